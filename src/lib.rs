@@ -1,1 +1,6 @@
+//! `flume-ng`: tails hourly log files into Kafka, each line exactly once.
 
+pub mod channel;
+pub mod checkpoint;
+pub mod config;
+pub mod os;

@@ -1,0 +1,139 @@
+//! The seam between a pipeline and a cluster: one topic, one set of connections.
+//!
+//! Two wires stand behind it (`modern` from 0.11 on, `legacy` before) and, in tests, a scripted
+//! broker. A pipeline never asks which one it has but through [`Broker::wire`].
+
+use std::fmt;
+use std::os::fd::RawFd;
+
+use super::batch::Batch;
+use crate::checkpoint::record::BatchRecord;
+
+/// Which protocol a batch is encoded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Message sets of magic 0 without identity: brokers before 0.11, topics that answer 43.
+    Legacy,
+    /// Record batches v2 with producer id, epoch and sequence.
+    Modern,
+}
+
+/// What `open` learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    pub wire: Wire,
+    /// Empty where the broker does not tell.
+    pub cluster_id: String,
+    /// Partition ids, ascending, never empty.
+    pub partitions: Vec<i32>,
+    /// Most replicas of a partition; with one, an append is visible as soon as it is made.
+    pub replicas: usize,
+}
+
+/// Producer id and epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub producer_id: i64,
+    pub epoch: i16,
+}
+
+impl Identity {
+    /// On the legacy wire there is none.
+    pub const NONE: Identity = Identity { producer_id: -1, epoch: -1 };
+}
+
+/// The broker's word on one batch, in the order of sending within a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub partition: i32,
+    /// That of the batch; -1 on the legacy wire.
+    pub base_sequence: i32,
+    pub verdict: Verdict,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// In the log of every replica in sync; the offset of its first event.
+    Acked { base_offset: i64 },
+    /// Errors 10, 18: the batch is larger than the broker takes. Not appended.
+    TooLarge,
+    /// Error 87 and its like: the broker will never take this batch. Not appended.
+    Rejected { code: i16 },
+    /// Error 43: the topic's message format is older than 0.11. Not appended.
+    OldFormat,
+    /// Error 47: someone else writes under our id.
+    Fenced,
+    /// Errors 45, 59: not the sequence that the broker expects, or the producer is forgotten.
+    OutOfSequence { code: i16 },
+    /// Any other error: it may or may not be in the log. Look.
+    Doubtful { code: i16 },
+}
+
+/// Why a call could not be carried out. After any of them but `Stopped` the broker has closed its
+/// connections; the next `open` starts anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// No broker of the list could be reached, or none answers; says host and reason of each.
+    Unreachable(String),
+    /// A connection that was in use broke, an answer did not come in time, or it was not
+    /// understood.
+    Lost(String),
+    /// The brokers are there but the topic is not, or a partition has no leader (yet).
+    NotReady(String),
+    /// Errors 29, 30, 31: not authorised; nothing but patience and the operator helps.
+    Unauthorised(String),
+    /// The agent was asked to stop while it waited.
+    Stopped,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unreachable(why)
+            | Fault::Lost(why)
+            | Fault::NotReady(why)
+            | Fault::Unauthorised(why) => f.write_str(why),
+            Fault::Stopped => f.write_str("stopped while waiting for the broker"),
+        }
+    }
+}
+
+/// One topic on one cluster.
+///
+/// Calls block for a bounded time (connect and request timeouts), are cut short by a request to
+/// stop, and are never retried inside.
+pub trait Broker {
+    /// Connects anew and learns the topic. Everything in flight before is forgotten.
+    fn open(&mut self) -> Result<Topic, Fault>;
+
+    /// A fresh producer id (`Identity::NONE` on the legacy wire).
+    fn init_producer(&mut self) -> Result<Identity, Fault>;
+
+    /// The offset that the next event of `partition` will get (the log's end, not the high
+    /// watermark, as far as the protocol tells it).
+    fn end_offset(&mut self, partition: i32) -> Result<i64, Fault>;
+
+    /// Hands a round over: at most one batch for each partition. On the modern wire it returns
+    /// when the round is written or buffered; on the legacy wire when it is answered.
+    fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;
+
+    /// Appends the answers that have come since the last call. Never blocks.
+    /// `Fault::Lost` where an answer is overdue.
+    fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault>;
+
+    /// Reads `partition` from `floor` to its present end and tells for each of `wanted` (all of
+    /// this partition, in sending order) the offset of its first event, if it stands there:
+    /// by identity where it has one, else by content.
+    fn look(
+        &mut self,
+        partition: i32,
+        floor: i64,
+        wanted: &[&BatchRecord],
+    ) -> Result<Vec<Option<i64>>, Fault>;
+
+    /// How many rounds may be under way at once (1 on the legacy wire, 5 on the modern one).
+    fn rounds_in_flight_max(&self) -> usize;
+
+    /// Descriptors to wait on, with whether room to write is waited for too.
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool));
+}

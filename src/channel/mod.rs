@@ -1,0 +1,4 @@
+//! From events to an acknowledged place in a topic.
+
+pub mod batch;
+pub mod broker;

@@ -1,0 +1,137 @@
+//! What a checkpoint record holds. One record is the whole state of one source: a reader of the
+//! newest valid one needs nothing else to go on exactly where the writer stood.
+
+/// The state of a source at one moment, as it stands in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// Counts the writes; the valid slot with the larger one wins.
+    pub generation: u64,
+    /// Device and inode of the checkpoint file itself, to tell a copied or restored one.
+    pub own_device: u64,
+    pub own_inode: u64,
+    /// Agent and source for which it was written; information, not a key.
+    pub agent: String,
+    pub source: String,
+    /// The next [`FileRecord::id`] to be given.
+    pub next_file_id: u64,
+    pub channels: Vec<ChannelRecord>,
+    pub files: Vec<FileRecord>,
+    /// Announced batches that the position of their file does not cover yet, in sending order.
+    pub batches: Vec<BatchRecord>,
+}
+
+/// Where the source stands in one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelRecord {
+    pub name: String,
+    pub topic: String,
+    /// Empty where the broker is too old to have one.
+    pub cluster_id: String,
+    /// Producer id and epoch under which new batches go; -1 on the wire before 0.11.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub partitions: Vec<PartitionRecord>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PartitionRecord {
+    pub partition: i32,
+    /// Sequence of the next event under the channel's producer id.
+    pub next_sequence: i32,
+    /// Every batch in doubt of this partition stands at or behind this offset, or nowhere.
+    pub floor_offset: i64,
+}
+
+/// A file that has been read from and is not done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileRecord {
+    pub id: u64,
+    pub device: u64,
+    pub inode: u64,
+    /// Bytes covered by `head_crc`, at most [`HEAD_BYTES`].
+    pub head_len: u32,
+    /// CRC-32 of the first `head_len` bytes.
+    pub head_crc: u32,
+    /// Bytes covered by `tail_crc`, at most [`TAIL_BYTES`].
+    pub tail_len: u32,
+    /// CRC-32 of the `tail_len` bytes before `position`.
+    pub tail_crc: u32,
+    /// Bare name under which it was first seen; the headers and the receipt name it so.
+    pub name: Vec<u8>,
+    /// Path below the spool directory where it was last seen or is about to be (after retirement).
+    pub current_name: Vec<u8>,
+    pub state: FileState,
+    /// Every byte before it is acked by every channel (or was filtered out).
+    pub position: u64,
+    /// Lines, events and the CRC-32 of all bytes before `position`.
+    pub lines: u64,
+    pub events: u64,
+    pub bytes_crc: u32,
+    /// Unix time of the first read, ms.
+    pub opened_ms: i64,
+    /// Offsets that hold its events, one range for each channel, partition and producer id.
+    pub ranges: Vec<OffsetRange>,
+}
+
+/// How much of a file's beginning tells it from another one.
+pub const HEAD_BYTES: usize = 256;
+/// How much before the position tells whether the file was truncated and has grown again.
+pub const TAIL_BYTES: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileState {
+    /// Tailed under its own name.
+    #[default]
+    Live,
+    /// Is being moved to `current_name`, or has been: read on until it is quiet.
+    Draining,
+}
+
+/// First and last offset of a file's events in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OffsetRange {
+    /// Index into [`Record::channels`].
+    pub channel: u16,
+    pub partition: i32,
+    pub first: i64,
+    pub last: i64,
+    pub events: u64,
+}
+
+/// A batch that was announced: it may or may not stand in the topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BatchRecord {
+    /// Index into [`Record::channels`].
+    pub channel: u16,
+    pub partition: i32,
+    /// -1, -1, -1 on the wire before 0.11.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    /// Events; 0 for a range of which every event was filtered out.
+    pub count: u32,
+    /// [`FileRecord::id`].
+    pub file: u64,
+    /// Byte range of the file.
+    pub start: u64,
+    pub end: u64,
+    /// Lines that end in it, and the CRC-32 of its bytes.
+    pub lines: u64,
+    pub bytes_crc: u32,
+    /// CRC-32 over the CRC-32s (little endian) of its values, and that of the first value.
+    pub values_crc: u32,
+    pub first_crc: u32,
+    /// Unix time given to its events, ms.
+    pub stamp_ms: i64,
+    /// Offset of its first event, once it is known to be in the topic.
+    pub acked: Option<i64>,
+    /// The last, unterminated line of a finished file is in it.
+    pub is_final: bool,
+}
+
+impl Record {
+    /// Is anything announced of which it is not known whether it arrived?
+    pub fn has_doubt(&self) -> bool {
+        self.batches.iter().any(|b| b.acked.is_none())
+    }
+}

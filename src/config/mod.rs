@@ -1,0 +1,1 @@
+//! From a properties file to a validated agent.

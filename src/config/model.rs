@@ -1,0 +1,170 @@
+//! The validated configuration of one agent: what the properties *mean*.
+//!
+//! `config::load` turns text into these types and nothing behind them looks at a property again.
+//! Every number here has passed its range check, every name resolves, every pattern compiles.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::date::DatePattern;
+use super::pattern::Pattern;
+use crate::source::charset::Charset;
+use crate::source::line::DecodePolicy;
+
+/// Everything that `flume-ng agent --name NAME` runs.
+#[derive(Debug)]
+pub struct AgentConfig {
+    /// `--name`, the first word of each of its keys.
+    pub name: String,
+    pub sources: Vec<SourceConfig>,
+    pub channels: Vec<ChannelConfig>,
+    pub sinks: Vec<SinkConfig>,
+}
+
+/// One `SpoolDirectoryTailFileSource`.
+#[derive(Debug)]
+pub struct SourceConfig {
+    pub name: String,
+    /// Indices into [`AgentConfig::channels`]; never empty. Every event goes to each of them.
+    pub channels: Vec<usize>,
+    /// As configured (Flume puts it into log lines and into the tracker like this).
+    pub spool_dir_text: String,
+    /// The same made absolute, not canonical.
+    pub spool_dir: PathBuf,
+    /// Absolute.
+    pub tracker_dir: PathBuf,
+    pub file_suffix: OsString,
+    pub delete_policy: DeletePolicy,
+    pub ignore_pattern: Pattern,
+    pub target_pattern: Pattern,
+    pub target_filename: DatePattern,
+    /// As configured, for log lines.
+    pub target_filename_text: String,
+    pub consume_order: ConsumeOrder,
+    /// Events in one Flume transaction, at least 1.
+    pub batch_size: usize,
+    pub input_charset: Charset,
+    pub output_charset: Charset,
+    pub decode_policy: DecodePolicy,
+    /// UTF-16 units, at least 1.
+    pub max_line_units: usize,
+    /// The header's key, where `fileHeader = true`.
+    pub file_header: Option<String>,
+    /// The header's key, where `basenameHeader = true`.
+    pub basename_header: Option<String>,
+    pub interceptors: Vec<InterceptorConfig>,
+    /// `maxBackoff` (or `msxBackoff`): the longest wait between two tries, ms, at least 250.
+    pub backoff_ms_max: u64,
+    /// How long a retired file must have been left unmodified before its receipt is written, ms.
+    pub retire_grace_ms: u64,
+    pub on_bad_checkpoint: OnBadCheckpoint,
+}
+
+/// What happens to a file's name when it is retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletePolicy {
+    /// Rename to name + fileSuffix.
+    Never,
+    /// Delete, after the grace time.
+    Immediate,
+}
+
+/// Which waiting file is read first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsumeOrder {
+    Oldest,
+    Youngest,
+    /// As the directory lists them.
+    Random,
+}
+
+/// What to do with a checkpoint of which no slot is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadCheckpoint {
+    /// Exit with code 70.
+    Fail,
+    /// Keep it aside, send every file from its first byte.
+    Beginning,
+    /// Keep it aside, skip what the files hold at this moment.
+    End,
+}
+
+/// One interceptor of a source, in chain order.
+#[derive(Debug)]
+pub enum InterceptorConfig {
+    Timestamp {
+        header: String,
+        preserve_existing: bool,
+    },
+    Host {
+        use_ip: bool,
+        header: String,
+        preserve_existing: bool,
+    },
+    Static {
+        key: String,
+        value: String,
+        preserve_existing: bool,
+    },
+    RegexFilter {
+        pattern: Pattern,
+        exclude_events: bool,
+    },
+}
+
+/// One `KafkaChannel`: a topic and how to write to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelConfig {
+    pub name: String,
+    /// `host:port` each, never empty, in the order given.
+    pub brokers: Vec<String>,
+    pub topic: String,
+    pub value_format: ValueFormat,
+    pub compression: Compression,
+    /// `defaultPartitionId`: every batch goes there.
+    pub default_partition: Option<i32>,
+    pub partition_by: PartitionBy,
+    /// Empty by default, as Flume's.
+    pub client_id: String,
+    /// How long a broker may take to acknowledge, and how long an answer is waited for, ms.
+    pub request_timeout_ms: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueFormat {
+    /// AvroFlumeEvent: headers and body.
+    Avro,
+    /// The body alone (`parseAsFlumeEvent = false` under the 1.7 names).
+    Bare,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionBy {
+    /// Transactions to the partitions in turn.
+    Transaction,
+    /// A whole file to one partition.
+    File,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkConfig {
+    pub name: String,
+    /// Index into [`AgentConfig::channels`].
+    pub channel: usize,
+    pub kind: SinkKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkKind {
+    Null { batch_size: u64, log_every: u64 },
+    Logger { max_bytes: usize },
+}

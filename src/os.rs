@@ -1,0 +1,244 @@
+//! What the standard library does not offer of the operating system: signals, waiting on several
+//! descriptors, locks, durable directories. Each wrapper is small and says why it is sound; the
+//! rest of the program has no `unsafe`.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The signal that asked the agent to stop, 0 for none.
+static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
+/// Write end of the pipe that ends a wait when a signal comes; -1 before [`install_signals`].
+static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
+static WAKE_READ: AtomicI32 = AtomicI32::new(-1);
+/// The last words of [`arm_last_words`], written by the alarm's handler.
+static LAST_WORDS: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+static LAST_WORDS_LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Longest time between a request to stop and the end of the process while a call that can not
+/// be cut short (the wire before 0.11) is under way.
+const STOP_GRACE_US: libc::suseconds_t = 800_000;
+
+/// Has the agent been asked to stop? The number of the signal.
+pub fn stop_requested() -> Option<i32> {
+    match STOP_SIGNAL.load(Ordering::Relaxed) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+/// Asks the agent to stop as a signal would (tests, and faults that end the loop in order).
+pub fn request_stop(signal: i32) {
+    STOP_SIGNAL.store(signal, Ordering::Relaxed);
+    wake();
+}
+
+/// Takes a request to stop back, so that the next agent of the same process (a test) may run.
+pub fn clear_stop() {
+    STOP_SIGNAL.store(0, Ordering::Relaxed);
+}
+
+fn wake() {
+    let fd = WAKE_WRITE.load(Ordering::Relaxed);
+    if fd >= 0 {
+        // SAFETY: write(2) is async-signal-safe and the byte outlives the call. A full pipe
+        // (EAGAIN) is as good as a written byte: the waiter wakes.
+        unsafe { libc::write(fd, [0u8].as_ptr().cast(), 1) };
+    }
+}
+
+extern "C" fn on_stop_signal(signal: libc::c_int) {
+    STOP_SIGNAL.store(signal, Ordering::Relaxed);
+    wake();
+    if !LAST_WORDS.load(Ordering::Acquire).is_null() {
+        start_alarm();
+    }
+}
+
+/// Starts the timer that ends a blocked call's process. Async-signal-safe.
+fn start_alarm() {
+    let timer = libc::itimerval {
+        it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
+        it_value: libc::timeval { tv_sec: 0, tv_usec: STOP_GRACE_US },
+    };
+    // SAFETY: setitimer reads `timer` only.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+}
+
+/// Ends a process whose broker does not answer. Everything that must survive is in the fsynced
+/// checkpoint already: the batch that is under way was announced there before it was sent.
+extern "C" fn on_alarm(_: libc::c_int) {
+    let words = LAST_WORDS.load(Ordering::Acquire);
+    if words.is_null() {
+        return;
+    }
+    // SAFETY: write and _exit are async-signal-safe; pointer and length belong to a leaked
+    // buffer, published with Release before the blocking call began.
+    unsafe {
+        libc::write(2, words.cast(), LAST_WORDS_LEN.load(Ordering::Relaxed));
+        libc::_exit(0);
+    }
+}
+
+/// Guards a call that can not be cut short: while the guard lives, a request to stop ends the
+/// process with exit code 0 after 0.8 s, with `words` on stderr.
+pub fn arm_last_words(words: String) -> LastWords {
+    let bytes = words.into_bytes().into_boxed_slice();
+    LAST_WORDS_LEN.store(bytes.len(), Ordering::Relaxed);
+    LAST_WORDS.store(Box::into_raw(bytes).cast(), Ordering::Release);
+    if stop_requested().is_some() {
+        start_alarm();
+    }
+    LastWords(())
+}
+
+/// See [`arm_last_words`]; dropping it takes the guard away.
+pub struct LastWords(());
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let words = LAST_WORDS.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        let len = LAST_WORDS_LEN.load(Ordering::Relaxed);
+        if !words.is_null() {
+            // SAFETY: made by Box::into_raw of a boxed slice of this length in arm_last_words,
+            // and swapped out, so nobody else frees it. The handler runs on this thread only and
+            // does not return once it has taken the pointer.
+            drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(words, len)) });
+        }
+    }
+}
+
+/// Catches TERM, INT and HUP (HUP not if it was inherited as ignored, as under nohup), and
+/// ignores PIPE.
+pub fn install_signals() -> io::Result<()> {
+    let mut fds = [0; 2];
+    // SAFETY: pipe2 writes two descriptors into the array.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    WAKE_READ.store(fds[0], Ordering::Relaxed);
+    WAKE_WRITE.store(fds[1], Ordering::Relaxed);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        set_handler(signal, on_stop_signal as *const () as usize)?;
+    }
+    if !is_ignored(libc::SIGHUP)? {
+        set_handler(libc::SIGHUP, on_stop_signal as *const () as usize)?;
+    }
+    set_handler(libc::SIGALRM, on_alarm as *const () as usize)?;
+    set_handler(libc::SIGPIPE, libc::SIG_IGN)
+}
+
+fn set_handler(signal: libc::c_int, handler: usize) -> io::Result<()> {
+    // SAFETY: an all-zero sigaction is a valid one; the handlers above call only
+    // async-signal-safe functions.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        action.sa_flags = libc::SA_RESTART;
+        check(libc::sigaction(signal, &action, std::ptr::null_mut()))
+    }
+}
+
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    // SAFETY: with a null new action, sigaction only writes the present one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        check(libc::sigaction(signal, std::ptr::null(), &mut action))?;
+        Ok(action.sa_sigaction == libc::SIG_IGN)
+    }
+}
+
+/// A descriptor to wait on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest {
+    pub fd: RawFd,
+    /// Wait for room to write as well as for something to read.
+    pub write: bool,
+}
+
+/// Waits until one of `interests` is ready, a request to stop arrives, or `timeout` is over.
+/// Returns whether something is ready. Never fails on EINTR: the caller looks at its state anyway.
+pub fn wait(interests: &[Interest], timeout: Duration) -> io::Result<bool> {
+    let mut polls: Vec<libc::pollfd> = Vec::with_capacity(interests.len() + 1);
+    polls.push(libc::pollfd {
+        fd: WAKE_READ.load(Ordering::Relaxed),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    polls.extend(interests.iter().map(|i| libc::pollfd {
+        fd: i.fd,
+        events: libc::POLLIN | if i.write { libc::POLLOUT } else { 0 },
+        revents: 0,
+    }));
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs().min(86_400) as libc::time_t,
+        tv_nsec: timeout.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: the array outlives the call and its length is given; a negative descriptor (no
+    // signal pipe yet) is skipped by the kernel.
+    let ready = unsafe {
+        libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &timeout, std::ptr::null())
+    };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
+    }
+    if polls[0].revents != 0 {
+        drain_wake_pipe();
+    }
+    Ok(polls[1..].iter().any(|p| p.revents != 0))
+}
+
+fn drain_wake_pipe() {
+    let mut buffer = [0u8; 64];
+    let fd = WAKE_READ.load(Ordering::Relaxed);
+    // SAFETY: reads at most the buffer's length; the pipe is non-blocking.
+    while unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
+}
+
+/// Makes the names in a directory durable (a rename or a new file is lost by a power cut before).
+pub fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Takes the exclusive lock of an open file, without waiting. `false`: another process has it.
+/// The lock ends with the process, however it ends.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: flock on a descriptor that `file` keeps open.
+    match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        Ok(()) => Ok(true),
+        Err(e) if e.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reserves `len` bytes on the disk, so that writing there can not fail for want of space.
+/// Where the file system can not, zeros are written.
+pub fn preallocate(file: &File, len: u64) -> io::Result<()> {
+    // SAFETY: fallocate on a descriptor that `file` keeps open.
+    match check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) }) {
+        Err(e)
+            if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) =>
+        {
+            write_zeros(file, len)
+        }
+        other => other,
+    }
+}
+
+fn write_zeros(file: &File, len: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let zeros = [0u8; 4096];
+    let mut at = file.metadata()?.len();
+    while at < len {
+        let part = zeros.len().min((len - at) as usize);
+        file.write_all_at(&zeros[..part], at)?;
+        at += part as u64;
+    }
+    Ok(())
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
