@@ -4,3 +4,4 @@ pub mod channel;
 pub mod checkpoint;
 pub mod config;
 pub mod os;
+pub mod source;

@@ -92,24 +92,10 @@ pub enum OnBadCheckpoint {
 /// One interceptor of a source, in chain order.
 #[derive(Debug)]
 pub enum InterceptorConfig {
-    Timestamp {
-        header: String,
-        preserve_existing: bool,
-    },
-    Host {
-        use_ip: bool,
-        header: String,
-        preserve_existing: bool,
-    },
-    Static {
-        key: String,
-        value: String,
-        preserve_existing: bool,
-    },
-    RegexFilter {
-        pattern: Pattern,
-        exclude_events: bool,
-    },
+    Timestamp { header: String, preserve_existing: bool },
+    Host { use_ip: bool, header: String, preserve_existing: bool },
+    Static { key: String, value: String, preserve_existing: bool },
+    RegexFilter { pattern: Pattern, exclude_events: bool },
 }
 
 /// One `KafkaChannel`: a topic and how to write to it.

@@ -1,0 +1,3 @@
+//! Java regular expressions (written elsewhere; replaced at the merge).
+#[derive(Debug)]
+pub struct Pattern;

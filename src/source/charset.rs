@@ -1,0 +1,3 @@
+//! Charsets (replaced at the merge).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charset;

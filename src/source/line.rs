@@ -1,0 +1,7 @@
+//! The LINE deserializer (replaced at the merge).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodePolicy {
+    Fail,
+    Replace,
+    Ignore,
+}

@@ -1,0 +1,3 @@
+//! From files to events.
+pub mod charset;
+pub mod line;
