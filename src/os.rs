@@ -202,6 +202,38 @@ pub fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Renames, but never over an existing name (`AlreadyExists`).
+pub fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let c_string = |path: &Path| {
+        std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a file name with a NUL byte")
+        })
+    };
+    let (c_from, c_to) = (c_string(from)?, c_string(to)?);
+    // SAFETY: both are NUL-terminated strings that outlive the call.
+    let result = check(unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            c_from.as_ptr(),
+            libc::AT_FDCWD,
+            c_to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    });
+    match result {
+        // File systems without the flag (some network ones): look first. Nobody but us makes
+        // completed names, and one agent holds the directory, so nothing slips in between.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+            if to.symlink_metadata().is_ok() {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+            }
+            std::fs::rename(from, to)
+        }
+        other => other,
+    }
+}
+
 /// Takes the exclusive lock of an open file, without waiting. `false`: another process has it.
 /// The lock ends with the process, however it ends.
 pub fn try_lock(file: &File) -> io::Result<bool> {

@@ -85,6 +85,8 @@ pub enum FileState {
     Live,
     /// Is being moved to `current_name`, or has been: read on until it is quiet.
     Draining,
+    /// Its content was thrown away by its writer: only what is in doubt of it is left to do.
+    Superseded,
 }
 
 /// First and last offset of a file's events in one partition.
@@ -118,6 +120,8 @@ pub struct BatchRecord {
     /// Lines that end in it, and the CRC-32 of its bytes.
     pub lines: u64,
     pub bytes_crc: u32,
+    /// CRC-32 of the [`TAIL_BYTES`] (or fewer, near the beginning) before `end`.
+    pub tail_crc: u32,
     /// CRC-32 over the CRC-32s (little endian) of its values, and that of the first value.
     pub values_crc: u32,
     pub first_crc: u32,

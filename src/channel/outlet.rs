@@ -1,0 +1,183 @@
+//! One channel as one source sees it: the broker behind the seam, who we are there, and where the
+//! next batch goes.
+
+use std::rc::Rc;
+
+use super::batch::Batch;
+use super::broker::{Broker, Identity, Topic, Wire};
+use crate::checkpoint::record::{ChannelRecord, PartitionRecord};
+use crate::config::model::{ChannelConfig, PartitionBy};
+
+/// Floor of a partition to which nothing has been announced in this run.
+pub const FLOOR_UNKNOWN: i64 = -1;
+
+/// Batches are closed at this encoded size: below the 1,000,012 bytes that the oldest brokers take
+/// by default, with room for one more event of the default size.
+pub const BATCH_BYTES_MAX: usize = 640 * 1024;
+
+/// Shortest and first wait between two tries to reach a broker, ms; Flume's.
+pub const BACKOFF_MS_MIN: u64 = 250;
+
+/// See the module.
+pub struct Outlet {
+    pub config: Rc<ChannelConfig>,
+    /// Index of the channel in the agent.
+    pub channel: usize,
+    pub broker: Box<dyn Broker>,
+    /// `None` while there is no connection that is trusted.
+    pub topic: Option<Topic>,
+    pub record: ChannelRecord,
+    /// That of the last connection.
+    pub last_wire: Option<Wire>,
+    /// The producer id was given in this run: new events may go under it.
+    pub has_own_identity: bool,
+    /// Counts batches, for partitions in turn.
+    turn: usize,
+    /// Encoded size at which a batch is closed; halved when a broker says "too large".
+    pub batch_bytes_max: usize,
+    /// Monotonic time since which batches may be in doubt.
+    pub doubt_since_ms: u64,
+    /// Monotonic time of the first "out of sequence" that looking did not explain.
+    pub out_of_sequence_since_ms: Option<u64>,
+    backoff_ms: u64,
+    pool: Vec<Batch>,
+}
+
+impl Outlet {
+    pub fn new(
+        config: Rc<ChannelConfig>,
+        channel: usize,
+        broker: Box<dyn Broker>,
+        record: Option<ChannelRecord>,
+        now_ms: u64,
+    ) -> Outlet {
+        let fresh = ChannelRecord {
+            name: config.name.clone(),
+            topic: config.topic.clone(),
+            producer_id: Identity::NONE.producer_id,
+            producer_epoch: Identity::NONE.epoch,
+            ..ChannelRecord::default()
+        };
+        Outlet {
+            record: record.unwrap_or(fresh),
+            config,
+            channel,
+            broker,
+            topic: None,
+            last_wire: None,
+            has_own_identity: false,
+            turn: 0,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            doubt_since_ms: now_ms,
+            out_of_sequence_since_ms: None,
+            backoff_ms: BACKOFF_MS_MIN,
+            pool: Vec::new(),
+        }
+    }
+
+    pub fn wire(&self) -> Wire {
+        self.topic.as_ref().map_or(Wire::Modern, |t| t.wire)
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity { producer_id: self.record.producer_id, epoch: self.record.producer_epoch }
+    }
+
+    /// Partitions that a round can fill.
+    pub fn width(&self) -> usize {
+        match (&self.topic, self.config.default_partition) {
+            (Some(topic), None) => topic.partitions.len(),
+            _ => 1,
+        }
+    }
+
+    /// The partition of the next batch: the configured one, that of the file, or the next in turn.
+    pub fn next_partition(&mut self, file_name: &[u8]) -> i32 {
+        if let Some(fixed) = self.config.default_partition {
+            return fixed;
+        }
+        let Some(topic) = &self.topic else { return 0 };
+        let at = match self.config.partition_by {
+            PartitionBy::File => crc32fast::hash(file_name) as usize,
+            PartitionBy::Transaction => {
+                self.turn = self.turn.wrapping_add(1);
+                self.turn - 1
+            }
+        };
+        topic.partitions[at % topic.partitions.len()]
+    }
+
+    pub fn partition(&mut self, partition: i32) -> &mut PartitionRecord {
+        let at = match self.record.partitions.iter().position(|p| p.partition == partition) {
+            Some(at) => at,
+            None => {
+                self.record.partitions.push(PartitionRecord {
+                    partition,
+                    next_sequence: 0,
+                    floor_offset: FLOOR_UNKNOWN,
+                });
+                self.record.partitions.len() - 1
+            }
+        };
+        &mut self.record.partitions[at]
+    }
+
+    /// New events go under `identity` from now on, counted from 0.
+    pub fn take_identity(&mut self, identity: Identity) {
+        self.record.producer_id = identity.producer_id;
+        self.record.producer_epoch = identity.epoch;
+        for partition in &mut self.record.partitions {
+            partition.next_sequence = 0;
+        }
+        self.has_own_identity = true;
+    }
+
+    /// An empty batch of the present wire, from the pool if there is one.
+    pub fn take_batch(&mut self) -> Batch {
+        let wire = self.wire();
+        self.pool.pop().unwrap_or_else(|| {
+            Batch::new(wire, self.config.value_format, self.config.compression)
+        })
+    }
+
+    pub fn give_back(&mut self, batch: Batch) {
+        if self.pool.len() < 8 {
+            self.pool.push(batch);
+        }
+    }
+
+    /// Batches of another wire are of no use.
+    pub fn empty_pool(&mut self) {
+        self.pool.clear();
+    }
+
+    /// How long to wait before the next try; doubles from try to try.
+    pub fn next_backoff_ms(&mut self, max_ms: u64) -> u64 {
+        let wait_ms = self.backoff_ms.min(max_ms);
+        self.backoff_ms = (wait_ms * 2).min(max_ms);
+        wait_ms
+    }
+
+    pub fn reset_backoff(&mut self) {
+        self.backoff_ms = BACKOFF_MS_MIN;
+    }
+}
+
+/// The sequence behind `count` events that begin at `base`; wraps to 0 behind 2^31 - 1 as the
+/// brokers count.
+pub fn sequence_after(base: i32, count: u32) -> i32 {
+    ((i64::from(base) + i64::from(count)) & 0x7fff_ffff) as i32
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_wrap_as_the_brokers_count() {
+        assert_eq!(sequence_after(0, 5), 5);
+        assert_eq!(sequence_after(i32::MAX, 1), 0);
+        assert_eq!(sequence_after(i32::MAX - 1, 5), 3);
+    }
+}

@@ -1,0 +1,471 @@
+//! One source and its channels: the loop's body.
+//!
+//! A pipeline reads *slices* (runs of whole events of one file), turns each into a batch for every
+//! channel, announces the batches in the checkpoint, sends them, and moves a file's position
+//! forward once every channel has acknowledged what stands before it. The order is the argument:
+//! nothing is sent that is not announced in an fsynced record, nothing is announced twice, and
+//! after any doubt [`recovery`] looks before it sends.
+
+mod recovery;
+mod rounds;
+mod settle;
+mod start;
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::channel::batch::Batch;
+use crate::channel::broker::{Answer, Fault, Verdict};
+use crate::channel::outlet::Outlet;
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, OffsetRange, Record};
+use crate::clock::Clock;
+use crate::config::model::SourceConfig;
+use crate::log;
+use crate::source::Files;
+use crate::source::interceptor::Interceptor;
+
+pub use start::{StartError, Startup};
+
+/// Class names in log lines, as Flume's.
+pub const SOURCE: &str = "source.SpoolDirectoryTailFileSource";
+pub const CHANNEL: &str = "kafka.KafkaChannel";
+
+/// Acks that no round follows are committed after this time, ms. A crash before that costs a look
+/// at the next start, nothing else.
+const COMMIT_IDLE_MS: u64 = 200;
+
+/// The durable place of the state. A failure is final: the writer must not be used again.
+pub trait Journal {
+    fn write(&mut self, record: &mut Record) -> Result<(), String>;
+}
+
+/// Who is told of acknowledged events (the sinks).
+pub trait Observer {
+    /// `count` events of channel `channel` are in the topic; `batch` is there unless they were
+    /// sent by an earlier run.
+    fn acked(&mut self, channel: usize, count: u64, batch: Option<&Batch>);
+}
+
+/// Receipts and dead letters: append-only, fsynced.
+pub trait Ledger {
+    /// A file is done.
+    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String>;
+    /// An event that the broker never takes.
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String>;
+}
+
+/// A file of which everything is in the topic.
+pub struct FinishedFile<'a> {
+    pub record: &'a FileRecord,
+    pub channels: &'a [ChannelRecord],
+    pub done_ms: i64,
+}
+
+/// An event that goes to the `dead-letter` file instead of the topic.
+pub struct DeadLetter<'a> {
+    pub topic: &'a str,
+    pub file: &'a [u8],
+    pub batch: &'a BatchRecord,
+    /// The record value that was refused.
+    pub value: &'a [u8],
+    pub reason: &'a str,
+    pub now_ms: i64,
+}
+
+/// Ends the agent. Each says what happened and what to do.
+#[derive(Debug)]
+pub enum Fatal {
+    /// Exit code 70: going on would break the promise.
+    Broken(String),
+    /// Exit code 74: our own state can not be written.
+    State(String),
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fatal::Broken(why) | Fatal::State(why) => f.write_str(why),
+        }
+    }
+}
+
+/// When the pipeline wants its next turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// There is more to do at once.
+    Again,
+    /// Nothing to do for so many milliseconds, unless a file or a socket stirs.
+    Rest(u64),
+}
+
+/// A batch that was announced, with its encoding unless an earlier run made it.
+pub(crate) struct Announced {
+    pub record: BatchRecord,
+    pub encoded: Option<Batch>,
+}
+
+/// Counts for Flume's closing lines.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counters {
+    pub events_received: u64,
+    pub events_accepted: u64,
+    pub batches_received: u64,
+    pub batches_accepted: u64,
+}
+
+/// See the module.
+pub struct Pipeline {
+    pub config: Rc<SourceConfig>,
+    clock: Rc<dyn Clock>,
+    pub files: Files,
+    pub outlets: Vec<Outlet>,
+    announced: Vec<Announced>,
+    journal: Box<dyn Journal>,
+    ledger: Box<dyn Ledger>,
+    interceptors: Vec<Interceptor>,
+    agent: String,
+    /// Records of files that are nowhere to be found but have batches in doubt.
+    gone: Vec<FileRecord>,
+    /// The checkpoint is a copy: another agent may go on under its identities.
+    is_copied: bool,
+    /// Reused for each write.
+    record: Record,
+    /// Rounds sent and not wholly answered, at most `rounds_in_flight_max`.
+    rounds: usize,
+    /// Something was acked or changed that the last written record does not say.
+    is_dirty: bool,
+    last_ack_ms: u64,
+    /// Monotonic time before which the brokers are left alone.
+    retry_at_ms: u64,
+    is_stopping: bool,
+    pub counters: Counters,
+}
+
+impl Pipeline {
+    /// One turn of the loop.
+    pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+        self.files.refresh(false);
+        if !self.is_connected() {
+            return self.reconnect(observer);
+        }
+        self.receive(observer);
+        self.fold();
+        if !self.is_connected() {
+            return Ok(Pace::Again);
+        }
+        if !self.is_stopping && self.send_round(observer)? {
+            return Ok(Pace::Again);
+        }
+        if !self.is_stopping && self.settle()? {
+            return Ok(Pace::Again);
+        }
+        self.commit_if_idle()
+    }
+
+    /// From now on nothing new is read.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Is nothing under way any more?
+    pub fn is_idle(&self) -> bool {
+        self.announced.iter().all(|a| a.record.acked.is_some())
+    }
+
+    /// Announced batches without an answer.
+    pub fn in_doubt(&self) -> usize {
+        self.announced.iter().filter(|a| a.record.acked.is_none()).count()
+    }
+
+    /// The last write before a clean end.
+    pub fn close(&mut self) -> Result<(), Fatal> {
+        self.fold();
+        if self.is_dirty { self.commit() } else { Ok(()) }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.outlets.iter().all(|o| o.topic.is_some())
+    }
+
+    /// Takes the answers that have come. A doubtful one ends trust in the connection; recovery
+    /// follows in the next step.
+    fn receive(&mut self, observer: &mut dyn Observer) {
+        let mut answers: Vec<Answer> = Vec::new();
+        for at in 0..self.outlets.len() {
+            answers.clear();
+            let result = self.outlets[at].broker.receive(&mut answers);
+            for answer in &answers {
+                self.take_answer(at, answer, observer);
+            }
+            if let Err(fault) = result {
+                self.distrust(at, &fault.to_string());
+            }
+        }
+        self.count_rounds();
+    }
+
+    fn take_answer(&mut self, outlet: usize, answer: &Answer, observer: &mut dyn Observer) {
+        match &answer.verdict {
+            Verdict::Acked { base_offset } => {
+                if let Some(at) = self.find_announced(outlet, answer) {
+                    self.mark_acked(at, *base_offset, observer);
+                }
+            }
+            verdict => {
+                if self.outlets[outlet].topic.is_some() {
+                    self.distrust(outlet, &describe(verdict, answer.partition));
+                }
+            }
+        }
+    }
+
+    fn find_announced(&self, outlet: usize, answer: &Answer) -> Option<usize> {
+        self.announced.iter().position(|a| {
+            a.record.acked.is_none()
+                && usize::from(a.record.channel) == outlet
+                && a.record.partition == answer.partition
+                && (answer.base_sequence < 0 || a.record.base_sequence == answer.base_sequence)
+        })
+    }
+
+    /// The batch is in the topic for good.
+    fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
+        let Announced { record, encoded } = &mut self.announced[at];
+        record.acked = Some(base_offset);
+        let outlet = &mut self.outlets[usize::from(record.channel)];
+        let behind = base_offset + i64::from(record.count);
+        let partition = outlet.partition(record.partition);
+        partition.floor_offset = partition.floor_offset.max(behind);
+        let batch = encoded.take();
+        observer.acked(outlet.channel, u64::from(record.count), batch.as_ref());
+        if let Some(batch) = batch {
+            outlet.give_back(batch);
+        }
+        self.counters.events_accepted += u64::from(record.count);
+        self.counters.batches_accepted += 1;
+        self.is_dirty = true;
+        self.last_ack_ms = self.clock.monotonic_ms();
+    }
+
+    fn count_rounds(&mut self) {
+        // Each round holds at most one batch for each partition of an outlet, so the longest
+        // queue of a partition is the number of rounds under way.
+        let mut most = 0;
+        for a in self.announced.iter().filter(|a| a.record.acked.is_none()) {
+            let same = |b: &&Announced| {
+                b.record.acked.is_none()
+                    && b.record.channel == a.record.channel
+                    && b.record.partition == a.record.partition
+            };
+            most = most.max(self.announced.iter().filter(same).count());
+        }
+        self.rounds = most;
+    }
+
+    /// Something came of which it is not known what it means for the batches under way.
+    fn distrust(&mut self, outlet: usize, why: &str) {
+        let now_ms = self.clock.monotonic_ms();
+        let in_doubt = self
+            .announced
+            .iter()
+            .filter(|a| a.record.acked.is_none() && usize::from(a.record.channel) == outlet)
+            .count();
+        let outlet = &mut self.outlets[outlet];
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "{}: {why}; {in_doubt} batches in doubt, looking for them in topic {}.",
+                outlet.config.name, outlet.config.topic
+            ),
+        );
+        outlet.topic = None;
+        outlet.doubt_since_ms = now_ms;
+        self.retry_at_ms = now_ms;
+    }
+
+    /// Moves the files' positions over everything that all channels have acknowledged, and drops
+    /// the batches that lie before them.
+    fn fold(&mut self) {
+        while let Some(at) = self.next_foldable() {
+            self.fold_one(at);
+        }
+    }
+
+    /// A batch of the source's first channel that begins at its file's position and up to whose
+    /// end every channel has everything.
+    fn next_foldable(&self) -> Option<usize> {
+        self.announced.iter().position(|a| {
+            let b = &a.record;
+            b.channel == 0
+                && self
+                    .files
+                    .index_of(b.file)
+                    .is_none_or(|i| self.files.tracked[i].record.position == b.start)
+                && self
+                    .announced
+                    .iter()
+                    .map(|o| &o.record)
+                    .all(|o| o.file != b.file || o.start >= b.end || o.acked.is_some())
+        })
+    }
+
+    fn fold_one(&mut self, at: usize) {
+        let lead = self.announced[at].record.clone();
+        self.is_dirty = true;
+        if let Some(index) = self.files.index_of(lead.file) {
+            let file = &mut self.files.tracked[index];
+            let record = &mut file.record;
+            record.position = lead.end;
+            record.lines += lead.lines;
+            record.events += u64::from(lead.count);
+            record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);
+            record.tail_crc = lead.tail_crc;
+            record.tail_len =
+                lead.end.min(crate::checkpoint::record::TAIL_BYTES as u64) as u32;
+            file.update_head();
+        }
+        let mut kept = Vec::with_capacity(self.announced.len());
+        for announced in self.announced.drain(..) {
+            let b = &announced.record;
+            if b.file == lead.file && b.end <= lead.end && b.acked.is_some() {
+                if let Some(index) = self.files.index_of(b.file) {
+                    add_range(&mut self.files.tracked[index].record.ranges, b);
+                }
+            } else {
+                kept.push(announced);
+            }
+        }
+        self.announced = kept;
+    }
+
+    /// Writes the whole state, durably.
+    fn commit(&mut self) -> Result<(), Fatal> {
+        let record = &mut self.record;
+        record.agent.clone_from(&self.agent);
+        record.source.clone_from(&self.config.name);
+        record.next_file_id = self.files.next_file_id();
+        record.channels.clear();
+        record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
+        record.files.clear();
+        record.files.extend(self.files.tracked.iter().map(|t| t.record.clone()));
+        record.files.extend(self.gone.iter().cloned());
+        record.batches.clear();
+        record.batches.extend(self.announced.iter().map(|a| a.record.clone()));
+        self.journal.write(record).map_err(Fatal::State)?;
+        self.is_dirty = false;
+        Ok(())
+    }
+
+    fn commit_if_idle(&mut self) -> Result<Pace, Fatal> {
+        let now_ms = self.clock.monotonic_ms();
+        let idle_ms = now_ms - self.last_ack_ms;
+        if self.is_dirty && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
+            self.commit()?;
+        }
+        if self.is_dirty {
+            return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
+        }
+        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(u64::MAX).clamp(1, 500)))
+    }
+
+    /// Waits out the back-off, then opens the channels that are closed and resolves what is in
+    /// doubt there.
+    fn reconnect(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+        let now_ms = self.clock.monotonic_ms();
+        if now_ms < self.retry_at_ms {
+            return Ok(Pace::Rest(self.retry_at_ms - now_ms));
+        }
+        for at in 0..self.outlets.len() {
+            if self.outlets[at].topic.is_some() {
+                continue;
+            }
+            match self.recover(at, observer) {
+                Ok(()) => self.outlets[at].reset_backoff(),
+                Err(recovery::Pause::Fatal(fatal)) => return Err(fatal),
+                Err(recovery::Pause::Wait(ms)) => {
+                    self.outlets[at].topic = None;
+                    self.retry_at_ms = self.clock.monotonic_ms() + ms;
+                    return Ok(Pace::Rest(ms));
+                }
+                Err(recovery::Pause::Fault(fault)) => return Ok(self.back_off(at, &fault)),
+            }
+        }
+        self.fold();
+        Ok(Pace::Again)
+    }
+
+    /// One true log line for each failed try.
+    fn back_off(&mut self, at: usize, fault: &Fault) -> Pace {
+        let outlet = &mut self.outlets[at];
+        outlet.topic = None;
+        if *fault == Fault::Stopped {
+            return Pace::Rest(0);
+        }
+        let wait_ms = outlet.next_backoff_ms(self.config.backoff_ms_max);
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {} (topic {}): {fault}. Next try in {wait_ms} milliseconds.",
+                outlet.config.name, outlet.config.topic
+            ),
+        );
+        self.retry_at_ms = self.clock.monotonic_ms() + wait_ms;
+        Pace::Rest(wait_ms)
+    }
+}
+
+/// What a verdict other than an ack says, for the log.
+pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
+    let what = match verdict {
+        Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
+        Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
+        Verdict::Rejected { code } => format!("batch rejected (error {code})"),
+        Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
+        Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
+        Verdict::OutOfSequence { code } => format!("not the sequence expected (error {code})"),
+        Verdict::Doubtful { code } => format!("doubtful answer (error {code})"),
+    };
+    format!("partition {partition}: {what}")
+}
+
+/// CRC-32 of two runs of bytes one behind the other.
+fn combine_crc(first: u32, second: u32, second_len: u64) -> u32 {
+    let mut whole = crc32fast::Hasher::new_with_initial(first);
+    whole.combine(&crc32fast::Hasher::new_with_initial_len(second, second_len));
+    whole.finalize()
+}
+
+/// Extends the file's range of offsets in the batch's partition.
+fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
+    let Some(first) = batch.acked.filter(|_| batch.count > 0) else { return };
+    let last = first + i64::from(batch.count) - 1;
+    let events = u64::from(batch.count);
+    match ranges.iter_mut().find(|r| r.channel == batch.channel && r.partition == batch.partition) {
+        Some(range) => {
+            range.first = range.first.min(first);
+            range.last = range.last.max(last);
+            range.events += events;
+        }
+        None => ranges.push(OffsetRange {
+            channel: batch.channel,
+            partition: batch.partition,
+            first,
+            last,
+            events,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crc_of_a_file_is_that_of_its_slices_in_order() {
+        let (a, b) = (b"first slice\n".as_slice(), b"and the second\n".as_slice());
+        let whole = crc32fast::hash(&[a, b].concat());
+        let combined = combine_crc(crc32fast::hash(a), crc32fast::hash(b), b.len() as u64);
+        assert_eq!(combined, whole);
+        assert_eq!(combine_crc(0, crc32fast::hash(a), a.len() as u64), crc32fast::hash(a));
+    }
+}

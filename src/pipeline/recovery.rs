@@ -1,0 +1,629 @@
+//! After a start and after every doubtful answer: look, then send what is absent, then go on.
+//!
+//! *From 0.11 on* a batch is looked for by producer id, epoch and sequence. What is absent is sent
+//! again, in order, one batch of a partition at a time, under the same identity: should the first
+//! copy still be on its way, or stand in the log above what a reader may see yet, the broker
+//! recognises the second and drops it. Only where the broker has lost our state (45 or 59, and a
+//! minute of looking finds nothing) or where a batch has to change its shape does what is absent
+//! get a new epoch: that shuts out any copy under the old one.
+//!
+//! *Before 0.11* the log has no identity: batches are looked for by content, and what is absent is
+//! sent again only after a settle time in which a copy that was still on its way would have shown.
+
+use super::rounds::{NOWHERE, Plan, assign};
+use super::{Announced, CHANNEL, DeadLetter, Fatal, Observer, Pipeline, describe};
+use crate::channel::batch::Batch;
+use crate::channel::broker::{Answer, Fault, Identity, Topic, Verdict, Wire};
+use crate::channel::outlet::{FLOOR_UNKNOWN, sequence_after};
+use crate::checkpoint::record::BatchRecord;
+use crate::log;
+use crate::source::slice::Bound;
+
+/// How long a request that reached a broker may stay invisible, beyond the ack timeout, where the
+/// partition has several replicas (`replica.lag.time.max.ms` is 10 s by default), ms.
+const REPLICA_LAG_MS: u64 = 11_000;
+/// The same with one replica: an append is visible within milliseconds.
+const SETTLE_SINGLE_MS: u64 = 1_000;
+/// How long "out of sequence" is answered with looking before the state counts as lost, ms.
+const OUT_OF_SEQUENCE_MS: u64 = 60_000;
+const LOOK_AGAIN_MS: u64 = 500;
+/// A batch is not split below this size: the broker's limit is for one event then.
+const BATCH_BYTES_MIN: usize = 16 * 1024;
+
+/// Why recovery did not come to its end.
+pub(super) enum Pause {
+    /// The brokers could not be asked.
+    Fault(Fault),
+    /// Too early to decide; again after so many milliseconds.
+    Wait(u64),
+    Fatal(Fatal),
+}
+
+impl From<Fault> for Pause {
+    fn from(fault: Fault) -> Pause {
+        Pause::Fault(fault)
+    }
+}
+
+impl From<Fatal> for Pause {
+    fn from(fatal: Fatal) -> Pause {
+        Pause::Fatal(fatal)
+    }
+}
+
+impl Pipeline {
+    /// Opens channel `at` and resolves everything in doubt there.
+    pub(super) fn recover(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+        let topic = self.outlets[at].broker.open()?;
+        self.adopt_topic(at, topic)?;
+        self.resolve(at, observer)?;
+        if !self.outlets[at].has_own_identity {
+            let identity = self.outlets[at].broker.init_producer()?;
+            self.outlets[at].take_identity(identity);
+        }
+        self.refresh_floors(at)?;
+        self.outlets[at].out_of_sequence_since_ms = None;
+        Ok(())
+    }
+
+    /// Compares what the broker says with what the checkpoint says.
+    fn adopt_topic(&mut self, at: usize, topic: Topic) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        if let Some(fixed) = outlet.config.default_partition
+            && !topic.partitions.contains(&fixed)
+        {
+            return Err(Pause::Fault(Fault::NotReady(format!(
+                "defaultPartitionId = {fixed}, but the topic has the partitions {:?}",
+                topic.partitions
+            ))));
+        }
+        let wire = topic.wire;
+        let is_other_cluster = !outlet.record.cluster_id.is_empty()
+            && !topic.cluster_id.is_empty()
+            && outlet.record.cluster_id != topic.cluster_id;
+        let is_other_topic = outlet.record.topic != outlet.config.topic;
+        let is_other_wire = outlet.last_wire.is_some_and(|last| last != wire);
+        if !topic.cluster_id.is_empty() {
+            outlet.record.cluster_id.clone_from(&topic.cluster_id);
+        }
+        outlet.topic = Some(topic);
+        outlet.last_wire = Some(wire);
+        if is_other_wire {
+            outlet.empty_pool();
+            outlet.has_own_identity = false;
+        }
+        if is_other_cluster || is_other_topic {
+            self.move_to_other_log(at)?;
+        } else if wire == Wire::Legacy {
+            self.drop_identities(at);
+        }
+        Ok(())
+    }
+
+    /// The channel points to another cluster or topic than the checkpoint: what was acked there
+    /// stays there, what is in doubt can not be looked for here and is sent here.
+    fn move_to_other_log(&mut self, at: usize) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {}: topic {} (cluster {}) is not where the checkpoint was written for \
+                 ({}); positions are kept, batches in doubt are sent here.",
+                outlet.config.name,
+                outlet.config.topic,
+                outlet.record.cluster_id,
+                outlet.record.topic
+            ),
+        );
+        outlet.record.topic.clone_from(&outlet.config.topic);
+        outlet.record.partitions.clear();
+        outlet.has_own_identity = false;
+        self.rename_doubts(at)
+    }
+
+    /// Gives everything in doubt of channel `at` a fresh identity, as if it had never been
+    /// announced. Only where an old copy can not stand in, or still reach, this log.
+    fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
+        let identity = self.outlets[at].broker.init_producer()?;
+        self.outlets[at].take_identity(identity);
+        let doubts = self.doubts(at);
+        for &n in &doubts {
+            self.encode(n)?;
+            let Some(batch) = self.announced[n].encoded.take() else { continue };
+            let known = self.outlets[at].topic.as_ref().map(|t| t.partitions.clone());
+            let mut batch = batch;
+            if known.is_some_and(|p| !p.contains(&batch.partition())) {
+                let partition = self.outlets[at].next_partition(&[]);
+                self.announced[n].record.partition = partition;
+                batch = self.encode_for(n)?.unwrap_or(batch);
+            }
+            let record = &mut self.announced[n].record;
+            self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
+        }
+        self.refresh_floors(at)?;
+        self.commit()?;
+        Ok(())
+    }
+
+    /// On the wire before 0.11 batches go without identity, whatever they had before.
+    fn drop_identities(&mut self, at: usize) {
+        for n in self.doubts(at) {
+            let announced = &mut self.announced[n];
+            if announced.record.producer_id != -1 {
+                announced.record.producer_id = -1;
+                announced.record.producer_epoch = -1;
+                announced.record.base_sequence = -1;
+                announced.encoded = None;
+            }
+        }
+    }
+
+    /// Indices of what is in doubt in channel `at`, in sending order.
+    fn doubts(&self, at: usize) -> Vec<usize> {
+        let is_in_doubt =
+            |a: &Announced| a.record.acked.is_none() && usize::from(a.record.channel) == at;
+        (0..self.announced.len()).filter(|&n| is_in_doubt(&self.announced[n])).collect()
+    }
+
+    fn resolve(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+        if self.doubts(at).is_empty() {
+            return Ok(());
+        }
+        self.look(at, observer)?;
+        self.wait_until_settled(at)?;
+        if self.is_copied {
+            // Another agent may be using these identities: nothing new goes under them.
+            self.is_copied = false;
+            return self.rename_doubts(at).and_then(|()| self.send_doubts(at, observer));
+        }
+        self.send_doubts(at, observer)
+    }
+
+    /// Looks for everything in doubt and marks what is found.
+    fn look(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+        let doubts = self.doubts(at);
+        let mut partitions: Vec<i32> =
+            doubts.iter().map(|&n| self.announced[n].record.partition).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        for partition in partitions {
+            let of_partition: Vec<usize> = doubts
+                .iter()
+                .copied()
+                .filter(|&n| self.announced[n].record.partition == partition)
+                .collect();
+            let wanted: Vec<&BatchRecord> =
+                of_partition.iter().map(|&n| &self.announced[n].record).collect();
+            let outlet = &mut self.outlets[at];
+            let floor = outlet.partition(partition).floor_offset.max(0);
+            let found = outlet.broker.look(partition, floor, &wanted)?;
+            for (&n, offset) in of_partition.iter().zip(found) {
+                self.tell_doubt(n, offset);
+                if let Some(offset) = offset {
+                    self.mark_acked(n, offset, observer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_doubt(&self, n: usize, offset: Option<i64>) {
+        let b = &self.announced[n].record;
+        let outcome = match offset {
+            Some(offset) => format!("found in the topic at offset {offset}"),
+            None => "not in the topic".to_owned(),
+        };
+        log::info(
+            CHANNEL,
+            format_args!(
+                "Batch in doubt ({} events, {} bytes {}-{}, partition {}, sequence {}): {outcome}.",
+                b.count,
+                self.file_text(b.file),
+                b.start,
+                b.end,
+                b.partition,
+                b.base_sequence
+            ),
+        );
+    }
+
+    fn file_text(&self, id: u64) -> String {
+        let tracked = self.files.index_of(id).map(|i| &self.files.tracked[i].record);
+        let gone = || self.gone.iter().find(|r| r.id == id);
+        tracked
+            .or_else(gone)
+            .map_or_else(|| format!("file {id}"), |r| String::from_utf8_lossy(&r.name).into_owned())
+    }
+
+    /// Without identity in the log, "not there" is believed only after a while.
+    fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
+        let outlet = &self.outlets[at];
+        if outlet.wire() == Wire::Modern || self.doubts(at).is_empty() {
+            return Ok(());
+        }
+        let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
+        let settle_ms = if replicas <= 1 {
+            SETTLE_SINGLE_MS
+        } else {
+            u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS
+        };
+        let waited_ms = self.clock.monotonic_ms() - outlet.doubt_since_ms;
+        if waited_ms >= settle_ms {
+            return Ok(());
+        }
+        Err(Pause::Wait((settle_ms - waited_ms).min(LOOK_AGAIN_MS)))
+    }
+
+    /// Sends what is absent, the first batch of every partition at a time, until nothing is left.
+    fn send_doubts(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+        loop {
+            let firsts = self.first_doubts(at);
+            if firsts.is_empty() {
+                return Ok(());
+            }
+            let mut ready = Vec::with_capacity(firsts.len());
+            for &n in &firsts {
+                if self.encode(n)? {
+                    ready.push(n);
+                } else {
+                    self.give_up(at, n)?;
+                }
+            }
+            if ready.len() < firsts.len() {
+                continue;
+            }
+            for answer in self.converse(at, &ready)? {
+                self.settle_answer(at, &ready, &answer, observer)?;
+            }
+        }
+    }
+
+    fn first_doubts(&self, at: usize) -> Vec<usize> {
+        let mut firsts: Vec<usize> = Vec::new();
+        for n in self.doubts(at) {
+            let partition = self.announced[n].record.partition;
+            if firsts.iter().all(|&f| self.announced[f].record.partition != partition) {
+                firsts.push(n);
+            }
+        }
+        firsts
+    }
+
+    /// Sends the batches and waits for all their answers.
+    fn converse(&mut self, at: usize, batches: &[usize]) -> Result<Vec<Answer>, Pause> {
+        let round: Vec<&Batch> =
+            batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
+        let broker = &mut self.outlets[at].broker;
+        broker.send(&round)?;
+        let mut answers = Vec::with_capacity(round.len());
+        loop {
+            broker.receive(&mut answers)?;
+            if answers.len() >= round.len() {
+                return Ok(answers);
+            }
+            broker.wait()?;
+        }
+    }
+
+    fn settle_answer(
+        &mut self,
+        at: usize,
+        sent: &[usize],
+        answer: &Answer,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Pause> {
+        let Some(n) =
+            sent.iter().copied().find(|&n| self.announced[n].record.partition == answer.partition)
+        else {
+            return Ok(());
+        };
+        match &answer.verdict {
+            Verdict::Acked { base_offset } => {
+                let b = &self.announced[n].record;
+                log::info(
+                    CHANNEL,
+                    format_args!(
+                        "Batch in doubt ({} events, {} bytes {}-{}, partition {}): sent again, at \
+                         offset {base_offset}.",
+                        b.count,
+                        self.file_text(b.file),
+                        b.start,
+                        b.end,
+                        b.partition
+                    ),
+                );
+                self.mark_acked(n, *base_offset, observer);
+                self.outlets[at].out_of_sequence_since_ms = None;
+                Ok(())
+            }
+            Verdict::TooLarge => self.too_large(at, n),
+            Verdict::Rejected { code } => {
+                self.split_or_bury(at, n, &format!("the broker answers error {code}"))
+            }
+            Verdict::OutOfSequence { .. } => self.out_of_sequence(at, n),
+            Verdict::OldFormat => {
+                self.outlets[at].broker.use_legacy_wire();
+                Err(Pause::Wait(0))
+            }
+            Verdict::Fenced => Err(Pause::Fatal(Fatal::Broken(format!(
+                "{}: another process writes to topic {} under our producer id {}. Is this tracker \
+                 directory a copy that runs twice? Stop one of them.",
+                self.outlets[at].config.name,
+                self.outlets[at].config.topic,
+                self.announced[n].record.producer_id
+            )))),
+            Verdict::Doubtful { .. } => Err(Pause::Fault(Fault::Lost(describe(
+                &answer.verdict,
+                answer.partition,
+            )))),
+        }
+    }
+
+    /// Looked for and absent, and yet the broker expects another sequence: it may stand above the
+    /// high watermark, invisible, for a while; after a minute the broker's state is lost.
+    fn out_of_sequence(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let now_ms = self.clock.monotonic_ms();
+        let outlet = &mut self.outlets[at];
+        let since_ms = *outlet.out_of_sequence_since_ms.get_or_insert(now_ms);
+        if now_ms - since_ms < OUT_OF_SEQUENCE_MS {
+            return Err(Pause::Wait(LOOK_AGAIN_MS));
+        }
+        outlet.out_of_sequence_since_ms = None;
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "{}: the brokers no longer know producer id {}; partition {} goes on under its \
+                 next epoch.",
+                outlet.config.name,
+                self.announced[n].record.producer_id,
+                self.announced[n].record.partition
+            ),
+        );
+        self.raise_epoch(at, self.announced[n].record.partition)
+    }
+
+    /// What is absent of a partition gets the next epoch, counted from 0: the broker takes it
+    /// whatever it remembers, and refuses from then on any copy under the old epoch.
+    fn raise_epoch(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
+        let doubts: Vec<usize> = self
+            .doubts(at)
+            .into_iter()
+            .filter(|&n| self.announced[n].record.partition == partition)
+            .collect();
+        self.outlets[at].has_own_identity = false;
+        let Some(&first) = doubts.first() else { return Ok(()) };
+        let old = &self.announced[first].record;
+        if old.producer_id < 0 {
+            return Ok(());
+        }
+        let identity = match old.producer_epoch.checked_add(1) {
+            Some(epoch) => Identity { producer_id: old.producer_id, epoch },
+            None => self.outlets[at].broker.init_producer()?,
+        };
+        let mut sequence = 0;
+        for n in doubts {
+            let Announced { record, encoded } = &mut self.announced[n];
+            record.producer_id = identity.producer_id;
+            record.producer_epoch = identity.epoch;
+            record.base_sequence = sequence;
+            sequence = sequence_after(sequence, record.count);
+            if let Some(batch) = encoded {
+                batch.seal(identity, record.base_sequence);
+            }
+        }
+        self.commit()?;
+        Ok(())
+    }
+
+    fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        let size = self.announced[n].encoded.as_ref().map_or(0, Batch::size);
+        outlet.batch_bytes_max =
+            outlet.batch_bytes_max.min(size / 2).clamp(BATCH_BYTES_MIN, usize::MAX);
+        self.split_or_bury(at, n, "larger than the broker takes (message.max.bytes)")
+    }
+
+    /// A batch that was refused whole: its halves are tried; a single event goes to the
+    /// dead-letter file.
+    fn split_or_bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
+        if self.announced[n].record.count > 1 { self.split(at, n) } else { self.bury(at, n, reason) }
+    }
+
+    fn split(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let whole = self.announced[n].record.clone();
+        let half = whole.count / 2;
+        log::info(
+            CHANNEL,
+            format_args!(
+                "Batch of {} events ({} bytes {}-{}) was refused as a whole; sending its halves.",
+                whole.count,
+                self.file_text(whole.file),
+                whole.start,
+                whole.end
+            ),
+        );
+        let Some(first) = self.read_part(at, &whole, half)? else { return self.give_up(at, n) };
+        let mut second = whole.clone();
+        second.start = first.0.end;
+        second.count = whole.count - half;
+        if whole.base_sequence >= 0 {
+            second.base_sequence = sequence_after(whole.base_sequence, half);
+        }
+        let Some(second) = self.read_part(at, &second, second.count)? else {
+            return self.give_up(at, n);
+        };
+        self.announced[n] = Announced { record: first.0, encoded: Some(first.1) };
+        self.announced.insert(n + 1, Announced { record: second.0, encoded: Some(second.1) });
+        self.commit()?;
+        Ok(())
+    }
+
+    /// Reads the first `count` events of a batch's range again, as a batch of their own.
+    fn read_part(
+        &mut self,
+        at: usize,
+        of: &BatchRecord,
+        count: u32,
+    ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
+        let Some(index) = self.files.index_of(of.file) else { return Ok(None) };
+        let is_all = count == of.count;
+        let mut batch = self.outlets[at].take_batch();
+        batch.begin(of.partition, of.stamp_ms);
+        let plan = Plan {
+            bound: Bound::Exactly { end: of.end, is_final: of.is_final },
+            events_max: if is_all { u32::MAX } else { count },
+            bytes_target: usize::MAX,
+        };
+        let mut batches = [batch];
+        let result = self.read_events(index, of.start, &plan, &mut batches, of.stamp_ms);
+        let [mut batch] = batches;
+        let (slice, events) = match result {
+            Ok(read) => read,
+            Err(e) => {
+                log::error(
+                    CHANNEL,
+                    format_args!(
+                        "{}: bytes {}-{} can not be read again: {e}.",
+                        self.file_text(of.file),
+                        of.start,
+                        of.end
+                    ),
+                );
+                return Ok(None);
+            }
+        };
+        let (values_crc, first_crc) = if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
+        let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
+        batch.seal(identity, of.base_sequence);
+        let record = BatchRecord {
+            count: events,
+            end: slice.end,
+            lines: slice.lines,
+            bytes_crc: slice.bytes_crc,
+            tail_crc: slice.tail.crc(),
+            is_final: of.is_final && slice.end == of.end,
+            values_crc,
+            first_crc,
+            ..of.clone()
+        };
+        Ok(Some((record, batch)))
+    }
+
+    /// Makes sure that batch `n` has its encoding: from memory, or read again from its file.
+    /// `false`: its bytes are gone.
+    fn encode(&mut self, n: usize) -> Result<bool, Pause> {
+        if self.announced[n].encoded.is_some() {
+            return Ok(true);
+        }
+        let Some(batch) = self.encode_for(n)? else { return Ok(false) };
+        self.announced[n].encoded = Some(batch);
+        Ok(true)
+    }
+
+    /// Reads batch `n` again. The range must hold the bytes that were announced; how many events
+    /// they make may differ if the configuration was changed since, and then what follows in the
+    /// partition is counted anew under the next epoch.
+    fn encode_for(&mut self, n: usize) -> Result<Option<Batch>, Pause> {
+        let old = self.announced[n].record.clone();
+        let at = usize::from(old.channel);
+        let Some((record, batch)) = self.read_part(at, &old, old.count)? else { return Ok(None) };
+        if record.bytes_crc != old.bytes_crc {
+            return Ok(None);
+        }
+        if record.count == 0 {
+            return Ok(None);
+        }
+        let is_reshaped = record.count != old.count;
+        let is_changed = record != old;
+        self.announced[n].record = record;
+        if is_reshaped {
+            self.announced[n].encoded = Some(batch);
+            self.raise_epoch(at, old.partition)?;
+            return Ok(self.announced[n].encoded.take());
+        }
+        if is_changed {
+            self.commit()?;
+        }
+        Ok(Some(batch))
+    }
+
+    /// The bytes of a batch in doubt that is not in the topic can no longer be read.
+    fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let b = self.announced[n].record.clone();
+        log::error(
+            CHANNEL,
+            format_args!(
+                "LOST: {} events of {} (bytes {}-{}) were announced, are not in topic {} and can \
+                 no longer be read: the file was deleted or overwritten while it was being sent.",
+                b.count,
+                self.file_text(b.file),
+                b.start,
+                b.end,
+                self.outlets[at].config.topic
+            ),
+        );
+        self.take_out(at, n)
+    }
+
+    /// An event that the broker never takes: to the dead-letter file, durable, then on.
+    fn bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
+        let b = self.announced[n].record.clone();
+        let name = self.file_text(b.file);
+        let value: Vec<u8> = self.announced[n]
+            .encoded
+            .as_ref()
+            .and_then(|batch| batch.values().next().map(<[u8]>::to_vec))
+            .unwrap_or_default();
+        let letter = DeadLetter {
+            topic: &self.outlets[at].config.topic,
+            file: name.as_bytes(),
+            batch: &b,
+            value: &value,
+            reason,
+            now_ms: self.clock.now_ms(),
+        };
+        self.ledger.dead_letter(&letter).map_err(Fatal::State)?;
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "An event of {} bytes ({name} bytes {}-{}) went to the dead-letter file: {reason}.",
+                value.len(),
+                b.start,
+                b.end
+            ),
+        );
+        self.take_out(at, n)
+    }
+
+    /// Batch `n` will not be sent: its range counts as done, and what follows it in its partition
+    /// is counted anew.
+    fn take_out(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let record = &mut self.announced[n].record;
+        record.acked = Some(NOWHERE);
+        record.count = 0;
+        let (partition, encoded) = (record.partition, self.announced[n].encoded.take());
+        if let Some(batch) = encoded {
+            self.outlets[at].give_back(batch);
+        }
+        self.is_dirty = true;
+        self.raise_epoch(at, partition)
+    }
+
+    /// From where to look for what will be announced next: the present end, where it is not known
+    /// from an ack.
+    fn refresh_floors(&mut self, at: usize) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        let Some(topic) = &outlet.topic else { return Ok(()) };
+        let partitions = match outlet.config.default_partition {
+            Some(fixed) => vec![fixed],
+            None => topic.partitions.clone(),
+        };
+        for partition in partitions {
+            if outlet.partition(partition).floor_offset == FLOOR_UNKNOWN {
+                let end = outlet.broker.end_offset(partition)?;
+                outlet.partition(partition).floor_offset = end;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! Filling a round: slices from the files, batches for the channels, one record, then the wire.
+
+use super::{Announced, Fatal, Observer, Pipeline, SOURCE};
+use crate::channel::batch::Batch;
+use crate::channel::broker::{Identity, Wire};
+use crate::channel::outlet::{Outlet, sequence_after};
+use crate::checkpoint::record::BatchRecord;
+use crate::event::{self, HeaderMap};
+use crate::log;
+use crate::source::interceptor::{self, Interceptor};
+use crate::source::slice::{self, Bound, Slice, SliceError, Take};
+
+/// Encoded bytes under way at most, all channels together: what keeps the memory small.
+const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Waits after a failed read of a file, ms.
+const READ_RETRY_MS: u64 = 4_000;
+
+/// Acked marker of a batch that holds no event (all filtered out, dead letter, lost).
+pub(crate) const NOWHERE: i64 = -1;
+
+/// What became of an attempt to announce a slice.
+enum Outcome {
+    Announced,
+    /// Nothing whole to read there now.
+    Nothing,
+}
+
+/// Which events of a file make up a batch, and how the batch is made.
+pub(crate) struct Plan {
+    pub bound: Bound,
+    /// Stop after so many kept events.
+    pub events_max: u32,
+    /// Stop at a transaction's end once so many bytes of bodies are in.
+    pub bytes_target: usize,
+}
+
+impl Pipeline {
+    /// Fills a round, announces it and hands it to the brokers. `false`: nothing to send now.
+    pub(super) fn send_round(&mut self, _: &mut dyn Observer) -> Result<bool, Fatal> {
+        if !self.may_send() {
+            return Ok(false);
+        }
+        let width = self.outlets.iter().map(Outlet::width).min().unwrap_or(1);
+        let first_new = self.announced.len();
+        let mut filled = 0;
+        // A file may turn out to hold nothing whole; a few of them do not end the round.
+        for _ in 0..width + 16 {
+            let Some(index) = self.files.choose() else { break };
+            let share = (width - filled).max(1) as u64;
+            match self.announce(index, Bound::Open, share, first_new)? {
+                Some(Outcome::Announced) => filled += 1,
+                Some(Outcome::Nothing) => {}
+                None => break,
+            }
+            if filled == width {
+                break;
+            }
+        }
+        self.dispatch(first_new)
+    }
+
+    /// Announces the unterminated last line of a finished file and sends it.
+    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Fatal> {
+        let first_new = self.announced.len();
+        self.announce(index, Bound::Final, 1, first_new)?;
+        self.dispatch(first_new)
+    }
+
+    fn may_send(&self) -> bool {
+        let most = self.outlets.iter().map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
+        let encoded = |a: &Announced| a.encoded.as_ref().map_or(0, Batch::size);
+        let bytes: usize = self.announced.iter().map(encoded).sum();
+        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX
+    }
+
+    fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
+        if self.announced.len() == first_new {
+            return Ok(false);
+        }
+        self.commit()?;
+        for at in 0..self.outlets.len() {
+            let round: Vec<&Batch> = self.announced[first_new..]
+                .iter()
+                .filter(|a| usize::from(a.record.channel) == at)
+                .filter_map(|a| a.encoded.as_ref())
+                .collect();
+            if round.is_empty() {
+                continue;
+            }
+            if let Err(fault) = self.outlets[at].broker.send(&round) {
+                self.distrust(at, &fault.to_string());
+            }
+        }
+        self.rounds += 1;
+        Ok(true)
+    }
+
+    /// Reads a slice of file `index` and announces a batch of it for each channel. `None`: a
+    /// partition that it has to go to is taken in this round, or the file must wait.
+    fn announce(
+        &mut self,
+        index: usize,
+        bound: Bound,
+        share: u64,
+        first_new: usize,
+    ) -> Result<Option<Outcome>, Fatal> {
+        let stamp_ms = self.clock.now_ms();
+        let name = self.files.tracked[index].record.name.clone();
+        let mut batches = Vec::with_capacity(self.outlets.len());
+        for (at, outlet) in self.outlets.iter_mut().enumerate() {
+            let partition = outlet.next_partition(&name);
+            let is_taken = self.announced[first_new..]
+                .iter()
+                .any(|a| usize::from(a.record.channel) == at && a.record.partition == partition);
+            if is_taken {
+                give_back(&mut self.outlets, batches);
+                return Ok(None);
+            }
+            let mut batch = outlet.take_batch();
+            batch.begin(partition, stamp_ms);
+            batches.push(batch);
+        }
+        let tracked = &self.files.tracked[index];
+        let left = tracked.size.saturating_sub(tracked.read_position);
+        let plan = Plan {
+            bound,
+            events_max: u32::MAX,
+            bytes_target: usize::try_from(left / share).unwrap_or(usize::MAX),
+        };
+        let start = tracked.read_position;
+        match self.read_whole_transactions(index, start, &plan, &mut batches, stamp_ms) {
+            Ok((slice, _)) if slice.end == slice.start => {
+                self.files.exhausted(index, &slice);
+                give_back(&mut self.outlets, batches);
+                Ok(Some(Outcome::Nothing))
+            }
+            Ok((slice, events)) => {
+                self.push_announced(index, &slice, events, batches, stamp_ms, bound);
+                Ok(Some(Outcome::Announced))
+            }
+            Err(e) => {
+                give_back(&mut self.outlets, batches);
+                self.unreadable(index, &e)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// As Flume does, a transaction in which a malformed byte stands is not written at all: the
+    /// slice ends before it.
+    fn read_whole_transactions(
+        &mut self,
+        index: usize,
+        start: u64,
+        plan: &Plan,
+        batches: &mut [Batch],
+        stamp_ms: i64,
+    ) -> Result<(Slice, u32), SliceError> {
+        let result = self.read_events(index, start, plan, batches, stamp_ms);
+        let whole = batches.first().map_or(0, Batch::count);
+        let whole = whole - whole % self.batch_size();
+        match result {
+            Err(SliceError::Malformed { .. }) if whole > 0 => {
+                for batch in &mut *batches {
+                    batch.begin(batch.partition(), stamp_ms);
+                }
+                let plan = Plan { events_max: whole, bytes_target: usize::MAX, ..*plan };
+                self.read_events(index, start, &plan, batches, stamp_ms)
+            }
+            other => other,
+        }
+    }
+
+    fn batch_size(&self) -> u32 {
+        u32::try_from(self.config.batch_size).unwrap_or(u32::MAX)
+    }
+
+    /// Reads events from `start` on into all of `batches` at once.
+    pub(super) fn read_events(
+        &mut self,
+        index: usize,
+        start: u64,
+        plan: &Plan,
+        batches: &mut [Batch],
+        stamp_ms: i64,
+    ) -> Result<(Slice, u32), SliceError> {
+        let headers = self.headers(index, stamp_ms);
+        let batch_size = self.batch_size();
+        let limit = self.outlets.iter().map(|o| o.batch_bytes_max).min().unwrap_or(usize::MAX);
+        let interceptors: &[Interceptor] = &self.interceptors;
+        let has_filter = interceptors.iter().any(Interceptor::is_filter);
+        let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
+        let tracked = &mut self.files.tracked[index];
+        let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |body| {
+            if has_filter && !interceptor::keeps(interceptors, body) {
+                return Take::More;
+            }
+            let mut largest = 0;
+            for batch in &mut *batches {
+                batch.push(&headers, body);
+                largest = largest.max(batch.size());
+            }
+            events += 1;
+            bytes += body.len() + 1;
+            in_transaction += 1;
+            if in_transaction == batch_size {
+                in_transaction = 0;
+            }
+            let is_full = largest >= limit && !plan.is_exact();
+            let is_enough = in_transaction == 0 && bytes >= plan.bytes_target;
+            if is_full || is_enough || events >= plan.events_max { Take::Enough } else { Take::More }
+        })?;
+        Ok((slice, events))
+    }
+
+    /// The encoded header map that all events of a batch share.
+    fn headers(&self, index: usize, stamp_ms: i64) -> Vec<u8> {
+        let tracked = &self.files.tracked[index];
+        let mut map = HeaderMap::default();
+        if let Some(key) = &self.config.file_header {
+            map.insert(key, &self.files.path(tracked.name()).to_string_lossy());
+        }
+        if let Some(key) = &self.config.basename_header {
+            map.insert(key, &tracked.name().to_string_lossy());
+        }
+        let map = interceptor::headers(&self.interceptors, map, stamp_ms);
+        let mut encoded = Vec::new();
+        event::avro_headers(&map, &mut encoded);
+        encoded
+    }
+
+    fn push_announced(
+        &mut self,
+        index: usize,
+        slice: &Slice,
+        events: u32,
+        batches: Vec<Batch>,
+        stamp_ms: i64,
+        bound: Bound,
+    ) {
+        let is_final = bound == Bound::Final && slice.is_exhausted;
+        let base = BatchRecord {
+            count: events,
+            file: self.files.tracked[index].record.id,
+            start: slice.start,
+            end: slice.end,
+            lines: slice.lines,
+            bytes_crc: slice.bytes_crc,
+            tail_crc: slice.tail.crc(),
+            stamp_ms,
+            is_final,
+            ..BatchRecord::default()
+        };
+        self.files.announced(index, slice, is_final);
+        self.counters.events_received += u64::from(events);
+        if events == 0 {
+            give_back(&mut self.outlets, batches);
+            self.announced.push(Announced {
+                record: BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base },
+                encoded: None,
+            });
+            return;
+        }
+        self.counters.batches_received += 1;
+        for (at, batch) in batches.into_iter().enumerate() {
+            let mut record = BatchRecord { channel: at as u16, ..base.clone() };
+            let batch = assign(&mut self.outlets[at], &mut record, batch);
+            self.announced.push(Announced { record, encoded: Some(batch) });
+        }
+    }
+
+    /// A slice that could not be read: bad text ends the agent, a bad disk is waited for.
+    fn unreadable(&mut self, index: usize, e: &SliceError) -> Result<(), Fatal> {
+        let path = self.files.path(self.files.tracked[index].name());
+        match e {
+            SliceError::Malformed { .. } if self.announced.is_empty() => {
+                if self.is_dirty {
+                    self.commit()?;
+                }
+                Err(Fatal::Broken(format!(
+                    "{}: {e} ({}). The transaction that holds them was not sent; everything \
+                     before it was. Set decodeErrorPolicy to REPLACE or IGNORE, or the right \
+                     inputCharset, and start again: reading goes on at byte {}.",
+                    path.display(),
+                    self.config.input_charset.name(),
+                    self.files.tracked[index].read_position,
+                )))
+            }
+            // What is under way is finished first; the same bytes end the agent then.
+            SliceError::Malformed { .. } => Ok(()),
+            SliceError::Io(_) | SliceError::Changed => {
+                log::warn(
+                    SOURCE,
+                    format_args!(
+                        "Can not read {}: {e}. Next try in {READ_RETRY_MS} milliseconds.",
+                        path.display()
+                    ),
+                );
+                self.files.retry_later(index, READ_RETRY_MS);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn is_exact(&self) -> bool {
+        matches!(self.bound, Bound::Exactly { .. })
+    }
+}
+
+/// Gives a new batch its identity and sequence, completes it, and notes both in the record.
+pub(super) fn assign(outlet: &mut Outlet, record: &mut BatchRecord, mut batch: Batch) -> Batch {
+    let identity = match outlet.wire() {
+        Wire::Modern => outlet.identity(),
+        Wire::Legacy => Identity::NONE,
+    };
+    record.partition = batch.partition();
+    record.producer_id = identity.producer_id;
+    record.producer_epoch = identity.epoch;
+    let partition = outlet.partition(record.partition);
+    record.base_sequence = if identity == Identity::NONE { -1 } else { partition.next_sequence };
+    if identity != Identity::NONE {
+        partition.next_sequence = sequence_after(partition.next_sequence, record.count);
+    } else {
+        (record.values_crc, record.first_crc) = batch.content_crcs();
+    }
+    batch.seal(identity, record.base_sequence);
+    batch
+}
+
+fn give_back(outlets: &mut [Outlet], batches: Vec<Batch>) {
+    for (outlet, batch) in outlets.iter_mut().zip(batches) {
+        outlet.give_back(batch);
+    }
+}

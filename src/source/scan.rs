@@ -1,0 +1,215 @@
+//! Which names in the spool directory are candidates, and in which order they are read.
+//!
+//! The rules are Flume's (names ending in `fileSuffix`, hidden names and `ignorePattern` are out,
+//! `targetPattern` is in; age is the modification time, the hour in the name plays no part). The
+//! economy is ours: the directory is listed again only when it may have changed, and a name that
+//! was judged once is not matched or stat'ed again, so that a hundred thousand finished files
+//! cost one pass over their names and no more.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::config::model::{ConsumeOrder, SourceConfig};
+use crate::config::pattern::Pattern;
+
+/// A name that Flume would read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub name: OsString,
+    pub device: u64,
+    pub inode: u64,
+    /// Modification time when it was first seen, ms: what `consumeOrder` goes by.
+    pub mtime_ms: i64,
+    /// Place in the directory's listing, for `consumeOrder = random`.
+    listed: usize,
+}
+
+/// The candidates of one directory, kept up to date.
+pub struct Scanner {
+    dir: PathBuf,
+    rules: Rules,
+    order: ConsumeOrder,
+    /// Change time of the directory at the last listing.
+    seen: Option<(i64, i64)>,
+    /// The listing may have missed a change that fell into the same tick of the clock.
+    seen_is_fresh: bool,
+    candidates: Vec<Candidate>,
+}
+
+struct Rules {
+    suffix: OsString,
+    ignore: Pattern,
+    target: Pattern,
+}
+
+/// A directory changed this shortly before it was listed may change again without a new stamp:
+/// file systems stamp with the tick of the kernel, 10 ms at the most.
+const TICK_NS: i64 = 20_000_000;
+
+impl Scanner {
+    pub fn new(config: &SourceConfig) -> Scanner {
+        Scanner {
+            dir: config.spool_dir.clone(),
+            rules: Rules {
+                suffix: config.file_suffix.clone(),
+                ignore: config.ignore_pattern.clone(),
+                target: config.target_pattern.clone(),
+            },
+            order: config.consume_order,
+            seen: None,
+            seen_is_fresh: false,
+            candidates: Vec::new(),
+        }
+    }
+
+    /// In reading order.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// May the directory hold other names than at the last listing? One `stat`.
+    pub fn is_stale(&self) -> io::Result<bool> {
+        if self.seen_is_fresh {
+            return Ok(true);
+        }
+        let stat = fs::metadata(&self.dir)?;
+        Ok(self.seen != Some((stat.mtime(), stat.mtime_nsec())))
+    }
+
+    /// Forgets a name that we have renamed away ourselves.
+    pub fn forget(&mut self, name: &OsStr) {
+        self.candidates.retain(|c| c.name != name);
+    }
+
+    /// Lists the directory again. Returns names that could not be judged or stat'ed, with the
+    /// reason; they are tried again at the next listing.
+    pub fn refresh(&mut self) -> io::Result<Vec<(OsString, String)>> {
+        let stat = fs::metadata(&self.dir)?;
+        let mut problems = Vec::new();
+        let mut known: HashMap<OsString, Candidate> =
+            self.candidates.drain(..).map(|c| (c.name.clone(), c)).collect();
+        for (listed, entry) in fs::read_dir(&self.dir)?.enumerate() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if let Some(old) = known.remove(&name).filter(|old| old.inode == entry.ino()) {
+                self.candidates.push(Candidate { listed, ..old });
+                continue;
+            }
+            match self.judge(&name) {
+                Ok(Some(candidate)) => self.candidates.push(Candidate { listed, ..candidate }),
+                Ok(None) => {}
+                Err(why) => problems.push((name, why)),
+            }
+        }
+        self.sort();
+        self.seen = Some((stat.mtime(), stat.mtime_nsec()));
+        self.seen_is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
+        Ok(problems)
+    }
+
+    fn judge(&self, name: &OsStr) -> Result<Option<Candidate>, String> {
+        if !self.rules.accept(name)? {
+            return Ok(None);
+        }
+        match stat_file(&self.dir, name) {
+            Ok(found) => Ok(found),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    fn sort(&mut self) {
+        match self.order {
+            ConsumeOrder::Oldest => self.candidates.sort_by(older_first),
+            ConsumeOrder::Youngest => self.candidates.sort_by(younger_first),
+            ConsumeOrder::Random => self.candidates.sort_by_key(|c| c.listed),
+        }
+    }
+
+    /// Would this name be a candidate?
+    pub fn accepts(&self, name: &OsStr) -> bool {
+        self.rules.accept(name).unwrap_or(false)
+    }
+}
+
+impl Rules {
+    fn accept(&self, name: &OsStr) -> Result<bool, String> {
+        let bytes = name.as_bytes();
+        if bytes.starts_with(b".") || is_completed(bytes, self.suffix.as_bytes()) {
+            return Ok(false);
+        }
+        let matches = |pattern: &Pattern| pattern.full_match(bytes).map_err(|e| e.to_string());
+        Ok(!matches(&self.ignore)? && matches(&self.target)?)
+    }
+}
+
+/// Does the name end in the suffix, or in the suffix and a number (our way out when the completed
+/// name was taken)?
+fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
+    if name.ends_with(suffix) {
+        return true;
+    }
+    let stem = name.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |at| at + 1);
+    stem < name.len() && name[..stem].strip_suffix(b".").is_some_and(|n| n.ends_with(suffix))
+}
+
+/// Follows a symbolic link, as Java's `File` does. Directories are no candidates.
+fn stat_file(dir: &Path, name: &OsStr) -> io::Result<Option<Candidate>> {
+    let stat = fs::metadata(dir.join(name))?;
+    if stat.is_dir() {
+        return Ok(None);
+    }
+    if !stat.is_file() {
+        // A pipe or a device has no positions to go back to, so nothing could be promised of it.
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok(Some(Candidate {
+        name: name.to_owned(),
+        device: stat.dev(),
+        inode: stat.ino(),
+        mtime_ms: stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000,
+        listed: 0,
+    }))
+}
+
+fn older_first(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    a.mtime_ms.cmp(&b.mtime_ms).then_with(|| utf16_order(&a.name, &b.name))
+}
+
+/// Among equals the smaller name comes first here too, as in Flume.
+fn younger_first(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    b.mtime_ms.cmp(&a.mtime_ms).then_with(|| utf16_order(&a.name, &b.name))
+}
+
+/// Java compares strings by UTF-16 unit, which differs from byte order above U+FFFF.
+fn utf16_order(a: &OsStr, b: &OsStr) -> std::cmp::Ordering {
+    a.to_string_lossy().encode_utf16().cmp(b.to_string_lossy().encode_utf16())
+}
+
+fn is_within_tick(seconds: i64, nanos: i64) -> bool {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as i64);
+    (now - (seconds * 1_000_000_000 + nanos)).abs() < TICK_NS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completed_name_with_a_number_is_no_candidate_again() {
+        assert!(is_completed(b"a.log.COMPLETED", b".COMPLETED"));
+        assert!(is_completed(b"a.log.COMPLETED.1", b".COMPLETED"));
+        assert!(is_completed(b"a.log.COMPLETED.12", b".COMPLETED"));
+        assert!(!is_completed(b"a.log.COMPLETED.", b".COMPLETED"));
+        assert!(!is_completed(b"a.log.COMPLETED.1x", b".COMPLETED"));
+        assert!(!is_completed(b"2017041212", b".COMPLETED"));
+        assert!(!is_completed(b"a.log.COMPLETED1", b".COMPLETED"));
+    }
+}

@@ -1,0 +1,217 @@
+//! From bytes to a *slice*: a run of whole events of one file that becomes one batch a channel.
+
+use std::fmt;
+use std::io;
+
+use super::line::{LineDecoder, Tail};
+use super::tracked::Tracked;
+use super::window::{TailBytes, Window};
+
+/// A slice ends after so many bytes at the latest, so that a file of which every event is
+/// filtered out is committed on the way, too.
+const SLICE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A run of events that has been read but not announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Byte range of the file.
+    pub start: u64,
+    pub end: u64,
+    /// Lines that end in it.
+    pub lines: u64,
+    /// CRC-32 of its bytes.
+    pub bytes_crc: u32,
+    /// The bytes before `end`.
+    pub tail: TailBytes,
+    /// The file was looked at to its end: behind the slice there is no whole event.
+    pub is_exhausted: bool,
+}
+
+/// How far a slice may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// As far as there are whole events; an incomplete last line is left alone.
+    Open,
+    /// To the end of the file, whose last line needs no newline.
+    Final,
+    /// Exactly to this offset, where an event ended when the range was announced; `is_final` as
+    /// it was then.
+    Exactly { end: u64, is_final: bool },
+}
+
+/// Why a slice could not be read. Events before the place have been handed over.
+#[derive(Debug)]
+pub enum SliceError {
+    Io(io::Error),
+    /// Bytes that are no text in the input charset, under `decodeErrorPolicy = FAIL`.
+    Malformed {
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    /// The range does not hold what it held when it was announced.
+    Changed,
+}
+
+impl fmt::Display for SliceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SliceError::Io(e) => write!(f, "{e}"),
+            SliceError::Malformed { offset, bytes } => {
+                write!(f, "bytes")?;
+                for byte in bytes {
+                    write!(f, " {byte:02X}")?;
+                }
+                write!(f, " at byte {offset} are no text in the input charset")
+            }
+            SliceError::Changed => write!(f, "the bytes are no longer those that were read"),
+        }
+    }
+}
+
+impl From<io::Error> for SliceError {
+    fn from(e: io::Error) -> SliceError {
+        SliceError::Io(e)
+    }
+}
+
+/// What the taker of events says to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    More,
+    /// This one was taken; the slice ends behind it.
+    Enough,
+}
+
+/// Reads a slice of `tracked` from offset `start` on and hands each event body to `take`.
+/// Changes nothing in `tracked` but the decoder's scratch memory.
+pub fn read(
+    window: &mut Window,
+    tracked: &mut Tracked,
+    start: u64,
+    bound: Bound,
+    mut take: impl FnMut(&[u8]) -> Take,
+) -> Result<Slice, SliceError> {
+    let mut progress = Progress::new(tracked, start)?;
+    loop {
+        let stop = progress.advance(window, tracked, bound, &mut take)?;
+        if stop || progress.position - start >= SLICE_BYTES_MAX && !bound.is_exact() {
+            break;
+        }
+        if bound.reached(progress.position) {
+            break;
+        }
+        if window.read_more(tracked.record.id, &tracked.file, progress.position)? == 0 {
+            progress.exhausted = true;
+            if bound == Bound::Final {
+                progress.advance(window, tracked, bound, &mut take)?;
+            }
+            break;
+        }
+    }
+    progress.finish(bound)
+}
+
+impl Bound {
+    fn is_exact(self) -> bool {
+        matches!(self, Bound::Exactly { .. })
+    }
+
+    fn reached(self, position: u64) -> bool {
+        matches!(self, Bound::Exactly { end, .. } if position >= end)
+    }
+
+    /// The part of the window that may be decoded now, and how its end is to be taken.
+    fn clip<'a>(self, bytes: &'a [u8], position: u64, window_at_end: bool) -> (&'a [u8], Tail) {
+        match self {
+            Bound::Open => (bytes, Tail::Open),
+            // Only once nothing more came is the end of the window the end of the file.
+            Bound::Final if window_at_end => (bytes, Tail::Final),
+            Bound::Final => (bytes, Tail::Open),
+            Bound::Exactly { end, is_final } => {
+                let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+                if bytes.len() >= left {
+                    (&bytes[..left], if is_final { Tail::Final } else { Tail::Open })
+                } else {
+                    (bytes, Tail::Open)
+                }
+            }
+        }
+    }
+}
+
+struct Progress {
+    start: u64,
+    position: u64,
+    lines: u64,
+    crc: crc32fast::Hasher,
+    tail: TailBytes,
+    exhausted: bool,
+}
+
+impl Progress {
+    fn new(tracked: &Tracked, start: u64) -> io::Result<Progress> {
+        let tail = if start == tracked.read_position {
+            tracked.tail
+        } else {
+            TailBytes::read(&tracked.file, start)?
+        };
+        Ok(Progress {
+            start,
+            position: start,
+            lines: 0,
+            crc: crc32fast::Hasher::new(),
+            tail,
+            exhausted: false,
+        })
+    }
+
+    /// Decodes what the window holds. Returns whether the taker has enough.
+    fn advance(
+        &mut self,
+        window: &Window,
+        tracked: &mut Tracked,
+        bound: Bound,
+        take: &mut impl FnMut(&[u8]) -> Take,
+    ) -> Result<bool, SliceError> {
+        let held = window.bytes(tracked.record.id, self.position);
+        let (bytes, tail) = bound.clip(held, self.position, self.exhausted);
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        let split = split(&mut tracked.decoder, bytes, self.position, tail, take)?;
+        let consumed = &bytes[..split.consumed];
+        self.crc.update(consumed);
+        self.tail.push(consumed);
+        self.lines += split.lines;
+        self.position += split.consumed as u64;
+        Ok(split.stopped)
+    }
+
+    fn finish(self, bound: Bound) -> Result<Slice, SliceError> {
+        if let Bound::Exactly { end, .. } = bound
+            && self.position != end
+        {
+            return Err(SliceError::Changed);
+        }
+        Ok(Slice {
+            start: self.start,
+            end: self.position,
+            lines: self.lines,
+            bytes_crc: self.crc.finalize(),
+            tail: self.tail,
+            is_exhausted: self.exhausted,
+        })
+    }
+}
+
+fn split(
+    decoder: &mut LineDecoder,
+    bytes: &[u8],
+    position: u64,
+    tail: Tail,
+    take: &mut impl FnMut(&[u8]) -> Take,
+) -> Result<super::line::Split, SliceError> {
+    decoder
+        .split(bytes, position == 0, tail, |body, _end| take(body) == Take::More)
+        .map_err(|m| SliceError::Malformed { offset: position + m.offset as u64, bytes: m.bytes })
+}

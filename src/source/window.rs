@@ -1,0 +1,165 @@
+//! Bytes of a file on their way to the line decoder: one read buffer for all files of a source,
+//! since only one file is read at a time.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// How much is asked of the file at once. Large enough that the system call vanishes beside the
+/// work on the lines, small enough to stay in a processor's second-level cache.
+pub const BLOCK_BYTES: usize = 128 * 1024;
+
+/// The longest event that is held in memory, bytes. A longer line can only come with a raised
+/// `maxLineLength`.
+pub const EVENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A part of one file. See the module.
+pub struct Window {
+    /// Which file (`FileRecord::id`); 0 for none.
+    file_id: u64,
+    /// Offset in the file of `buffer[0]`.
+    start: u64,
+    buffer: Vec<u8>,
+    filled: usize,
+    /// The last read came to the end of the file.
+    at_end: bool,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window { file_id: 0, start: 0, buffer: Vec::new(), filled: 0, at_end: false }
+    }
+}
+
+impl Window {
+    /// Forgets what it holds: the file may have changed under it.
+    pub fn clear(&mut self) {
+        self.file_id = 0;
+        self.filled = 0;
+        if self.buffer.len() > 4 * BLOCK_BYTES {
+            // A giant line is over; its memory is not kept for the next one.
+            self.buffer = Vec::new();
+        }
+    }
+
+    /// What it holds of file `file_id` from `position` on; empty if nothing.
+    pub fn bytes(&self, file_id: u64, position: u64) -> &[u8] {
+        if self.file_id != file_id || position < self.start {
+            return &[];
+        }
+        let skip = usize::try_from(position - self.start).unwrap_or(usize::MAX);
+        self.buffer[..self.filled].get(skip..).unwrap_or(&[])
+    }
+
+    /// Did the last read end at the end of the file?
+    pub fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Reads more of the file: keeps what is held from `position` on and appends a block to it.
+    /// Returns how many bytes came.
+    pub fn read_more(&mut self, file_id: u64, file: &File, position: u64) -> io::Result<usize> {
+        let kept = self.bytes(file_id, position).len();
+        if kept > 0 {
+            let from = self.filled - kept;
+            self.buffer.copy_within(from..self.filled, 0);
+        }
+        self.file_id = file_id;
+        self.start = position;
+        self.filled = kept;
+        // A line longer than a block doubles the buffer, so that reading it stays linear.
+        let want = kept + BLOCK_BYTES.max(kept);
+        if want > EVENT_BYTES_MAX + BLOCK_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("a line is longer than {EVENT_BYTES_MAX} bytes"),
+            ));
+        }
+        if self.buffer.len() < want {
+            self.buffer.resize(want, 0);
+        }
+        let mut came = 0;
+        self.at_end = false;
+        while self.filled < want {
+            let at = position + self.filled as u64;
+            match file.read_at(&mut self.buffer[self.filled..want], at) {
+                Ok(0) => {
+                    self.at_end = true;
+                    break;
+                }
+                Ok(n) => {
+                    self.filled += n;
+                    came += n;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(came)
+    }
+}
+
+/// The bytes just before a position, at most [`TAIL_BYTES`]: whether they are still there tells
+/// whether the file was truncated and has grown again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailBytes {
+    bytes: [u8; TAIL_BYTES],
+    len: usize,
+}
+
+use crate::checkpoint::record::TAIL_BYTES;
+
+impl Default for TailBytes {
+    fn default() -> TailBytes {
+        TailBytes { bytes: [0; TAIL_BYTES], len: 0 }
+    }
+}
+
+impl TailBytes {
+    /// The `TAIL_BYTES` before `position`, read from the file.
+    pub fn read(file: &File, position: u64) -> io::Result<TailBytes> {
+        let len = TAIL_BYTES.min(usize::try_from(position).unwrap_or(usize::MAX));
+        let mut tail = TailBytes { bytes: [0; TAIL_BYTES], len };
+        file.read_exact_at(&mut tail.bytes[..len], position - len as u64)?;
+        Ok(tail)
+    }
+
+    /// Takes account of `chunk`, which follows what was seen so far.
+    pub fn push(&mut self, chunk: &[u8]) {
+        if chunk.len() >= TAIL_BYTES {
+            self.bytes.copy_from_slice(&chunk[chunk.len() - TAIL_BYTES..]);
+            self.len = TAIL_BYTES;
+            return;
+        }
+        let keep = self.len.min(TAIL_BYTES - chunk.len());
+        self.bytes.copy_within(self.len - keep..self.len, 0);
+        self.bytes[keep..keep + chunk.len()].copy_from_slice(chunk);
+        self.len = keep + chunk.len();
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub fn crc(&self) -> u32 {
+        crc32fast::hash(self.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tail_bytes_are_the_last_ones_whatever_the_chunks() {
+        let all: Vec<u8> = (0..=255).collect();
+        for step in [1, 3, 40, 63, 64, 65, 200] {
+            let mut tail = TailBytes::default();
+            for (n, chunk) in all.chunks(step).enumerate() {
+                tail.push(chunk);
+                let seen = (n * step + chunk.len()).min(all.len());
+                assert_eq!(tail.as_slice(), &all[seen.saturating_sub(TAIL_BYTES)..seen]);
+            }
+        }
+    }
+}
