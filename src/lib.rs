@@ -1,1 +1,5 @@
+//! Tails hourly log files into Kafka.
 
+pub mod event;
+pub mod sink;
+pub mod source;

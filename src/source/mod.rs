@@ -1,0 +1,5 @@
+//! The spool directory source: decoding, splitting into events, interceptors.
+
+pub mod charset;
+pub mod interceptor;
+pub mod line;
