@@ -127,11 +127,6 @@ impl Charset {
         matches!(self.form, Form::Utf8)
     }
 
-    /// Whether bytes below 0x80 may be part of an escape sequence.
-    pub(super) fn is_stateful(&self) -> bool {
-        matches!(self.form, Form::Iso2022Jp(_))
-    }
-
     /// Whether a newline is `00 0A` (false) or `0A 00` (true); none if the bytes of a
     /// file below 0x80 are ASCII (in ISO-2022-JP: if no escape says otherwise), so that
     /// a newline is the byte 0A.

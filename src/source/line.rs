@@ -25,7 +25,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::charset::Charset;
+use super::charset::{Charset, Mode};
 
 /// What to do with bytes that the charset does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,12 +174,9 @@ impl LineDecoder {
             split.consumed = mark;
         }
         let start = split.consumed;
-        if self.charset.is_utf8() {
-            self.split_utf8(block, tail, &mut split, &mut emit)?;
-        } else if let Some(little) = self.charset.little_endian() {
-            self.split_utf16(block, little, tail, &mut split, &mut emit)?;
-        } else {
-            self.split_bytes(block, tail, &mut split, &mut emit)?;
+        match self.charset.little_endian() {
+            Some(little) => self.split_utf16(block, little, tail, &mut split, &mut emit)?,
+            None => self.split_bytes(block, tail, &mut split, &mut emit)?,
         }
         if split.consumed == start && tail == Tail::Open {
             split.consumed = 0;
@@ -187,9 +184,9 @@ impl LineDecoder {
         Ok(split)
     }
 
-    /// UTF-8 in windows of whole lines: each is checked once, and what is valid of it
-    /// goes the short way.
-    fn split_utf8(
+    /// Charsets in which newline and ASCII are bytes, in windows of whole lines: each is
+    /// checked once, and what of it is valid UTF-8 or ASCII goes the short way.
+    fn split_bytes(
         &mut self,
         block: &[u8],
         tail: Tail,
@@ -200,10 +197,8 @@ impl LineDecoder {
             let Some(end) = whole_lines(block, split.consumed) else {
                 return self.last_line(block, tail, split, emit);
             };
-            let valid = match simdutf8::compat::from_utf8(&block[split.consumed..end]) {
-                Ok(_) => end,
-                Err(error) => split.consumed + error.valid_up_to(),
-            };
+            let window = &block[split.consumed..end];
+            let valid = split.consumed + self.charset.plain_run(window, Mode::default()).len();
             self.valid_lines(block, valid, split, emit);
             if valid < end && !split.stopped {
                 // The line that the bad byte is in has a newline: the window ends with one.
@@ -214,7 +209,7 @@ impl LineDecoder {
         Ok(())
     }
 
-    /// The lines of `block` that end before `valid`, up to which it is UTF-8.
+    /// The lines of `block` that end before `valid`, up to which it is the same in UTF-8.
     fn valid_lines(
         &mut self,
         block: &[u8],
@@ -248,37 +243,6 @@ impl LineDecoder {
         }
         split.consumed = start;
         split.lines += lines;
-    }
-
-    /// Charsets in which newline and ASCII are bytes.
-    fn split_bytes(
-        &mut self,
-        block: &[u8],
-        tail: Tail,
-        split: &mut Split,
-        emit: &mut impl FnMut(&[u8], usize) -> bool,
-    ) -> Result<(), Malformed> {
-        let first = split.consumed;
-        let stateful = self.charset.is_stateful();
-        let direct = self.config.output.is_utf8();
-        for newline in memchr_iter(b'\n', &block[first..]) {
-            let newline = first + newline;
-            let line = &block[split.consumed..newline];
-            let plain = line.is_ascii() && !(stateful && memchr(0x1B, line).is_some());
-            if plain && direct && line.len() < self.config.max_line_units {
-                split.consumed = newline + 1;
-                split.lines += 1;
-                split.stopped = !emit(line, newline + 1);
-            } else if plain {
-                self.valid_line(block, newline, End::Newline(1), split, emit);
-            } else {
-                self.slow_line(block, newline, End::Newline(1), split, emit)?;
-            }
-            if split.stopped {
-                return Ok(());
-            }
-        }
-        self.last_line(block, tail, split, emit)
     }
 
     fn split_utf16(

@@ -3,6 +3,8 @@
 //! A malformed sequence may reach over a newline here, as in Java; the splitter ends
 //! it before the newline.
 
+use encoding_rs::Encoding;
+
 use super::tables::{NONE, Pairs};
 use super::{Charset, Form};
 
@@ -33,6 +35,24 @@ pub(in crate::source) enum Step {
 }
 
 impl Charset {
+    /// The longest beginning of `bytes` that is the same text in UTF-8. In UTF-16 none.
+    #[inline]
+    pub(in crate::source) fn plain_run<'a>(&self, bytes: &'a [u8], mode: Mode) -> &'a [u8] {
+        let length = match &self.form {
+            Form::Utf8 => match simdutf8::compat::from_utf8(bytes) {
+                Ok(_) => bytes.len(),
+                Err(error) => error.valid_up_to(),
+            },
+            Form::Utf16 { .. } => 0,
+            Form::Iso2022Jp(_) if mode != Mode::Ascii => 0,
+            // Stops at escapes.
+            Form::Iso2022Jp(_) => Encoding::iso_2022_jp_ascii_valid_up_to(bytes),
+            _ if bytes.first().is_some_and(|&first| first >= 0x80) => 0,
+            _ => Encoding::ascii_valid_up_to(bytes),
+        };
+        &bytes[..length]
+    }
+
     /// Decodes the first character of `bytes`, which must not be empty.
     #[inline]
     pub(in crate::source) fn step(&self, bytes: &[u8], mode: &mut Mode) -> Step {

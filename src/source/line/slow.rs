@@ -3,7 +3,7 @@
 use super::{CutCharacter, DecodePolicy, End, LineDecoder, Malformed, Split, Tail};
 use crate::source::charset::{Mode, Step};
 
-/// UTF-16 units of UTF-8 text. Written so that the compiler can vectorise it.
+/// UTF-16 units of (a piece of) UTF-8 text. Written so that the compiler can vectorise it.
 fn units(text: &[u8]) -> usize {
     text.chunks(128)
         .map(|chunk| {
@@ -102,40 +102,58 @@ impl LineDecoder {
             End::Newline(length) => limit + length,
             End::Block(_) => limit,
         };
-        let (mut at, mut units, mut mode) = (split.consumed, 0, Mode::default());
+        let (mut at, mut count, mut mode) = (split.consumed, 0, Mode::default());
         while at < limit {
-            let (c, length) = match self.charset.step(&block[at..stop], &mut mode) {
-                Step::Char(c, length) => (Some(c), length),
-                Step::Shift(length) => (None, length),
-                Step::Bad(length) => self.malformed(block, at, length.min(limit - at))?,
-                Step::Short => match end {
-                    End::Block(Tail::Open) => return Ok(false),
-                    End::Block(Tail::Final(CutCharacter::Drop)) => break,
-                    _ => self.malformed(block, at, limit - at)?,
-                },
-            };
-            let more = c.map_or(0, char::len_utf16);
-            if units > 0 && more > 0 && units + more > max && mode == Mode::Ascii {
-                self.deliver(text, at, split, emit);
-                if split.stopped {
-                    return Ok(false);
+            // First what needs no conversion; of so many bytes it is never too long.
+            let room = max.saturating_sub(count).min(limit - at);
+            let run = self.charset.plain_run(&block[at..at + room], mode);
+            if let Some(run) = std::str::from_utf8(run).ok().filter(|run| !run.is_empty()) {
+                text.push_str(run);
+                at += run.len();
+                count += units(run.as_bytes());
+            } else {
+                let (c, length) = match self.charset.step(&block[at..stop], &mut mode) {
+                    Step::Char(c, length) => (Some(c), length),
+                    Step::Shift(length) => (None, length),
+                    Step::Bad(length) => self.malformed(block, at, length.min(limit - at))?,
+                    Step::Short => match end {
+                        End::Block(Tail::Open) => return Ok(false),
+                        End::Block(Tail::Final(CutCharacter::Drop)) => break,
+                        _ => self.malformed(block, at, limit - at)?,
+                    },
+                };
+                if let Some(c) = c {
+                    let more = c.len_utf16();
+                    let over = count > 0 && count + more > max && mode == Mode::Ascii;
+                    if over && !self.cut_off(text, &mut count, at, split, emit) {
+                        return Ok(false);
+                    }
+                    text.push(c);
+                    count += more;
                 }
-                text.clear();
-                units = 0;
+                at += length;
             }
-            text.extend(c);
-            at += length;
-            units += more;
-            if units >= max && mode == Mode::Ascii {
-                self.deliver(text, at, split, emit);
-                if split.stopped {
-                    return Ok(false);
-                }
-                text.clear();
-                units = 0;
+            let full = count >= max && mode == Mode::Ascii;
+            if full && !self.cut_off(text, &mut count, at, split, emit) {
+                return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Makes an event of `text`, which ends at `at`; false if it was to be the last.
+    fn cut_off(
+        &mut self,
+        text: &mut String,
+        count: &mut usize,
+        at: usize,
+        split: &mut Split,
+        emit: &mut impl FnMut(&[u8], usize) -> bool,
+    ) -> bool {
+        self.deliver(text, at, split, emit);
+        text.clear();
+        *count = 0;
+        !split.stopped
     }
 
     /// What stands for malformed bytes under the policy.
