@@ -33,7 +33,7 @@ public class JavaDecoding {
         {"Shift_JIS", "200", "41 0A 40 5C 7E 7F 80 81 87 88 A0 A1 B1 DF E0 EA F0 FC FD FF"},
         {"windows-31j", "200", "41 0A 40 5C 7E 7F 80 81 87 88 A0 A1 B1 DF E0 EA F0 FC FD FF"},
         {"EUC-JP", "300", "41 0A 40 7F 80 8E 8F A0 A1 A2 B0 B1 DF E0 F4 FE FF"},
-        {"ISO-2022-JP", "300", "41 0A 21 24 28 42 4A 40 49 44 1B 30 33 7E 7F 80 A1"},
+        {"ISO-2022-JP", "400", "41 0A 0D 0E 0F 5C 21 24 28 42 4A 40 49 44 1B 30 33 7E 7F 80 A1"},
         {"UTF-16BE", "200", "00 0A 41 D8 DB DC DF FE FF"},
         {"UTF-16LE", "200", "00 0A 41 D8 DB DC DF FE FF"},
         {"UTF-16", "200", "00 0A 41 D8 DB DC DF FE FF"},

@@ -58,6 +58,16 @@ public class JavaPairs {
 
     public static void main(String[] args) throws Exception {
         Path dir = Files.createDirectories(Path.of(args[0]));
+        // First of all: loading x-Big5-Solaris adds seven characters to the Big5 of this JVM.
+        for (String name : DOUBLE) {
+            Charset c = Charset.forName(name);
+            try (PrintWriter out = new PrintWriter(dir.resolve(name + ".pairs").toFile(), "UTF-8")) {
+                for (int i = 128; i < 256; i++) out.printf("%02X\t%s\n", i, hex(decode(c, i)));
+                for (int i = 128; i < 256; i++)
+                    for (int j = 0; j < 256; j++)
+                        out.printf("%02X%02X\t%s\n", i, j, decode(c, i) == null ? hex(decode(c, i, j)) : "-");
+            }
+        }
         try (PrintWriter out = new PrintWriter(dir.resolve("single_byte.tsv").toFile(), "UTF-8")) {
             for (Charset c : Charset.availableCharsets().values()) {
                 String upper;
@@ -68,15 +78,6 @@ public class JavaPairs {
                 }
                 if (upper != null)
                     out.print(c.name() + "\t" + String.join(" ", new TreeSet<>(c.aliases())) + "\t" + hex(upper) + "\n");
-            }
-        }
-        for (String name : DOUBLE) {
-            Charset c = Charset.forName(name);
-            try (PrintWriter out = new PrintWriter(dir.resolve(name + ".pairs").toFile(), "UTF-8")) {
-                for (int i = 128; i < 256; i++) out.printf("%02X\t%s\n", i, hex(decode(c, i)));
-                for (int i = 128; i < 256; i++)
-                    for (int j = 0; j < 256; j++)
-                        out.printf("%02X%02X\t%s\n", i, j, decode(c, i) == null ? hex(decode(c, i, j)) : "-");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One character at a time, with Java's idea of how long a malformed sequence is.
 //!
-//! A malformed sequence may reach over a newline here, as in Java; the splitter ends
+//! A malformed sequence may reach over a newline here, as it does in Java; the splitter ends
 //! it before the newline.
 
 use encoding_rs::Encoding;
@@ -8,17 +8,25 @@ use encoding_rs::Encoding;
 use super::tables::{NONE, Pairs};
 use super::{Charset, Form};
 
-/// The shift state of a stateful charset between two characters of a line.
+/// The shift state of a stateful charset between two characters of a line. The default
+/// is that at the start of each line, and the only one of stateless charsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::source) enum Mode {
-    /// ASCII, the state at the start of each line and the only one of stateless charsets.
+pub(in crate::source) struct Mode {
+    set: Set,
+    /// What a shift-in goes back to.
+    before: Set,
+}
+
+/// A character set of ISO-2022-JP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Set {
     #[default]
     Ascii,
+    /// ASCII with a yen sign and an overline.
+    Roman,
     Katakana,
     /// Two bytes of JIS X 0208.
-    Jis0208,
-    /// Two bytes of JIS X 0212.
-    Jis0212,
+    Kanji,
 }
 
 /// What the next bytes are.
@@ -44,7 +52,7 @@ impl Charset {
                 Err(error) => error.valid_up_to(),
             },
             Form::Utf16 { .. } => 0,
-            Form::Iso2022Jp(_) if mode != Mode::Ascii => 0,
+            Form::Iso2022Jp(_) if mode.set != Set::Ascii => 0,
             // Stops at escapes.
             Form::Iso2022Jp(_) => Encoding::iso_2022_jp_ascii_valid_up_to(bytes),
             _ if bytes.first().is_some_and(|&first| first >= 0x80) => 0,
@@ -253,38 +261,43 @@ fn euc_jp(pairs: &Pairs, bytes: &[u8]) -> Step {
 
 fn iso_2022_jp(pairs: &Pairs, bytes: &[u8], mode: &mut Mode) -> Step {
     let first = bytes[0];
-    match (first, *mode) {
-        (0x80.., _) => Step::Bad(1),
-        (0x1B, _) => escape(bytes, mode),
-        // The line ends whatever the state.
-        (b'\n', _) | (_, Mode::Ascii) => Step::Char(first.into(), 1),
-        (0x21..=0x5F, Mode::Katakana) => mapped(0xFF40 + first as u16, 1),
-        (_, Mode::Katakana) => Step::Bad(1),
-        (_, Mode::Jis0208 | Mode::Jis0212) => match bytes.get(1) {
-            None => Step::Short,
-            Some(0x80.. | b'\n') => Step::Bad(1),
-            Some(&second) if *mode == Mode::Jis0208 => {
-                mapped(pairs.pair(first | 0x80, second | 0x80), 2)
-            }
-            Some(&second) => match by_base(pairs, &[0x8F, first | 0x80, second | 0x80]) {
-                Step::Char(c, _) => Step::Char(c, 2),
-                _ => Step::Bad(2),
-            },
-        },
+    match (first, mode.set) {
+        (0x80.., _) => return Step::Bad(1),
+        (0x1B, _) => return escape(bytes, mode),
+        (0x0E, _) => {
+            *mode = Mode {
+                set: Set::Katakana,
+                before: mode.set,
+            };
+            return Step::Shift(1);
+        }
+        (0x0F, _) => {
+            mode.set = mode.before;
+            return Step::Shift(1);
+        }
+        _ => {}
+    }
+    match (mode.set, first, bytes.get(1)) {
+        (Set::Roman, b'\\', _) => Step::Char('\u{A5}', 1),
+        (Set::Roman, b'~', _) => Step::Char('\u{203E}', 1),
+        (Set::Ascii | Set::Roman, ..) => Step::Char(first.into(), 1),
+        (Set::Katakana, ..=0x5F, _) => mapped(0xFF40 + u16::from(first), 1),
+        (Set::Katakana, ..) => Step::Bad(1),
+        (Set::Kanji, _, None) => Step::Short,
+        (Set::Kanji, _, Some(0x80..)) => Step::Bad(2),
+        (Set::Kanji, _, Some(&second)) => mapped(pairs.pair(first | 0x80, second | 0x80), 2),
     }
 }
 
 fn escape(bytes: &[u8], mode: &mut Mode) -> Step {
-    let (next, length) = match bytes {
-        [_, b'(', b'B' | b'J', ..] => (Mode::Ascii, 3),
-        [_, b'(', b'I', ..] => (Mode::Katakana, 3),
-        [_, b'$', b'@' | b'B', ..] => (Mode::Jis0208, 3),
-        [_, b'$', b'(', b'D', ..] => (Mode::Jis0212, 4),
-        [_] | [_, b'(' | b'$'] | [_, b'$', b'('] => return Step::Short,
-        [_, b'$', b'(', _, ..] => return Step::Bad(4),
+    mode.set = match bytes {
+        [_, b'(', b'B', ..] => Set::Ascii,
+        [_, b'(', b'J', ..] => Set::Roman,
+        [_, b'(', b'I', ..] => Set::Katakana,
+        [_, b'$', b'@' | b'B', ..] => Set::Kanji,
+        [_] | [_, _] => return Step::Short,
         [_, b'(' | b'$', ..] => return Step::Bad(3),
         _ => return Step::Bad(2),
     };
-    *mode = next;
-    Step::Shift(length)
+    Step::Shift(3)
 }

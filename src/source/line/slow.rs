@@ -124,7 +124,7 @@ impl LineDecoder {
                 };
                 if let Some(c) = c {
                     let more = c.len_utf16();
-                    let over = count > 0 && count + more > max && mode == Mode::Ascii;
+                    let over = count > 0 && count + more > max && mode == Mode::default();
                     if over && !self.cut_off(text, &mut count, at, split, emit) {
                         return Ok(false);
                     }
@@ -133,7 +133,7 @@ impl LineDecoder {
                 }
                 at += length;
             }
-            let full = count >= max && mode == Mode::Ascii;
+            let full = count >= max && mode == Mode::default();
             if full && !self.cut_off(text, &mut count, at, split, emit) {
                 return Ok(false);
             }

@@ -380,9 +380,9 @@ fn events_do_not_depend_on_the_blocks() {
         b"\x80",
         b"~",
     ];
-    let jp: [&[u8]; 11] = [
+    let jp: [&[u8]; 13] = [
         b"\n", b"abc", b"\x1B$B", b"\x1B(B", b"\x1B(J", b"\x1B(I", b"0l", b"0l0l", b"\x1B",
-        b"\x1B$", b"\xFF",
+        b"\x1B$", b"\x0E", b"\x0F", b"\xFF",
     ];
     let wide: [&[u8]; 11] = [
         b"\0\n",
