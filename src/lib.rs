@@ -1,7 +1,5 @@
-//! `flume-ng`: tails hourly log files into Kafka, each line exactly once.
+//! Tails hourly log files into Kafka.
 
-pub mod channel;
-pub mod checkpoint;
-pub mod config;
-pub mod os;
+pub mod event;
+pub mod sink;
 pub mod source;
