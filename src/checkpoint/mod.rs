@@ -1,3 +1,13 @@
-//! What survives a crash.
+//! What survives a crash: the state of a source (`checkpoint`), the lock that keeps a second agent
+//! away (`lock`), the proofs of what was done (`receipts`), all in the tracker directory, and
+//! the tracker file of the Java agent, which is taken over.
 
+pub mod codec;
+pub mod java_tracker;
+pub mod lock;
+pub mod receipt;
 pub mod record;
+pub mod slots;
+
+#[cfg(test)]
+mod scratch;

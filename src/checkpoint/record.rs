@@ -89,12 +89,14 @@ pub enum FileState {
     Superseded,
 }
 
-/// First and last offset of a file's events in one partition.
+/// First and last offset of a file's events in one partition under one producer id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OffsetRange {
     /// Index into [`Record::channels`].
     pub channel: u16,
     pub partition: i32,
+    /// The id under which they were sent; -1 on the wire before 0.11.
+    pub producer_id: i64,
     pub first: i64,
     pub last: i64,
     pub events: u64,

@@ -1,0 +1,623 @@
+//! A [`Record`] as bytes.
+//!
+//! Integers are little endian and of fixed width; texts, names and lists are preceded by their
+//! length (u32). An encoding begins with the format's version (u16). Each record has exactly one
+//! encoding: whatever decodes is encoded to the same bytes again, so nothing can hide in one.
+//! Decoding is total: no input makes it panic, or allocate more than a small multiple of itself.
+
+use std::fmt;
+
+use super::record::{
+    BatchRecord, ChannelRecord, FileRecord, FileState, HEAD_BYTES, OffsetRange, PartitionRecord,
+    Record, TAIL_BYTES,
+};
+
+/// Version of the encoding. To be raised with every change of a field.
+pub const VERSION: u16 = 1;
+
+/// Flags of a batch.
+const ACKED: u8 = 1;
+const FINAL: u8 = 2;
+
+/// Fewest bytes that one element of each list takes: a length that promises more elements than
+/// the rest of the input can hold is refused before anything is allocated for them.
+const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
+const PARTITION_BYTES: usize = 4 + 4 + 8;
+const FILE_BYTES_MIN: usize = 3 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
+const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
+const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 3 * 4 + 8 + 1;
+
+/// Appends the encoding of `record` to `out`; allocates only if `out` has no room.
+///
+/// The indices of channels must be valid: [`decode`] refuses others.
+pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
+    put(out, VERSION.to_le_bytes());
+    put(out, record.generation.to_le_bytes());
+    put(out, record.own_device.to_le_bytes());
+    put(out, record.own_inode.to_le_bytes());
+    put_bytes(out, record.agent.as_bytes());
+    put_bytes(out, record.source.as_bytes());
+    put(out, record.next_file_id.to_le_bytes());
+    put_length(out, record.channels.len());
+    for channel in &record.channels {
+        encode_channel(channel, out);
+    }
+    put_length(out, record.files.len());
+    for file in &record.files {
+        debug_assert!(file.ranges.iter().all(|r| usize::from(r.channel) < record.channels.len()));
+        encode_file(file, out);
+    }
+    put_length(out, record.batches.len());
+    for batch in &record.batches {
+        debug_assert!(usize::from(batch.channel) < record.channels.len());
+        encode_batch(batch, out);
+    }
+}
+
+fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
+    put_bytes(out, channel.name.as_bytes());
+    put_bytes(out, channel.topic.as_bytes());
+    put_bytes(out, channel.cluster_id.as_bytes());
+    put(out, channel.producer_id.to_le_bytes());
+    put(out, channel.producer_epoch.to_le_bytes());
+    put_length(out, channel.partitions.len());
+    for partition in &channel.partitions {
+        put(out, partition.partition.to_le_bytes());
+        put(out, partition.next_sequence.to_le_bytes());
+        put(out, partition.floor_offset.to_le_bytes());
+    }
+}
+
+fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
+    debug_assert!(file.head_len as usize <= HEAD_BYTES && file.tail_len as usize <= TAIL_BYTES);
+    put(out, file.id.to_le_bytes());
+    put(out, file.device.to_le_bytes());
+    put(out, file.inode.to_le_bytes());
+    put(out, file.head_len.to_le_bytes());
+    put(out, file.head_crc.to_le_bytes());
+    put(out, file.tail_len.to_le_bytes());
+    put(out, file.tail_crc.to_le_bytes());
+    put_bytes(out, &file.name);
+    put_bytes(out, &file.current_name);
+    let state = match file.state {
+        FileState::Live => 0,
+        FileState::Draining => 1,
+    };
+    put(out, [state]);
+    put(out, file.position.to_le_bytes());
+    put(out, file.lines.to_le_bytes());
+    put(out, file.events.to_le_bytes());
+    put(out, file.bytes_crc.to_le_bytes());
+    put(out, file.opened_ms.to_le_bytes());
+    put_length(out, file.ranges.len());
+    for range in &file.ranges {
+        put(out, range.channel.to_le_bytes());
+        put(out, range.partition.to_le_bytes());
+        put(out, range.producer_id.to_le_bytes());
+        put(out, range.first.to_le_bytes());
+        put(out, range.last.to_le_bytes());
+        put(out, range.events.to_le_bytes());
+    }
+}
+
+fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
+    put(out, batch.channel.to_le_bytes());
+    put(out, batch.partition.to_le_bytes());
+    put(out, batch.producer_id.to_le_bytes());
+    put(out, batch.producer_epoch.to_le_bytes());
+    put(out, batch.base_sequence.to_le_bytes());
+    put(out, batch.count.to_le_bytes());
+    put(out, batch.file.to_le_bytes());
+    put(out, batch.start.to_le_bytes());
+    put(out, batch.end.to_le_bytes());
+    put(out, batch.lines.to_le_bytes());
+    put(out, batch.bytes_crc.to_le_bytes());
+    put(out, batch.values_crc.to_le_bytes());
+    put(out, batch.first_crc.to_le_bytes());
+    put(out, batch.stamp_ms.to_le_bytes());
+    let acked = if batch.acked.is_some() { ACKED } else { 0 };
+    put(out, [acked | if batch.is_final { FINAL } else { 0 }]);
+    if let Some(offset) = batch.acked {
+        put(out, offset.to_le_bytes());
+    }
+}
+
+fn put<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
+    out.extend_from_slice(&bytes);
+}
+
+fn put_length(out: &mut Vec<u8>, len: usize) {
+    // A record that reaches 4 GiB can not be: the slots refuse one of 64 MiB.
+    put(out, u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Why bytes are no record. Positions count from the beginning of the encoding, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Written by another version of this program.
+    Version(u16),
+    /// The input ends within the value that begins here, or a length promises more than there is.
+    Cut { at: usize },
+    /// The value that ends here is none that was ever written.
+    Value { at: usize, what: &'static str },
+    /// Bytes follow the record.
+    Trailing { at: usize },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Version(found) => {
+                write!(f, "the record has format version {found}, this program knows {VERSION}")
+            }
+            DecodeError::Cut { at } => write!(f, "the record ends too early, at byte {at}"),
+            DecodeError::Value { at, what } => {
+                write!(f, "the record has an impossible {what} before byte {at}")
+            }
+            DecodeError::Trailing { at } => {
+                write!(f, "something follows the record, from byte {at} on")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Reads what [`encode_into`] wrote; `bytes` must be the encoding and nothing else.
+pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let mut input = Input { bytes, at: 0 };
+    let version = input.u16()?;
+    if version != VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let mut record = Record {
+        generation: input.u64()?,
+        own_device: input.u64()?,
+        own_inode: input.u64()?,
+        agent: input.text("agent name")?,
+        source: input.text("source name")?,
+        next_file_id: input.u64()?,
+        ..Record::default()
+    };
+    record.channels = input.list(CHANNEL_BYTES_MIN, decode_channel)?;
+    let channels = record.channels.len();
+    record.files = input.list(FILE_BYTES_MIN, |input| decode_file(input, channels))?;
+    record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
+    if input.at < bytes.len() {
+        return Err(DecodeError::Trailing { at: input.at });
+    }
+    Ok(record)
+}
+
+fn decode_channel(input: &mut Input) -> Result<ChannelRecord, DecodeError> {
+    Ok(ChannelRecord {
+        name: input.text("channel name")?,
+        topic: input.text("topic")?,
+        cluster_id: input.text("cluster id")?,
+        producer_id: input.i64()?,
+        producer_epoch: input.i16()?,
+        partitions: input.list(PARTITION_BYTES, |input| {
+            Ok(PartitionRecord {
+                partition: input.i32()?,
+                next_sequence: input.i32()?,
+                floor_offset: input.i64()?,
+            })
+        })?,
+    })
+}
+
+fn decode_file(input: &mut Input, channels: usize) -> Result<FileRecord, DecodeError> {
+    Ok(FileRecord {
+        id: input.u64()?,
+        device: input.u64()?,
+        inode: input.u64()?,
+        head_len: input.length_to("length of the head", HEAD_BYTES)?,
+        head_crc: input.u32()?,
+        tail_len: input.length_to("length of the tail", TAIL_BYTES)?,
+        tail_crc: input.u32()?,
+        name: input.bytes()?.to_vec(),
+        current_name: input.bytes()?.to_vec(),
+        state: match input.u8()? {
+            0 => FileState::Live,
+            1 => FileState::Draining,
+            _ => return Err(input.impossible("state of a file")),
+        },
+        position: input.u64()?,
+        lines: input.u64()?,
+        events: input.u64()?,
+        bytes_crc: input.u32()?,
+        opened_ms: input.i64()?,
+        ranges: input.list(RANGE_BYTES, |input| {
+            Ok(OffsetRange {
+                channel: input.channel(channels)?,
+                partition: input.i32()?,
+                producer_id: input.i64()?,
+                first: input.i64()?,
+                last: input.i64()?,
+                events: input.u64()?,
+            })
+        })?,
+    })
+}
+
+fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, DecodeError> {
+    let mut batch = BatchRecord {
+        channel: input.channel(channels)?,
+        partition: input.i32()?,
+        producer_id: input.i64()?,
+        producer_epoch: input.i16()?,
+        base_sequence: input.i32()?,
+        count: input.u32()?,
+        file: input.u64()?,
+        start: input.u64()?,
+        end: input.u64()?,
+        lines: input.u64()?,
+        bytes_crc: input.u32()?,
+        values_crc: input.u32()?,
+        first_crc: input.u32()?,
+        stamp_ms: input.i64()?,
+        ..BatchRecord::default()
+    };
+    let flags = input.u8()?;
+    if flags & !(ACKED | FINAL) != 0 {
+        return Err(input.impossible("flag of a batch"));
+    }
+    if flags & ACKED != 0 {
+        batch.acked = Some(input.i64()?);
+    }
+    batch.is_final = flags & FINAL != 0;
+    Ok(batch)
+}
+
+/// What is left to decode.
+struct Input<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Input<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let rest = &self.bytes[self.at..];
+        let taken = rest.get(..len).ok_or(DecodeError::Cut { at: self.at })?;
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    fn u16(&mut self) -> Result<u16, DecodeError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    fn i16(&mut self) -> Result<i16, DecodeError> {
+        Ok(i16::from_le_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn i32(&mut self) -> Result<i32, DecodeError> {
+        Ok(i32::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn i64(&mut self) -> Result<i64, DecodeError> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.u32()? as usize;
+        self.take(len)
+    }
+
+    fn text(&mut self, what: &'static str) -> Result<String, DecodeError> {
+        let bytes = self.bytes()?;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(self.impossible(what)),
+        }
+    }
+
+    /// A length that has a limit of its own.
+    fn length_to(&mut self, what: &'static str, max: usize) -> Result<u32, DecodeError> {
+        let len = self.u32()?;
+        if len as usize > max { Err(self.impossible(what)) } else { Ok(len) }
+    }
+
+    fn channel(&mut self, channels: usize) -> Result<u16, DecodeError> {
+        let channel = self.u16()?;
+        if usize::from(channel) < channels {
+            Ok(channel)
+        } else {
+            Err(self.impossible("index of a channel"))
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        element_bytes_min: usize,
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let at = self.at;
+        let len = self.u32()? as usize;
+        if len > (self.bytes.len() - self.at) / element_bytes_min {
+            return Err(DecodeError::Cut { at });
+        }
+        let mut list = Vec::with_capacity(len);
+        for _ in 0..len {
+            list.push(element(self)?);
+        }
+        Ok(list)
+    }
+
+    fn impossible(&self, what: &'static str) -> DecodeError {
+        DecodeError::Value { at: self.at, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// xorshift64*: the tests need the same "random" records in every run.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        }
+
+        fn below(&mut self, end: usize) -> usize {
+            (self.next() % end as u64) as usize
+        }
+
+        fn list<T>(&mut self, max: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+            (0..self.below(max + 1)).map(|_| one(self)).collect()
+        }
+
+        fn text(&mut self) -> String {
+            self.list(12, |r| ['a', '0', '/', 'é', '日', '\n', '\0'][r.below(7)]).iter().collect()
+        }
+
+        fn bytes(&mut self) -> Vec<u8> {
+            self.list(40, |r| r.next() as u8)
+        }
+
+        fn channel(&mut self) -> ChannelRecord {
+            ChannelRecord {
+                name: self.text(),
+                topic: self.text(),
+                cluster_id: self.text(),
+                producer_id: self.next() as i64,
+                producer_epoch: self.next() as i16,
+                partitions: self.list(5, |r| PartitionRecord {
+                    partition: r.next() as i32,
+                    next_sequence: r.next() as i32,
+                    floor_offset: r.next() as i64,
+                }),
+            }
+        }
+
+        fn file(&mut self, channels: usize) -> FileRecord {
+            FileRecord {
+                id: self.next(),
+                device: self.next(),
+                inode: self.next(),
+                head_len: self.below(HEAD_BYTES + 1) as u32,
+                head_crc: self.next() as u32,
+                tail_len: self.below(TAIL_BYTES + 1) as u32,
+                tail_crc: self.next() as u32,
+                name: self.bytes(),
+                current_name: self.bytes(),
+                state: [FileState::Live, FileState::Draining][self.below(2)],
+                position: self.next(),
+                lines: self.next(),
+                events: self.next(),
+                bytes_crc: self.next() as u32,
+                opened_ms: self.next() as i64,
+                ranges: self.list(if channels == 0 { 0 } else { 4 }, |r| OffsetRange {
+                    channel: r.below(channels) as u16,
+                    partition: r.next() as i32,
+                    producer_id: r.next() as i64,
+                    first: r.next() as i64,
+                    last: r.next() as i64,
+                    events: r.next(),
+                }),
+            }
+        }
+
+        fn batch(&mut self, channels: usize) -> BatchRecord {
+            BatchRecord {
+                channel: self.below(channels) as u16,
+                partition: self.next() as i32,
+                producer_id: self.next() as i64,
+                producer_epoch: self.next() as i16,
+                base_sequence: self.next() as i32,
+                count: self.next() as u32,
+                file: self.next(),
+                start: self.next(),
+                end: self.next(),
+                lines: self.next(),
+                bytes_crc: self.next() as u32,
+                values_crc: self.next() as u32,
+                first_crc: self.next() as u32,
+                stamp_ms: self.next() as i64,
+                acked: (self.below(2) == 0).then(|| self.next() as i64),
+                is_final: self.below(2) == 0,
+            }
+        }
+
+        fn record(&mut self) -> Record {
+            let channels = self.list(3, Random::channel);
+            let count = channels.len();
+            Record {
+                generation: self.next(),
+                own_device: self.next(),
+                own_inode: self.next(),
+                agent: self.text(),
+                source: self.text(),
+                next_file_id: self.next(),
+                files: self.list(4, |r| r.file(count)),
+                batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
+                channels,
+            }
+        }
+    }
+
+    fn encode(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_into(record, &mut out);
+        out
+    }
+
+    /// The state of a busy source: one file, three partitions, `batches` batches.
+    fn typical(batches: usize) -> Record {
+        let mut random = Random(7);
+        let mut channel = ChannelRecord {
+            name: "c1".into(),
+            topic: "log010".into(),
+            cluster_id: "Zk0pX1FTTK2vO7m1gHwTKg".into(),
+            ..random.channel()
+        };
+        channel.partitions = vec![PartitionRecord::default(); 3];
+        let name = b"010_2017041212.log".to_vec();
+        let mut file = FileRecord { current_name: name.clone(), name, ..random.file(0) };
+        file.ranges = vec![OffsetRange::default(); 3];
+        Record {
+            agent: "a1".into(),
+            source: "r1".into(),
+            channels: vec![channel],
+            files: vec![file],
+            batches: (0..batches).map(|_| random.batch(1)).collect(),
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn random_records_come_back() {
+        let mut random = Random(1);
+        for _ in 0..3000 {
+            let record = random.record();
+            assert_eq!(decode(&encode(&record)), Ok(record));
+        }
+    }
+
+    #[test]
+    fn the_least_sizes_are_those_of_empty_elements() {
+        let size = |record: &Record| encode(record).len();
+        let none = Record { channels: vec![ChannelRecord::default()], ..Record::default() };
+        assert_eq!(size(&none) - size(&Record::default()), CHANNEL_BYTES_MIN);
+        let mut some = none.clone();
+        some.channels[0].partitions.push(PartitionRecord::default());
+        assert_eq!(size(&some) - size(&none), PARTITION_BYTES);
+        let mut file = none.clone();
+        file.files.push(FileRecord::default());
+        assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN);
+        let mut range = file.clone();
+        range.files[0].ranges.push(OffsetRange::default());
+        assert_eq!(size(&range) - size(&file), RANGE_BYTES);
+        let mut batch = none.clone();
+        batch.batches.push(BatchRecord::default());
+        assert_eq!(size(&batch) - size(&none), BATCH_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_typical_record_is_small() {
+        assert!(encode(&typical(3)).len() < 1024, "{}", encode(&typical(3)).len());
+        assert!(encode(&typical(15)).len() < 2048, "{}", encode(&typical(15)).len());
+    }
+
+    #[test]
+    fn cut_and_lengthened_records_are_refused() {
+        let mut bytes = encode(&typical(3));
+        for len in 0..bytes.len() {
+            assert!(matches!(decode(&bytes[..len]), Err(DecodeError::Cut { .. })), "{len}");
+        }
+        let at = bytes.len();
+        bytes.push(0);
+        assert_eq!(decode(&bytes), Err(DecodeError::Trailing { at }));
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let mut bytes = encode(&Record::default());
+        bytes[..2].copy_from_slice(&9u16.to_le_bytes());
+        assert_eq!(decode(&bytes), Err(DecodeError::Version(9)));
+    }
+
+    #[test]
+    fn an_index_without_a_channel_is_refused() {
+        let mut record = typical(1);
+        let bytes = encode(&record);
+        record.channels.push(ChannelRecord::default());
+        record.batches[0].channel = 1;
+        let mut other = encode(&record);
+        // The second channel's bytes are taken out and the count put back: the index dangles.
+        let at = bytes.iter().zip(&other).position(|(a, b)| a != b).unwrap();
+        other[at] = 1;
+        let place = (0..other.len()).find(|&place| {
+            let mut cut = other.clone();
+            cut.drain(place..(place + CHANNEL_BYTES_MIN).min(other.len()));
+            matches!(decode(&cut), Err(DecodeError::Value { what: "index of a channel", .. }))
+        });
+        assert!(place.is_some());
+    }
+
+    /// Flipped, cut and made-up bytes: an error, or a record that stands for exactly these bytes.
+    #[test]
+    fn hostile_bytes_are_refused_or_are_a_record() {
+        let mut random = Random(3);
+        let mut decoded = 0;
+        for round in 0..60_000 {
+            let mut bytes = if round % 4 == 0 { random.bytes() } else { encode(&random.record()) };
+            for _ in 0..random.below(4) {
+                if !bytes.is_empty() {
+                    let at = random.below(bytes.len());
+                    bytes[at] = [random.next() as u8, 0xff, 0, bytes[at] ^ 1][random.below(4)];
+                }
+            }
+            if let Ok(record) = decode(&bytes) {
+                assert_eq!(encode(&record), bytes);
+                decoded += 1;
+            }
+        }
+        assert!(decoded > 1000);
+    }
+
+    #[test]
+    #[ignore = "measures, proves nothing"]
+    fn measure_encoding() {
+        for batches in [3, 15] {
+            let record = typical(batches);
+            let mut out = Vec::new();
+            let start = std::time::Instant::now();
+            for _ in 0..100_000 {
+                out.clear();
+                encode_into(std::hint::black_box(&record), &mut out);
+                std::hint::black_box(&out);
+            }
+            let ns = start.elapsed().as_nanos() / 100_000;
+            println!("{batches} batches: {} bytes, {ns} ns", out.len());
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! One agent per tracker directory: a lock on its file `lock`, whose content says who holds it.
+//!
+//! The lock is the kernel's (flock) and ends with the process, however it ends; the content is
+//! for messages only and stays behind. It always has the same length, is written in one call and
+//! ends with its checksum: who reads while it is being written sees that, and reads again.
+
+use std::fmt;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::os;
+
+/// Name of the file in the tracker directory.
+pub const FILE_NAME: &str = "lock";
+
+/// Length of the content, bytes: one sector.
+const CONTENT_BYTES: usize = 512;
+/// What ends the content, with eight hexadecimal digits and a newline behind it.
+const CRC_KEY: &str = "\ncrc32=";
+const CRC_BYTES: usize = CRC_KEY.len() + 8 + 1;
+/// Longer names of agents and hosts are cut, bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// How often and how long a reader waits for a holder that has the lock but has not yet said so.
+const READ_TRIES: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(5);
+
+/// Who holds the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    pub agent: String,
+    /// Start of the agent, as its log writes times.
+    pub since: String,
+    pub host: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "held by pid {} (agent {}, since {}", self.pid, self.agent, self.since)?;
+        if self.host != host_name() {
+            write!(f, ", on host {}", self.host)?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// The outcome of [`acquire`].
+#[derive(Debug)]
+pub enum Locked {
+    Held(Lock),
+    /// Another agent has it; `holder` is `None` if it did not say who it is.
+    Busy {
+        path: PathBuf,
+        holder: Option<Holder>,
+    },
+}
+
+/// Message of a second agent.
+pub fn busy_message(path: &Path, holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) => format!("{}: {holder}", path.display()),
+        None => format!("{}: held by another agent", path.display()),
+    }
+}
+
+/// Keeps other agents out of the tracker directory as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    // Closed when another program is executed (O_CLOEXEC, as std opens everything), so that no
+    // child can hold the lock longer than the agent lives.
+    _file: File,
+}
+
+/// Why the directory can not be made or locked. Permanent until someone changes the directory.
+#[derive(Debug)]
+pub enum LockError {
+    Directory { path: PathBuf, error: io::Error },
+    File { path: PathBuf, error: io::Error },
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Directory { path, error } => write!(
+                f,
+                "{}: the tracker directory can not be made: {error}; make it, or set trackerDir to \
+                 one in which this user may write",
+                path.display()
+            ),
+            LockError::File { path, error } => write!(
+                f,
+                "{}: can not be locked: {error}; this user must be able to write it, and the file \
+                 system must have room and know locks",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+/// Makes the tracker directory `dir` with mode 0700, and what is missing above it likewise,
+/// durably. Directories that exist stay as they are.
+pub fn make_directory(dir: &Path) -> Result<(), LockError> {
+    let result = if dir.is_dir() { Ok(()) } else { make_missing(dir) };
+    result.map_err(|error| LockError::Directory { path: dir.to_owned(), error })
+}
+
+fn make_missing(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|d| !is_there(d)).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // Each new name stands in the directory above it.
+    for made in missing {
+        if let Some(parent) = made.parent() {
+            os::sync_directory(if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The empty path is what remains above the first component of a relative one.
+fn is_there(dir: &Path) -> bool {
+    dir.as_os_str().is_empty() || dir.is_dir()
+}
+
+/// Makes the tracker directory `dir` if need be and locks it for `agent`, without waiting for
+/// whoever has it. `since` is the present time as the log writes it.
+pub fn acquire(dir: &Path, agent: &str, since: &str) -> Result<Locked, LockError> {
+    make_directory(dir)?;
+    let path = dir.join(FILE_NAME);
+    match lock(&path, agent, since) {
+        Ok(Some(lock)) => Ok(Locked::Held(lock)),
+        Ok(None) => Ok(Locked::Busy { holder: read_holder(&path), path }),
+        Err(error) => Err(LockError::File { path, error }),
+    }
+}
+
+fn lock(path: &Path, agent: &str, since: &str) -> io::Result<Option<Lock>> {
+    let mut options = File::options();
+    let file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if !os::try_lock(&file)? {
+        return Ok(None);
+    }
+    let holder = Holder {
+        pid: std::process::id(),
+        agent: one_line(agent),
+        since: one_line(since),
+        host: host_name(),
+    };
+    file.write_all_at(&content(&holder), 0)?;
+    // A longer content of another version would hide the checksum.
+    file.set_len(CONTENT_BYTES as u64)?;
+    Ok(Some(Lock { _file: file }))
+}
+
+fn content(holder: &Holder) -> Vec<u8> {
+    let Holder { pid, agent, since, host } = holder;
+    let text = format!("pid={pid}\nagent={agent}\nsince={since}\nhost={host}\n");
+    let mut content = text.into_bytes();
+    // Three names of at most NAME_BYTES_MAX and their keys stay below it.
+    debug_assert!(content.len() <= CONTENT_BYTES - CRC_BYTES);
+    content.resize(CONTENT_BYTES - CRC_BYTES, b' ');
+    let crc = crc32fast::hash(&content);
+    content.extend_from_slice(format!("{CRC_KEY}{crc:08x}\n").as_bytes());
+    content
+}
+
+fn parse(content: &[u8]) -> Option<Holder> {
+    let text = content.get(..CONTENT_BYTES - CRC_BYTES)?;
+    let crc = format!("{CRC_KEY}{:08x}\n", crc32fast::hash(text));
+    if content[text.len()..] != *crc.as_bytes() {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    Some(Holder {
+        pid: value("pid")?.parse().ok()?,
+        agent: value("agent")?.to_owned(),
+        since: value("since")?.to_owned(),
+        host: value("host")?.to_owned(),
+    })
+}
+
+/// Who has the lock. In the moment between taking the lock and writing the content, that of an
+/// earlier holder may still stand there: one whose process is gone is not believed at once.
+fn read_holder(path: &Path) -> Option<Holder> {
+    let mut last = None;
+    for attempt in 0..READ_TRIES {
+        if attempt > 0 {
+            std::thread::sleep(READ_PAUSE);
+        }
+        last = read_content(path).as_deref().and_then(parse);
+        if last.as_ref().is_some_and(is_alive) {
+            break;
+        }
+    }
+    last
+}
+
+fn read_content(path: &Path) -> Option<Vec<u8>> {
+    let mut content = vec![0; CONTENT_BYTES];
+    File::open(path).and_then(|file| file.read_exact_at(&mut content, 0)).ok()?;
+    Some(content)
+}
+
+fn is_alive(holder: &Holder) -> bool {
+    holder.host != host_name() || Path::new("/proc").join(holder.pid.to_string()).exists()
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "unknown".to_owned(), |name| one_line(name.trim()))
+}
+
+/// `text` without what would break the content's lines, cut to [`NAME_BYTES_MAX`].
+fn one_line(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    while line.len() > NAME_BYTES_MAX {
+        line.pop();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::checkpoint::scratch::Scratch;
+
+    fn held(dir: &Path) -> Lock {
+        match acquire(dir, "a1", "26/11/24 17:00:01").unwrap() {
+            Locked::Held(lock) => lock,
+            busy => panic!("{busy:?}"),
+        }
+    }
+
+    #[test]
+    fn a_second_agent_is_told_who_holds_it_until_the_first_ends() {
+        let scratch = Scratch::new("lock-two");
+        let first = held(&scratch.dir);
+        match acquire(&scratch.dir, "a2", "26/11/24 17:00:02").unwrap() {
+            Locked::Busy { path, holder } => assert_eq!(
+                busy_message(&path, holder.as_ref()),
+                format!(
+                    "{}/lock: held by pid {} (agent a1, since 26/11/24 17:00:01)",
+                    scratch.dir.display(),
+                    std::process::id()
+                )
+            ),
+            held => panic!("{held:?}"),
+        }
+        drop(first);
+        held(&scratch.dir);
+    }
+
+    #[test]
+    fn another_process_keeps_it_and_its_end_frees_it() {
+        let scratch = Scratch::new("lock-process");
+        drop(held(&scratch.dir));
+        let file = scratch.dir.join(FILE_NAME);
+        // flock(1) says when it has it, and ends when its input does.
+        let spawned = std::process::Command::new("flock")
+            .args([file.as_os_str(), "sh".as_ref(), "-c".as_ref(), "echo; read x".as_ref()])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(mut child) = spawned else {
+            eprintln!("skipped: no flock(1) here");
+            return;
+        };
+        let mut ready = [0; 1];
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        assert!(matches!(acquire(&scratch.dir, "a2", "now").unwrap(), Locked::Busy { .. }));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The shell below flock(1) has inherited the descriptor, and ends with its input.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while matches!(acquire(&scratch.dir, "a2", "now").unwrap(), Locked::Busy { .. }) {
+            assert!(std::time::Instant::now() < deadline);
+        }
+    }
+
+    #[test]
+    fn half_written_contents_are_not_believed() {
+        let old = Holder { pid: 1, agent: "old".into(), since: "then".into(), host: "h".into() };
+        let new = Holder { pid: 2, agent: "n".into(), since: "now".into(), host: "host".into() };
+        let (old, new) = (content(&old), content(&new));
+        assert_eq!((old.len(), new.len()), (CONTENT_BYTES, CONTENT_BYTES));
+        assert_eq!(parse(&new).unwrap().agent, "n");
+        let mut mixed = old.clone();
+        for at in 0..CONTENT_BYTES {
+            mixed[at] = new[at];
+            let sound = mixed == old || mixed == new;
+            assert_eq!(parse(&mixed).is_some(), sound, "{at}");
+        }
+        for len in 0..CONTENT_BYTES {
+            assert_eq!(parse(&new[..len]), None);
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_and_kind_fit() {
+        let long = "日\n本".repeat(200);
+        let name = one_line(&long);
+        let holder = Holder { pid: u32::MAX, agent: name.clone(), since: name.clone(), host: name };
+        assert_eq!(parse(&content(&holder)), Some(holder));
+    }
+
+    #[test]
+    fn missing_levels_get_mode_0700_and_existing_ones_keep_theirs() {
+        let scratch = Scratch::new("lock-mode");
+        let mode = |dir: &Path| dir.metadata().unwrap().permissions().mode() & 0o777;
+        std::fs::set_permissions(&scratch.dir, PermissionsExt::from_mode(0o755)).unwrap();
+        let deep = scratch.dir.join("one/two");
+        drop(held(&deep));
+        drop(held(&deep));
+        assert_eq!(mode(&scratch.dir), 0o755);
+        assert_eq!(mode(&scratch.dir.join("one")), 0o700);
+        assert_eq!(mode(&deep), 0o700);
+        assert_eq!(mode(&deep.join(FILE_NAME)), 0o600);
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_directory_is_an_error_with_its_name() {
+        let scratch = Scratch::new("lock-file");
+        let path = scratch.dir.join("tracker");
+        std::fs::write(&path, "").unwrap();
+        let error = acquire(&path, "a1", "now").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: the tracker directory", path.display())));
+    }
+}

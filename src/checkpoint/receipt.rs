@@ -1,0 +1,630 @@
+//! The file `receipts`: one line for each finished file, which proves it against the topic.
+//!
+//! ```text
+//! name=010_2017041212.log completed=… device=64512 inode=131 size=400000 lines=20000
+//! events=20000 bytes_crc32=0badcafe opened_ms=… finished_ms=… range=c1:topic:0:4711:100-6766:6667
+//! range=… crc32=deadbeef                                              (all of it in one line)
+//! ```
+//!
+//! Values are percent-escaped wherever they could be taken for something else or are no ASCII, so
+//! that names of any bytes survive. `crc32` covers the line before it. Keys that are not known are
+//! left alone. Lines that begin with `#` say nothing.
+//!
+//! The file is only ever appended to. A crash in mid-append leaves a piece of a line at the end;
+//! readers ignore it. The next append ends the piece with a newline and says `#torn` behind it,
+//! which tells the remains of a crash from damage for ever. After a crash the same receipt may be
+//! appended again: the last one counts.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::os;
+
+/// Name of the file in the tracker directory.
+pub const FILE_NAME: &str = "receipts";
+/// No line is longer, bytes (some 150,000 offset ranges).
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What stands before the checksum of a line.
+const CRC_KEY: &str = " crc32=";
+/// How much of the file's end is read at a time to find its last line, bytes.
+const TAIL_STEP_BYTES: usize = 64 * 1024;
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Bare name under which it was read.
+    pub name: Vec<u8>,
+    /// Path below the spool directory under which it was left; empty if it was deleted.
+    pub completed: Vec<u8>,
+    pub device: u64,
+    pub inode: u64,
+    /// Bytes that were read and are covered by the rest.
+    pub size: u64,
+    pub lines: u64,
+    pub events: u64,
+    /// CRC-32 of its bytes.
+    pub bytes_crc: u32,
+    /// Unix times of the first read and of the receipt, ms.
+    pub opened_ms: i64,
+    pub finished_ms: i64,
+    pub ranges: Vec<ReceiptRange>,
+}
+
+/// Where events of the file stand: in one partition, sent under one producer id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceiptRange {
+    pub channel: String,
+    pub topic: String,
+    pub partition: i32,
+    /// -1 on the wire before 0.11.
+    pub producer_id: i64,
+    /// Offsets of the first and the last event; other files' events may stand between them.
+    pub first: i64,
+    pub last: i64,
+    pub events: u64,
+}
+
+impl Receipt {
+    /// Is `other` for the same bytes of the same file (and the later one of them to be taken)?
+    pub fn is_same_file(&self, other: &Receipt) -> bool {
+        (self.device, self.inode, self.size, &self.name)
+            == (other.device, other.inode, other.size, &other.name)
+    }
+
+    /// The line with its checksum and newline.
+    fn to_line(&self) -> String {
+        let mut line = format!(
+            "name={} completed={} device={} inode={} size={} lines={} events={} \
+             bytes_crc32={:08x} opened_ms={} finished_ms={}",
+            Escaped(&self.name),
+            Escaped(&self.completed),
+            self.device,
+            self.inode,
+            self.size,
+            self.lines,
+            self.events,
+            self.bytes_crc,
+            self.opened_ms,
+            self.finished_ms
+        );
+        for range in &self.ranges {
+            // Writing to a String does not fail.
+            let _ = write!(line, " range={range}");
+        }
+        let crc = crc32fast::hash(line.as_bytes());
+        let _ = writeln!(line, "{CRC_KEY}{crc:08x}");
+        line
+    }
+
+    /// Reads a line (without its newline); `None` if its checksum or a value is wrong.
+    fn parse(line: &[u8]) -> Option<Receipt> {
+        let line = std::str::from_utf8(checked(line)?).ok()?;
+        let mut receipt = Receipt::default();
+        // A bit for each key that must be there.
+        let mut seen = 0u32;
+        for pair in line.split(' ') {
+            let (key, value) = pair.split_once('=')?;
+            let bit = match key {
+                "name" => set(&mut receipt.name, unescape(value), 0),
+                "completed" => set(&mut receipt.completed, unescape(value), 1),
+                "device" => set(&mut receipt.device, value.parse().ok(), 2),
+                "inode" => set(&mut receipt.inode, value.parse().ok(), 3),
+                "size" => set(&mut receipt.size, value.parse().ok(), 4),
+                "lines" => set(&mut receipt.lines, value.parse().ok(), 5),
+                "events" => set(&mut receipt.events, value.parse().ok(), 6),
+                "bytes_crc32" => {
+                    set(&mut receipt.bytes_crc, u32::from_str_radix(value, 16).ok(), 7)
+                }
+                "opened_ms" => set(&mut receipt.opened_ms, value.parse().ok(), 8),
+                "finished_ms" => set(&mut receipt.finished_ms, value.parse().ok(), 9),
+                "range" => {
+                    receipt.ranges.push(ReceiptRange::parse(value)?);
+                    continue;
+                }
+                _ => continue,
+            };
+            seen |= 1 << bit?;
+        }
+        (seen == (1 << 10) - 1).then_some(receipt)
+    }
+}
+
+/// Stores a value and passes `bit` on; `None` if there is no value.
+fn set<T>(place: &mut T, value: Option<T>, bit: u32) -> Option<u32> {
+    *place = value?;
+    Some(bit)
+}
+
+impl fmt::Display for ReceiptRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}:{}:{}-{}:{}",
+            Escaped(self.channel.as_bytes()),
+            Escaped(self.topic.as_bytes()),
+            self.partition,
+            self.producer_id,
+            self.first,
+            self.last,
+            self.events
+        )
+    }
+}
+
+impl ReceiptRange {
+    fn parse(value: &str) -> Option<ReceiptRange> {
+        let mut parts = value.split(':');
+        let mut next = || parts.next();
+        let channel = String::from_utf8(unescape(next()?)?).ok()?;
+        let topic = String::from_utf8(unescape(next()?)?).ok()?;
+        let partition = next()?.parse().ok()?;
+        let producer_id = next()?.parse().ok()?;
+        let (first, last) = next()?.split_once('-')?;
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        let events = next()?.parse().ok()?;
+        let range = ReceiptRange { channel, topic, partition, producer_id, first, last, events };
+        next().is_none().then_some(range)
+    }
+}
+
+/// Bytes of any kind as printable ASCII without what separates values.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &byte in self.0 {
+            if byte.is_ascii_graphic() && !matches!(byte, b'%' | b':' | b'=') {
+                f.write_char(byte.into())?;
+            } else {
+                write!(f, "%{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte == b'%' {
+            let (digits, after) = rest.split_at_checked(2)?;
+            let digit = |d: u8| char::from(d).to_digit(16);
+            bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
+            rest = after;
+        } else {
+            bytes.push(*byte);
+        }
+    }
+    Some(bytes)
+}
+
+/// The part of a line that its checksum covers, if that is right.
+fn checked(line: &[u8]) -> Option<&[u8]> {
+    let (text, crc) = line.split_at_checked(line.len().checked_sub(CRC_KEY.len() + 8)?)?;
+    let computed = format!("{CRC_KEY}{:08x}", crc32fast::hash(text));
+    (crc == computed.as_bytes()).then_some(text)
+}
+
+/// Is a line (without its newline) a whole one?
+fn is_whole(line: &[u8]) -> bool {
+    line.starts_with(b"#") || checked(line).is_some()
+}
+
+/// Why a receipt was not written or can not be read.
+#[derive(Debug)]
+pub enum ReceiptError {
+    /// Nothing durable was written; it may be tried again, with room on the disk for instance.
+    Write {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// It is not known what stands on the disk. Final: a second fdatasync would report success
+    /// without having written anything.
+    Sync {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// Its offset ranges do not fit into [`LINE_BYTES_MAX`].
+    TooLong {
+        path: PathBuf,
+        bytes: usize,
+    },
+    Read {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// A line (counted from 1) is not as it was written, and no crash has left it so.
+    Damaged {
+        path: PathBuf,
+        line: u64,
+    },
+}
+
+impl ReceiptError {
+    /// Must the agent end?
+    pub fn is_final(&self) -> bool {
+        matches!(self, ReceiptError::Sync { .. })
+    }
+}
+
+impl fmt::Display for ReceiptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReceiptError::Write { path, error } => write!(
+                f,
+                "{}: a receipt can not be appended: {error}; give the disk room and this user \
+                 the right to write there",
+                path.display()
+            ),
+            ReceiptError::Sync { path, error } => write!(
+                f,
+                "{}: a receipt may not have reached the disk: {error}; look after the disk and \
+                 start again",
+                path.display()
+            ),
+            ReceiptError::TooLong { path, bytes } => write!(
+                f,
+                "{}: a receipt of {bytes} bytes is longer than {LINE_BYTES_MAX}; let the topic \
+                 have fewer partitions",
+                path.display()
+            ),
+            ReceiptError::Read { path, error } => {
+                write!(f, "{}: can not be read: {error}", path.display())
+            }
+            ReceiptError::Damaged { path, line } => write!(
+                f,
+                "{}: line {line} is damaged: its file can not be proved; the other lines are \
+                 not touched by that",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ReceiptError {}
+
+/// The receipts of a tracker directory, for appending. Only for who holds its lock.
+#[derive(Debug)]
+pub struct Receipts {
+    dir: PathBuf,
+    path: PathBuf,
+    sync_failed: bool,
+}
+
+impl Receipts {
+    /// Nothing is opened or made before the first [`Receipts::append`].
+    pub fn new(dir: &Path) -> Receipts {
+        Receipts { dir: dir.to_owned(), path: dir.join(FILE_NAME), sync_failed: false }
+    }
+
+    /// Appends `receipt`; durable when it returns. Repairs a torn end first.
+    pub fn append(&mut self, receipt: &Receipt) -> Result<(), ReceiptError> {
+        let line = receipt.to_line();
+        if line.len() > LINE_BYTES_MAX {
+            return Err(ReceiptError::TooLong { path: self.path.clone(), bytes: line.len() });
+        }
+        if self.sync_failed {
+            let error = io::Error::other("an earlier one did not");
+            return Err(ReceiptError::Sync { path: self.path.clone(), error });
+        }
+        let (file, is_new) = self
+            .write(line.as_bytes())
+            .map_err(|error| ReceiptError::Write { path: self.path.clone(), error })?;
+        let synced = if is_new {
+            file.sync_all().and_then(|()| os::sync_directory(&self.dir))
+        } else {
+            file.sync_data()
+        };
+        synced.map_err(|error| {
+            self.sync_failed = true;
+            ReceiptError::Sync { path: self.path.clone(), error }
+        })
+    }
+
+    /// The file is opened for each receipt: there is one an hour, and it may be moved in between.
+    fn write(&self, line: &[u8]) -> io::Result<(File, bool)> {
+        let mut options = File::options();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)?;
+        let len = file.metadata()?.len();
+        let mut bytes = repair(&file, len)?.to_vec();
+        bytes.extend_from_slice(line);
+        file.write_all_at(&bytes, len)?;
+        // One that was made but never synced is empty: its name is not durable either.
+        Ok((file, len == 0))
+    }
+}
+
+/// What must stand between the end of the file and a new line.
+fn repair(file: &File, len: u64) -> io::Result<&'static [u8]> {
+    if len == 0 {
+        return Ok(b"");
+    }
+    let tail = last_line(file, len)?;
+    Ok(match tail.strip_suffix(b"\n") {
+        Some(line) if is_whole(line) => b"",
+        // All of it but something in its middle has arrived.
+        Some(_) => b"#torn\n",
+        None if checked(&tail).is_some() => b"\n",
+        None => b"\n#torn\n",
+    })
+}
+
+/// The last line with its newline if it has one; of one that is too long for a receipt, its end.
+fn last_line(file: &File, len: u64) -> io::Result<Vec<u8>> {
+    let mut tail = Vec::new();
+    let mut start = len;
+    while start > 0 && tail.len() <= LINE_BYTES_MAX {
+        let step = start.min(TAIL_STEP_BYTES as u64);
+        start -= step;
+        let mut bytes = vec![0; step as usize];
+        file.read_exact_at(&mut bytes, start)?;
+        bytes.append(&mut tail);
+        tail = bytes;
+        let before_end = &tail[..tail.len() - 1];
+        if let Some(newline) = memchr::memrchr(b'\n', before_end) {
+            tail.drain(..=newline);
+            break;
+        }
+    }
+    Ok(tail)
+}
+
+/// Reads all receipts of the tracker directory `dir`, in the order of their writing, with one
+/// line in memory at a time. No file: no receipts. A damaged line is an error item; the lines
+/// behind it follow.
+pub fn read_all(dir: &Path) -> Result<ReadAll, ReceiptError> {
+    let path = dir.join(FILE_NAME);
+    let input = match File::open(&path) {
+        Ok(file) => Some(BufReader::new(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(ReceiptError::Read { path, error }),
+    };
+    Ok(ReadAll { path, input, line: Vec::new(), number: 0, bad: None })
+}
+
+/// See [`read_all`].
+#[derive(Debug)]
+pub struct ReadAll {
+    path: PathBuf,
+    /// `None` at the end.
+    input: Option<BufReader<File>>,
+    line: Vec<u8>,
+    /// Lines read so far.
+    number: u64,
+    /// Number of a line that is not whole, until the line behind it shows why.
+    bad: Option<u64>,
+}
+
+impl Iterator for ReadAll {
+    type Item = Result<Receipt, ReceiptError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            // Still unread if the line before it was reported as damaged.
+            if self.line.is_empty() {
+                match self.read_line() {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(error) => {
+                        self.input = None;
+                        return Some(Err(ReceiptError::Read { path: self.path.clone(), error }));
+                    }
+                }
+            }
+            let is_comment = self.line.starts_with(b"#");
+            if let Some(line) = self.bad.take()
+                && !is_comment
+            {
+                return Some(Err(ReceiptError::Damaged { path: self.path.clone(), line }));
+            }
+            let line = std::mem::take(&mut self.line);
+            let receipt = Receipt::parse(line.strip_suffix(b"\n").unwrap_or(&line));
+            match receipt {
+                Some(receipt) => return Some(Ok(receipt)),
+                None if is_comment => {}
+                None => self.bad = Some(self.number),
+            }
+        }
+    }
+}
+
+impl ReadAll {
+    /// Reads the next line; of one that is too long, its beginning. `false` at the end.
+    fn read_line(&mut self) -> io::Result<bool> {
+        let Some(input) = &mut self.input else { return Ok(false) };
+        let max = LINE_BYTES_MAX as u64;
+        input.by_ref().take(max).read_until(b'\n', &mut self.line)?;
+        if self.line.len() == LINE_BYTES_MAX && !self.line.ends_with(b"\n") {
+            input.skip_until(b'\n')?;
+        }
+        self.number += 1;
+        Ok(!self.line.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::scratch::Scratch;
+
+    fn receipt(number: u64) -> Receipt {
+        Receipt {
+            name: b"010_2017041212.log".to_vec(),
+            completed: b"010_2017041212.log.COMPLETED".to_vec(),
+            device: 64512,
+            inode: number,
+            size: 400_000,
+            lines: 20_000,
+            events: 19_999,
+            bytes_crc: 0x0bad_cafe,
+            opened_ms: 1_492_000_000_000,
+            finished_ms: 1_492_003_600_000,
+            ranges: vec![ReceiptRange {
+                channel: "c1".into(),
+                topic: "t".into(),
+                partition: 2,
+                producer_id: -1,
+                first: 100,
+                last: 20_098,
+                events: 19_999,
+            }],
+        }
+    }
+
+    fn append(dir: &Path, receipt: &Receipt) {
+        Receipts::new(dir).append(receipt).unwrap();
+    }
+
+    /// Inodes of the receipts; damaged lines as their negative number.
+    fn inodes(dir: &Path) -> Vec<i64> {
+        let number = |item| match item {
+            Ok(Receipt { inode, .. }) => inode as i64,
+            Err(ReceiptError::Damaged { line, .. }) => -(line as i64),
+            Err(error) => panic!("{error}"),
+        };
+        read_all(dir).unwrap().map(number).collect()
+    }
+
+    #[test]
+    fn a_line_reads_like_this() {
+        let line = receipt(131).to_line();
+        let (text, crc) = line.trim_end().split_at(line.len() - 1 - CRC_KEY.len() - 8);
+        assert_eq!(
+            text,
+            "name=010_2017041212.log completed=010_2017041212.log.COMPLETED device=64512 \
+             inode=131 size=400000 lines=20000 events=19999 bytes_crc32=0badcafe \
+             opened_ms=1492000000000 finished_ms=1492003600000 range=c1:t:2:-1:100-20098:19999"
+        );
+        assert_eq!(crc, format!(" crc32={:08x}", crc32fast::hash(text.as_bytes())));
+    }
+
+    #[test]
+    fn receipts_with_any_name_come_back_in_order() {
+        let scratch = Scratch::new("receipt-names");
+        assert_eq!(read_all(&scratch.dir).unwrap().count(), 0);
+        let all_bytes: Vec<u8> = (0..=255).collect();
+        let mut wanted = vec![receipt(1), receipt(2), Receipt::default()];
+        wanted[1].name = all_bytes;
+        wanted[1].completed = "日志 %41=:x\n".into();
+        wanted[1].ranges[0].topic = "a:b c%".into();
+        wanted[1].ranges.push(ReceiptRange { first: 5, ..ReceiptRange::default() });
+        let mut receipts = Receipts::new(&scratch.dir);
+        wanted.iter().for_each(|r| receipts.append(r).unwrap());
+        let found: Vec<Receipt> = read_all(&scratch.dir).unwrap().map(Result::unwrap).collect();
+        assert_eq!(found, wanted);
+        assert!(std::fs::read(scratch.dir.join(FILE_NAME)).unwrap().is_ascii());
+    }
+
+    /// Cut at every length: nothing but whole receipts is read, also after going on.
+    #[test]
+    fn a_torn_end_is_ignored_and_repaired() {
+        let scratch = Scratch::new("receipt-torn");
+        let path = scratch.dir.join(FILE_NAME);
+        append(&scratch.dir, &receipt(1));
+        let first = std::fs::read(&path).unwrap().len();
+        append(&scratch.dir, &receipt(2));
+        let bytes = std::fs::read(&path).unwrap();
+        for len in first..=bytes.len() {
+            std::fs::write(&path, &bytes[..len]).unwrap();
+            let mut wanted = if len + 1 >= bytes.len() { vec![1, 2] } else { vec![1] };
+            assert_eq!(inodes(&scratch.dir), wanted, "{len}");
+            append(&scratch.dir, &receipt(3));
+            wanted.push(3);
+            assert_eq!(inodes(&scratch.dir), wanted, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_repair_that_was_cut_itself_is_repaired() {
+        let scratch = Scratch::new("receipt-repair");
+        let path = scratch.dir.join(FILE_NAME);
+        append(&scratch.dir, &receipt(1));
+        let mut torn = std::fs::read(&path).unwrap();
+        let whole = torn.len();
+        torn.extend_from_slice(&receipt(2).to_line().as_bytes()[..50]);
+        std::fs::write(&path, &torn).unwrap();
+        append(&scratch.dir, &receipt(3));
+        let repaired = std::fs::read(&path).unwrap();
+        for len in whole..=repaired.len() {
+            std::fs::write(&path, &repaired[..len]).unwrap();
+            append(&scratch.dir, &receipt(4));
+            let wanted = if len + 1 >= repaired.len() { vec![1, 3, 4] } else { vec![1, 4] };
+            assert_eq!(inodes(&scratch.dir), wanted, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_last_line_with_a_hole_is_torn_as_well() {
+        let scratch = Scratch::new("receipt-hole");
+        let path = scratch.dir.join(FILE_NAME);
+        append(&scratch.dir, &receipt(1));
+        append(&scratch.dir, &receipt(2));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let len = bytes.len();
+        bytes[len - 60..len - 20].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(inodes(&scratch.dir), [1]);
+        append(&scratch.dir, &receipt(3));
+        assert_eq!(inodes(&scratch.dir), [1, 3]);
+    }
+
+    #[test]
+    fn damage_before_the_end_is_reported_and_the_rest_read() {
+        let scratch = Scratch::new("receipt-damage");
+        let path = scratch.dir.join(FILE_NAME);
+        for number in 1..=4 {
+            append(&scratch.dir, &receipt(number));
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        let line = bytes.len() / 4;
+        for at in 0..line - 1 {
+            bytes[line + at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let found = inodes(&scratch.dir);
+            // A byte that became a newline makes two damaged lines of it.
+            assert!(found.starts_with(&[1, -2]) && found.ends_with(&[3, 4]), "{at}: {found:?}");
+            bytes[line + at] ^= 1;
+        }
+        bytes[2 * line - 20] ^= 1;
+        bytes[3 * line - 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(inodes(&scratch.dir), [1, -2, -3, 4]);
+    }
+
+    #[test]
+    fn unknown_keys_are_left_alone_and_missing_ones_are_not() {
+        let line = |text: &str| format!("{text}{CRC_KEY}{:08x}", crc32fast::hash(text.as_bytes()));
+        let text = receipt(1).to_line();
+        let text = text.split(CRC_KEY).next().unwrap();
+        assert_eq!(Receipt::parse(line(&format!("{text} new=1")).as_bytes()), Some(receipt(1)));
+        assert_eq!(Receipt::parse(line(&text.replace("size", "sizes")).as_bytes()), None);
+        assert_eq!(Receipt::parse(line(&text.replace("range=c1", "range=c1:c1")).as_bytes()), None);
+    }
+
+    #[test]
+    fn an_endless_line_is_no_receipt_and_takes_bounded_memory() {
+        let scratch = Scratch::new("receipt-long");
+        let path = scratch.dir.join(FILE_NAME);
+        let mut bytes = vec![b'x'; LINE_BYTES_MAX + 100_000];
+        bytes.push(b'\n');
+        bytes.extend_from_slice(receipt(7).to_line().as_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(inodes(&scratch.dir), [-1, 7]);
+        bytes.truncate(LINE_BYTES_MAX + 100_000);
+        std::fs::write(&path, &bytes).unwrap();
+        append(&scratch.dir, &receipt(8));
+        assert_eq!(inodes(&scratch.dir), [8]);
+    }
+}
