@@ -1,7 +1,15 @@
 //! `flume-ng`: tails hourly log files into Kafka, each line exactly once.
 
+pub mod agent;
 pub mod channel;
 pub mod checkpoint;
+pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod event;
+pub mod exit;
+pub mod log;
 pub mod os;
+pub mod sink;
 pub mod source;
+pub mod start;

@@ -1,3 +1,5 @@
-//! From files to events.
+//! The spool directory source: decoding, splitting into events, interceptors.
+
 pub mod charset;
+pub mod interceptor;
 pub mod line;

@@ -1,0 +1,366 @@
+//! The value of a record: `AvroFlumeEvent`, a map of headers and a body, in Avro binary.
+//!
+//! The order of the headers is that of a `java.util.HashMap` filled in the same order,
+//! so that the bytes are those that Flume writes.
+
+use std::fmt;
+
+/// Appends an unsigned LEB128 number.
+pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Zigzag: small numbers of either sign become small unsigned ones.
+pub const fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+/// Undoes [`zigzag`].
+pub const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Appends an Avro long (a zigzag varint; Kafka's record fields are the same).
+pub fn put_long(value: i64, out: &mut Vec<u8>) {
+    put_varint(zigzag(value), out);
+}
+
+/// Bytes that [`put_long`] appends: 1 to 10.
+pub const fn long_len(value: i64) -> usize {
+    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Takes an Avro long off the front of `bytes`; none if it is cut or longer than ten
+/// bytes.
+pub fn take_long(bytes: &mut &[u8]) -> Option<i64> {
+    let mut value = 0u64;
+    for (i, &byte) in bytes.iter().enumerate().take(10) {
+        // The tenth byte holds the last bit.
+        if i == 9 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7F) << (7 * i);
+        if byte < 0x80 {
+            *bytes = &bytes[i + 1..];
+            return Some(unzigzag(value));
+        }
+    }
+    None
+}
+
+/// The headers of an event, in the order in which a `java.util.HashMap<String, String>`
+/// gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderMap {
+    /// By bucket, then by age; `hash` is the spread one.
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    hash: u32,
+    /// How many entries the map had when this one came: the order within a bucket.
+    age: usize,
+    key: String,
+    value: String,
+}
+
+/// `String.hashCode` over UTF-16 units, spread as `HashMap` does.
+fn java_hash(key: &str) -> u32 {
+    let code = key.encode_utf16().fold(0u32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(unit.into())
+    });
+    code ^ code >> 16
+}
+
+/// The number of buckets of a map that has grown to `count` entries: 16 up to 12, then
+/// doubled whenever the load goes over three quarters.
+fn buckets(count: usize) -> usize {
+    let mut buckets = 16;
+    while count > buckets / 4 * 3 {
+        buckets *= 2;
+    }
+    buckets
+}
+
+impl HeaderMap {
+    /// An empty map.
+    pub fn new() -> HeaderMap {
+        HeaderMap::default()
+    }
+
+    /// Sets a header. One that is there keeps its place.
+    pub fn insert(&mut self, key: &str, value: &str) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) {
+            entry.value = value.to_string();
+            return;
+        }
+        let hash = java_hash(key);
+        let age = self.entries.len();
+        self.entries.push(Entry {
+            hash,
+            age,
+            key: key.to_string(),
+            value: value.to_string(),
+        });
+        // Growing keeps the order within a bucket, so the order follows from the final
+        // size and the ages alone.
+        let mask = buckets(self.entries.len()) - 1;
+        self.entries
+            .sort_by_key(|entry| (entry.hash as usize & mask, entry.age));
+    }
+
+    /// The value of a header.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| entry.value.as_str())
+    }
+
+    /// Keys and values in Java's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.value.as_str()))
+    }
+
+    /// Number of headers.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// `{k=v, k=v}`, as Java prints a map.
+impl fmt::Display for HeaderMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (key, value)) in self.iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{key}={value}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// Appends the headers as an Avro map. An event's value is this, the length of the body
+/// by [`put_long`], and the body.
+pub fn avro_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
+    if !headers.is_empty() {
+        put_long(headers.len() as i64, out);
+        for (key, value) in headers.iter() {
+            put_bytes(key.as_bytes(), out);
+            put_bytes(value.as_bytes(), out);
+        }
+    }
+    out.push(0);
+}
+
+/// Appends an Avro string or bytes: length and content.
+pub fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_long(bytes.len() as i64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// An event read back, borrowing from the record's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// In the order of the record; a key that is there twice is given twice.
+    pub headers: Vec<(&'a str, &'a str)>,
+    /// The bytes of the line.
+    pub body: &'a [u8],
+}
+
+/// Why a record's value is no `AvroFlumeEvent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// It ends too early, or a length or count is absurd.
+    Cut,
+    /// A header is not UTF-8.
+    NotUtf8,
+    /// A block of headers is not as long as it says.
+    BlockSize,
+    /// This many bytes follow the body.
+    Trailing(usize),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Cut => f.write_str("the event is cut"),
+            DecodeError::NotUtf8 => f.write_str("a header is not UTF-8"),
+            DecodeError::BlockSize => {
+                f.write_str("a block of headers has another size than stated")
+            }
+            DecodeError::Trailing(count) => write!(f, "{count} bytes follow the event"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Reads a record's value. Headers may come in several blocks, with or without sizes.
+///
+/// # Errors
+/// [`DecodeError`] unless the value is exactly one event.
+pub fn decode(mut value: &[u8]) -> Result<Event<'_>, DecodeError> {
+    let rest = &mut value;
+    let mut headers = Vec::new();
+    loop {
+        let count = take_long(rest).ok_or(DecodeError::Cut)?;
+        if count == 0 {
+            break;
+        }
+        // A negative count is followed by the size of the block in bytes.
+        let size = if count < 0 {
+            Some(take_long(rest).ok_or(DecodeError::Cut)?)
+        } else {
+            None
+        };
+        let before = rest.len();
+        for _ in 0..count.unsigned_abs() {
+            headers.push((take_str(rest)?, take_str(rest)?));
+        }
+        if size.is_some_and(|size| usize::try_from(size) != Ok(before - rest.len())) {
+            return Err(DecodeError::BlockSize);
+        }
+    }
+    let body = take_bytes(rest)?;
+    match rest.len() {
+        0 => Ok(Event { headers, body }),
+        count => Err(DecodeError::Trailing(count)),
+    }
+}
+
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let length = take_long(rest).ok_or(DecodeError::Cut)?;
+    let length = usize::try_from(length).map_err(|_| DecodeError::Cut)?;
+    let (bytes, after) = rest.split_at_checked(length).ok_or(DecodeError::Cut)?;
+    *rest = after;
+    Ok(bytes)
+}
+
+fn take_str<'a>(rest: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
+    std::str::from_utf8(take_bytes(rest)?).map_err(|_| DecodeError::NotUtf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+        let mut map = HeaderMap::new();
+        headers
+            .iter()
+            .for_each(|(key, value)| map.insert(key, value));
+        let mut out = Vec::new();
+        avro_headers(&map, &mut out);
+        put_bytes(body.as_bytes(), &mut out);
+        out
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn values_are_those_that_flume_writes() {
+        assert_eq!(hex(&value(&[], "hello")), "000a68656c6c6f");
+        assert_eq!(hex(&value(&[], "")), "0000");
+        assert_eq!(
+            hex(&value(&[], "中文 line\tab\u{1}\r")[..8]),
+            "0020e4b8ade69687"
+        );
+        assert_eq!(hex(&value(&[], &"x".repeat(107))[..3]), "00d601");
+        assert_eq!(
+            hex(&value(&[("basename", "010_2026112415.log")], "one header")),
+            "0210626173656e616d65243031305f323032363131323431352e6c6f6700146f6e6520686561646572"
+        );
+        // The two are in one bucket: first come, first written.
+        let two = value(&[("file", "f"), ("basename", "b")], "");
+        assert_eq!(hex(&two), "040866696c65026610626173656e616d6502620000");
+    }
+
+    /// From a JVM: keys in the order of insertion, and in that of iteration.
+    #[test]
+    fn headers_are_in_the_order_of_a_java_hash_map() {
+        for line in include_str!("../tests/data/java_hash_map.tsv").lines() {
+            let (inserted, iterated) = line.split_once('\t').unwrap();
+            let mut map = HeaderMap::new();
+            inserted.split(' ').for_each(|key| map.insert(key, "v"));
+            let keys: Vec<&str> = map.iter().map(|(key, _)| key).collect();
+            assert_eq!(keys.join(" "), iterated, "{inserted}");
+        }
+    }
+
+    #[test]
+    fn inserting_again_replaces_in_place() {
+        let mut map = HeaderMap::new();
+        // "Aa" and "BB" have one hash.
+        ["Aa", "BB", "Aa"]
+            .iter()
+            .zip(["1", "2", "3"])
+            .for_each(|(k, v)| map.insert(k, v));
+        assert_eq!(map.to_string(), "{Aa=3, BB=2}");
+        assert_eq!(
+            (map.get("Aa"), map.get("x"), map.len()),
+            (Some("3"), None, 2)
+        );
+        assert_eq!(HeaderMap::new().to_string(), "{}");
+    }
+
+    #[test]
+    fn longs() {
+        for value in [0, -1, 1, 63, 64, -64, -65, 8191, 8192, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            put_long(value, &mut out);
+            assert_eq!(out.len(), long_len(value), "{value}");
+            let mut rest = &out[..];
+            assert_eq!(take_long(&mut rest), Some(value));
+            assert!(rest.is_empty());
+            assert_eq!(take_long(&mut &out[..out.len() - 1]), None);
+        }
+        assert_eq!(take_long(&mut &[0xFF; 11][..]), None);
+    }
+
+    #[test]
+    fn decode_takes_what_other_avro_writers_write_and_nothing_else() {
+        let bytes = value(&[("file", "f"), ("basename", "b")], "body");
+        let event = decode(&bytes).unwrap();
+        assert_eq!(event.headers, [("file", "f"), ("basename", "b")]);
+        assert_eq!(event.body, b"body");
+        // Two blocks, the first with its size.
+        let blocks = b"\x01\x08\x02a\x02b\x02\x02c\x02d\x00\x02x";
+        let event = decode(blocks).unwrap();
+        assert_eq!(
+            (&event.headers[..], event.body),
+            (&[("a", "b"), ("c", "d")][..], &b"x"[..])
+        );
+        assert_eq!(
+            decode(b"\x01\x06\x02a\x02b\x00\x00"),
+            Err(DecodeError::BlockSize)
+        );
+        assert_eq!(decode(b"\x00\x02xy"), Err(DecodeError::Trailing(1)));
+        assert_eq!(decode(b"\x00\x04x"), Err(DecodeError::Cut));
+        assert_eq!(decode(b"\x00\x01"), Err(DecodeError::Cut));
+        assert_eq!(decode(b""), Err(DecodeError::Cut));
+        assert_eq!(
+            decode(b"\x02\x02\xff\x00\x00\x00"),
+            Err(DecodeError::NotUtf8)
+        );
+        assert_eq!(
+            decode(&[&[0xFE; 9][..], &[1, 0]].concat()),
+            Err(DecodeError::Cut)
+        );
+    }
+}
