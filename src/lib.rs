@@ -1,5 +1,15 @@
-//! Tails hourly log files into Kafka.
+//! `flume-ng`: tails hourly log files into Kafka, each line exactly once.
 
+pub mod agent;
+pub mod channel;
+pub mod checkpoint;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod event;
+pub mod exit;
+pub mod log;
+pub mod os;
 pub mod sink;
 pub mod source;
+pub mod start;

@@ -1,1 +1,23 @@
-fn main() {}
+//! Arguments, command, exit code.
+
+use std::process::ExitCode;
+
+use flume_ng::cli::{self, Command, UsageError};
+use flume_ng::exit::Exit;
+use flume_ng::start;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => start::print(format_args!("{}", cli::usage())),
+        Ok(Command::Version) => start::print(format_args!("{}", cli::version())),
+        Ok(Command::Agent(args)) => return start::agent(&args),
+        Err(error) => {
+            error.report();
+            if let UsageError::UnknownCommand(_) = error {
+                start::print(format_args!("\n{}", cli::usage()));
+            }
+            return Exit::Usage.into();
+        }
+    }
+    Exit::Clean.into()
+}

@@ -1,5 +1,181 @@
 //! From a properties file to a validated agent.
+//!
+//! [`load`] reads text ([`properties`]), sorts its keys to components ([`graph`]) and gives them
+//! their meaning ([`model`]). Every finding has its line, and all errors are told at once. What
+//! would leave Flume idle for ever is an error here.
 
+mod channel;
 pub mod date;
+pub mod diagnostics;
+mod graph;
+mod interceptor;
+pub mod known;
 pub mod model;
 pub mod pattern;
+pub mod properties;
+mod section;
+mod sink;
+mod source;
+mod tree;
+
+use std::path::Path;
+
+use diagnostics::{Diagnostic, Diagnostics, Severity};
+use graph::Graph;
+use known::Scope;
+use model::{AgentConfig, ChannelConfig, SinkConfig, SourceConfig};
+use sink::Bound;
+
+/// Larger files are no configuration; 1.6's users have a few hundred lines.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A configuration that can be run.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: AgentConfig,
+    /// Warnings and information, in the order of the file's lines.
+    pub findings: Vec<Diagnostic>,
+}
+
+/// Reads the configuration of one agent.
+///
+/// # Errors
+/// All findings if one of them is an [error](Severity::Error), in the order of the file's lines.
+pub fn load(path: &Path, agent: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut found = Diagnostics::new(&path.display().to_string());
+    match read_file(path) {
+        Ok(bytes) => parse(&bytes, agent, found),
+        Err(message) => {
+            found.push(Severity::Error, None, None, message);
+            Err(found.into_list())
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let told = |error: std::io::Error| format!("the configuration file can not be read: {error}");
+    let metadata = std::fs::metadata(path).map_err(told)?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(format!(
+            "{} bytes are no configuration (at most {FILE_BYTES_MAX}); give the right file",
+            metadata.len()
+        ));
+    }
+    std::fs::read(path).map_err(told)
+}
+
+fn parse(bytes: &[u8], agent: &str, mut found: Diagnostics) -> Result<Loaded, Vec<Diagnostic>> {
+    let properties = match properties::parse(bytes) {
+        Ok(properties) => properties,
+        Err(errors) => {
+            for error in errors {
+                found.push(Severity::Error, None, Some(error.line), error.to_string());
+            }
+            return Err(found.into_list());
+        }
+    };
+    if properties.had_bom {
+        found.info("a byte order mark at the start is left out (Java takes it for a part of the first key)");
+    }
+    let graph = graph::read(&properties, agent, &mut found);
+    let config = if graph_is_whole(&graph, agent, &mut found) {
+        Some(build(&graph, agent, &mut found))
+    } else {
+        None
+    };
+    match config {
+        Some(config) if !found.has_errors() => Ok(Loaded { config, findings: found.into_list() }),
+        _ => Err(found.into_list()),
+    }
+}
+
+/// An agent needs a source and a channel.
+fn graph_is_whole(graph: &Graph, agent: &str, found: &mut Diagnostics) -> bool {
+    if graph.sources.is_empty() && graph.channels.is_empty() && found.has_errors() {
+        // The agent is not in the file at all, which has been told.
+        return false;
+    }
+    for (sections, list, name) in
+        [(&graph.sources, "sources", "r1"), (&graph.channels, "channels", "c1")]
+    {
+        if sections.is_empty() {
+            let message = format!(
+                "Agent configuration for '{agent}' does not contain any {list}; write {agent}.{list} = {name}"
+            );
+            found.push(Severity::Error, Some(&format!("{agent}.{list}")), None, message);
+        }
+    }
+    // Even without one of the lists the faults of the other components are told.
+    true
+}
+
+fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
+    let mut ignored = Vec::new();
+    let channels = channels(graph, found, &mut ignored);
+    let index = |name: &str| channels.iter().position(|c| c.name == name);
+    let declared = |name: &str| graph.channels.iter().any(|s| s.name == name);
+    // A channel of a wrong type is declared all the same; its own error stops the agent.
+    let resolve = |name: &str| index(name).or(declared(name).then_some(0));
+    let mut built = Vec::new();
+    for section in &graph.sources {
+        if let Some(source) = source::build(section, found, resolve) {
+            built.push((section, source));
+        }
+    }
+    let pairs: Vec<_> = built.iter().map(|(section, source)| (*section, source)).collect();
+    source::refuse_shared_trackers(&pairs, found);
+    let bind = |name: &str| match index(name) {
+        Some(index) => Bound::To(index),
+        None if declared(name) => Bound::Unused,
+        None => Bound::Undeclared,
+    };
+    let sinks: Vec<SinkConfig> =
+        graph.sinks.iter().filter_map(|section| sink::build(section, found, bind)).collect();
+    check_sinkgroups(graph, found, &mut ignored);
+    if !ignored.is_empty() {
+        found.info(format!("accepted, without meaning here: {}", ignored.join(", ")));
+    }
+    let sources: Vec<SourceConfig> = built.into_iter().map(|(_, source)| source).collect();
+    AgentConfig { name: agent.to_string(), sources, channels, sinks }
+}
+
+/// The channels that a source writes to.
+fn channels(
+    graph: &Graph,
+    found: &mut Diagnostics,
+    ignored: &mut Vec<String>,
+) -> Vec<ChannelConfig> {
+    let used: Vec<String> = graph.sources.iter().flat_map(source::channel_names).collect();
+    let mut channels = Vec::new();
+    for section in &graph.channels {
+        if section.props.is_empty() || !channel::has_known_type(section, found) {
+            continue;
+        }
+        if used.contains(&section.name) {
+            channels.push(channel::build(section, found, ignored));
+        } else {
+            let message = format!(
+                "Channel {} has no components connected and has been removed. Name it in a source's \
+                 channels, or remove it",
+                section.name
+            );
+            found.warn(&section.prefix, section.list_line, message);
+        }
+    }
+    channels
+}
+
+/// Groups choose among sinks that carry events. Ours carry none, so a group changes nothing.
+fn check_sinkgroups(graph: &Graph, found: &mut Diagnostics, ignored: &mut Vec<String>) {
+    for section in &graph.sinkgroups {
+        ignored.extend(section.check_names(found, &[Scope::SinkGroup]));
+        let kind = section.text("processor.type", "default");
+        if !kind.eq_ignore_ascii_case("default") {
+            let message = format!("{kind} is ignored: sinks only report what the source has sent");
+            section.warn(found, "processor.type", message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! The properties of a `KafkaChannel`, under their names of Flume 1.6 and of 1.7 and later.
+
+use super::diagnostics::Diagnostics;
+use super::known::Scope;
+use super::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use super::section::{Prop, Section};
+
+pub const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
+const DEFAULT_TOPIC: &str = "flume-channel";
+/// The longest name that Kafka takes for a topic.
+const TOPIC_LEN_MAX: usize = 249;
+const REQUEST_TIMEOUT_MS: u64 = 10_000;
+
+/// Names of 1.7 and later, each with that of 1.6.
+const BOTH_NAMES: [(&str, &str); 6] = [
+    ("kafka.bootstrap.servers", "brokerList"),
+    ("kafka.topic", "topic"),
+    ("kafka.producer.compression.type", "kafka.compression.codec"),
+    ("kafka.producer.request.timeout.ms", "kafka.request.timeout.ms"),
+    ("kafka.producer.client.id", "kafka.client.id"),
+    ("kafka.producer.acks", "kafka.request.required.acks"),
+];
+
+impl Compression {
+    /// Can this build compress so?
+    pub const fn available(self) -> bool {
+        match self {
+            Compression::None | Compression::Gzip | Compression::Snappy => true,
+            Compression::Lz4 | Compression::Zstd => false,
+        }
+    }
+}
+
+/// Is the channel's type the supported one? Told if not.
+pub fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
+    let Some(prop) = section.get("type") else {
+        let message = format!(
+            "Component has no type. Cannot configure. {}; write {} = {TYPE}",
+            section.name,
+            section.key("type")
+        );
+        section.error(found, "type", message);
+        return false;
+    };
+    let known = section.type_is(&[TYPE]);
+    if !known {
+        let message = format!(
+            "Unable to load channel type: {}; only {TYPE} is supported, events go straight to Kafka",
+            prop.value
+        );
+        section.error(found, "type", message);
+    }
+    known
+}
+
+/// Builds a channel of the known type; names without meaning here go to `ignored`. What is wrong
+/// is in `found` and has a harmless value in the result.
+pub fn build(
+    section: &Section,
+    found: &mut Diagnostics,
+    ignored: &mut Vec<String>,
+) -> ChannelConfig {
+    ignored.extend(section.check_names(found, &[Scope::Channel]));
+    tell_names_understood(section, found);
+    refuse_what_voids_the_promise(section, found);
+    let default_partition = section.get("defaultPartitionId").is_some().then(|| {
+        let max = i32::MAX as u64;
+        section.number(found, "defaultPartitionId", (0, 0, max)) as i32
+    });
+    let partition_by = section.choice(
+        found,
+        "partitionBy",
+        PartitionBy::Transaction,
+        &[("transaction", PartitionBy::Transaction), ("file", PartitionBy::File)],
+    );
+    let timeout = either(section, found, "kafka.producer.request.timeout.ms")
+        .map_or("kafka.request.timeout.ms".to_string(), |p| p.name.clone());
+    let timeout = section.number(found, &timeout, (1, REQUEST_TIMEOUT_MS, i32::MAX as u64));
+    ChannelConfig {
+        name: section.name.clone(),
+        brokers: brokers(section, found),
+        topic: topic(section, found),
+        value_format: value_format(section, found),
+        compression: compression(section, found),
+        default_partition,
+        partition_by,
+        client_id: either(section, found, "kafka.producer.client.id")
+            .map_or_else(String::new, |p| p.value.clone()),
+        request_timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
+    }
+}
+
+/// The property under its newer name, else under its older one.
+fn either<'a>(section: &'a Section, found: &mut Diagnostics, new: &str) -> Option<&'a Prop> {
+    let old = BOTH_NAMES.iter().find(|(n, _)| *n == new).map_or(new, |(_, old)| old);
+    let (new_prop, old_prop) = (section.get(new), section.get(old));
+    if let (Some(a), Some(b)) = (new_prop, old_prop)
+        && a.value != b.value
+    {
+        let message = format!(
+            "{} (line {}) says otherwise and wins; remove this one",
+            section.key(new),
+            a.line
+        );
+        section.warn(found, old, message);
+    }
+    new_prop.or(old_prop)
+}
+
+/// A name that only Flume 1.7 and later knows.
+fn is_new_name(name: &str) -> bool {
+    let starts = ["kafka.bootstrap.", "kafka.consumer.", "kafka.producer."];
+    let names = ["kafka.topic", "kafka.pollTimeout", "defaultPartitionId", "partitionIdHeader"];
+    // Through `kafka.*` Flume 1.6 hands producer.type to the producer.
+    name != "kafka.producer.type"
+        && (names.contains(&name)
+            || name == "migrateZookeeperOffsets"
+            || starts.iter().any(|s| name.starts_with(s)))
+}
+
+fn uses_new_names(section: &Section) -> bool {
+    section.props.iter().any(|p| is_new_name(&p.name))
+}
+
+fn tell_names_understood(section: &Section, found: &mut Diagnostics) {
+    let names: Vec<&str> =
+        section.props.iter().map(|p| p.name.as_str()).filter(|name| is_new_name(name)).collect();
+    if !names.is_empty() {
+        found.info(format!(
+            "channel {}: names of Flume 1.7 and later understood: {}",
+            section.name,
+            names.join(", ")
+        ));
+    }
+}
+
+fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
+    for name in ["kafka.producer.acks", "kafka.request.required.acks"] {
+        if let Some(prop) = section.get(name)
+            && !["-1", "all"].iter().any(|v| v.eq_ignore_ascii_case(&prop.value))
+        {
+            let message = format!(
+                "acks = {} would lose records when a broker fails; remove it, all is always used",
+                prop.value
+            );
+            section.error(found, name, message);
+        }
+    }
+    if let Some(prop) = section.get("kafka.producer.type")
+        && !prop.value.eq_ignore_ascii_case("sync")
+    {
+        let message =
+            format!("producer type {} would lose records without a word; remove it", prop.value);
+        section.error(found, "kafka.producer.type", message);
+    }
+    for name in ["kafka.security.protocol", "kafka.producer.security.protocol"] {
+        if let Some(prop) = section.get(name)
+            && !prop.value.eq_ignore_ascii_case("PLAINTEXT")
+        {
+            let message = format!(
+                "{} is not supported: records would go in the clear; use a plaintext listener",
+                prop.value
+            );
+            section.error(found, name, message);
+        }
+    }
+}
+
+fn brokers(section: &Section, found: &mut Diagnostics) -> Vec<String> {
+    let Some(prop) = either(section, found, "kafka.bootstrap.servers") else {
+        let message = format!(
+            "Broker List must be specified; write {} = host1:9092,host2:9092",
+            section.key("brokerList")
+        );
+        section.error(found, "brokerList", message);
+        return Vec::new();
+    };
+    let mut brokers = Vec::new();
+    for entry in prop.value.split(',').map(str::trim) {
+        match check_broker(entry) {
+            Ok(()) => brokers.push(entry.to_string()),
+            Err(message) => section.error(found, &prop.name, message),
+        }
+    }
+    brokers
+}
+
+/// `host:port`, where a host is a name, an IPv4 address or an IPv6 address in brackets.
+fn check_broker(entry: &str) -> Result<(), String> {
+    if entry.is_empty() {
+        return Err("there is an empty entry; write host1:9092,host2:9092".to_string());
+    }
+    let bracketed = entry.starts_with('[') && entry.ends_with(']');
+    let Some((host, port)) = entry.rsplit_once(':').filter(|_| !bracketed) else {
+        return Err(format!("{entry} has no port; write {entry}:9092"));
+    };
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let is_host = match inner {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !host.is_empty() && host.chars().all(allowed)
+        }
+    };
+    if !is_host {
+        return Err(format!("\"{entry}\" is not host:port; write host1:9092,host2:9092"));
+    }
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(1..) if digits => Ok(()),
+        _ => Err(format!("\"{port}\" in {entry} is no port; write one from 1 to 65535")),
+    }
+}
+
+fn topic(section: &Section, found: &mut Diagnostics) -> String {
+    let Some(prop) = either(section, found, "kafka.topic") else {
+        found.info(format!("Topic was not specified. Using {DEFAULT_TOPIC} as the topic."));
+        return DEFAULT_TOPIC.to_string();
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let topic = prop.value.clone();
+    if topic.len() > TOPIC_LEN_MAX || !topic.chars().all(legal) || topic == "." || topic == ".." {
+        let message = format!(
+            "\"{topic}\" can not be a topic; use letters a-z, digits, '.', '_' and '-', at most \
+             {TOPIC_LEN_MAX}"
+        );
+        section.error(found, &prop.name, message);
+    }
+    topic
+}
+
+/// 1.6 writes Avro whatever `parseAsFlumeEvent` says, and its users' consumers rely on it.
+fn value_format(section: &Section, found: &mut Diagnostics) -> ValueFormat {
+    if section.boolean(found, "parseAsFlumeEvent", true) {
+        return ValueFormat::Avro;
+    }
+    if uses_new_names(section) {
+        return ValueFormat::Bare;
+    }
+    let message = "Flume 1.6 writes Avro events even so, and so does this agent; for bare lines use \
+                   the names of Flume 1.7 (kafka.bootstrap.servers, kafka.topic)";
+    section.warn(found, "parseAsFlumeEvent", message);
+    ValueFormat::Avro
+}
+
+fn compression(section: &Section, found: &mut Diagnostics) -> Compression {
+    let Some(prop) = either(section, found, "kafka.producer.compression.type") else {
+        return Compression::None;
+    };
+    // The numbers are Kafka 0.8's codes for the same.
+    let words = [
+        ("none", Compression::None),
+        ("gzip", Compression::Gzip),
+        ("snappy", Compression::Snappy),
+        ("lz4", Compression::Lz4),
+        ("zstd", Compression::Zstd),
+        ("0", Compression::None),
+        ("1", Compression::Gzip),
+        ("2", Compression::Snappy),
+    ];
+    let chosen = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&prop.value));
+    match chosen {
+        Some((_, compression)) if compression.available() => *compression,
+        Some(_) => {
+            let message = format!("this build can not write {}; use gzip or snappy", prop.value);
+            section.error(found, &prop.name, message);
+            Compression::None
+        }
+        None => {
+            let message = format!("\"{}\" is not known; write none, gzip or snappy", prop.value);
+            section.error(found, &prop.name, message);
+            Compression::None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broker_entries() {
+        for good in ["h:9092", "hadoop1.example.com:1", "127.0.0.1:65535", "[::1]:9092", "a_b:9"] {
+            assert_eq!(check_broker(good), Ok(()), "{good}");
+        }
+        for bad in ["", "h", "h:", ":9092", "h:0", "h:65536", "h:+9", "h:x", "[::1]", "::1:9092", "PLAINTEXT://h:1", "h 1:9"] {
+            assert!(check_broker(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_broker("hadoop1").unwrap_err(), "hadoop1 has no port; write hadoop1:9092");
+    }
+
+    #[test]
+    fn names_of_two_generations() {
+        for name in ["kafka.topic", "kafka.consumer.group.id", "kafka.producer.acks"] {
+            assert!(is_new_name(name));
+        }
+        for name in ["topic", "kafka.producer.type", "kafka.compression.codec", "capacity"] {
+            assert!(!is_new_name(name));
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Every property there is, once: parsing, "did you mean" and the documentation all read this table.
+
+use std::fmt::Write as _;
+
+/// What a property belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Source,
+    TimestampInterceptor,
+    HostInterceptor,
+    StaticInterceptor,
+    RegexFilterInterceptor,
+    Channel,
+    /// Sinks of any type.
+    Sink,
+    NullSink,
+    LoggerSink,
+    SinkGroup,
+}
+
+impl Scope {
+    /// How the documentation writes keys of this scope before the property's name.
+    fn key_prefix(self) -> &'static str {
+        match self {
+            Scope::Source => "sources.r1.",
+            Scope::TimestampInterceptor
+            | Scope::HostInterceptor
+            | Scope::StaticInterceptor
+            | Scope::RegexFilterInterceptor => "sources.r1.interceptors.i1.",
+            Scope::Channel => "channels.c1.",
+            Scope::Sink | Scope::NullSink | Scope::LoggerSink => "sinks.k1.",
+            Scope::SinkGroup => "sinkgroups.g1.",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Scope::Source => "Source",
+            Scope::TimestampInterceptor => "Interceptor `timestamp`",
+            Scope::HostInterceptor => "Interceptor `host`",
+            Scope::StaticInterceptor => "Interceptor `static`",
+            Scope::RegexFilterInterceptor => "Interceptor `regex_filter`",
+            Scope::Channel => "Channel",
+            Scope::Sink => "Sinks",
+            Scope::NullSink => "Sink `null`",
+            Scope::LoggerSink => "Sink `logger`",
+            Scope::SinkGroup => "Sink groups",
+        }
+    }
+}
+
+/// What becomes of a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Supported,
+    /// Accepted; without meaning here.
+    Ignored,
+    /// An error, for this reason.
+    Refused(&'static str),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Property {
+    pub scope: Scope,
+    /// A `*` at its end stands for any further characters.
+    pub name: &'static str,
+    /// As the documentation shows it; `–` where there is none.
+    pub default: &'static str,
+    pub meaning: &'static str,
+    pub status: Status,
+}
+
+const fn takes(
+    scope: Scope,
+    name: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Property {
+    Property { scope, name, default, meaning, status: Status::Supported }
+}
+
+const fn ignores(scope: Scope, name: &'static str, meaning: &'static str) -> Property {
+    Property { scope, name, default: "–", meaning, status: Status::Ignored }
+}
+
+const fn refuses(scope: Scope, name: &'static str, reason: &'static str) -> Property {
+    Property { scope, name, default: "–", meaning: "", status: Status::Refused(reason) }
+}
+
+const IN_THE_CLEAR: &str = "encryption and authentication are not supported: records would go in \
+    the clear; remove it and use a plaintext listener";
+const OWN_RETRY: &str = "the agent repeats by itself, without repeats in the topic";
+
+use Scope::{
+    Channel, HostInterceptor, LoggerSink, NullSink, RegexFilterInterceptor, Sink, SinkGroup, Source,
+    StaticInterceptor, TimestampInterceptor,
+};
+
+/// The table. Order is that of the documentation; a name comes before patterns that cover it.
+pub const PROPERTIES: &[Property] = &[
+    takes(Source, "type", "required", "`com.github.ningg.flume.source.SpoolDirectoryTailFileSource` or `spooltail`"),
+    takes(Source, "channels", "required", "names of the channels that get every event, split at blanks"),
+    takes(Source, "spoolDir", "required", "the directory of the log files, not recursive"),
+    takes(Source, "fileSuffix", ".COMPLETED", "added to the name of a file that is done"),
+    takes(Source, "deletePolicy", "never", "`never` renames a file that is done, `immediate` deletes it"),
+    takes(Source, "ignorePattern", "^$", "names it matches as a whole (Java regular expression) are left alone"),
+    takes(Source, "targetPattern", r".*(\d){4}-(\d){2}-(\d){2}.*", "names it matches as a whole are read"),
+    takes(Source, "targetFilename", "yyyy-MM-dd", "date pattern (Java) in the name of the file being written now"),
+    takes(Source, "trackerDir", ".flumespooltail", "where positions are kept; relative to spoolDir"),
+    takes(Source, "consumeOrder", "oldest", "`oldest`, `youngest` or `random` waiting file first"),
+    takes(Source, "batchSize", "100", "events in one transaction, at least 1"),
+    takes(Source, "inputCharset", "UTF-8", "character set of the files"),
+    takes(Source, "decodeErrorPolicy", "FAIL", "bytes that are no text: `FAIL` stops, `REPLACE` by U+FFFD, `IGNORE`"),
+    takes(Source, "fileHeader", "false", "put the absolute path into a header"),
+    takes(Source, "fileHeaderKey", "file", "that header's name"),
+    takes(Source, "basenameHeader", "false", "put the bare name into a header"),
+    takes(Source, "basenameHeaderKey", "basename", "that header's name"),
+    takes(Source, "deserializer", "LINE", "`LINE` only"),
+    takes(Source, "deserializer.maxLineLength", "2048", "longer lines are cut into several events, UTF-16 units"),
+    takes(Source, "deserializer.outputCharset", "UTF-8", "character set of the event's body"),
+    takes(Source, "msxBackoff", "4000", "longest wait between two tries, ms, at least 250 (Flume's spelling)"),
+    takes(Source, "maxBackoff", "4000", "the same, spelt as meant"),
+    takes(Source, "interceptors", "–", "names of interceptors in their order, split at blanks"),
+    takes(Source, "interceptors.*", "–", "see the interceptors"),
+    takes(Source, "selector.type", "replicating", "`replicating` only"),
+    takes(Source, "retireGraceMs", "60000", "how long a file that is done is watched for late lines, ms (not Flume's)"),
+    takes(Source, "onBadCheckpoint", "fail", "positions unreadable: `fail` stops, `beginning` or `end` of the files (not Flume's)"),
+    refuses(Source, "selector.*", "only the replicating selector is supported; remove it"),
+    refuses(Source, "deserializer.*", "the LINE deserializer has only maxLineLength and outputCharset; remove it"),
+    takes(TimestampInterceptor, "type", "required", "`timestamp`: the time of reading, ms"),
+    takes(TimestampInterceptor, "preserveExisting", "false", "keep a header that is there"),
+    takes(TimestampInterceptor, "headerName", "timestamp", "the header's name (Flume 1.8)"),
+    takes(HostInterceptor, "type", "required", "`host`: this machine"),
+    takes(HostInterceptor, "preserveExisting", "false", "keep a header that is there"),
+    takes(HostInterceptor, "useIP", "true", "its address, else its name"),
+    takes(HostInterceptor, "hostHeader", "host", "the header's name"),
+    takes(StaticInterceptor, "type", "required", "`static`: a fixed header"),
+    takes(StaticInterceptor, "preserveExisting", "true", "keep a header that is there"),
+    takes(StaticInterceptor, "key", "key", "the header's name"),
+    takes(StaticInterceptor, "value", "value", "the header's value"),
+    takes(RegexFilterInterceptor, "type", "required", "`regex_filter`: only some lines"),
+    takes(RegexFilterInterceptor, "regex", ".*", "lines in which it is found (Java regular expression)"),
+    takes(RegexFilterInterceptor, "excludeEvents", "false", "leave those lines out instead of the others"),
+    takes(Channel, "type", "required", "`org.apache.flume.channel.kafka.KafkaChannel`"),
+    takes(Channel, "kafka.bootstrap.servers", "required", "`host:port,host:port`"),
+    takes(Channel, "brokerList", "required", "the same under its name in Flume 1.6"),
+    takes(Channel, "kafka.topic", "flume-channel", "the topic"),
+    takes(Channel, "topic", "flume-channel", "the same under its name in Flume 1.6"),
+    takes(Channel, "parseAsFlumeEvent", "true", "`false` writes bare lines, if a name of Flume 1.7 or later is used"),
+    takes(Channel, "defaultPartitionId", "–", "all records go to this partition"),
+    takes(Channel, "partitionBy", "transaction", "`transaction`: to the partitions in turn; `file`: a file to one partition (not Flume's)"),
+    takes(Channel, "kafka.producer.compression.type", "none", "`none`, `gzip`, `snappy`"),
+    takes(Channel, "kafka.compression.codec", "none", "the same under its name in Flume 1.6"),
+    takes(Channel, "kafka.producer.request.timeout.ms", "10000", "how long an answer is waited for, ms"),
+    takes(Channel, "kafka.request.timeout.ms", "10000", "the same under its name in Flume 1.6"),
+    takes(Channel, "kafka.producer.client.id", "empty", "the name brokers log"),
+    takes(Channel, "kafka.client.id", "empty", "the same under its name in Flume 1.6"),
+    takes(Channel, "kafka.producer.acks", "all", "`all` or `-1`: anything else would break the promise"),
+    takes(Channel, "kafka.request.required.acks", "-1", "the same under its name in Flume 1.6"),
+    takes(Channel, "kafka.producer.type", "sync", "`sync` only: `async` would break the promise"),
+    refuses(Channel, "partitionIdHeader", "partitions chosen by a header are not supported; use defaultPartitionId or partitionBy"),
+    takes(Channel, "kafka.security.protocol", "PLAINTEXT", "`PLAINTEXT` only"),
+    takes(Channel, "kafka.producer.security.protocol", "PLAINTEXT", "`PLAINTEXT` only"),
+    refuses(Channel, "kafka.security.*", IN_THE_CLEAR),
+    refuses(Channel, "kafka.ssl.*", IN_THE_CLEAR),
+    refuses(Channel, "kafka.sasl.*", IN_THE_CLEAR),
+    refuses(Channel, "kafka.producer.security.*", IN_THE_CLEAR),
+    refuses(Channel, "kafka.producer.ssl.*", IN_THE_CLEAR),
+    refuses(Channel, "kafka.producer.sasl.*", IN_THE_CLEAR),
+    ignores(Channel, "capacity", "Flume's Kafka channel does not read it either"),
+    ignores(Channel, "transactionCapacity", "Flume's Kafka channel does not read it either"),
+    ignores(Channel, "zookeeperConnect", "ZooKeeper is not needed"),
+    ignores(Channel, "groupId", "nothing is read from the topic by a group"),
+    ignores(Channel, "readSmallestOffset", "nothing is read from the topic by a group"),
+    ignores(Channel, "timeout", "nothing is read from the topic by a group"),
+    ignores(Channel, "migrateZookeeperOffsets", "there are no offsets in ZooKeeper"),
+    ignores(Channel, "kafka.pollTimeout", "nothing is read from the topic by a group"),
+    ignores(Channel, "kafka.consumer.*", "nothing is read from the topic by a group"),
+    ignores(Channel, "kafka.zookeeper.*", "ZooKeeper is not needed"),
+    ignores(Channel, "kafka.group.id", "nothing is read from the topic by a group"),
+    ignores(Channel, "kafka.auto.*", "nothing is read from the topic by a group"),
+    ignores(Channel, "kafka.fetch.*", "nothing is read from the topic by a group"),
+    ignores(Channel, "kafka.metadata.broker.list", "Flume overwrites it by brokerList"),
+    ignores(Channel, "kafka.batch.num.messages", "rounds are filled by what waits"),
+    ignores(Channel, "kafka.queue.*", "for the asynchronous producer only"),
+    ignores(Channel, "kafka.message.send.max.retries", OWN_RETRY),
+    ignores(Channel, "kafka.retry.backoff.ms", OWN_RETRY),
+    ignores(Channel, "kafka.topic.metadata.refresh.interval.ms", "leaders are looked up when they move"),
+    ignores(Channel, "kafka.send.buffer.bytes", "left to the system"),
+    ignores(Channel, "kafka.serializer.class", "values are bytes"),
+    ignores(Channel, "kafka.key.serializer.class", "keys are null"),
+    ignores(Channel, "kafka.producer.key.serializer", "keys are null"),
+    ignores(Channel, "kafka.producer.value.serializer", "values are bytes"),
+    ignores(Channel, "kafka.producer.linger.ms", "a round never waits to be filled"),
+    ignores(Channel, "kafka.producer.batch.size", "rounds are filled by what waits"),
+    ignores(Channel, "kafka.producer.buffer.memory", "rounds are bounded"),
+    ignores(Channel, "kafka.producer.max.block.ms", "the agent waits by itself"),
+    ignores(Channel, "kafka.producer.max.request.size", "rounds are bounded"),
+    ignores(Channel, "kafka.producer.retries", OWN_RETRY),
+    ignores(Channel, "kafka.producer.retry.backoff.ms", OWN_RETRY),
+    ignores(Channel, "kafka.producer.delivery.timeout.ms", OWN_RETRY),
+    ignores(Channel, "kafka.producer.enable.idempotence", "always, where the broker can"),
+    ignores(Channel, "kafka.producer.max.in.flight.requests.per.connection", "order is kept in any case"),
+    ignores(Channel, "kafka.producer.metadata.max.age.ms", "leaders are looked up when they move"),
+    ignores(Channel, "kafka.producer.send.buffer.bytes", "left to the system"),
+    ignores(Channel, "kafka.producer.receive.buffer.bytes", "left to the system"),
+    takes(Sink, "type", "required", "`null` or `logger`, or their class names"),
+    takes(Sink, "channel", "required", "the channel whose acknowledged events are reported"),
+    takes(NullSink, "batchSize", "100", "shown in the log, at least 1"),
+    takes(NullSink, "logEveryNEvents", "10000", "a line each so many events, at least 1"),
+    takes(LoggerSink, "maxBytesToLog", "16", "bytes of each event in the log"),
+    ignores(SinkGroup, "sinks", "sinks only report"),
+    ignores(SinkGroup, "processor.*", "sinks only report"),
+];
+
+/// Does the row's name, perhaps with a `*` at its end, cover this one?
+fn covers(property: &Property, name: &str) -> bool {
+    match property.name.strip_suffix('*') {
+        Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
+        None => property.name == name,
+    }
+}
+
+/// The row for a property of one of these scopes.
+pub fn find(scopes: &[Scope], name: &str) -> Option<&'static Property> {
+    PROPERTIES.iter().filter(|p| scopes.contains(&p.scope)).find(|p| covers(p, name))
+}
+
+/// The known name of these scopes that looks most like an unknown one.
+pub fn nearest(scopes: &[Scope], name: &str) -> Option<&'static Property> {
+    let rows = PROPERTIES.iter().filter(|p| scopes.contains(&p.scope) && !p.name.ends_with('*'));
+    rows.filter_map(|p| likeness(name, p.name).map(|d| (d, p)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, p)| p)
+}
+
+/// The word of a list that looks most like this one.
+pub fn nearest_word<'a>(words: &[&'a str], word: &str) -> Option<&'a str> {
+    let near = words.iter().filter_map(|w| likeness(word, w).map(|d| (d, *w)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, w)| w)
+}
+
+/// Edit distance of two names if it is small for their length, letter case aside: one slip in a
+/// short name, two in a longer one.
+fn likeness(a: &str, b: &str) -> Option<usize> {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    let limit = match a.len().min(b.len()) {
+        0..=2 => 0,
+        3..=5 => 1,
+        _ => 2,
+    };
+    if a.len().abs_diff(b.len()) > 4 * limit {
+        return None;
+    }
+    let distance = edit_distance(&a, &b);
+    (distance <= limit).then_some(distance)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// The table for the documentation, in Markdown.
+pub fn markdown() -> String {
+    let mut out = String::new();
+    let mut title = "";
+    for property in PROPERTIES {
+        if title != property.scope.title() {
+            title = property.scope.title();
+            // Writing to a String can not fail.
+            let _ = write!(out, "\n**{title}** (`a1.{}…`)\n\n", property.scope.key_prefix());
+            out.push_str("| property | default | | meaning |\n|---|---|---|---|\n");
+        }
+        let (status, meaning) = match property.status {
+            Status::Supported => ("supported", property.meaning),
+            Status::Ignored => ("ignored", property.meaning),
+            Status::Refused(reason) => ("**refused**", reason),
+        };
+        let default = match property.default {
+            plain @ ("–" | "required" | "empty") => plain.to_string(),
+            value => format!("`{}`", value.replace('|', "\\|")),
+        };
+        let _ = writeln!(out, "| `{}` | {default} | {status} | {meaning} |", property.name);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_row_is_hidden_by_an_earlier_one() {
+        for (index, property) in PROPERTIES.iter().enumerate() {
+            let found = find(&[property.scope], property.name).unwrap();
+            assert!(std::ptr::eq(found, &raw const PROPERTIES[index]) || found.name == property.name);
+        }
+    }
+
+    #[test]
+    fn patterns_cover_what_follows_them() {
+        let refused = find(&[Channel], "kafka.producer.ssl.keystore.location").unwrap();
+        assert!(matches!(refused.status, Status::Refused(_)));
+        assert_eq!(find(&[Channel], "kafka.consumer.group.id").unwrap().status, Status::Ignored);
+        assert!(find(&[Channel], "kafka.consumer.").is_none());
+        assert!(find(&[Source], "brokerList").is_none());
+    }
+
+    #[test]
+    fn near_misses() {
+        let near = |name| nearest(&[Source], name).map(|p| p.name);
+        assert_eq!(near("batchsize"), Some("batchSize"));
+        assert_eq!(near("bacthSize"), Some("batchSize"));
+        assert_eq!(near("fileHeader x"), Some("fileHeader"));
+        assert_eq!(near("maxBackof"), Some("maxBackoff"));
+        assert_eq!(near("targetFileName"), Some("targetFilename"));
+        assert_eq!(near("bufferMaxLines"), None);
+        assert_eq!(near("pollDelay"), None);
+        assert_eq!(nearest(&[Sink, NullSink], "channels").map(|p| p.name), Some("channel"));
+        assert_eq!(nearest_word(&["sources", "sinks", "channels"], "source"), Some("sources"));
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, distance) in [("", "", 0), ("", "ab", 2), ("abc", "acb", 1), ("kitten", "sitting", 3)] {
+            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
+        }
+    }
+}

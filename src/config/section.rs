@@ -1,0 +1,190 @@
+//! The properties of one component, read by name with their faults told by line.
+
+use super::diagnostics::Diagnostics;
+use super::known::{self, Scope, Status};
+
+/// A property's value and the line it stands on.
+#[derive(Debug, Clone)]
+pub struct Prop {
+    /// Without the component's part of the key.
+    pub name: String,
+    /// Trimmed, never empty.
+    pub value: String,
+    pub line: usize,
+}
+
+/// All properties of one component.
+#[derive(Debug)]
+pub struct Section {
+    /// `a1.sources.r1`
+    pub prefix: String,
+    /// `r1`
+    pub name: String,
+    /// Where the component is listed.
+    pub list_line: usize,
+    pub props: Vec<Prop>,
+}
+
+impl Section {
+    pub fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.prefix)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Prop> {
+        self.props.iter().find(|p| p.name == name)
+    }
+
+    /// The first line on which anything is said about this component besides its name.
+    pub fn line(&self) -> usize {
+        self.props.iter().map(|p| p.line).min().unwrap_or(self.list_line)
+    }
+
+    pub fn text(&self, name: &str, default: &str) -> String {
+        self.get(name).map_or(default, |p| p.value.as_str()).to_string()
+    }
+
+    /// An error at the property, or at the component's first line if it is not there.
+    pub fn error(&self, found: &mut Diagnostics, name: &str, message: impl Into<String>) {
+        let line = self.get(name).map_or_else(|| self.line(), |p| p.line);
+        found.error(&self.key(name), line, message);
+    }
+
+    pub fn warn(&self, found: &mut Diagnostics, name: &str, message: impl Into<String>) {
+        let line = self.get(name).map_or_else(|| self.line(), |p| p.line);
+        found.warn(&self.key(name), line, message);
+    }
+
+    /// A decimal number from `min` to `max`. On a fault: an error, and the default.
+    pub fn number(
+        &self,
+        found: &mut Diagnostics,
+        name: &str,
+        (min, default, max): (u64, u64, u64),
+    ) -> u64 {
+        let Some(prop) = self.get(name) else { return default };
+        let value = &prop.value;
+        match value.parse::<i128>() {
+            Ok(n) => match u64::try_from(n) {
+                Ok(n) if (min..=max).contains(&n) => return n,
+                _ => self.error(
+                    found,
+                    name,
+                    format!("{value} is out of range; write a number from {min} to {max}"),
+                ),
+            },
+            Err(_) => self.error(
+                found,
+                name,
+                format!("\"{value}\" is not a whole number; write one such as {default}"),
+            ),
+        }
+        default
+    }
+
+    /// As Flume: `true` in any letter case is true, everything else is false; but it is said.
+    pub fn boolean(&self, found: &mut Diagnostics, name: &str, default: bool) -> bool {
+        let Some(prop) = self.get(name) else { return default };
+        let value = prop.value.to_ascii_lowercase();
+        if value != "true" && value != "false" {
+            self.warn(
+                found,
+                name,
+                format!("\"{}\" is taken as false; write true or false", prop.value),
+            );
+        }
+        value == "true"
+    }
+
+    /// One of some words, letter case aside. On a fault: an error, and the default.
+    pub fn choice<T: Copy>(
+        &self,
+        found: &mut Diagnostics,
+        name: &str,
+        default: T,
+        words: &[(&str, T)],
+    ) -> T {
+        let Some(prop) = self.get(name) else { return default };
+        if let Some((_, value)) = words.iter().find(|(w, _)| w.eq_ignore_ascii_case(&prop.value)) {
+            return *value;
+        }
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let message = format!("\"{}\" is not known; write one of {}", prop.value, names.join(", "));
+        self.error(found, name, message);
+        default
+    }
+
+    /// Is this a word of one of these types (an alias or a class name), letter case aside?
+    pub fn type_is(&self, names: &[&str]) -> bool {
+        let value = self.get("type").map(|p| p.value.as_str());
+        value.is_some_and(|v| names.iter().any(|n| n.eq_ignore_ascii_case(v)))
+    }
+
+    /// Judges every property by the table of known ones. Returns the names that have no meaning
+    /// here, to be told once.
+    pub fn check_names(&self, found: &mut Diagnostics, scopes: &[Scope]) -> Vec<String> {
+        let mut ignored = Vec::new();
+        for prop in &self.props {
+            match known::find(scopes, &prop.name).map(|p| p.status) {
+                Some(Status::Supported) => self.warn_if_quoted(found, prop),
+                Some(Status::Ignored) => ignored.push(self.key(&prop.name)),
+                Some(Status::Refused(reason)) => self.error(found, &prop.name, reason),
+                None => self.unknown(found, scopes, prop),
+            }
+        }
+        ignored
+    }
+
+    fn warn_if_quoted(&self, found: &mut Diagnostics, prop: &Prop) {
+        let quoted = |q: char| {
+            prop.value.len() > 1 && prop.value.starts_with(q) && prop.value.ends_with(q)
+        };
+        if quoted('"') || quoted('\'') && prop.name != "targetFilename" {
+            self.warn(found, &prop.name, "the quotes are part of the value; leave them out");
+        }
+    }
+
+    /// A near miss of a property that is not set would let its default apply in silence: an error.
+    fn unknown(&self, found: &mut Diagnostics, scopes: &[Scope], prop: &Prop) {
+        let Some(near) = known::nearest(scopes, &prop.name) else {
+            return self.warn(found, &prop.name, "unknown property, ignored");
+        };
+        let suggestion = format!("did you mean {}?", self.key(near.name));
+        if self.get(near.name).is_some() || near.status != Status::Supported {
+            return self.warn(
+                found,
+                &prop.name,
+                format!("unknown property, ignored; {suggestion}"),
+            );
+        }
+        let message = match near.default {
+            "required" => format!("unknown property; {suggestion} It must be set"),
+            default => format!(
+                "unknown property; {suggestion} It is not set and its default ({default}) would apply"
+            ),
+        };
+        self.error(found, &prop.name, message);
+    }
+}
+
+/// The words of a list. A comma is no separator in Flume, which would take `r1,` for a name.
+pub fn words(found: &mut Diagnostics, key: &str, value: &str, line: usize) -> Vec<String> {
+    if value.contains(',') {
+        let fixed: Vec<&str> =
+            value.split(|c: char| c == ',' || c.is_whitespace()).filter(|w| !w.is_empty()).collect();
+        let message = format!(
+            "\"{value}\" holds a comma, but names are split at blanks; write {}",
+            fixed.join(" ")
+        );
+        found.error(key, line, message);
+        return fixed.into_iter().map(str::to_string).collect();
+    }
+    let mut list: Vec<String> = Vec::new();
+    for word in value.split_whitespace() {
+        if list.iter().any(|w| w == word) {
+            found.warn(key, line, format!("{word} is listed twice; once is enough"));
+        } else {
+            list.push(word.to_string());
+        }
+    }
+    list
+}

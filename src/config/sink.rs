@@ -1,0 +1,103 @@
+//! The properties of sinks. Sinks only report here, and as in Flume the source runs without them:
+//! one that is not bound to a channel is left out with a warning.
+
+use super::diagnostics::Diagnostics;
+use super::known::Scope;
+use super::model::{SinkConfig, SinkKind};
+use super::section::Section;
+
+const NULL_TYPES: [&str; 2] = ["null", "org.apache.flume.sink.NullSink"];
+const LOGGER_TYPES: [&str; 2] = ["logger", "org.apache.flume.sink.LoggerSink"];
+const LOGGED_BYTES: usize = 16;
+const INT_MAX: u64 = i32::MAX as u64;
+
+/// What a sink's channel turned out to be.
+pub enum Bound {
+    /// Index of a channel that a source writes to.
+    To(usize),
+    /// Declared, but no source writes to it.
+    Unused,
+    Undeclared,
+}
+
+/// Builds the sink; `None` if it is left out, which is told.
+pub fn build(
+    section: &Section,
+    found: &mut Diagnostics,
+    bind: impl Fn(&str) -> Bound,
+) -> Option<SinkConfig> {
+    if section.props.is_empty() {
+        return None;
+    }
+    let Some(type_prop) = section.get("type") else {
+        let message = format!(
+            "Component has no type. Cannot configure. {}; the sink is left out; write {} = null",
+            section.name,
+            section.key("type")
+        );
+        section.warn(found, "type", message);
+        return None;
+    };
+    let kind = if section.type_is(&NULL_TYPES) {
+        section.check_names(found, &[Scope::Sink, Scope::NullSink]);
+        SinkKind::Null {
+            batch_size: section.number(found, "batchSize", (1, 100, INT_MAX)),
+            log_every: section.number(found, "logEveryNEvents", (1, 10_000, INT_MAX)),
+        }
+    } else if section.type_is(&LOGGER_TYPES) {
+        section.check_names(found, &[Scope::Sink, Scope::LoggerSink]);
+        SinkKind::Logger { max_bytes: max_bytes(section, found) }
+    } else {
+        let message = format!(
+            "Unable to load sink type: {}; only null and logger are supported",
+            type_prop.value
+        );
+        section.error(found, "type", message);
+        return None;
+    };
+    let channel = channel(section, found, bind)?;
+    Some(SinkConfig { name: section.name.clone(), channel, kind })
+}
+
+fn channel(
+    section: &Section,
+    found: &mut Diagnostics,
+    bind: impl Fn(&str) -> Bound,
+) -> Option<usize> {
+    let name = &section.name;
+    let Some(prop) = section.get("channel") else {
+        let message = format!(
+            "No channel configured for sink: {name}; it is left out; write {} = c1",
+            section.key("channel")
+        );
+        section.warn(found, "channel", message);
+        return None;
+    };
+    let message = match bind(&prop.value) {
+        Bound::To(index) => return Some(index),
+        Bound::Unused => format!(
+            "no source writes to channel {}, so sink {name} has nothing to report and is left out",
+            prop.value
+        ),
+        Bound::Undeclared => format!(
+            "Channel {} not in active set. Sink {name} is left out; name a listed channel",
+            prop.value
+        ),
+    };
+    section.warn(found, "channel", message);
+    None
+}
+
+/// Flume takes the default for a value that is no number.
+fn max_bytes(section: &Section, found: &mut Diagnostics) -> usize {
+    let Some(prop) = section.get("maxBytesToLog") else { return LOGGED_BYTES };
+    match prop.value.parse::<i32>().ok().and_then(|n| usize::try_from(n).ok()) {
+        Some(n) => n,
+        None => {
+            let message =
+                format!("\"{}\" is not a number of bytes; {LOGGED_BYTES} is used", prop.value);
+            section.warn(found, "maxBytesToLog", message);
+            LOGGED_BYTES
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The properties of a `SpoolDirectoryTailFileSource`.
+
+use std::fmt::Display;
+use std::path::{Component, Path, PathBuf};
+
+use super::date::DatePattern;
+use super::diagnostics::Diagnostics;
+use super::interceptor;
+use super::known::Scope;
+use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, SourceConfig};
+use super::pattern::Pattern;
+use super::section::{Section, words};
+use crate::source::charset::Charset;
+use crate::source::line::DecodePolicy;
+
+/// Names of the source's type: its alias here and its class in Flume.
+const TYPES: [&str; 2] =
+    ["spooltail", "com.github.ningg.flume.source.SpoolDirectoryTailFileSource"];
+const LINE_DESERIALIZER: &str = "org.apache.flume.serialization.LineDeserializer$Builder";
+const REPLICATING_SELECTOR: &str = "org.apache.flume.channel.ReplicatingChannelSelector";
+
+const DEFAULT_TARGET_PATTERN: &str = r".*(\d){4}-(\d){2}-(\d){2}.*";
+const DEFAULT_TARGET_FILENAME: &str = "yyyy-MM-dd";
+/// The first wait between two tries; the longest can not be shorter.
+const BACKOFF_MS_MIN: u64 = 250;
+const BACKOFF_MS_LIMIT: u64 = 3_600_000;
+const RETIRE_GRACE_MS_LIMIT: u64 = 7 * 86_400_000;
+const INT_MAX: u64 = i32::MAX as u64;
+
+/// The names in the source's `channels`, for the graph; faults are told by [`build`].
+pub fn channel_names(section: &Section) -> Vec<String> {
+    let mut unheard = Diagnostics::new("");
+    match section.get("channels") {
+        Some(prop) => words(&mut unheard, "", &prop.value, prop.line),
+        None => Vec::new(),
+    }
+}
+
+/// Builds the source. `resolve` finds the index of a channel. `None` if what it needs is missing
+/// or wrong; the errors are in `found`.
+pub fn build(
+    section: &Section,
+    found: &mut Diagnostics,
+    resolve: impl Fn(&str) -> Option<usize>,
+) -> Option<SourceConfig> {
+    if section.props.is_empty() || !has_known_type(section, found) {
+        return None;
+    }
+    section.check_names(found, &[Scope::Source]);
+    check_deserializer_and_selector(section, found);
+    let channels = channels(section, found, resolve);
+    let directories = directories(section, found);
+    let ignore_pattern = pattern(section, found, "ignorePattern", "^$");
+    let target_pattern = pattern(section, found, "targetPattern", DEFAULT_TARGET_PATTERN);
+    let target_filename_text = section.text("targetFilename", DEFAULT_TARGET_FILENAME);
+    let target_filename = tell(section, found, "targetFilename", DatePattern::parse(&target_filename_text));
+    let input_charset = charset(section, found, "inputCharset");
+    let output_charset = charset(section, found, "deserializer.outputCharset");
+    let interceptors = interceptor::build_all(section, found);
+    let numbers = Numbers::read(section, found);
+    let (delete_policy, consume_order, decode_policy, on_bad_checkpoint) = choices(section, found);
+    let file_header = header(section, found, "fileHeader", "file");
+    let basename_header = header(section, found, "basenameHeader", "basename");
+    let (spool_dir_text, spool_dir, tracker_dir) = directories?;
+    let source = SourceConfig {
+        name: section.name.clone(),
+        channels: channels?,
+        spool_dir_text,
+        spool_dir,
+        tracker_dir,
+        file_suffix: section.text("fileSuffix", ".COMPLETED").into(),
+        delete_policy,
+        ignore_pattern: ignore_pattern?,
+        target_pattern: target_pattern?,
+        target_filename: target_filename?,
+        target_filename_text,
+        consume_order,
+        batch_size: numbers.batch_size,
+        input_charset: input_charset?,
+        output_charset: output_charset?,
+        decode_policy,
+        max_line_units: numbers.max_line_units,
+        file_header,
+        basename_header,
+        interceptors,
+        backoff_ms_max: numbers.backoff_ms_max,
+        retire_grace_ms: numbers.retire_grace_ms,
+        on_bad_checkpoint,
+    };
+    warn_if_names_disagree(section, found, &source);
+    Some(source)
+}
+
+fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
+    let Some(prop) = section.get("type") else {
+        let message = format!(
+            "Component has no type. Cannot configure. {}; write {} = {}",
+            section.name,
+            section.key("type"),
+            TYPES[1]
+        );
+        section.error(found, "type", message);
+        return false;
+    };
+    if !section.type_is(&TYPES) {
+        let message = format!(
+            "Unable to load source type: {}; only {} (or {}) is supported",
+            prop.value, TYPES[1], TYPES[0]
+        );
+        section.error(found, "type", message);
+        return false;
+    }
+    true
+}
+
+fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
+    if let Some(prop) = section.get("deserializer")
+        && !["LINE", LINE_DESERIALIZER].iter().any(|n| n.eq_ignore_ascii_case(&prop.value))
+    {
+        let message =
+            format!("deserializer {} is not supported: only LINE is; write LINE", prop.value);
+        section.error(found, "deserializer", message);
+    }
+    if let Some(prop) = section.get("selector.type")
+        && !["replicating", REPLICATING_SELECTOR].iter().any(|n| n.eq_ignore_ascii_case(&prop.value))
+    {
+        let message = format!(
+            "Unable to load selector type: {}: only replicating is supported (every event to every \
+             channel); remove it",
+            prop.value
+        );
+        section.error(found, "selector.type", message);
+    }
+}
+
+fn channels(
+    section: &Section,
+    found: &mut Diagnostics,
+    resolve: impl Fn(&str) -> Option<usize>,
+) -> Option<Vec<usize>> {
+    let Some(prop) = section.get("channels") else {
+        let message = format!(
+            "No channels set for {}; write {} = c1",
+            section.name,
+            section.key("channels")
+        );
+        section.error(found, "channels", message);
+        return None;
+    };
+    let mut indices = Vec::new();
+    for name in words(found, &section.key("channels"), &prop.value, prop.line) {
+        match resolve(&name) {
+            Some(index) => indices.push(index),
+            None => {
+                let message = format!(
+                    "No Channels configured for {}: channel {name} is not listed; add it to the \
+                     agent's channels",
+                    section.name
+                );
+                section.error(found, "channels", message);
+            }
+        }
+    }
+    (!indices.is_empty()).then_some(indices)
+}
+
+/// spoolDir as written, spoolDir and trackerDir made absolute.
+fn directories(section: &Section, found: &mut Diagnostics) -> Option<(String, PathBuf, PathBuf)> {
+    let Some(text) = section.get("spoolDir").map(|p| p.value.clone()) else {
+        let message = format!(
+            "Configuration must specify a spooling directory; write {} = /path/of/the/logs",
+            section.key("spoolDir")
+        );
+        section.error(found, "spoolDir", message);
+        return None;
+    };
+    let spool_dir = match std::path::absolute(&text) {
+        Ok(path) => path,
+        Err(error) => {
+            section.error(
+                found,
+                "spoolDir",
+                format!("no working directory ({error}); write an absolute path"),
+            );
+            return None;
+        }
+    };
+    let tracker_dir = spool_dir.join(section.text("trackerDir", ".flumespooltail"));
+    Some((text, spool_dir, tracker_dir))
+}
+
+/// Turns an error into a diagnostic.
+fn tell<T, E: Display>(
+    section: &Section,
+    found: &mut Diagnostics,
+    name: &str,
+    result: Result<T, E>,
+) -> Option<T> {
+    result.map_err(|error| section.error(found, name, error.to_string())).ok()
+}
+
+fn pattern(
+    section: &Section,
+    found: &mut Diagnostics,
+    name: &str,
+    default: &str,
+) -> Option<Pattern> {
+    tell(section, found, name, Pattern::compile(&section.text(name, default)))
+}
+
+fn charset(section: &Section, found: &mut Diagnostics, name: &str) -> Option<Charset> {
+    tell(section, found, name, Charset::for_name(&section.text(name, "UTF-8")))
+}
+
+fn header(
+    section: &Section,
+    found: &mut Diagnostics,
+    switch: &str,
+    default: &str,
+) -> Option<String> {
+    let key = section.text(&format!("{switch}Key"), default);
+    section.boolean(found, switch, false).then_some(key)
+}
+
+fn choices(
+    section: &Section,
+    found: &mut Diagnostics,
+) -> (DeletePolicy, ConsumeOrder, DecodePolicy, OnBadCheckpoint) {
+    use ConsumeOrder::{Oldest, Random, Youngest};
+    use DecodePolicy::{Fail, Ignore, Replace};
+    let deletes = [("never", DeletePolicy::Never), ("immediate", DeletePolicy::Immediate)];
+    let orders = [("oldest", Oldest), ("youngest", Youngest), ("random", Random)];
+    let decodes = [("FAIL", Fail), ("REPLACE", Replace), ("IGNORE", Ignore)];
+    let bad = [
+        ("fail", OnBadCheckpoint::Fail),
+        ("beginning", OnBadCheckpoint::Beginning),
+        ("end", OnBadCheckpoint::End),
+    ];
+    (
+        section.choice(found, "deletePolicy", DeletePolicy::Never, &deletes),
+        section.choice(found, "consumeOrder", Oldest, &orders),
+        section.choice(found, "decodeErrorPolicy", Fail, &decodes),
+        section.choice(found, "onBadCheckpoint", OnBadCheckpoint::Fail, &bad),
+    )
+}
+
+struct Numbers {
+    batch_size: usize,
+    max_line_units: usize,
+    backoff_ms_max: u64,
+    retire_grace_ms: u64,
+}
+
+impl Numbers {
+    fn read(section: &Section, found: &mut Diagnostics) -> Numbers {
+        let to_usize = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let batch_size = section.number(found, "batchSize", (1, 100, INT_MAX));
+        let max_line = section.number(found, "deserializer.maxLineLength", (1, 2048, INT_MAX));
+        Numbers {
+            batch_size: to_usize(batch_size),
+            max_line_units: to_usize(max_line),
+            backoff_ms_max: backoff_ms_max(section, found),
+            retire_grace_ms: section.number(found, "retireGraceMs", (0, 60_000, RETIRE_GRACE_MS_LIMIT)),
+        }
+    }
+}
+
+/// `msxBackoff` is the name that Flume reads, so it wins over the right spelling.
+fn backoff_ms_max(section: &Section, found: &mut Diagnostics) -> u64 {
+    let right = section.number(found, "maxBackoff", (0, 4000, BACKOFF_MS_LIMIT));
+    let name = if section.get("msxBackoff").is_some() { "msxBackoff" } else { "maxBackoff" };
+    let value = section.number(found, name, (0, 4000, BACKOFF_MS_LIMIT));
+    if section.get("maxBackoff").is_some() && value != right {
+        section.warn(found, "maxBackoff", "msxBackoff is set too and wins; remove one of them");
+    }
+    if value < BACKOFF_MS_MIN {
+        let message = format!("{value} ms is less than the first wait; {BACKOFF_MS_MIN} is used");
+        section.warn(found, name, message);
+    }
+    value.max(BACKOFF_MS_MIN)
+}
+
+/// The two must select the same files. Whether they do can not be decided in general, so likely
+/// names with the present time are tried, and it is only a warning.
+fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &SourceConfig) {
+    let now = source.target_filename.format(&crate::clock::LocalTime::now());
+    let likely = [
+        now.clone(),
+        format!("010_{now}"),
+        format!("{now}.log"),
+        format!("010_{now}.log"),
+        format!("app-{now}.log"),
+        format!("app.log.{now}"),
+    ];
+    if likely.iter().any(|name| source.target_pattern.full_match(name)) {
+        return;
+    }
+    let name = if section.get("targetPattern").is_some() { "targetPattern" } else { "targetFilename" };
+    let message = format!(
+        "targetPattern {} does not match names with the present targetFilename, such as {} or {}; the \
+         file being written now may never be read: make the two select the same files",
+        section.text("targetPattern", DEFAULT_TARGET_PATTERN),
+        likely[0],
+        likely[3],
+    );
+    section.warn(found, name, message);
+}
+
+/// Two sources with one tracker directory would spoil each other's positions.
+pub fn refuse_shared_trackers(sections: &[(&Section, &SourceConfig)], found: &mut Diagnostics) {
+    for (index, (section, source)) in sections.iter().enumerate() {
+        for (former_section, former) in &sections[..index] {
+            if same_directory(&source.tracker_dir, &former.tracker_dir) {
+                let line_of = |s: &Section| {
+                    s.get("trackerDir").or(s.get("spoolDir")).map_or(s.line(), |p| p.line)
+                };
+                let message = format!(
+                    "the tracker directory {} is that of source {} too (line {}); give each its own \
+                     trackerDir",
+                    source.tracker_dir.display(),
+                    former_section.name,
+                    line_of(former_section),
+                );
+                found.error(&section.key("trackerDir"), line_of(section), message);
+            }
+        }
+    }
+}
+
+fn same_directory(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| without_dots(path));
+    real(a) == real(b)
+}
+
+/// The path without `.` and `..`, for directories that do not exist yet.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}

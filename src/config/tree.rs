@@ -1,0 +1,57 @@
+//! The component graph as a tree, for `--dryrun`.
+
+use std::fmt;
+
+use super::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig};
+
+/// Each source with what matters about it, the channels it writes to, and the sinks behind them.
+impl fmt::Display for AgentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.name)?;
+        for (index, source) in self.sources.iter().enumerate() {
+            let last = index + 1 == self.sources.len();
+            let (branch, stem) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            writeln!(f, "{branch}source {}", source.name)?;
+            write_source(f, source, stem)?;
+            for (place, channel) in source.channels.iter().enumerate() {
+                let last = place + 1 == source.channels.len();
+                let (branch, inner) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+                let inner = format!("{stem}{inner}");
+                writeln!(f, "{stem}{branch}channel {}", self.channels[*channel].name)?;
+                write_channel(f, &self.channels[*channel], &inner)?;
+                self.write_sinks(f, *channel, &inner)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AgentConfig {
+    fn write_sinks(&self, f: &mut fmt::Formatter<'_>, channel: usize, stem: &str) -> fmt::Result {
+        let sinks: Vec<_> = self.sinks.iter().filter(|s| s.channel == channel).collect();
+        for (index, sink) in sinks.iter().enumerate() {
+            let branch = if index + 1 == sinks.len() { "└─" } else { "├─" };
+            let kind = match sink.kind {
+                SinkKind::Null { log_every, .. } => format!("null, a line every {log_every} events"),
+                SinkKind::Logger { max_bytes } => format!("logger, {max_bytes} bytes of each event"),
+            };
+            writeln!(f, "{stem}{branch} sink {}: {kind}", sink.name)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -> fmt::Result {
+    writeln!(f, "{stem}│  directory  {}", source.spool_dir.display())?;
+    writeln!(f, "{stem}│  positions  {}", source.tracker_dir.display())?;
+    writeln!(f, "{stem}│  now        names with {}", source.target_filename_text)?;
+    let order = format!("{:?}", source.consume_order).to_lowercase();
+    writeln!(f, "{stem}│  order      {order} first, {} events a transaction", source.batch_size)
+}
+
+fn write_channel(f: &mut fmt::Formatter<'_>, channel: &ChannelConfig, stem: &str) -> fmt::Result {
+    writeln!(f, "{stem}   topic      {}", channel.topic)?;
+    writeln!(f, "{stem}   brokers    {}", channel.brokers.join(" "))?;
+    let format = format!("{:?}, {:?}", channel.value_format, channel.compression);
+    writeln!(f, "{stem}   values     {} compression", format.to_lowercase())
+}

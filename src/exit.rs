@@ -1,0 +1,38 @@
+//! The exit codes, which cron jobs and supervisors act upon. Never 0 on an error.
+
+use std::process::ExitCode;
+
+/// Why the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: stopped in order, or help and version were asked for.
+    Clean,
+    /// 2: the command line is wrong; the same command will fail again.
+    Usage,
+    /// 70: exactly-once can not be kept (a byte that is no text under `FAIL`, a checkpoint that
+    /// can not be read or written); somebody has to look before it is started again.
+    BrokenPromise,
+    /// 75: another agent holds the directory, or the like; the same command may succeed later.
+    Temporary,
+    /// 78: the configuration file is missing or wrong.
+    Configuration,
+}
+
+impl Exit {
+    /// The number that `$?` shows.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Clean => 0,
+            Exit::Usage => 2,
+            Exit::BrokenPromise => 70,
+            Exit::Temporary => 75,
+            Exit::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}

@@ -1,0 +1,205 @@
+//! Log lines as log4j would write them: `yy/MM/dd HH:mm:ss LEVEL pkg.Class: message`, to stderr.
+//!
+//! A line is one write(2), so that lines of several processes do not mix. A write that fails
+//! (stderr closed, full pipe) loses the line and nothing else: the agent must not stop over its log.
+
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Severity, in log4j's order; as a threshold, `Off` lets nothing pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
+    Off,
+}
+
+impl Level {
+    const ALL: [(Level, &'static str); 7] = [
+        (Level::Trace, "TRACE"),
+        (Level::Debug, "DEBUG"),
+        (Level::Info, "INFO"),
+        (Level::Warn, "WARN"),
+        (Level::Error, "ERROR"),
+        (Level::Fatal, "FATAL"),
+        (Level::Off, "OFF"),
+    ];
+
+    /// The level of that name in any letter case; `ALL` is `TRACE`.
+    pub fn for_name(name: &str) -> Option<Level> {
+        if name.eq_ignore_ascii_case("ALL") {
+            return Some(Level::Trace);
+        }
+        Level::ALL.iter().find(|(_, n)| n.eq_ignore_ascii_case(name)).map(|(level, _)| *level)
+    }
+
+    pub fn name(self) -> &'static str {
+        Level::ALL[self as usize].1
+    }
+}
+
+/// The lowest level that is written.
+static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
+
+thread_local! {
+    /// Lines of this thread, while a test listens.
+    static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Sets the lowest level that is written (`Info` at first).
+pub fn set_level(level: Level) {
+    THRESHOLD.store(level as u8, Ordering::Relaxed);
+}
+
+/// Would a line of that level be written? For messages that are costly to build.
+pub fn enabled(level: Level) -> bool {
+    level as u8 >= THRESHOLD.load(Ordering::Relaxed) && level != Level::Off
+}
+
+pub fn trace(class: &str, message: fmt::Arguments<'_>) {
+    log(Level::Trace, class, message);
+}
+
+pub fn debug(class: &str, message: fmt::Arguments<'_>) {
+    log(Level::Debug, class, message);
+}
+
+pub fn info(class: &str, message: fmt::Arguments<'_>) {
+    log(Level::Info, class, message);
+}
+
+pub fn warn(class: &str, message: fmt::Arguments<'_>) {
+    log(Level::Warn, class, message);
+}
+
+pub fn error(class: &str, message: fmt::Arguments<'_>) {
+    log(Level::Error, class, message);
+}
+
+pub fn fatal(class: &str, message: fmt::Arguments<'_>) {
+    log(Level::Fatal, class, message);
+}
+
+/// Writes a line; `class` is the two last parts of Flume's class name, as in
+/// `source.SpoolDirectoryTailFileSource`.
+pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
+    if !enabled(level) {
+        return;
+    }
+    let mut line = stamp();
+    // Writing to a String fails only if a Display does; what came before is logged all the same.
+    let _ = write!(line, " {} {class}: ", level.name());
+    let _ = write!(OneLine(&mut line), "{message}");
+    emit(line);
+}
+
+/// Writes a line without a stamp behind one of that level, as the lines of a stack trace are.
+pub fn continuation(level: Level, text: fmt::Arguments<'_>) {
+    if !enabled(level) {
+        return;
+    }
+    let mut line = String::new();
+    let _ = write!(OneLine(&mut line), "{text}");
+    emit(line);
+}
+
+/// Runs `action` and returns what this thread logged meanwhile (the threshold applies).
+pub fn capture<R>(action: impl FnOnce() -> R) -> (R, Vec<String>) {
+    let outer = CAPTURED.replace(Some(Vec::new()));
+    let result = action();
+    let lines = CAPTURED.replace(outer).unwrap_or_default();
+    (result, lines)
+}
+
+fn emit(mut line: String) {
+    let captured = CAPTURED.with_borrow_mut(|lines| match lines {
+        Some(lines) => {
+            lines.push(std::mem::take(&mut line));
+            true
+        }
+        None => false,
+    });
+    if !captured {
+        line.push('\n');
+        // Standard error is not buffered: this is one write(2), and its failure is no event.
+        let _ = std::io::stderr().lock().write(line.as_bytes());
+    }
+}
+
+/// Keeps a line a line: control characters (a file name may hold a newline or an escape sequence)
+/// are written as escapes.
+struct OneLine<'a>(&'a mut String);
+
+impl fmt::Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}') {
+                self.0.extend(c.escape_default());
+            } else {
+                self.0.push(c);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(action: impl FnOnce()) -> String {
+        let ((), mut lines) = capture(action);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines.remove(0)
+    }
+
+    #[test]
+    fn a_line_has_log4j_form() {
+        let line = one(|| warn("node.Application", format_args!("{} of {}", 1, 2)));
+        let (stamp, rest) = line.split_at(17);
+        assert_eq!(rest, " WARN node.Application: 1 of 2");
+        let shape: String =
+            stamp.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        assert_eq!(shape, "99/99/99 99:99:99");
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        let line = one(|| info("a.B", format_args!("x\ny\r\u{1b}[2J\u{85}\tz 中\u{2028}")));
+        assert!(line.ends_with("a.B: x\\ny\\r\\u{1b}[2J\\u{85}\tz 中\\u{2028}"), "{line}");
+    }
+
+    #[test]
+    fn captures_nest_and_end() {
+        let ((_, inner), outer) = capture(|| {
+            info("a.B", format_args!("one"));
+            capture(|| continuation(Level::Error, format_args!("two")))
+        });
+        assert_eq!(inner, ["two"]);
+        assert_eq!(outer.len(), 1);
+    }
+
+    #[test]
+    fn levels_have_log4j_names() {
+        for (index, (level, name)) in Level::ALL.iter().enumerate() {
+            assert_eq!(*level as usize, index);
+            assert_eq!(level.name(), *name);
+            assert_eq!(Level::for_name(&name.to_lowercase()), Some(*level));
+        }
+        assert_eq!(Level::for_name("ALL"), Some(Level::Trace));
+        assert_eq!(Level::for_name("LOUD"), None);
+    }
+
+    #[test]
+    fn debug_is_below_the_first_threshold() {
+        let ((), lines) = capture(|| debug("a.B", format_args!("quiet")));
+        assert!(lines.is_empty() && !enabled(Level::Off));
+    }
+}

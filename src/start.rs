@@ -1,0 +1,98 @@
+//! From `flume-ng agent ...` to a running agent: log level, configuration, what there is to say
+//! about it.
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::agent;
+use crate::cli::{AgentArgs, FATAL};
+use crate::config::diagnostics::{Diagnostic, Severity};
+use crate::config::{self, Loaded};
+use crate::exit::Exit;
+use crate::log::{self, Level};
+
+const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
+const APPLICATION: &str = "node.Application";
+
+/// Checks the configuration and runs the agent, or prints the component graph (`--dryrun`).
+pub fn agent(args: &AgentArgs) -> ExitCode {
+    set_log_level(args);
+    if args.said_node {
+        let text = "Warning: The \"node\" command is deprecated. Please use \"agent\" instead.";
+        log::continuation(Level::Warn, format_args!("{text}"));
+    }
+    if !args.conf_file.exists() {
+        return missing_file(args);
+    }
+    log::info(PROVIDER, format_args!("Configuration provider starting"));
+    let file = args.conf_file.display();
+    log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
+    let Loaded { config, findings } = match config::load(&args.conf_file, &args.name) {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            tell(&findings);
+            let errors = findings.iter().filter(|d| d.severity == Severity::Error).count();
+            let (s, code) = (if errors == 1 { "" } else { "s" }, Exit::Configuration.code());
+            log::error(
+                APPLICATION,
+                format_args!("{errors} error{s} in {file}: the agent does not start (exit code {code})"),
+            );
+            return Exit::Configuration.into();
+        }
+    };
+    tell(&findings);
+    if args.dry_run {
+        print(format_args!("{config}"));
+        return Exit::Clean.into();
+    }
+    agent::run_agent(args, config)
+}
+
+/// Prints to stdout; a reader that has gone away is no fault of ours.
+pub fn print(text: fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_fmt(text).and_then(|()| stdout.flush());
+}
+
+fn set_log_level(args: &AgentArgs) {
+    match args.log_level() {
+        Ok(level) => log::set_level(level.unwrap_or(Level::Info)),
+        Err(word) => log::warn(
+            APPLICATION,
+            format_args!(
+                "-Dflume.root.logger: \"{word}\" is no level; INFO is used (TRACE, DEBUG, INFO, WARN, \
+                 ERROR, FATAL, OFF are known)"
+            ),
+        ),
+    }
+}
+
+fn missing_file(args: &AgentArgs) -> ExitCode {
+    let path = std::path::absolute(&args.conf_file).unwrap_or_else(|_| args.conf_file.clone());
+    let path = path.display();
+    log::error(APPLICATION, format_args!("{FATAL}"));
+    log::continuation(
+        Level::Error,
+        format_args!(
+            "org.apache.commons.cli.ParseException: The specified configuration file does not \
+             exist: {path}"
+        ),
+    );
+    log::continuation(
+        Level::Error,
+        format_args!("flume-ng: give --conf-file the properties file of agent {}", args.name),
+    );
+    Exit::Configuration.into()
+}
+
+fn tell(findings: &[Diagnostic]) {
+    for finding in findings {
+        let level = match finding.severity {
+            Severity::Info => Level::Info,
+            Severity::Warning => Level::Warn,
+            Severity::Error => Level::Error,
+        };
+        log::log(level, "conf.FlumeConfiguration", format_args!("{finding}"));
+    }
+}
