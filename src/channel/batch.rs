@@ -1,61 +1,465 @@
 //! One batch of events for one partition, encoded for the wire as the events arrive.
+//!
+//! On the modern wire the buffer *is* the record batch v2: 61 bytes are left free for its header,
+//! each event is copied once, behind the last one, and [`Batch::seal`] fills the header in. On the
+//! legacy wire the values stand end to end and the `kafka` crate makes messages of them.
 
 use super::broker::{Identity, Wire};
+use super::compress::{Packer, codec_id};
 use crate::config::model::{Compression, ValueFormat};
+
+/// Bytes before the first record of a record batch v2 (KIP-98).
+pub const HEADER_BYTES: usize = 61;
+/// Bytes of a message of magic 0 beside its value: offset 8, size 4, CRC 4, magic 1, attributes 1,
+/// key length 4, value length 4.
+pub const MESSAGE_OVERHEAD: usize = 26;
+/// Most bytes of a record v2 beside its value: length 5, attributes 1, timestamp delta 1, offset
+/// delta 5, key length 1, value length 5, number of headers 1.
+const RECORD_OVERHEAD_MAX: usize = 19;
+
+/// Where fields of a record batch v2 begin.
+mod field {
+    pub const LENGTH: usize = 8;
+    pub const LEADER_EPOCH: usize = 12;
+    pub const MAGIC: usize = 16;
+    pub const CRC: usize = 17;
+    pub const ATTRIBUTES: usize = 21;
+    pub const LAST_OFFSET_DELTA: usize = 23;
+    pub const BASE_TIMESTAMP: usize = 27;
+    pub const MAX_TIMESTAMP: usize = 35;
+    pub const PRODUCER_ID: usize = 43;
+    pub const PRODUCER_EPOCH: usize = 51;
+    pub const BASE_SEQUENCE: usize = 53;
+    pub const COUNT: usize = 57;
+}
 
 /// See the module. Buffers are kept from one use to the next: `begin` starts anew.
 pub struct Batch {
-    _todo: (),
+    wire: Wire,
+    format: ValueFormat,
+    compression: Compression,
+    partition: i32,
+    stamp_ms: i64,
+    base_sequence: i32,
+    count: u32,
+    /// Modern: header and records, uncompressed. Legacy: the values, end to end.
+    plain: Vec<u8>,
+    /// Legacy: where each value ends in `plain`.
+    ends: Vec<u32>,
+    packer: Packer,
+    /// Modern: header and compressed records, where there is a compression.
+    packed: Vec<u8>,
+    sealed: bool,
 }
 
 impl Batch {
-    pub fn new(_wire: Wire, _format: ValueFormat, _compression: Compression) -> Batch {
-        todo!()
+    /// An empty one; `begin` comes next.
+    ///
+    /// # Panics
+    /// If this build can not write `compression` (`compress::is_supported`).
+    pub fn new(wire: Wire, format: ValueFormat, compression: Compression) -> Batch {
+        Batch {
+            wire,
+            format,
+            compression,
+            partition: -1,
+            stamp_ms: -1,
+            base_sequence: -1,
+            count: 0,
+            plain: Vec::new(),
+            ends: Vec::new(),
+            packer: Packer::new(compression),
+            packed: Vec::new(),
+            sealed: false,
+        }
     }
 
-    /// Empties it for a new run of events of `partition`, all stamped `stamp_ms`.
-    pub fn begin(&mut self, _partition: i32, _stamp_ms: i64) {
-        todo!()
+    /// Empties it for a new run of events of `partition`, all stamped `stamp_ms` (Unix time, ms).
+    pub fn begin(&mut self, partition: i32, stamp_ms: i64) {
+        self.partition = partition;
+        self.stamp_ms = stamp_ms;
+        self.base_sequence = -1;
+        self.count = 0;
+        self.plain.clear();
+        if self.wire == Wire::Modern {
+            self.plain.resize(HEADER_BYTES, 0);
+        }
+        self.ends.clear();
+        self.packed.clear();
+        self.sealed = false;
     }
 
     /// Appends an event: `headers` is its encoded Avro header map (`event::avro_headers`; unused
     /// where the value is the bare body).
-    pub fn push(&mut self, _headers: &[u8], _body: &[u8]) {
-        todo!()
+    pub fn push(&mut self, headers: &[u8], body: &[u8]) {
+        debug_assert!(!self.sealed, "begin comes before the first event");
+        match self.wire {
+            Wire::Modern => self.push_record(headers, body),
+            Wire::Legacy => {
+                if self.format == ValueFormat::Avro {
+                    let mut length = Head::new();
+                    length.varint(body.len() as u64);
+                    self.plain.extend_from_slice(headers);
+                    self.plain.extend_from_slice(length.bytes());
+                }
+                self.plain.extend_from_slice(body);
+                self.ends.push(self.plain.len() as u32);
+            }
+        }
+        self.count += 1;
+    }
+
+    /// A record: length, attributes, timestamp delta, offset delta, key, value, headers; all
+    /// numbers zigzag varints (KIP-98).
+    fn push_record(&mut self, headers: &[u8], body: &[u8]) {
+        let mut avro = Head::new();
+        let headers = match self.format {
+            ValueFormat::Avro => {
+                avro.varint(body.len() as u64);
+                headers
+            }
+            ValueFormat::Bare => &[],
+        };
+        let value_len = headers.len() + avro.len + body.len();
+        // Attributes, timestamp delta, key length and number of headers take one byte each.
+        let record_len =
+            4 + varint_len(self.count.into()) + varint_len(value_len as u64) + value_len;
+        let mut head = Head::new();
+        head.varint(record_len as u64);
+        head.byte(0);
+        head.byte(0);
+        head.varint(self.count.into());
+        head.byte(1); // key length -1 in zigzag: no key
+        head.varint(value_len as u64);
+        self.plain.reserve(head.len + value_len + 1);
+        self.plain.extend_from_slice(head.bytes());
+        if self.format == ValueFormat::Avro {
+            self.plain.extend_from_slice(headers);
+            self.plain.extend_from_slice(avro.bytes());
+        }
+        self.plain.extend_from_slice(body);
+        self.plain.push(0);
     }
 
     /// Events so far.
     pub fn count(&self) -> u32 {
-        todo!()
+        self.count
     }
 
-    /// Encoded size so far, before compression, bytes; what the broker's limits count.
+    /// Encoded size so far, before compression, bytes; what the broker's `message.max.bytes`
+    /// counts (before compression it counts less).
     pub fn size(&self) -> usize {
-        todo!()
+        match self.wire {
+            Wire::Modern => self.plain.len(),
+            Wire::Legacy => self.plain.len() + self.ends.len() * MESSAGE_OVERHEAD,
+        }
+    }
+
+    /// What `size` is at most after a `push` of these, bytes.
+    pub fn size_with(&self, headers: &[u8], body: &[u8]) -> usize {
+        let overhead = match self.wire {
+            Wire::Modern => RECORD_OVERHEAD_MAX,
+            Wire::Legacy => MESSAGE_OVERHEAD,
+        };
+        // 5: the length of the body in Avro.
+        self.size() + overhead + headers.len() + 5 + body.len()
     }
 
     /// Completes it: header, compression, checksum. Until the next `begin` it may be sent any
-    /// number of times.
-    pub fn seal(&mut self, _identity: Identity, _base_sequence: i32) {
-        todo!()
+    /// number of times, and sealed again under another identity.
+    pub fn seal(&mut self, identity: Identity, base_sequence: i32) {
+        assert!(self.count > 0, "an empty batch is never sent");
+        self.base_sequence = base_sequence;
+        self.sealed = true;
+        if self.wire == Wire::Legacy {
+            return;
+        }
+        let bytes = match self.compression {
+            Compression::None => &mut self.plain,
+            _ => {
+                if self.packed.is_empty() {
+                    self.packed.resize(HEADER_BYTES, 0);
+                    self.packer.pack(&self.plain[HEADER_BYTES..], &mut self.packed);
+                }
+                &mut self.packed
+            }
+        };
+        let after_length = (bytes.len() - field::LEADER_EPOCH) as i32;
+        let count = self.count as i32;
+        put(bytes, field::LENGTH, &after_length.to_be_bytes());
+        put(bytes, field::LEADER_EPOCH, &(-1i32).to_be_bytes());
+        put(bytes, field::MAGIC, &[2]);
+        put(bytes, field::ATTRIBUTES, &codec_id(self.compression).to_be_bytes());
+        put(bytes, field::LAST_OFFSET_DELTA, &(count - 1).to_be_bytes());
+        put(bytes, field::BASE_TIMESTAMP, &self.stamp_ms.to_be_bytes());
+        put(bytes, field::MAX_TIMESTAMP, &self.stamp_ms.to_be_bytes());
+        put(bytes, field::PRODUCER_ID, &identity.producer_id.to_be_bytes());
+        put(bytes, field::PRODUCER_EPOCH, &identity.epoch.to_be_bytes());
+        put(bytes, field::BASE_SEQUENCE, &base_sequence.to_be_bytes());
+        put(bytes, field::COUNT, &count.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[field::ATTRIBUTES..]);
+        put(bytes, field::CRC, &crc.to_be_bytes());
     }
 
+    /// The partition given to `begin`.
     pub fn partition(&self) -> i32 {
-        todo!()
+        self.partition
     }
 
+    /// That of `seal`.
     pub fn base_sequence(&self) -> i32 {
-        todo!()
+        self.base_sequence
+    }
+
+    /// The record batch as it goes over the modern wire.
+    ///
+    /// # Panics
+    /// If it is not sealed or is one of the legacy wire.
+    pub fn sealed_bytes(&self) -> &[u8] {
+        assert!(self.sealed && self.wire == Wire::Modern);
+        if self.compression == Compression::None { &self.plain } else { &self.packed }
     }
 
     /// The record values, in order (also after `seal`).
     pub fn values(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::empty()
+        let mut at = if self.wire == Wire::Modern { HEADER_BYTES } else { 0 };
+        (0..self.count as usize).map(move |i| match self.wire {
+            Wire::Legacy => {
+                let end = self.ends[i] as usize;
+                let value = &self.plain[at..end];
+                at = end;
+                value
+            }
+            Wire::Modern => {
+                let length = read_varint(&self.plain, &mut at);
+                let end = at + length;
+                at += 2;
+                read_varint(&self.plain, &mut at);
+                at += 1;
+                let value_len = read_varint(&self.plain, &mut at);
+                let value = &self.plain[at..at + value_len];
+                at = end;
+                value
+            }
+        })
     }
 
     /// CRC-32 over the CRC-32s (each little endian) of the values, and the CRC-32 of the first
     /// value: what a legacy log is searched for. 0, 0 for an empty batch.
     pub fn content_crcs(&self) -> (u32, u32) {
-        todo!()
+        let mut all = crc32fast::Hasher::new();
+        let mut first = None;
+        for value in self.values() {
+            let crc = crc32fast::hash(value);
+            first.get_or_insert(crc);
+            all.update(&crc.to_le_bytes());
+        }
+        first.map_or((0, 0), |first| (all.finalize(), first))
+    }
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+/// Small fields gathered on the stack, so that a record costs two or three copies.
+struct Head {
+    bytes: [u8; 24],
+    len: usize,
+}
+
+impl Head {
+    fn new() -> Head {
+        Head { bytes: [0; 24], len: 0 }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    /// A non-negative number in zigzag, seven bits a byte, lowest first.
+    fn varint(&mut self, value: u64) {
+        let mut rest = value << 1;
+        while rest >= 0x80 {
+            self.byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.byte(rest as u8);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Bytes of a non-negative number in zigzag.
+fn varint_len(value: u64) -> usize {
+    let bits = 64 - (value << 1 | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Reads a non-negative zigzag varint that this module wrote.
+fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
+    let (mut value, mut shift) = (0usize, 0);
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return value >> 1;
+        }
+        shift += 7;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::records as kp;
+
+    const ID: Identity = Identity { producer_id: 4711, epoch: 3 };
+
+    fn bodies() -> Vec<Vec<u8>> {
+        [0usize, 1, 62, 63, 64, 110, 8_190, 8_192, 70_000]
+            .into_iter()
+            .cycle()
+            .take(300)
+            .enumerate()
+            .map(|(i, n)| (0..n).map(|k| (i + k * 7) as u8).collect())
+            .collect()
+    }
+
+    fn filled(wire: Wire, format: ValueFormat, compression: Compression) -> Batch {
+        let mut batch = Batch::new(wire, format, compression);
+        batch.begin(2, 1_700_000_000_123);
+        for body in bodies() {
+            batch.push(&[0], &body);
+        }
+        batch.seal(ID, 99);
+        batch
+    }
+
+    fn reference(values: &[Vec<u8>]) -> Vec<u8> {
+        let records: Vec<kp::Record> = values
+            .iter()
+            .enumerate()
+            .map(|(i, value)| kp::Record {
+                transactional: false,
+                control: false,
+                delete_horizon: false,
+                partition_leader_epoch: -1,
+                producer_id: ID.producer_id,
+                producer_epoch: ID.epoch,
+                timestamp_type: kp::TimestampType::Creation,
+                offset: i as i64,
+                sequence: 99 + i as i32,
+                timestamp: 1_700_000_000_123,
+                key: None,
+                value: Some(value.clone().into()),
+                headers: Default::default(),
+            })
+            .collect();
+        let mut out = Vec::new();
+        let options = kp::RecordEncodeOptions { version: 2, compression: kp::Compression::None };
+        kp::RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
+        out
+    }
+
+    fn avro(body: &[u8]) -> Vec<u8> {
+        let mut length = Head::new();
+        length.varint(body.len() as u64);
+        [&[0], length.bytes(), body].concat()
+    }
+
+    #[test]
+    fn bytes_are_those_of_another_encoder() {
+        let values: Vec<Vec<u8>> = bodies().iter().map(|b| avro(b)).collect();
+        let batch = filled(Wire::Modern, ValueFormat::Avro, Compression::None);
+        assert!(batch.sealed_bytes() == reference(&values));
+        assert_eq!(batch.size(), batch.sealed_bytes().len());
+        let batch = filled(Wire::Modern, ValueFormat::Bare, Compression::None);
+        assert!(batch.sealed_bytes() == reference(&bodies()));
+    }
+
+    #[test]
+    fn a_compressed_batch_unfolds_to_the_plain_one() {
+        let plain = filled(Wire::Modern, ValueFormat::Avro, Compression::None);
+        for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
+            if !super::super::compress::is_supported(compression) {
+                continue;
+            }
+            let batch = filled(Wire::Modern, ValueFormat::Avro, compression);
+            let bytes = batch.sealed_bytes();
+            let mut back = Vec::new();
+            let codec = codec_id(compression);
+            super::super::compress::unpack(codec, &bytes[HEADER_BYTES..], &mut back).unwrap();
+            assert!(back == plain.sealed_bytes()[HEADER_BYTES..]);
+            assert_eq!(bytes[17..21], crc32c::crc32c(&bytes[21..]).to_be_bytes());
+            assert_eq!(i16::from_be_bytes([bytes[21], bytes[22]]), codec);
+        }
+    }
+
+    #[test]
+    fn values_and_their_checksums_are_the_same_on_both_wires() {
+        let values: Vec<Vec<u8>> = bodies().iter().map(|b| avro(b)).collect();
+        let legacy = filled(Wire::Legacy, ValueFormat::Avro, Compression::None);
+        for compression in [Compression::None, Compression::Snappy] {
+            let modern = filled(Wire::Modern, ValueFormat::Avro, compression);
+            assert!(modern.values().eq(values.iter().map(|v| &v[..])));
+            assert_eq!(modern.content_crcs(), legacy.content_crcs());
+        }
+        assert!(legacy.values().eq(values.iter().map(|v| &v[..])));
+        let bytes: usize = values.iter().map(|v| v.len() + 26).sum();
+        assert_eq!(legacy.size(), bytes);
+    }
+
+    #[test]
+    fn the_size_never_exceeds_what_was_foretold() {
+        for wire in [Wire::Legacy, Wire::Modern] {
+            let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
+            batch.begin(0, 0);
+            for body in bodies() {
+                let foretold = batch.size_with(&[0], &body);
+                batch.push(&[0], &body);
+                assert!(batch.size() <= foretold);
+            }
+        }
+    }
+
+    #[test]
+    fn sealing_again_changes_the_identity_alone() {
+        for compression in [Compression::None, Compression::Gzip] {
+            let mut batch = filled(Wire::Modern, ValueFormat::Bare, compression);
+            let first = batch.sealed_bytes().to_vec();
+            batch.seal(Identity { producer_id: 1, epoch: 0 }, 0);
+            assert!(batch.sealed_bytes() != first);
+            batch.seal(ID, 99);
+            assert!(batch.sealed_bytes() == first);
+        }
+    }
+
+    /// `cargo test --release -- --ignored --nocapture push_speed`
+    #[test]
+    #[ignore = "prints times; run with --release"]
+    fn push_speed() {
+        let body = [b'x'; 110];
+        for wire in [Wire::Modern, Wire::Legacy] {
+            let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
+            let (mut push_ns, mut seal_ns) = (u128::MAX, u128::MAX);
+            for _ in 0..400 {
+                batch.begin(0, 1);
+                let start = std::time::Instant::now();
+                for _ in 0..5000 {
+                    batch.push(std::hint::black_box(&[0]), std::hint::black_box(&body));
+                }
+                push_ns = push_ns.min(start.elapsed().as_nanos());
+                let start = std::time::Instant::now();
+                batch.seal(ID, 0);
+                seal_ns = seal_ns.min(start.elapsed().as_nanos());
+            }
+            let a_line = |ns: u128| ns as f64 / 5000.0;
+            println!("{wire:?}: push {:.1} ns, seal {:.1} ns a line", a_line(push_ns), a_line(seal_ns));
+        }
     }
 }

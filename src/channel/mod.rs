@@ -2,3 +2,6 @@
 
 pub mod batch;
 pub mod broker;
+pub mod compress;
+pub mod content;
+pub mod records;

@@ -1,0 +1,209 @@
+//! Finds batches in a log by what is in them: the only way where the log holds no producer id.
+//!
+//! The log is fed value by value. Of the last values, as many as the longest wanted batch has, a
+//! CRC-32 each is kept, and with it the CRC-32 of all CRCs before it. A CRC is linear, so the CRC
+//! of any stretch follows from those of its two ends: whether a wanted batch ends at this value
+//! costs a table look-up or two, even where every line is the same.
+
+use std::collections::VecDeque;
+
+use crate::checkpoint::record::BatchRecord;
+
+/// See the module. Memory: 24 bytes for each event of the longest batch that is wanted.
+pub struct ContentSearch {
+    wanted: Vec<Wanted>,
+    /// The last values in a row, oldest first.
+    window: VecDeque<Seen>,
+    window_max: usize,
+    /// CRC-32 over the CRCs of the values in a row so far.
+    running: crc32fast::Hasher,
+    next_offset: i64,
+    /// End of the last stretch that was given to a batch: none may overlap it.
+    taken_before: i64,
+}
+
+struct Wanted {
+    count: usize,
+    first_crc: u32,
+    values_crc: u32,
+    shift: Shift,
+    found: Option<i64>,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    offset: i64,
+    crc: u32,
+    /// `running` before this value.
+    before: u32,
+}
+
+impl ContentSearch {
+    /// Searches for each of `wanted`. Those without events are never found.
+    pub fn new(wanted: &[&BatchRecord]) -> ContentSearch {
+        let wanted: Vec<Wanted> = wanted
+            .iter()
+            .map(|b| Wanted {
+                count: b.count as usize,
+                first_crc: b.first_crc,
+                values_crc: b.values_crc,
+                shift: Shift::over(4 * u64::from(b.count)),
+                found: None,
+            })
+            .collect();
+        ContentSearch {
+            window_max: wanted.iter().map(|w| w.count).max().unwrap_or(0),
+            wanted,
+            window: VecDeque::new(),
+            running: crc32fast::Hasher::new(),
+            next_offset: -1,
+            taken_before: -1,
+        }
+    }
+
+    /// Feeds the value at `offset`; offsets ascend. `None`, as any gap, ends a run: a batch of
+    /// ours stands in a row and has no null in it.
+    pub fn feed(&mut self, offset: i64, value: Option<&[u8]>) {
+        if offset != self.next_offset {
+            self.interrupt();
+        }
+        self.next_offset = offset + 1;
+        let Some(value) = value else { return self.interrupt() };
+        let crc = crc32fast::hash(value);
+        if self.window.len() == self.window_max {
+            self.window.pop_front();
+        }
+        self.window.push_back(Seen { offset, crc, before: self.running.clone().finalize() });
+        self.running.update(&crc.to_le_bytes());
+        self.compare();
+    }
+
+    /// Something stands here that is none of ours.
+    pub fn interrupt(&mut self) {
+        self.window.clear();
+        self.running = crc32fast::Hasher::new();
+        self.next_offset = -1;
+    }
+
+    /// Does a wanted batch end with the last value? The first that is still sought gets the run:
+    /// of two with the same content each needs one of its own.
+    fn compare(&mut self) {
+        let running = self.running.clone().finalize();
+        for wanted in self.wanted.iter_mut().filter(|w| w.found.is_none() && w.count > 0) {
+            let Some(start) = self.window.len().checked_sub(wanted.count) else { continue };
+            let first = self.window[start];
+            if first.crc == wanted.first_crc
+                && first.offset >= self.taken_before
+                && running ^ wanted.shift.apply(first.before) == wanted.values_crc
+            {
+                wanted.found = Some(first.offset);
+                self.taken_before = self.next_offset;
+                return;
+            }
+        }
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.wanted.iter().all(|w| w.found.is_some())
+    }
+
+    /// The offset of the first event of each wanted batch, in the order given to `new`.
+    pub fn found(&self) -> Vec<Option<i64>> {
+        self.wanted.iter().map(|w| w.found).collect()
+    }
+}
+
+/// What appending so many bytes does to a CRC-32: crc(AB) = shift(crc(A), |B|) ^ crc(B), a linear
+/// map of 32 bits, kept as the images of the bits.
+struct Shift([u32; 32]);
+
+impl Shift {
+    fn over(bytes: u64) -> Shift {
+        let mut images = [0; 32];
+        for (bit, image) in images.iter_mut().enumerate() {
+            let mut crc = crc32fast::Hasher::new_with_initial(1 << bit);
+            crc.combine(&crc32fast::Hasher::new_with_initial_len(0, bytes));
+            *image = crc.finalize();
+        }
+        Shift(images)
+    }
+
+    fn apply(&self, crc: u32) -> u32 {
+        (0..32).filter(|bit| crc >> bit & 1 == 1).fold(0, |all, bit| all ^ self.0[bit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(values: &[&str]) -> BatchRecord {
+        let mut all = crc32fast::Hasher::new();
+        for value in values {
+            all.update(&crc32fast::hash(value.as_bytes()).to_le_bytes());
+        }
+        BatchRecord {
+            count: values.len() as u32,
+            first_crc: values.first().map_or(0, |v| crc32fast::hash(v.as_bytes())),
+            values_crc: if values.is_empty() { 0 } else { all.finalize() },
+            ..BatchRecord::default()
+        }
+    }
+
+    fn search(log: &[(i64, Option<&str>)], batches: &[&[&str]]) -> Vec<Option<i64>> {
+        let records: Vec<BatchRecord> = batches.iter().map(|b| wanted(b)).collect();
+        let mut search = ContentSearch::new(&records.iter().collect::<Vec<_>>());
+        for (offset, value) in log {
+            search.feed(*offset, value.map(str::as_bytes));
+        }
+        assert_eq!(search.is_complete(), search.found().iter().all(Option::is_some));
+        search.found()
+    }
+
+    fn row(values: &[&'static str]) -> Vec<(i64, Option<&'static str>)> {
+        values.iter().enumerate().map(|(i, v)| (100 + i as i64, Some(*v))).collect()
+    }
+
+    #[test]
+    fn a_run_is_found_among_others() {
+        let log = row(&["x", "a", "a", "b", "c", "a", "b"]);
+        assert_eq!(search(&log, &[&["a", "b", "c"]]), [Some(102)]);
+        assert_eq!(search(&log, &[&["a", "b", "d"]]), [None]);
+        assert_eq!(search(&log, &[&["a", "b"], &["c"], &["x"]]), [Some(102), Some(104), Some(100)]);
+    }
+
+    #[test]
+    fn equal_batches_need_a_run_each() {
+        let log = row(&["s", "s", "s", "s", "s"]);
+        assert_eq!(search(&log, &[&["s", "s"], &["s", "s"]]), [Some(100), Some(102)]);
+        assert_eq!(search(&log[..3], &[&["s", "s"], &["s", "s"]]), [Some(100), None]);
+    }
+
+    #[test]
+    fn gaps_and_nulls_end_a_run() {
+        let mut log = row(&["a", "b", "a", "b"]);
+        log[1].0 = 150;
+        log[2].0 = 160;
+        log[3].0 = 161;
+        assert_eq!(search(&log, &[&["a", "b"]]), [Some(160)]);
+        let log = [(1, Some("a")), (2, None), (3, Some("b"))];
+        assert_eq!(search(&log, &[&["a", "b"]]), [None]);
+        assert_eq!(search(&log, &[&[]]), [None]);
+    }
+
+    #[test]
+    fn a_long_log_of_equal_lines_is_quick() {
+        let same: Vec<&str> = vec!["same"; 20_000];
+        let record = wanted(&same);
+        let mut search = ContentSearch::new(&[&record]);
+        search.feed(-5, Some(b"other"));
+        for offset in 0..200_000 {
+            // One line in between keeps each run one short.
+            let value: &[u8] = if offset % 20_000 == 19_999 { b"other" } else { b"same" };
+            search.feed(offset, Some(value));
+        }
+        assert_eq!(search.found(), [None]);
+        (200_000..220_000).for_each(|offset| search.feed(offset, Some(b"same")));
+        assert_eq!(search.found(), [Some(200_000)]);
+    }
+}

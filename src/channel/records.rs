@@ -1,0 +1,385 @@
+//! Reads what a Fetch brings: a piece of a log, made of record batches v2 and, from older times,
+//! of messages of magic 0 and 1, some of them wrappers around a compressed set.
+//!
+//! The piece ends where the answer's size limit cut it, mostly in the middle of a batch; what is
+//! not whole is left for the next fetch. Lengths are checked before they are believed.
+
+use super::compress::{UnpackError, unpack};
+
+/// Bytes before the part that differs: offset and length.
+const LOG_OVERHEAD: usize = 12;
+/// CRC, magic, attributes, key length, value length of a message of magic 0.
+const MESSAGE_BYTES_MIN: usize = 14;
+const MAGIC_AT: usize = 16;
+const CODEC_MASK: i16 = 7;
+const IS_CONTROL: i16 = 1 << 5;
+
+/// One entry of the log: a record batch, or a message (with all that it wraps).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Offset of the first record of a batch; of a wrapper message, that of its last.
+    pub base_offset: i64,
+    /// Where the next entry's offsets begin at the earliest.
+    pub next_offset: i64,
+    /// -1 without one.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    /// Offsets that it covers; the number of its records when it was written.
+    pub count: u32,
+    magic: u8,
+    attributes: i16,
+    bytes: &'a [u8],
+}
+
+/// Why a log could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    /// Not a log, or not whole.
+    Malformed,
+    Unpack(UnpackError),
+}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ReadError::Malformed => f.write_str("malformed records"),
+            ReadError::Unpack(why) => why.fmt(f),
+        }
+    }
+}
+
+/// Takes the first whole entry off `log`; `None` where none is left.
+pub fn next_entry<'a>(log: &mut &'a [u8]) -> Result<Option<Entry<'a>>, ReadError> {
+    if log.len() <= MAGIC_AT {
+        return Ok(None);
+    }
+    let mut head = Reader(log);
+    let base_offset = head.i64()?;
+    let length = head.i32()?;
+    if base_offset < 0 || length < MESSAGE_BYTES_MIN as i32 {
+        return Err(ReadError::Malformed);
+    }
+    let total = LOG_OVERHEAD + length as usize;
+    if log.len() < total {
+        return Ok(None);
+    }
+    let bytes = &log[..total];
+    *log = &log[total..];
+    match bytes[MAGIC_AT] {
+        2 => batch_entry(base_offset, bytes).map(Some),
+        magic @ (0 | 1) => Ok(Some(Entry {
+            base_offset,
+            next_offset: base_offset + 1,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            count: 1,
+            magic,
+            attributes: i16::from(bytes[MAGIC_AT + 1]),
+            bytes,
+        })),
+        _ => Err(ReadError::Malformed),
+    }
+}
+
+/// How many bytes the first entry of `log` takes, if its length can be seen already.
+pub fn first_entry_bytes(log: &[u8]) -> Option<usize> {
+    let length = log.get(8..LOG_OVERHEAD)?;
+    let length = i32::from_be_bytes(length.try_into().ok()?);
+    usize::try_from(length).ok().map(|n| n + LOG_OVERHEAD)
+}
+
+fn batch_entry(base_offset: i64, bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
+    let mut r = Reader(bytes.get(21..).ok_or(ReadError::Malformed)?);
+    let attributes = r.i16()?;
+    let last_offset_delta = r.i32()?;
+    r.take(16)?;
+    let producer_id = r.i64()?;
+    let producer_epoch = r.i16()?;
+    let base_sequence = r.i32()?;
+    r.i32()?;
+    // Not the count of the header: compaction lowers that one, but never the offsets.
+    let count = u32::try_from(last_offset_delta).map_err(|_| ReadError::Malformed)? + 1;
+    Ok(Entry {
+        base_offset,
+        next_offset: base_offset.checked_add(i64::from(count)).ok_or(ReadError::Malformed)?,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        count,
+        magic: 2,
+        attributes,
+        bytes,
+    })
+}
+
+impl Entry<'_> {
+    /// Hands each record's offset and value (`None`: null) to `visit`, in order. `scratch` is
+    /// where compressed ones are unfolded; it may be reused.
+    pub fn values(
+        &self,
+        scratch: &mut Vec<u8>,
+        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+    ) -> Result<(), ReadError> {
+        if self.magic == 2 { self.batch_values(scratch, visit) } else { self.set(scratch, visit) }
+    }
+
+    fn batch_values(
+        &self,
+        scratch: &mut Vec<u8>,
+        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+    ) -> Result<(), ReadError> {
+        // Markers of transactions: not anybody's events.
+        if self.attributes & IS_CONTROL != 0 {
+            return Ok(());
+        }
+        let records = &self.bytes[super::batch::HEADER_BYTES..];
+        let mut r = Reader(unfold(self.attributes, records, scratch)?);
+        while !r.0.is_empty() {
+            let length = r.varint()?;
+            let mut record = Reader(r.take(to_len(length)?)?);
+            record.take(1)?;
+            record.varint()?;
+            let delta = record.varint()?;
+            let key_len = record.varint()?;
+            if key_len > 0 {
+                record.take(to_len(key_len)?)?;
+            }
+            let value_len = record.varint()?;
+            let value = if value_len < 0 { None } else { Some(record.take(to_len(value_len)?)?) };
+            visit(self.base_offset.saturating_add(delta), value);
+        }
+        Ok(())
+    }
+
+    /// A message of magic 0 or 1, alone or with the set that it wraps.
+    fn set(
+        &self,
+        scratch: &mut Vec<u8>,
+        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+    ) -> Result<(), ReadError> {
+        let value = self.message_value()?;
+        if self.attributes & CODEC_MASK == 0 {
+            visit(self.base_offset, value);
+            return Ok(());
+        }
+        let inner = unfold(self.attributes, value.ok_or(ReadError::Malformed)?, scratch)?;
+        // Magic 0 has true offsets inside; magic 1 counts from the first and the wrapper bears the
+        // last (KIP-31).
+        let mut shift = 0;
+        if self.magic == 1 {
+            let mut rest = inner;
+            let mut last = 0;
+            while let Some(message) = next_entry(&mut rest)? {
+                last = message.base_offset;
+            }
+            shift = self.base_offset.saturating_sub(last);
+        }
+        let mut rest = inner;
+        while let Some(message) = next_entry(&mut rest)? {
+            // A wrapper in a wrapper is what no client writes.
+            if message.magic == 2 || message.attributes & CODEC_MASK != 0 {
+                return Err(ReadError::Malformed);
+            }
+            visit(message.base_offset.saturating_add(shift), message.message_value()?);
+        }
+        if rest.is_empty() { Ok(()) } else { Err(ReadError::Malformed) }
+    }
+
+    fn message_value(&self) -> Result<Option<&[u8]>, ReadError> {
+        let mut r = Reader(&self.bytes[MAGIC_AT + 2..]);
+        if self.magic == 1 {
+            r.i64()?;
+        }
+        r.bytes()?;
+        r.bytes()
+    }
+}
+
+fn unfold<'a>(
+    attributes: i16,
+    packed: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], ReadError> {
+    let codec = attributes & CODEC_MASK;
+    if codec == 0 {
+        return Ok(packed);
+    }
+    scratch.clear();
+    unpack(codec, packed, scratch).map_err(ReadError::Unpack)?;
+    Ok(scratch)
+}
+
+fn to_len(value: i64) -> Result<usize, ReadError> {
+    usize::try_from(value).map_err(|_| ReadError::Malformed)
+}
+
+/// Takes big-endian numbers off a slice; an end too early is an error, never a panic.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8], ReadError> {
+        let (head, rest) = self.0.split_at_checked(n).ok_or(ReadError::Malformed)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(ReadError::Malformed)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    pub fn i16(&mut self) -> Result<i16, ReadError> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub fn i32(&mut self) -> Result<i32, ReadError> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub fn i64(&mut self) -> Result<i64, ReadError> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// Bytes behind a 32-bit length, of which -1 is null.
+    pub fn bytes(&mut self) -> Result<Option<&'a [u8]>, ReadError> {
+        match self.i32()? {
+            -1 => Ok(None),
+            n => self.take(to_len(n.into())?).map(Some),
+        }
+    }
+
+    fn varint(&mut self) -> Result<i64, ReadError> {
+        let mut value = 0u64;
+        for shift in (0..70).step_by(7) {
+            let byte = self.array::<1>()?[0];
+            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte < 0x80 {
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
+        Err(ReadError::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::Batch;
+    use super::super::broker::{Identity, Wire};
+    use super::super::compress::{Packer, codec_id, is_supported};
+    use super::*;
+    use crate::config::model::{Compression, ValueFormat};
+
+    fn message(magic: u8, offset: i64, codec: u8, value: Option<&[u8]>) -> Vec<u8> {
+        let mut body = vec![0, 0, 0, 0, magic, codec];
+        if magic == 1 {
+            body.extend_from_slice(&7i64.to_be_bytes());
+        }
+        body.extend_from_slice(&(-1i32).to_be_bytes());
+        match value {
+            None => body.extend_from_slice(&(-1i32).to_be_bytes()),
+            Some(v) => {
+                body.extend_from_slice(&(v.len() as i32).to_be_bytes());
+                body.extend_from_slice(v);
+            }
+        }
+        let mut out = offset.to_be_bytes().to_vec();
+        out.extend_from_slice(&(body.len() as i32).to_be_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+
+    fn read(mut log: &[u8]) -> Result<Vec<(i64, Option<Vec<u8>>)>, ReadError> {
+        let (mut found, mut scratch) = (Vec::new(), Vec::new());
+        while let Some(entry) = next_entry(&mut log)? {
+            entry.values(&mut scratch, &mut |offset, value| {
+                found.push((offset, value.map(<[u8]>::to_vec)));
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn sealed(compression: Compression) -> Vec<u8> {
+        let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, compression);
+        batch.begin(0, 1);
+        batch.push(&[], b"alpha");
+        batch.push(&[], b"");
+        batch.push(&[], &[b'z'; 300]);
+        batch.seal(Identity { producer_id: 9, epoch: 2 }, 40);
+        batch.sealed_bytes().to_vec()
+    }
+
+    #[test]
+    fn batches_of_every_codec() {
+        for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4] {
+            if !is_supported(codec) {
+                continue;
+            }
+            let mut log = sealed(codec);
+            log[..8].copy_from_slice(&1000i64.to_be_bytes());
+            let entry = next_entry(&mut &log[..]).unwrap().unwrap();
+            let of = (entry.producer_id, entry.producer_epoch, entry.base_sequence, entry.count);
+            assert_eq!(of, (9, 2, 40, 3));
+            assert_eq!((entry.base_offset, entry.next_offset), (1000, 1003));
+            let values = read(&log).unwrap();
+            assert_eq!(values.len(), 3);
+            assert_eq!(values[1], (1001, Some(Vec::new())));
+            assert_eq!(values[2], (1002, Some(vec![b'z'; 300])));
+        }
+    }
+
+    #[test]
+    fn old_messages_alone_and_wrapped() {
+        for magic in [0, 1] {
+            let start = if magic == 0 { 6 } else { 0 };
+            let inner = [message(magic, start, 0, Some(b"c")), message(magic, start + 1, 0, None)];
+            for codec in [Compression::Gzip, Compression::Snappy] {
+                let mut packed = Vec::new();
+                Packer::new(codec).pack(&inner.concat(), &mut packed);
+                let log = [
+                    message(magic, 5, 0, Some(b"plain")),
+                    message(magic, 7, codec_id(codec) as u8, Some(&packed)),
+                    message(magic, 8, 0, Some(b"")),
+                ];
+                let expected = vec![
+                    (5, Some(b"plain".to_vec())),
+                    (6, Some(b"c".to_vec())),
+                    (7, None),
+                    (8, Some(Vec::new())),
+                ];
+                assert_eq!(read(&log.concat()), Ok(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_log_gives_its_whole_entries() {
+        let one = message(0, 0, 0, Some(b"one"));
+        let log = [one.clone(), sealed(Compression::None)].concat();
+        for cut in 0..log.len() {
+            let values = read(&log[..cut]).unwrap();
+            assert_eq!(values.len(), usize::from(cut >= one.len()));
+        }
+        assert_eq!(read(&log).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic() {
+        let log = [
+            message(1, 0, 0, Some(b"one")),
+            sealed(Compression::None),
+            sealed(Compression::Snappy),
+            sealed(Compression::Gzip),
+        ]
+        .concat();
+        for at in 0..log.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bad = log.clone();
+                bad[at] ^= flip;
+                let _ = read(&bad);
+            }
+        }
+    }
+}
