@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod checkpoint;
+pub mod clock;
 pub mod config;
 pub mod os;
 pub mod source;
