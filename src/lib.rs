@@ -10,6 +10,7 @@ pub mod event;
 pub mod exit;
 pub mod log;
 pub mod os;
+pub mod pipeline;
 pub mod sink;
 pub mod source;
 pub mod start;

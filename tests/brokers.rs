@@ -45,17 +45,8 @@ fn assert_old(topic: &Topic) {
     let values = ["one", "", "three"];
     for (partition, records) in read.iter().enumerate() {
         let values = &values[..=partition];
-        let found: Vec<_> = records
-            .iter()
-            .map(|r| r.value.clone().expect("a value"))
-            .collect();
-        assert_eq!(
-            found,
-            values
-                .iter()
-                .map(|v| v.as_bytes().to_vec())
-                .collect::<Vec<_>>()
-        );
+        let found: Vec<_> = records.iter().map(|r| r.value.clone().expect("a value")).collect();
+        assert_eq!(found, values.iter().map(|v| v.as_bytes().to_vec()).collect::<Vec<_>>());
         let offsets: Vec<_> = records.iter().map(|record| record.offset).collect();
         assert_eq!(offsets, (0..values.len() as i64).collect::<Vec<_>>());
         assert!(records.iter().all(|record| record.key.is_none()));
@@ -83,10 +74,7 @@ fn write_batch(topic: &Topic, sequence: i32, compression: Compression) {
         headers: IndexMap::from([("h".into(), Some("x".into()))]),
     };
     let records: Vec<_> = (0..3).map(record).collect();
-    let options = RecordEncodeOptions {
-        version: 2,
-        compression,
-    };
+    let options = RecordEncodeOptions { version: 2, compression };
     let mut set = Vec::new();
     let pack = |plain: &mut bytes::BytesMut, out: &mut Vec<u8>, compression: Compression| {
         match compression {
@@ -106,14 +94,7 @@ fn write_batch(topic: &Topic, sequence: i32, compression: Compression) {
         .expect("a batch");
 
     let mut body = Body::new();
-    body.i16(-1)
-        .i16(-1)
-        .i32(10_000)
-        .i32(1)
-        .string(topic.name())
-        .i32(1)
-        .i32(1)
-        .bytes(&set);
+    body.i16(-1).i16(-1).i32(10_000).i32(1).string(topic.name()).i32(1).i32(1).bytes(&set);
     eventually("produce", Duration::from_secs(30), || {
         let mut broker = Connection::open(topic.bootstrap()).map_err(|e| e.to_string())?;
         let answer = broker.call(0, 3, &body).map_err(|e| e.to_string())?;
@@ -135,20 +116,10 @@ fn assert_batch(records: &[Record], base: i64, sequence: i32) {
         assert_eq!(record.timestamp, 1_700_000_000_000 + number as i64);
         assert_eq!(record.key.as_deref(), (number == 1).then_some(&b"k"[..]));
         let value = format!("value {number}");
-        assert_eq!(
-            record.value.as_deref(),
-            (number != 2).then_some(value.as_bytes())
-        );
+        assert_eq!(record.value.as_deref(), (number != 2).then_some(value.as_bytes()));
         assert_eq!(record.headers, [("h".to_string(), Some(b"x".to_vec()))]);
         let sequence = sequence + number as i32;
-        assert_eq!(
-            record.producer,
-            Some(Producer {
-                id: 4711,
-                epoch: 3,
-                sequence
-            })
-        );
+        assert_eq!(record.producer, Some(Producer { id: 4711, epoch: 3, sequence }));
     }
 }
 
@@ -172,11 +143,7 @@ fn reads_batches(brokers: &Brokers) {
     for round in 0..3 {
         let (first, codec) = (3 * round, [0, 1, 2][round]);
         assert_batch(&read[1][first..first + 3], first as i64, first as i32);
-        assert!(
-            read[1][first..first + 3]
-                .iter()
-                .all(|record| record.codec == codec)
-        );
+        assert!(read[1][first..first + 3].iter().all(|record| record.codec == codec));
     }
 }
 
@@ -222,25 +189,15 @@ fn kafka_4_3_1() {
 /// The session of a killed broker in ZooKeeper outlives it for some seconds.
 #[test]
 fn a_broker_of_0_10_comes_back_with_its_data() {
-    let cluster = Cluster::with("0.10.2.0")
-        .set("message.max.bytes", 2_000_000)
-        .start();
-    comes_back(
-        &cluster,
-        |topic| write_old(topic, kafka::client::Compression::NONE),
-        assert_old,
-    );
+    let cluster = Cluster::with("0.10.2.0").set("message.max.bytes", 2_000_000).start();
+    comes_back(&cluster, |topic| write_old(topic, kafka::client::Compression::NONE), assert_old);
 }
 
 #[test]
 fn a_broker_of_4_3_comes_back_with_its_data() {
     let cluster = Cluster::start("4.3.1");
     let assert = |topic: &Topic| assert_batch(&topic.records()[1], 0, 0);
-    comes_back(
-        &cluster,
-        |topic| write_batch(topic, 0, Compression::None),
-        assert,
-    );
+    comes_back(&cluster, |topic| write_batch(topic, 0, Compression::None), assert);
 }
 
 fn comes_back(cluster: &Cluster, write: impl Fn(&Topic), assert: impl Fn(&Topic)) {
@@ -248,10 +205,7 @@ fn comes_back(cluster: &Cluster, write: impl Fn(&Topic), assert: impl Fn(&Topic)
     write(&topic);
     cluster.kill9(0);
     assert!(!cluster.is_running(0));
-    assert!(
-        Connection::open(cluster.bootstrap()).is_err(),
-        "nobody should answer"
-    );
+    assert!(Connection::open(cluster.bootstrap()).is_err(), "nobody should answer");
     cluster.restart(0);
     assert(&topic);
 
@@ -271,10 +225,7 @@ fn comes_back(cluster: &Cluster, write: impl Fn(&Topic), assert: impl Fn(&Topic)
 
 #[test]
 fn three_brokers_of_4_3_go_on_without_one() {
-    let cluster = Cluster::with("4.3.1")
-        .brokers(3)
-        .set("min.insync.replicas", 2)
-        .start();
+    let cluster = Cluster::with("4.3.1").brokers(3).set("min.insync.replicas", 2).start();
     let settings = [("retention.ms", "86400000")];
     let topic = cluster.create_topic_with("replicated", 3, 3, &settings);
     assert_eq!(topic.partitions(), 3);

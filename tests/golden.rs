@@ -68,11 +68,7 @@ struct Expected {
 
 impl Expected {
     fn line(body: &str) -> Expected {
-        Expected {
-            headers: Vec::new(),
-            body: body.into(),
-            value: None,
-        }
+        Expected { headers: Vec::new(), body: body.into(), value: None }
     }
 }
 
@@ -82,10 +78,7 @@ type Listing = Vec<(String, Option<u64>)>;
 fn better(case: &str, records: &mut Vec<Expected>, listing: &mut Listing) {
     let lines = |lines: &[&str]| lines.iter().map(|line| Expected::line(line)).collect();
     let mut rename = |from: &str, to: &str| {
-        let entry = listing
-            .iter_mut()
-            .find(|entry| entry.0 == from)
-            .expect(from);
+        let entry = listing.iter_mut().find(|entry| entry.0 == from).expect(from);
         entry.0 = to.to_string();
     };
     match case {
@@ -112,9 +105,7 @@ fn better(case: &str, records: &mut Vec<Expected>, listing: &mut Listing) {
 }
 
 fn folder(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(case)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case)
 }
 
 fn read_json(case: &str, name: &str) -> Json {
@@ -126,9 +117,7 @@ fn set_up(case: &str) -> (Topic, Work) {
     let about = read_json(case, "case.json");
     let topic = shared("0.10.2.0").fresh_topic(case, 1);
     let template = fs::read_to_string(folder(case).join("conf.tmpl")).expect("conf.tmpl");
-    let mut work = Work::new(&topic)
-        .hour(Hour::calm(about.text("hourfmt")))
-        .conf(&template);
+    let mut work = Work::new(&topic).hour(Hour::calm(about.text("hourfmt"))).conf(&template);
     for file in about.list("files") {
         let name = file.text("name");
         work = if file.get("dir") == Some(&Json::Bool(true)) {
@@ -158,9 +147,7 @@ fn expected(case: &str, work: &Work) -> (Vec<Expected>, Listing) {
         Expected {
             headers: record.list("headers").iter().map(header).collect(),
             body: base64(record.text("body_b64")),
-            value: record
-                .get("value_b64")
-                .map(|_| base64(record.text("value_b64"))),
+            value: record.get("value_b64").map(|_| base64(record.text("value_b64"))),
         }
     };
     let entry = |entry: &Json| {
@@ -193,25 +180,12 @@ fn run(case: &str) {
     let _ = wait_for(ARRIVE_MAX, || {
         !agent.is_running() || (topic.count() >= records.len() && work.listing() == listing)
     });
-    assert!(
-        agent.is_running(),
-        "{case}: the agent ended by itself:\n{}",
-        agent.log()
-    );
+    assert!(agent.is_running(), "{case}: the agent ended by itself:\n{}", agent.log());
     let (status, took) = agent.term_timed();
     compare(case, &topic, &records, &agent);
-    assert_eq!(
-        work.listing(),
-        listing,
-        "{case}: the directory\n{}",
-        agent.log()
-    );
+    assert_eq!(work.listing(), listing, "{case}: the directory\n{}", agent.log());
     assert_eq!(status.code(), Some(0), "{case}: exit code\n{}", agent.log());
-    assert!(
-        took <= STOP_MAX,
-        "{case}: it took {took:?} to stop\n{}",
-        agent.log()
-    );
+    assert!(took <= STOP_MAX, "{case}: it took {took:?} to stop\n{}", agent.log());
 }
 
 fn compare(case: &str, topic: &Topic, expected: &[Expected], agent: &Agent) {
@@ -264,10 +238,7 @@ fn invalid_utf8_fail() {
             && words().any(|word| word == "6")
             && line.to_lowercase().contains("ff")
     });
-    assert!(
-        line.is_some(),
-        "no line names file, offset and bytes:\n{log}"
-    );
+    assert!(line.is_some(), "no line names file, offset and bytes:\n{log}");
 }
 
 /// The other half of case 06: the rest of the line comes later, and it is one event.
@@ -279,10 +250,7 @@ fn a_line_written_in_two_goes_is_one_event() {
     work.append("010_{H}.log", "ne, written in two goes\n".as_bytes());
     topic.wait_for(2, ARRIVE_MAX);
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
-    assert_eq!(
-        topic.bodies(),
-        ["full line", "partial line, written in two goes"]
-    );
+    assert_eq!(topic.bodies(), ["full line", "partial line, written in two goes"]);
 }
 
 /// No recorded case is forgotten.
@@ -294,12 +262,7 @@ fn every_case_has_a_test() {
         .expect("the cases")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.join("case.json").exists())
-        .map(|path| {
-            path.file_name()
-                .expect("a name")
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
         .collect();
     cases.sort();
     recorded.sort();

@@ -5,3 +5,4 @@ pub mod broker;
 pub mod compress;
 pub mod content;
 pub mod records;
+pub mod outlet;

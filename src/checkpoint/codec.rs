@@ -25,7 +25,7 @@ const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
 const PARTITION_BYTES: usize = 4 + 4 + 8;
 const FILE_BYTES_MIN: usize = 3 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
 const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
-const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 3 * 4 + 8 + 1;
+const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
 
 /// Appends the encoding of `record` to `out`; allocates only if `out` has no room.
 ///
@@ -82,6 +82,7 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
     let state = match file.state {
         FileState::Live => 0,
         FileState::Draining => 1,
+        FileState::Superseded => 2,
     };
     put(out, [state]);
     put(out, file.position.to_le_bytes());
@@ -112,6 +113,7 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
     put(out, batch.end.to_le_bytes());
     put(out, batch.lines.to_le_bytes());
     put(out, batch.bytes_crc.to_le_bytes());
+    put(out, batch.tail_crc.to_le_bytes());
     put(out, batch.values_crc.to_le_bytes());
     put(out, batch.first_crc.to_le_bytes());
     put(out, batch.stamp_ms.to_le_bytes());
@@ -225,6 +227,7 @@ fn decode_file(input: &mut Input, channels: usize) -> Result<FileRecord, DecodeE
         state: match input.u8()? {
             0 => FileState::Live,
             1 => FileState::Draining,
+            2 => FileState::Superseded,
             _ => return Err(input.impossible("state of a file")),
         },
         position: input.u64()?,
@@ -258,6 +261,7 @@ fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, Decod
         end: input.u64()?,
         lines: input.u64()?,
         bytes_crc: input.u32()?,
+        tail_crc: input.u32()?,
         values_crc: input.u32()?,
         first_crc: input.u32()?,
         stamp_ms: input.i64()?,
@@ -429,7 +433,8 @@ mod tests {
                 tail_crc: self.next() as u32,
                 name: self.bytes(),
                 current_name: self.bytes(),
-                state: [FileState::Live, FileState::Draining][self.below(2)],
+                state: [FileState::Live, FileState::Draining, FileState::Superseded]
+                    [self.below(3)],
                 position: self.next(),
                 lines: self.next(),
                 events: self.next(),
@@ -459,6 +464,7 @@ mod tests {
                 end: self.next(),
                 lines: self.next(),
                 bytes_crc: self.next() as u32,
+                tail_crc: self.next() as u32,
                 values_crc: self.next() as u32,
                 first_crc: self.next() as u32,
                 stamp_ms: self.next() as i64,

@@ -24,7 +24,7 @@ use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 
-pub use start::{StartError, Startup};
+pub use start::{Inheritance, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
 pub const SOURCE: &str = "source.SpoolDirectoryTailFileSource";
@@ -440,7 +440,11 @@ fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
     let Some(first) = batch.acked.filter(|_| batch.count > 0) else { return };
     let last = first + i64::from(batch.count) - 1;
     let events = u64::from(batch.count);
-    match ranges.iter_mut().find(|r| r.channel == batch.channel && r.partition == batch.partition) {
+    let is_its = |r: &&mut OffsetRange| {
+        (r.channel, r.partition, r.producer_id)
+            == (batch.channel, batch.partition, batch.producer_id)
+    };
+    match ranges.iter_mut().find(is_its) {
         Some(range) => {
             range.first = range.first.min(first);
             range.last = range.last.max(last);
@@ -449,6 +453,7 @@ fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
         None => ranges.push(OffsetRange {
             channel: batch.channel,
             partition: batch.partition,
+            producer_id: batch.producer_id,
             first,
             last,
             events,

@@ -189,7 +189,7 @@ impl Pipeline {
         let batch_size = self.batch_size();
         let limit = self.outlets.iter().map(|o| o.batch_bytes_max).min().unwrap_or(usize::MAX);
         let interceptors: &[Interceptor] = &self.interceptors;
-        let has_filter = interceptors.iter().any(Interceptor::is_filter);
+        let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
         let tracked = &mut self.files.tracked[index];
         let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |body| {
@@ -217,7 +217,7 @@ impl Pipeline {
     /// The encoded header map that all events of a batch share.
     fn headers(&self, index: usize, stamp_ms: i64) -> Vec<u8> {
         let tracked = &self.files.tracked[index];
-        let mut map = HeaderMap::default();
+        let mut map = HeaderMap::new();
         if let Some(key) = &self.config.file_header {
             map.insert(key, &self.files.path(tracked.name()).to_string_lossy());
         }

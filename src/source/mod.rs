@@ -18,7 +18,7 @@ pub mod window;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -92,19 +92,34 @@ impl Files {
         self.next_file_id
     }
 
-    /// Begins `name` at `position` when it is first read (take-over from Flume).
-    pub fn start_at(&mut self, name: OsString, position: u64) {
-        self.start_at.push((name, position));
+    /// Tracks `name` from `position` on (take-over from Flume). At once, so that the first record
+    /// of the checkpoint holds the position.
+    pub fn take_over(&mut self, name: &OsStr, position: u64) -> io::Result<()> {
+        self.scanner.refresh()?;
+        let Some(at) = self.scanner.candidates().iter().position(|c| c.name == name) else {
+            return Err(io::Error::other(format!("{} is no candidate here", name.display())));
+        };
+        self.start_at.push((name.to_owned(), position));
+        self.track(at);
+        Ok(())
     }
 
-    /// Begins every file that exists now at its end (`onBadCheckpoint = end`).
-    pub fn start_at_ends(&mut self) -> io::Result<()> {
+    /// Tracks every file that exists now from its end on (`onBadCheckpoint = end`).
+    pub fn take_over_ends(&mut self) -> io::Result<()> {
         self.scanner.refresh()?;
-        for candidate in self.scanner.candidates() {
-            let size = std::fs::metadata(self.config.spool_dir.join(&candidate.name))?.len();
-            self.start_at.push((candidate.name.clone(), size));
+        for at in 0..self.scanner.candidates().len() {
+            let name = self.scanner.candidates()[at].name.clone();
+            let size = std::fs::metadata(self.path(&name))?.len();
+            self.start_at.push((name, size));
+            self.track(at);
         }
         Ok(())
+    }
+
+    /// Leaves a file alone for a while after a failed read.
+    pub fn retry_later(&mut self, index: usize, ms: u64) {
+        self.tracked[index].read_retry_ms = self.clock.monotonic_ms() + ms;
+        self.window.clear();
     }
 
     pub fn path(&self, name: &OsStr) -> PathBuf {
@@ -263,7 +278,7 @@ impl Files {
 
     /// The live file that has waited longest, so that none of them starves another.
     fn choose_live(&mut self) -> Option<usize> {
-        self.open_waiting(true);
+        self.open_waiting();
         let mut best: Option<usize> = None;
         for index in 0..self.tracked.len() {
             if !self.tracked[index].is_named {
@@ -289,6 +304,7 @@ impl Files {
             }
             let index = match self.index_by_name(&name) {
                 Some(index) => index,
+                None if self.tracked.len() >= OPEN_FILES_MAX => return None,
                 None => match self.track(at) {
                     Some(index) => index,
                     None => continue,
@@ -306,8 +322,11 @@ impl Files {
     }
 
     /// Opens the waiting files of the present hour.
-    fn open_waiting(&mut self, _live: bool) {
+    fn open_waiting(&mut self) {
         for at in 0..self.scanner.candidates().len() {
+            if self.tracked.len() >= OPEN_FILES_MAX {
+                return;
+            }
             let name = self.scanner.candidates()[at].name.clone();
             if self.is_target(&name) && self.index_by_name(&name).is_none() {
                 self.track(at);
@@ -317,6 +336,9 @@ impl Files {
 
     fn is_readable(&mut self, index: usize) -> bool {
         let now_ms = self.clock.monotonic_ms();
+        if self.tracked[index].read_retry_ms > now_ms {
+            return false;
+        }
         match self.tracked[index].look(now_ms) {
             Ok(Look::Readable) => true,
             Ok(Look::Quiet) => false,
@@ -373,9 +395,6 @@ impl Files {
 
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.
     fn track(&mut self, at: usize) -> Option<usize> {
-        if self.tracked.len() >= OPEN_FILES_MAX {
-            return None;
-        }
         let candidate = self.scanner.candidates()[at].clone();
         let opened = tracked::open(&self.path(&candidate.name)).and_then(|f| {
             let stat = f.metadata()?;
@@ -431,7 +450,12 @@ impl Files {
         };
         self.next_file_id += 1;
         let tail = TailBytes::read(&file, at).unwrap_or_default();
-        self.push(record, file, tail, at, named)
+        let index = self.push(record, file, tail, at, named);
+        let tracked = &mut self.tracked[index];
+        tracked.record.tail_len = tail.as_slice().len() as u32;
+        tracked.record.tail_crc = tail.crc();
+        tracked.update_head();
+        index
     }
 
     fn push(
@@ -444,8 +468,14 @@ impl Files {
     ) -> usize {
         let now_ms = self.clock.monotonic_ms();
         let opened = file.metadata().ok().map(|m| (m.mtime(), m.mtime_nsec(), m.len()));
+        let mut decoder = LineDecoder::new(self.line_config());
+        if self.config.input_charset.looks_at_file() {
+            let mut head = [0u8; 2];
+            let len = file.read_at(&mut head, 0).unwrap_or(0);
+            decoder.begin_file(&head[..len]);
+        }
         self.tracked.push(Tracked {
-            decoder: LineDecoder::new(self.line_config(&file)),
+            decoder,
             file,
             read_position,
             tail,
@@ -458,6 +488,7 @@ impl Files {
             is_superseded: false,
             opened,
             retry_ms: 0,
+            read_retry_ms: 0,
             record,
         });
         self.tracked.len() - 1
@@ -490,7 +521,7 @@ impl Files {
         self.scanner.accepts(name)
     }
 
-    fn line_config(&self, _file: &std::fs::File) -> LineConfig {
+    fn line_config(&self) -> LineConfig {
         LineConfig {
             charset: self.config.input_charset.clone(),
             output: self.config.output_charset.clone(),

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::io;
 
-use super::line::{LineDecoder, Tail};
+use super::line::{CutCharacter, LineDecoder, Tail};
 use super::tracked::Tracked;
 use super::window::{TailBytes, Window};
 
 /// A slice ends after so many bytes at the latest, so that a file of which every event is
 /// filtered out is committed on the way, too.
 const SLICE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The end of a finished file. Half a character there is dropped, as Flume does.
+const FINAL: Tail = Tail::Final(CutCharacter::Drop);
 
 /// A run of events that has been read but not announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,12 +128,12 @@ impl Bound {
         match self {
             Bound::Open => (bytes, Tail::Open),
             // Only once nothing more came is the end of the window the end of the file.
-            Bound::Final if window_at_end => (bytes, Tail::Final),
+            Bound::Final if window_at_end => (bytes, FINAL),
             Bound::Final => (bytes, Tail::Open),
             Bound::Exactly { end, is_final } => {
                 let left = usize::try_from(end - position).unwrap_or(usize::MAX);
                 if bytes.len() >= left {
-                    (&bytes[..left], if is_final { Tail::Final } else { Tail::Open })
+                    (&bytes[..left], if is_final { FINAL } else { Tail::Open })
                 } else {
                     (bytes, Tail::Open)
                 }

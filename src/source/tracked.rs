@@ -40,6 +40,8 @@ pub struct Tracked {
     pub opened: Option<(i64, i64, u64)>,
     /// Monotonic time before which its name is not touched again, after a failure.
     pub retry_ms: u64,
+    /// Monotonic time before which it is not read again, after a failure.
+    pub read_retry_ms: u64,
 }
 
 /// What a look at an open file found.

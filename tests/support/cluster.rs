@@ -24,9 +24,7 @@ pub struct Brokers {
 
 impl Brokers {
     pub fn at(bootstrap: &str) -> Brokers {
-        Brokers {
-            bootstrap: bootstrap.to_string(),
-        }
+        Brokers { bootstrap: bootstrap.to_string() }
     }
 
     /// `host:port,...`
@@ -66,11 +64,7 @@ pub fn fresh_name(label: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let since = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!(
-        "{label}-{}-{number}-{}",
-        std::process::id(),
-        since.as_millis() % 100_000_000
-    )
+    format!("{label}-{}-{number}-{}", std::process::id(), since.as_millis() % 100_000_000)
 }
 
 /// One broker of a version for all tests of this program: that of
@@ -135,15 +129,13 @@ pub struct Plan {
 
 impl Plan {
     pub fn brokers(mut self, number: usize) -> Plan {
-        self.options
-            .extend(["--brokers".to_string(), number.to_string()]);
+        self.options.extend(["--brokers".to_string(), number.to_string()]);
         self
     }
 
     /// A line of server.properties.
     pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Plan {
-        self.options
-            .extend(["--set".to_string(), format!("{key}={value}")]);
+        self.options.extend(["--set".to_string(), format!("{key}={value}")]);
         self
     }
 
@@ -157,23 +149,12 @@ impl Plan {
             .output()
             .expect("tests/kafka/broker runs");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "tests/kafka/broker prepare {}: {said}",
-            self.version
-        );
+        assert!(output.status.success(), "tests/kafka/broker prepare {}: {said}", self.version);
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect(name);
         let bootstrap = read("bootstrap").trim().to_string();
-        let node = |name: &str| Node {
-            name: name.to_string(),
-            child: None,
-        };
+        let node = |name: &str| Node { name: name.to_string(), child: None };
         let nodes = read("nodes").lines().map(node).collect();
-        let cluster = Cluster {
-            brokers: Brokers { bootstrap },
-            dir,
-            nodes: Mutex::new(nodes),
-        };
+        let cluster = Cluster { brokers: Brokers { bootstrap }, dir, nodes: Mutex::new(nodes) };
         cluster.start_all();
         cluster
     }
@@ -186,10 +167,7 @@ impl Cluster {
     }
 
     pub fn with(version: &str) -> Plan {
-        Plan {
-            version: version.to_string(),
-            options: Vec::new(),
-        }
+        Plan { version: version.to_string(), options: Vec::new() }
     }
 
     /// kill -9 of broker `i`.
@@ -214,15 +192,11 @@ impl Cluster {
 
     /// SIGSTOP: the broker hangs, its connections stay open.
     pub fn pause(&self, i: usize) {
-        self.with_broker(i, |node| {
-            signal(node.child.as_ref().expect("it runs"), libc::SIGSTOP)
-        });
+        self.with_broker(i, |node| signal(node.child.as_ref().expect("it runs"), libc::SIGSTOP));
     }
 
     pub fn resume(&self, i: usize) {
-        self.with_broker(i, |node| {
-            signal(node.child.as_ref().expect("it runs"), libc::SIGCONT)
-        });
+        self.with_broker(i, |node| signal(node.child.as_ref().expect("it runs"), libc::SIGCONT));
     }
 
     /// Starts broker `i` again on its port and data (after a kill -9 if it still runs) and
@@ -271,11 +245,7 @@ impl Cluster {
     fn launch(&self, node: &mut Node) -> usize {
         let logged = self.node_log(&node.name).len();
         let mut command = Command::new(SCRIPT);
-        command
-            .arg("exec")
-            .arg(self.dir.path())
-            .arg(&node.name)
-            .stdin(Stdio::null());
+        command.arg("exec").arg(self.dir.path()).arg(&node.name).stdin(Stdio::null());
         node.child = Some(spawn(command).expect("tests/kafka/broker runs"));
         logged
     }
@@ -309,9 +279,7 @@ impl Cluster {
         if node == "zookeeper" {
             let settings = fs::read_to_string(self.dir.path().join("zookeeper.properties"));
             let settings = settings.expect("it was written");
-            let port = settings
-                .lines()
-                .find_map(|line| line.strip_prefix("clientPort="));
+            let port = settings.lines().find_map(|line| line.strip_prefix("clientPort="));
             let port = port.expect("it has a port").parse().expect("a number");
             return std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         }
@@ -328,10 +296,7 @@ impl Cluster {
     fn with_broker<T>(&self, i: usize, act: impl FnOnce(&mut Node) -> T) -> T {
         let mut nodes = lock(&self.nodes);
         let name = format!("broker-{i}");
-        act(nodes
-            .iter_mut()
-            .find(|node| node.name == name)
-            .expect("a broker of the cluster"))
+        act(nodes.iter_mut().find(|node| node.name == name).expect("a broker of the cluster"))
     }
 
     fn end(&self) {

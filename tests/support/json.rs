@@ -27,10 +27,7 @@ impl Json {
         let Json::Object(members) = self else {
             panic!("not an object: {self:?}");
         };
-        members
-            .iter()
-            .find(|member| member.0 == name)
-            .map(|member| &member.1)
+        members.iter().find(|member| member.0 == name).map(|member| &member.1)
     }
 
     #[track_caller]
@@ -109,11 +106,7 @@ fn word(chars: &mut Peekable<Chars>) -> Json {
         "null" => Json::Null,
         "true" => Json::Bool(true),
         "false" => Json::Bool(false),
-        number => Json::Number(
-            number
-                .parse()
-                .unwrap_or_else(|_| panic!("not JSON: {number:?}")),
-        ),
+        number => Json::Number(number.parse().unwrap_or_else(|_| panic!("not JSON: {number:?}"))),
     }
 }
 
@@ -152,10 +145,7 @@ pub fn base64(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0u32, 0);
     for digit in text.bytes().filter(|&digit| digit != b'=') {
-        let value = ALPHABET
-            .iter()
-            .position(|&known| known == digit)
-            .expect("base64");
+        let value = ALPHABET.iter().position(|&known| known == digit).expect("base64");
         bits = bits << 6 | value as u32;
         count += 6;
         if count >= 8 {

@@ -43,10 +43,7 @@ pub fn parse(mut set: &[u8]) -> (Vec<Record>, Option<i64>) {
         next = Some(match entry[16] {
             0 | 1 => {
                 let messages = messages(entry);
-                let last = messages
-                    .last()
-                    .expect("a message is at least itself")
-                    .offset;
+                let last = messages.last().expect("a message is at least itself").offset;
                 records.extend(messages);
                 last + 1
             }
@@ -63,11 +60,7 @@ fn messages(entry: &[u8]) -> Vec<Record> {
     let offset = input.i64();
     input.i32();
     let crc = input.u32();
-    assert_eq!(
-        crc,
-        crc32fast::hash(input.0),
-        "CRC of the message at offset {offset}"
-    );
+    assert_eq!(crc, crc32fast::hash(input.0), "CRC of the message at offset {offset}");
     let magic = input.i8();
     let attributes = input.i8();
     let timestamp = if magic >= 1 { input.i64() } else { -1 };
@@ -77,16 +70,7 @@ fn messages(entry: &[u8]) -> Vec<Record> {
     if codec == 0 {
         let value = value.map(<[u8]>::to_vec);
         let (headers, producer) = (Vec::new(), None);
-        return vec![Record {
-            offset,
-            timestamp,
-            key,
-            value,
-            headers,
-            magic,
-            codec,
-            producer,
-        }];
+        return vec![Record { offset, timestamp, key, value, headers, magic, codec, producer }];
     }
     let inner = decompress(codec, value.expect("a compressed set"));
     let (mut records, _) = parse(&inner);
@@ -110,11 +94,7 @@ fn batch(entry: &[u8], records: &mut Vec<Record>) -> i64 {
     input.i32(); // leader epoch
     let magic = input.i8();
     let crc = input.u32();
-    assert_eq!(
-        crc,
-        crc32c::crc32c(input.0),
-        "CRC of the batch at offset {base}"
-    );
+    assert_eq!(crc, crc32c::crc32c(input.0), "CRC of the batch at offset {base}");
     let attributes = input.i16();
     let last_delta = input.i32();
     let base_timestamp = input.i64();
@@ -127,11 +107,7 @@ fn batch(entry: &[u8], records: &mut Vec<Record>) -> i64 {
         return next; // a transaction's marker, not a record
     }
     let log_append_time = attributes & 0x08 != 0;
-    let plain = if codec == 0 {
-        input.0.to_vec()
-    } else {
-        decompress(codec, input.0)
-    };
+    let plain = if codec == 0 { input.0.to_vec() } else { decompress(codec, input.0) };
     let mut input = Input(&plain);
     for number in 0..count {
         let length = input.zigzag() as usize;
@@ -144,37 +120,14 @@ fn batch(entry: &[u8], records: &mut Vec<Record>) -> i64 {
         let mut headers = Vec::new();
         for _ in 0..record.zigzag() {
             let name = nullable(&mut record).expect("a header has a name");
-            headers.push((
-                String::from_utf8(name).expect("UTF-8"),
-                nullable(&mut record),
-            ));
+            headers.push((String::from_utf8(name).expect("UTF-8"), nullable(&mut record)));
         }
         let sequence = sequence.wrapping_add(number) & i32::MAX;
-        let producer = (id >= 0).then_some(Producer {
-            id,
-            epoch,
-            sequence,
-        });
-        let timestamp = if log_append_time {
-            max_timestamp
-        } else {
-            timestamp
-        };
-        records.push(Record {
-            offset,
-            timestamp,
-            key,
-            value,
-            headers,
-            magic,
-            codec,
-            producer,
-        });
+        let producer = (id >= 0).then_some(Producer { id, epoch, sequence });
+        let timestamp = if log_append_time { max_timestamp } else { timestamp };
+        records.push(Record { offset, timestamp, key, value, headers, magic, codec, producer });
     }
-    assert!(
-        input.0.is_empty(),
-        "bytes behind the last record at offset {base}"
-    );
+    assert!(input.0.is_empty(), "bytes behind the last record at offset {base}");
     next
 }
 
@@ -198,11 +151,7 @@ fn decompress(codec: u8, packed: &[u8]) -> Vec<u8> {
 
 /// Java wraps blocks of snappy in a frame of its own; others write one bare block.
 fn snappy(packed: &[u8]) -> Vec<u8> {
-    let block = |block| {
-        snap::raw::Decoder::new()
-            .decompress_vec(block)
-            .expect("a snappy block")
-    };
+    let block = |block| snap::raw::Decoder::new().decompress_vec(block).expect("a snappy block");
     let Some(framed) = packed.strip_prefix(b"\x82SNAPPY\0") else {
         return block(packed);
     };

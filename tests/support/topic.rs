@@ -25,10 +25,7 @@ pub struct Topic {
 
 impl Topic {
     pub fn new(bootstrap: &str, name: &str) -> Topic {
-        Topic {
-            bootstrap: bootstrap.to_string(),
-            name: name.to_string(),
-        }
+        Topic { bootstrap: bootstrap.to_string(), name: name.to_string() }
     }
 
     pub fn name(&self) -> &str {
@@ -45,9 +42,7 @@ impl Topic {
 
     /// All records up to the end of this moment, by partition.
     pub fn records(&self) -> Vec<Vec<Record>> {
-        (0..self.partitions() as i32)
-            .map(|partition| self.partition(partition))
-            .collect()
+        (0..self.partitions() as i32).map(|partition| self.partition(partition)).collect()
     }
 
     /// All records, one partition after the other.
@@ -58,10 +53,7 @@ impl Topic {
     /// The values of all records as Avro events; panics at one that is none.
     pub fn events(&self) -> Vec<Event> {
         let value = |record: &Record| record.value.clone().expect("a value");
-        self.all()
-            .iter()
-            .map(|record| decode_event(&value(record)))
-            .collect()
+        self.all().iter().map(|record| decode_event(&value(record))).collect()
     }
 
     /// The bodies of all events as text.
@@ -81,28 +73,17 @@ impl Topic {
     /// Offset of the next record of each partition.
     pub fn ends(&self) -> Vec<i64> {
         (0..self.partitions() as i32)
-            .map(|partition| {
-                self.on_leader(partition, |leader| self.range(leader, partition))
-                    .1
-            })
+            .map(|partition| self.on_leader(partition, |leader| self.range(leader, partition)).1)
             .collect()
     }
 
     /// Waits until there are at least `count` records.
     #[track_caller]
     pub fn wait_for(&self, count: usize, timeout: Duration) {
-        eventually(
-            &format!("{count} records in {}", self.name),
-            timeout,
-            || {
-                let found = self.count();
-                if found >= count {
-                    Ok(())
-                } else {
-                    Err(format!("there are {found}"))
-                }
-            },
-        );
+        eventually(&format!("{count} records in {}", self.name), timeout, || {
+            let found = self.count();
+            if found >= count { Ok(()) } else { Err(format!("there are {found}")) }
+        });
     }
 
     fn partition(&self, partition: i32) -> Vec<Record> {
@@ -116,9 +97,7 @@ impl Topic {
                     let set = self.fetch(leader, partition, next)?;
                     let (found, behind) = records::parse(&set);
                     // A fetch begins with the whole batch that holds the offset.
-                    let wanted = found
-                        .into_iter()
-                        .filter(|r| r.offset >= next && r.offset < end);
+                    let wanted = found.into_iter().filter(|r| r.offset >= next && r.offset < end);
                     records.extend(wanted);
                     next = behind.ok_or("a fetch without a whole batch")?;
                 }
@@ -130,20 +109,12 @@ impl Topic {
 
     /// First offset and high watermark.
     fn range(&self, leader: &mut Connection, partition: i32) -> Result<(i64, i64), String> {
-        Ok((
-            self.offset(leader, partition, -2)?,
-            self.offset(leader, partition, -1)?,
-        ))
+        Ok((self.offset(leader, partition, -2)?, self.offset(leader, partition, -1)?))
     }
 
     fn offset(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<i64, String> {
         let mut body = Body::new();
-        body.i32(-1)
-            .i32(1)
-            .string(&self.name)
-            .i32(1)
-            .i32(partition)
-            .i64(at);
+        body.i32(-1).i32(1).string(&self.name).i32(1).i32(partition).i64(at);
         let answer = leader.call(LIST_OFFSETS, 1, &body).map_err(text)?;
         let mut input = Input(&answer);
         input.i32(); // topics
@@ -163,12 +134,7 @@ impl Topic {
         if version >= 4 {
             body.i8(0);
         }
-        body.i32(1)
-            .string(&self.name)
-            .i32(1)
-            .i32(partition)
-            .i64(at)
-            .i32(FETCH_BYTES_MAX);
+        body.i32(1).string(&self.name).i32(1).i32(partition).i64(at).i32(FETCH_BYTES_MAX);
         let answer = leader.call(FETCH, version, &body).map_err(text)?;
         let mut input = Input(&answer);
         input.take(8); // throttle time, topics
@@ -190,26 +156,18 @@ impl Topic {
         partition: i32,
         mut ask: impl FnMut(&mut Connection) -> Result<T, String>,
     ) -> T {
-        eventually(
-            &format!("partition {partition} of {}", self.name),
-            PATIENCE,
-            || {
-                let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
-                let address = leaders.get(&partition).ok_or("no such partition")?;
-                let address = address.as_ref().ok_or("no leader")?;
-                ask(&mut Connection::open(address).map_err(text)?)
-            },
-        )
+        eventually(&format!("partition {partition} of {}", self.name), PATIENCE, || {
+            let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
+            let address = leaders.get(&partition).ok_or("no such partition")?;
+            let address = address.as_ref().ok_or("no leader")?;
+            ask(&mut Connection::open(address).map_err(text)?)
+        })
     }
 
     fn leaders(&self) -> HashMap<i32, Option<String>> {
         eventually(&format!("metadata of {}", self.name), PATIENCE, || {
             let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
-            if leaders.is_empty() {
-                Err("no partitions".to_string())
-            } else {
-                Ok(leaders)
-            }
+            if leaders.is_empty() { Err("no partitions".to_string()) } else { Ok(leaders) }
         })
     }
 }
@@ -259,10 +217,7 @@ fn parse_metadata(answer: &[u8]) -> Metadata {
             leaders.insert(partition, brokers.get(&leader).cloned());
         }
     }
-    Metadata {
-        controller,
-        leaders,
-    }
+    Metadata { controller, leaders }
 }
 
 /// Returns when every partition has a leader.
@@ -274,11 +229,7 @@ pub fn create(
     settings: &[(&str, &str)],
 ) -> Topic {
     let mut body = Body::new();
-    body.i32(1)
-        .string(name)
-        .i32(partitions)
-        .i16(replication)
-        .i32(0);
+    body.i32(1).string(name).i32(partitions).i16(replication).i32(0);
     body.i32(settings.len() as i32);
     for (key, value) in settings {
         body.string(key).string(value);
@@ -290,9 +241,7 @@ pub fn create(
         let controller = cluster(bootstrap)?.controller.ok_or("no controller")?;
         let mut controller = Connection::open(&controller).map_err(text)?;
         let version = controller.highest(CREATE_TOPICS).map_err(text)?.min(2);
-        let answer = controller
-            .call(CREATE_TOPICS, version, &body)
-            .map_err(text)?;
+        let answer = controller.call(CREATE_TOPICS, version, &body).map_err(text)?;
         let mut input = Input(&answer);
         if version >= 2 {
             input.i32();
@@ -315,11 +264,7 @@ pub fn create(
     eventually(&format!("leaders of {name}"), PATIENCE, || {
         let leaders = metadata(bootstrap, name)?.leaders;
         let whole = leaders.len() == partitions as usize && leaders.values().all(Option::is_some);
-        if whole {
-            Ok(())
-        } else {
-            Err(format!("{leaders:?}"))
-        }
+        if whole { Ok(()) } else { Err(format!("{leaders:?}")) }
     });
     topic
 }
@@ -338,11 +283,7 @@ fn cluster(bootstrap: &str) -> Result<Metadata, String> {
 }
 
 fn good(code: i16, request: &str) -> Result<(), String> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(format!("{request}: error {code}"))
-    }
+    if code == 0 { Ok(()) } else { Err(format!("{request}: error {code}")) }
 }
 
 fn text(error: std::io::Error) -> String {

@@ -22,20 +22,14 @@ impl Connection {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Connection {
-            stream,
-            correlation: 0,
-        })
+        Ok(Connection { stream, correlation: 0 })
     }
 
     /// Sends a request and reads its response's body.
     pub fn call(&mut self, key: i16, version: i16, body: &Body) -> io::Result<Vec<u8>> {
         self.correlation += 1;
         let mut head = Body::new();
-        head.i16(key)
-            .i16(version)
-            .i32(self.correlation)
-            .string("flume-ng-tests");
+        head.i16(key).i16(version).i32(self.correlation).string("flume-ng-tests");
         let length = (head.0.len() + body.0.len()) as i32;
         let mut frame = length.to_be_bytes().to_vec();
         frame.extend(&head.0);
@@ -47,10 +41,7 @@ impl Connection {
         let mut answer = vec![0; u32::from_be_bytes(length) as usize];
         self.stream.read_exact(&mut answer)?;
         let correlation = i32::from_be_bytes(answer[..4].try_into().expect("four bytes"));
-        assert_eq!(
-            correlation, self.correlation,
-            "the answer to another request"
-        );
+        assert_eq!(correlation, self.correlation, "the answer to another request");
         answer.drain(..4);
         Ok(answer)
     }
@@ -62,10 +53,7 @@ impl Connection {
         assert_eq!(input.i16(), 0, "error of ApiVersions");
         let versions = (0..input.i32()).map(|_| (input.i16(), input.i16(), input.i16()));
         let versions: Vec<_> = versions.collect();
-        Ok(versions
-            .iter()
-            .find(|api| api.0 == key)
-            .map_or(-1, |api| api.2))
+        Ok(versions.iter().find(|api| api.0 == key).map_or(-1, |api| api.2))
     }
 }
 

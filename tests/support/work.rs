@@ -26,10 +26,7 @@ impl Hour {
     /// `format` is one of strftime.
     pub fn present(format: &str) -> Hour {
         let since = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
-        Hour {
-            now: since.as_secs() as i64,
-            format: format.to_string(),
-        }
+        Hour { now: since.as_secs() as i64, format: format.to_string() }
     }
 
     /// The same, but the hour will not end within the next minute: if it would, this
@@ -58,11 +55,7 @@ impl Hour {
         while let Some(start) = rest.find("{H") {
             let length = rest[start..].find('}').expect("the end of {H...}");
             let shift = &rest[start + 2..start + length];
-            let shift = if shift.is_empty() {
-                0
-            } else {
-                shift.parse().expect("{H-number}")
-            };
+            let shift = if shift.is_empty() { 0 } else { shift.parse().expect("{H-number}") };
             name.push_str(&rest[..start]);
             name.push_str(&strftime(&self.format, self.now + 3600 * shift));
             rest = &rest[start + length + 1..];
@@ -86,14 +79,8 @@ fn strftime(format: &str, time: i64) -> String {
     let tm = local(time);
     let mut buffer = [0u8; 256];
     // SAFETY: strftime writes at most the length it is given.
-    let length = unsafe {
-        libc::strftime(
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            format.as_ptr(),
-            &tm,
-        )
-    };
+    let length =
+        unsafe { libc::strftime(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), &tm) };
     String::from_utf8(buffer[..length].to_vec()).expect("UTF-8")
 }
 
@@ -113,12 +100,7 @@ impl Work {
         fs::create_dir(dir.path().join("spool")).expect("a new directory");
         fs::create_dir(dir.path().join("conf")).expect("a new directory");
         let conf = include_str!("log010.conf").to_string();
-        Work {
-            dir,
-            hour: Hour::calm("%Y%m%d%H"),
-            topic: topic.clone(),
-            conf,
-        }
+        Work { dir, hour: Hour::calm("%Y%m%d%H"), topic: topic.clone(), conf }
     }
 
     pub fn hour(mut self, hour: Hour) -> Work {
@@ -167,19 +149,14 @@ impl Work {
     }
 
     pub fn append(&self, name: &str, content: &[u8]) {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.path(name));
-        file.and_then(|mut file| file.write_all(content))
-            .expect("a file to append to");
+        let file = OpenOptions::new().append(true).create(true).open(self.path(name));
+        file.and_then(|mut file| file.write_all(content)).expect("a file to append to");
     }
 
     pub fn set_age(&self, name: &str, age_s: u64) {
         let modified = SystemTime::now() - Duration::from_secs(age_s);
         let file = OpenOptions::new().write(true).open(self.path(name));
-        file.and_then(|file| file.set_modified(modified))
-            .expect("a modification time");
+        file.and_then(|file| file.set_modified(modified)).expect("a modification time");
     }
 
     /// Name of a template.
@@ -242,15 +219,7 @@ impl Work {
     pub fn command(&self) -> Command {
         self.write_conf();
         let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
-        command.args([
-            "agent",
-            "--conf",
-            "conf",
-            "--conf-file",
-            CONF,
-            "--name",
-            "a1",
-        ]);
+        command.args(["agent", "--conf", "conf", "--conf-file", CONF, "--name", "a1"]);
         command.current_dir(self.dir());
         command
     }
@@ -267,10 +236,7 @@ impl Work {
         let file = File::create(&log).expect("a log file");
         let other = file.try_clone().expect("a second descriptor");
         command.stdin(Stdio::null()).stdout(other).stderr(file);
-        Agent {
-            child: spawn(command).expect("the agent runs"),
-            log,
-        }
+        Agent { child: spawn(command).expect("the agent runs"), log }
     }
 }
 

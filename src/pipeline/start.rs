@@ -1,0 +1,354 @@
+//! From a tracker directory to a pipeline that knows where it stands.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::{Announced, Counters, Journal, Ledger, Pipeline, SOURCE};
+use crate::channel::broker::Broker;
+use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
+use crate::checkpoint::java_tracker::{self, JavaState};
+use crate::checkpoint::record::{ChannelRecord, Record};
+use crate::checkpoint::slots::{self, FileStore, Opened, Slots, Store};
+use crate::clock::Clock;
+use crate::config::model::{ChannelConfig, InterceptorConfig, OnBadCheckpoint, SourceConfig};
+use crate::config::pattern::Pattern;
+use crate::log;
+use crate::source::Files;
+use crate::source::interceptor::{self, Interceptor};
+use crate::source::retire::Announced as Reached;
+
+/// Why a pipeline does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Exit code 70.
+    Broken(String),
+    /// The disk or a directory is not as it must be (yet): waited for, said once per try.
+    NotYet(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Broken(why) | StartError::NotYet(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What the last run left behind.
+pub struct Inheritance {
+    pub journal: Box<dyn Journal>,
+    pub record: Option<Record>,
+    /// The checkpoint is not the file that it was written into.
+    pub is_copied: bool,
+    /// Position of the Java agent: bare name and offset.
+    pub java: Option<(OsString, u64)>,
+    /// `onBadCheckpoint = end`: what the files hold now is skipped.
+    pub from_ends: bool,
+}
+
+/// What a pipeline is made of.
+pub struct Startup {
+    pub agent: String,
+    pub config: Rc<SourceConfig>,
+    /// Index in the agent, configuration and broker of each channel of the source.
+    pub channels: Vec<(usize, Rc<ChannelConfig>, Box<dyn Broker>)>,
+    pub clock: Rc<dyn Clock>,
+    pub ledger: Box<dyn Ledger>,
+}
+
+impl<S: Store> Journal for Slots<S> {
+    fn write(&mut self, record: &mut Record) -> Result<(), String> {
+        Slots::write(self, record).map_err(|e| e.to_string())
+    }
+}
+
+/// Reads what the last run, or the Java agent, left in the tracker directory. Only for who holds
+/// its lock.
+pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartError> {
+    let dir = &config.tracker_dir;
+    let not_yet = |e: &dyn fmt::Display| StartError::NotYet(format!("{}: {e}", dir.display()));
+    let open = || FileStore::open(dir).and_then(Slots::open).map_err(|e| not_yet(&e));
+    match open()? {
+        Opened::Valid { slots, record, copied, .. } => Ok(Inheritance {
+            journal: Box::new(slots),
+            record: Some(record),
+            is_copied: copied,
+            java: None,
+            from_ends: false,
+        }),
+        Opened::Absent(slots) => Ok(Inheritance {
+            journal: Box::new(slots),
+            record: None,
+            is_copied: false,
+            java: java_position(config)?,
+            from_ends: false,
+        }),
+        Opened::Damaged(damage) => {
+            if config.on_bad_checkpoint == OnBadCheckpoint::Fail || damage.is_other_version() {
+                return Err(StartError::Broken(damage.to_string()));
+            }
+            let aside = slots::keep_aside(dir, now_ms).map_err(|e| not_yet(&e))?;
+            log::warn(
+                SOURCE,
+                format_args!("{damage}. It was kept aside as {}.", aside.display()),
+            );
+            let Opened::Absent(slots) = open()? else {
+                return Err(StartError::NotYet(format!("{}: changes under us", dir.display())));
+            };
+            Ok(Inheritance {
+                journal: Box::new(slots),
+                record: None,
+                is_copied: false,
+                java: None,
+                from_ends: config.on_bad_checkpoint == OnBadCheckpoint::End,
+            })
+        }
+    }
+}
+
+/// The position of a Java agent that worked here before, if its file is one of ours.
+fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, StartError> {
+    let path = config.tracker_dir.join(java_tracker::FILE_NAME);
+    let state = java_tracker::read_java_tracker(&path)
+        .map_err(|e| StartError::Broken(e.to_string()))?;
+    match state {
+        JavaState::Absent => {
+            log::info(
+                SOURCE,
+                format_args!(
+                    "No checkpoint and no tracker of Flume in {}: every file is read from its \
+                     beginning.",
+                    config.tracker_dir.display()
+                ),
+            );
+            Ok(None)
+        }
+        JavaState::Unusable(why) => {
+            log::warn(
+                SOURCE,
+                format_args!(
+                    "The tracker of Flume, {}, tells no position ({why}): every file is read from \
+                     its beginning.",
+                    path.display()
+                ),
+            );
+            Ok(None)
+        }
+        JavaState::Found(tracker) => Ok(own_name(config, &tracker.file).map(|name| {
+            log::info(
+                SOURCE,
+                format_args!(
+                    "No checkpoint yet; taking over from Flume's tracker: {} at byte {}.",
+                    name.display(),
+                    tracker.offset
+                ),
+            );
+            (name, tracker.offset)
+        })),
+    }
+}
+
+/// The bare name in the tracker's path, if it is the path that Flume would build for it here.
+fn own_name(config: &SourceConfig, file: &[u8]) -> Option<OsString> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = file.rsplit(|&b| b == b'/').next().unwrap_or(file);
+    let as_configured =
+        java_tracker::tracked_path(config.spool_dir_text.as_bytes(), name) == file;
+    let absolute = java_tracker::tracked_path(config.spool_dir.as_os_str().as_bytes(), name) == file;
+    if as_configured || absolute {
+        return Some(OsString::from_vec(name.to_vec()));
+    }
+    log::warn(
+        SOURCE,
+        format_args!(
+            "Flume's tracker is for {}, which is not in {}: its position is not taken over.",
+            Path::new(&OsString::from_vec(file.to_vec())).display(),
+            config.spool_dir.display()
+        ),
+    );
+    None
+}
+
+impl Pipeline {
+    /// Puts a pipeline together; opens the files that the checkpoint names, no connection yet.
+    pub fn assemble(startup: Startup, inherited: Inheritance) -> Pipeline {
+        let Startup { agent, config, channels, clock, ledger } = startup;
+        let mut record = inherited.record.unwrap_or_default();
+        if inherited.is_copied {
+            log::warn(
+                SOURCE,
+                format_args!(
+                    "The checkpoint is a copy or was restored: its producer ids are not used again."
+                ),
+            );
+        }
+        let now_ms = clock.monotonic_ms();
+        let outlets = make_outlets(channels, &mut record, now_ms);
+        let mut pipeline = Pipeline {
+            files: Files::new(config.clone(), clock.clone()),
+            interceptors: build_interceptors(&config.interceptors),
+            config,
+            clock,
+            outlets,
+            announced: Vec::new(),
+            journal: inherited.journal,
+            ledger,
+            agent,
+            gone: Vec::new(),
+            is_copied: inherited.is_copied,
+            record: Record::default(),
+            rounds: 0,
+            is_dirty: false,
+            last_ack_ms: now_ms,
+            retry_at_ms: now_ms,
+            is_stopping: false,
+            counters: Counters::default(),
+        };
+        pipeline.inherit_state(record);
+        pipeline.inherit_positions(inherited.java, inherited.from_ends);
+        pipeline.forget_old_floors();
+        pipeline
+    }
+
+    fn inherit_state(&mut self, record: Record) {
+        for batch in record.batches {
+            self.announced.push(Announced { record: batch, encoded: None });
+        }
+        let announced = &self.announced;
+        let reached = |id: u64| {
+            let of_file = announced.iter().map(|a| &a.record).filter(|b| b.file == id);
+            of_file.max_by_key(|b| b.end).map(|b| Reached {
+                end: b.end,
+                tail_crc: Some(b.tail_crc),
+                is_final: b.is_final,
+            })
+        };
+        let restored = self.files.restore(record.files, record.next_file_id, reached);
+        self.gone = restored.gone;
+        for index in restored.unmoved {
+            // Announced in the last run, but its end came before the rename.
+            self.files.move_aside(index);
+        }
+    }
+
+    fn inherit_positions(&mut self, java: Option<(OsString, u64)>, from_ends: bool) {
+        let result = match java {
+            Some((name, position)) => self.files.take_over(&name, position),
+            None if from_ends => self.files.take_over_ends(),
+            None => return,
+        };
+        if let Err(e) = result {
+            log::warn(SOURCE, format_args!("Can not take the position over: {e}"));
+        }
+        self.is_dirty = true;
+    }
+
+    /// Where nothing is in doubt, looking begins at the present end, not where the last run began.
+    fn forget_old_floors(&mut self) {
+        for (at, outlet) in self.outlets.iter_mut().enumerate() {
+            for partition in &mut outlet.record.partitions {
+                let is_in_doubt = self.announced.iter().any(|a| {
+                    usize::from(a.record.channel) == at
+                        && a.record.partition == partition.partition
+                        && a.record.acked.is_none()
+                });
+                if !is_in_doubt {
+                    partition.floor_offset = FLOOR_UNKNOWN;
+                }
+            }
+        }
+    }
+}
+
+/// Channels are told by name, or by their place where the name is new. Batches refer to places in
+/// the record, which are mapped to those of the present configuration.
+fn make_outlets(
+    channels: Vec<(usize, Rc<ChannelConfig>, Box<dyn Broker>)>,
+    record: &mut Record,
+    now_ms: u64,
+) -> Vec<Outlet> {
+    let old: Vec<ChannelRecord> = std::mem::take(&mut record.channels);
+    let place = |config: &ChannelConfig| {
+        let by_name = old.iter().position(|c| c.name == config.name);
+        by_name.or_else(|| old.iter().position(|c| c.topic == config.topic))
+    };
+    let places: Vec<Option<usize>> = channels.iter().map(|(_, c, _)| place(c)).collect();
+    let new_place = |old: u16| places.iter().position(|p| *p == Some(usize::from(old)));
+    record.batches.retain_mut(|b| match new_place(b.channel) {
+        Some(new) => {
+            b.channel = new as u16;
+            true
+        }
+        // Its channel is no longer configured.
+        None => false,
+    });
+    for file in &mut record.files {
+        file.ranges.retain_mut(|r| match new_place(r.channel) {
+            Some(new) => {
+                r.channel = new as u16;
+                true
+            }
+            None => false,
+        });
+    }
+    channels
+        .into_iter()
+        .zip(&places)
+        .map(|((index, config, broker), place)| {
+            let mut known = place.and_then(|p| old.get(p)).cloned();
+            if let Some(known) = &mut known {
+                known.name.clone_from(&config.name);
+            }
+            Outlet::new(config, index, broker, known, now_ms)
+        })
+        .collect()
+}
+
+fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
+    configs.iter().map(build_interceptor).collect()
+}
+
+fn build_interceptor(config: &InterceptorConfig) -> Interceptor {
+    match config {
+        InterceptorConfig::Timestamp { header, preserve_existing } => {
+            Interceptor::Timestamp { header: header.clone(), preserve_existing: *preserve_existing }
+        }
+        InterceptorConfig::Host { use_ip, header, preserve_existing } => {
+            let (value, note) = interceptor::local_host(*use_ip);
+            if let Some(note) = note {
+                log::warn("interceptor.HostInterceptor", format_args!("{note}"));
+            }
+            Interceptor::Host {
+                header: header.clone(),
+                value,
+                preserve_existing: *preserve_existing,
+            }
+        }
+        InterceptorConfig::Static { key, value, preserve_existing } => Interceptor::Static {
+            key: key.clone(),
+            value: value.clone(),
+            preserve_existing: *preserve_existing,
+        },
+        InterceptorConfig::RegexFilter { pattern, exclude_events } => {
+            let (pattern, exclude) = (pattern.clone(), *exclude_events);
+            Interceptor::RegexFilter {
+                find: Box::new(move |text| find_or_keep(&pattern, text, exclude)),
+                exclude_events: exclude,
+            }
+        }
+    }
+}
+
+/// A pattern that runs away on a text (limited in steps) must not cost an event: it is kept.
+fn find_or_keep(pattern: &Pattern, text: &str, exclude: bool) -> bool {
+    pattern.find(text).unwrap_or_else(|e| {
+        log::warn(
+            "interceptor.RegexFilteringInterceptor",
+            format_args!("An event is kept unfiltered: {e}."),
+        );
+        !exclude
+    })
+}
