@@ -72,7 +72,7 @@ impl Charset {
         text: &mut String,
     ) -> (usize, usize) {
         let mut count = 0;
-        let mut push = |unit: u16| {
+        let push = |unit: u16| {
             let c = char::from_u32(unit.into())?;
             text.push(c);
             count += 1;
