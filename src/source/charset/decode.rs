@@ -61,6 +61,56 @@ impl Charset {
         &bytes[..length]
     }
 
+    /// Appends to `text` the longest beginning of `bytes` that is well-formed, as far as
+    /// it has at most `room` UTF-16 units and holds no ASCII (UTF-16: no surrogates).
+    /// Gives the number of bytes and of units. What it stops at is for [`Charset::step`].
+    #[inline]
+    pub(in crate::source) fn foreign_run(
+        &self,
+        bytes: &[u8],
+        room: usize,
+        text: &mut String,
+    ) -> (usize, usize) {
+        let mut count = 0;
+        let push = |unit: u16| {
+            let c = char::from_u32(unit.into())?;
+            text.push(c);
+            count += 1;
+            Some(())
+        };
+        let mapped = |unit: u16| Some(unit).filter(|&unit| unit != NONE);
+        // One pair of bytes, or one byte, is one unit in all of these.
+        let pairs = bytes.chunks_exact(2).take(room);
+        let _ = match &self.form {
+            Form::Utf16 { little: true, .. } => pairs
+                .map(|p| u16::from_le_bytes([p[0], p[1]]))
+                .try_for_each(push),
+            Form::Utf16 { little: false, .. } => pairs
+                .map(|p| u16::from_be_bytes([p[0], p[1]]))
+                .try_for_each(push),
+            Form::Double(table) | Form::Gb18030(table) | Form::EucJp(table) => pairs
+                .map_while(|p| {
+                    if p[0] < 0x80 {
+                        None
+                    } else {
+                        mapped(table.pair(p[0], p[1]))
+                    }
+                })
+                .try_for_each(push),
+            Form::Single(table) => {
+                let upper = |byte: u8| mapped(table.0[byte.checked_sub(0x80)? as usize]);
+                let _ = bytes
+                    .iter()
+                    .take(room)
+                    .map_while(|&b| upper(b))
+                    .try_for_each(push);
+                return (count, count);
+            }
+            Form::Utf8 | Form::Iso2022Jp(_) => None,
+        };
+        (count * 2, count)
+    }
+
     /// Decodes the first character of `bytes`, which must not be empty.
     #[inline]
     pub(in crate::source) fn step(&self, bytes: &[u8], mode: &mut Mode) -> Step {

@@ -166,3 +166,78 @@ fn runs(name: &str, width: usize, first: usize, ours: &[u16], java: &[u16], out:
         at = end;
     }
 }
+
+#[test]
+fn encodes_as_java_does() {
+    for line in include_str!("../../../tests/data/java_encoding.tsv").lines() {
+        let [name, crc, sample] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        let charset = Charset::for_name(name).unwrap();
+        let mut out = Vec::new();
+        charset.encode("a中😀é", &mut out);
+        if name == "EUC-JP" {
+            // JIS X 0212 is not encoded: é becomes a question mark.
+            assert_eq!(&out, b"a\xC3\xE6??");
+            continue;
+        }
+        assert_eq!(out, bytes_of(sample), "{name}");
+        if name == "GB18030" {
+            // 18 private characters are encoded as in the standard of 2000.
+            continue;
+        }
+        out.clear();
+        let chars = (0..=0xFFFF).filter_map(char::from_u32);
+        chars.for_each(|c| charset.encode(c.encode_utf8(&mut [0; 4]), &mut out));
+        assert_eq!(format!("{:x}", crc32fast::hash(&out)), crc, "{name}");
+    }
+}
+
+#[test]
+fn names_are_those_of_java_then_those_of_the_web() {
+    for (name, java) in [
+        ("UTF-8", "UTF-8"),
+        (" utf8 ", "UTF-8"),
+        ("ISO8859_1", "ISO-8859-1"),
+        ("latin1", "ISO-8859-1"),
+        ("ascii", "US-ASCII"),
+        ("Cp1252", "windows-1252"),
+        ("windows-1251", "windows-1251"),
+        ("GBK", "GBK"),
+        ("CP936", "GBK"),
+        ("MS936", "x-mswin-936"),
+        ("GB2312", "GB2312"),
+        ("EUC_CN", "GB2312"),
+        ("GB18030", "GB18030"),
+        ("Big5", "Big5"),
+        ("EUC-KR", "EUC-KR"),
+        ("MS949", "x-windows-949"),
+        ("Shift_JIS", "Shift_JIS"),
+        ("SJIS", "Shift_JIS"),
+        ("MS932", "windows-31j"),
+        ("EUC-JP", "EUC-JP"),
+        ("ISO-2022-JP", "ISO-2022-JP"),
+        ("KOI8-R", "KOI8-R"),
+        ("UTF-16", "UTF-16"),
+        ("UTF_16LE", "UTF-16LE"),
+        ("UnicodeBigUnmarked", "UTF-16BE"),
+        ("x-UTF-16LE-BOM", "x-UTF-16LE-BOM"),
+        ("IBM850", "IBM850"),
+        ("x-gbk", "GBK"),
+        ("macintosh", "x-MacRoman"),
+        ("iso-8859-14", "ISO-8859-14"),
+    ] {
+        assert_eq!(Charset::for_name(name).unwrap().name(), java, "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_name_suggests_near_ones() {
+    let error = Charset::for_name("UFT-8").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "unknown charset \"UFT-8\"; did you mean UTF-8?"
+    );
+    assert_eq!(Charset::for_name("GB-K").unwrap_err().near[0], "GBK");
+    let error = Charset::for_name("klingon-encoding").unwrap_err();
+    assert_eq!(error.to_string(), "unknown charset \"klingon-encoding\"");
+    assert!(Charset::for_name("").is_err() && Charset::for_name("replacement").is_err());
+}

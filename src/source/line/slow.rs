@@ -111,6 +111,11 @@ impl LineDecoder {
                 text.push_str(run);
                 at += run.len();
                 count += units(run.as_bytes());
+            } else if let (length @ 1.., more) =
+                self.charset.foreign_run(&block[at..limit], room, text)
+            {
+                at += length;
+                count += more;
             } else {
                 let (c, length) = match self.charset.step(&block[at..stop], &mut mode) {
                     Step::Char(c, length) => (Some(c), length),
