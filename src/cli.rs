@@ -119,11 +119,14 @@ impl fmt::Display for UsageError {
                 write!(f, "option {option} needs an argument; see flume-ng help")
             }
             UsageError::UnrecognizedOption(option) => {
-                write!(f, "there is no option {option}; options are not abbreviated, see flume-ng help")
+                write!(
+                    f,
+                    "there is no option {option}; options are not abbreviated, see flume-ng help"
+                )
             }
-            UsageError::NoName => {
-                f.write_str("which agent? give --name with the first word of its keys, as in --name a1")
-            }
+            UsageError::NoName => f.write_str(
+                "which agent? give --name with the first word of its keys, as in --name a1",
+            ),
             UsageError::NoConfFile => {
                 f.write_str("which configuration? give --conf-file with the properties file")
             }
@@ -441,8 +444,8 @@ mod tests {
     #[test]
     fn refusals() {
         use UsageError::{
-            MissingArgument, NoConfFile, NoName, ScriptArgument, UnknownCommand, UnrecognizedOption,
-            ZooKeeper,
+            MissingArgument, NoConfFile, NoName, ScriptArgument, UnknownCommand,
+            UnrecognizedOption, ZooKeeper,
         };
         for (line, error) in [
             ("", UnknownCommand(String::new())),
@@ -468,7 +471,9 @@ mod tests {
 
     #[test]
     fn help_in_any_place() {
-        for line in ["help", "help agent", "--help", "agent -h", "agent -n a1 --help", "agent -help"] {
+        for line in
+            ["help", "help agent", "--help", "agent -h", "agent -n a1 --help", "agent -help"]
+        {
             assert_eq!(parse_line(line), Ok(Command::Help), "{line}");
         }
         assert_eq!(parse_line("version -x"), Ok(Command::Version));

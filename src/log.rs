@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::clock::{Clock as _, SystemClock};
+
 /// Severity, in log4j's order; as a threshold, `Off` lets nothing pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -51,6 +53,7 @@ static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
 thread_local! {
     /// Lines of this thread, while a test listens.
     static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    static CLOCK: SystemClock = SystemClock::new();
 }
 
 /// Sets the lowest level that is written (`Info` at first).
@@ -93,7 +96,7 @@ pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
     if !enabled(level) {
         return;
     }
-    let mut line = stamp();
+    let mut line = CLOCK.with(|clock| clock.local(clock.now_ms()).log_stamp().to_string());
     // Writing to a String fails only if a Display does; what came before is logged all the same.
     let _ = write!(line, " {} {class}: ", level.name());
     let _ = write!(OneLine(&mut line), "{message}");

@@ -36,7 +36,9 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
             let (s, code) = (if errors == 1 { "" } else { "s" }, Exit::Configuration.code());
             log::error(
                 APPLICATION,
-                format_args!("{errors} error{s} in {file}: the agent does not start (exit code {code})"),
+                format_args!(
+                    "{errors} error{s} in {file}: the agent does not start (exit code {code})"
+                ),
             );
             return Exit::Configuration.into();
         }

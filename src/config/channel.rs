@@ -283,7 +283,20 @@ mod tests {
         for good in ["h:9092", "hadoop1.example.com:1", "127.0.0.1:65535", "[::1]:9092", "a_b:9"] {
             assert_eq!(check_broker(good), Ok(()), "{good}");
         }
-        for bad in ["", "h", "h:", ":9092", "h:0", "h:65536", "h:+9", "h:x", "[::1]", "::1:9092", "PLAINTEXT://h:1", "h 1:9"] {
+        for bad in [
+            "",
+            "h",
+            "h:",
+            ":9092",
+            "h:0",
+            "h:65536",
+            "h:+9",
+            "h:x",
+            "[::1]",
+            "::1:9092",
+            "PLAINTEXT://h:1",
+            "h 1:9",
+        ] {
             assert!(check_broker(bad).is_err(), "{bad}");
         }
         assert_eq!(check_broker("hadoop1").unwrap_err(), "hadoop1 has no port; write hadoop1:9092");

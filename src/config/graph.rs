@@ -194,8 +194,9 @@ impl Reader<'_> {
                 self.found.error(&key.full, key.line, message);
             }
             None => {
-                let message =
-                    format!("Configuration property ignored: there is no list \"{list}\"; remove it");
+                let message = format!(
+                    "Configuration property ignored: there is no list \"{list}\"; remove it"
+                );
                 self.found.warn(&key.full, key.line, message);
             }
         }

@@ -13,7 +13,10 @@ const TYPES: [(Scope, [&str; 2]); 4] = [
         ["timestamp", "org.apache.flume.interceptor.TimestampInterceptor$Builder"],
     ),
     (Scope::HostInterceptor, ["host", "org.apache.flume.interceptor.HostInterceptor$Builder"]),
-    (Scope::StaticInterceptor, ["static", "org.apache.flume.interceptor.StaticInterceptor$Builder"]),
+    (
+        Scope::StaticInterceptor,
+        ["static", "org.apache.flume.interceptor.StaticInterceptor$Builder"],
+    ),
     (
         Scope::RegexFilterInterceptor,
         ["regex_filter", "org.apache.flume.interceptor.RegexFilteringInterceptor$Builder"],

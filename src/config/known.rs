@@ -93,41 +93,105 @@ const IN_THE_CLEAR: &str = "encryption and authentication are not supported: rec
 const OWN_RETRY: &str = "the agent repeats by itself, without repeats in the topic";
 
 use Scope::{
-    Channel, HostInterceptor, LoggerSink, NullSink, RegexFilterInterceptor, Sink, SinkGroup, Source,
-    StaticInterceptor, TimestampInterceptor,
+    Channel, HostInterceptor, LoggerSink, NullSink, RegexFilterInterceptor, Sink, SinkGroup,
+    Source, StaticInterceptor, TimestampInterceptor,
 };
 
 /// The table. Order is that of the documentation; a name comes before patterns that cover it.
 pub const PROPERTIES: &[Property] = &[
-    takes(Source, "type", "required", "`com.github.ningg.flume.source.SpoolDirectoryTailFileSource` or `spooltail`"),
-    takes(Source, "channels", "required", "names of the channels that get every event, split at blanks"),
+    takes(
+        Source,
+        "type",
+        "required",
+        "`com.github.ningg.flume.source.SpoolDirectoryTailFileSource` or `spooltail`",
+    ),
+    takes(
+        Source,
+        "channels",
+        "required",
+        "names of the channels that get every event, split at blanks",
+    ),
     takes(Source, "spoolDir", "required", "the directory of the log files, not recursive"),
     takes(Source, "fileSuffix", ".COMPLETED", "added to the name of a file that is done"),
-    takes(Source, "deletePolicy", "never", "`never` renames a file that is done, `immediate` deletes it"),
-    takes(Source, "ignorePattern", "^$", "names it matches as a whole (Java regular expression) are left alone"),
-    takes(Source, "targetPattern", r".*(\d){4}-(\d){2}-(\d){2}.*", "names it matches as a whole are read"),
-    takes(Source, "targetFilename", "yyyy-MM-dd", "date pattern (Java) in the name of the file being written now"),
-    takes(Source, "trackerDir", ".flumespooltail", "where positions are kept; relative to spoolDir"),
+    takes(
+        Source,
+        "deletePolicy",
+        "never",
+        "`never` renames a file that is done, `immediate` deletes it",
+    ),
+    takes(
+        Source,
+        "ignorePattern",
+        "^$",
+        "names it matches as a whole (Java regular expression) are left alone",
+    ),
+    takes(
+        Source,
+        "targetPattern",
+        r".*(\d){4}-(\d){2}-(\d){2}.*",
+        "names it matches as a whole are read",
+    ),
+    takes(
+        Source,
+        "targetFilename",
+        "yyyy-MM-dd",
+        "date pattern (Java) in the name of the file being written now",
+    ),
+    takes(
+        Source,
+        "trackerDir",
+        ".flumespooltail",
+        "where positions are kept; relative to spoolDir",
+    ),
     takes(Source, "consumeOrder", "oldest", "`oldest`, `youngest` or `random` waiting file first"),
     takes(Source, "batchSize", "100", "events in one transaction, at least 1"),
     takes(Source, "inputCharset", "UTF-8", "character set of the files"),
-    takes(Source, "decodeErrorPolicy", "FAIL", "bytes that are no text: `FAIL` stops, `REPLACE` by U+FFFD, `IGNORE`"),
+    takes(
+        Source,
+        "decodeErrorPolicy",
+        "FAIL",
+        "bytes that are no text: `FAIL` stops, `REPLACE` by U+FFFD, `IGNORE`",
+    ),
     takes(Source, "fileHeader", "false", "put the absolute path into a header"),
     takes(Source, "fileHeaderKey", "file", "that header's name"),
     takes(Source, "basenameHeader", "false", "put the bare name into a header"),
     takes(Source, "basenameHeaderKey", "basename", "that header's name"),
     takes(Source, "deserializer", "LINE", "`LINE` only"),
-    takes(Source, "deserializer.maxLineLength", "2048", "longer lines are cut into several events, UTF-16 units"),
+    takes(
+        Source,
+        "deserializer.maxLineLength",
+        "2048",
+        "longer lines are cut into several events, UTF-16 units",
+    ),
     takes(Source, "deserializer.outputCharset", "UTF-8", "character set of the event's body"),
-    takes(Source, "msxBackoff", "4000", "longest wait between two tries, ms, at least 250 (Flume's spelling)"),
+    takes(
+        Source,
+        "msxBackoff",
+        "4000",
+        "longest wait between two tries, ms, at least 250 (Flume's spelling)",
+    ),
     takes(Source, "maxBackoff", "4000", "the same, spelt as meant"),
     takes(Source, "interceptors", "–", "names of interceptors in their order, split at blanks"),
     takes(Source, "interceptors.*", "–", "see the interceptors"),
     takes(Source, "selector.type", "replicating", "`replicating` only"),
-    takes(Source, "retireGraceMs", "60000", "how long a file that is done is watched for late lines, ms (not Flume's)"),
-    takes(Source, "onBadCheckpoint", "fail", "positions unreadable: `fail` stops, `beginning` or `end` of the files (not Flume's)"),
+    takes(
+        Source,
+        "retireGraceMs",
+        "60000",
+        "how long a file that is done is watched for late lines, ms (not Flume's)",
+    ),
+    takes(
+        Source,
+        "onBadCheckpoint",
+        "fail",
+        "positions unreadable: `fail` stops, `beginning` or `end` of the files (not Flume's)",
+    ),
     refuses(Source, "selector.*", "only the replicating selector is supported; remove it"),
-    refuses(Source, "deserializer.*", "the LINE deserializer has only maxLineLength and outputCharset; remove it"),
+    refuses(
+        Source,
+        "deserializer.*",
+        "the LINE deserializer has only maxLineLength and outputCharset; remove it",
+    ),
     takes(TimestampInterceptor, "type", "required", "`timestamp`: the time of reading, ms"),
     takes(TimestampInterceptor, "preserveExisting", "false", "keep a header that is there"),
     takes(TimestampInterceptor, "headerName", "timestamp", "the header's name (Flume 1.8)"),
@@ -140,26 +204,60 @@ pub const PROPERTIES: &[Property] = &[
     takes(StaticInterceptor, "key", "key", "the header's name"),
     takes(StaticInterceptor, "value", "value", "the header's value"),
     takes(RegexFilterInterceptor, "type", "required", "`regex_filter`: only some lines"),
-    takes(RegexFilterInterceptor, "regex", ".*", "lines in which it is found (Java regular expression)"),
-    takes(RegexFilterInterceptor, "excludeEvents", "false", "leave those lines out instead of the others"),
+    takes(
+        RegexFilterInterceptor,
+        "regex",
+        ".*",
+        "lines in which it is found (Java regular expression)",
+    ),
+    takes(
+        RegexFilterInterceptor,
+        "excludeEvents",
+        "false",
+        "leave those lines out instead of the others",
+    ),
     takes(Channel, "type", "required", "`org.apache.flume.channel.kafka.KafkaChannel`"),
     takes(Channel, "kafka.bootstrap.servers", "required", "`host:port,host:port`"),
     takes(Channel, "brokerList", "required", "the same under its name in Flume 1.6"),
     takes(Channel, "kafka.topic", "flume-channel", "the topic"),
     takes(Channel, "topic", "flume-channel", "the same under its name in Flume 1.6"),
-    takes(Channel, "parseAsFlumeEvent", "true", "`false` writes bare lines, if a name of Flume 1.7 or later is used"),
+    takes(
+        Channel,
+        "parseAsFlumeEvent",
+        "true",
+        "`false` writes bare lines, if a name of Flume 1.7 or later is used",
+    ),
     takes(Channel, "defaultPartitionId", "–", "all records go to this partition"),
-    takes(Channel, "partitionBy", "transaction", "`transaction`: to the partitions in turn; `file`: a file to one partition (not Flume's)"),
+    takes(
+        Channel,
+        "partitionBy",
+        "transaction",
+        "`transaction`: to the partitions in turn; `file`: a file to one partition (not Flume's)",
+    ),
     takes(Channel, "kafka.producer.compression.type", "none", "`none`, `gzip`, `snappy`"),
     takes(Channel, "kafka.compression.codec", "none", "the same under its name in Flume 1.6"),
-    takes(Channel, "kafka.producer.request.timeout.ms", "10000", "how long an answer is waited for, ms"),
+    takes(
+        Channel,
+        "kafka.producer.request.timeout.ms",
+        "10000",
+        "how long an answer is waited for, ms",
+    ),
     takes(Channel, "kafka.request.timeout.ms", "10000", "the same under its name in Flume 1.6"),
     takes(Channel, "kafka.producer.client.id", "empty", "the name brokers log"),
     takes(Channel, "kafka.client.id", "empty", "the same under its name in Flume 1.6"),
-    takes(Channel, "kafka.producer.acks", "all", "`all` or `-1`: anything else would break the promise"),
+    takes(
+        Channel,
+        "kafka.producer.acks",
+        "all",
+        "`all` or `-1`: anything else would break the promise",
+    ),
     takes(Channel, "kafka.request.required.acks", "-1", "the same under its name in Flume 1.6"),
     takes(Channel, "kafka.producer.type", "sync", "`sync` only: `async` would break the promise"),
-    refuses(Channel, "partitionIdHeader", "partitions chosen by a header are not supported; use defaultPartitionId or partitionBy"),
+    refuses(
+        Channel,
+        "partitionIdHeader",
+        "partitions chosen by a header are not supported; use defaultPartitionId or partitionBy",
+    ),
     takes(Channel, "kafka.security.protocol", "PLAINTEXT", "`PLAINTEXT` only"),
     takes(Channel, "kafka.producer.security.protocol", "PLAINTEXT", "`PLAINTEXT` only"),
     refuses(Channel, "kafka.security.*", IN_THE_CLEAR),
@@ -186,7 +284,11 @@ pub const PROPERTIES: &[Property] = &[
     ignores(Channel, "kafka.queue.*", "for the asynchronous producer only"),
     ignores(Channel, "kafka.message.send.max.retries", OWN_RETRY),
     ignores(Channel, "kafka.retry.backoff.ms", OWN_RETRY),
-    ignores(Channel, "kafka.topic.metadata.refresh.interval.ms", "leaders are looked up when they move"),
+    ignores(
+        Channel,
+        "kafka.topic.metadata.refresh.interval.ms",
+        "leaders are looked up when they move",
+    ),
     ignores(Channel, "kafka.send.buffer.bytes", "left to the system"),
     ignores(Channel, "kafka.serializer.class", "values are bytes"),
     ignores(Channel, "kafka.key.serializer.class", "keys are null"),
@@ -201,7 +303,11 @@ pub const PROPERTIES: &[Property] = &[
     ignores(Channel, "kafka.producer.retry.backoff.ms", OWN_RETRY),
     ignores(Channel, "kafka.producer.delivery.timeout.ms", OWN_RETRY),
     ignores(Channel, "kafka.producer.enable.idempotence", "always, where the broker can"),
-    ignores(Channel, "kafka.producer.max.in.flight.requests.per.connection", "order is kept in any case"),
+    ignores(
+        Channel,
+        "kafka.producer.max.in.flight.requests.per.connection",
+        "order is kept in any case",
+    ),
     ignores(Channel, "kafka.producer.metadata.max.age.ms", "leaders are looked up when they move"),
     ignores(Channel, "kafka.producer.send.buffer.bytes", "left to the system"),
     ignores(Channel, "kafka.producer.receive.buffer.bytes", "left to the system"),
@@ -310,7 +416,9 @@ mod tests {
     fn no_row_is_hidden_by_an_earlier_one() {
         for (index, property) in PROPERTIES.iter().enumerate() {
             let found = find(&[property.scope], property.name).unwrap();
-            assert!(std::ptr::eq(found, &raw const PROPERTIES[index]) || found.name == property.name);
+            assert!(
+                std::ptr::eq(found, &raw const PROPERTIES[index]) || found.name == property.name
+            );
         }
     }
 
@@ -339,7 +447,9 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, distance) in [("", "", 0), ("", "ab", 2), ("abc", "acb", 1), ("kitten", "sitting", 3)] {
+        for (a, b, distance) in
+            [("", "", 0), ("", "ab", 2), ("abc", "acb", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(edit_distance(a, b), distance, "{a} {b}");
         }
     }

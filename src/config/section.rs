@@ -135,9 +135,8 @@ impl Section {
     }
 
     fn warn_if_quoted(&self, found: &mut Diagnostics, prop: &Prop) {
-        let quoted = |q: char| {
-            prop.value.len() > 1 && prop.value.starts_with(q) && prop.value.ends_with(q)
-        };
+        let quoted =
+            |q: char| prop.value.len() > 1 && prop.value.starts_with(q) && prop.value.ends_with(q);
         if quoted('"') || quoted('\'') && prop.name != "targetFilename" {
             self.warn(found, &prop.name, "the quotes are part of the value; leave them out");
         }
@@ -169,8 +168,10 @@ impl Section {
 /// The words of a list. A comma is no separator in Flume, which would take `r1,` for a name.
 pub fn words(found: &mut Diagnostics, key: &str, value: &str, line: usize) -> Vec<String> {
     if value.contains(',') {
-        let fixed: Vec<&str> =
-            value.split(|c: char| c == ',' || c.is_whitespace()).filter(|w| !w.is_empty()).collect();
+        let fixed: Vec<&str> = value
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|w| !w.is_empty())
+            .collect();
         let message = format!(
             "\"{value}\" holds a comma, but names are split at blanks; write {}",
             fixed.join(" ")

@@ -10,6 +10,7 @@ use super::known::Scope;
 use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, SourceConfig};
 use super::pattern::Pattern;
 use super::section::{Section, words};
+use crate::clock::{Clock as _, SystemClock};
 use crate::source::charset::Charset;
 use crate::source::line::DecodePolicy;
 
@@ -53,7 +54,8 @@ pub fn build(
     let ignore_pattern = pattern(section, found, "ignorePattern", "^$");
     let target_pattern = pattern(section, found, "targetPattern", DEFAULT_TARGET_PATTERN);
     let target_filename_text = section.text("targetFilename", DEFAULT_TARGET_FILENAME);
-    let target_filename = tell(section, found, "targetFilename", DatePattern::parse(&target_filename_text));
+    let target_filename =
+        tell(section, found, "targetFilename", DatePattern::parse(&target_filename_text));
     let input_charset = charset(section, found, "inputCharset");
     let output_charset = charset(section, found, "deserializer.outputCharset");
     let interceptors = interceptor::build_all(section, found);
@@ -122,7 +124,9 @@ fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
         section.error(found, "deserializer", message);
     }
     if let Some(prop) = section.get("selector.type")
-        && !["replicating", REPLICATING_SELECTOR].iter().any(|n| n.eq_ignore_ascii_case(&prop.value))
+        && !["replicating", REPLICATING_SELECTOR]
+            .iter()
+            .any(|n| n.eq_ignore_ascii_case(&prop.value))
     {
         let message = format!(
             "Unable to load selector type: {}: only replicating is supported (every event to every \
@@ -139,11 +143,8 @@ fn channels(
     resolve: impl Fn(&str) -> Option<usize>,
 ) -> Option<Vec<usize>> {
     let Some(prop) = section.get("channels") else {
-        let message = format!(
-            "No channels set for {}; write {} = c1",
-            section.name,
-            section.key("channels")
-        );
+        let message =
+            format!("No channels set for {}; write {} = c1", section.name, section.key("channels"));
         section.error(found, "channels", message);
         return None;
     };
@@ -260,7 +261,11 @@ impl Numbers {
             batch_size: to_usize(batch_size),
             max_line_units: to_usize(max_line),
             backoff_ms_max: backoff_ms_max(section, found),
-            retire_grace_ms: section.number(found, "retireGraceMs", (0, 60_000, RETIRE_GRACE_MS_LIMIT)),
+            retire_grace_ms: section.number(
+                found,
+                "retireGraceMs",
+                (0, 60_000, RETIRE_GRACE_MS_LIMIT),
+            ),
         }
     }
 }
@@ -283,7 +288,8 @@ fn backoff_ms_max(section: &Section, found: &mut Diagnostics) -> u64 {
 /// The two must select the same files. Whether they do can not be decided in general, so likely
 /// names with the present time are tried, and it is only a warning.
 fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &SourceConfig) {
-    let now = source.target_filename.format(&crate::clock::LocalTime::now());
+    let clock = SystemClock::new();
+    let now = source.target_filename.format(&clock.local(clock.now_ms()));
     let likely = [
         now.clone(),
         format!("010_{now}"),
@@ -292,10 +298,11 @@ fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &S
         format!("app-{now}.log"),
         format!("app.log.{now}"),
     ];
-    if likely.iter().any(|name| source.target_pattern.full_match(name)) {
+    if likely.iter().any(|name| source.target_pattern.full_match(name.as_bytes()).unwrap_or(true)) {
         return;
     }
-    let name = if section.get("targetPattern").is_some() { "targetPattern" } else { "targetFilename" };
+    let name =
+        if section.get("targetPattern").is_some() { "targetPattern" } else { "targetFilename" };
     let message = format!(
         "targetPattern {} does not match names with the present targetFilename, such as {} or {}; the \
          file being written now may never be read: make the two select the same files",

@@ -32,8 +32,12 @@ impl AgentConfig {
         for (index, sink) in sinks.iter().enumerate() {
             let branch = if index + 1 == sinks.len() { "└─" } else { "├─" };
             let kind = match sink.kind {
-                SinkKind::Null { log_every, .. } => format!("null, a line every {log_every} events"),
-                SinkKind::Logger { max_bytes } => format!("logger, {max_bytes} bytes of each event"),
+                SinkKind::Null { log_every, .. } => {
+                    format!("null, a line every {log_every} events")
+                }
+                SinkKind::Logger { max_bytes } => {
+                    format!("logger, {max_bytes} bytes of each event")
+                }
             };
             writeln!(f, "{stem}{branch} sink {}: {kind}", sink.name)?;
         }

@@ -1,0 +1,274 @@
+//! What each line of a configuration means, or why it is refused.
+
+use super::diagnostics::{Diagnostics, Severity};
+use super::model::{
+    Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, PartitionBy,
+    SinkKind, ValueFormat,
+};
+use super::{Loaded, parse};
+
+/// Ten lines that run; tests add lines behind them, or take some out.
+const BASE: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = spooltail
+a1.sources.r1.spoolDir = /logs/
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.brokerList = h1:9092,h2:9093
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+";
+
+fn load(text: &str) -> Loaded {
+    match parse(text.as_bytes(), "a1", Diagnostics::new("x.conf")) {
+        Ok(loaded) => loaded,
+        Err(findings) => panic!("{findings:#?}"),
+    }
+}
+
+/// What is said about a text that runs, of warnings and errors.
+fn warnings(text: &str) -> Vec<String> {
+    let findings = load(text).findings.into_iter().filter(|d| d.severity == Severity::Warning);
+    findings.map(|d| d.to_string()).collect()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    match parse(text.as_bytes(), "a1", Diagnostics::new("x.conf")) {
+        Ok(loaded) => panic!("accepted: {loaded:#?}"),
+        Err(findings) => findings
+            .into_iter()
+            .filter(|d| d.severity == Severity::Error)
+            .map(|d| d.to_string())
+            .collect(),
+    }
+}
+
+fn with(line: &str) -> String {
+    format!("{BASE}{line}\n")
+}
+
+fn without(start: &str) -> String {
+    let kept = BASE.lines().filter(|line| !line.starts_with(start));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn defaults() {
+    let config = load(BASE).config;
+    let source = &config.sources[0];
+    assert_eq!(source.spool_dir_text, "/logs/");
+    assert_eq!(source.tracker_dir.to_str(), Some("/logs/.flumespooltail"));
+    assert_eq!(source.file_suffix, ".COMPLETED");
+    assert_eq!(source.delete_policy, DeletePolicy::Never);
+    assert_eq!(source.consume_order, ConsumeOrder::Oldest);
+    assert_eq!((source.batch_size, source.max_line_units), (100, 2048));
+    assert_eq!((source.backoff_ms_max, source.retire_grace_ms), (4000, 60_000));
+    assert_eq!(source.on_bad_checkpoint, OnBadCheckpoint::Fail);
+    assert_eq!((&source.file_header, &source.basename_header), (&None, &None));
+    assert_eq!(source.channels, [0]);
+    let channel = &config.channels[0];
+    assert_eq!(channel.brokers, ["h1:9092", "h2:9093"]);
+    assert_eq!(channel.topic, "flume-channel");
+    assert_eq!((channel.value_format, channel.compression), (ValueFormat::Avro, Compression::None));
+    assert_eq!((channel.partition_by, channel.default_partition), (PartitionBy::Transaction, None));
+    assert_eq!((channel.client_id.as_str(), channel.request_timeout_ms), ("", 10_000));
+    assert_eq!(config.sinks[0].kind, SinkKind::Null { batch_size: 100, log_every: 10_000 });
+}
+
+#[test]
+fn values_in_any_letter_case() {
+    let text = format!(
+        "{BASE}a1.sources.r1.deletePolicy = IMMEDIATE\na1.sources.r1.consumeOrder = Youngest
+a1.sources.r1.onBadCheckpoint = End\na1.channels.c1.partitionBy = FILE
+a1.sources.r1.fileHeader = TRUE\na1.sources.r1.fileHeaderKey = path\na1.sources.r1.batchSize = +7
+a1.channels.c1.kafka.compression.codec = 2\na1.sources.r1.trackerDir = /var/t\n"
+    );
+    let config = load(&text).config;
+    let source = &config.sources[0];
+    assert_eq!(source.delete_policy, DeletePolicy::Immediate);
+    assert_eq!(source.consume_order, ConsumeOrder::Youngest);
+    assert_eq!(source.on_bad_checkpoint, OnBadCheckpoint::End);
+    assert_eq!(source.file_header.as_deref(), Some("path"));
+    assert_eq!(source.batch_size, 7);
+    assert_eq!(source.tracker_dir.to_str(), Some("/var/t"));
+    assert_eq!(config.channels[0].partition_by, PartitionBy::File);
+    assert_eq!(config.channels[0].compression, Compression::Snappy);
+}
+
+#[test]
+fn names_of_1_7() {
+    let text = without("a1.channels.c1.brokerList")
+        + "a1.channels.c1.kafka.bootstrap.servers = h3:1\na1.channels.c1.kafka.topic = t\n\
+           a1.channels.c1.parseAsFlumeEvent = false\na1.channels.c1.defaultPartitionId = 2\n\
+           a1.channels.c1.kafka.producer.compression.type = gzip\n\
+           a1.channels.c1.kafka.consumer.group.id = g\n";
+    let loaded = load(&text);
+    let channel = &loaded.config.channels[0];
+    assert_eq!(
+        (channel.brokers.as_slice(), channel.topic.as_str()),
+        (&["h3:1".to_string()][..], "t")
+    );
+    assert_eq!(channel.value_format, ValueFormat::Bare);
+    assert_eq!((channel.default_partition, channel.compression), (Some(2), Compression::Gzip));
+    let infos: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
+    assert!(infos.iter().any(|i| i.contains("1.7 and later understood: kafka.bootstrap.servers")));
+    assert!(
+        infos
+            .iter()
+            .any(|i| i.contains("without meaning here: a1.channels.c1.kafka.consumer.group.id"))
+    );
+}
+
+#[test]
+fn the_newer_name_wins() {
+    let text = with("a1.channels.c1.kafka.bootstrap.servers = n:1");
+    assert_eq!(load(&text).config.channels[0].brokers, ["n:1"]);
+    let expected = "a1.channels.c1.brokerList (x.conf line 8): a1.channels.c1.kafka.bootstrap.servers \
+                    (line 11) says otherwise and wins; remove this one";
+    assert_eq!(warnings(&text), [expected]);
+}
+
+#[test]
+fn bare_values_need_a_name_of_1_7() {
+    let text = with("a1.channels.c1.parseAsFlumeEvent = false");
+    assert_eq!(load(&text).config.channels[0].value_format, ValueFormat::Avro);
+    assert!(warnings(&text)[0].contains("Flume 1.6 writes Avro"));
+}
+
+#[test]
+fn interceptors_in_their_order() {
+    let text = with(
+        "a1.sources.r1.interceptors = i2 i1 i3 i4\na1.sources.r1.interceptors.i1.type = STATIC
+a1.sources.r1.interceptors.i1.value = v\na1.sources.r1.interceptors.i2.type = regex_filter
+a1.sources.r1.interceptors.i2.regex = ^D\na1.sources.r1.interceptors.i2.excludeEvents = true
+a1.sources.r1.interceptors.i3.type = org.apache.flume.interceptor.HostInterceptor$Builder
+a1.sources.r1.interceptors.i4.type = timestamp",
+    );
+    let config = load(&text).config;
+    let chain = &config.sources[0].interceptors;
+    assert!(matches!(&chain[0], InterceptorConfig::RegexFilter { exclude_events: true, .. }));
+    assert!(
+        matches!(&chain[1], InterceptorConfig::Static { key, value, preserve_existing: true } if key == "key" && value == "v")
+    );
+    assert!(matches!(&chain[2], InterceptorConfig::Host { use_ip: true, .. }));
+    assert!(matches!(&chain[3], InterceptorConfig::Timestamp { preserve_existing: false, .. }));
+}
+
+#[test]
+fn all_errors_are_told_with_their_lines() {
+    let text = with(
+        "a1.sources.r1.batchSize = ten\na1.sources.r1.targetFilename = yyyyQ
+a1.sources.r1.decodeErrorPolicy = SKIP\na1.sources.r1.ignorePattern = (",
+    );
+    let errors = errors(&text);
+    assert_eq!(
+        errors[0],
+        "a1.sources.r1.batchSize (x.conf line 11): \"ten\" is not a whole number; write one such as 100"
+    );
+    assert!(errors[1].starts_with("a1.sources.r1.targetFilename (x.conf line 12): "), "{errors:?}");
+    assert!(errors[2].starts_with("a1.sources.r1.decodeErrorPolicy (x.conf line 13): "));
+    assert!(errors[3].starts_with("a1.sources.r1.ignorePattern (x.conf line 14): "));
+    assert_eq!(errors.len(), 4);
+}
+
+#[test]
+fn unknown_names() {
+    let near = &errors(&with("a1.sources.r1.batchsize = 5"))[0];
+    assert!(near.contains("did you mean a1.sources.r1.batchSize?"), "{near}");
+    let set = warnings(&with("a1.sources.r1.batchSize = 5\na1.sources.r1.batchSiez = 6"));
+    assert!(set[0].contains("line 12") && set[0].contains("did you mean"), "{set:?}");
+    let far = warnings(&with("a1.sources.r1.bufferMaxLines = 5"));
+    assert_eq!(far, ["a1.sources.r1.bufferMaxLines (x.conf line 11): unknown property, ignored"]);
+    let list = &errors(&with("a1.source.r1.batchSize = 5"))[0];
+    assert!(list.contains("did you mean a1.sources.r1.batchSize?"), "{list}");
+    let agent = warnings(&with("A1.sources.r1.batchSize = 5"));
+    assert!(agent[0].contains("did you mean a1.sources.r1.batchSize?"), "{agent:?}");
+    let component = &errors(&with("a1.sources.R1.batchSize = 5"))[0];
+    assert!(component.contains("letter case counts"), "{component}");
+}
+
+#[test]
+fn other_agents_are_left_alone() {
+    let text = with("b1.sources = r9\nb1.sources.r9.type = nonsense\nb1.bogus.x = 1");
+    assert!(warnings(&text).is_empty());
+    let idle = parse(BASE.as_bytes(), "b1", Diagnostics::new("x.conf")).unwrap_err();
+    assert_eq!(
+        idle[0].to_string(),
+        "x.conf: No configuration found for this host:b1; it configures agent a1: start with --name a1"
+    );
+}
+
+#[test]
+fn duplicates_and_booleans_are_warned_about() {
+    let text = with("a1.sources.r1.spoolDir = /other\na1.sources.r1.fileHeader = yes");
+    assert_eq!(load(&text).config.sources[0].spool_dir_text, "/other");
+    let warnings = warnings(&text);
+    assert!(warnings[0].contains("set on line 5 and again on line 11"), "{warnings:?}");
+    assert!(warnings[1].contains("\"yes\" is taken as false"), "{warnings:?}");
+}
+
+#[test]
+fn unused_components_are_left_out() {
+    let text = BASE.replace("a1.channels = c1", "a1.channels = c2 c1")
+        + "a1.channels.c2.type = org.apache.flume.channel.kafka.KafkaChannel\n";
+    let loaded = load(&text);
+    assert_eq!(loaded.config.channels.len(), 1);
+    assert_eq!(loaded.config.sources[0].channels, [0]);
+    assert!(
+        warnings(&text)[0].contains("Channel c2 has no components connected and has been removed.")
+    );
+    let config = load(&BASE.replace("k1.channel = c1", "k1.channel = c9")).config;
+    assert!(config.sinks.is_empty());
+}
+
+#[test]
+fn trackers_are_not_shared() {
+    let text = with(
+        "a1.sources = r1 r2\na1.sources.r2.type = spooltail\na1.sources.r2.channels = c1
+a1.sources.r2.spoolDir = /logs/../logs",
+    );
+    let errors = errors(&text);
+    assert!(errors[0].starts_with("a1.sources.r2.trackerDir (x.conf line 14): "), "{errors:?}");
+    assert!(errors[0].contains("that of source r1 too (line 5); give each its own trackerDir"));
+    load(&(text + "a1.sources.r2.trackerDir = .second\n"));
+}
+
+#[test]
+fn names_that_can_not_agree_are_warned_about() {
+    let agreeing = "a1.sources.r1.targetFilename = yyyyMMddHH\na1.sources.r1.targetPattern = ";
+    let warned = warnings(&with(&format!("{agreeing}.*(\\\\d){{4}}-(\\\\d){{2}}.*")));
+    assert!(warned[0].contains("make the two select the same files"), "{warned:?}");
+    assert!(warnings(&with(&format!("{agreeing}.*(\\\\d){{10}}.*"))).is_empty());
+    assert!(warnings(&with(&format!("{agreeing}[0-9]+\\\\.log"))).is_empty());
+    assert!(warnings(BASE).is_empty());
+}
+
+#[test]
+fn backoff_under_both_names() {
+    for (lines, ms) in [
+        ("a1.sources.r1.maxBackoff = 900", 900),
+        ("a1.sources.r1.msxBackoff = 800", 800),
+        ("a1.sources.r1.maxBackoff = 900\na1.sources.r1.msxBackoff = 800", 800),
+        ("a1.sources.r1.maxBackoff = 10", 250),
+    ] {
+        assert_eq!(load(&with(lines)).config.sources[0].backoff_ms_max, ms, "{lines}");
+    }
+}
+
+#[test]
+fn the_tree_names_what_matters() {
+    let tree = load(BASE).config.to_string();
+    for text in
+        ["source r1", "/logs/", "channel c1", "flume-channel", "h1:9092 h2:9093", "sink k1: null"]
+    {
+        assert!(tree.contains(text), "{tree}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_told() {
+    let loaded = load(&format!("\u{feff}{BASE}"));
+    assert!(loaded.findings[0].message.contains("byte order mark"));
+}

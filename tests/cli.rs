@@ -1,0 +1,172 @@
+//! The command line of the binary: forms, texts and exit codes.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_flume-ng")).args(args).output().unwrap()
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn reference() -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/log010.conf");
+    path.to_str().unwrap().to_string()
+}
+
+#[test]
+fn help_and_version_go_to_stdout_with_0() {
+    for args in [&["help"][..], &["agent", "-h"], &["agent", "-n", "a1", "--help"]] {
+        let output = run(args);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(stdout.starts_with("Usage: flume-ng <command> [options]"), "{stdout}");
+        assert!(stdout.lines().count() <= 24);
+    }
+    let (stdout, _) = texts(&run(&["version"]));
+    let starts: Vec<&str> = stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(starts, ["Flume", "Source", "Revision:", "Compiled", "From"]);
+    assert!(stdout.starts_with("Flume 1.6.0 compatible"), "{stdout}");
+}
+
+#[test]
+fn an_unknown_command_is_told_with_the_usage() {
+    for (args, word) in
+        [(&[][..], ""), (&["agnet"], "agnet"), (&["avro-client", "-H", "x"], "avro-client")]
+    {
+        let output = run(args);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(stderr, format!("Error: Unknown or unspecified command '{word}'\n"));
+        assert!(stdout.starts_with("\nUsage: flume-ng"), "{stdout}");
+    }
+}
+
+/// Each start-up error has Flume's two lines and one with the way out.
+#[test]
+fn usage_errors_have_flumes_words_and_code_2() {
+    for (args, exception, way_out) in [
+        (
+            &["agent"][..],
+            "org.apache.commons.cli.MissingOptionException: Missing required option: n",
+            "give --name",
+        ),
+        (
+            &["agent", "-f", "x"],
+            "org.apache.commons.cli.MissingOptionException: Missing required option: n",
+            "give --name",
+        ),
+        (&["agent", "-n", "a1"], "java.lang.NullPointerException", "give --conf-file"),
+        (
+            &["agent", "--bogus", "-n", "a1"],
+            "org.apache.commons.cli.UnrecognizedOptionException: Unrecognized option: --bogus",
+            "see flume-ng help",
+        ),
+        (
+            &["agent", "--na", "a1"],
+            "org.apache.commons.cli.UnrecognizedOptionException: Unrecognized option: --na",
+            "not abbreviated",
+        ),
+        (
+            &["agent", "-n"],
+            "org.apache.commons.cli.MissingArgumentException: Missing argument for option: n",
+            "needs an argument",
+        ),
+    ] {
+        let output = run(args);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{args:?}");
+        let lines: Vec<&str> = stderr.lines().collect();
+        assert_eq!(lines.len(), 3, "{stderr}");
+        let fatal =
+            " ERROR node.Application: A fatal error occurred while running. Exception follows.";
+        assert!(lines[0].ends_with(fatal), "{stderr}");
+        assert_eq!(lines[1], exception);
+        assert!(lines[2].starts_with("flume-ng: ") && lines[2].contains(way_out), "{stderr}");
+    }
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    for (args, text) in [
+        (&["agent", "--conf"][..], "Error: Option --conf requires an argument\n"),
+        (&["agent", "-n", "a1", "-C"], "Error: Option -C requires an argument\n"),
+        (
+            &["agent", "-n", "a1", "-z", "h:2181"],
+            "flume-ng: --zkConnString: a configuration in ZooKeeper is not supported; save it to a file and give --conf-file\n",
+        ),
+        (
+            &["agent", "-n", "a1", "-p", "/f"],
+            "flume-ng: --zkBasePath: a configuration in ZooKeeper is not supported; save it to a file and give --conf-file\n",
+        ),
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(texts(&output).1, text, "{args:?}");
+    }
+}
+
+#[test]
+fn every_form_reaches_the_configuration() {
+    let file = reference();
+    let joined = [format!("--conf-file={file}"), format!("-f={file}"), format!("-f{file}")];
+    let [long, short, stuck] = joined.each_ref().map(String::as_str);
+    for args in [
+        &["--conf", "conf", "--conf-file", &file, "--name", "a1", "--dryrun"][..],
+        &["-c", "conf", "-f", &file, "-n", "a1", "-d"],
+        &["-d", "--name=a1", long],
+        &["-d", "-n=a1", short, "-Dflume.root.logger=INFO,console"],
+        &["-d", "-na1", stuck, "-Xmx512m", "-C", "x.jar", "--plugins-path", "p"],
+        &["-d", "-name", "a1", "-conf-file", &file, "--no-reload-conf"],
+        &["stray", "-d", "-n", "a1", "words", "-n", "b1", "-f", &file, "-f", "nowhere"],
+    ] {
+        let mut all = vec!["agent"];
+        all.extend(args);
+        let output = run(&all);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        assert!(stdout.starts_with("a1\n"), "{stdout}");
+        assert!(stderr.contains("Reloading configuration file:"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_log_level_is_honoured() {
+    let file = reference();
+    for (level, lines) in [("WARN,console", false), ("off", false), ("DEBUG,LOGFILE", true)] {
+        let define = format!("-Dflume.root.logger={level}");
+        let output = run(&["agent", "-d", "-n", "a1", "-f", &file, &define]);
+        assert_eq!(!output.stderr.is_empty(), lines, "{level}");
+    }
+    let output = run(&["agent", "-d", "-n", "a1", "-f", &file, "-Dflume.root.logger=LOUD"]);
+    assert!(texts(&output).1.contains("\"LOUD\" is no level; INFO is used"));
+}
+
+#[test]
+fn node_is_agent_with_a_warning() {
+    let output = run(&["node", "-d", "-n", "a1", "-f", &reference()]);
+    let warning = "Warning: The \"node\" command is deprecated. Please use \"agent\" instead.\n";
+    assert!(texts(&output).1.contains(warning));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// A closed stderr or stdout, or a reader that has gone away, is no reason to panic.
+#[test]
+fn closed_outputs_do_no_harm() {
+    let program = env!("CARGO_BIN_EXE_flume-ng");
+    let mut shell =
+        Command::new("sh").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let script = format!(
+        "{program} agent -d -n a1 -f {file} 2>&- >/dev/null; echo $?\n\
+         {program} agent -d -n a1 -f {file} >&- 2>/dev/null; echo $?\n\
+         {program} help | true; echo $?\n",
+        file = reference()
+    );
+    shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = shell.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n0\n0\n");
+}
