@@ -1,15 +1,395 @@
-//! The loop (replaced at the merge).
+//! The loop: one process, one thread. Everything that happens, happens here in an order that can
+//! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
 use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
 
+use crate::channel::batch::Batch;
+use crate::channel::broker::Broker;
+use crate::channel::connect;
+use crate::checkpoint::lock::{self, Lock, Locked};
 use crate::cli::AgentArgs;
-use crate::config::model::AgentConfig;
+use crate::clock::{Clock, SystemClock};
+use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
+use crate::event::{self, HeaderMap};
 use crate::exit::Exit;
+use crate::ledger::FileLedger;
+use crate::lifecycle;
 use crate::log;
+use crate::os::{self, Inotify, Interest};
+use crate::pipeline::{
+    self, CHANNEL, Fatal, Inheritance, Observer, Pace, Pipeline, SOURCE, StartError, Startup,
+};
+use crate::sink::{self, NullSink};
 
-/// Runs the agent until it is asked to stop.
+/// A round that is under way at a request to stop is waited for so long, ms.
+const STOP_WAIT_MS: u64 = 1_200;
+
+/// Sleeps no longer than this without a look at the directories, ms (Flume looks as often).
+const POLL_MS: u64 = 500;
+
+/// Why a source can not be started now, and when to try again.
+struct Waiting {
+    config: Rc<SourceConfig>,
+    retry_at_ms: u64,
+    backoff_ms: u64,
+}
+
+/// A started source. The lock lives as long as it does.
+struct Running {
+    pipeline: Pipeline,
+    watch: Option<Inotify>,
+    _lock: Lock,
+}
+
+/// Ends the loop with this code.
+struct End(Exit);
+
+/// Runs the agent until it is asked to stop or can not go on.
 pub fn run_agent(args: &AgentArgs, config: AgentConfig) -> ExitCode {
-    let (sources, file) = (config.sources.len(), args.conf_file.display());
-    log::error("node.Application", format_args!("{file}: {sources} sources, not built yet"));
-    Exit::Temporary.into()
+    let _ = args;
+    if let Err(e) = os::install_signals() {
+        log::error("node.Application", format_args!("Can not catch signals: {e}"));
+        return Exit::Temporary.into();
+    }
+    let mut agent = Agent::new(config);
+    let exit = agent.run();
+    exit.into()
+}
+
+/// See the module.
+struct Agent {
+    name: String,
+    clock: Rc<dyn Clock>,
+    channels: Vec<Rc<ChannelConfig>>,
+    sinks: Sinks,
+    waiting: Vec<Waiting>,
+    running: Vec<Running>,
+}
+
+impl Agent {
+    fn new(config: AgentConfig) -> Agent {
+        lifecycle::tell_start(&config);
+        let clock: Rc<dyn Clock> = Rc::new(SystemClock::new());
+        let sinks = Sinks::new(&config);
+        let waiting = config
+            .sources
+            .into_iter()
+            .map(|source| Waiting {
+                config: Rc::new(source),
+                retry_at_ms: 0,
+                backoff_ms: crate::channel::outlet::BACKOFF_MS_MIN,
+            })
+            .collect();
+        Agent {
+            name: config.name,
+            clock,
+            channels: config.channels.into_iter().map(Rc::new).collect(),
+            sinks,
+            waiting,
+            running: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) -> Exit {
+        loop {
+            if os::stop_requested().is_some() {
+                return self.stop();
+            }
+            match self.turn() {
+                Ok(Pace::Again) => {}
+                Ok(Pace::Rest(ms)) => self.rest(ms),
+                Err(End(exit)) => return exit,
+            }
+        }
+    }
+
+    /// One turn for everybody.
+    fn turn(&mut self) -> Result<Pace, End> {
+        let mut pace = Pace::Rest(POLL_MS);
+        if let Some(ms) = self.start_waiting()? {
+            pace = Pace::Rest(ms.min(POLL_MS));
+        }
+        for at in 0..self.running.len() {
+            match self.running[at].pipeline.step(&mut self.sinks) {
+                Ok(Pace::Again) => pace = Pace::Again,
+                Ok(Pace::Rest(ms)) => {
+                    if let Pace::Rest(shortest) = pace {
+                        pace = Pace::Rest(shortest.min(ms));
+                    }
+                }
+                Err(fatal) => return Err(self.die(&fatal)),
+            }
+        }
+        Ok(pace)
+    }
+
+    /// Says why, after the others have finished what they have under way.
+    fn die(&mut self, fatal: &Fatal) -> End {
+        log::fatal(SOURCE, format_args!("{fatal}"));
+        self.finish_rounds();
+        End(Exit::BrokenPromise)
+    }
+
+    /// Starts the sources that are not started yet. Milliseconds until the next try, if one is
+    /// left.
+    fn start_waiting(&mut self) -> Result<Option<u64>, End> {
+        let now_ms = self.clock.monotonic_ms();
+        let mut left = Vec::new();
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            if waiting.retry_at_ms > now_ms {
+                left.push(waiting);
+                continue;
+            }
+            match self.start(&waiting.config)? {
+                Ok(running) => self.running.push(running),
+                Err(why) => {
+                    let wait_ms = waiting.backoff_ms;
+                    log::error(
+                        SOURCE,
+                        format_args!(
+                            "Source {} can not start: {why}. Next try in {wait_ms} milliseconds.",
+                            waiting.config.name
+                        ),
+                    );
+                    waiting.retry_at_ms = now_ms + wait_ms;
+                    waiting.backoff_ms = (wait_ms * 2).min(waiting.config.backoff_ms_max);
+                    left.push(waiting);
+                }
+            }
+        }
+        self.waiting = left;
+        let next = self.waiting.iter().map(|w| w.retry_at_ms.saturating_sub(now_ms)).min();
+        Ok(next)
+    }
+
+    /// Locks the tracker directory and puts the pipeline together. The inner error is one that
+    /// may pass.
+    fn start(&self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
+        if !config.spool_dir.exists() {
+            return Ok(Err(format!("Directory does not exist: {}", config.spool_dir_text)));
+        }
+        let since = self.clock.local(self.clock.now_ms()).log_stamp();
+        let lock = match lock::acquire(&config.tracker_dir, &self.name, since.as_str()) {
+            Ok(Locked::Held(lock)) => lock,
+            Ok(Locked::Busy { path, holder }) => {
+                let message = lock::busy_message(&path, holder.as_ref());
+                log::error(SOURCE, format_args!("{message}. This agent ends (exit code 75)."));
+                return Err(End(Exit::Temporary));
+            }
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        let inherited = match pipeline::inherit(config, self.clock.now_ms()) {
+            Ok(inherited) => inherited,
+            Err(StartError::NotYet(why)) => return Ok(Err(why)),
+            Err(StartError::Broken(why)) => {
+                log::fatal(SOURCE, format_args!("{why}"));
+                return Err(End(Exit::BrokenPromise));
+            }
+        };
+        tell_canary(config);
+        Ok(Ok(self.assemble(config, inherited, lock)))
+    }
+
+    fn assemble(&self, config: &Rc<SourceConfig>, inherited: Inheritance, lock: Lock) -> Running {
+        let channels = config
+            .channels
+            .iter()
+            .map(|&at| {
+                let channel = self.channels[at].clone();
+                let broker: Box<dyn Broker> = connect::connect(&channel);
+                (at, channel, broker)
+            })
+            .collect();
+        let startup = Startup {
+            agent: self.name.clone(),
+            config: config.clone(),
+            channels,
+            clock: self.clock.clone(),
+            ledger: Box::new(FileLedger::new(&config.tracker_dir)),
+        };
+        let watch = Inotify::watch(&config.spool_dir)
+            .inspect_err(|e| {
+                log::info(
+                    SOURCE,
+                    format_args!(
+                        "No change notices for {}: {e}; it is looked at twice a second.",
+                        config.spool_dir_text
+                    ),
+                );
+            })
+            .ok();
+        Running { pipeline: Pipeline::assemble(startup, inherited), watch, _lock: lock }
+    }
+
+    /// Sleeps until a file or a socket stirs, a signal comes, or the time is over.
+    fn rest(&mut self, ms: u64) {
+        let mut interests = Vec::new();
+        for running in &self.running {
+            if let Some(watch) = &running.watch {
+                interests.push(Interest { fd: watch.descriptor(), write: false });
+            }
+            for outlet in &running.pipeline.outlets {
+                outlet.broker.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            }
+        }
+        if let Err(e) = os::wait(&interests, Duration::from_millis(ms)) {
+            log::error("node.Application", format_args!("Can not wait: {e}"));
+            std::thread::sleep(Duration::from_millis(POLL_MS));
+        }
+        for running in &mut self.running {
+            if let Some(watch) = &mut running.watch {
+                watch.drain();
+            }
+        }
+    }
+
+    /// The orderly end: what is under way is finished if the broker answers in time, else it
+    /// stays in doubt in the checkpoint.
+    fn stop(&mut self) -> Exit {
+        lifecycle::tell_stopping();
+        let exit = self.finish_rounds();
+        for running in &self.running {
+            let pipeline = &running.pipeline;
+            let left = pipeline.in_doubt();
+            if left > 0 {
+                log::warn(
+                    CHANNEL,
+                    format_args!(
+                        "{left} batches have no answer yet; they stay in doubt in the checkpoint \
+                         and are looked for at the next start."
+                    ),
+                );
+            }
+            lifecycle::tell_source_stopped(&pipeline.config.name, &pipeline.counters);
+        }
+        for (at, channel) in self.channels.iter().enumerate() {
+            lifecycle::tell_channel_stopped(&channel.name, self.sinks.acked_by_channel[at]);
+        }
+        self.sinks.tell_stopped();
+        lifecycle::tell_stopped();
+        exit
+    }
+
+    /// Steps the pipelines, without new rounds, until nothing is under way or time is up.
+    fn finish_rounds(&mut self) -> Exit {
+        let end_ms = self.clock.monotonic_ms() + STOP_WAIT_MS;
+        let mut exit = Exit::Clean;
+        for at in 0..self.running.len() {
+            self.running[at].pipeline.stop();
+            while !self.running[at].pipeline.is_idle() && self.clock.monotonic_ms() < end_ms {
+                match self.running[at].pipeline.step(&mut self.sinks) {
+                    Ok(Pace::Again) => {}
+                    Ok(Pace::Rest(ms)) => {
+                        let left = end_ms.saturating_sub(self.clock.monotonic_ms());
+                        self.rest(ms.clamp(1, 20).min(left));
+                    }
+                    Err(fatal) => {
+                        log::fatal(SOURCE, format_args!("{fatal}"));
+                        exit = Exit::BrokenPromise;
+                        break;
+                    }
+                }
+            }
+            if let Err(fatal) = self.running[at].pipeline.close() {
+                log::fatal(SOURCE, format_args!("{fatal}"));
+                exit = Exit::BrokenPromise;
+            }
+        }
+        exit
+    }
+}
+
+/// Flume tries at the start whether it may create and delete in the spool directory, since it
+/// will have to rename there. Here it is only a warning: reading works all the same.
+fn tell_canary(config: &SourceConfig) {
+    let path =
+        config.spool_dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
+    let result = std::fs::write(&path, b"canary").and_then(|()| std::fs::remove_file(&path));
+    if let Err(e) = result {
+        log::warn(
+            SOURCE,
+            format_args!(
+                "Unable to read and modify files in the spooling directory: {}: {e}. Files are \
+                 read, but not renamed until this is mended.",
+                config.spool_dir_text
+            ),
+        );
+    }
+}
+
+/// The sinks of the agent: they report what the brokers acknowledged.
+struct Sinks {
+    null: Vec<(usize, NullSink)>,
+    logger: Vec<(usize, usize)>,
+    formats: Vec<ValueFormat>,
+    acked_by_channel: Vec<u64>,
+}
+
+impl Sinks {
+    fn new(config: &AgentConfig) -> Sinks {
+        let mut sinks = Sinks {
+            null: Vec::new(),
+            logger: Vec::new(),
+            formats: config.channels.iter().map(|c| c.value_format).collect(),
+            acked_by_channel: vec![0; config.channels.len()],
+        };
+        for sink in &config.sinks {
+            match sink.kind {
+                SinkKind::Null { log_every, .. } => {
+                    sinks.null.push((sink.channel, NullSink::new(sink.name.clone(), log_every)));
+                }
+                SinkKind::Logger { max_bytes } => sinks.logger.push((sink.channel, max_bytes)),
+            }
+        }
+        sinks
+    }
+
+    fn tell_stopped(&self) {
+        for (_, sink) in &self.null {
+            lifecycle::tell_null_sink_stopped(sink.name(), sink.taken());
+        }
+    }
+
+    fn log_event(&self, channel: usize, max_bytes: usize, value: &[u8]) {
+        let mut headers = HeaderMap::new();
+        let body = match self.formats[channel] {
+            ValueFormat::Bare => value,
+            ValueFormat::Avro => match event::decode(value) {
+                Ok(event) => {
+                    for (key, value) in &event.headers {
+                        headers.insert(key, value);
+                    }
+                    event.body
+                }
+                Err(_) => value,
+            },
+        };
+        let dump = sink::logger_dump(&headers, body, max_bytes);
+        let mut lines = dump.split('\n');
+        if let Some(first) = lines.next() {
+            log::info("sink.LoggerSink", format_args!("{first}"));
+        }
+        for line in lines {
+            log::continuation(log::Level::Info, format_args!("{line}"));
+        }
+    }
+}
+
+impl Observer for Sinks {
+    fn acked(&mut self, channel: usize, count: u64, batch: Option<&Batch>) {
+        self.acked_by_channel[channel] += count;
+        for (_, sink) in self.null.iter_mut().filter(|(c, _)| *c == channel) {
+            for line in sink.take(count) {
+                log::info("sink.NullSink", format_args!("{line}"));
+            }
+        }
+        let Some(batch) = batch else { return };
+        for (_, max_bytes) in self.logger.iter().filter(|(c, _)| *c == channel) {
+            for value in batch.values() {
+                self.log_event(channel, *max_bytes, value);
+            }
+        }
+    }
 }

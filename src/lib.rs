@@ -8,6 +8,8 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod exit;
+pub mod ledger;
+pub mod lifecycle;
 pub mod log;
 pub mod os;
 pub mod pipeline;

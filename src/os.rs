@@ -271,6 +271,47 @@ fn write_zeros(file: &File, len: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Notices of changes in one directory: something in it was written, made, renamed or deleted.
+pub struct Inotify {
+    file: File,
+}
+
+impl Inotify {
+    /// Fails where the kernel or a limit (`fs.inotify.max_user_instances`) does not permit it.
+    pub fn watch(dir: &Path) -> io::Result<Inotify> {
+        use std::os::fd::FromRawFd;
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::CString::new(dir.as_os_str().as_bytes())?;
+        // SAFETY: inotify_init1 returns a fresh descriptor or -1, which is checked before it is
+        // given to the File that owns it from then on.
+        let file = unsafe {
+            let fd = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
+            check(fd)?;
+            File::from_raw_fd(fd)
+        };
+        let changes = libc::IN_MODIFY
+            | libc::IN_CREATE
+            | libc::IN_DELETE
+            | libc::IN_MOVED_FROM
+            | libc::IN_MOVED_TO;
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        check(unsafe { libc::inotify_add_watch(file.as_raw_fd(), path.as_ptr(), changes) })?;
+        Ok(Inotify { file })
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Reads the notices away. What has changed is looked up in the files themselves, so that a
+    /// lost notice costs half a second and nothing else.
+    pub fn drain(&mut self) {
+        use std::io::Read;
+        let mut buffer = [0u8; 16 * 1024];
+        while matches!(self.file.read(&mut buffer), Ok(n) if n > 0) {}
+    }
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -60,6 +60,11 @@ impl NullSink {
         }
     }
 
+    /// The name given to it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Events taken so far.
     pub fn taken(&self) -> u64 {
         self.taken

@@ -1,0 +1,210 @@
+//! The lines that an operator of Flume waits and greps for when an agent starts and stops, in
+//! Flume's words.
+
+use crate::config::model::{AgentConfig, SinkConfig, SinkKind};
+use crate::log;
+use crate::pipeline::{CHANNEL, Counters, SOURCE};
+
+const APPLICATION: &str = "node.Application";
+const PROVIDER: &str = "node.AbstractConfigurationProvider";
+const METRICS: &str = "instrumentation.MonitoredCounterGroup";
+const NULL_SINK: &str = "sink.NullSink";
+
+/// From the configuration to the source's start.
+pub fn tell_start(config: &AgentConfig) {
+    tell_creation(config);
+    for channel in &config.channels {
+        log::info(APPLICATION, format_args!("Starting Channel {}", channel.name));
+        log::info(CHANNEL, format_args!("Starting Kafka Channel: {}", channel.name));
+        log::info(CHANNEL, format_args!("Topic = {}", channel.topic));
+        tell_group("CHANNEL", &channel.name, "started");
+    }
+    for sink in &config.sinks {
+        log::info(APPLICATION, format_args!("Starting Sink {}", sink.name));
+        if let SinkKind::Null { batch_size, .. } = sink.kind {
+            let name = &sink.name;
+            log::info(
+                NULL_SINK,
+                format_args!("Starting NullSink {name} {{ batchSize: {batch_size} }}..."),
+            );
+            log::info(NULL_SINK, format_args!("Null sink {name} started."));
+        }
+    }
+    for source in &config.sources {
+        log::info(APPLICATION, format_args!("Starting Source {}", source.name));
+        log::info(
+            SOURCE,
+            format_args!(
+                "SpoolDirectoryTailFileSource source starting with directory: {}, targetFilename: \
+                 {}",
+                source.spool_dir_text, source.target_filename_text
+            ),
+        );
+        tell_group("SOURCE", &source.name, "started");
+    }
+}
+
+fn tell_creation(config: &AgentConfig) {
+    log::info(PROVIDER, format_args!("Creating channels"));
+    for channel in &config.channels {
+        log::info(
+            "channel.DefaultChannelFactory",
+            format_args!(
+                "Creating instance of channel {} type org.apache.flume.channel.kafka.KafkaChannel",
+                channel.name
+            ),
+        );
+        log::info(PROVIDER, format_args!("Created channel {}", channel.name));
+    }
+    for source in &config.sources {
+        log::info(
+            "source.DefaultSourceFactory",
+            format_args!(
+                "Creating instance of source {}, type \
+                 com.github.ningg.flume.source.SpoolDirectoryTailFileSource",
+                source.name
+            ),
+        );
+    }
+    for sink in &config.sinks {
+        log::info(
+            "sink.DefaultSinkFactory",
+            format_args!("Creating instance of sink: {}, type: {}", sink.name, sink_type(sink)),
+        );
+    }
+    for (at, channel) in config.channels.iter().enumerate() {
+        let sources = config.sources.iter().filter(|s| s.channels.contains(&at)).map(|s| &s.name);
+        let sinks = config.sinks.iter().filter(|s| s.channel == at).map(|s| &s.name);
+        let ends: Vec<&str> = sources.chain(sinks).map(String::as_str).collect();
+        log::info(
+            PROVIDER,
+            format_args!("Channel {} connected to [{}]", channel.name, ends.join(", ")),
+        );
+    }
+    log::info(
+        APPLICATION,
+        format_args!("Starting new configuration:{{ sourceRunners:{} }}", runners(config)),
+    );
+}
+
+fn runners(config: &AgentConfig) -> String {
+    let sources: Vec<String> = config
+        .sources
+        .iter()
+        .map(|s| {
+            format!(
+                "{0}=EventDrivenSourceRunner: {{ source:Spool Directory Tail File source {0}: {{ \
+                 spoolDir: {1}, targetFilename: {2} }} }}",
+                s.name, s.spool_dir_text, s.target_filename_text
+            )
+        })
+        .collect();
+    let sinks: Vec<String> = config
+        .sinks
+        .iter()
+        .map(|s| {
+            format!(
+                "{}=SinkRunner: {{ policy:org.apache.flume.sink.DefaultSinkProcessor \
+                 counterGroup:{{ name:null counters:{{}} }} }}",
+                s.name
+            )
+        })
+        .collect();
+    let channels: Vec<String> = config
+        .channels
+        .iter()
+        .map(|c| format!("{0}=org.apache.flume.channel.kafka.KafkaChannel{{name: {0}}}", c.name))
+        .collect();
+    format!(
+        "{{{}}} sinkRunners:{{{}}} channels:{{{}}}",
+        sources.join(", "),
+        sinks.join(", "),
+        channels.join(", ")
+    )
+}
+
+fn sink_type(sink: &SinkConfig) -> &'static str {
+    match sink.kind {
+        SinkKind::Null { .. } => "null",
+        SinkKind::Logger { .. } => "logger",
+    }
+}
+
+fn tell_group(kind: &str, name: &str, what: &str) {
+    log::info(METRICS, format_args!("Component type: {kind}, name: {name} {what}"));
+}
+
+fn tell_metrics(kind: &str, name: &str, metrics: &[(&str, u64)]) {
+    for (metric, value) in metrics {
+        log::info(
+            METRICS,
+            format_args!("Shutdown Metric for type: {kind}, name: {name}. {metric} == {value}"),
+        );
+    }
+}
+
+/// Flume's first word after a signal.
+pub fn tell_stopping() {
+    log::info(
+        "lifecycle.LifecycleSupervisor",
+        format_args!("Stopping lifecycle supervisor {}", std::process::id()),
+    );
+}
+
+/// The source's closing lines.
+pub fn tell_source_stopped(name: &str, counters: &Counters) {
+    tell_group("SOURCE", name, "stopped");
+    let metrics = [
+        ("src.append-batch.accepted", counters.batches_accepted),
+        ("src.append-batch.received", counters.batches_received),
+        ("src.events.accepted", counters.events_accepted),
+        ("src.events.received", counters.events_received),
+    ];
+    tell_metrics("SOURCE", name, &metrics);
+    log::info(
+        SOURCE,
+        format_args!(
+            "SpoolDirTailFile source {name} stopped. Metrics: SOURCE:{name}{{{}}}",
+            join(&metrics)
+        ),
+    );
+}
+
+/// The channel's closing lines; `events` were acknowledged by the brokers.
+pub fn tell_channel_stopped(name: &str, events: u64) {
+    tell_group("CHANNEL", name, "stopped");
+    let metrics = [("channel.event.put.success", events)];
+    tell_metrics("CHANNEL", name, &metrics);
+    log::info(
+        CHANNEL,
+        format_args!(
+            "Kafka channel {name} stopped. Metrics: CHANNEL:{name}{{{}}}",
+            join(&metrics)
+        ),
+    );
+}
+
+/// The null sink's closing lines.
+pub fn tell_null_sink_stopped(name: &str, events: u64) {
+    log::info(NULL_SINK, format_args!("Null sink {name} stopping..."));
+    log::info(
+        NULL_SINK,
+        format_args!(
+            "Null sink {name} stopped. Event metrics: {{ name:{name} counters:{{events.success=\
+             {events}}} }}"
+        ),
+    );
+}
+
+/// Flume's last word.
+pub fn tell_stopped() {
+    log::info(
+        "node.PollingPropertiesFileConfigurationProvider",
+        format_args!("Configuration provider stopping"),
+    );
+}
+
+fn join(metrics: &[(&str, u64)]) -> String {
+    let parts: Vec<String> = metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    parts.join(", ")
+}
