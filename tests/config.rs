@@ -262,7 +262,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "",
         "a1.sources.r1.selector.optional = c2",
         "a1.sources.r1.selector.optional (x.conf line 31)",
-        "only the replicating selector",
+        "an optional one is not supported",
     ),
     (
         "",
@@ -275,6 +275,18 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = morphline",
         "a1.sources.r1.interceptors.i1.type (x.conf line 32)",
         "Interceptor.Builder not found",
+    ),
+    (
+        "a1.sources.r1.fileSuffix",
+        "a1.sources.r1.fileSuffix = /done",
+        "a1.sources.r1.fileSuffix (x.conf line 8)",
+        "without a slash",
+    ),
+    (
+        "a1.channels.c1.brokerList",
+        "a1.channels.c1.brokerList = ,",
+        "a1.channels.c1.brokerList (x.conf line 25)",
+        "names no broker",
     ),
     (
         "",
@@ -403,6 +415,12 @@ const WARNINGS: &[(&str, &str, &str, &str)] = &[
         "a1.sinks.k1.channel = c9",
         "a1.sinks.k1.channel (x.conf line 30)",
         "Channel c9 not in active set.",
+    ),
+    (
+        "a1.channels.c1.brokerList",
+        "a1.channels.c1.brokerList = h1:9092, h2:9092,",
+        "a1.channels.c1.brokerList (x.conf line 25)",
+        "empty entry",
     ),
     ("", "foo = bar", "foo (x.conf line 31)", "Configuration property ignored"),
     ("", "a1.bogus.x.y = 1", "a1.bogus.x.y (x.conf line 31)", "there is no list \"bogus\""),

@@ -175,21 +175,25 @@ fn brokers(section: &Section, found: &mut Diagnostics) -> Vec<String> {
         section.error(found, "brokerList", message);
         return Vec::new();
     };
+    let entries: Vec<&str> = prop.value.split(',').map(str::trim).collect();
     let mut brokers = Vec::new();
-    for entry in prop.value.split(',').map(str::trim) {
+    for entry in entries.iter().filter(|entry| !entry.is_empty()) {
         match check_broker(entry) {
-            Ok(()) => brokers.push(entry.to_string()),
+            Ok(()) => brokers.push((*entry).to_string()),
             Err(message) => section.error(found, &prop.name, message),
         }
+    }
+    // Kafka's own clients pass over empty entries, so a comma at the end is no error.
+    if entries.iter().all(|entry| entry.is_empty()) {
+        section.error(found, &prop.name, "names no broker; write host1:9092,host2:9092");
+    } else if entries.contains(&"") {
+        section.warn(found, &prop.name, "has an empty entry; remove the comma");
     }
     brokers
 }
 
 /// `host:port`, where a host is a name, an IPv4 address or an IPv6 address in brackets.
 fn check_broker(entry: &str) -> Result<(), String> {
-    if entry.is_empty() {
-        return Err("there is an empty entry; write host1:9092,host2:9092".to_string());
-    }
     let bracketed = entry.starts_with('[') && entry.ends_with(']');
     let Some((host, port)) = entry.rsplit_once(':').filter(|_| !bracketed) else {
         return Err(format!("{entry} has no port; write {entry}:9092"));
@@ -284,7 +288,6 @@ mod tests {
             assert_eq!(check_broker(good), Ok(()), "{good}");
         }
         for bad in [
-            "",
             "h",
             "h:",
             ":9092",

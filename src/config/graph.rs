@@ -11,7 +11,7 @@ use super::section::{Prop, Section, words};
 const LISTS: [&str; 4] = ["sources", "channels", "sinks", "sinkgroups"];
 
 /// The named agent's components, each listed one with its properties.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Graph {
     pub sources: Vec<Section>,
     pub channels: Vec<Section>,
@@ -26,17 +26,15 @@ struct Key {
     line: usize,
 }
 
-/// Sorts the file's keys to the components of one agent. Faults go to `found`.
-pub fn read(properties: &Properties, agent: &str, found: &mut Diagnostics) -> Graph {
+/// Sorts the file's keys to the components of one agent; `None` if it has no key at all. Faults go
+/// to `found`.
+pub fn read(properties: &Properties, agent: &str, found: &mut Diagnostics) -> Option<Graph> {
     let keys = last_of_each(properties, agent, found);
     let prefix = format!("{agent}.");
     let (own, others): (Vec<Key>, Vec<Key>) =
         keys.into_iter().partition(|k| k.full.starts_with(&prefix));
     check_others(&own, &others, agent, found);
-    if own.is_empty() {
-        return Graph::default();
-    }
-    Reader { agent, keys: own, found }.read()
+    (!own.is_empty()).then(|| Reader { agent, keys: own, found }.read())
 }
 
 /// Java's `String.trim`: everything up to the blank goes, other white space stays.

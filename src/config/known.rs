@@ -186,11 +186,10 @@ pub const PROPERTIES: &[Property] = &[
         "fail",
         "positions unreadable: `fail` stops, `beginning` or `end` of the files (not Flume's)",
     ),
-    refuses(Source, "selector.*", "only the replicating selector is supported; remove it"),
     refuses(
         Source,
-        "deserializer.*",
-        "the LINE deserializer has only maxLineLength and outputCharset; remove it",
+        "selector.optional",
+        "every channel gets every event: an optional one is not supported; remove it",
     ),
     takes(TimestampInterceptor, "type", "required", "`timestamp`: the time of reading, ms"),
     takes(TimestampInterceptor, "preserveExisting", "false", "keep a header that is there"),

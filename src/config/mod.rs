@@ -77,12 +77,10 @@ fn parse(bytes: &[u8], agent: &str, mut found: Diagnostics) -> Result<Loaded, Ve
     if properties.had_bom {
         found.info("a byte order mark at the start is left out (Java takes it for a part of the first key)");
     }
-    let graph = graph::read(&properties, agent, &mut found);
-    let config = if graph_is_whole(&graph, agent, &mut found) {
-        Some(build(&graph, agent, &mut found))
-    } else {
-        None
-    };
+    let config = graph::read(&properties, agent, &mut found).map(|graph| {
+        check_lists(&graph, agent, &mut found);
+        build(&graph, agent, &mut found)
+    });
     match config {
         Some(config) if !found.has_errors() => Ok(Loaded { config, findings: found.into_list() }),
         _ => Err(found.into_list()),
@@ -90,11 +88,7 @@ fn parse(bytes: &[u8], agent: &str, mut found: Diagnostics) -> Result<Loaded, Ve
 }
 
 /// An agent needs a source and a channel.
-fn graph_is_whole(graph: &Graph, agent: &str, found: &mut Diagnostics) -> bool {
-    if graph.sources.is_empty() && graph.channels.is_empty() && found.has_errors() {
-        // The agent is not in the file at all, which has been told.
-        return false;
-    }
+fn check_lists(graph: &Graph, agent: &str, found: &mut Diagnostics) {
     for (sections, list, name) in
         [(&graph.sources, "sources", "r1"), (&graph.channels, "channels", "c1")]
     {
@@ -105,8 +99,6 @@ fn graph_is_whole(graph: &Graph, agent: &str, found: &mut Diagnostics) -> bool {
             found.push(Severity::Error, Some(&format!("{agent}.{list}")), None, message);
         }
     }
-    // Even without one of the lists the faults of the other components are told.
-    true
 }
 
 fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {

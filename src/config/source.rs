@@ -70,7 +70,7 @@ pub fn build(
         spool_dir_text,
         spool_dir,
         tracker_dir,
-        file_suffix: section.text("fileSuffix", ".COMPLETED").into(),
+        file_suffix: file_suffix(section, found).into(),
         delete_policy,
         ignore_pattern: ignore_pattern?,
         target_pattern: target_pattern?,
@@ -188,6 +188,15 @@ fn directories(section: &Section, found: &mut Diagnostics) -> Option<(String, Pa
     };
     let tracker_dir = spool_dir.join(section.text("trackerDir", ".flumespooltail"));
     Some((text, spool_dir, tracker_dir))
+}
+
+fn file_suffix(section: &Section, found: &mut Diagnostics) -> String {
+    let suffix = section.text("fileSuffix", ".COMPLETED");
+    if suffix.contains(['/', '\0']) {
+        let message = format!("\"{suffix}\" can not end a file's name; write one without a slash");
+        section.error(found, "fileSuffix", message);
+    }
+    suffix
 }
 
 /// Turns an error into a diagnostic.

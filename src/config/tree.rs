@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig};
+use super::model::{
+    AgentConfig, ChannelConfig, Compression, SinkConfig, SinkKind, SourceConfig, ValueFormat,
+};
 
 /// Each source with what matters about it, the channels it writes to, and the sinks behind them.
 impl fmt::Display for AgentConfig {
@@ -17,32 +19,27 @@ impl fmt::Display for AgentConfig {
                 let last = place + 1 == source.channels.len();
                 let (branch, inner) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 let inner = format!("{stem}{inner}");
+                let sinks: Vec<_> = self.sinks.iter().filter(|s| s.channel == *channel).collect();
                 writeln!(f, "{stem}{branch}channel {}", self.channels[*channel].name)?;
-                write_channel(f, &self.channels[*channel], &inner)?;
-                self.write_sinks(f, *channel, &inner)?;
+                let side = if sinks.is_empty() { ' ' } else { '│' };
+                write_channel(f, &self.channels[*channel], &format!("{inner}{side}"))?;
+                write_sinks(f, &sinks, &inner)?;
             }
         }
         Ok(())
     }
 }
 
-impl AgentConfig {
-    fn write_sinks(&self, f: &mut fmt::Formatter<'_>, channel: usize, stem: &str) -> fmt::Result {
-        let sinks: Vec<_> = self.sinks.iter().filter(|s| s.channel == channel).collect();
-        for (index, sink) in sinks.iter().enumerate() {
-            let branch = if index + 1 == sinks.len() { "└─" } else { "├─" };
-            let kind = match sink.kind {
-                SinkKind::Null { log_every, .. } => {
-                    format!("null, a line every {log_every} events")
-                }
-                SinkKind::Logger { max_bytes } => {
-                    format!("logger, {max_bytes} bytes of each event")
-                }
-            };
-            writeln!(f, "{stem}{branch} sink {}: {kind}", sink.name)?;
-        }
-        Ok(())
+fn write_sinks(f: &mut fmt::Formatter<'_>, sinks: &[&SinkConfig], stem: &str) -> fmt::Result {
+    for (index, sink) in sinks.iter().enumerate() {
+        let branch = if index + 1 == sinks.len() { "└─" } else { "├─" };
+        let kind = match sink.kind {
+            SinkKind::Null { log_every, .. } => format!("null, a line every {log_every} events"),
+            SinkKind::Logger { max_bytes } => format!("logger, {max_bytes} bytes of each event"),
+        };
+        writeln!(f, "{stem}{branch} sink {}: {kind}", sink.name)?;
     }
+    Ok(())
 }
 
 fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -> fmt::Result {
@@ -54,8 +51,16 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -
 }
 
 fn write_channel(f: &mut fmt::Formatter<'_>, channel: &ChannelConfig, stem: &str) -> fmt::Result {
-    writeln!(f, "{stem}   topic      {}", channel.topic)?;
-    writeln!(f, "{stem}   brokers    {}", channel.brokers.join(" "))?;
-    let format = format!("{:?}, {:?}", channel.value_format, channel.compression);
-    writeln!(f, "{stem}   values     {} compression", format.to_lowercase())
+    writeln!(f, "{stem}  topic      {}", channel.topic)?;
+    writeln!(f, "{stem}  brokers    {}", channel.brokers.join(" "))?;
+    let values = match channel.value_format {
+        ValueFormat::Avro => "Avro events",
+        ValueFormat::Bare => "bare lines",
+    };
+    match channel.compression {
+        Compression::None => writeln!(f, "{stem}  values     {values}"),
+        other => {
+            writeln!(f, "{stem}  values     {values}, {}", format!("{other:?}").to_lowercase())
+        }
+    }
 }
