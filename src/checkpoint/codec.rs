@@ -594,7 +594,7 @@ mod tests {
     fn hostile_bytes_are_refused_or_are_a_record() {
         let mut random = Random(3);
         let mut decoded = 0;
-        for round in 0..60_000 {
+        for round in 0..20_000 {
             let mut bytes = if round % 4 == 0 { random.bytes() } else { encode(&random.record()) };
             for _ in 0..random.below(4) {
                 if !bytes.is_empty() {
@@ -607,7 +607,7 @@ mod tests {
                 decoded += 1;
             }
         }
-        assert!(decoded > 1000);
+        assert!(decoded > 500);
     }
 
     #[test]

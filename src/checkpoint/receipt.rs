@@ -30,7 +30,7 @@ pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What stands before the checksum of a line.
 const CRC_KEY: &str = " crc32=";
-/// How much of the file's end is read at a time to find its last line, bytes.
+/// How much of the file's end is read first to find its last line, bytes; then twice as much.
 const TAIL_STEP_BYTES: usize = 64 * 1024;
 
 /// A finished file.
@@ -366,7 +366,7 @@ fn last_line(file: &File, len: u64) -> io::Result<Vec<u8>> {
     let mut tail = Vec::new();
     let mut start = len;
     while start > 0 && tail.len() <= LINE_BYTES_MAX {
-        let step = start.min(TAIL_STEP_BYTES as u64);
+        let step = start.min(tail.len().max(TAIL_STEP_BYTES) as u64);
         start -= step;
         let mut bytes = vec![0; step as usize];
         file.read_exact_at(&mut bytes, start)?;

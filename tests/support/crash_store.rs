@@ -5,6 +5,7 @@
 //! disk; a rename that was not made durable may have happened or not.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,13 +14,20 @@ use flume_ng::checkpoint::slots::Store;
 
 pub const SECTOR_BYTES: usize = 512;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct File {
     /// As readers see it.
     pub cached: Vec<u8>,
     pub durable: Vec<u8>,
     /// Sectors that differ from the durable ones, as (number, content), in the order of writing.
     pub pending: Vec<(usize, Vec<u8>)>,
+}
+
+/// Short: a failed assertion may show one.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "File of {} bytes, {} sectors pending", self.cached.len(), self.pending.len())
+    }
 }
 
 #[derive(Debug, Default)]
