@@ -1,0 +1,362 @@
+//! Real brokers. `tests/kafka/broker` knows how to configure and to start them; here each
+//! is a child of ours, so that a test can kill, stop, freeze and restart it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::children::{TempDir, lock, signal, spawn, wait_exit};
+use super::topic::{self, Topic};
+use super::wait_for;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker");
+const START_MAX: Duration = Duration::from_secs(90);
+
+/// The address of a cluster, and what can be asked of it.
+#[derive(Debug, Clone)]
+pub struct Brokers {
+    bootstrap: String,
+}
+
+impl Brokers {
+    pub fn at(bootstrap: &str) -> Brokers {
+        Brokers {
+            bootstrap: bootstrap.to_string(),
+        }
+    }
+
+    /// `host:port,...`
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// A topic of that very name, one replica.
+    pub fn create_topic(&self, name: &str, partitions: i32) -> Topic {
+        self.create_topic_with(name, partitions, 1, &[])
+    }
+
+    pub fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication: i16,
+        settings: &[(&str, &str)],
+    ) -> Topic {
+        topic::create(&self.bootstrap, name, partitions, replication, settings)
+    }
+
+    /// A topic of a name that nobody has used: brokers are shared between tests, test
+    /// programs and runs.
+    pub fn fresh_topic(&self, label: &str, partitions: i32) -> Topic {
+        self.create_topic(&fresh_name(label), partitions)
+    }
+
+    /// A topic that is there already.
+    pub fn topic(&self, name: &str) -> Topic {
+        Topic::new(&self.bootstrap, name)
+    }
+}
+
+pub fn fresh_name(label: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let since = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "{label}-{}-{number}-{}",
+        std::process::id(),
+        since.as_millis() % 100_000_000
+    )
+}
+
+/// One broker of a version for all tests of this program: that of
+/// `FLUME_NG_TEST_BROKER_<version>` (`host:port`) if set, else one that is started now
+/// and ends with the program.
+pub fn shared(version: &str) -> &'static Brokers {
+    static SHARED: Mutex<Option<HashMap<String, &'static Brokers>>> = Mutex::new(None);
+    let mut shared = lock(&SHARED);
+    let by_version = shared.get_or_insert_default();
+    if let Some(brokers) = by_version.get(version) {
+        return brokers;
+    }
+    let variable = format!("FLUME_NG_TEST_BROKER_{}", version.replace('.', "_"));
+    let brokers: &'static Brokers = match std::env::var(&variable) {
+        Ok(bootstrap) if !bootstrap.is_empty() => Box::leak(Box::new(Brokers { bootstrap })),
+        _ => end_with_program(Cluster::start(version)),
+    };
+    by_version.insert(version.to_string(), brokers);
+    brokers
+}
+
+/// Statics are not dropped. The processes would be killed with us anyhow; their
+/// directory would stay.
+fn end_with_program(cluster: Cluster) -> &'static Cluster {
+    static ENDING: Mutex<Vec<&'static Cluster>> = Mutex::new(Vec::new());
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    extern "C" fn end() {
+        for cluster in lock(&ENDING).drain(..) {
+            cluster.end();
+        }
+    }
+    // SAFETY: `end` is a function without arguments that does not unwind in practice, and
+    // nothing that it uses is torn down before it.
+    REGISTERED.get_or_init(|| unsafe {
+        libc::atexit(end);
+    });
+    let cluster: &'static Cluster = Box::leak(Box::new(cluster));
+    lock(&ENDING).push(cluster);
+    cluster
+}
+
+/// A cluster of a test's own. Everything of it goes when this value does.
+#[derive(Debug)]
+pub struct Cluster {
+    brokers: Brokers,
+    dir: TempDir,
+    nodes: Mutex<Vec<Node>>,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: String,
+    child: Option<Child>,
+}
+
+/// How a cluster is to be; made by `Cluster::with`.
+#[derive(Debug)]
+pub struct Plan {
+    version: String,
+    options: Vec<String>,
+}
+
+impl Plan {
+    pub fn brokers(mut self, number: usize) -> Plan {
+        self.options
+            .extend(["--brokers".to_string(), number.to_string()]);
+        self
+    }
+
+    /// A line of server.properties.
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Plan {
+        self.options
+            .extend(["--set".to_string(), format!("{key}={value}")]);
+        self
+    }
+
+    pub fn start(self) -> Cluster {
+        let dir = TempDir::new("kafka");
+        let output = Command::new(SCRIPT)
+            .args(["prepare", &self.version])
+            .arg(dir.path())
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .output()
+            .expect("tests/kafka/broker runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "tests/kafka/broker prepare {}: {said}",
+            self.version
+        );
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect(name);
+        let bootstrap = read("bootstrap").trim().to_string();
+        let node = |name: &str| Node {
+            name: name.to_string(),
+            child: None,
+        };
+        let nodes = read("nodes").lines().map(node).collect();
+        let cluster = Cluster {
+            brokers: Brokers { bootstrap },
+            dir,
+            nodes: Mutex::new(nodes),
+        };
+        cluster.start_all();
+        cluster
+    }
+}
+
+impl Cluster {
+    /// One broker with the usual settings.
+    pub fn start(version: &str) -> Cluster {
+        Cluster::with(version).start()
+    }
+
+    pub fn with(version: &str) -> Plan {
+        Plan {
+            version: version.to_string(),
+            options: Vec::new(),
+        }
+    }
+
+    /// kill -9 of broker `i`.
+    pub fn kill9(&self, i: usize) {
+        self.with_broker(i, kill);
+    }
+
+    /// SIGTERM: a controlled shutdown. Returns when it is over.
+    pub fn terminate(&self, i: usize) {
+        self.with_broker(i, |node| {
+            let Some(mut child) = node.child.take() else {
+                return;
+            };
+            signal(&child, libc::SIGTERM);
+            if wait_exit(&mut child, Duration::from_secs(60)).is_none() {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{} did not stop within a minute", node.name);
+            }
+        });
+    }
+
+    /// SIGSTOP: the broker hangs, its connections stay open.
+    pub fn pause(&self, i: usize) {
+        self.with_broker(i, |node| {
+            signal(node.child.as_ref().expect("it runs"), libc::SIGSTOP)
+        });
+    }
+
+    pub fn resume(&self, i: usize) {
+        self.with_broker(i, |node| {
+            signal(node.child.as_ref().expect("it runs"), libc::SIGCONT)
+        });
+    }
+
+    /// Starts broker `i` again on its port and data (after a kill -9 if it still runs) and
+    /// returns when it serves.
+    pub fn restart(&self, i: usize) {
+        self.with_broker(i, |node| {
+            kill(node);
+            self.start_node(node);
+        });
+    }
+
+    pub fn is_running(&self, i: usize) -> bool {
+        self.with_broker(i, |node| match &mut node.child {
+            Some(child) => child.try_wait().expect("a child of ours").is_none(),
+            None => false,
+        })
+    }
+
+    /// What broker `i` has logged.
+    pub fn log(&self, i: usize) -> String {
+        let path = self.dir.path().join(format!("broker-{i}.log"));
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    fn start_all(&self) {
+        let mut nodes = lock(&self.nodes);
+        // Brokers need ZooKeeper, which comes first, but not each other.
+        for node in nodes.iter_mut() {
+            if node.name == "zookeeper" {
+                self.start_node(node);
+            } else {
+                self.launch(node);
+            }
+        }
+        for node in nodes.iter_mut().filter(|node| node.name != "zookeeper") {
+            self.await_ready(node, 0);
+        }
+    }
+
+    fn start_node(&self, node: &mut Node) {
+        let logged = self.launch(node);
+        self.await_ready(node, logged);
+    }
+
+    /// Returns how long its log was before.
+    fn launch(&self, node: &mut Node) -> usize {
+        let logged = self.node_log(&node.name).len();
+        let mut command = Command::new(SCRIPT);
+        command
+            .arg("exec")
+            .arg(self.dir.path())
+            .arg(&node.name)
+            .stdin(Stdio::null());
+        node.child = Some(spawn(command).expect("tests/kafka/broker runs"));
+        logged
+    }
+
+    fn await_ready(&self, node: &mut Node, mut logged: usize) {
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            let child = node.child.as_mut().expect("it was launched");
+            let mut ended = false;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let ready = wait_for(left, || {
+                ended = child.try_wait().expect("a child of ours").is_some();
+                ended || self.is_ready(&node.name, logged)
+            });
+            if ready && !ended {
+                return;
+            }
+            // A broker that was killed may register with ZooKeeper only after its old
+            // session is over; until then it gives up at once.
+            assert!(
+                ended && Instant::now() < deadline,
+                "{} did not start:\n{}",
+                node.name,
+                self.node_log(&node.name)
+            );
+            logged = self.launch(node);
+        }
+    }
+
+    fn is_ready(&self, node: &str, logged: usize) -> bool {
+        if node == "zookeeper" {
+            let settings = fs::read_to_string(self.dir.path().join("zookeeper.properties"));
+            let settings = settings.expect("it was written");
+            let port = settings
+                .lines()
+                .find_map(|line| line.strip_prefix("clientPort="));
+            let port = port.expect("it has a port").parse().expect("a number");
+            return std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        }
+        self.node_log(node)[logged..]
+            .lines()
+            .any(|line| line.contains("kafka.server") && line.contains("started"))
+    }
+
+    fn node_log(&self, node: &str) -> String {
+        let path = self.dir.path().join(format!("{node}.log"));
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    fn with_broker<T>(&self, i: usize, act: impl FnOnce(&mut Node) -> T) -> T {
+        let mut nodes = lock(&self.nodes);
+        let name = format!("broker-{i}");
+        act(nodes
+            .iter_mut()
+            .find(|node| node.name == name)
+            .expect("a broker of the cluster"))
+    }
+
+    fn end(&self) {
+        lock(&self.nodes).iter_mut().for_each(kill);
+        self.dir.remove();
+    }
+}
+
+fn kill(node: &mut Node) {
+    if let Some(mut child) = node.child.take() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Deref for Cluster {
+    type Target = Brokers;
+
+    fn deref(&self) -> &Brokers {
+        &self.brokers
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

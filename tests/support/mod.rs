@@ -1,0 +1,71 @@
+//! What the integration tests stand on: real Kafka brokers, a reader of topics that
+//! shares no code with the program (it judges it), and a work directory with an agent.
+//!
+//! ```ignore
+//! let topic = shared("0.10.2.0").fresh_topic("plain", 1);
+//! let work = Work::new(&topic).file("010_{H}.log", b"hello\n", 5);
+//! let mut agent = work.start();
+//! topic.wait_for(1, Duration::from_secs(20));
+//! assert_eq!(agent.term().code(), Some(0));
+//! assert_eq!(topic.bodies(), ["hello"]);
+//! ```
+
+// Every test file compiles this module for itself and none uses all of it.
+#![allow(dead_code, unused_imports)]
+
+mod avro;
+mod children;
+mod cluster;
+pub mod json;
+mod records;
+mod topic;
+pub mod wire;
+mod work;
+
+use std::time::{Duration, Instant};
+
+pub use avro::{Event, decode_event};
+pub use children::{TempDir, signal, spawn, wait_exit};
+pub use cluster::{Brokers, Cluster, shared};
+pub use records::{Producer, Record};
+pub use topic::Topic;
+pub use work::{Agent, Hour, Work, java_tracker};
+
+/// Asks `condition` every few milliseconds until it holds. False when the time is over.
+pub fn wait_for(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Repeats `attempt` until it succeeds; panics with the last error when the time is over.
+#[track_caller]
+pub fn eventually<T>(
+    what: &str,
+    timeout: Duration,
+    mut attempt: impl FnMut() -> Result<T, String>,
+) -> T {
+    let mut last = String::new();
+    let mut result = None;
+    wait_for(timeout, || match attempt() {
+        Ok(value) => {
+            result = Some(value);
+            true
+        }
+        Err(error) => {
+            last = error;
+            false
+        }
+    });
+    match result {
+        Some(value) => value,
+        None => panic!("{what}: not within {timeout:?}: {last}"),
+    }
+}

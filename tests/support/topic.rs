@@ -1,0 +1,350 @@
+//! A topic read back: every record of every partition, in order, from any broker version.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::avro::{Event, decode_event};
+use super::eventually;
+use super::records::{self, Record};
+use super::wire::{Body, Connection, Input};
+
+/// Failovers take a while.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FETCH_BYTES_MAX: i32 = 32 << 20;
+
+const FETCH: i16 = 1;
+const LIST_OFFSETS: i16 = 2;
+const METADATA: i16 = 3;
+const CREATE_TOPICS: i16 = 19;
+
+#[derive(Debug, Clone)]
+pub struct Topic {
+    bootstrap: String,
+    name: String,
+}
+
+impl Topic {
+    pub fn new(bootstrap: &str, name: &str) -> Topic {
+        Topic {
+            bootstrap: bootstrap.to_string(),
+            name: name.to_string(),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    pub fn partitions(&self) -> usize {
+        self.leaders().len()
+    }
+
+    /// All records up to the end of this moment, by partition.
+    pub fn records(&self) -> Vec<Vec<Record>> {
+        (0..self.partitions() as i32)
+            .map(|partition| self.partition(partition))
+            .collect()
+    }
+
+    /// All records, one partition after the other.
+    pub fn all(&self) -> Vec<Record> {
+        self.records().into_iter().flatten().collect()
+    }
+
+    /// The values of all records as Avro events; panics at one that is none.
+    pub fn events(&self) -> Vec<Event> {
+        let value = |record: &Record| record.value.clone().expect("a value");
+        self.all()
+            .iter()
+            .map(|record| decode_event(&value(record)))
+            .collect()
+    }
+
+    /// The bodies of all events as text.
+    pub fn bodies(&self) -> Vec<String> {
+        let text = |event: Event| String::from_utf8_lossy(&event.body).into_owned();
+        self.events().into_iter().map(text).collect()
+    }
+
+    /// How many records there are, by the offsets alone.
+    pub fn count(&self) -> usize {
+        (0..self.partitions() as i32)
+            .map(|partition| self.on_leader(partition, |leader| self.range(leader, partition)))
+            .map(|(start, end)| (end - start) as usize)
+            .sum()
+    }
+
+    /// Offset of the next record of each partition.
+    pub fn ends(&self) -> Vec<i64> {
+        (0..self.partitions() as i32)
+            .map(|partition| {
+                self.on_leader(partition, |leader| self.range(leader, partition))
+                    .1
+            })
+            .collect()
+    }
+
+    /// Waits until there are at least `count` records.
+    #[track_caller]
+    pub fn wait_for(&self, count: usize, timeout: Duration) {
+        eventually(
+            &format!("{count} records in {}", self.name),
+            timeout,
+            || {
+                let found = self.count();
+                if found >= count {
+                    Ok(())
+                } else {
+                    Err(format!("there are {found}"))
+                }
+            },
+        );
+    }
+
+    fn partition(&self, partition: i32) -> Vec<Record> {
+        let (start, end) = self.on_leader(partition, |leader| self.range(leader, partition));
+        let mut records: Vec<Record> = Vec::new();
+        let mut next = start;
+        while next < end {
+            // A new connection only after an error: `on_leader` makes one each time.
+            self.on_leader(partition, |leader| {
+                while next < end {
+                    let set = self.fetch(leader, partition, next)?;
+                    let (found, behind) = records::parse(&set);
+                    // A fetch begins with the whole batch that holds the offset.
+                    let wanted = found
+                        .into_iter()
+                        .filter(|r| r.offset >= next && r.offset < end);
+                    records.extend(wanted);
+                    next = behind.ok_or("a fetch without a whole batch")?;
+                }
+                Ok(())
+            });
+        }
+        records
+    }
+
+    /// First offset and high watermark.
+    fn range(&self, leader: &mut Connection, partition: i32) -> Result<(i64, i64), String> {
+        Ok((
+            self.offset(leader, partition, -2)?,
+            self.offset(leader, partition, -1)?,
+        ))
+    }
+
+    fn offset(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<i64, String> {
+        let mut body = Body::new();
+        body.i32(-1)
+            .i32(1)
+            .string(&self.name)
+            .i32(1)
+            .i32(partition)
+            .i64(at);
+        let answer = leader.call(LIST_OFFSETS, 1, &body).map_err(text)?;
+        let mut input = Input(&answer);
+        input.i32(); // topics
+        input.string();
+        input.take(8); // partitions, partition
+        good(input.i16(), "ListOffsets")?;
+        input.i64(); // timestamp
+        Ok(input.i64())
+    }
+
+    fn fetch(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<Vec<u8>, String> {
+        // 3 is the last with message sets and the first that gives one message of any size;
+        // 4 the first with record batches and the oldest of Kafka 4.
+        let version = leader.highest(FETCH).map_err(text)?.min(4);
+        let mut body = Body::new();
+        body.i32(-1).i32(500).i32(1).i32(FETCH_BYTES_MAX);
+        if version >= 4 {
+            body.i8(0);
+        }
+        body.i32(1)
+            .string(&self.name)
+            .i32(1)
+            .i32(partition)
+            .i64(at)
+            .i32(FETCH_BYTES_MAX);
+        let answer = leader.call(FETCH, version, &body).map_err(text)?;
+        let mut input = Input(&answer);
+        input.take(8); // throttle time, topics
+        input.string();
+        input.take(8); // partitions, partition
+        good(input.i16(), "Fetch")?;
+        input.i64(); // high watermark
+        if version >= 4 {
+            input.i64(); // last stable offset
+            let aborted = input.i32().max(0);
+            input.take(16 * aborted as usize);
+        }
+        Ok(input.bytes().unwrap_or_default().to_vec())
+    }
+
+    /// Asks the leader of a partition until it answers, whoever that is by then.
+    fn on_leader<T>(
+        &self,
+        partition: i32,
+        mut ask: impl FnMut(&mut Connection) -> Result<T, String>,
+    ) -> T {
+        eventually(
+            &format!("partition {partition} of {}", self.name),
+            PATIENCE,
+            || {
+                let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
+                let address = leaders.get(&partition).ok_or("no such partition")?;
+                let address = address.as_ref().ok_or("no leader")?;
+                ask(&mut Connection::open(address).map_err(text)?)
+            },
+        )
+    }
+
+    fn leaders(&self) -> HashMap<i32, Option<String>> {
+        eventually(&format!("metadata of {}", self.name), PATIENCE, || {
+            let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
+            if leaders.is_empty() {
+                Err("no partitions".to_string())
+            } else {
+                Ok(leaders)
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Metadata {
+    controller: Option<String>,
+    /// By partition; None where there is no leader now.
+    leaders: HashMap<i32, Option<String>>,
+}
+
+fn metadata(bootstrap: &str, topic: &str) -> Result<Metadata, String> {
+    let mut last = "no address".to_string();
+    for address in bootstrap.split(',') {
+        let answer = Connection::open(address).and_then(|mut connection| {
+            let mut body = Body::new();
+            connection.call(METADATA, 1, body.i32(1).string(topic))
+        });
+        match answer {
+            Ok(answer) => return Ok(parse_metadata(&answer)),
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+fn parse_metadata(answer: &[u8]) -> Metadata {
+    let mut input = Input(answer);
+    let mut brokers = HashMap::new();
+    for _ in 0..input.i32() {
+        let (id, host, port) = (input.i32(), input.string(), input.i32());
+        input.string();
+        brokers.insert(id, format!("{}:{port}", host.expect("a broker has a host")));
+    }
+    let controller = brokers.get(&input.i32()).cloned();
+    let mut leaders = HashMap::new();
+    for _ in 0..input.i32() {
+        input.i16(); // error
+        input.string();
+        input.i8(); // internal
+        for _ in 0..input.i32() {
+            let (_, partition, leader) = (input.i16(), input.i32(), input.i32());
+            for _replicas_then_in_sync in 0..2 {
+                let count = input.i32();
+                input.take(4 * count as usize);
+            }
+            leaders.insert(partition, brokers.get(&leader).cloned());
+        }
+    }
+    Metadata {
+        controller,
+        leaders,
+    }
+}
+
+/// Returns when every partition has a leader.
+pub fn create(
+    bootstrap: &str,
+    name: &str,
+    partitions: i32,
+    replication: i16,
+    settings: &[(&str, &str)],
+) -> Topic {
+    let mut body = Body::new();
+    body.i32(1)
+        .string(name)
+        .i32(partitions)
+        .i16(replication)
+        .i32(0);
+    body.i32(settings.len() as i32);
+    for (key, value) in settings {
+        body.string(key).string(value);
+    }
+    body.i32(30_000).i8(0);
+    let mut asked_before = false;
+    eventually(&format!("topic {name}"), PATIENCE, || {
+        // Metadata of a topic that is not there would make it: ask for the cluster's only.
+        let controller = cluster(bootstrap)?.controller.ok_or("no controller")?;
+        let mut controller = Connection::open(&controller).map_err(text)?;
+        let version = controller.highest(CREATE_TOPICS).map_err(text)?.min(2);
+        let answer = controller
+            .call(CREATE_TOPICS, version, &body)
+            .map_err(text)?;
+        let mut input = Input(&answer);
+        if version >= 2 {
+            input.i32();
+        }
+        input.i32(); // topics
+        input.string();
+        let code = input.i16();
+        let why = input.string().unwrap_or_default();
+        let already = code == 36 && asked_before;
+        asked_before = true;
+        // 7 timed out, 38 too few brokers yet, 41 no longer the controller: ask again.
+        match code {
+            0 => Ok(()),
+            36 if already => Ok(()),
+            7 | 38 | 41 | 56 => Err(format!("CreateTopics: error {code} {why}")),
+            _ => panic!("topic {name} can not be created: error {code} {why}"),
+        }
+    });
+    let topic = Topic::new(bootstrap, name);
+    eventually(&format!("leaders of {name}"), PATIENCE, || {
+        let leaders = metadata(bootstrap, name)?.leaders;
+        let whole = leaders.len() == partitions as usize && leaders.values().all(Option::is_some);
+        if whole {
+            Ok(())
+        } else {
+            Err(format!("{leaders:?}"))
+        }
+    });
+    topic
+}
+
+fn cluster(bootstrap: &str) -> Result<Metadata, String> {
+    let mut last = "no address".to_string();
+    for address in bootstrap.split(',') {
+        let answer = Connection::open(address)
+            .and_then(|mut connection| connection.call(METADATA, 1, Body::new().i32(0)));
+        match answer {
+            Ok(answer) => return Ok(parse_metadata(&answer)),
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+fn good(code: i16, request: &str) -> Result<(), String> {
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(format!("{request}: error {code}"))
+    }
+}
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
+}

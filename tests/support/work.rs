@@ -1,0 +1,371 @@
+//! A work directory with a spool directory and a configuration, and the agent in it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::children::{TempDir, signal, spawn, wait_exit};
+use super::topic::Topic;
+
+const CONF: &str = "log010.conf";
+const TRACKER: &str = ".flumespooltail";
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// The hour that a test takes as the present one, so that the clock can not change the
+/// names under it.
+#[derive(Debug, Clone)]
+pub struct Hour {
+    now: i64,
+    format: String,
+}
+
+impl Hour {
+    /// `format` is one of strftime.
+    pub fn present(format: &str) -> Hour {
+        let since = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+        Hour {
+            now: since.as_secs() as i64,
+            format: format.to_string(),
+        }
+    }
+
+    /// The same, but the hour will not end within the next minute: if it would, this
+    /// waits for the next one.
+    pub fn calm(format: &str) -> Hour {
+        loop {
+            let hour = Hour::present(format);
+            let time = local(hour.now);
+            let left_s = 3600 - (time.tm_min * 60 + time.tm_sec).min(3600);
+            if left_s >= 60 {
+                return hour;
+            }
+            std::thread::sleep(Duration::from_secs(left_s as u64 + 1));
+        }
+    }
+
+    /// Whether the clock has left this hour.
+    pub fn is_over(&self) -> bool {
+        Hour::present(&self.format).name("{H}") != self.name("{H}")
+    }
+
+    /// `{H}` becomes the hour in local time, `{H-2}` that of two hours before.
+    pub fn name(&self, template: &str) -> String {
+        let mut name = String::new();
+        let mut rest = template;
+        while let Some(start) = rest.find("{H") {
+            let length = rest[start..].find('}').expect("the end of {H...}");
+            let shift = &rest[start + 2..start + length];
+            let shift = if shift.is_empty() {
+                0
+            } else {
+                shift.parse().expect("{H-number}")
+            };
+            name.push_str(&rest[..start]);
+            name.push_str(&strftime(&self.format, self.now + 3600 * shift));
+            rest = &rest[start + length + 1..];
+        }
+        name + rest
+    }
+}
+
+fn local(time: i64) -> libc::tm {
+    // SAFETY: a tm of zeros is valid, and localtime_r writes to it and nowhere else.
+    unsafe {
+        let mut tm: libc::tm = std::mem::zeroed();
+        let seconds = time as libc::time_t;
+        assert!(!libc::localtime_r(&seconds, &mut tm).is_null());
+        tm
+    }
+}
+
+fn strftime(format: &str, time: i64) -> String {
+    let format = std::ffi::CString::new(format).expect("no NUL in a format");
+    let tm = local(time);
+    let mut buffer = [0u8; 256];
+    // SAFETY: strftime writes at most the length it is given.
+    let length = unsafe {
+        libc::strftime(
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            format.as_ptr(),
+            &tm,
+        )
+    };
+    String::from_utf8(buffer[..length].to_vec()).expect("UTF-8")
+}
+
+/// Names of files are templates of `Hour::name` throughout.
+#[derive(Debug)]
+pub struct Work {
+    dir: TempDir,
+    hour: Hour,
+    topic: Topic,
+    conf: String,
+}
+
+impl Work {
+    /// The reference configuration, with names like 010_{H}.log, and no files.
+    pub fn new(topic: &Topic) -> Work {
+        let dir = TempDir::new("work");
+        fs::create_dir(dir.path().join("spool")).expect("a new directory");
+        fs::create_dir(dir.path().join("conf")).expect("a new directory");
+        let conf = include_str!("log010.conf").to_string();
+        Work {
+            dir,
+            hour: Hour::calm("%Y%m%d%H"),
+            topic: topic.clone(),
+            conf,
+        }
+    }
+
+    pub fn hour(mut self, hour: Hour) -> Work {
+        self.hour = hour;
+        self
+    }
+
+    /// Another configuration. `@SPOOL@`, `@TOPIC@`, `@BROKERS@`, `@ZK@` and `@GROUP@` in
+    /// it are filled in.
+    pub fn conf(mut self, template: &str) -> Work {
+        self.conf = template.to_string();
+        self
+    }
+
+    /// One more line of configuration; the last one for a key counts.
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Work {
+        self.conf.push_str(&format!("\n{key} = {value}\n"));
+        self
+    }
+
+    /// A file in the spool directory, last modified so many seconds ago.
+    pub fn file(self, name: &str, content: &[u8], age_s: u64) -> Work {
+        self.write(name, content, age_s);
+        self
+    }
+
+    pub fn subdirectory(self, name: &str) -> Work {
+        fs::create_dir(self.path(name)).expect("a new directory");
+        self
+    }
+
+    /// The tracker file that the Java source leaves when it has read so far in a file.
+    pub fn java_tracker(self, name: &str, position: u64) -> Work {
+        let dir = self.tracker_dir();
+        fs::create_dir_all(&dir).expect("a new directory");
+        let path = self.path(name);
+        let tracker = java_tracker(path.to_str().expect("UTF-8"), position);
+        let name = ".flumespooltailfile-main.meta";
+        fs::write(dir.join(name), tracker).expect("a new file");
+        self
+    }
+
+    pub fn write(&self, name: &str, content: &[u8], age_s: u64) {
+        fs::write(self.path(name), content).expect("a file in the spool directory");
+        self.set_age(name, age_s);
+    }
+
+    pub fn append(&self, name: &str, content: &[u8]) {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path(name));
+        file.and_then(|mut file| file.write_all(content))
+            .expect("a file to append to");
+    }
+
+    pub fn set_age(&self, name: &str, age_s: u64) {
+        let modified = SystemTime::now() - Duration::from_secs(age_s);
+        let file = OpenOptions::new().write(true).open(self.path(name));
+        file.and_then(|file| file.set_modified(modified))
+            .expect("a modification time");
+    }
+
+    /// Name of a template.
+    pub fn name(&self, template: &str) -> String {
+        self.hour.name(template)
+    }
+
+    /// Path of a file in the spool directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.spool().join(self.name(name))
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn spool(&self) -> PathBuf {
+        self.dir().join("spool")
+    }
+
+    pub fn tracker_dir(&self) -> PathBuf {
+        self.spool().join(TRACKER)
+    }
+
+    /// Names and sizes in the spool directory, sorted, without the tracker directory.
+    /// Directories have no size.
+    pub fn listing(&self) -> Vec<(String, Option<u64>)> {
+        let mut listing = Vec::new();
+        for entry in fs::read_dir(self.spool()).expect("the spool directory") {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().into_string().expect("UTF-8");
+            // A file may go between its being listed and being looked at.
+            let Ok(about) = entry.metadata() else {
+                continue;
+            };
+            if name != TRACKER {
+                listing.push((name, about.is_file().then_some(about.len())));
+            }
+        }
+        listing.sort();
+        listing
+    }
+
+    pub fn write_conf(&self) -> PathBuf {
+        let group = format!("{}-group", self.topic.name());
+        let conf = self
+            .conf
+            .replace("@SPOOL@", self.spool().to_str().expect("UTF-8"))
+            .replace("@TOPIC@", self.topic.name())
+            .replace("@BROKERS@", self.topic.bootstrap())
+            .replace("@GROUP@", &group)
+            // Nothing listens there: the agent must not want ZooKeeper.
+            .replace("@ZK@", "127.0.0.1:1");
+        let path = self.dir().join(CONF);
+        fs::write(&path, conf).expect("a configuration file");
+        path
+    }
+
+    /// The agent's command line in the work directory, as the reference has it.
+    pub fn command(&self) -> Command {
+        self.write_conf();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        command.args([
+            "agent",
+            "--conf",
+            "conf",
+            "--conf-file",
+            CONF,
+            "--name",
+            "a1",
+        ]);
+        command.current_dir(self.dir());
+        command
+    }
+
+    pub fn start(&self) -> Agent {
+        self.start_command(self.command())
+    }
+
+    /// Starts a changed `command()`.
+    pub fn start_command(&self, mut command: Command) -> Agent {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let log = self.dir().join(format!("agent-{number}.log"));
+        let file = File::create(&log).expect("a log file");
+        let other = file.try_clone().expect("a second descriptor");
+        command.stdin(Stdio::null()).stdout(other).stderr(file);
+        Agent {
+            child: spawn(command).expect("the agent runs"),
+            log,
+        }
+    }
+}
+
+/// A running agent, killed when this value goes.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Agent {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+
+    pub fn kill9(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Only while it has not been waited for.
+    pub fn signal(&self, number: i32) {
+        signal(&self.child, number);
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn term(&mut self) -> ExitStatus {
+        self.term_timed().0
+    }
+
+    /// The same, and how long it took.
+    pub fn term_timed(&mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        if self.is_running() {
+            self.signal(libc::SIGTERM);
+        }
+        let status = self.wait(STOP_MAX);
+        let status = status.unwrap_or_else(|| panic!("it did not stop:\n{}", self.log()));
+        (status, start.elapsed())
+    }
+
+    /// How it ended, if it does by itself within this time.
+    pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        wait_exit(&mut self.child, timeout)
+    }
+
+    /// All that it wrote to stdout and stderr.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// A tracker file of the Java source: an Avro container file with one record.
+pub fn java_tracker(path: &str, position: u64) -> Vec<u8> {
+    const SCHEMA: &str = concat!(
+        r#"{"type":"record","name":"TransferStateFileMeta","#,
+        r#""namespace":"org.apache.flume.serialization","#,
+        r#""fields":[{"name":"offset","type":"long"}]}"#
+    );
+    const SYNC: &[u8; 16] = b"0123456789abcdef";
+    let mut file = b"Obj\x01".to_vec();
+    let text = |file: &mut Vec<u8>, text: &str| {
+        zigzag(file, text.len() as i64);
+        file.extend(text.as_bytes());
+    };
+    zigzag(&mut file, 2);
+    for entry in ["avro.schema", SCHEMA, "file", path] {
+        text(&mut file, entry);
+    }
+    zigzag(&mut file, 0);
+    file.extend(SYNC);
+    let mut record = Vec::new();
+    zigzag(&mut record, position as i64);
+    zigzag(&mut file, 1);
+    zigzag(&mut file, record.len() as i64);
+    file.extend(record);
+    file.extend(SYNC);
+    file
+}
+
+fn zigzag(out: &mut Vec<u8>, value: i64) {
+    let mut rest = (value << 1 ^ value >> 63) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
