@@ -140,6 +140,10 @@ pub trait Broker {
     /// How many rounds may be under way at once (1 on the legacy wire, 5 on the modern one).
     fn rounds_in_flight_max(&self) -> usize;
 
+    /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic, and so do
+    /// all after it.
+    fn use_legacy(&mut self);
+
     /// Descriptors to wait on, with whether room to write is waited for too.
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool));
 }

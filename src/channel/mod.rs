@@ -2,7 +2,14 @@
 
 pub mod batch;
 pub mod broker;
+pub mod cluster;
 pub mod compress;
+pub mod connect;
 pub mod content;
+pub mod legacy;
+pub mod look;
+pub mod modern;
+pub mod protocol;
 pub mod records;
 pub mod outlet;
+pub mod wire;

@@ -57,12 +57,17 @@ pub fn next_entry<'a>(log: &mut &'a [u8]) -> Result<Option<Entry<'a>>, ReadError
     let mut head = Reader(log);
     let base_offset = head.i64()?;
     let length = head.i32()?;
-    if base_offset < 0 || length < MESSAGE_BYTES_MIN as i32 {
+    if length < MESSAGE_BYTES_MIN as i32 {
         return Err(ReadError::Malformed);
     }
     let total = LOG_OVERHEAD + length as usize;
+    // A broker that converts for an old reader fills the rest up with the head of a message at
+    // offset -1 that claims two gigabytes (LazyDownConversionRecordsSend): not whole either.
     if log.len() < total {
         return Ok(None);
+    }
+    if base_offset < 0 {
+        return Err(ReadError::Malformed);
     }
     let bytes = &log[..total];
     *log = &log[total..];
@@ -85,9 +90,11 @@ pub fn next_entry<'a>(log: &mut &'a [u8]) -> Result<Option<Entry<'a>>, ReadError
 
 /// How many bytes the first entry of `log` takes, if its length can be seen already.
 pub fn first_entry_bytes(log: &[u8]) -> Option<usize> {
-    let length = log.get(8..LOG_OVERHEAD)?;
-    let length = i32::from_be_bytes(length.try_into().ok()?);
-    usize::try_from(length).ok().map(|n| n + LOG_OVERHEAD)
+    let mut head = Reader(log);
+    match (head.i64(), head.i32()) {
+        (Ok(0..), Ok(length @ 0..)) => Some(length as usize + LOG_OVERHEAD),
+        _ => None,
+    }
 }
 
 fn batch_entry(base_offset: i64, bytes: &[u8]) -> Result<Entry<'_>, ReadError> {

@@ -1,0 +1,236 @@
+//! Finds a way into a cluster: any broker of the list, the topic, its leaders, and with which
+//! wire they are spoken to.
+
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::broker::{Fault, Topic, Wire};
+use super::protocol::{self, METADATA, METADATA_OLD, PRODUCE, Versions};
+use super::wire::{ANSWER_BYTES_MAX, Connection, pause};
+
+/// How long a cluster has to answer and to have the topic ready.
+pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
+/// How long a topic that is being made is waited for before the caller is told.
+const TOPIC_TIMEOUT: Duration = Duration::from_millis(3_000);
+const TOPIC_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is sought, and under which name the brokers know us.
+#[derive(Debug, Clone, Copy)]
+pub struct Quest<'a> {
+    /// `host:port` each.
+    pub brokers: &'a [String],
+    pub topic: &'a str,
+    pub client: &'a str,
+    /// The topic answered 43: take the wire before 0.11, whatever the brokers speak.
+    pub legacy: bool,
+}
+
+/// A way in.
+pub struct Cluster {
+    pub topic: Topic,
+    /// The broker that told; `host:port` of the list.
+    pub told_by: String,
+    /// Leaders of the topic's partitions, each connected.
+    pub leaders: Vec<Leader>,
+    /// Index into `leaders` of each of `topic.partitions`.
+    pub led_by: Vec<usize>,
+}
+
+pub struct Leader {
+    pub node: i32,
+    pub connection: Connection,
+    /// `None` before 0.10.
+    pub versions: Option<Versions>,
+}
+
+/// Asks the brokers of the list in turn.
+///
+/// # Errors
+/// `Unreachable` with each broker's reason in one line; `NotReady`, `Unauthorised`, `Stopped`.
+pub fn find(quest: Quest<'_>) -> Result<Cluster, Fault> {
+    let deadline = Instant::now() + OPEN_TIMEOUT;
+    let mut reasons = Vec::new();
+    for broker in quest.brokers {
+        match ask(broker, quest, deadline) {
+            Ok(cluster) => return Ok(cluster),
+            Err(Fault::Unreachable(why) | Fault::Lost(why)) => {
+                let named = why.starts_with(broker.as_str());
+                reasons.push(if named { why } else { format!("{broker}: {why}") });
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Err(Fault::Unreachable(format!("no broker can be reached: {}", reasons.join("; "))))
+}
+
+fn ask(broker: &str, quest: Quest<'_>, deadline: Instant) -> Result<Cluster, Fault> {
+    let (mut connection, versions) = greet(broker, quest.topic, quest.client, deadline)?;
+    let until = deadline.min(Instant::now() + TOPIC_TIMEOUT);
+    // A topic that is made by our asking has no leaders for a moment, and a leader that has just
+    // died stands in the metadata until its session is over.
+    loop {
+        let result = metadata(&mut connection, versions.as_ref(), quest, deadline)
+            .and_then(|answer| visit(broker, &answer, quest, deadline));
+        match result {
+            Err(Fault::NotReady(_)) if Instant::now() < until => pause(TOPIC_PAUSE)?,
+            other => return other,
+        }
+    }
+}
+
+/// Connects and asks what the broker speaks. Brokers before 0.10 close the connection on that
+/// question; so does one that is just going down, hence a second try, with a question between
+/// that brokers of every version answer.
+pub fn greet(
+    broker: &str,
+    topic: &str,
+    client: &str,
+    deadline: Instant,
+) -> Result<(Connection, Option<Versions>), Fault> {
+    let mut connection = Connection::open(broker, deadline)?;
+    match Versions::ask(&mut connection, client, deadline) {
+        Ok(versions) => return Ok((connection, Some(versions))),
+        Err(Fault::Lost(_)) => {}
+        Err(other) => return Err(other),
+    }
+    let mut connection = Connection::open(broker, deadline)?;
+    let request = MetadataRequest::default().with_topics(Some(vec![named(topic)]));
+    let _: MetadataResponse = protocol::call(
+        &mut connection,
+        METADATA_OLD,
+        0,
+        client,
+        &request,
+        ANSWER_BYTES_MAX,
+        deadline,
+    )?;
+    let mut second = Connection::open(broker, deadline)?;
+    match Versions::ask(&mut second, client, deadline) {
+        Ok(versions) => Ok((second, Some(versions))),
+        Err(Fault::Lost(_)) => Ok((connection, None)),
+        Err(other) => Err(other),
+    }
+}
+
+fn named(topic: &str) -> MetadataRequestTopic {
+    let name = TopicName(StrBytes::from_string(topic.to_string()));
+    MetadataRequestTopic::default().with_name(Some(name))
+}
+
+fn metadata(
+    connection: &mut Connection,
+    versions: Option<&Versions>,
+    quest: Quest<'_>,
+    deadline: Instant,
+) -> Result<MetadataResponse, Fault> {
+    // Version 2 (0.10.1) brings the cluster id, version 4 (0.11) the wish to make the topic;
+    // before that a broker makes it, or not, as it is configured.
+    let highest = versions.map_or(0, |v| v.highest(METADATA));
+    let (api, version) = match highest {
+        4.. => (METADATA, versions.map_or(Ok(4), |v| v.common(METADATA, connection.peer()))?),
+        n => (METADATA_OLD, n.clamp(0, 2)),
+    };
+    let request = MetadataRequest::default()
+        .with_topics(Some(vec![named(quest.topic)]))
+        .with_allow_auto_topic_creation(true);
+    protocol::call(connection, api, version, quest.client, &request, ANSWER_BYTES_MAX, deadline)
+}
+
+/// Connects to every leader: with the wire of the oldest of them the topic is spoken to, so that
+/// a cluster in the middle of an upgrade is served as well.
+fn visit(
+    told_by: &str,
+    answer: &MetadataResponse,
+    quest: Quest<'_>,
+    deadline: Instant,
+) -> Result<Cluster, Fault> {
+    let seen = leaders_of(answer, quest.topic)?;
+    let mut leaders: Vec<Leader> = Vec::new();
+    let mut led_by = Vec::new();
+    for (partition, node) in &seen.partitions {
+        let index = match leaders.iter().position(|l| l.node == *node) {
+            Some(index) => index,
+            None => {
+                let address = address_of(answer, *node).ok_or_else(|| {
+                    Fault::NotReady(format!("leader {node} of partition {partition} is not up"))
+                })?;
+                leaders.push(greet_leader(*node, &address, quest, deadline)?);
+                leaders.len() - 1
+            }
+        };
+        led_by.push(index);
+    }
+    let speaks_modern =
+        |l: &Leader| l.versions.as_ref().is_some_and(|v| v.highest(PRODUCE) >= PRODUCE.lowest);
+    let modern = !quest.legacy && leaders.iter().all(speaks_modern);
+    let topic = Topic {
+        wire: if modern { Wire::Modern } else { Wire::Legacy },
+        cluster_id: answer.cluster_id.as_ref().map(|id| id.to_string()).unwrap_or_default(),
+        partitions: seen.partitions.iter().map(|(partition, _)| *partition).collect(),
+        replicas: seen.replicas,
+    };
+    Ok(Cluster { topic, told_by: told_by.to_string(), leaders, led_by })
+}
+
+/// A leader that is gone will be replaced: that is worth another look at the metadata.
+fn greet_leader(
+    node: i32,
+    address: &str,
+    quest: Quest<'_>,
+    deadline: Instant,
+) -> Result<Leader, Fault> {
+    match greet(address, quest.topic, quest.client, deadline) {
+        Ok((connection, versions)) => Ok(Leader { node, connection, versions }),
+        Err(Fault::Unreachable(why) | Fault::Lost(why)) => {
+            Err(Fault::NotReady(format!("leader {node} at {address}: {why}")))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+fn address_of(answer: &MetadataResponse, node: i32) -> Option<String> {
+    let broker = answer.brokers.iter().find(|b| b.node_id.0 == node)?;
+    // An IPv6 address needs brackets before a port.
+    let host = broker.host.as_str();
+    Some(match host.contains(':') {
+        true => format!("[{host}]:{}", broker.port),
+        false => format!("{host}:{}", broker.port),
+    })
+}
+
+struct Seen {
+    /// Partition and leader, ascending.
+    partitions: Vec<(i32, i32)>,
+    replicas: usize,
+}
+
+fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
+    let what = format!("topic {name}");
+    let is_it = |t: &&MetadataResponseTopic| t.name.as_ref().is_some_and(|n| n.0.as_str() == name);
+    let Some(topic) = answer.topics.iter().find(is_it) else {
+        return Err(Fault::NotReady(format!("{what} is not known to the broker")));
+    };
+    if topic.error_code != 0 {
+        return Err(protocol::fault(topic.error_code, &what));
+    }
+    if topic.partitions.is_empty() {
+        return Err(Fault::NotReady(format!("{what} has no partitions yet")));
+    }
+    let mut partitions = Vec::new();
+    for p in &topic.partitions {
+        // Error 9, a replica that is down, is no hindrance as long as there is a leader.
+        if p.leader_id.0 < 0 {
+            let which = p.partition_index;
+            return Err(Fault::NotReady(format!("{what}: partition {which} has no leader")));
+        }
+        partitions.push((p.partition_index, p.leader_id.0));
+    }
+    partitions.sort_unstable();
+    partitions.dedup_by_key(|p| p.0);
+    let replicas = topic.partitions.iter().map(|p| p.replica_nodes.len()).max().unwrap_or(1);
+    Ok(Seen { partitions, replicas })
+}

@@ -1,0 +1,159 @@
+//! The broker of a real cluster: at each `open` it finds out anew which wire the cluster speaks,
+//! so that an upgrade needs no restart.
+
+use std::os::fd::RawFd;
+
+use super::batch::Batch;
+use super::broker::{Answer, Broker, Fault, Identity, Topic, Wire};
+use super::cluster::{Quest, find};
+use super::legacy::Legacy;
+use super::look::Found;
+use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
+use crate::checkpoint::record::BatchRecord;
+use crate::config::model::ChannelConfig;
+
+/// Takes a log line: level, class as Flume would name it, message.
+pub type Log = fn(level: &'static str, class: &'static str, message: &str);
+
+/// A broker for the topic of `config`, not connected yet.
+pub fn connect(config: &ChannelConfig, log: Log) -> Box<dyn Broker> {
+    Box::new(Kafka { config: config.clone(), log, legacy: false, link: Link::Closed })
+}
+
+struct Kafka {
+    config: ChannelConfig,
+    log: Log,
+    /// The topic answered 43 once.
+    legacy: bool,
+    link: Link,
+}
+
+enum Link {
+    Closed,
+    Modern(Modern),
+    Legacy(Box<Legacy>),
+}
+
+impl Kafka {
+    fn connect(&mut self) -> Result<Topic, Fault> {
+        let config = &self.config;
+        let (name, client) = (config.topic.as_str(), config.client_id.as_str());
+        let quest =
+            Quest { brokers: &config.brokers, topic: name, client, legacy: self.legacy };
+        let cluster = find(quest)?;
+        let topic = cluster.topic.clone();
+        let peers: Vec<String> =
+            cluster.leaders.iter().map(|l| l.connection.peer().to_string()).collect();
+        let timeout = config.request_timeout_ms;
+        self.link = match topic.wire {
+            Wire::Modern => Link::Modern(Modern::new(cluster, name, client, timeout)),
+            Wire::Legacy => {
+                let compression = config.compression;
+                Link::Legacy(Box::new(Legacy::new(cluster, name, client, compression, timeout)?))
+            }
+        };
+        for peer in peers {
+            let line = format!("Connected to {peer} for producing");
+            (self.log)("INFO", "producer.SyncProducer", &line);
+        }
+        Ok(topic)
+    }
+
+    /// After a fault nothing of the connections is of use; a request to stop leaves them.
+    fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if result.as_ref().is_err_and(|fault| *fault != Fault::Stopped) {
+            self.link = Link::Closed;
+        }
+        result
+    }
+}
+
+fn closed() -> Fault {
+    Fault::Lost("not connected".to_string())
+}
+
+impl Broker for Kafka {
+    fn open(&mut self) -> Result<Topic, Fault> {
+        self.link = Link::Closed;
+        self.connect()
+    }
+
+    fn init_producer(&mut self) -> Result<Identity, Fault> {
+        let result = match &mut self.link {
+            Link::Closed => Err(closed()),
+            Link::Modern(modern) => modern.init_producer(),
+            Link::Legacy(_) => Ok(Identity::NONE),
+        };
+        self.settle(result)
+    }
+
+    fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
+        let result = match &mut self.link {
+            Link::Closed => Err(closed()),
+            Link::Modern(modern) => modern.end_offset(partition),
+            Link::Legacy(legacy) => legacy.end_offset(partition),
+        };
+        self.settle(result)
+    }
+
+    fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
+        let result = match &mut self.link {
+            Link::Closed => Err(closed()),
+            Link::Modern(modern) => modern.send(round),
+            Link::Legacy(legacy) => legacy.send(round),
+        };
+        self.settle(result)
+    }
+
+    fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
+        let result = match &mut self.link {
+            Link::Closed => Err(closed()),
+            Link::Modern(modern) => modern.receive(answers),
+            Link::Legacy(legacy) => {
+                legacy.receive(answers);
+                Ok(())
+            }
+        };
+        self.settle(result)
+    }
+
+    fn look(
+        &mut self,
+        partition: i32,
+        floor: i64,
+        wanted: &[&BatchRecord],
+    ) -> Result<Vec<Option<i64>>, Fault> {
+        let result = match &mut self.link {
+            Link::Closed => Err(closed()),
+            Link::Modern(modern) => modern.look(partition, floor, wanted),
+            Link::Legacy(legacy) => legacy.look(partition, floor, wanted),
+        };
+        let Found { offsets, floor_is_gone } = self.settle(result)?;
+        if floor_is_gone {
+            let line = format!(
+                "Partition {partition} of {} begins behind offset {floor}: retention has taken \
+                 what may have been there, an absent batch can not be proven absent",
+                self.config.topic
+            );
+            (self.log)("WARN", "kafka.KafkaChannel", &line);
+        }
+        Ok(offsets)
+    }
+
+    fn rounds_in_flight_max(&self) -> usize {
+        match self.link {
+            Link::Modern(_) => ROUNDS_IN_FLIGHT_MAX,
+            Link::Closed | Link::Legacy(_) => 1,
+        }
+    }
+
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        if let Link::Modern(modern) = &self.link {
+            modern.descriptors(add);
+        }
+    }
+
+    fn use_legacy(&mut self) {
+        self.legacy = true;
+    }
+}

@@ -1,0 +1,362 @@
+//! The wire before Kafka 0.11, by the `kafka` crate: message sets of magic 0, one request at a
+//! time, no identity in the log.
+//!
+//! The crate writes; what is read goes over a connection of our own. The crate's reader returns
+//! only what a compressed message wraps and drops plain messages in front of it, so that a batch
+//! of ours could stand in the log and not be seen; its calls can not be cut short; and a length
+//! that makes no sense ends the process.
+//!
+//! Of the crate's calls only `load_metadata`, `fetch_offsets` and `produce_messages` remain, each
+//! under `os::arm_last_words` and right after the same broker has answered us. Its sockets, which
+//! it does not hand out, are found among the descriptors of the process and given a time limit
+//! in place of its fixed 120 s.
+
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use kafka::client::{Compression as Codec, FetchOffset, KafkaClient, ProduceMessage, RequiredAcks};
+use kafka::error::{Error, KafkaCode};
+
+use super::batch::Batch;
+use super::broker::{Answer, Fault, Verdict};
+use super::cluster::{Cluster, greet};
+use super::look::{Fetch, Found, Piece, look};
+use super::modern::refusal;
+use super::protocol::{self, Api, begin_frame, end_frame, put_string};
+use super::records::{ReadError, Reader};
+use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, pause};
+use crate::checkpoint::record::BatchRecord;
+use crate::config::model::Compression;
+use crate::os::{self, Interest};
+
+/// How long after the broker's own time limit its answer is still waited for.
+const ANSWER_MARGIN: Duration = Duration::from_millis(2_000);
+/// The crate opens a new connection, without our time limit, when the old one has been idle so
+/// long: never. Whether the broker has closed it is looked at before each round instead.
+const IDLE_NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Tries to have the crate see the topic whose leaders we have seen, and the pause between.
+const METADATA_TRIES: u32 = 10;
+const METADATA_PAUSE: Duration = Duration::from_millis(100);
+
+/// Both before 0.10, version 0: taken by every broker before 4.0.
+const FETCH_0: Api = Api { key: 1, name: "Fetch", lowest: 0, highest: 0 };
+const LIST_OFFSETS_0: Api = Api { key: 2, name: "ListOffsets", lowest: 0, highest: 0 };
+
+/// A topic on a cluster that is spoken to in the old way; connected, or of no further use.
+pub struct Legacy {
+    topic: String,
+    client_id: String,
+    codec: Codec,
+    request_timeout_ms: u32,
+    told_by: String,
+    partitions: Vec<i32>,
+    led_by: Vec<usize>,
+    /// Our own connections to the leaders, for reading.
+    readers: Vec<Connection>,
+    client: KafkaClient,
+    /// The crate's sockets.
+    sockets: Vec<RawFd>,
+    answers: Vec<Answer>,
+}
+
+impl Legacy {
+    /// Has the crate connect where `cluster` has just been found.
+    ///
+    /// # Errors
+    /// `NotReady`, where the crate does not see the leaders; `Lost`, `Stopped`.
+    pub fn new(
+        cluster: Cluster,
+        topic: &str,
+        client_id: &str,
+        compression: Compression,
+        request_timeout_ms: u32,
+    ) -> Result<Legacy, Fault> {
+        let codec = match compression {
+            Compression::None => Codec::NONE,
+            Compression::Gzip => Codec::GZIP,
+            Compression::Snappy => Codec::SNAPPY,
+            Compression::Lz4 | Compression::Zstd => {
+                let why = format!("{compression:?} needs brokers from 0.11 on");
+                return Err(Fault::NotReady(why));
+            }
+        };
+        let mut legacy = Legacy {
+            topic: topic.to_string(),
+            client_id: client_id.to_string(),
+            codec,
+            request_timeout_ms,
+            told_by: cluster.told_by,
+            partitions: cluster.topic.partitions,
+            led_by: cluster.led_by,
+            readers: cluster.leaders.into_iter().map(|l| l.connection).collect(),
+            client: KafkaClient::new(Vec::new()),
+            sockets: Vec::new(),
+            answers: Vec::new(),
+        };
+        legacy.connect()?;
+        Ok(legacy)
+    }
+
+    fn answer_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms.into()) + ANSWER_MARGIN
+    }
+
+    /// A new client with a connection to each leader. After any error the old one is of no use:
+    /// it keeps its dead connections.
+    fn connect(&mut self) -> Result<(), Fault> {
+        let before = os::open_sockets();
+        let mut client = KafkaClient::new(vec![self.told_by.clone()]);
+        client.set_client_id(self.client_id.clone());
+        client.set_compression(self.codec);
+        client.set_connection_idle_timeout(IDLE_NEVER);
+        self.sockets.clear();
+        for attempt in 1.. {
+            if os::stop_requested().is_some() {
+                return Err(Fault::Stopped);
+            }
+            let result = {
+                let _guard = os::arm_last_words(self.last_words());
+                client.load_metadata(&[&self.topic])
+            };
+            result.map_err(|e| self.lost(&e))?;
+            let seen = client.topics().partitions(&self.topic).map(|p| p.available_ids().len());
+            if seen.is_some_and(|n| n >= self.partitions.len()) {
+                break;
+            }
+            if attempt == METADATA_TRIES {
+                let why = format!("topic {} has no leaders yet", self.topic);
+                return Err(Fault::NotReady(why));
+            }
+            pause(METADATA_PAUSE)?;
+        }
+        // Any question to all leaders makes the crate connect to them.
+        let result = {
+            let _guard = os::arm_last_words(self.last_words());
+            client.fetch_offsets(&[&self.topic], FetchOffset::Latest)
+        };
+        result.map_err(|e| self.lost(&e))?;
+        self.sockets =
+            os::open_sockets().into_iter().filter(|fd| !before.contains(fd)).collect();
+        for fd in &self.sockets {
+            // Where it can not be set, the crate's own limit holds.
+            let _ = os::set_io_timeout(*fd, self.answer_timeout());
+        }
+        self.client = client;
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        format!("stopped while {} does not answer; what is in doubt stays so\n", self.told_by)
+    }
+
+    fn lost(&self, error: &Error) -> Fault {
+        let text = match error {
+            Error::Kafka(code) => return protocol::fault(*code as i16, "the topic's metadata"),
+            Error::Io(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                format!("no answer in {} ms", self.answer_timeout().as_millis())
+            }
+            other => other.to_string(),
+        };
+        Fault::Lost(format!("{}: {text}", self.told_by))
+    }
+
+    /// See `Broker::send`: returns when the round is answered.
+    pub fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
+        if os::stop_requested().is_some() {
+            return Err(Fault::Stopped);
+        }
+        self.reconnect_if_closed()?;
+        let topic = self.topic.as_str();
+        let messages = round.iter().flat_map(|batch| {
+            let partition = batch.partition();
+            batch.values().map(move |v| ProduceMessage::new(topic, partition, None, Some(v)))
+        });
+        let timeout = Duration::from_millis(self.request_timeout_ms.into());
+        let result = {
+            let _guard = os::arm_last_words(self.last_words());
+            self.client.produce_messages(RequiredAcks::All, timeout, messages)
+        };
+        let confirms = result.map_err(|e| match e {
+            // The crate's own view of the leaders has a hole: nothing was sent.
+            Error::Kafka(code) => protocol::fault(code as i16, &format!("topic {topic}")),
+            other => self.lost(&other),
+        })?;
+        let told: Vec<(i32, Result<i64, KafkaCode>)> = confirms
+            .iter()
+            .flat_map(|c| &c.partition_confirms)
+            .map(|p| (p.partition, p.offset))
+            .collect();
+        self.judge(round, &told)
+    }
+
+    fn judge(
+        &mut self,
+        round: &[&Batch],
+        told: &[(i32, Result<i64, KafkaCode>)],
+    ) -> Result<(), Fault> {
+        for batch in round {
+            let partition = batch.partition();
+            let Some((_, result)) = told.iter().find(|(p, _)| *p == partition) else {
+                let why = format!("{} does not speak of partition {partition}", self.told_by);
+                return Err(Fault::Lost(why));
+            };
+            let verdict = match *result {
+                Ok(base_offset) => Verdict::Acked { base_offset },
+                Err(code) => match code as i16 {
+                    code @ (29..=31) => {
+                        let what = format!("writing to topic {}", self.topic);
+                        return Err(protocol::fault(code, &what));
+                    }
+                    code => refusal(code),
+                },
+            };
+            self.answers.push(Answer { partition, base_sequence: batch.base_sequence(), verdict });
+        }
+        Ok(())
+    }
+
+    /// A broker closes what has been idle (`connections.max.idle.ms`): the socket can be read
+    /// from though nothing is under way. Written to, it would leave the round in doubt.
+    fn reconnect_if_closed(&mut self) -> Result<(), Fault> {
+        let interests: Vec<Interest> =
+            self.sockets.iter().map(|fd| Interest { fd: *fd, write: false }).collect();
+        if os::wait(&interests, Duration::ZERO).unwrap_or(true) && !interests.is_empty() {
+            // Prove that the broker answers before it is left to the crate.
+            let deadline = Instant::now() + self.answer_timeout();
+            for reader in &mut self.readers {
+                let peer = reader.peer().to_string();
+                *reader = greet(&peer, &self.topic, &self.client_id, deadline)?.0;
+            }
+            self.connect()?;
+        }
+        Ok(())
+    }
+
+    /// See `Broker::receive`.
+    pub fn receive(&mut self, answers: &mut Vec<Answer>) {
+        answers.append(&mut self.answers);
+    }
+
+    /// See `Broker::end_offset`.
+    pub fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
+        self.list_offset(partition, -1)
+    }
+
+    /// `time`: -1 for the end, -2 for the first offset.
+    fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
+        let mut body = partition.to_be_bytes().to_vec();
+        body.extend_from_slice(&time.to_be_bytes());
+        body.extend_from_slice(&1i32.to_be_bytes());
+        let answer = self.ask(LIST_OFFSETS_0, partition, &[], &body, ANSWER_BYTES_MAX)?;
+        let mut r = Reader(&answer);
+        let told = (|| {
+            let code = partition_head(&mut r, partition)?;
+            let count = r.i32()?;
+            Ok((code, if count > 0 { r.i64()? } else { -1 }))
+        })();
+        match told {
+            Ok((0, offset)) if offset >= 0 => Ok(offset),
+            Ok((code, _)) if code != 0 => Err(self.partition_fault(code, partition)),
+            Ok(_) | Err(ReadError::Malformed | ReadError::Unpack(_)) => {
+                Err(self.garbled(LIST_OFFSETS_0))
+            }
+        }
+    }
+
+    fn partition_fault(&self, code: i16, partition: i32) -> Fault {
+        protocol::fault(code, &format!("partition {partition} of topic {}", self.topic))
+    }
+
+    fn garbled(&self, api: Api) -> Fault {
+        Fault::Lost(format!("{} gave an answer to {} that is none", self.told_by, api.name))
+    }
+
+    /// A question about one partition to its leader: replica -1, `middle`, one topic, one
+    /// partition, of which `body` speaks.
+    fn ask(
+        &mut self,
+        api: Api,
+        partition: i32,
+        middle: &[u8],
+        body: &[u8],
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, Fault> {
+        let Ok(index) = self.partitions.binary_search(&partition) else {
+            return Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic)));
+        };
+        let deadline = Instant::now() + self.answer_timeout();
+        let reader = &mut self.readers[self.led_by[index]];
+        // The broker may have closed it while the crate's was in use.
+        if !matches!(reader.poll_answer(ANSWER_BYTES_MAX), Ok(None)) {
+            let peer = reader.peer().to_string();
+            *reader = greet(&peer, &self.topic, &self.client_id, deadline)?.0;
+        }
+        let correlation = reader.next_correlation();
+        let mut frame = begin_frame(api, 0, correlation, &self.client_id);
+        frame.extend_from_slice(&(-1i32).to_be_bytes());
+        frame.extend_from_slice(middle);
+        frame.extend_from_slice(&1i32.to_be_bytes());
+        put_string(&mut frame, &self.topic);
+        frame.extend_from_slice(&1i32.to_be_bytes());
+        frame.extend_from_slice(body);
+        end_frame(&mut frame, 0);
+        reader.call(&frame, correlation, bytes_max, deadline)
+    }
+
+    /// See `Broker::look`: by content, whatever identity a batch was sent with.
+    pub fn look(
+        &mut self,
+        partition: i32,
+        floor: i64,
+        wanted: &[&BatchRecord],
+    ) -> Result<Found, Fault> {
+        look(&mut Reading { legacy: self, partition }, floor, wanted, false)
+    }
+}
+
+/// Reads to the error code of the only partition of the only topic of an answer.
+fn partition_head(r: &mut Reader<'_>, partition: i32) -> Result<i16, ReadError> {
+    let topics = r.i32()?;
+    let name = r.i16()?;
+    r.take(usize::try_from(name).map_err(|_| ReadError::Malformed)?)?;
+    let partitions = r.i32()?;
+    if topics != 1 || partitions != 1 || r.i32()? != partition {
+        return Err(ReadError::Malformed);
+    }
+    r.i16()
+}
+
+/// Reads one partition from its leader.
+struct Reading<'a> {
+    legacy: &'a mut Legacy,
+    partition: i32,
+}
+
+impl Fetch for Reading<'_> {
+    fn fetch(&mut self, offset: i64, bytes_max: usize) -> Result<Piece, Fault> {
+        // Longest wait and least bytes: neither.
+        let middle = [0; 8];
+        let mut body = self.partition.to_be_bytes().to_vec();
+        body.extend_from_slice(&offset.to_be_bytes());
+        body.extend_from_slice(&(bytes_max as i32).to_be_bytes());
+        let answer = self.legacy.ask(FETCH_0, self.partition, &middle, &body, FETCH_BYTES_MAX)?;
+        let mut r = Reader(&answer);
+        let told = (|| {
+            let code = partition_head(&mut r, self.partition)?;
+            Ok((code, r.i64()?, r.bytes()?.unwrap_or_default()))
+        })();
+        match told {
+            Ok((0, high_watermark, records)) => {
+                Ok(Piece::Log { records: records.to_vec(), high_watermark })
+            }
+            Ok((1, ..)) => Ok(Piece::OutOfRange),
+            Ok((code, ..)) => Err(self.legacy.partition_fault(code, self.partition)),
+            Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.legacy.garbled(FETCH_0)),
+        }
+    }
+
+    fn bounds(&mut self) -> Result<(i64, i64), Fault> {
+        let first = self.legacy.list_offset(self.partition, -2)?;
+        Ok((first, self.legacy.list_offset(self.partition, -1)?))
+    }
+}

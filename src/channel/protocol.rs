@@ -1,0 +1,261 @@
+//! The requests that are made of a broker, in versions whose fields are plain (before the
+//! "flexible" ones), which every broker from 0.11 to 4.x takes.
+//!
+//! `kafka-protocol` reserves memory for as many elements as an array claims to have, before it has
+//! seen one: four bytes of garbage would end the process. So each answer's shape is walked first,
+//! and only what is whole is decoded.
+
+use std::time::Instant;
+
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+use super::broker::Fault;
+use super::records::{ReadError, Reader};
+use super::wire::{ANSWER_BYTES_MAX, Connection};
+
+/// A request, and the versions of it that this program speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Api {
+    pub key: i16,
+    pub name: &'static str,
+    pub lowest: i16,
+    pub highest: i16,
+}
+
+pub const PRODUCE: Api = Api { key: 0, name: "Produce", lowest: 3, highest: 8 };
+pub const FETCH: Api = Api { key: 1, name: "Fetch", lowest: 4, highest: 10 };
+pub const LIST_OFFSETS: Api = Api { key: 2, name: "ListOffsets", lowest: 1, highest: 3 };
+pub const METADATA: Api = Api { key: 3, name: "Metadata", lowest: 4, highest: 5 };
+pub const METADATA_OLD: Api = Api { key: 3, name: "Metadata", lowest: 0, highest: 2 };
+pub const INIT_PRODUCER_ID: Api = Api { key: 22, name: "InitProducerId", lowest: 0, highest: 1 };
+const API_VERSIONS: Api = Api { key: 18, name: "ApiVersions", lowest: 0, highest: 0 };
+
+/// What a broker says it speaks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions(Vec<(i16, i16, i16)>);
+
+impl Versions {
+    /// Asks. A broker before 0.10 closes the connection instead of answering.
+    pub fn ask(
+        connection: &mut Connection,
+        client: &str,
+        deadline: Instant,
+    ) -> Result<Versions, Fault> {
+        let request = ApiVersionsRequest::default();
+        let answer: ApiVersionsResponse =
+            call(connection, API_VERSIONS, 0, client, &request, ANSWER_BYTES_MAX, deadline)?;
+        let keys = answer.api_keys.iter();
+        Ok(Versions(keys.map(|k| (k.api_key, k.min_version, k.max_version)).collect()))
+    }
+
+    /// The highest version of a request; -1 where there is none. (The lowest one can not be
+    /// trusted: Kafka 4.x names Produce from 0 on, KAFKA-18659.)
+    pub fn highest(&self, api: Api) -> i16 {
+        self.0.iter().find(|k| k.0 == api.key).map_or(-1, |k| k.2)
+    }
+
+    /// The highest version that both sides speak. Records in zstd may only be written with Produce
+    /// from 7 on and read with Fetch from 10 on (KIP-110), whoever wrote them.
+    pub fn common(&self, api: Api, peer: &str) -> Result<i16, Fault> {
+        let (_, lowest, highest) =
+            self.0.iter().find(|k| k.0 == api.key).copied().unwrap_or((api.key, 0, -1));
+        let version = highest.min(api.highest);
+        if version >= lowest.max(api.lowest) {
+            return Ok(version);
+        }
+        Err(Fault::Unreachable(format!(
+            "{peer} speaks {} {lowest} to {highest}, this program {} to {}",
+            api.name, api.lowest, api.highest
+        )))
+    }
+}
+
+/// One request and its answer, decoded.
+pub fn call<Q: Encodable, A: Decodable>(
+    connection: &mut Connection,
+    api: Api,
+    version: i16,
+    client: &str,
+    request: &Q,
+    bytes_max: usize,
+    deadline: Instant,
+) -> Result<A, Fault> {
+    let correlation = connection.next_correlation();
+    let mut frame = begin_frame(api, version, correlation, client);
+    request
+        .encode(&mut frame, version)
+        .map_err(|e| Fault::Lost(format!("{} {version} could not be encoded: {e}", api.name)))?;
+    end_frame(&mut frame, 0);
+    let answer = connection.call(&frame, correlation, bytes_max, deadline)?;
+    decode(api, version, &answer, connection.peer())
+}
+
+/// Length (to be filled in) and request header v1: key, version, correlation id, client id.
+pub fn begin_frame(api: Api, version: i16, correlation: i32, client: &str) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    frame.extend_from_slice(&api.key.to_be_bytes());
+    frame.extend_from_slice(&version.to_be_bytes());
+    frame.extend_from_slice(&correlation.to_be_bytes());
+    put_string(&mut frame, client);
+    frame
+}
+
+/// Fills the length in; `beyond`: bytes that follow and are not in `frame`.
+pub fn end_frame(frame: &mut [u8], beyond: usize) {
+    let length = (frame.len() - 4 + beyond) as i32;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// A string behind its 16-bit length. The configuration limits names to 249 characters.
+pub fn put_string(out: &mut Vec<u8>, text: &str) {
+    let length = i16::try_from(text.len()).expect("checked with the configuration");
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Decodes an answer (behind its correlation id) once its shape is known to be right.
+///
+/// # Errors
+/// `Fault::Lost` where it is not.
+pub fn decode<A: Decodable>(
+    api: Api,
+    version: i16,
+    answer: &[u8],
+    peer: &str,
+) -> Result<A, Fault> {
+    let garbled = || Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name));
+    walk(shape(api, version), &mut Reader(answer)).map_err(|_| garbled())?;
+    A::decode(&mut &answer[..], version).map_err(|_| garbled())
+}
+
+/// A piece of an answer.
+enum Shape {
+    /// So many bytes.
+    Fixed(usize),
+    /// 16-bit length, -1 for null, and UTF-8.
+    Text,
+    /// 32-bit length, -1 for null, and bytes.
+    Blob,
+    /// 32-bit count, -1 for null, and so many of these.
+    Each(&'static [Shape]),
+}
+
+use Shape::{Blob, Each, Fixed, Text};
+
+fn walk(shape: &[Shape], r: &mut Reader<'_>) -> Result<(), ReadError> {
+    for piece in shape {
+        match piece {
+            Fixed(n) => {
+                r.take(*n)?;
+            }
+            Text => match r.i16()? {
+                -1 => {}
+                n => {
+                    let text = r.take(usize::try_from(n).map_err(|_| ReadError::Malformed)?)?;
+                    std::str::from_utf8(text).map_err(|_| ReadError::Malformed)?;
+                }
+            },
+            Blob => {
+                r.bytes()?;
+            }
+            // Every element takes bytes, so that a count too high ends at the end.
+            Each(shape) => match r.i32()? {
+                n if n < -1 => return Err(ReadError::Malformed),
+                n => (0..n).try_for_each(|_| walk(shape, r))?,
+            },
+        }
+    }
+    Ok(())
+}
+
+const IDS: Shape = Each(&[Fixed(4)]);
+const BROKERS_0: Shape = Each(&[Fixed(4), Text, Fixed(4)]);
+const BROKERS_1: Shape = Each(&[Fixed(4), Text, Fixed(4), Text]);
+const TOPICS_0: Shape = Each(&[Fixed(2), Text, Each(&[Fixed(10), IDS, IDS])]);
+const TOPICS_1: Shape = Each(&[Fixed(2), Text, Fixed(1), Each(&[Fixed(10), IDS, IDS])]);
+const TOPICS_5: Shape = Each(&[Fixed(2), Text, Fixed(1), Each(&[Fixed(10), IDS, IDS, IDS])]);
+
+/// From the message definitions of Apache Kafka (clients/src/main/resources/common/message).
+fn shape(api: Api, version: i16) -> &'static [Shape] {
+    match (api.key, version) {
+        (0, ..=4) => &[Each(&[Text, Each(&[Fixed(22)])]), Fixed(4)],
+        (0, ..=7) => &[Each(&[Text, Each(&[Fixed(30)])]), Fixed(4)],
+        (0, _) => {
+            &[Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(4), Text]), Text])]), Fixed(4)]
+        }
+        (1, ..=4) => &[Fixed(4), Each(&[Text, Each(&[Fixed(22), Each(&[Fixed(16)]), Blob])])],
+        (1, ..=6) => &[Fixed(4), Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(16)]), Blob])])],
+        (1, _) => &[Fixed(10), Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(16)]), Blob])])],
+        (2, ..=1) => &[Each(&[Text, Each(&[Fixed(22)])])],
+        (2, _) => &[Fixed(4), Each(&[Text, Each(&[Fixed(22)])])],
+        (3, 0) => &[BROKERS_0, TOPICS_0],
+        (3, 1) => &[BROKERS_1, Fixed(4), TOPICS_1],
+        (3, 2) => &[BROKERS_1, Text, Fixed(4), TOPICS_1],
+        (3, 3..=4) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_1],
+        (3, _) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_5],
+        (18, _) => &[Fixed(2), Each(&[Fixed(6)])],
+        (22, _) => &[Fixed(16)],
+        _ => unreachable!("every request of this module has a shape"),
+    }
+}
+
+/// What an error code means for the whole conversation, where it is not about one batch.
+pub fn fault(code: i16, what: &str) -> Fault {
+    match code {
+        3 => Fault::NotReady(format!("{what}: unknown topic or partition (error 3)")),
+        5 | 6 | 9 | 14 | 15 | 16 | 74 | 75 | 78 => {
+            Fault::NotReady(format!("{what}: no leader or coordinator yet (error {code})"))
+        }
+        17 => Fault::NotReady(format!("{what}: not a valid topic name (error 17)")),
+        29..=31 | 53 => Fault::Unauthorised(format!("{what}: not authorised (error {code})")),
+        _ => Fault::Lost(format!("{what}: error {code}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::{
+        FetchResponse, InitProducerIdResponse, ListOffsetsResponse, MetadataResponse,
+        ProduceResponse,
+    };
+
+    /// Decodes as every kind of answer that is ever awaited; it must not panic.
+    fn decode_as_all(bytes: &[u8]) {
+        for version in 0..=8 {
+            let _ = decode::<ProduceResponse>(PRODUCE, version.max(3), bytes, "p");
+            let _ = decode::<FetchResponse>(FETCH, version.max(4) + 2, bytes, "p");
+            let _ = decode::<ListOffsetsResponse>(LIST_OFFSETS, version.clamp(1, 3), bytes, "p");
+            let _ = decode::<MetadataResponse>(METADATA, version.min(5), bytes, "p");
+            let _ = decode::<InitProducerIdResponse>(INIT_PRODUCER_ID, version.min(1), bytes, "p");
+            let _ = decode::<ApiVersionsResponse>(API_VERSIONS, 0, bytes, "p");
+        }
+    }
+
+    #[test]
+    fn garbage_neither_panics_nor_takes_memory() {
+        let mut seed = 1u64;
+        for len in 0..400usize {
+            let garbage: Vec<u8> = (0..len)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    // Many zeros, so that lengths are often small enough to go on.
+                    if seed >> 62 == 0 { (seed >> 40) as u8 } else { 0 }
+                })
+                .collect();
+            decode_as_all(&garbage);
+            decode_as_all(&[&[0x7f; 4], &garbage[..]].concat());
+            decode_as_all(&[&[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff], &garbage[..]].concat());
+        }
+    }
+
+    #[test]
+    fn versions_that_do_not_meet_are_named() {
+        let versions = Versions(vec![(0, 0, 13), (1, 11, 18)]);
+        assert_eq!(versions.common(PRODUCE, "h:1"), Ok(8));
+        let Err(Fault::Unreachable(why)) = versions.common(FETCH, "h:1") else { panic!() };
+        assert_eq!(why, "h:1 speaks Fetch 11 to 18, this program 4 to 10");
+        assert_eq!(versions.highest(INIT_PRODUCER_ID), -1);
+    }
+}

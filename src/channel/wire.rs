@@ -1,0 +1,359 @@
+//! Framed requests and answers on one non-blocking TCP connection.
+//!
+//! Every wait goes through `os::wait`, so that a request to stop ends it at once. Nothing that the
+//! peer says is believed before it is checked: memory grows with the bytes that have arrived, not
+//! with the length that was claimed.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use super::broker::Fault;
+use crate::os::{self, Interest};
+
+/// Longest wait for a TCP connection to one address.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_000);
+/// Largest answer to anything but a Fetch, bytes. Metadata of one topic with 10,000 partitions is
+/// half a megabyte.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Largest answer to a Fetch, bytes: room for one batch of a very large `message.max.bytes`.
+pub const FETCH_BYTES_MAX: usize = 128 << 20;
+/// What one read asks for.
+const READ_BYTES: usize = 64 << 10;
+
+/// A connection to one broker. After any error it is of no further use.
+pub struct Connection {
+    stream: TcpStream,
+    peer: String,
+    /// Written by the caller, not yet taken by the kernel; from `output_at` on.
+    output: Vec<u8>,
+    output_at: usize,
+    /// Received and not yet asked for, from `input_at` on.
+    input: Vec<u8>,
+    input_at: usize,
+    last_correlation: i32,
+}
+
+impl Connection {
+    /// Connects to `peer` (`host:port`), trying every address of the name until `deadline`.
+    ///
+    /// # Errors
+    /// `Fault::Unreachable` with the last address's reason alone; `Fault::Stopped`.
+    pub fn open(peer: &str, deadline: Instant) -> Result<Connection, Fault> {
+        let mut reason = "the name has no address".to_string();
+        for address in resolve(peer)? {
+            let until = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+            match connect(&address, until) {
+                Ok(stream) => {
+                    // A round is written in one piece; waiting for more would only delay it.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(Connection::over(stream, peer));
+                }
+                Err(Fault::Unreachable(why)) => reason = why,
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Fault::Unreachable(reason))
+    }
+
+    fn over(stream: TcpStream, peer: &str) -> Connection {
+        Connection {
+            stream,
+            peer: peer.to_string(),
+            output: Vec::new(),
+            output_at: 0,
+            input: Vec::new(),
+            input_at: 0,
+            last_correlation: 0,
+        }
+    }
+
+    /// `host:port`, as it was asked for.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    /// Is there output that the kernel has not taken yet?
+    pub fn wants_write(&self) -> bool {
+        self.output_at < self.output.len()
+    }
+
+    /// A number for the next request, to be found again in its answer.
+    pub fn next_correlation(&mut self) -> i32 {
+        self.last_correlation = self.last_correlation.wrapping_add(1);
+        self.last_correlation
+    }
+
+    /// Writes `parts` in one go as far as the kernel takes them and keeps a copy of the rest.
+    pub fn send(&mut self, parts: &[IoSlice<'_>]) -> Result<(), Fault> {
+        self.flush()?;
+        let mut written = 0;
+        if !self.wants_write() {
+            written = match self.stream.write_vectored(parts) {
+                Ok(n) => n,
+                Err(e) if is_not_now(&e) => 0,
+                Err(e) => return Err(self.lost(&e)),
+            };
+        }
+        for part in parts {
+            let taken = written.min(part.len());
+            written -= taken;
+            self.output.extend_from_slice(&part[taken..]);
+        }
+        self.flush()
+    }
+
+    /// Writes what is left of earlier output, as far as the kernel takes it.
+    pub fn flush(&mut self) -> Result<(), Fault> {
+        while self.wants_write() {
+            match self.stream.write(&self.output[self.output_at..]) {
+                Ok(0) => return Err(self.lost(&io::ErrorKind::WriteZero.into())),
+                Ok(n) => self.output_at += n,
+                Err(e) if is_not_now(&e) => return Ok(()),
+                Err(e) => return Err(self.lost(&e)),
+            }
+        }
+        self.output.clear();
+        self.output_at = 0;
+        Ok(())
+    }
+
+    /// Takes one whole answer (correlation id first), if it has come. Never blocks.
+    ///
+    /// # Errors
+    /// `Fault::Lost` at the end of the stream, on an I/O error, and where the answer claims more
+    /// than `bytes_max`.
+    pub fn poll_answer(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
+        loop {
+            if let Some(answer) = self.take_frame(bytes_max)? {
+                return Ok(Some(answer));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn take_frame(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
+        let Some((size, rest)) = self.input[self.input_at..].split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let size = i32::from_be_bytes(*size);
+        if size < 4 || size as usize > bytes_max {
+            let why = format!("{} answered with {size} bytes, which is no answer", self.peer);
+            return Err(Fault::Lost(why));
+        }
+        let Some(answer) = rest.get(..size as usize) else { return Ok(None) };
+        let answer = answer.to_vec();
+        self.input_at += 4 + size as usize;
+        if self.input_at == self.input.len() {
+            self.input.clear();
+            self.input_at = 0;
+            // After a large fetch, give the memory back.
+            self.input.shrink_to(READ_BYTES);
+        }
+        Ok(Some(answer))
+    }
+
+    /// Reads once. `false`: nothing is there.
+    fn fill(&mut self) -> Result<bool, Fault> {
+        let len = self.input.len();
+        self.input.resize(len + READ_BYTES, 0);
+        let result = self.stream.read(&mut self.input[len..]);
+        self.input.truncate(len + result.as_ref().copied().unwrap_or(0));
+        match result {
+            Ok(0) => Err(Fault::Lost(format!("{} closed the connection", self.peer))),
+            Ok(_) => Ok(true),
+            Err(e) if is_not_now(&e) => Ok(false),
+            Err(e) => Err(self.lost(&e)),
+        }
+    }
+
+    /// Sends a whole request and waits for its answer, of which the part behind the correlation
+    /// id is returned. Nothing else may be in flight.
+    ///
+    /// # Errors
+    /// `Fault::Lost` (also where the answer is to something else), `Fault::Stopped`.
+    pub fn call(
+        &mut self,
+        request: &[u8],
+        correlation: i32,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Fault> {
+        self.send(&[IoSlice::new(request)])?;
+        loop {
+            self.flush()?;
+            if let Some(mut answer) = self.poll_answer(bytes_max)? {
+                self.expect_correlation(&answer, correlation)?;
+                answer.drain(..4);
+                return Ok(answer);
+            }
+            let interest = Interest { fd: self.fd(), write: self.wants_write() };
+            if !wait_until(&[interest], deadline)? {
+                return Err(Fault::Lost(format!("{} does not answer", self.peer)));
+            }
+        }
+    }
+
+    /// Answers come in the order of the requests; another number means that we lost count.
+    pub fn expect_correlation(&self, answer: &[u8], correlation: i32) -> Result<(), Fault> {
+        if answer.get(..4) == Some(&correlation.to_be_bytes()) {
+            return Ok(());
+        }
+        Err(Fault::Lost(format!("{} answered another request than was sent", self.peer)))
+    }
+
+    fn lost(&self, error: &io::Error) -> Fault {
+        Fault::Lost(format!("{}: {}", self.peer, reason(error)))
+    }
+}
+
+/// Waits for one of `interests`; `false` when `deadline` has passed.
+///
+/// # Errors
+/// `Fault::Stopped`; `Fault::Lost` where poll itself fails.
+pub fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fault> {
+    loop {
+        if os::stop_requested().is_some() {
+            return Err(Fault::Stopped);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        if os::wait(interests, left).map_err(|e| Fault::Lost(format!("poll: {e}")))? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Waits `pause`, or until the agent is asked to stop.
+pub fn pause(pause: Duration) -> Result<(), Fault> {
+    wait_until(&[], Instant::now() + pause).map(drop)
+}
+
+/// The addresses of `host:port`. The system's resolver can not be cut short, hence the guard.
+fn resolve(peer: &str) -> Result<VecDeque<SocketAddr>, Fault> {
+    if let Ok(address) = peer.parse() {
+        return Ok([address].into());
+    }
+    let _guard = os::arm_last_words(format!("stopped while resolving {peer}\n"));
+    match peer.to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(e) => Err(Fault::Unreachable(reason(&e))),
+    }
+}
+
+fn connect(address: &SocketAddr, deadline: Instant) -> Result<TcpStream, Fault> {
+    let unreachable = |e: &io::Error| Fault::Unreachable(reason(e));
+    let stream = os::connect_start(address).map_err(|e| unreachable(&e))?;
+    let interest = Interest { fd: stream.as_raw_fd(), write: true };
+    if !wait_until(&[interest], deadline)? {
+        return Err(Fault::Unreachable("no connection in time".to_string()));
+    }
+    match stream.take_error() {
+        Ok(None) => Ok(stream),
+        Ok(Some(e)) | Err(e) => Err(unreachable(&e)),
+    }
+}
+
+fn is_not_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Without the "(os error 111)" that means nothing to an operator.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(400)
+    }
+
+    /// A peer that waits for a request, says `answer` and closes.
+    fn peer(answer: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(&answer);
+        });
+        address
+    }
+
+    fn call(answer: Vec<u8>) -> Result<Vec<u8>, Fault> {
+        let mut connection = Connection::open(&peer(answer), soon()).unwrap();
+        let correlation = connection.next_correlation();
+        connection.call(b"request", correlation, 1000, soon())
+    }
+
+    fn frame(correlation: i32, body: &[u8]) -> Vec<u8> {
+        let size = (body.len() + 4) as i32;
+        [&size.to_be_bytes(), &correlation.to_be_bytes(), body].concat()
+    }
+
+    #[test]
+    fn an_answer_is_taken_and_a_wrong_one_refused() {
+        assert_eq!(call(frame(1, b"fine")), Ok(b"fine".to_vec()));
+        let wrong = [frame(2, b"fine"), vec![], vec![0, 0, 0, 1, 9], vec![0xff; 40]];
+        for answer in wrong.into_iter().chain([frame(1, &[0; 2000]), b"HTTP/1.1 400".to_vec()]) {
+            assert!(matches!(call(answer), Err(Fault::Lost(_))));
+        }
+    }
+
+    #[test]
+    fn silence_ends_at_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut connection = Connection::open(&address, soon()).unwrap();
+        let start = Instant::now();
+        assert!(matches!(connection.call(b"?", 1, 1000, soon()), Err(Fault::Lost(_))));
+        assert!(start.elapsed() >= Duration::from_millis(390));
+    }
+
+    #[test]
+    fn a_refused_connection_says_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let fault = Connection::open(&address, soon()).map(drop).unwrap_err();
+        assert_eq!(fault, Fault::Unreachable("Connection refused".to_string()));
+    }
+
+    #[test]
+    fn output_that_does_not_fit_is_sent_later() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut connection = Connection::open(&address, soon()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let sent: Vec<u8> = (0..20_000_000u32).map(|i| (i >> 3) as u8).collect();
+        let parts = [&sent[..10], &sent[10..5_000_000], &sent[5_000_000..]];
+        connection.send(&parts.map(IoSlice::new)).unwrap();
+        assert!(connection.wants_write());
+        let reader = std::thread::spawn(move || {
+            let mut all = vec![0; 20_000_000];
+            server.read_exact(&mut all).unwrap();
+            all
+        });
+        while connection.wants_write() {
+            let interest = Interest { fd: connection.fd(), write: true };
+            assert!(wait_until(&[interest], Instant::now() + Duration::from_secs(5)).unwrap());
+            connection.flush().unwrap();
+        }
+        assert!(reader.join().unwrap() == sent);
+    }
+}

@@ -1,0 +1,413 @@
+//! Both wires against real brokers.
+//!
+//! The brokers are those of `support::shared`; each test makes topics of its own by asking for
+//! them, as the agent does.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use flume_ng::channel::batch::Batch;
+use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Verdict, Wire};
+use flume_ng::channel::connect::connect;
+use flume_ng::checkpoint::record::BatchRecord;
+use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use flume_ng::os::{self, Interest};
+
+fn address(version: &str) -> String {
+    support::shared(version).bootstrap().to_string()
+}
+
+struct Bench {
+    name: String,
+    broker: Box<dyn Broker>,
+    topic: Topic,
+    identity: Identity,
+    compression: Compression,
+}
+
+impl Bench {
+    /// Opens a topic that no other test uses.
+    fn new(version: &str, name: &str, compression: Compression) -> Bench {
+        let stamp = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+        Bench::open(&address(version), &format!("{name}-{stamp}"), compression)
+    }
+
+    fn open(address: &str, topic: &str, compression: Compression) -> Bench {
+        let config = ChannelConfig {
+            name: "c1".to_string(),
+            brokers: address.split(',').map(str::to_string).collect(),
+            topic: topic.to_string(),
+            value_format: ValueFormat::Avro,
+            compression,
+            default_partition: None,
+            partition_by: PartitionBy::Transaction,
+            client_id: String::new(),
+            request_timeout_ms: 10_000,
+        };
+        let mut broker = connect(&config, |_, _, _| {});
+        let topic = broker.open().unwrap();
+        let identity = broker.init_producer().unwrap();
+        Bench { name: config.topic, broker, topic, identity, compression }
+    }
+
+    fn batch(&self, sequence: i32, lines: &[&[u8]]) -> Batch {
+        self.batch_of(self.identity, 0, sequence, lines.iter().copied())
+    }
+
+    fn batch_of<'a>(
+        &self,
+        identity: Identity,
+        partition: i32,
+        sequence: i32,
+        lines: impl Iterator<Item = &'a [u8]>,
+    ) -> Batch {
+        let mut batch = Batch::new(self.topic.wire, ValueFormat::Avro, self.compression);
+        batch.begin(partition, now_ms());
+        lines.for_each(|line| batch.push(&[0], line));
+        let sequence = if self.topic.wire == Wire::Legacy { -1 } else { sequence };
+        batch.seal(identity, sequence);
+        batch
+    }
+
+    fn record(&self, batch: &Batch) -> BatchRecord {
+        let (values_crc, first_crc) = batch.content_crcs();
+        BatchRecord {
+            partition: batch.partition(),
+            producer_id: self.identity.producer_id,
+            producer_epoch: self.identity.epoch,
+            base_sequence: batch.base_sequence(),
+            count: batch.count(),
+            values_crc,
+            first_crc,
+            ..BatchRecord::default()
+        }
+    }
+
+    fn await_answers(&mut self, count: usize) -> Vec<Answer> {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        let mut answers = Vec::new();
+        loop {
+            self.broker.receive(&mut answers).unwrap();
+            if answers.len() >= count {
+                return answers;
+            }
+            assert!(Instant::now() < deadline, "no answer");
+            let mut interests = Vec::new();
+            self.broker.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            os::wait(&interests, Duration::from_millis(100)).unwrap();
+        }
+    }
+
+    fn send(&mut self, batch: &Batch) -> Verdict {
+        self.broker.send(&[batch]).unwrap();
+        self.await_answers(1).remove(0).verdict
+    }
+
+    fn look(&mut self, floor: i64, batches: &[&Batch]) -> Vec<Option<i64>> {
+        let records: Vec<BatchRecord> = batches.iter().map(|b| self.record(b)).collect();
+        self.broker.look(0, floor, &records.iter().collect::<Vec<_>>()).unwrap()
+    }
+}
+
+fn now_ms() -> i64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64
+}
+
+fn acked(base_offset: i64) -> Verdict {
+    Verdict::Acked { base_offset }
+}
+
+const CODECS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Snappy];
+
+/// Sent, answered, seen; another is not seen.
+fn send_and_look(version: &str, wire: Wire, compression: Compression) {
+    let mut bench = Bench::new(version, "look", compression);
+    assert_eq!(bench.topic.wire, wire);
+    assert_eq!(bench.topic.partitions[0], 0);
+    assert!(!bench.topic.cluster_id.is_empty());
+    assert_eq!(bench.broker.end_offset(0), Ok(0));
+    let first = bench.batch(0, &[b"one", b"", "\u{4e2d}\u{6587}".as_bytes()]);
+    let second = bench.batch(3, &[b"four", b"five"]);
+    let third = bench.batch(5, &[b"four", b"six"]);
+    assert_eq!(bench.look(0, &[&first]), [None]);
+    assert_eq!(bench.send(&first), acked(0));
+    assert_eq!(bench.send(&second), acked(3));
+    assert_eq!(bench.broker.end_offset(0), Ok(5));
+    assert_eq!(bench.look(0, &[&first, &second, &third]), [Some(0), Some(3), None]);
+    assert_eq!(bench.look(3, &[&second]), [Some(3)]);
+    // A name in the log is a name, though the floor lies behind its first event.
+    let named = (wire == Wire::Modern).then_some(3);
+    assert_eq!(bench.look(4, &[&second]), [named]);
+    assert_eq!(bench.look(5, &[&second]), [None]);
+    assert_eq!(bench.look(500, &[&second]), [None]);
+}
+
+/// The broker knows the second copy, and one that comes after others.
+fn resend(version: &str) {
+    let mut bench = Bench::new(version, "resend", Compression::None);
+    let first = bench.batch(0, &[b"one", b"two"]);
+    let second = bench.batch(2, &[b"three"]);
+    assert_eq!(bench.send(&first), acked(0));
+    assert_eq!(bench.send(&first), acked(0));
+    assert_eq!(bench.send(&second), acked(2));
+    assert_eq!(bench.broker.end_offset(0), Ok(3));
+}
+
+fn refusals(version: &str) {
+    let mut bench = Bench::new(version, "refusals", Compression::None);
+    assert_eq!(bench.send(&bench.batch(0, &[b"one"])), acked(0));
+    let gap = bench.send(&bench.batch(7, &[b"eight"]));
+    assert!(matches!(gap, Verdict::OutOfSequence { code: 45 | 59 }), "{gap:?}");
+    let large = vec![b'x'; 1_100_000];
+    assert_eq!(bench.send(&bench.batch(1, &[&large])), Verdict::TooLarge);
+    let raised = Identity { epoch: bench.identity.epoch + 1, ..bench.identity };
+    let fencing = bench.batch_of(raised, 0, 0, [&b"raised"[..]].into_iter());
+    assert_eq!(bench.send(&fencing), acked(1));
+    assert_eq!(bench.send(&bench.batch(1, &[b"two"])), Verdict::Fenced);
+    assert_eq!(bench.broker.end_offset(0), Ok(2));
+}
+
+/// Five rounds under way, answered in order; while they are, the end can be asked for.
+fn in_flight(version: &str) {
+    let mut bench = Bench::new(version, "flight", Compression::None);
+    assert_eq!(bench.broker.rounds_in_flight_max(), 5);
+    let line = [b'x'; 400];
+    let batches: Vec<Batch> = (0..5)
+        .map(|i| bench.batch_of(bench.identity, 0, i * 2000, (0..2000).map(|_| &line[..])))
+        .collect();
+    for batch in &batches {
+        bench.broker.send(&[batch]).unwrap();
+    }
+    assert!(bench.broker.end_offset(0).unwrap() <= 10_000);
+    let answers = bench.await_answers(5);
+    for (i, answer) in (0..).zip(answers) {
+        let expected =
+            Answer { partition: 0, base_sequence: i * 2000, verdict: acked(i64::from(i) * 2000) };
+        assert_eq!(answer, expected);
+    }
+    let wanted: Vec<&Batch> = batches.iter().collect();
+    assert_eq!(bench.look(0, &wanted), [0, 2000, 4000, 6000, 8000].map(Some));
+}
+
+/// The connection goes while the answer is under way; the next one finds the batch.
+fn lost_answer(version: &str) {
+    let mut bench = Bench::new(version, "lost", Compression::None);
+    let batch = bench.batch(0, &[b"one", b"two"]);
+    bench.broker.send(&[&batch]).unwrap();
+    bench.broker.open().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while bench.look(0, &[&batch]) != [Some(0)] {
+        assert!(Instant::now() < deadline);
+    }
+    if bench.topic.wire == Wire::Modern {
+        assert_eq!(bench.send(&batch), acked(0));
+        assert_eq!(bench.broker.end_offset(0), Ok(2));
+    }
+}
+
+/// A plain message in front of a compressed one is seen as well (the `kafka` crate's reader
+/// drops it), and the content of a batch from the old wire is found on the new one.
+fn mixed_content(version: &str) {
+    let mut plain = Bench::new(version, "mixed", Compression::None);
+    let name = plain.name.clone();
+    let first = plain.batch(0, &[b"plain", b"text"]);
+    assert_eq!(plain.send(&first), acked(0));
+    for (i, codec) in CODECS.into_iter().enumerate() {
+        let mut packed = Bench::open(&address(version), &name, codec);
+        let batch = packed.batch(0, &[b"packed", b"text", i.to_string().as_bytes()]);
+        let offset = 2 + 3 * i as i64;
+        assert_eq!(packed.send(&batch), acked(offset));
+        let mut record = packed.record(&batch);
+        record.producer_id = -1;
+        // By content on either wire: with an identity in the log it is another's batch.
+        let found = packed.broker.look(0, 0, &[&record]).unwrap();
+        let by_content = (packed.topic.wire == Wire::Legacy).then_some(offset);
+        assert_eq!(found, [by_content]);
+    }
+    let by_content = plain.look(0, &[&first]);
+    assert_eq!(by_content, [Some(0)]);
+}
+
+fn legacy_refuses_large(version: &str) {
+    let mut bench = Bench::new(version, "large", Compression::None);
+    let large = vec![b'x'; 1_100_000];
+    assert_eq!(bench.send(&bench.batch(0, &[&large])), Verdict::TooLarge);
+    // The client is still good for the next one.
+    assert_eq!(bench.send(&bench.batch(0, &[b"small"])), acked(0));
+    // One that fills the limit is read back whole.
+    let fits = vec![b'y'; 990_000];
+    let batch = bench.batch(0, &[&fits]);
+    assert_eq!(bench.send(&batch), acked(1));
+    assert_eq!(bench.look(0, &[&batch]), [Some(1)]);
+}
+
+fn modern(version: &str) {
+    for codec in CODECS.into_iter().chain([Compression::Lz4]) {
+        send_and_look(version, Wire::Modern, codec);
+    }
+    resend(version);
+    refusals(version);
+    in_flight(version);
+    lost_answer(version);
+    mixed_content(version);
+}
+
+#[test]
+fn kafka_0_10_2() {
+    for codec in CODECS {
+        send_and_look("0.10.2.0", Wire::Legacy, codec);
+    }
+    lost_answer("0.10.2.0");
+    mixed_content("0.10.2.0");
+    legacy_refuses_large("0.10.2.0");
+}
+
+#[test]
+fn kafka_4_3() {
+    modern("4.3.1");
+}
+
+#[test]
+#[ignore = "one of many versions"]
+fn kafka_0_11() {
+    modern("0.11.0.3");
+}
+
+#[test]
+#[ignore = "one of many versions"]
+fn kafka_1_1() {
+    modern("1.1.1");
+}
+
+#[test]
+#[ignore = "one of many versions"]
+fn kafka_2_8() {
+    modern("2.8.2");
+}
+
+#[test]
+#[ignore = "one of many versions"]
+fn kafka_3_9() {
+    modern("3.9.1");
+}
+
+/// The old wire on brokers that speak both, as for a topic that answers 43.
+#[test]
+#[ignore = "one of many versions"]
+fn the_old_wire_on_kafka_2_8() {
+    let mut bench = Bench::new("2.8.2", "forced", Compression::Gzip);
+    bench.broker.use_legacy();
+    bench.topic = bench.broker.open().unwrap();
+    assert_eq!(bench.topic.wire, Wire::Legacy);
+    bench.identity = bench.broker.init_producer().unwrap();
+    assert_eq!(bench.identity, Identity::NONE);
+    let batch = bench.batch(0, &[b"one", b"two"]);
+    assert_eq!(bench.send(&batch), acked(0));
+    assert_eq!(bench.look(0, &[&batch]), [Some(0)]);
+    // The topic leaves the old ways: what was in doubt is found by content.
+    let mut later = Bench::open(&address("2.8.2"), &bench.name.clone(), Compression::Gzip);
+    assert_eq!(later.topic.wire, Wire::Modern);
+    let record = BatchRecord { producer_id: -1, ..bench.record(&batch) };
+    assert_eq!(later.broker.look(0, 0, &[&record]), Ok(vec![Some(0)]));
+}
+
+/// Nothing in flight when a broker closes the connection: the next round goes out on another.
+#[test]
+fn nobody_home() {
+    let config_fault = {
+        let config = ChannelConfig {
+            name: "c1".to_string(),
+            brokers: vec!["127.0.0.1:1".to_string(), "127.0.0.1:2".to_string()],
+            topic: "t".to_string(),
+            value_format: ValueFormat::Avro,
+            compression: Compression::None,
+            default_partition: None,
+            partition_by: PartitionBy::Transaction,
+            client_id: String::new(),
+            request_timeout_ms: 1_000,
+        };
+        connect(&config, |_, _, _| {}).open().unwrap_err()
+    };
+    let why = "no broker can be reached: 127.0.0.1:1: Connection refused; \
+               127.0.0.1:2: Connection refused";
+    assert_eq!(config_fault, Fault::Unreachable(why.to_string()));
+}
+
+/// Lines a second of a raw loop. Run with --release --ignored --nocapture, on a topic of three
+/// partitions named in FLUME_NG_TEST_SPEED_TOPIC.
+fn speed(version: &str, rounds_in_flight: usize) {
+    let topic = std::env::var("FLUME_NG_TEST_SPEED_TOPIC").expect("a topic of three partitions");
+    let mut bench = Bench::open(&address(version), &topic, Compression::None);
+    let line = [b'l'; 108];
+    let (per_batch, total) = (5000, 3_000_000);
+    let partitions = bench.topic.partitions.clone();
+    let mut batches: Vec<Vec<Batch>> = (0..rounds_in_flight)
+        .map(|_| {
+            let new = |_| Batch::new(bench.topic.wire, ValueFormat::Avro, Compression::None);
+            partitions.iter().map(new).collect()
+        })
+        .collect();
+    let (start, cpu) = (Instant::now(), cpu_ms());
+    let (mut sent, mut answered, mut rounds, mut sequence) = (0, 0, 0, 0);
+    while answered < total {
+        if sent < total && rounds - answered / (per_batch * partitions.len()) < rounds_in_flight {
+            let round = &mut batches[rounds % rounds_in_flight];
+            for (batch, partition) in round.iter_mut().zip(&partitions) {
+                batch.begin(*partition, now_ms());
+                (0..per_batch).for_each(|_| batch.push(&[0], &line));
+                batch.seal(
+                    bench.identity,
+                    if bench.topic.wire == Wire::Modern { sequence } else { -1 },
+                );
+                sent += per_batch;
+            }
+            sequence += per_batch as i32;
+            rounds += 1;
+            bench.broker.send(&round.iter().collect::<Vec<_>>()).unwrap();
+        }
+        let mut answers = Vec::new();
+        bench.broker.receive(&mut answers).unwrap();
+        if answers.is_empty() && (sent == total || rounds >= rounds_in_flight) {
+            let mut interests = Vec::new();
+            bench.broker.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            os::wait(&interests, Duration::from_millis(100)).unwrap();
+        }
+        for answer in answers {
+            assert!(matches!(answer.verdict, Verdict::Acked { .. }), "{answer:?}");
+            answered += per_batch;
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let cpu_us = (cpu_ms() - cpu) as f64 * 1000.0 / total as f64;
+    println!(
+        "{version}, {rounds_in_flight} in flight: {:.0} lines/s, {cpu_us:.2} us CPU a line",
+        total as f64 / seconds
+    );
+}
+
+/// User and system time of this process, ms.
+fn cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks * 10
+}
+
+#[test]
+#[ignore = "prints times"]
+fn speed_4_3() {
+    for _ in 0..3 {
+        speed("4.3.1", 1);
+        speed("4.3.1", 2);
+        speed("4.3.1", 5);
+    }
+}
+
+#[test]
+#[ignore = "prints times"]
+fn speed_0_10_2() {
+    for _ in 0..3 {
+        speed("0.10.2.0", 1);
+    }
+}
