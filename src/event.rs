@@ -72,9 +72,8 @@ struct Entry {
 
 /// `String.hashCode` over UTF-16 units, spread as `HashMap` does.
 fn java_hash(key: &str) -> u32 {
-    let code = key.encode_utf16().fold(0u32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(unit.into())
-    });
+    let code =
+        key.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
     code ^ code >> 16
 }
 
@@ -102,32 +101,21 @@ impl HeaderMap {
         }
         let hash = java_hash(key);
         let age = self.entries.len();
-        self.entries.push(Entry {
-            hash,
-            age,
-            key: key.to_string(),
-            value: value.to_string(),
-        });
+        self.entries.push(Entry { hash, age, key: key.to_string(), value: value.to_string() });
         // Growing keeps the order within a bucket, so the order follows from the final
         // size and the ages alone.
         let mask = buckets(self.entries.len()) - 1;
-        self.entries
-            .sort_by_key(|entry| (entry.hash as usize & mask, entry.age));
+        self.entries.sort_by_key(|entry| (entry.hash as usize & mask, entry.age));
     }
 
     /// The value of a header.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.entries
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| entry.value.as_str())
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
     }
 
     /// Keys and values in Java's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), entry.value.as_str()))
+        self.entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()))
     }
 
     /// Number of headers.
@@ -222,11 +210,7 @@ pub fn decode(mut value: &[u8]) -> Result<Event<'_>, DecodeError> {
             break;
         }
         // A negative count is followed by the size of the block in bytes.
-        let size = if count < 0 {
-            Some(take_long(rest).ok_or(DecodeError::Cut)?)
-        } else {
-            None
-        };
+        let size = if count < 0 { Some(take_long(rest).ok_or(DecodeError::Cut)?) } else { None };
         let before = rest.len();
         for _ in 0..count.unsigned_abs() {
             headers.push((take_str(rest)?, take_str(rest)?));
@@ -260,9 +244,7 @@ mod tests {
 
     fn value(headers: &[(&str, &str)], body: &str) -> Vec<u8> {
         let mut map = HeaderMap::new();
-        headers
-            .iter()
-            .for_each(|(key, value)| map.insert(key, value));
+        headers.iter().for_each(|(key, value)| map.insert(key, value));
         let mut out = Vec::new();
         avro_headers(&map, &mut out);
         put_bytes(body.as_bytes(), &mut out);
@@ -277,10 +259,7 @@ mod tests {
     fn values_are_those_that_flume_writes() {
         assert_eq!(hex(&value(&[], "hello")), "000a68656c6c6f");
         assert_eq!(hex(&value(&[], "")), "0000");
-        assert_eq!(
-            hex(&value(&[], "中文 line\tab\u{1}\r")[..8]),
-            "0020e4b8ade69687"
-        );
+        assert_eq!(hex(&value(&[], "中文 line\tab\u{1}\r")[..8]), "0020e4b8ade69687");
         assert_eq!(hex(&value(&[], &"x".repeat(107))[..3]), "00d601");
         assert_eq!(
             hex(&value(&[("basename", "010_2026112415.log")], "one header")),
@@ -307,15 +286,9 @@ mod tests {
     fn inserting_again_replaces_in_place() {
         let mut map = HeaderMap::new();
         // "Aa" and "BB" have one hash.
-        ["Aa", "BB", "Aa"]
-            .iter()
-            .zip(["1", "2", "3"])
-            .for_each(|(k, v)| map.insert(k, v));
+        ["Aa", "BB", "Aa"].iter().zip(["1", "2", "3"]).for_each(|(k, v)| map.insert(k, v));
         assert_eq!(map.to_string(), "{Aa=3, BB=2}");
-        assert_eq!(
-            (map.get("Aa"), map.get("x"), map.len()),
-            (Some("3"), None, 2)
-        );
+        assert_eq!((map.get("Aa"), map.get("x"), map.len()), (Some("3"), None, 2));
         assert_eq!(HeaderMap::new().to_string(), "{}");
     }
 
@@ -342,25 +315,13 @@ mod tests {
         // Two blocks, the first with its size.
         let blocks = b"\x01\x08\x02a\x02b\x02\x02c\x02d\x00\x02x";
         let event = decode(blocks).unwrap();
-        assert_eq!(
-            (&event.headers[..], event.body),
-            (&[("a", "b"), ("c", "d")][..], &b"x"[..])
-        );
-        assert_eq!(
-            decode(b"\x01\x06\x02a\x02b\x00\x00"),
-            Err(DecodeError::BlockSize)
-        );
+        assert_eq!((&event.headers[..], event.body), (&[("a", "b"), ("c", "d")][..], &b"x"[..]));
+        assert_eq!(decode(b"\x01\x06\x02a\x02b\x00\x00"), Err(DecodeError::BlockSize));
         assert_eq!(decode(b"\x00\x02xy"), Err(DecodeError::Trailing(1)));
         assert_eq!(decode(b"\x00\x04x"), Err(DecodeError::Cut));
         assert_eq!(decode(b"\x00\x01"), Err(DecodeError::Cut));
         assert_eq!(decode(b""), Err(DecodeError::Cut));
-        assert_eq!(
-            decode(b"\x02\x02\xff\x00\x00\x00"),
-            Err(DecodeError::NotUtf8)
-        );
-        assert_eq!(
-            decode(&[&[0xFE; 9][..], &[1, 0]].concat()),
-            Err(DecodeError::Cut)
-        );
+        assert_eq!(decode(b"\x02\x02\xff\x00\x00\x00"), Err(DecodeError::NotUtf8));
+        assert_eq!(decode(&[&[0xFE; 9][..], &[1, 0]].concat()), Err(DecodeError::Cut));
     }
 }

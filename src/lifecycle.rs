@@ -177,10 +177,7 @@ pub fn tell_channel_stopped(name: &str, events: u64) {
     tell_metrics("CHANNEL", name, &metrics);
     log::info(
         CHANNEL,
-        format_args!(
-            "Kafka channel {name} stopped. Metrics: CHANNEL:{name}{{{}}}",
-            join(&metrics)
-        ),
+        format_args!("Kafka channel {name} stopped. Metrics: CHANNEL:{name}{{{}}}", join(&metrics)),
     );
 }
 
@@ -205,6 +202,7 @@ pub fn tell_stopped() {
 }
 
 fn join(metrics: &[(&str, u64)]) -> String {
-    let parts: Vec<String> = metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let parts: Vec<String> =
+        metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parts.join(", ")
 }

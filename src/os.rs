@@ -207,9 +207,8 @@ pub fn sync_directory(dir: &Path) -> io::Result<()> {
 pub fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let c_string = |path: &Path| {
-        std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "a file name with a NUL byte")
-        })
+        std::ffi::CString::new(path.as_os_str().as_bytes())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a file name with a NUL byte"))
     };
     let (c_from, c_to) = (c_string(from)?, c_string(to)?);
     // SAFETY: both are NUL-terminated strings that outlive the call.

@@ -31,13 +31,11 @@ fn hex_row(row: &[u8], out: &mut String) {
         let _ = write!(out, "{byte:02X} ");
     }
     out.extend(std::iter::repeat_n("   ", 16 - row.len()));
-    out.extend(row.iter().map(|&byte| {
-        if matches!(byte, 0x20..=0x7E) {
-            byte as char
-        } else {
-            '.'
-        }
-    }));
+    out.extend(row.iter().map(
+        |&byte| {
+            if matches!(byte, 0x20..=0x7E) { byte as char } else { '.' }
+        },
+    ));
 }
 
 /// The counter of a `null` sink.
@@ -53,11 +51,7 @@ impl NullSink {
     /// A sink that has taken nothing yet. `log_every`: events between two lines, 0 for
     /// no lines.
     pub fn new(name: impl Into<String>, log_every: u64) -> NullSink {
-        NullSink {
-            name: name.into(),
-            log_every,
-            taken: 0,
-        }
+        NullSink { name: name.into(), log_every, taken: 0 }
     }
 
     /// The name given to it.
@@ -77,10 +71,7 @@ impl NullSink {
         let after = self.taken.checked_div(self.log_every).unwrap_or(0);
         (before + 1..=after).map(|multiple| {
             let count = multiple * self.log_every;
-            format!(
-                "Null sink {} successful processed {count} events.",
-                self.name
-            )
+            format!("Null sink {} successful processed {count} events.", self.name)
         })
     }
 }
@@ -105,10 +96,7 @@ mod tests {
         headers.insert("basename", "b");
         assert_eq!(
             logger_dump(&headers, b"\x00\x7F~ ", 2),
-            format!(
-                "Event: {{ headers:{{file=a, basename=b}} body: 00 7F {}.. }}",
-                " ".repeat(42)
-            )
+            format!("Event: {{ headers:{{file=a, basename=b}} body: 00 7F {}.. }}", " ".repeat(42))
         );
     }
 
@@ -128,13 +116,7 @@ mod tests {
         let line = "Null sink k1 successful processed 10000 events.";
         assert_eq!(sink.take(1).collect::<Vec<_>>(), [line]);
         let lines: Vec<String> = sink.take(25_000).collect();
-        assert_eq!(
-            lines,
-            [
-                line.replace("10000", "20000"),
-                line.replace("10000", "30000")
-            ]
-        );
+        assert_eq!(lines, [line.replace("10000", "20000"), line.replace("10000", "30000")]);
         assert_eq!(sink.taken(), 35_000);
         assert_eq!(NullSink::new("k1", 0).take(5).count(), 0);
     }

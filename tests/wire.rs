@@ -45,7 +45,7 @@ impl Bench {
             client_id: String::new(),
             request_timeout_ms: 10_000,
         };
-        let mut broker = connect(&config, |_, _, _| {});
+        let mut broker = connect(&config);
         let topic = broker.open().unwrap();
         let identity = broker.init_producer().unwrap();
         Bench { name: config.topic, broker, topic, identity, compression }
@@ -327,7 +327,7 @@ fn nobody_home() {
             client_id: String::new(),
             request_timeout_ms: 1_000,
         };
-        connect(&config, |_, _, _| {}).open().unwrap_err()
+        connect(&config).open().unwrap_err()
     };
     let why = "no broker can be reached: 127.0.0.1:1: Connection refused; \
                127.0.0.1:2: Connection refused";

@@ -134,9 +134,6 @@ pub trait Broker {
     /// Waits until `receive` may have something, for the request timeout at most.
     fn wait(&mut self) -> Result<(), Fault>;
 
-    /// The topic answered 43: from the next `open` on it is written to on the legacy wire.
-    fn use_legacy_wire(&mut self);
-
     /// How many rounds may be under way at once (1 on the legacy wire, 5 on the modern one).
     fn rounds_in_flight_max(&self) -> usize;
 

@@ -2,6 +2,7 @@
 //! so that an upgrade needs no restart.
 
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::broker::{Answer, Broker, Fault, Identity, Topic, Wire};
@@ -11,18 +12,19 @@ use super::look::Found;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use crate::checkpoint::record::BatchRecord;
 use crate::config::model::ChannelConfig;
+use crate::log;
+use crate::os;
 
-/// Takes a log line: level, class as Flume would name it, message.
-pub type Log = fn(level: &'static str, class: &'static str, message: &str);
+/// Longest single wait for an answer.
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// A broker for the topic of `config`, not connected yet.
-pub fn connect(config: &ChannelConfig, log: Log) -> Box<dyn Broker> {
-    Box::new(Kafka { config: config.clone(), log, legacy: false, link: Link::Closed })
+pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
+    Box::new(Kafka { config: config.clone(), legacy: false, link: Link::Closed })
 }
 
 struct Kafka {
     config: ChannelConfig,
-    log: Log,
     /// The topic answered 43 once.
     legacy: bool,
     link: Link,
@@ -38,8 +40,7 @@ impl Kafka {
     fn connect(&mut self) -> Result<Topic, Fault> {
         let config = &self.config;
         let (name, client) = (config.topic.as_str(), config.client_id.as_str());
-        let quest =
-            Quest { brokers: &config.brokers, topic: name, client, legacy: self.legacy };
+        let quest = Quest { brokers: &config.brokers, topic: name, client, legacy: self.legacy };
         let cluster = find(quest)?;
         let topic = cluster.topic.clone();
         let peers: Vec<String> =
@@ -53,8 +54,7 @@ impl Kafka {
             }
         };
         for peer in peers {
-            let line = format!("Connected to {peer} for producing");
-            (self.log)("INFO", "producer.SyncProducer", &line);
+            log::info("producer.SyncProducer", format_args!("Connected to {peer} for producing"));
         }
         Ok(topic)
     }
@@ -135,9 +135,20 @@ impl Broker for Kafka {
                  what may have been there, an absent batch can not be proven absent",
                 self.config.topic
             );
-            (self.log)("WARN", "kafka.KafkaChannel", &line);
+            log::warn("kafka.KafkaChannel", format_args!("{line}"));
         }
         Ok(offsets)
+    }
+
+    fn wait(&mut self) -> Result<(), Fault> {
+        let mut interests = Vec::new();
+        self.descriptors(&mut |fd, write| interests.push(os::Interest { fd, write }));
+        // An overdue answer is `receive`'s to tell; short waits let it look at its clock.
+        let result = os::wait(&interests, WAIT_MAX).map_err(|e| Fault::Lost(e.to_string()));
+        if os::stop_requested().is_some() {
+            return Err(Fault::Stopped);
+        }
+        result.map(|_| ())
     }
 
     fn rounds_in_flight_max(&self) -> usize {

@@ -9,7 +9,7 @@ pub mod content;
 pub mod legacy;
 pub mod look;
 pub mod modern;
+pub mod outlet;
 pub mod protocol;
 pub mod records;
-pub mod outlet;
 pub mod wire;

@@ -135,9 +135,9 @@ impl Outlet {
     /// An empty batch of the present wire, from the pool if there is one.
     pub fn take_batch(&mut self) -> Batch {
         let wire = self.wire();
-        self.pool.pop().unwrap_or_else(|| {
-            Batch::new(wire, self.config.value_format, self.config.compression)
-        })
+        self.pool
+            .pop()
+            .unwrap_or_else(|| Batch::new(wire, self.config.value_format, self.config.compression))
     }
 
     pub fn give_back(&mut self, batch: Batch) {
@@ -168,7 +168,6 @@ impl Outlet {
 pub fn sequence_after(base: i32, count: u32) -> i32 {
     ((i64::from(base) + i64::from(count)) & 0x7fff_ffff) as i32
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -433,8 +433,7 @@ mod tests {
                 tail_crc: self.next() as u32,
                 name: self.bytes(),
                 current_name: self.bytes(),
-                state: [FileState::Live, FileState::Draining, FileState::Superseded]
-                    [self.below(3)],
+                state: [FileState::Live, FileState::Draining, FileState::Superseded][self.below(3)],
                 position: self.next(),
                 lines: self.next(),
                 events: self.next(),

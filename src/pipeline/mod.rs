@@ -320,8 +320,7 @@ impl Pipeline {
             record.events += u64::from(lead.count);
             record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);
             record.tail_crc = lead.tail_crc;
-            record.tail_len =
-                lead.end.min(crate::checkpoint::record::TAIL_BYTES as u64) as u32;
+            record.tail_len = lead.end.min(crate::checkpoint::record::TAIL_BYTES as u64) as u32;
             file.update_head();
         }
         let mut kept = Vec::with_capacity(self.announced.len());

@@ -342,7 +342,7 @@ impl Pipeline {
             }
             Verdict::OutOfSequence { .. } => self.out_of_sequence(at, n),
             Verdict::OldFormat => {
-                self.outlets[at].broker.use_legacy_wire();
+                self.outlets[at].broker.use_legacy();
                 Err(Pause::Wait(0))
             }
             Verdict::Fenced => Err(Pause::Fatal(Fatal::Broken(format!(
@@ -352,10 +352,9 @@ impl Pipeline {
                 self.outlets[at].config.topic,
                 self.announced[n].record.producer_id
             )))),
-            Verdict::Doubtful { .. } => Err(Pause::Fault(Fault::Lost(describe(
-                &answer.verdict,
-                answer.partition,
-            )))),
+            Verdict::Doubtful { .. } => {
+                Err(Pause::Fault(Fault::Lost(describe(&answer.verdict, answer.partition))))
+            }
         }
     }
 
@@ -426,7 +425,11 @@ impl Pipeline {
     /// A batch that was refused whole: its halves are tried; a single event goes to the
     /// dead-letter file.
     fn split_or_bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
-        if self.announced[n].record.count > 1 { self.split(at, n) } else { self.bury(at, n, reason) }
+        if self.announced[n].record.count > 1 {
+            self.split(at, n)
+        } else {
+            self.bury(at, n, reason)
+        }
     }
 
     fn split(&mut self, at: usize, n: usize) -> Result<(), Pause> {
@@ -492,7 +495,8 @@ impl Pipeline {
                 return Ok(None);
             }
         };
-        let (values_crc, first_crc) = if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
+        let (values_crc, first_crc) =
+            if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
         let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
         batch.seal(identity, of.base_sequence);
         let record = BatchRecord {

@@ -209,7 +209,11 @@ impl Pipeline {
             }
             let is_full = largest >= limit && !plan.is_exact();
             let is_enough = in_transaction == 0 && bytes >= plan.bytes_target;
-            if is_full || is_enough || events >= plan.events_max { Take::Enough } else { Take::More }
+            if is_full || is_enough || events >= plan.events_max {
+                Take::Enough
+            } else {
+                Take::More
+            }
         })?;
         Ok((slice, events))
     }

@@ -69,10 +69,12 @@ impl Pipeline {
         Ok(true)
     }
 
-    fn write_receipt(&mut self, record: &crate::checkpoint::record::FileRecord) -> Result<(), Fatal> {
+    fn write_receipt(
+        &mut self,
+        record: &crate::checkpoint::record::FileRecord,
+    ) -> Result<(), Fatal> {
         let channels: Vec<_> = self.outlets.iter().map(|o| o.record.clone()).collect();
-        let finished =
-            FinishedFile { record, channels: &channels, done_ms: self.clock.now_ms() };
+        let finished = FinishedFile { record, channels: &channels, done_ms: self.clock.now_ms() };
         self.ledger.receipt(&finished).map_err(Fatal::State)
     }
 }

@@ -91,10 +91,7 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
                 return Err(StartError::Broken(damage.to_string()));
             }
             let aside = slots::keep_aside(dir, now_ms).map_err(|e| not_yet(&e))?;
-            log::warn(
-                SOURCE,
-                format_args!("{damage}. It was kept aside as {}.", aside.display()),
-            );
+            log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
             let Opened::Absent(slots) = open()? else {
                 return Err(StartError::NotYet(format!("{}: changes under us", dir.display())));
             };
@@ -112,8 +109,8 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
 /// The position of a Java agent that worked here before, if its file is one of ours.
 fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, StartError> {
     let path = config.tracker_dir.join(java_tracker::FILE_NAME);
-    let state = java_tracker::read_java_tracker(&path)
-        .map_err(|e| StartError::Broken(e.to_string()))?;
+    let state =
+        java_tracker::read_java_tracker(&path).map_err(|e| StartError::Broken(e.to_string()))?;
     match state {
         JavaState::Absent => {
             log::info(
@@ -155,9 +152,9 @@ fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, Start
 fn own_name(config: &SourceConfig, file: &[u8]) -> Option<OsString> {
     use std::os::unix::ffi::OsStrExt;
     let name = file.rsplit(|&b| b == b'/').next().unwrap_or(file);
-    let as_configured =
-        java_tracker::tracked_path(config.spool_dir_text.as_bytes(), name) == file;
-    let absolute = java_tracker::tracked_path(config.spool_dir.as_os_str().as_bytes(), name) == file;
+    let as_configured = java_tracker::tracked_path(config.spool_dir_text.as_bytes(), name) == file;
+    let absolute =
+        java_tracker::tracked_path(config.spool_dir.as_os_str().as_bytes(), name) == file;
     if as_configured || absolute {
         return Some(OsString::from_vec(name.to_vec()));
     }

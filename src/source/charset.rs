@@ -70,10 +70,7 @@ impl std::error::Error for UnknownCharset {}
 
 impl Charset {
     /// UTF-8.
-    pub const UTF_8: Charset = Charset {
-        name: "UTF-8",
-        form: Form::Utf8,
-    };
+    pub const UTF_8: Charset = Charset { name: "UTF-8", form: Form::Utf8 };
 
     /// The charset of that name: a Java name or alias, else a WHATWG label; letter
     /// case and surrounding blanks do not matter.
@@ -83,29 +80,14 @@ impl Charset {
     /// # Errors
     /// [`UnknownCharset`] if there is none.
     pub fn for_name(name: &str) -> Result<Charset, UnknownCharset> {
-        let unknown = || UnknownCharset {
-            name: name.to_string(),
-            near: names::near(name),
-        };
+        let unknown = || UnknownCharset { name: name.to_string(), near: names::near(name) };
         let name = names::canonical(name).ok_or_else(unknown)?;
         let form = match name {
             "UTF-8" => Form::Utf8,
-            "UTF-16" => Form::Utf16 {
-                little: false,
-                by_mark: true,
-            },
-            "UTF-16BE" => Form::Utf16 {
-                little: false,
-                by_mark: false,
-            },
-            "UTF-16LE" => Form::Utf16 {
-                little: true,
-                by_mark: false,
-            },
-            "x-UTF-16LE-BOM" => Form::Utf16 {
-                little: true,
-                by_mark: true,
-            },
+            "UTF-16" => Form::Utf16 { little: false, by_mark: true },
+            "UTF-16BE" => Form::Utf16 { little: false, by_mark: false },
+            "UTF-16LE" => Form::Utf16 { little: true, by_mark: false },
+            "x-UTF-16LE-BOM" => Form::Utf16 { little: true, by_mark: true },
             "ISO-2022-JP" => Form::Iso2022Jp(Pairs::load("EUC-JP").ok_or_else(unknown)?),
             "GB18030" => Form::Gb18030(Pairs::load(name).ok_or_else(unknown)?),
             "EUC-JP" => Form::EucJp(Pairs::load(name).ok_or_else(unknown)?),
@@ -141,11 +123,7 @@ impl Charset {
     /// its byte order mark, which is no text. Only `UTF-16` and `x-UTF-16LE-BOM` look
     /// at the file; two bytes of it are enough.
     pub fn for_file(&self, head: &[u8]) -> (Charset, usize) {
-        let Form::Utf16 {
-            little,
-            by_mark: true,
-        } = self.form
-        else {
+        let Form::Utf16 { little, by_mark: true } = self.form else {
             return (self.clone(), 0);
         };
         let (little, mark) = match head {
@@ -154,16 +132,7 @@ impl Charset {
             _ => (little, 0),
         };
         let name = if little { "UTF-16LE" } else { "UTF-16BE" };
-        (
-            Charset {
-                name,
-                form: Form::Utf16 {
-                    little,
-                    by_mark: false,
-                },
-            },
-            mark,
-        )
+        (Charset { name, form: Form::Utf16 { little, by_mark: false } }, mark)
     }
 
     /// Whether [`Charset::for_file`] depends on the file.

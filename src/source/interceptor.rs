@@ -70,24 +70,13 @@ pub fn headers(chain: &[Interceptor], base: HeaderMap, stamp_ms: i64) -> HeaderM
     };
     for interceptor in chain {
         match interceptor {
-            Interceptor::Timestamp {
-                header,
-                preserve_existing,
-            } => {
+            Interceptor::Timestamp { header, preserve_existing } => {
                 set(header, &stamp_ms.to_string(), *preserve_existing);
             }
-            Interceptor::Host {
-                header,
-                value,
-                preserve_existing,
-            } => {
+            Interceptor::Host { header, value, preserve_existing } => {
                 set(header, value, *preserve_existing);
             }
-            Interceptor::Static {
-                key,
-                value,
-                preserve_existing,
-            } => {
+            Interceptor::Static { key, value, preserve_existing } => {
                 set(key, value, *preserve_existing);
             }
             Interceptor::RegexFilter { .. } => {}
@@ -98,9 +87,7 @@ pub fn headers(chain: &[Interceptor], base: HeaderMap, stamp_ms: i64) -> HeaderM
 
 /// Whether [`keeps`] can be false, so that bodies need looking at.
 pub fn filters(chain: &[Interceptor]) -> bool {
-    chain
-        .iter()
-        .any(|interceptor| matches!(interceptor, Interceptor::RegexFilter { .. }))
+    chain.iter().any(|interceptor| matches!(interceptor, Interceptor::RegexFilter { .. }))
 }
 
 /// Whether all filters of the chain let an event with this body pass. The body is read
@@ -108,10 +95,9 @@ pub fn filters(chain: &[Interceptor]) -> bool {
 pub fn keeps(chain: &[Interceptor], body: &[u8]) -> bool {
     let mut text: Option<Cow<'_, str>> = None;
     chain.iter().all(|interceptor| match interceptor {
-        Interceptor::RegexFilter {
-            find,
-            exclude_events,
-        } => find(text.get_or_insert_with(|| String::from_utf8_lossy(body))) != *exclude_events,
+        Interceptor::RegexFilter { find, exclude_events } => {
+            find(text.get_or_insert_with(|| String::from_utf8_lossy(body))) != *exclude_events
+        }
         _ => true,
     })
 }
@@ -124,10 +110,7 @@ pub fn keeps(chain: &[Interceptor], body: &[u8]) -> bool {
 /// name reads `/etc/hosts` first; call it once, at the start.
 pub fn local_host(use_ip: bool) -> (String, Option<String>) {
     let Some(name) = host_name() else {
-        return (
-            "localhost".into(),
-            Some("This machine has no name; using localhost.".into()),
-        );
+        return ("localhost".into(), Some("This machine has no name; using localhost.".into()));
     };
     if !use_ip {
         return (name, None);
@@ -170,20 +153,13 @@ mod tests {
     }
 
     fn fixed(key: &str, value: &str, preserve_existing: bool) -> Interceptor {
-        Interceptor::Static {
-            key: key.into(),
-            value: value.into(),
-            preserve_existing,
-        }
+        Interceptor::Static { key: key.into(), value: value.into(), preserve_existing }
     }
 
     #[test]
     fn the_chain_sets_headers_in_order_and_preserves_where_told() {
         let chain = [
-            Interceptor::Timestamp {
-                header: "timestamp".into(),
-                preserve_existing: false,
-            },
+            Interceptor::Timestamp { header: "timestamp".into(), preserve_existing: false },
             Interceptor::Host {
                 header: "host".into(),
                 value: "10.0.0.7".into(),
@@ -196,22 +172,14 @@ mod tests {
         base.insert("file", "/spool/a.log");
         let headers = headers(&chain, base, 1_480_000_000_123);
         assert_eq!(
-            [
-                headers.get("timestamp"),
-                headers.get("host"),
-                headers.get("file")
-            ],
+            [headers.get("timestamp"), headers.get("host"), headers.get("file")],
             [Some("1480000000123"), Some("10.0.0.7"), Some("replaced")]
         );
     }
 
     #[test]
     fn filters_keep_or_exclude_what_they_find() {
-        let chain = [
-            filter("keep", false),
-            filter("DEBUG", true),
-            fixed("a", "b", true),
-        ];
+        let chain = [filter("keep", false), filter("DEBUG", true), fixed("a", "b", true)];
         assert!(filters(&chain) && !filters(&chain[2..]));
         assert!(keeps(&chain, b"keep 1"));
         assert!(!keeps(&chain, b"keep DEBUG"));
@@ -225,9 +193,6 @@ mod tests {
         let (name, note) = local_host(false);
         assert!(!name.is_empty() && note.is_none());
         let (value, note) = local_host(true);
-        assert!(
-            note.is_some() || value.parse::<IpAddr>().is_ok(),
-            "{value} {note:?}"
-        );
+        assert!(note.is_some() || value.parse::<IpAddr>().is_ok(), "{value} {note:?}");
     }
 }

@@ -94,9 +94,7 @@ pub struct Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("malformed input:")?;
-        self.bytes
-            .iter()
-            .try_for_each(|byte| write!(f, " {byte:02X}"))
+        self.bytes.iter().try_for_each(|byte| write!(f, " {byte:02X}"))
     }
 }
 
@@ -128,12 +126,7 @@ impl LineDecoder {
     /// A decoder; it allocates only when it meets text that must be converted.
     pub fn new(config: LineConfig) -> LineDecoder {
         let charset = config.charset.for_file(&[]).0;
-        LineDecoder {
-            config,
-            charset,
-            text: String::new(),
-            encoded: Vec::new(),
-        }
+        LineDecoder { config, charset, text: String::new(), encoded: Vec::new() }
     }
 
     /// Turns to a file that begins with `head`. Only needed before reading a file from
@@ -258,9 +251,7 @@ impl LineDecoder {
         let (back, other) = if little { (0, 1) } else { (1, -1) };
         for at in memchr_iter(b'\n', &block[first..]) {
             let unit = first + at - usize::min(back, at);
-            let zero = (first + at)
-                .checked_add_signed(other)
-                .and_then(|at| block.get(at));
+            let zero = (first + at).checked_add_signed(other).and_then(|at| block.get(at));
             // An earlier cut may have moved the alignment by no odd number of bytes.
             if zero == Some(&0) && at >= back && (at - back).is_multiple_of(2) {
                 self.slow_line(block, unit, End::Newline(2), split, emit)?;

@@ -198,9 +198,8 @@ impl Files {
         if !tracked.is_named {
             return;
         }
-        let is_it = |c: &&Candidate| {
-            c.inode == tracked.record.inode && c.device == tracked.record.device
-        };
+        let is_it =
+            |c: &&Candidate| c.inode == tracked.record.inode && c.device == tracked.record.device;
         let by_name = self.scanner.candidates().iter().find(|c| c.name == tracked.name());
         if by_name.is_some_and(|c| is_it(&c)) {
             return;
@@ -261,8 +260,7 @@ impl Files {
         };
         for live in [live_first, !live_first] {
             let found = if live { self.choose_live() } else { self.choose_backlog() };
-            let served =
-                if live { &mut self.live_served_ms } else { &mut self.backlog_served_ms };
+            let served = if live { &mut self.live_served_ms } else { &mut self.backlog_served_ms };
             *served = now_ms;
             if found.is_some() {
                 return found;

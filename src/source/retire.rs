@@ -134,16 +134,10 @@ impl Files {
         let Ok(stat) = tracked.file.metadata() else { return };
         let text = tracked.name().display();
         if tracked.opened == Some((stat.mtime(), stat.mtime_nsec(), stat.len())) {
-            log::info(
-                READER,
-                format_args!("File:{text} has not been modified since being read."),
-            );
+            log::info(READER, format_args!("File:{text} has not been modified since being read."));
         }
         if tracked.opened.is_some_and(|(_, _, size)| size == stat.len()) {
-            log::info(
-                READER,
-                format_args!("File:{text} has not changed size since being read."),
-            );
+            log::info(READER, format_args!("File:{text} has not changed size since being read."));
         }
     }
 
@@ -390,9 +384,8 @@ fn delete(path: &Path, inode: u64) {
                 log::warn(READER, format_args!("Unable to delete {}: {e}", path.display()));
             }
         }
-        Ok(_) | Err(_) => log::warn(
-            READER,
-            format_args!("Unable to delete nonexistent file: {}", path.display()),
-        ),
+        Ok(_) | Err(_) => {
+            log::warn(READER, format_args!("Unable to delete nonexistent file: {}", path.display()))
+        }
     }
 }

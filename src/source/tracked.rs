@@ -133,11 +133,7 @@ impl Tracked {
 /// Opens a file for reading. Never waits, even if the name has become a pipe meanwhile.
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("not a regular file"))
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Is this the file that the record speaks of, by the bytes it begins with?

@@ -82,28 +82,18 @@ impl Charset {
         // One pair of bytes, or one byte, is one unit in all of these.
         let pairs = bytes.chunks_exact(2).take(room);
         let _ = match &self.form {
-            Form::Utf16 { little: true, .. } => pairs
-                .map(|p| u16::from_le_bytes([p[0], p[1]]))
-                .try_for_each(push),
-            Form::Utf16 { little: false, .. } => pairs
-                .map(|p| u16::from_be_bytes([p[0], p[1]]))
-                .try_for_each(push),
+            Form::Utf16 { little: true, .. } => {
+                pairs.map(|p| u16::from_le_bytes([p[0], p[1]])).try_for_each(push)
+            }
+            Form::Utf16 { little: false, .. } => {
+                pairs.map(|p| u16::from_be_bytes([p[0], p[1]])).try_for_each(push)
+            }
             Form::Double(table) | Form::Gb18030(table) | Form::EucJp(table) => pairs
-                .map_while(|p| {
-                    if p[0] < 0x80 {
-                        None
-                    } else {
-                        mapped(table.pair(p[0], p[1]))
-                    }
-                })
+                .map_while(|p| if p[0] < 0x80 { None } else { mapped(table.pair(p[0], p[1])) })
                 .try_for_each(push),
             Form::Single(table) => {
                 let upper = |byte: u8| mapped(table.0[byte.checked_sub(0x80)? as usize]);
-                let _ = bytes
-                    .iter()
-                    .take(room)
-                    .map_while(|&b| upper(b))
-                    .try_for_each(push);
+                let _ = bytes.iter().take(room).map_while(|&b| upper(b)).try_for_each(push);
                 return (count, count);
             }
             Form::Utf8 | Form::Iso2022Jp(_) => None,
@@ -135,11 +125,7 @@ fn mapped(unit: u16, length: usize) -> Step {
 }
 
 fn single(table: &[u16; 128], byte: u8) -> Step {
-    if byte < 0x80 {
-        Step::Char(byte.into(), 1)
-    } else {
-        mapped(table[byte as usize - 0x80], 1)
-    }
+    if byte < 0x80 { Step::Char(byte.into(), 1) } else { mapped(table[byte as usize - 0x80], 1) }
 }
 
 fn is_continuation(byte: u8) -> bool {
@@ -205,10 +191,7 @@ fn utf8_four(bytes: &[u8]) -> Step {
         (true, Some(_), Some(&fourth)) if !is_continuation(fourth) => Step::Bad(3),
         (true, Some(&third), Some(&fourth)) => {
             let high = (first as u32 & 0x07) << 18 | (second as u32 & 0x3F) << 12;
-            scalar(
-                high | (third as u32 & 0x3F) << 6 | (fourth as u32 & 0x3F),
-                4,
-            )
+            scalar(high | (third as u32 & 0x3F) << 6 | (fourth as u32 & 0x3F), 4)
         }
     }
 }
@@ -216,11 +199,7 @@ fn utf8_four(bytes: &[u8]) -> Step {
 fn utf16(bytes: &[u8], little: bool) -> Step {
     let unit = |at: usize| {
         let pair = [*bytes.get(at)?, *bytes.get(at + 1)?];
-        Some(if little {
-            u16::from_le_bytes(pair)
-        } else {
-            u16::from_be_bytes(pair)
-        })
+        Some(if little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) })
     };
     let Some(first) = unit(0) else {
         return Step::Short;
@@ -260,11 +239,7 @@ fn double(pairs: &Pairs, bytes: &[u8]) -> Step {
     let begins = |b: u8| {
         b < 0x80 || pairs.lead[b as usize - 0x80] || pairs.single[b as usize - 0x80] != NONE
     };
-    if pairs.lead[row] && !begins(second) {
-        Step::Bad(2)
-    } else {
-        Step::Bad(1)
-    }
+    if pairs.lead[row] && !begins(second) { Step::Bad(2) } else { Step::Bad(1) }
 }
 
 fn gb18030(pairs: &Pairs, bytes: &[u8]) -> Step {
@@ -289,9 +264,7 @@ fn gb18030(pairs: &Pairs, bytes: &[u8]) -> Step {
 
 /// A longer sequence, looked up in the base encoding.
 fn by_base(pairs: &Pairs, bytes: &[u8]) -> Step {
-    let text = pairs
-        .base
-        .decode_without_bom_handling_and_without_replacement(bytes);
+    let text = pairs.base.decode_without_bom_handling_and_without_replacement(bytes);
     let mut chars = text.iter().flat_map(|text| text.chars());
     match (chars.next(), chars.next()) {
         (Some(c), None) => Step::Char(c, bytes.len()),
@@ -315,10 +288,7 @@ fn iso_2022_jp(pairs: &Pairs, bytes: &[u8], mode: &mut Mode) -> Step {
         (0x80.., _) => return Step::Bad(1),
         (0x1B, _) => return escape(bytes, mode),
         (0x0E, _) => {
-            *mode = Mode {
-                set: Set::Katakana,
-                before: mode.set,
-            };
+            *mode = Mode { set: Set::Katakana, before: mode.set };
             return Step::Shift(1);
         }
         (0x0F, _) => {

@@ -13,11 +13,7 @@ impl Charset {
             Form::Utf16 { little, by_mark } => {
                 let mark = (*by_mark && !text.is_empty()).then_some(0xFEFF);
                 for unit in mark.into_iter().chain(text.encode_utf16()) {
-                    let pair = if *little {
-                        unit.to_le_bytes()
-                    } else {
-                        unit.to_be_bytes()
-                    };
+                    let pair = if *little { unit.to_le_bytes() } else { unit.to_be_bytes() };
                     out.extend_from_slice(&pair);
                 }
             }
@@ -71,10 +67,7 @@ fn best_fit(charset: &str, unit: u16) -> Option<u16> {
     match (charset, unit) {
         ("Shift_JIS" | "windows-31j" | "EUC-JP", 0xA5) => Some(b'\\'.into()),
         ("Shift_JIS" | "windows-31j" | "EUC-JP", 0x203E) => Some(b'~'.into()),
-        ("windows-31j", _) => WINDOWS_31J
-            .iter()
-            .find(|fit| fit.0 == unit)
-            .map(|fit| fit.1),
+        ("windows-31j", _) => WINDOWS_31J.iter().find(|fit| fit.0 == unit).map(|fit| fit.1),
         _ => None,
     }
 }
@@ -82,9 +75,7 @@ fn best_fit(charset: &str, unit: u16) -> Option<u16> {
 /// Every character has two or four bytes.
 fn gb18030(pairs: &Pairs, text: &str, out: &mut Vec<u8>) {
     for c in text.chars() {
-        let pair = u16::try_from(u32::from(c))
-            .ok()
-            .and_then(|unit| pairs.bytes_of(unit));
+        let pair = u16::try_from(u32::from(c)).ok().and_then(|unit| pairs.bytes_of(unit));
         match pair {
             _ if c.is_ascii() => out.push(c as u8),
             Some(pair) => put_pair(pair, out),
@@ -99,9 +90,7 @@ fn iso_2022_jp(pairs: &Pairs, text: &str, out: &mut Vec<u8>) {
     const ASCII: &[u8] = b"\x1B(B";
     let mut set = ASCII;
     for c in text.chars() {
-        let pair = u16::try_from(u32::from(c))
-            .ok()
-            .and_then(|unit| pairs.bytes_of(unit));
+        let pair = u16::try_from(u32::from(c)).ok().and_then(|unit| pairs.bytes_of(unit));
         let (next, bytes): (&[u8], u16) = match (c, pair) {
             ('\0'..='\x7F', _) => (ASCII, c as u16),
             ('\u{A5}', _) => (b"\x1B(J", b'\\'.into()),

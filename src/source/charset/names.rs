@@ -8,17 +8,11 @@ use super::tables::single_names;
 const MULTI: [(&str, &str); 17] = [
     ("UTF-8", "UTF8 unicode-1-1-utf-8"),
     ("UTF-16", "UTF_16 unicode utf16 UnicodeBig"),
-    (
-        "UTF-16BE",
-        "X-UTF-16BE UTF_16BE ISO-10646-UCS-2 UnicodeBigUnmarked",
-    ),
+    ("UTF-16BE", "X-UTF-16BE UTF_16BE ISO-10646-UCS-2 UnicodeBigUnmarked"),
     ("UTF-16LE", "UnicodeLittleUnmarked UTF_16LE X-UTF-16LE"),
     ("x-UTF-16LE-BOM", "UnicodeLittle"),
     ("GBK", "CP936 windows-936"),
-    (
-        "GB2312",
-        "euc-cn x-EUC-CN euccn EUC_CN gb2312-80 gb2312-1980",
-    ),
+    ("GB2312", "euc-cn x-EUC-CN euccn EUC_CN gb2312-80 gb2312-1980"),
     ("x-mswin-936", "ms936 ms_936"),
     ("GB18030", "gb18030-2022"),
     ("Big5", "csBig5"),
@@ -35,17 +29,11 @@ const MULTI: [(&str, &str); 17] = [
         "csEUCPkdFmtjapanese x-euc-jp eucjis Extended_UNIX_Code_Packed_Format_for_Japanese \
          euc_jp eucjp x-eucjp",
     ),
-    (
-        "ISO-2022-JP",
-        "csjisencoding iso2022jp jis_encoding jis csISO2022JP",
-    ),
+    ("ISO-2022-JP", "csjisencoding iso2022jp jis_encoding jis csISO2022JP"),
 ];
 
 /// Where the WHATWG name of an encoding is not a Java name of the same charset.
-const WHATWG: [(&str, &str); 2] = [
-    ("macintosh", "x-MacRoman"),
-    ("x-mac-cyrillic", "x-MacUkraine"),
-];
+const WHATWG: [(&str, &str); 2] = [("macintosh", "x-MacRoman"), ("x-mac-cyrillic", "x-MacUkraine")];
 
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     MULTI.iter().copied().chain(single_names())
@@ -92,10 +80,7 @@ pub(super) fn near(name: &str) -> Vec<&'static str> {
 
 /// Letters and digits only, in lower case: people forget the dashes.
 fn plain(name: &str) -> Vec<u8> {
-    name.bytes()
-        .filter(u8::is_ascii_alphanumeric)
-        .map(|b| b.to_ascii_lowercase())
-        .collect()
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase()).collect()
 }
 
 /// Edit distance; two letters swapped are one edit.

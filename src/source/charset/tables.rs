@@ -82,10 +82,7 @@ impl Pairs {
         let &(_, base) = DOUBLE.iter().find(|(known, _)| *known == name)?;
         let mut pairs = Pairs::whatwg(base);
         for line in DOUBLE_BYTE.lines() {
-            if let Some(run) = line
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('\t'))
-            {
+            if let Some(run) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('\t')) {
                 pairs.overlay(run)?;
             }
         }
@@ -129,11 +126,7 @@ impl Pairs {
             2 => self.single.get_mut(start - 0x80..start - 0x80 + count)?,
             _ => self.pair.get_mut(start - 0x8000..start - 0x8000 + count)?,
         };
-        let unit = if unit == "-" {
-            None
-        } else {
-            Some(hex_u16(unit)?)
-        };
+        let unit = if unit == "-" { None } else { Some(hex_u16(unit)?) };
         for (i, slot) in slots.iter_mut().enumerate() {
             *slot = unit.map_or(NONE, |unit| unit + i as u16);
         }
@@ -149,29 +142,20 @@ impl Pairs {
     /// or nothing. Where several pairs give it, the one the WHATWG encoder writes.
     pub fn bytes_of(&self, unit: u16) -> Option<u16> {
         let reverse = self.reverse.get_or_init(|| self.build_reverse());
-        let at = reverse
-            .binary_search_by_key(&unit, |&(unit, _)| unit)
-            .ok()?;
+        let at = reverse.binary_search_by_key(&unit, |&(unit, _)| unit).ok()?;
         Some(reverse[at].1)
     }
 
     fn build_reverse(&self) -> Vec<(u16, u16)> {
         let singles = self.single.iter().zip(0x80u16..);
         let pairs = self.pair.iter().zip(0x8000u16..=0xFFFF);
-        let mut all: Vec<(u16, u16)> = singles
-            .chain(pairs)
-            .filter(|(unit, _)| **unit != NONE)
-            .map(|(&u, b)| (u, b))
-            .collect();
+        let mut all: Vec<(u16, u16)> =
+            singles.chain(pairs).filter(|(unit, _)| **unit != NONE).map(|(&u, b)| (u, b)).collect();
         all.sort_unstable();
         // Of several, keep the one the base would write if it is among them.
         let mut kept: Vec<(u16, u16)> = Vec::with_capacity(all.len());
         for group in all.chunk_by(|a, b| a.0 == b.0) {
-            let preferred = if group.len() > 1 {
-                self.base_bytes(group[0].0)
-            } else {
-                None
-            };
+            let preferred = if group.len() > 1 { self.base_bytes(group[0].0) } else { None };
             let best = group.iter().find(|entry| Some(entry.1) == preferred);
             kept.push(*best.unwrap_or(&group[0]));
         }

@@ -41,18 +41,11 @@ fn decode(charset: &Charset, bytes: &[u8]) -> Decoded {
         };
     }
     let hex = |s: String| s.encode_utf16().map(|u| format!("{u:04X}")).collect();
-    Decoded {
-        replaced: hex(replaced),
-        ignored: hex(ignored),
-        report,
-    }
+    Decoded { replaced: hex(replaced), ignored: hex(ignored), report }
 }
 
 fn bytes_of(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 
 #[test]
@@ -62,32 +55,22 @@ fn decodes_malformed_input_as_java_does() {
     for line in JAVA.lines() {
         let [name, input, replaced, ignored, report] =
             line.split('\t').collect::<Vec<_>>().try_into().unwrap();
-        let charset = charsets
-            .entry(name)
-            .or_insert_with(|| Charset::for_name(name).unwrap());
+        let charset = charsets.entry(name).or_insert_with(|| Charset::for_name(name).unwrap());
         let ours = decode(charset, &bytes_of(input));
-        let java = Decoded {
-            replaced: replaced.into(),
-            ignored: ignored.into(),
-            report: report.into(),
-        };
+        let java =
+            Decoded { replaced: replaced.into(), ignored: ignored.into(), report: report.into() };
         let entry = differ.entry(name).or_default();
         entry.1 += 1;
         if ours != java {
             entry.0 += 1;
-            entry
-                .2
-                .push(format!("{input}: ours {ours:?}, java {java:?}"));
+            entry.2.push(format!("{input}: ours {ours:?}, java {java:?}"));
         }
     }
     let mut faults = String::new();
     for (name, (count, of, examples)) in &differ {
         if *count > 0 {
             faults += &format!("{name}: {count} of {of}\n");
-            examples
-                .iter()
-                .take(6)
-                .for_each(|example| faults += &format!("    {example}\n"));
+            examples.iter().take(6).for_each(|example| faults += &format!("    {example}\n"));
         }
     }
     assert!(faults.is_empty(), "{faults}");
@@ -106,24 +89,14 @@ fn regenerate_double_byte() {
         for line in text.lines() {
             let (bytes, units) = line.split_once('\t').unwrap();
             let at = usize::from_str_radix(bytes, 16).unwrap();
-            let unit = if units.len() == 4 {
-                u16::from_str_radix(units, 16).unwrap()
-            } else {
-                NONE
-            };
-            if bytes.len() == 2 {
-                single[at - 0x80] = unit
-            } else {
-                pair[at - 0x8000] = unit
-            }
+            let unit =
+                if units.len() == 4 { u16::from_str_radix(units, 16).unwrap() } else { NONE };
+            if bytes.len() == 2 { single[at - 0x80] = unit } else { pair[at - 0x8000] = unit }
         }
         runs(name, 2, 0x80, &ours.single, &single, &mut out);
         runs(name, 4, 0x8000, &ours.pair, &pair, &mut out);
     }
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/src/source/charset/double_byte.tsv"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/charset/double_byte.tsv");
     std::fs::write(path, out).unwrap();
 }
 
@@ -151,18 +124,8 @@ fn runs(name: &str, width: usize, first: usize, ours: &[u16], java: &[u16], out:
                 end += 1;
             }
         }
-        let what = if unit == NONE {
-            "-".to_string()
-        } else {
-            format!("{unit:04X}")
-        };
-        writeln!(
-            out,
-            "{name}\t{:0width$X}\t{}\t{what}",
-            first + start,
-            end - start
-        )
-        .unwrap();
+        let what = if unit == NONE { "-".to_string() } else { format!("{unit:04X}") };
+        writeln!(out, "{name}\t{:0width$X}\t{}\t{what}", first + start, end - start).unwrap();
         at = end;
     }
 }
@@ -232,10 +195,7 @@ fn names_are_those_of_java_then_those_of_the_web() {
 #[test]
 fn an_unknown_name_suggests_near_ones() {
     let error = Charset::for_name("UFT-8").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "unknown charset \"UFT-8\"; did you mean UTF-8?"
-    );
+    assert_eq!(error.to_string(), "unknown charset \"UFT-8\"; did you mean UTF-8?");
     assert_eq!(Charset::for_name("GB-K").unwrap_err().near[0], "GBK");
     let error = Charset::for_name("klingon-encoding").unwrap_err();
     assert_eq!(error.to_string(), "unknown charset \"klingon-encoding\"");

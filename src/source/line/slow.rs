@@ -169,10 +169,9 @@ impl LineDecoder {
         length: usize,
     ) -> Result<(Option<char>, usize), Malformed> {
         match self.config.policy {
-            DecodePolicy::Fail => Err(Malformed {
-                offset,
-                bytes: block[offset..offset + length].to_vec(),
-            }),
+            DecodePolicy::Fail => {
+                Err(Malformed { offset, bytes: block[offset..offset + length].to_vec() })
+            }
             DecodePolicy::Replace => Ok((Some(char::REPLACEMENT_CHARACTER), length)),
             DecodePolicy::Ignore => Ok((None, length)),
         }

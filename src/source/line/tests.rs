@@ -58,10 +58,7 @@ fn grown(
 
 fn bodies(decoder: &mut LineDecoder, file: &[u8]) -> Vec<String> {
     let (events, _) = whole(decoder, file, Tail::Final(CutCharacter::Malformed));
-    events
-        .into_iter()
-        .map(|(body, _)| String::from_utf8(body).unwrap())
-        .collect()
+    events.into_iter().map(|(body, _)| String::from_utf8(body).unwrap()).collect()
 }
 
 struct Random(u64);
@@ -77,9 +74,7 @@ impl Random {
     /// Bytes drawn from pieces of text, good and bad.
     fn file(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
         let count = self.below(40);
-        (0..count)
-            .flat_map(|_| pieces[self.below(pieces.len())].to_vec())
-            .collect()
+        (0..count).flat_map(|_| pieces[self.below(pieces.len())].to_vec()).collect()
     }
 }
 
@@ -106,22 +101,16 @@ const UTF_8_PIECES: [&[u8]; 16] = [
 fn a_line_ends_at_a_newline_only() {
     let mut utf8 = decoder("UTF-8", DecodePolicy::Fail, 2048);
     let file = "a\r\n\n\u{85}b\u{2028}c\u{b}\u{c}\0\n\u{feff}d".as_bytes();
-    assert_eq!(
-        bodies(&mut utf8, file),
-        ["a\r", "", "\u{85}b\u{2028}c\u{b}\u{c}\0", "\u{feff}d"]
-    );
+    assert_eq!(bodies(&mut utf8, file), ["a\r", "", "\u{85}b\u{2028}c\u{b}\u{c}\0", "\u{feff}d"]);
 }
 
 #[test]
 fn long_lines_are_cut_as_flume_cuts_them() {
     for name in ["UTF-8", "GBK", "ISO-2022-JP"] {
         let mut decoder = decoder(name, DecodePolicy::Fail, 2048);
-        for (length, parts) in [
-            (2047, &[2047][..]),
-            (2048, &[2048, 0]),
-            (2049, &[2048, 1]),
-            (4096, &[2048, 2048, 0]),
-        ] {
+        for (length, parts) in
+            [(2047, &[2047][..]), (2048, &[2048, 0]), (2049, &[2048, 1]), (4096, &[2048, 2048, 0])]
+        {
             let lengths: Vec<usize> =
                 bodies(&mut decoder, &[&vec![b'a'; length][..], b"\n"].concat())
                     .iter()
@@ -144,49 +133,21 @@ fn a_cut_does_not_wait_for_the_newline() {
     let mut utf8 = decoder("UTF-8", DecodePolicy::Fail, 4);
     let (events, split) = whole(&mut utf8, b"abcdef", Tail::Open);
     assert_eq!(events, [(b"abcd".to_vec(), 4)]);
-    assert_eq!(
-        split,
-        Ok(Split {
-            consumed: 4,
-            stopped: false,
-            lines: 0
-        })
-    );
+    assert_eq!(split, Ok(Split { consumed: 4, stopped: false, lines: 0 }));
 }
 
 #[test]
 fn malformed_input_by_policy() {
     let file =
         b"ok\nbad\xff\xfebytes\ntrunc\xe4\xbd line\nsurrogate \xed\xa0\x80 z\n\xe4\xbd\xa0 good\n";
-    let replaced = [
-        "ok",
-        "bad\u{fffd}\u{fffd}bytes",
-        "trunc\u{fffd} line",
-        "surrogate \u{fffd} z",
-        "你 good",
-    ];
-    assert_eq!(
-        bodies(&mut decoder("UTF-8", DecodePolicy::Replace, 2048), file),
-        replaced
-    );
+    let replaced =
+        ["ok", "bad\u{fffd}\u{fffd}bytes", "trunc\u{fffd} line", "surrogate \u{fffd} z", "你 good"];
+    assert_eq!(bodies(&mut decoder("UTF-8", DecodePolicy::Replace, 2048), file), replaced);
     let ignored = ["ok", "badbytes", "trunc line", "surrogate  z", "你 good"];
-    assert_eq!(
-        bodies(&mut decoder("UTF-8", DecodePolicy::Ignore, 2048), file),
-        ignored
-    );
-    let (events, split) = whole(
-        &mut decoder("UTF-8", DecodePolicy::Fail, 2048),
-        file,
-        Tail::Open,
-    );
+    assert_eq!(bodies(&mut decoder("UTF-8", DecodePolicy::Ignore, 2048), file), ignored);
+    let (events, split) = whole(&mut decoder("UTF-8", DecodePolicy::Fail, 2048), file, Tail::Open);
     assert_eq!(events, [(b"ok".to_vec(), 3)]);
-    assert_eq!(
-        split,
-        Err(Malformed {
-            offset: 6,
-            bytes: vec![0xFF]
-        })
-    );
+    assert_eq!(split, Err(Malformed { offset: 6, bytes: vec![0xFF] }));
     assert_eq!(split.unwrap_err().to_string(), "malformed input: FF");
 }
 
@@ -200,26 +161,14 @@ fn a_character_cut_by_the_end_of_the_file() {
         (last, split.map(|split| split.consumed))
     };
     let all = Ok(file.len());
-    assert_eq!(
-        run(DecodePolicy::Fail, CutCharacter::Drop),
-        ("two".into(), all.clone())
-    );
+    assert_eq!(run(DecodePolicy::Fail, CutCharacter::Drop), ("two".into(), all.clone()));
     assert_eq!(
         run(DecodePolicy::Replace, CutCharacter::Malformed),
         ("two\u{fffd}".into(), all.clone())
     );
-    assert_eq!(
-        run(DecodePolicy::Ignore, CutCharacter::Malformed),
-        ("two".into(), all)
-    );
-    let error = Malformed {
-        offset: 7,
-        bytes: vec![0xE4, 0xB8],
-    };
-    assert_eq!(
-        run(DecodePolicy::Fail, CutCharacter::Malformed),
-        ("one".into(), Err(error))
-    );
+    assert_eq!(run(DecodePolicy::Ignore, CutCharacter::Malformed), ("two".into(), all));
+    let error = Malformed { offset: 7, bytes: vec![0xE4, 0xB8] };
+    assert_eq!(run(DecodePolicy::Fail, CutCharacter::Malformed), ("one".into(), Err(error)));
     // Nothing but the cut character: no event.
     let mut utf8 = decoder("UTF-8", DecodePolicy::Fail, 2048);
     let (events, split) = whole(&mut utf8, b"\xe4\xb8", Tail::Final(CutCharacter::Drop));
@@ -241,17 +190,10 @@ fn utf16_newlines_are_units() {
         ("UTF-16", &be, removed),
         ("x-UTF-16LE-BOM", &le, removed),
     ] {
-        assert_eq!(
-            bodies(&mut decoder(name, DecodePolicy::Fail, 2048), file),
-            want,
-            "{name}"
-        );
+        assert_eq!(bodies(&mut decoder(name, DecodePolicy::Fail, 2048), file), want, "{name}");
     }
     let bare = &be[2..];
-    assert_eq!(
-        bodies(&mut decoder("UTF-16", DecodePolicy::Fail, 2048), bare),
-        removed
-    );
+    assert_eq!(bodies(&mut decoder("UTF-16", DecodePolicy::Fail, 2048), bare), removed);
     // From the middle of a file, whose head tells the order.
     let mut middle = decoder("UTF-16", DecodePolicy::Fail, 2048);
     middle.begin_file(&le[..2]);
@@ -280,18 +222,10 @@ fn a_newline_ends_a_line_whatever_stands_before_it() {
         ("UTF-16BE", b"\0a\xD8\0"),
     ] {
         let newline: &[u8] = if name == "UTF-16BE" { b"\0\n" } else { b"\n" };
-        let after: &[u8] = if name == "UTF-16BE" {
-            b"\0b\0\n"
-        } else {
-            b"b\n"
-        };
+        let after: &[u8] = if name == "UTF-16BE" { b"\0b\0\n" } else { b"b\n" };
         let mut decoder = decoder(name, DecodePolicy::Ignore, 2048);
         let got = bodies(&mut decoder, &[line, newline, after].concat());
-        assert_eq!(
-            (got.len(), got[0].trim_end(), &got[1][..]),
-            (2, "a", "b"),
-            "{name}"
-        );
+        assert_eq!((got.len(), got[0].trim_end(), &got[1][..]), (2, "a", "b"), "{name}");
     }
 }
 
@@ -344,19 +278,13 @@ fn model(file: &[u8], max: usize) -> Vec<String> {
 fn random_utf8_agrees_with_a_model() {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     // Lossy decoding counts an encoded surrogate as three.
-    let pieces: Vec<&[u8]> = UTF_8_PIECES
-        .into_iter()
-        .filter(|piece| !piece.starts_with(b"\xED"))
-        .collect();
+    let pieces: Vec<&[u8]> =
+        UTF_8_PIECES.into_iter().filter(|piece| !piece.starts_with(b"\xED")).collect();
     for _ in 0..4000 {
         let file = random.file(&pieces);
         let max = 1 + random.below(9);
         let mut decoder = decoder("UTF-8", DecodePolicy::Replace, max);
-        assert_eq!(
-            bodies(&mut decoder, &file),
-            model(&file, max),
-            "{file:x?} {max}"
-        );
+        assert_eq!(bodies(&mut decoder, &file), model(&file, max), "{file:x?} {max}");
     }
 }
 
@@ -400,17 +328,7 @@ fn events_do_not_depend_on_the_blocks() {
     let sets: [(&[&str], &[&[u8]]); 5] = [
         (&["UTF-8"], &UTF_8_PIECES),
         (&["UTF-8", "GBK", "UTF-16LE"], &any),
-        (
-            &[
-                "GBK",
-                "GB18030",
-                "Big5",
-                "EUC-JP",
-                "windows-31j",
-                "windows-1252",
-            ],
-            &legacy,
-        ),
+        (&["GBK", "GB18030", "Big5", "EUC-JP", "windows-31j", "windows-1252"], &legacy),
         (&["ISO-2022-JP"], &jp),
         (&["UTF-16", "UTF-16LE", "UTF-16BE", "x-UTF-16LE-BOM"], &wide),
     ];
@@ -456,16 +374,10 @@ fn speed() {
         Charset::for_name(name).unwrap().encode(text, &mut out);
         out
     };
-    let plain: String = (0..40_000)
-        .map(|i| format!("{:.108}\n", ascii(i)))
-        .collect();
+    let plain: String = (0..40_000).map(|i| format!("{:.108}\n", ascii(i))).collect();
     let cjk: String = (0..40_000).map(|i| chinese(i) + "\n").collect();
     let mut one_bad = plain.clone().into_bytes();
-    one_bad
-        .iter_mut()
-        .skip(50)
-        .step_by(100_000)
-        .for_each(|byte| *byte = 0xFF);
+    one_bad.iter_mut().skip(50).step_by(100_000).for_each(|byte| *byte = 0xFF);
     let mut all_bad = plain.clone().into_bytes();
     all_bad.chunks_mut(109).for_each(|line| line[50] = 0xFF);
     for (what, name, file) in [
