@@ -48,7 +48,8 @@ impl Pipeline {
         for _ in 0..width + 16 {
             let Some(index) = self.files.choose() else { break };
             let share = (width - filled).max(1) as u64;
-            match self.announce(index, Bound::Open, share, first_new)? {
+            let bound = if self.files.is_ending(index) { Bound::Final } else { Bound::Open };
+            match self.announce(index, bound, share, first_new)? {
                 Some(Outcome::Announced) => filled += 1,
                 Some(Outcome::Nothing) => {}
                 None => break,

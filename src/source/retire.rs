@@ -83,6 +83,18 @@ impl Files {
         }
     }
 
+    /// Is this a backlog file that will be retired and done as soon as it is read? Then its last
+    /// line needs no newline, and goes in its place, before the files behind it.
+    pub fn is_ending(&mut self, index: usize) -> bool {
+        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
+        let tracked = &self.tracked[index];
+        let is_quiet = tracked
+            .quiet_ms(wall_ms, now_ms)
+            .is_ok_and(|quiet_ms| quiet_ms >= self.config.retire_grace_ms);
+        let (name, is_named) = (tracked.name().to_owned(), tracked.is_named);
+        is_quiet && is_named && !self.is_target(&name) && self.has_other_candidate(&name)
+    }
+
     /// Milliseconds until a draining file may be done, if there is one.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
