@@ -124,7 +124,7 @@ impl Bound {
     }
 
     /// The part of the window that may be decoded now, and how its end is to be taken.
-    fn clip<'a>(self, bytes: &'a [u8], position: u64, window_at_end: bool) -> (&'a [u8], Tail) {
+    fn clip(self, bytes: &[u8], position: u64, window_at_end: bool) -> (&[u8], Tail) {
         match self {
             Bound::Open => (bytes, Tail::Open),
             // Only once nothing more came is the end of the window the end of the file.

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::checkpoint::record::TAIL_BYTES;
+
 /// How much is asked of the file at once. Large enough that the system call vanishes beside the
 /// work on the lines, small enough to stay in a processor's second-level cache.
 pub const BLOCK_BYTES: usize = 128 * 1024;
@@ -14,6 +16,7 @@ pub const BLOCK_BYTES: usize = 128 * 1024;
 pub const EVENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A part of one file. See the module.
+#[derive(Default)]
 pub struct Window {
     /// Which file (`FileRecord::id`); 0 for none.
     file_id: u64,
@@ -23,12 +26,6 @@ pub struct Window {
     filled: usize,
     /// The last read came to the end of the file.
     at_end: bool,
-}
-
-impl Default for Window {
-    fn default() -> Window {
-        Window { file_id: 0, start: 0, buffer: Vec::new(), filled: 0, at_end: false }
-    }
 }
 
 impl Window {
@@ -106,8 +103,6 @@ pub struct TailBytes {
     bytes: [u8; TAIL_BYTES],
     len: usize,
 }
-
-use crate::checkpoint::record::TAIL_BYTES;
 
 impl Default for TailBytes {
     fn default() -> TailBytes {

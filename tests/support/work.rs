@@ -308,9 +308,7 @@ impl Agent {
     /// Waits until its topic holds so many records.
     #[track_caller]
     pub fn expect_records(&mut self, topic: &Topic, count: usize, timeout: Duration) {
-        self.expect(&format!("{count} records"), timeout, || {
-            topic.count() >= count
-        });
+        self.expect(&format!("{count} records"), timeout, || topic.count() >= count);
     }
 
     /// How it ended, if it does by itself within this time.
