@@ -18,6 +18,25 @@ fn address(version: &str) -> String {
     support::shared(version).bootstrap().to_string()
 }
 
+fn config(
+    address: &str,
+    topic: &str,
+    compression: Compression,
+    request_timeout_ms: u32,
+) -> ChannelConfig {
+    ChannelConfig {
+        name: "c1".to_string(),
+        brokers: address.split(',').map(str::to_string).collect(),
+        topic: topic.to_string(),
+        value_format: ValueFormat::Avro,
+        compression,
+        default_partition: None,
+        partition_by: PartitionBy::Transaction,
+        client_id: String::new(),
+        request_timeout_ms,
+    }
+}
+
 struct Bench {
     name: String,
     broker: Box<dyn Broker>,
@@ -34,17 +53,12 @@ impl Bench {
     }
 
     fn open(address: &str, topic: &str, compression: Compression) -> Bench {
-        let config = ChannelConfig {
-            name: "c1".to_string(),
-            brokers: address.split(',').map(str::to_string).collect(),
-            topic: topic.to_string(),
-            value_format: ValueFormat::Avro,
-            compression,
-            default_partition: None,
-            partition_by: PartitionBy::Transaction,
-            client_id: String::new(),
-            request_timeout_ms: 10_000,
-        };
+        let config = config(address, topic, compression, 10_000);
+        Bench::with(config)
+    }
+
+    fn with(config: ChannelConfig) -> Bench {
+        let compression = config.compression;
         let mut broker = connect(&config, |_, _, _| {});
         let topic = broker.open().unwrap();
         let identity = broker.init_producer().unwrap();
@@ -312,23 +326,10 @@ fn the_old_wire_on_kafka_2_8() {
     assert_eq!(later.broker.look(0, 0, &[&record]), Ok(vec![Some(0)]));
 }
 
-/// Nothing in flight when a broker closes the connection: the next round goes out on another.
 #[test]
 fn nobody_home() {
-    let config_fault = {
-        let config = ChannelConfig {
-            name: "c1".to_string(),
-            brokers: vec!["127.0.0.1:1".to_string(), "127.0.0.1:2".to_string()],
-            topic: "t".to_string(),
-            value_format: ValueFormat::Avro,
-            compression: Compression::None,
-            default_partition: None,
-            partition_by: PartitionBy::Transaction,
-            client_id: String::new(),
-            request_timeout_ms: 1_000,
-        };
-        connect(&config, |_, _, _| {}).open().unwrap_err()
-    };
+    let config = config("127.0.0.1:1,127.0.0.1:2", "t", Compression::None, 1_000);
+    let config_fault = connect(&config, |_, _, _| {}).open().unwrap_err();
     let why = "no broker can be reached: 127.0.0.1:1: Connection refused; \
                127.0.0.1:2: Connection refused";
     assert_eq!(config_fault, Fault::Unreachable(why.to_string()));
