@@ -113,6 +113,12 @@ impl Bench {
         }
     }
 
+    /// Sum of the ends of all partitions.
+    fn ends(&mut self) -> i64 {
+        let partitions = self.topic.partitions.clone();
+        partitions.into_iter().map(|p| self.broker.end_offset(p).unwrap()).sum()
+    }
+
     fn send(&mut self, batch: &Batch) -> Verdict {
         self.broker.send(&[batch]).unwrap();
         self.await_answers(1).remove(0).verdict
@@ -349,6 +355,7 @@ fn speed(version: &str, rounds_in_flight: usize) {
             partitions.iter().map(new).collect()
         })
         .collect();
+    let before = bench.ends();
     let (start, cpu) = (Instant::now(), cpu_ms());
     let (mut sent, mut answered, mut rounds, mut sequence) = (0, 0, 0, 0);
     while answered < total {
@@ -357,7 +364,10 @@ fn speed(version: &str, rounds_in_flight: usize) {
             for (batch, partition) in round.iter_mut().zip(&partitions) {
                 batch.begin(*partition, now_ms());
                 (0..per_batch).for_each(|_| batch.push(&[0], &line));
-                batch.seal(bench.identity, if bench.topic.wire == Wire::Modern { sequence } else { -1 });
+                batch.seal(
+                    bench.identity,
+                    if bench.topic.wire == Wire::Modern { sequence } else { -1 },
+                );
                 sent += per_batch;
             }
             sequence += per_batch as i32;
@@ -378,6 +388,8 @@ fn speed(version: &str, rounds_in_flight: usize) {
     }
     let seconds = start.elapsed().as_secs_f64();
     let cpu_us = (cpu_ms() - cpu) as f64 * 1000.0 / total as f64;
+    // A round that the broker took for a resend would be answered as well.
+    assert_eq!(bench.ends() - before, total as i64, "acknowledged and not appended");
     println!(
         "{version}, {rounds_in_flight} in flight: {:.0} lines/s, {cpu_us:.2} us CPU a line",
         total as f64 / seconds

@@ -459,7 +459,11 @@ mod tests {
                 seal_ns = seal_ns.min(start.elapsed().as_nanos());
             }
             let a_line = |ns: u128| ns as f64 / 5000.0;
-            println!("{wire:?}: push {:.1} ns, seal {:.1} ns a line", a_line(push_ns), a_line(seal_ns));
+            println!(
+                "{wire:?}: push {:.1} ns, seal {:.1} ns a line",
+                a_line(push_ns),
+                a_line(seal_ns)
+            );
         }
     }
 }

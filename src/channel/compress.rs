@@ -130,8 +130,7 @@ fn lz4(plain: &[u8], out: &mut Vec<u8>) {
     use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
     use std::io::Write;
     // Kafka's own reader, before 2.x, knows neither linked blocks nor a content checksum.
-    let info =
-        FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
+    let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
     let mut encoder = FrameEncoder::with_frame_info(info, out);
     encoder.write_all(plain).expect("a Vec takes any write");
     encoder.finish().expect("a Vec takes any write");

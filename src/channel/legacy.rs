@@ -135,8 +135,7 @@ impl Legacy {
             client.fetch_offsets(&[&self.topic], FetchOffset::Latest)
         };
         result.map_err(|e| self.lost(&e))?;
-        self.sockets =
-            os::open_sockets().into_iter().filter(|fd| !before.contains(fd)).collect();
+        self.sockets = os::open_sockets().into_iter().filter(|fd| !before.contains(fd)).collect();
         for fd in &self.sockets {
             // Where it can not be set, the crate's own limit holds.
             let _ = os::set_io_timeout(*fd, self.answer_timeout());

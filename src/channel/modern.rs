@@ -138,14 +138,12 @@ impl Modern {
     /// `time`: -1 for the end, -2 for the first offset.
     fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
         let lane = self.lane_of(partition)?;
-        let at = ListOffsetsPartition::default()
-            .with_partition_index(partition)
-            .with_timestamp(time);
+        let at =
+            ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(time);
         let topic =
             ListOffsetsTopic::default().with_name(self.topic_name()).with_partitions(vec![at]);
-        let request = ListOffsetsRequest::default()
-            .with_replica_id(BrokerId(-1))
-            .with_topics(vec![topic]);
+        let request =
+            ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
         let deadline = Instant::now() + self.request_timeout();
         let answer: ListOffsetsResponse =
             self.ask(lane, LIST_OFFSETS, &request, ANSWER_BYTES_MAX, deadline)?;

@@ -118,12 +118,7 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 ///
 /// # Errors
 /// `Fault::Lost` where it is not.
-pub fn decode<A: Decodable>(
-    api: Api,
-    version: i16,
-    answer: &[u8],
-    peer: &str,
-) -> Result<A, Fault> {
+pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -> Result<A, Fault> {
     let garbled = || Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name));
     walk(shape(api, version), &mut Reader(answer)).map_err(|_| garbled())?;
     A::decode(&mut &answer[..], version).map_err(|_| garbled())
@@ -181,9 +176,7 @@ fn shape(api: Api, version: i16) -> &'static [Shape] {
     match (api.key, version) {
         (0, ..=4) => &[Each(&[Text, Each(&[Fixed(22)])]), Fixed(4)],
         (0, ..=7) => &[Each(&[Text, Each(&[Fixed(30)])]), Fixed(4)],
-        (0, _) => {
-            &[Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(4), Text]), Text])]), Fixed(4)]
-        }
+        (0, _) => &[Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(4), Text]), Text])]), Fixed(4)],
         (1, ..=4) => &[Fixed(4), Each(&[Text, Each(&[Fixed(22), Each(&[Fixed(16)]), Blob])])],
         (1, ..=6) => &[Fixed(4), Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(16)]), Blob])])],
         (1, _) => &[Fixed(10), Each(&[Text, Each(&[Fixed(30), Each(&[Fixed(16)]), Blob])])],
