@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Verdict, Wire};
+use flume_ng::channel::compress::is_supported;
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
@@ -263,8 +264,12 @@ fn legacy_refuses_large(version: &str) {
 }
 
 fn modern(version: &str) {
-    for codec in CODECS.into_iter().chain([Compression::Lz4]) {
-        send_and_look(version, Wire::Modern, codec);
+    for codec in CODECS.into_iter().chain([Compression::Lz4, Compression::Zstd]) {
+        // Kafka takes zstd from 2.1 on.
+        let is_taken = codec != Compression::Zstd || !["0.11.0.3", "1.1.1"].contains(&version);
+        if is_supported(codec) && is_taken {
+            send_and_look(version, Wire::Modern, codec);
+        }
     }
     resend(version);
     refusals(version);
