@@ -177,43 +177,41 @@ impl Report {
         }
     }
 
+    /// With bare names unless two files share one, and with the topics if there are several.
     fn table(&self) -> String {
-        if self.rows.is_empty() {
-            return String::new();
-        }
-        let file = self.rows.iter().map(|row| row.file.chars().count()).max().unwrap_or(0);
-        let topic = self.rows.iter().map(|row| row.topic.chars().count()).max().unwrap_or(0);
-        let (file, topic) = (file.max(4), topic.max(5));
+        let Some(first) = self.rows.first() else { return String::new() };
+        let bare = |row: &Row| row.file.rsplit('/').next().unwrap_or_default().to_string();
+        let is_alone =
+            |row: &Row| self.rows.iter().all(|r| r.subject == row.subject || bare(r) != bare(row));
+        let names: Vec<String> = match self.rows.iter().all(is_alone) {
+            true => self.rows.iter().map(bare).collect(),
+            false => self.rows.iter().map(|row| row.file.clone()).collect(),
+        };
+        let topics: Vec<&str> = match self.rows.iter().all(|row| row.topic == first.topic) {
+            true => vec![""; self.rows.len()],
+            false => self.rows.iter().map(|row| row.topic.as_str()).collect(),
+        };
+        let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+        let name_width = wide(&mut names.iter().map(|n| n.chars().count())).max(4);
+        let topic_width = wide(&mut topics.iter().map(|t| t.chars().count()));
+        let head = if topic_width == 0 { "" } else { "TOPIC" };
+        let topic_width = topic_width.max(head.len());
         let mut out = String::new();
+        let gap = if topic_width == 0 { "" } else { "  " };
         line(
             &mut out,
             format_args!(
-                "{:<file$}  {:<topic$}  {:<8} {:>11} {:>11} {:>11} {:>9} {:>9} {:>9}",
-                "FILE",
-                "TOPIC",
-                "STATE",
-                "LINES",
-                "EVENTS",
-                "FOUND ONCE",
-                "MISSING",
-                "REPEATED",
-                "FOREIGN"
+                "{:<name_width$}{gap}{head:<topic_width$}  {:<8} {:>9} {:>9} {:>10} {:>7} {:>8} {:>7}",
+                "FILE", "STATE", "LINES", "EVENTS", "FOUND ONCE", "MISSING", "REPEATED", "FOREIGN"
             ),
         );
-        for row in &self.rows {
+        for ((row, name), topic) in self.rows.iter().zip(&names).zip(&topics) {
+            let Row { state, lines, events, once, missing, repeated, foreign, .. } = row;
             line(
                 &mut out,
                 format_args!(
-                    "{:<file$}  {:<topic$}  {:<8} {:>11} {:>11} {:>11} {:>9} {:>9} {:>9}",
-                    row.file,
-                    row.topic,
-                    row.state,
-                    row.lines,
-                    row.events,
-                    row.once,
-                    row.missing,
-                    row.repeated,
-                    row.foreign
+                    "{name:<name_width$}{gap}{topic:<topic_width$}  {state:<8} {lines:>9} \
+                     {events:>9} {once:>10} {missing:>7} {repeated:>8} {foreign:>7}"
                 ),
             );
         }
