@@ -24,6 +24,7 @@ use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 
+pub(crate) use start::build_interceptors;
 pub use start::{Inheritance, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.

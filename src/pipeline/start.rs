@@ -305,7 +305,8 @@ fn make_outlets(
         .collect()
 }
 
-fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
+/// The chain that a source's configuration describes.
+pub(crate) fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
     configs.iter().map(build_interceptor).collect()
 }
 
