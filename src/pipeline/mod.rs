@@ -34,6 +34,10 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
 
+/// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
+const REST_MS: u64 = 500;
+const REST_MS_MIN: u64 = 10;
+
 /// The durable place of the state. A failure is final: the writer must not be used again.
 pub trait Journal {
     fn write(&mut self, record: &mut Record) -> Result<(), String>;
@@ -364,7 +368,7 @@ impl Pipeline {
         if self.is_dirty {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
         }
-        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(u64::MAX).clamp(1, 500)))
+        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(REST_MS).clamp(REST_MS_MIN, REST_MS)))
     }
 
     /// Waits out the back-off, then opens the channels that are closed and resolves what is in

@@ -171,9 +171,8 @@ impl Pipeline {
         }
         self.look(at, observer)?;
         self.wait_until_settled(at)?;
-        if self.is_copied {
+        if self.is_copied && !self.outlets[at].has_own_identity {
             // Another agent may be using these identities: nothing new goes under them.
-            self.is_copied = false;
             return self.rename_doubts(at).and_then(|()| self.send_doubts(at, observer));
         }
         self.send_doubts(at, observer)
@@ -238,7 +237,8 @@ impl Pipeline {
     /// Without identity in the log, "not there" is believed only after a while.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
         let outlet = &self.outlets[at];
-        if outlet.wire() == Wire::Modern || self.doubts(at).is_empty() {
+        let has_identity = |&n: &usize| self.announced[n].record.producer_id >= 0;
+        if self.doubts(at).iter().all(has_identity) {
             return Ok(());
         }
         let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
@@ -273,7 +273,7 @@ impl Pipeline {
                 continue;
             }
             for answer in self.converse(at, &ready)? {
-                self.settle_answer(at, &ready, &answer, observer)?;
+                self.settle_answer(at, &answer, observer)?;
             }
         }
     }
@@ -308,13 +308,13 @@ impl Pipeline {
     fn settle_answer(
         &mut self,
         at: usize,
-        sent: &[usize],
         answer: &Answer,
         observer: &mut dyn Observer,
     ) -> Result<(), Pause> {
-        let Some(n) =
-            sent.iter().copied().find(|&n| self.announced[n].record.partition == answer.partition)
-        else {
+        // Of each partition the first batch in doubt was sent. (Places in the list shift when one
+        // is split, so they are not kept from answer to answer.)
+        let is_of_partition = |&n: &usize| self.announced[n].record.partition == answer.partition;
+        let Some(n) = self.first_doubts(at).into_iter().find(is_of_partition) else {
             return Ok(());
         };
         match &answer.verdict {
