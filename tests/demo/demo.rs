@@ -36,7 +36,7 @@ const KILLS: u64 = 5;
 /// The agent is killed when so many more lines are in the topic than at the kill before.
 const KILL_EVERY: u64 = 120_000;
 /// Seconds that the hour still has when the agent is started for the last time.
-const LAST_START_BEFORE_HOUR_S: i64 = 15;
+const LAST_START_BEFORE_HOUR_S: i64 = 10;
 const TIMEOUT: Duration = Duration::from_secs(180);
 
 type Result<T> = std::result::Result<T, String>;
@@ -136,6 +136,8 @@ struct Stage<'a> {
     /// Lines written so far; the number of the next one.
     written: u64,
     kills_at_work: u64,
+    /// Most memory that an agent has had, kB.
+    memory_kb: u64,
     start: Instant,
     told: Instant,
 }
@@ -169,6 +171,7 @@ impl<'a> Stage<'a> {
             runs: 0,
             written: 0,
             kills_at_work: 0,
+            memory_kb: 0,
             start,
             told: start,
         })
@@ -250,6 +253,10 @@ impl<'a> Stage<'a> {
     fn roll_the_hour(&mut self) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         let over_at = Instant::now() + Duration::from_secs(LAST_START_BEFORE_HOUR_S as u64);
+        say(
+            self.start,
+            format_args!("the hour ends in {LAST_START_BEFORE_HOUR_S} s for the agent"),
+        );
         while Instant::now() < over_at {
             self.count()?;
             self.expect_alive(deadline)?;
@@ -295,6 +302,7 @@ impl<'a> Stage<'a> {
 
     fn kill_agent(&mut self) {
         if let Some(mut agent) = self.agent.take() {
+            self.memory_kb = self.memory_kb.max(peak_memory_kb(&agent));
             let _ = agent.kill();
             let _ = agent.wait();
         }
@@ -302,6 +310,7 @@ impl<'a> Stage<'a> {
 
     fn stop_agent(&mut self) -> Result<()> {
         let Some(mut agent) = self.agent.take() else { return Ok(()) };
+        self.memory_kb = self.memory_kb.max(peak_memory_kb(&agent));
         support::signal(&agent, libc::SIGTERM);
         match support::wait_exit(&mut agent, Duration::from_secs(10)) {
             Some(status) if status.success() => Ok(()),
@@ -376,6 +385,7 @@ impl<'a> Stage<'a> {
             ("files retired", format!("{retired} of 3, the next hour's is live")),
             ("kill -9 at work", format!("{} of {KILLS}", self.kills_at_work)),
             ("batches in doubt", format!("{found} found in Kafka, {again} sent again")),
+            ("agent's memory", format!("{:.1} MB at most", self.memory_kb as f64 / 1024.0)),
         ];
         println!("\nKafka {version}, 3 partitions, {:.0} s", self.start.elapsed().as_secs_f64());
         for (what, value) in rows {
@@ -425,6 +435,13 @@ fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let program = own.parent().and_then(Path::parent).map(|dir| dir.join("flume-ng"));
     program.filter(|p| p.exists()).ok_or_else(|| "flume-ng is not built; use make demo".to_string())
+}
+
+/// What the kernel says that a process has had in memory at most.
+fn peak_memory_kb(process: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
