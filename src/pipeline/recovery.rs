@@ -293,7 +293,10 @@ impl Pipeline {
     fn converse(&mut self, at: usize, batches: &[usize]) -> Result<Vec<Answer>, Pause> {
         let round: Vec<&Batch> =
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
-        let broker = &mut self.outlets[at].broker;
+        let outlet = &mut self.outlets[at];
+        // This copy may be late as well as the one before it: the settle time begins again.
+        outlet.doubt_since_ms = self.clock.monotonic_ms();
+        let broker = &mut outlet.broker;
         broker.send(&round)?;
         let mut answers = Vec::with_capacity(round.len());
         loop {
