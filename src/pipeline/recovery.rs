@@ -337,6 +337,16 @@ impl Pipeline {
                 Ok(())
             }
             Verdict::TooLarge => self.too_large(at, n),
+            // The clock is off or the codec unknown: true of every batch, so none is given up.
+            Verdict::Rejected { code: code @ (32 | 76) } => {
+                let what = if *code == 32 {
+                    "the time stamps are too far from the broker's clock (error 32); set this \
+                     machine's clock"
+                } else {
+                    "the broker does not know the compression (error 76); configure another"
+                };
+                Err(Pause::Fault(Fault::NotReady(what.to_owned())))
+            }
             Verdict::Rejected { code } => {
                 self.split_or_bury(at, n, &format!("the broker answers error {code}"))
             }

@@ -73,7 +73,12 @@ impl Pipeline {
         let most = self.outlets.iter().map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
         let encoded = |a: &Announced| a.encoded.as_ref().map_or(0, Batch::size);
         let bytes: usize = self.announced.iter().map(encoded).sum();
-        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX
+        // What a socket does not take at once is copied: it is emptied first.
+        let mut is_congested = false;
+        for outlet in &self.outlets {
+            outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
+        }
+        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {

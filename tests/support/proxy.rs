@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::children::lock;
@@ -47,7 +47,7 @@ struct Armed {
 struct Shared {
     target: Mutex<Option<String>>,
     armed: Mutex<Armed>,
-    streams: Mutex<Vec<TcpStream>>,
+    links: Mutex<Vec<Weak<Link>>>,
     is_over: AtomicBool,
 }
 
@@ -116,8 +116,8 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        for stream in lock(&self.shared.streams).drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+        for link in lock(&self.shared.links).drain(..).filter_map(|link| link.upgrade()) {
+            link.close();
         }
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
@@ -142,8 +142,12 @@ impl Shared {
         let Some(broker) = self.connect() else { return };
         let (_, _) = (client.set_nodelay(true), broker.set_nodelay(true));
         let link = Arc::new(Link { client, broker, awaited: Mutex::new(None) });
-        for stream in [&link.client, &link.broker] {
-            lock(&self.streams).extend(stream.try_clone());
+        {
+            // Readers that poll the topic come and go by the thousand: none is held longer than
+            // it lives.
+            let mut links = lock(&self.links);
+            links.retain(|link| link.strong_count() > 0);
+            links.push(Arc::downgrade(&link));
         }
         let answers = link.clone();
         let other = std::thread::spawn(move || {
