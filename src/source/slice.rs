@@ -51,6 +51,8 @@ pub enum SliceError {
         offset: u64,
         bytes: Vec<u8>,
     },
+    /// The line is longer than [`super::window::EVENT_BYTES_MAX`].
+    Giant,
     /// The range does not hold what it held when it was announced.
     Changed,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for SliceError {
                 }
                 write!(f, " at byte {offset} are no text in the input charset")
             }
+            SliceError::Giant => write!(f, "a line is too long to be held in memory"),
             SliceError::Changed => write!(f, "the bytes are no longer those that were read"),
         }
     }
@@ -103,7 +106,18 @@ pub fn read(
         if bound.reached(progress.position) {
             break;
         }
-        if window.read_more(tracked.record.id, &tracked.file, progress.position)? == 0 {
+        let came = match window.read_more(tracked.record.id, &tracked.file, progress.position) {
+            Ok(came) => came,
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                // What stands before the giant line goes first.
+                if progress.position > start && !bound.is_exact() {
+                    break;
+                }
+                return Err(SliceError::Giant);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if came == 0 {
             progress.exhausted = true;
             if bound == Bound::Final {
                 progress.advance(window, tracked, bound, &mut take)?;
@@ -124,7 +138,7 @@ impl Bound {
     }
 
     /// The part of the window that may be decoded now, and how its end is to be taken.
-    fn clip<'a>(self, bytes: &'a [u8], position: u64, window_at_end: bool) -> (&'a [u8], Tail) {
+    fn clip(self, bytes: &[u8], position: u64, window_at_end: bool) -> (&[u8], Tail) {
         match self {
             Bound::Open => (bytes, Tail::Open),
             // Only once nothing more came is the end of the window the end of the file.

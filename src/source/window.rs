@@ -9,11 +9,13 @@ use std::os::unix::fs::FileExt;
 /// work on the lines, small enough to stay in a processor's second-level cache.
 pub const BLOCK_BYTES: usize = 128 * 1024;
 
-/// The longest event that is held in memory, bytes. A longer line can only come with a raised
-/// `maxLineLength`.
-pub const EVENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The longest line that is held in memory, bytes: far more than a broker takes by default. A
+/// longer one, which can only come with a raised `maxLineLength`, is no event; see
+/// [`super::giant`].
+pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A part of one file. See the module.
+#[derive(Default)]
 pub struct Window {
     /// Which file (`FileRecord::id`); 0 for none.
     file_id: u64,
@@ -23,12 +25,6 @@ pub struct Window {
     filled: usize,
     /// The last read came to the end of the file.
     at_end: bool,
-}
-
-impl Default for Window {
-    fn default() -> Window {
-        Window { file_id: 0, start: 0, buffer: Vec::new(), filled: 0, at_end: false }
-    }
 }
 
 impl Window {
