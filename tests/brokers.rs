@@ -224,6 +224,7 @@ fn comes_back(cluster: &Cluster, write: impl Fn(&Topic), assert: impl Fn(&Topic)
 }
 
 #[test]
+#[ignore = "half a minute: each killed broker is missed only after its session"]
 fn three_brokers_of_4_3_go_on_without_one() {
     let cluster = Cluster::with("4.3.1").brokers(3).set("min.insync.replicas", 2).start();
     let settings = [("retention.ms", "86400000")];

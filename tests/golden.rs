@@ -246,9 +246,9 @@ fn invalid_utf8_fail() {
 fn a_line_written_in_two_goes_is_one_event() {
     let (topic, work) = set_up("06-no-trailing-newline");
     let mut agent = work.start();
-    topic.wait_for(1, ARRIVE_MAX);
+    agent.expect_records(&topic, 1, ARRIVE_MAX);
     work.append("010_{H}.log", "ne, written in two goes\n".as_bytes());
-    topic.wait_for(2, ARRIVE_MAX);
+    agent.expect_records(&topic, 2, ARRIVE_MAX);
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     assert_eq!(topic.bodies(), ["full line", "partial line, written in two goes"]);
 }

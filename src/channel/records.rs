@@ -298,7 +298,9 @@ mod tests {
         out
     }
 
-    fn read(mut log: &[u8]) -> Result<Vec<(i64, Option<Vec<u8>>)>, ReadError> {
+    type Found = (i64, Option<Vec<u8>>);
+
+    fn read(mut log: &[u8]) -> Result<Vec<Found>, ReadError> {
         let (mut found, mut scratch) = (Vec::new(), Vec::new());
         while let Some(entry) = next_entry(&mut log)? {
             entry.values(&mut scratch, &mut |offset, value| {

@@ -34,6 +34,10 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
 
+/// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
+const REST_MS: u64 = 500;
+const REST_MS_MIN: u64 = 10;
+
 /// The durable place of the state. A failure is final: the writer must not be used again.
 pub trait Journal {
     fn write(&mut self, record: &mut Record) -> Result<(), String>;
@@ -134,6 +138,8 @@ pub enum Pace {
 pub(crate) struct Announced {
     pub record: BatchRecord,
     pub encoded: Option<Batch>,
+    /// Number of the round that it went out with; 0 for what an earlier run announced.
+    pub round: u64,
 }
 
 /// Counts for Flume's closing lines.
@@ -162,6 +168,8 @@ pub struct Pipeline {
     record: Record,
     /// Rounds sent and not wholly answered, at most `rounds_in_flight_max`.
     rounds: usize,
+    /// Number of the round that is being filled, counted from 1.
+    round: u64,
     /// Something was acked or changed that the last written record does not say.
     is_dirty: bool,
     last_ack_ms: u64,
@@ -264,7 +272,7 @@ impl Pipeline {
 
     /// The batch is in the topic for good.
     fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
-        let Announced { record, encoded } = &mut self.announced[at];
+        let Announced { record, encoded, .. } = &mut self.announced[at];
         record.acked = Some(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
@@ -282,18 +290,12 @@ impl Pipeline {
     }
 
     fn count_rounds(&mut self) {
-        // Each round holds at most one batch for each partition of an outlet, so the longest
-        // queue of a partition is the number of rounds under way.
-        let mut most = 0;
-        for a in self.announced.iter().filter(|a| a.record.acked.is_none()) {
-            let same = |b: &&Announced| {
-                b.record.acked.is_none()
-                    && b.record.channel == a.record.channel
-                    && b.record.partition == a.record.partition
-            };
-            most = most.max(self.announced.iter().filter(same).count());
-        }
-        self.rounds = most;
+        // A round may fill some partitions only, so their queues do not tell how many requests a
+        // connection holds.
+        let mut rounds: Vec<u64> =
+            self.announced.iter().filter(|a| a.record.acked.is_none()).map(|a| a.round).collect();
+        rounds.dedup();
+        self.rounds = rounds.len();
     }
 
     /// Something came of which it is not known what it means for the batches under way.
@@ -401,7 +403,7 @@ impl Pipeline {
         if self.files.is_sweeping() {
             return Ok(Pace::Again);
         }
-        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(u64::MAX).clamp(1, 500)))
+        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(REST_MS).clamp(REST_MS_MIN, REST_MS)))
     }
 
     /// Waits out the back-off, then opens the channels that are closed and resolves what is in

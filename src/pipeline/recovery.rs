@@ -171,9 +171,8 @@ impl Pipeline {
         }
         self.look(at, observer)?;
         self.wait_until_settled(at)?;
-        if self.is_copied {
+        if self.is_copied && !self.outlets[at].has_own_identity {
             // Another agent may be using these identities: nothing new goes under them.
-            self.is_copied = false;
             return self.rename_doubts(at).and_then(|()| self.send_doubts(at, observer));
         }
         self.send_doubts(at, observer)
@@ -238,7 +237,8 @@ impl Pipeline {
     /// Without identity in the log, "not there" is believed only after a while.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
         let outlet = &self.outlets[at];
-        if outlet.wire() == Wire::Modern || self.doubts(at).is_empty() {
+        let has_identity = |&n: &usize| self.announced[n].record.producer_id >= 0;
+        if self.doubts(at).iter().all(has_identity) {
             return Ok(());
         }
         let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
@@ -273,7 +273,7 @@ impl Pipeline {
                 continue;
             }
             for answer in self.converse(at, &ready)? {
-                self.settle_answer(at, &ready, &answer, observer)?;
+                self.settle_answer(at, &answer, observer)?;
             }
         }
     }
@@ -308,13 +308,13 @@ impl Pipeline {
     fn settle_answer(
         &mut self,
         at: usize,
-        sent: &[usize],
         answer: &Answer,
         observer: &mut dyn Observer,
     ) -> Result<(), Pause> {
-        let Some(n) =
-            sent.iter().copied().find(|&n| self.announced[n].record.partition == answer.partition)
-        else {
+        // Of each partition the first batch in doubt was sent. (Places in the list shift when one
+        // is split, so they are not kept from answer to answer.)
+        let is_of_partition = |&n: &usize| self.announced[n].record.partition == answer.partition;
+        let Some(n) = self.first_doubts(at).into_iter().find(is_of_partition) else {
             return Ok(());
         };
         match &answer.verdict {
@@ -337,6 +337,16 @@ impl Pipeline {
                 Ok(())
             }
             Verdict::TooLarge => self.too_large(at, n),
+            // The clock is off or the codec unknown: true of every batch, so none is given up.
+            Verdict::Rejected { code: code @ (32 | 76) } => {
+                let what = if *code == 32 {
+                    "the time stamps are too far from the broker's clock (error 32); set this \
+                     machine's clock"
+                } else {
+                    "the broker does not know the compression (error 76); configure another"
+                };
+                Err(Pause::Fault(Fault::NotReady(what.to_owned())))
+            }
             Verdict::Rejected { code } => {
                 self.split_or_bury(at, n, &format!("the broker answers error {code}"))
             }
@@ -401,7 +411,7 @@ impl Pipeline {
         };
         let mut sequence = 0;
         for n in doubts {
-            let Announced { record, encoded } = &mut self.announced[n];
+            let Announced { record, encoded, .. } = &mut self.announced[n];
             record.producer_id = identity.producer_id;
             record.producer_epoch = identity.epoch;
             record.base_sequence = sequence;
@@ -455,8 +465,10 @@ impl Pipeline {
         let Some(second) = self.read_part(at, &second, second.count)? else {
             return self.give_up(at, n);
         };
-        self.announced[n] = Announced { record: first.0, encoded: Some(first.1) };
-        self.announced.insert(n + 1, Announced { record: second.0, encoded: Some(second.1) });
+        let round = self.announced[n].round;
+        let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
+        self.announced[n] = part(first);
+        self.announced.insert(n + 1, part(second));
         self.commit()?;
         Ok(())
     }

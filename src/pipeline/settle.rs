@@ -21,7 +21,9 @@ impl Pipeline {
             return Ok(true);
         }
         let due = self.files.due();
-        if let Some(index) = due.finish {
+        if let Some(index) = due.finish
+            && self.may_send()
+        {
             self.send_final(index)?;
             return Ok(true);
         }

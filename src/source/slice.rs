@@ -37,8 +37,8 @@ pub enum Bound {
     Open,
     /// To the end of the file, whose last line needs no newline.
     Final,
-    /// Exactly to this offset, where an event ended when the range was announced; `is_final` as
-    /// it was then.
+    /// Exactly to this offset (unless the taker has enough before), where an event ended when the
+    /// range was announced; `is_final` as it was then.
     Exactly { end: u64, is_final: bool },
 }
 
@@ -100,7 +100,10 @@ pub fn read(
     let mut progress = Progress::new(tracked, start)?;
     loop {
         let stop = progress.advance(window, tracked, bound, &mut take)?;
-        if stop || progress.position - start >= SLICE_BYTES_MAX && !bound.is_exact() {
+        if stop {
+            return Ok(progress.finish());
+        }
+        if progress.position - start >= SLICE_BYTES_MAX && !bound.is_exact() {
             break;
         }
         if bound.reached(progress.position) {
@@ -125,7 +128,12 @@ pub fn read(
             break;
         }
     }
-    progress.finish(bound)
+    if let Bound::Exactly { end, .. } = bound
+        && progress.position != end
+    {
+        return Err(SliceError::Changed);
+    }
+    Ok(progress.finish())
 }
 
 impl Bound {
@@ -204,20 +212,15 @@ impl Progress {
         Ok(split.stopped)
     }
 
-    fn finish(self, bound: Bound) -> Result<Slice, SliceError> {
-        if let Bound::Exactly { end, .. } = bound
-            && self.position != end
-        {
-            return Err(SliceError::Changed);
-        }
-        Ok(Slice {
+    fn finish(self) -> Slice {
+        Slice {
             start: self.start,
             end: self.position,
             lines: self.lines,
             bytes_crc: self.crc.finalize(),
             tail: self.tail,
             is_exhausted: self.exhausted,
-        })
+        }
     }
 }
 

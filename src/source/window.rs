@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::checkpoint::record::TAIL_BYTES;
+
 /// How much is asked of the file at once. Large enough that the system call vanishes beside the
 /// work on the lines, small enough to stay in a processor's second-level cache.
 pub const BLOCK_BYTES: usize = 128 * 1024;
@@ -102,8 +104,6 @@ pub struct TailBytes {
     bytes: [u8; TAIL_BYTES],
     len: usize,
 }
-
-use crate::checkpoint::record::TAIL_BYTES;
 
 impl Default for TailBytes {
     fn default() -> TailBytes {

@@ -5,7 +5,7 @@
 //! let topic = shared("0.10.2.0").fresh_topic("plain", 1);
 //! let work = Work::new(&topic).file("010_{H}.log", b"hello\n", 5);
 //! let mut agent = work.start();
-//! topic.wait_for(1, Duration::from_secs(20));
+//! agent.expect_records(&topic, 1, Duration::from_secs(20));
 //! assert_eq!(agent.term().code(), Some(0));
 //! assert_eq!(topic.bodies(), ["hello"]);
 //! ```
@@ -17,8 +17,10 @@ mod avro;
 mod children;
 mod cluster;
 pub mod json;
+pub mod proxy;
 mod records;
 mod topic;
+pub mod torture;
 pub mod wire;
 mod work;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::children::{TempDir, signal, spawn, wait_exit};
 use super::topic::Topic;
+use super::wait_for;
 
 const CONF: &str = "log010.conf";
 const TRACKER: &str = ".flumespooltail";
@@ -280,6 +281,34 @@ impl Agent {
         let status = self.wait(STOP_MAX);
         let status = status.unwrap_or_else(|| panic!("it did not stop:\n{}", self.log()));
         (status, start.elapsed())
+    }
+
+    /// Waits for a condition that this agent is to bring about; panics with its log if it
+    /// does not, or ends.
+    #[track_caller]
+    pub fn expect(&mut self, what: &str, timeout: Duration, condition: impl Fn() -> bool) {
+        let mut ended = false;
+        let met = wait_for(timeout, || {
+            condition() || {
+                ended = !self.is_running();
+                ended
+            }
+        });
+        // What it brought about last it may have done after we looked.
+        if !met || (ended && !condition()) {
+            let how = if ended {
+                "before the agent ended".to_string()
+            } else {
+                format!("within {timeout:?}")
+            };
+            panic!("not {how}: {what}\n{}", self.log());
+        }
+    }
+
+    /// Waits until its topic holds so many records.
+    #[track_caller]
+    pub fn expect_records(&mut self, topic: &Topic, count: usize, timeout: Duration) {
+        self.expect(&format!("{count} records"), timeout, || topic.count() >= count);
     }
 
     /// How it ended, if it does by itself within this time.
