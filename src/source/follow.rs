@@ -61,7 +61,9 @@ impl Files {
             (None, true) => "was replaced by another file".to_owned(),
             (None, false) => "was deleted".to_owned(),
         };
+        let now_ms = self.clock().monotonic_ms();
         let tracked = &mut self.tracked[index];
+        tracked.begin_grace(now_ms);
         log::info(
             READER,
             format_args!(
@@ -100,6 +102,7 @@ impl Files {
         );
         tracked.is_named = true;
         tracked.record.state = FileState::Live;
+        tracked.finished_at = None;
         tracked.record.name = name.as_bytes().to_vec();
         tracked.record.current_name.clone_from(&tracked.record.name);
         true

@@ -105,12 +105,18 @@ impl Files {
         }
         let name = self.tracked[index].name().to_owned();
         let is_named = self.tracked[index].is_named;
-        if is_named && (self.is_target(&name) || !self.has_other_candidate(&name, going)) {
+        if is_named && (self.is_target(&name) || !self.has_other_candidate(&name, &[])) {
+            self.tracked[index].was_live = true;
+            return None;
+        }
+        if is_named && !self.has_other_candidate(&name, going) {
             return None;
         }
         let grace_ms = self.config.retire_grace_ms;
         let tracked = &self.tracked[index];
-        let is_quiet = tracked.is_superseded || tracked.quiet_ms(wall_ms, now_ms).ok()? >= grace_ms;
+        let in_grace = !(is_named && tracked.was_live);
+        let is_quiet = tracked.is_superseded
+            || in_grace && tracked.quiet_ms(wall_ms, now_ms).ok()? >= grace_ms;
         match (is_named, is_quiet) {
             (_, true) if tracked.has_rest() => Some(Step::Finish),
             (true, _) => Some(Step::Retire),
@@ -129,7 +135,7 @@ impl Files {
         let is_quiet = tracked
             .quiet_ms(wall_ms, now_ms)
             .is_ok_and(|quiet_ms| quiet_ms >= self.config.retire_grace_ms);
-        let (name, is_named) = (tracked.name().to_owned(), tracked.is_named);
+        let (name, is_named) = (tracked.name().to_owned(), tracked.is_named && !tracked.was_live);
         is_quiet && is_named && !self.is_target(&name) && self.has_other_candidate(&name, &[])
     }
 
@@ -244,6 +250,8 @@ impl Files {
             Err(e) => return self.is_refused_move(index, &from, &e),
         }
         self.stuck = Stuck::default();
+        let now_ms = self.clock().monotonic_ms();
+        self.tracked[index].begin_grace(now_ms);
         self.tracked[index].is_named = false;
         self.scanner_forget(&name);
         Move::Moved

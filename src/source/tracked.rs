@@ -36,6 +36,9 @@ pub struct Tracked {
     /// Monotonic times of its being opened, and at which it was last seen to be written to.
     opened_ms: u64,
     written_ms: Option<u64>,
+    /// It was tailed in its own time: its writer may have been waiting with its last lines, so that
+    /// the grace time begins with the retirement.
+    pub was_live: bool,
     /// Up to here the line that begins at `read_position` was searched for its end, if it is too
     /// long to be an event.
     pub giant_scanned: Option<u64>,
@@ -83,6 +86,7 @@ impl Tracked {
             modified: None,
             opened_ms: now_ms,
             written_ms: None,
+            was_live: false,
             giant_scanned: None,
             served_ms: now_ms,
             finished_at: None,
@@ -156,6 +160,13 @@ impl Tracked {
             Ok(now) => Ok(now.as_slice().ends_with(self.tail.as_slice())),
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(e) => Err(e),
+        }
+    }
+
+    /// The grace time begins.
+    pub fn begin_grace(&mut self, now_ms: u64) {
+        if self.was_live {
+            self.written_ms = Some(now_ms);
         }
     }
 

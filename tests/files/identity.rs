@@ -161,9 +161,8 @@ fn an_inode_that_is_used_again_is_a_new_file() {
 
 #[test]
 fn two_hard_links_are_one_file() {
-    let mut scene = spool("links")
-        .file("a_{H-1}.log", "one\n", OLD_S)
-        .file("z_{H}.log", "live\n", 0);
+    let mut scene =
+        spool("links").file("a_{H-1}.log", "one\n", OLD_S).file("z_{H}.log", "live\n", 0);
     fs::hard_link(scene.path("a_{H-1}.log"), scene.path("b_{H-1}.log")).expect("a link");
     fs::hard_link(scene.path("a_{H-1}.log"), scene.path("c_{H}.log")).expect("a link");
     scene.start();
