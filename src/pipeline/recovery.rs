@@ -233,7 +233,7 @@ impl Pipeline {
 
     fn file_text(&self, id: u64) -> String {
         let tracked = self.files.index_of(id).map(|i| &self.files.tracked[i].record);
-        let gone = || self.gone.iter().find(|r| r.id == id);
+        let gone = || self.files.gone.iter().find(|r| r.id == id);
         tracked
             .or_else(gone)
             .map_or_else(|| format!("file {id}"), |r| String::from_utf8_lossy(&r.name).into_owned())
