@@ -2,6 +2,8 @@
 #
 #   make                  the program, in target/release/flume-ng
 #   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0
+#   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
+#                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
 #   make clean
 
@@ -12,7 +14,7 @@ CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: all test install clean
+.PHONY: all test torture install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -23,6 +25,21 @@ test:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
 	tests/kafka/broker with 0.10.2.0 -- $(CARGO) test --locked
+
+TORTURE_ROUNDS ?= 1
+TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
+TORTURE_TESTS = lost_answers crash syscalls broker_faults
+
+# The table is written in any case: a fault that was not survived belongs into it, too. A few
+# tests at a time: each has brokers of its own.
+torture:
+	$(CARGO) test --locked --no-run
+	rm -f "$(TORTURE_RESULTS)"
+	export FLUME_NG_TORTURE=1 TORTURE_ROUNDS=$(TORTURE_ROUNDS); \
+	export FLUME_NG_TORTURE_RESULTS="$(TORTURE_RESULTS)"; \
+	$(CARGO) test --locked --no-fail-fast $(TORTURE_TESTS:%=--test %) -- --test-threads=4; \
+	status=$$?; \
+	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
 
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
