@@ -1,7 +1,9 @@
 # flume-ng: see README.md.
 #
 #   make                  the program, in target/release/flume-ng
-#   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0
+#   make demo             1,000,000 lines through five kills into a real Kafka, counted
+#                         (KAFKA=4.3.1 for another version, see tests/kafka/pom.xml)
+#   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0 and 4.3.1
 #   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
 #                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
@@ -14,17 +16,23 @@ CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: all test torture install clean
+KAFKA ?= 0.10.2.0
+
+.PHONY: all demo test torture install clean
 
 all:
 	$(CARGO) build --release --locked
 
-# One broker for all test programs; they start others for themselves where they break them.
+demo:
+	$(CARGO) build --release --locked --bin flume-ng --example demo
+	"$(CARGO_TARGET_DIR)/release/examples/demo" "$(KAFKA)"
+
+# One broker of each wire for all test programs; they start others for themselves where they break them.
 test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
-	tests/kafka/broker with 0.10.2.0 -- $(CARGO) test --locked
+	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- $(CARGO) test --locked
 
 TORTURE_ROUNDS ?= 1
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results

@@ -17,6 +17,7 @@ pub enum Command {
     Help,
     Version,
     Agent(AgentArgs),
+    Verify(VerifyArgs),
 }
 
 /// `flume-ng agent ...`
@@ -35,6 +36,28 @@ pub struct AgentArgs {
     /// `-Dkey=value` in order; an empty value where there is no `=`.
     pub system_properties: Vec<(String, String)>,
 }
+
+/// `flume-ng verify ...`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyArgs {
+    /// `--name`
+    pub name: String,
+    /// `--conf-file`, as given.
+    pub conf_file: PathBuf,
+    /// `--json`: for scripts.
+    pub json: bool,
+    /// `--range-only`: look for repeats nowhere but in the recorded ranges.
+    pub range_only: bool,
+    /// `--memory`: MiB of the table of values.
+    pub memory_mib: usize,
+    /// Files to verify; all if empty.
+    pub files: Vec<String>,
+}
+
+/// MiB of `verify`'s table of values unless `--memory` is given: some two million values.
+const MEMORY_MIB_DEFAULT: usize = 64;
+/// A terabyte: more is a slip of the finger.
+const MEMORY_MIB_MAX: usize = 1 << 20;
 
 impl AgentArgs {
     /// The value of a system property; the last one wins, as in the JVM.
@@ -64,6 +87,8 @@ pub enum UsageError {
     /// An option of the agent without its argument.
     MissingArgument(String),
     UnrecognizedOption(String),
+    /// An option whose argument is no number in its range.
+    BadNumber(String),
     /// No `--name`.
     NoName,
     /// No `--conf-file`.
@@ -124,6 +149,9 @@ impl fmt::Display for UsageError {
                     "there is no option {option}; options are not abbreviated, see flume-ng help"
                 )
             }
+            UsageError::BadNumber(option) => {
+                write!(f, "option {option} needs a number from 1 to {MEMORY_MIB_MAX}")
+            }
             UsageError::NoName => f.write_str(
                 "which agent? give --name with the first word of its keys, as in --name a1",
             ),
@@ -142,11 +170,13 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Which of Flume's two parsers takes an option.
+/// Who takes an option: Flume's shell script, whatever the command; `agent`, `verify`, or both.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TakenBy {
     Script,
     Agent,
+    Verify,
+    Both,
 }
 
 struct OptionRow {
@@ -168,19 +198,22 @@ const fn row(
     OptionRow { short, long, argument, taken_by, help }
 }
 
-use TakenBy::{Agent, Script};
+use TakenBy::{Agent, Both, Script, Verify};
 
 const OPTIONS: &[OptionRow] = &[
-    row("n", "name", "NAME", Agent, "the agent: first word of its keys (required)"),
-    row("f", "conf-file", "FILE", Agent, "its properties file (required)"),
-    row("d", "dryrun", "", Script, "check the configuration, print it and stop"),
-    row("", "no-reload-conf", "", Agent, "do not look for changes of the file"),
+    row("n", "name", "NAME", Both, "the agent: first word of its keys (required)"),
+    row("f", "conf-file", "FILE", Both, "its properties file (required)"),
+    row("d", "dryrun", "", Script, "agent: check the configuration, print it and stop"),
+    row("", "no-reload-conf", "", Agent, "agent: do not look for changes of the file"),
+    row("", "json", "", Verify, "verify: for scripts"),
+    row("", "range-only", "", Verify, "verify: no search for repeats beyond the receipts"),
+    row("", "memory", "MIB", Verify, "verify: table of values, 64 by default"),
     row("c", "conf", "DIR", Script, "accepted for Flume's sake, as -C and -X"),
     row("C", "classpath", "PATH", Script, ""),
     row("", "plugins-path", "DIRS", Script, ""),
     row("z", "zkConnString", "HOSTS", Agent, ""),
     row("p", "zkBasePath", "PATH", Agent, ""),
-    row("h", "help", "", Agent, "show this text"),
+    row("h", "help", "", Both, "show this text"),
 ];
 
 /// The text of `flume-ng help`; it fits a screen.
@@ -190,10 +223,11 @@ pub fn usage() -> String {
 
 commands:
   agent                    tail hourly log files into Kafka
+  verify [FILE...]         prove collected files (all) against the topic
   help                     show this text
   version                  show the version
 
-options of agent:
+options:
 ",
     );
     for option in OPTIONS.iter().filter(|o| !o.help.is_empty()) {
@@ -205,8 +239,8 @@ options of agent:
     text.push_str(
         "  -Dkey=value              -Dflume.root.logger=LEVEL,console sets the log level
 
-exit codes: 0 clean stop, 2 usage, 70 exactly-once can not be kept, 75 try again
-later, 78 configuration
+exit codes: 0 clean stop, 1 verify found a difference, 2 usage, 70 exactly-once
+can not be kept, 75 try again later, 78 configuration
 ",
     );
     text
@@ -247,6 +281,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
         "version" | "--version" => Ok(Command::Version),
         "agent" => parse_agent(rest, false),
         "node" => parse_agent(rest, true),
+        "verify" => parse_verify(rest),
         other => Err(UsageError::UnknownCommand(other.to_string())),
     }
 }
@@ -254,26 +289,62 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
 fn parse_agent(words: &[String], said_node: bool) -> Result<Command, UsageError> {
     let mut args = AgentArgs { said_node, ..AgentArgs::default() };
     let rest = take_script_options(words, &mut args)?;
-    let normal = normalise(&rest)?;
-    let matches = agent_options().parse(&normal).map_err(|fail| match fail {
-        // The normal form leaves getopts nothing to refuse; should it, its words will do.
-        getopts::Fail::ArgumentMissing(option) => UsageError::MissingArgument(option),
-        other => UsageError::UnrecognizedOption(other.to_string()),
-    })?;
+    // Words that belong to no option are left alone, as commons-cli does.
+    let (matches, _) = match_options(&rest, Agent)?;
     if matches.opt_present("help") {
         return Ok(Command::Help);
     }
-    // Of a repeated option commons-cli hands out the first.
-    let first = |option: &str| matches.opt_strs(option).into_iter().next();
-    args.name = first("name").ok_or(UsageError::NoName)?;
+    args.name = first(&matches, "name").ok_or(UsageError::NoName)?;
     for option in ["zkConnString", "zkBasePath"] {
         if matches.opt_present(option) {
             return Err(UsageError::ZooKeeper(format!("--{option}")));
         }
     }
-    args.conf_file = first("conf-file").ok_or(UsageError::NoConfFile)?.into();
+    args.conf_file = first(&matches, "conf-file").ok_or(UsageError::NoConfFile)?.into();
     args.reload_conf = !matches.opt_present("no-reload-conf");
     Ok(Command::Agent(args))
+}
+
+fn parse_verify(words: &[String]) -> Result<Command, UsageError> {
+    let rest = take_script_options(words, &mut AgentArgs::default())?;
+    let (matches, files) = match_options(&rest, Verify)?;
+    if matches.opt_present("help") {
+        return Ok(Command::Help);
+    }
+    let memory_mib = match first(&matches, "memory") {
+        None => MEMORY_MIB_DEFAULT,
+        Some(text) => match text.parse() {
+            Ok(mib @ 1..=MEMORY_MIB_MAX) => mib,
+            _ => return Err(UsageError::BadNumber("--memory".to_string())),
+        },
+    };
+    Ok(Command::Verify(VerifyArgs {
+        name: first(&matches, "name").ok_or(UsageError::NoName)?,
+        conf_file: first(&matches, "conf-file").ok_or(UsageError::NoConfFile)?.into(),
+        json: matches.opt_present("json"),
+        range_only: matches.opt_present("range-only"),
+        memory_mib,
+        files,
+    }))
+}
+
+/// The options of a command, and the words that belong to none.
+fn match_options(
+    words: &[String],
+    command: TakenBy,
+) -> Result<(getopts::Matches, Vec<String>), UsageError> {
+    let (normal, others) = normalise(words, command)?;
+    let matches = options_of(command).parse(&normal).map_err(|fail| match fail {
+        // The normal form leaves getopts nothing to refuse; should it, its words will do.
+        getopts::Fail::ArgumentMissing(option) => UsageError::MissingArgument(option),
+        other => UsageError::UnrecognizedOption(other.to_string()),
+    })?;
+    Ok((matches, others))
+}
+
+/// Of a repeated option commons-cli hands out the first.
+fn first(matches: &getopts::Matches, option: &str) -> Option<String> {
+    matches.opt_strs(option).into_iter().next()
 }
 
 /// Flume's shell script: takes its options, from wherever they stand, and leaves the others.
@@ -319,48 +390,56 @@ fn script_option(word: &str) -> Option<(&'static OptionRow, bool)> {
     })
 }
 
-/// The agent's option of that name, with any number of hyphens before it.
-fn agent_option(word: &str) -> Option<&'static OptionRow> {
+/// The command's option of that name, with any number of hyphens before it.
+fn option_of(command: TakenBy, word: &str) -> Option<&'static OptionRow> {
     let name = word.trim_start_matches('-');
-    let mut options = OPTIONS.iter().filter(|o| o.taken_by == Agent);
+    let mut options = OPTIONS.iter().filter(|o| o.taken_by == command || o.taken_by == Both);
     options.find(|o| name == o.long || (name == o.short && !name.is_empty()))
 }
 
-/// Brings the forms that commons-cli takes to `--option` and `--option=argument`.
-fn normalise(words: &[String]) -> Result<Vec<String>, UsageError> {
-    let mut flat = flatten(words).into_iter().peekable();
-    let mut normal = Vec::new();
+/// Brings the forms that commons-cli takes to `--option` and `--option=argument`. The other words
+/// come second.
+fn normalise(words: &[String], command: TakenBy) -> Result<(Vec<String>, Vec<String>), UsageError> {
+    let mut flat = flatten(words, command).into_iter().peekable();
+    let (mut normal, mut others) = (Vec::new(), Vec::new());
     while let Some(word) = flat.next() {
         if word == "--" {
+            others.extend(flat);
             break;
         }
         if word == "-" || !word.starts_with('-') {
+            others.push(word);
             continue;
         }
-        let option = agent_option(&word).ok_or(UsageError::UnrecognizedOption(word))?;
+        let option = option_of(command, &word).ok_or(UsageError::UnrecognizedOption(word))?;
         if option.argument.is_empty() {
             normal.push(format!("--{}", option.long));
             continue;
         }
         // A word with a hyphen is an argument too, unless it is an option.
-        match flat.next_if(|next| !(next.starts_with('-') && agent_option(next).is_some())) {
+        let is_option = |word: &str| word.starts_with('-') && option_of(command, word).is_some();
+        match flat.next_if(|next| !is_option(next)) {
             Some(argument) => normal.push(format!("--{}={}", option.long, unquote(&argument))),
-            None => return Err(UsageError::MissingArgument(option.short.to_string())),
+            None => {
+                let name = if option.short.is_empty() { option.long } else { option.short };
+                return Err(UsageError::MissingArgument(name.to_string()));
+            }
         }
     }
-    Ok(normal)
+    Ok((normal, others))
 }
 
 /// Splits `--name=a1`, `-n=a1` and `-na1` in two words.
-fn flatten(words: &[String]) -> Vec<String> {
+fn flatten(words: &[String], command: TakenBy) -> Vec<String> {
+    let is_option = |word: &str| option_of(command, word).is_some();
     let mut flat = Vec::new();
     for word in words {
-        let joined = word.split_once('=').filter(|(option, _)| agent_option(option).is_some());
+        let joined = word.split_once('=').filter(|(option, _)| is_option(option));
         let second = word.char_indices().nth(2).map(|(at, _)| word.split_at(at));
         match (joined, second) {
-            _ if !word.starts_with('-') || agent_option(word).is_some() => flat.push(word.clone()),
+            _ if !word.starts_with('-') || is_option(word) => flat.push(word.clone()),
             (Some((option, value)), _) => flat.extend([option.to_string(), value.to_string()]),
-            (None, Some((option, value))) if agent_option(option).is_some() => {
+            (None, Some((option, value))) if is_option(option) => {
                 flat.extend([option.to_string(), value.to_string()]);
             }
             _ => flat.push(word.clone()),
@@ -375,9 +454,9 @@ fn unquote(argument: &str) -> &str {
     inner.strip_suffix('"').unwrap_or(inner)
 }
 
-fn agent_options() -> getopts::Options {
+fn options_of(command: TakenBy) -> getopts::Options {
     let mut options = getopts::Options::new();
-    for row in OPTIONS.iter().filter(|o| o.taken_by == Agent) {
+    for row in OPTIONS.iter().filter(|o| o.taken_by == command || o.taken_by == Both) {
         if row.argument.is_empty() {
             options.optflagmulti(row.short, row.long, row.help);
         } else {
@@ -467,6 +546,38 @@ mod tests {
         ] {
             assert_eq!(parse_line(line), Err(error), "{line}");
         }
+    }
+
+    #[test]
+    fn verify_takes_files_and_options_in_any_order() {
+        let expected = VerifyArgs {
+            name: "a1".into(),
+            conf_file: "F".into(),
+            json: true,
+            range_only: false,
+            memory_mib: 7,
+            files: vec!["a.log".into(), "b.log".into(), "-x".into()],
+        };
+        let line = "verify a.log --name a1 -c conf --json -f F --memory 7 b.log -- -x";
+        assert_eq!(parse_line(line), Ok(Command::Verify(expected)));
+    }
+
+    #[test]
+    fn verify_refuses() {
+        for (line, error) in [
+            ("verify", UsageError::NoName),
+            ("verify -n a1", UsageError::NoConfFile),
+            ("verify -n a1 -f F --memory 0", UsageError::BadNumber("--memory".into())),
+            ("verify -n a1 -f F --memory", UsageError::MissingArgument("memory".into())),
+            (
+                "verify -n a1 -f F --no-reload-conf",
+                UsageError::UnrecognizedOption("--no-reload-conf".into()),
+            ),
+            ("agent -n a1 -f F --json", UsageError::UnrecognizedOption("--json".into())),
+        ] {
+            assert_eq!(parse_line(line), Err(error), "{line}");
+        }
+        assert_eq!(parse_line("verify -h"), Ok(Command::Help));
     }
 
     #[test]

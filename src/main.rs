@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use flume_ng::cli::{self, Command, UsageError};
 use flume_ng::exit::Exit;
-use flume_ng::start;
+use flume_ng::{start, verify};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => start::print(format_args!("{}", cli::usage())),
         Ok(Command::Version) => start::print(format_args!("{}", cli::version())),
         Ok(Command::Agent(args)) => return start::agent(&args),
+        Ok(Command::Verify(args)) => return verify::verify(&args),
         Err(error) => {
             error.report();
             if let UsageError::UnknownCommand(_) = error {

@@ -303,7 +303,7 @@ fn killed_again_with_4_3_1() {
 
 #[test]
 fn killed_again_with_0_10_2_0() {
-    killed_again("0.10.2.0", ["sendto", "read"], 3);
+    killed_again("0.10.2.0", ["sendto", "recvfrom"], 3);
 }
 
 #[test]

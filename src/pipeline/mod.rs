@@ -24,6 +24,7 @@ use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 
+pub(crate) use start::build_interceptors;
 pub use start::{Inheritance, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
@@ -56,6 +57,38 @@ pub trait Ledger {
     fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String>;
     /// An event that the broker never takes.
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String>;
+
+    /// Several files are done.
+    fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
+        finished.iter().try_for_each(|f| self.receipt(f)).map_err(LedgerError::Final)
+    }
+
+    /// A line that is too long to be an event: the bytes of the file as they are. Returns the
+    /// CRC-32 of the bytes, whose memory stays bounded.
+    fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        Err(LedgerError::Final(format!("no place for a line of {} bytes", line.end - line.start)))
+    }
+}
+
+/// Why something was not kept.
+#[derive(Debug)]
+pub enum LedgerError {
+    /// Nothing durable was written; it is tried again later.
+    Later(String),
+    /// It is not known what stands on the disk.
+    Final(String),
+}
+
+/// A line longer than [`crate::source::window::EVENT_BYTES_MAX`].
+pub struct GiantLine<'a> {
+    pub topic: &'a str,
+    pub name: &'a [u8],
+    pub file: &'a std::fs::File,
+    /// Byte range of the file, the newline with it.
+    pub start: u64,
+    pub end: u64,
+    pub reason: &'a str,
+    pub now_ms: i64,
 }
 
 /// A file of which everything is in the topic.
@@ -130,8 +163,6 @@ pub struct Pipeline {
     ledger: Box<dyn Ledger>,
     interceptors: Vec<Interceptor>,
     agent: String,
-    /// Records of files that are nowhere to be found but have batches in doubt.
-    gone: Vec<FileRecord>,
     /// The checkpoint is a copy: another agent may go on under its identities.
     is_copied: bool,
     /// Reused for each write.
@@ -146,6 +177,9 @@ pub struct Pipeline {
     /// Monotonic time before which the brokers are left alone.
     retry_at_ms: u64,
     is_stopping: bool,
+    /// Monotonic time of the last retirement, and before which receipts are not tried again.
+    settled_ms: u64,
+    ledger_retry_ms: u64,
     pub counters: Counters,
 }
 
@@ -153,6 +187,7 @@ impl Pipeline {
     /// One turn of the loop.
     pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
         self.files.refresh(false);
+        self.files.sweep();
         if !self.is_connected() {
             return self.reconnect(observer);
         }
@@ -341,6 +376,7 @@ impl Pipeline {
 
     /// Writes the whole state, durably.
     fn commit(&mut self) -> Result<(), Fatal> {
+        self.take_over_ranges();
         let record = &mut self.record;
         record.agent.clone_from(&self.agent);
         record.source.clone_from(&self.config.name);
@@ -348,8 +384,7 @@ impl Pipeline {
         record.channels.clear();
         record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
         record.files.clear();
-        record.files.extend(self.files.tracked.iter().map(|t| t.record.clone()));
-        record.files.extend(self.gone.iter().cloned());
+        record.files.extend(self.files.records().cloned());
         record.batches.clear();
         record.batches.extend(self.announced.iter().map(|a| a.record.clone()));
         self.journal.write(record).map_err(Fatal::State)?;
@@ -365,6 +400,9 @@ impl Pipeline {
         }
         if self.is_dirty {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
+        }
+        if self.files.is_sweeping() {
+            return Ok(Pace::Again);
         }
         Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(REST_MS).clamp(REST_MS_MIN, REST_MS)))
     }
@@ -441,24 +479,29 @@ fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
     let Some(first) = batch.acked.filter(|_| batch.count > 0) else { return };
     let last = first + i64::from(batch.count) - 1;
     let events = u64::from(batch.count);
-    let is_its = |r: &&mut OffsetRange| {
-        (r.channel, r.partition, r.producer_id)
-            == (batch.channel, batch.partition, batch.producer_id)
-    };
-    match ranges.iter_mut().find(is_its) {
-        Some(range) => {
-            range.first = range.first.min(first);
-            range.last = range.last.max(last);
-            range.events += events;
-        }
-        None => ranges.push(OffsetRange {
+    merge_range(
+        ranges,
+        OffsetRange {
             channel: batch.channel,
             partition: batch.partition,
             producer_id: batch.producer_id,
             first,
             last,
             events,
-        }),
+        },
+    );
+}
+
+/// Adds `new` to the range of its channel, partition and producer id.
+fn merge_range(ranges: &mut Vec<OffsetRange>, new: OffsetRange) {
+    let key = |r: &OffsetRange| (r.channel, r.partition, r.producer_id);
+    match ranges.iter_mut().find(|r| key(r) == key(&new)) {
+        Some(range) => {
+            range.first = range.first.min(new.first);
+            range.last = range.last.max(new.last);
+            range.events += new.events;
+        }
+        None => ranges.push(new),
     }
 }
 

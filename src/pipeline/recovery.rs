@@ -83,9 +83,7 @@ impl Pipeline {
             && outlet.record.cluster_id != topic.cluster_id;
         let is_other_topic = outlet.record.topic != outlet.config.topic;
         let is_other_wire = outlet.last_wire.is_some_and(|last| last != wire);
-        if !topic.cluster_id.is_empty() {
-            outlet.record.cluster_id.clone_from(&topic.cluster_id);
-        }
+        let cluster_id = topic.cluster_id.clone();
         outlet.topic = Some(topic);
         outlet.last_wire = Some(wire);
         if is_other_wire {
@@ -93,36 +91,44 @@ impl Pipeline {
             outlet.has_own_identity = false;
         }
         if is_other_cluster || is_other_topic {
-            self.move_to_other_log(at)?;
-        } else if wire == Wire::Legacy {
+            return self.move_to_other_log(at, &cluster_id);
+        }
+        if !cluster_id.is_empty() {
+            self.outlets[at].record.cluster_id = cluster_id;
+        }
+        if wire == Wire::Legacy {
             self.drop_identities(at);
         }
         Ok(())
     }
 
     /// The channel points to another cluster or topic than the checkpoint: what was acked there
-    /// stays there, what is in doubt can not be looked for here and is sent here.
-    fn move_to_other_log(&mut self, at: usize) -> Result<(), Pause> {
+    /// stays there, what is in doubt can not be looked for here and is sent here. The record names
+    /// the new place only once nothing in it bears an identity of the old one, which may be
+    /// another producer's here.
+    fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,
             format_args!(
                 "Channel {}: topic {} (cluster {}) is not where the checkpoint was written for \
                  ({}); positions are kept, batches in doubt are sent here.",
-                outlet.config.name,
-                outlet.config.topic,
-                outlet.record.cluster_id,
-                outlet.record.topic
+                outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
             ),
         );
-        outlet.record.topic.clone_from(&outlet.config.topic);
         outlet.record.partitions.clear();
         outlet.has_own_identity = false;
-        self.rename_doubts(at)
+        self.rename_doubts(at)?;
+        let outlet = &mut self.outlets[at];
+        outlet.record.topic.clone_from(&outlet.config.topic);
+        outlet.record.cluster_id = cluster_id.to_owned();
+        self.commit()?;
+        Ok(())
     }
 
     /// Gives everything in doubt of channel `at` a fresh identity, as if it had never been
-    /// announced. Only where an old copy can not stand in, or still reach, this log.
+    /// announced. Only where an old copy can not stand in, or still reach, this log. The caller
+    /// commits.
     fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
         let identity = self.outlets[at].broker.init_producer()?;
         self.outlets[at].take_identity(identity);
@@ -140,9 +146,7 @@ impl Pipeline {
             let record = &mut self.announced[n].record;
             self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
         }
-        self.refresh_floors(at)?;
-        self.commit()?;
-        Ok(())
+        self.refresh_floors(at)
     }
 
     /// On the wire before 0.11 batches go without identity, whatever they had before.
@@ -173,7 +177,8 @@ impl Pipeline {
         self.wait_until_settled(at)?;
         if self.is_copied && !self.outlets[at].has_own_identity {
             // Another agent may be using these identities: nothing new goes under them.
-            return self.rename_doubts(at).and_then(|()| self.send_doubts(at, observer));
+            self.rename_doubts(at)?;
+            self.commit()?;
         }
         self.send_doubts(at, observer)
     }
@@ -228,7 +233,7 @@ impl Pipeline {
 
     fn file_text(&self, id: u64) -> String {
         let tracked = self.files.index_of(id).map(|i| &self.files.tracked[i].record);
-        let gone = || self.gone.iter().find(|r| r.id == id);
+        let gone = || self.files.gone.iter().find(|r| r.id == id);
         tracked
             .or_else(gone)
             .map_or_else(|| format!("file {id}"), |r| String::from_utf8_lossy(&r.name).into_owned())
@@ -293,7 +298,10 @@ impl Pipeline {
     fn converse(&mut self, at: usize, batches: &[usize]) -> Result<Vec<Answer>, Pause> {
         let round: Vec<&Batch> =
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
-        let broker = &mut self.outlets[at].broker;
+        let outlet = &mut self.outlets[at];
+        // This copy may be late as well as the one before it: the settle time begins again.
+        outlet.doubt_since_ms = self.clock.monotonic_ms();
+        let broker = &mut outlet.broker;
         broker.send(&round)?;
         let mut answers = Vec::with_capacity(round.len());
         loop {

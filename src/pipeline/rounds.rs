@@ -1,12 +1,13 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
-use super::{Announced, Fatal, Observer, Pipeline, SOURCE};
+use super::{Announced, Fatal, GiantLine, LedgerError, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Identity, Wire};
 use crate::channel::outlet::{Outlet, sequence_after};
 use crate::checkpoint::record::BatchRecord;
 use crate::event::{self, HeaderMap};
 use crate::log;
+use crate::source::giant::Giant;
 use crate::source::interceptor::{self, Interceptor};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
@@ -62,10 +63,17 @@ impl Pipeline {
     }
 
     /// Announces the unterminated last line of a finished file and sends it.
-    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Fatal> {
+    pub(super) fn send_final(&mut self, index: usize) -> Result<(), Fatal> {
         let first_new = self.announced.len();
-        self.announce(index, Bound::Final, 1, first_new)?;
-        self.dispatch(first_new)
+        if let Some(Outcome::Nothing) = self.announce(index, Bound::Final, 1, first_new)?
+            && let Some(tracked) = self.files.tracked.get_mut(index)
+            && tracked.giant_scanned.is_none()
+        {
+            // Nothing of it is an event (half a character): there is no more to wait for.
+            tracked.finished_at = Some(tracked.size);
+        }
+        self.dispatch(first_new)?;
+        Ok(())
     }
 
     /// Is there room under way for one more round?
@@ -113,6 +121,9 @@ impl Pipeline {
         share: u64,
         first_new: usize,
     ) -> Result<Option<Outcome>, Fatal> {
+        if self.files.tracked[index].giant_scanned.is_some() {
+            return self.pass_giant(index, bound == Bound::Final);
+        }
         let stamp_ms = self.clock.now_ms();
         let name = self.files.tracked[index].record.name.clone();
         let mut batches = Vec::with_capacity(self.outlets.len());
@@ -147,12 +158,54 @@ impl Pipeline {
                 self.push_announced(index, &slice, events, batches, stamp_ms, bound);
                 Ok(Some(Outcome::Announced))
             }
+            Err(SliceError::Giant) => {
+                give_back(&mut self.outlets, batches);
+                self.files.begin_giant(index);
+                Ok(Some(Outcome::Nothing))
+            }
             Err(e) => {
                 give_back(&mut self.outlets, batches);
                 self.unreadable(index, &e)?;
                 Ok(None)
             }
         }
+    }
+
+    /// A line that is too long for memory goes to the dead-letter file, durable before the slice
+    /// that it makes up is announced. A crash in between writes the letter twice.
+    fn pass_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Outcome>, Fatal> {
+        let slice = match self.bury_giant(index, is_final) {
+            Ok(Some(slice)) => slice,
+            Ok(None) => return Ok(Some(Outcome::Nothing)),
+            Err(LedgerError::Final(why)) => return Err(Fatal::State(why)),
+            Err(LedgerError::Later(why)) => {
+                log::warn(SOURCE, format_args!("{why}. Next try in {READ_RETRY_MS} milliseconds."));
+                self.files.retry_later(index, READ_RETRY_MS);
+                return Ok(None);
+            }
+        };
+        let stamp_ms = self.clock.now_ms();
+        self.push_announced(index, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
+        Ok(Some(Outcome::Announced))
+    }
+
+    fn bury_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Slice>, LedgerError> {
+        let later = |e: std::io::Error| LedgerError::Later(format!("Can not read on: {e}"));
+        let Giant::Ends(end) = self.files.measure_giant(index, is_final).map_err(later)? else {
+            return Ok(None);
+        };
+        let tracked = &self.files.tracked[index];
+        let letter = GiantLine {
+            topic: self.outlets.first().map_or("", |o| &o.config.topic),
+            name: &tracked.record.name,
+            file: &tracked.file,
+            start: tracked.read_position,
+            end,
+            reason: "longer than is held in memory",
+            now_ms: self.clock.now_ms(),
+        };
+        let bytes_crc = self.ledger.giant_line(&letter)?;
+        self.files.giant_slice(index, end, bytes_crc).map(Some).map_err(later)
     }
 
     /// As Flume does, a transaction in which a malformed byte stands is not written at all: the
@@ -302,7 +355,7 @@ impl Pipeline {
             }
             // What is under way is finished first; the same bytes end the agent then.
             SliceError::Malformed { .. } => Ok(()),
-            SliceError::Io(_) | SliceError::Changed => {
+            SliceError::Io(_) | SliceError::Giant | SliceError::Changed => {
                 log::warn(
                     SOURCE,
                     format_args!(

@@ -18,7 +18,7 @@ use crate::config::pattern::Pattern;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::{self, Interceptor};
-use crate::source::retire::Announced as Reached;
+use crate::source::restore::Announced as Reached;
 
 /// Why a pipeline does not start.
 #[derive(Debug)]
@@ -194,7 +194,6 @@ impl Pipeline {
             journal: inherited.journal,
             ledger,
             agent,
-            gone: Vec::new(),
             is_copied: inherited.is_copied,
             record: Record::default(),
             rounds: 0,
@@ -203,6 +202,8 @@ impl Pipeline {
             last_ack_ms: now_ms,
             retry_at_ms: now_ms,
             is_stopping: false,
+            settled_ms: now_ms,
+            ledger_retry_ms: now_ms,
             counters: Counters::default(),
         };
         pipeline.inherit_state(record);
@@ -224,12 +225,7 @@ impl Pipeline {
                 is_final: b.is_final,
             })
         };
-        let restored = self.files.restore(record.files, record.next_file_id, reached);
-        self.gone = restored.gone;
-        for index in restored.unmoved {
-            // Announced in the last run, but its end came before the rename.
-            self.files.move_aside(index);
-        }
+        self.files.restore(record.files, record.next_file_id, reached);
     }
 
     fn inherit_positions(&mut self, java: Option<(OsString, u64)>, from_ends: bool) {
@@ -305,7 +301,8 @@ fn make_outlets(
         .collect()
 }
 
-fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
+/// The chain that a source's configuration describes.
+pub(crate) fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
     configs.iter().map(build_interceptor).collect()
 }
 

@@ -51,6 +51,8 @@ pub enum SliceError {
         offset: u64,
         bytes: Vec<u8>,
     },
+    /// The line is longer than [`super::window::EVENT_BYTES_MAX`].
+    Giant,
     /// The range does not hold what it held when it was announced.
     Changed,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for SliceError {
                 }
                 write!(f, " at byte {offset} are no text in the input charset")
             }
+            SliceError::Giant => write!(f, "a line is too long to be held in memory"),
             SliceError::Changed => write!(f, "the bytes are no longer those that were read"),
         }
     }
@@ -106,7 +109,18 @@ pub fn read(
         if bound.reached(progress.position) {
             break;
         }
-        if window.read_more(tracked.record.id, &tracked.file, progress.position)? == 0 {
+        let came = match window.read_more(tracked.record.id, &tracked.file, progress.position) {
+            Ok(came) => came,
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                // What stands before the giant line goes first.
+                if progress.position > start && !bound.is_exact() {
+                    break;
+                }
+                return Err(SliceError::Giant);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if came == 0 {
             progress.exhausted = true;
             if bound == Bound::Final {
                 progress.advance(window, tracked, bound, &mut take)?;
