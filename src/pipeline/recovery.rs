@@ -630,7 +630,9 @@ impl Pipeline {
             self.outlets[at].give_back(batch);
         }
         self.is_dirty = true;
-        self.raise_epoch(at, partition)
+        self.raise_epoch(at, partition)?;
+        // At once: of two letters that no record knows, the ledger would take the older for new.
+        if self.is_dirty { Ok(self.commit()?) } else { Ok(()) }
     }
 
     /// From where to look for what will be announced next: the present end, where it is not known
