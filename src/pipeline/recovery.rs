@@ -637,7 +637,9 @@ impl Pipeline {
     fn take_out(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         let partition = self.announced[n].record.partition;
         self.void(at, n);
-        self.raise_epoch(at, partition)
+        self.raise_epoch(at, partition)?;
+        // At once: of two letters that no record knows, the ledger would take the older for new.
+        if self.is_dirty { Ok(self.commit()?) } else { Ok(()) }
     }
 
     /// The range of batch `n` counts as done, without an event in the topic.
