@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod os;
 pub mod pipeline;
+pub mod reload;
 pub mod sink;
 pub mod source;
 pub mod start;
