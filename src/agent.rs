@@ -14,9 +14,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
 use crate::event::{self, HeaderMap};
 use crate::exit::Exit;
+use crate::exposition::FileView;
 use crate::ledger::FileLedger;
 use crate::lifecycle;
 use crate::log;
+use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
     self, CHANNEL, Fatal, Inheritance, Observer, Pace, Pipeline, SOURCE, StartError, Startup,
@@ -48,12 +50,12 @@ struct End(Exit);
 
 /// Runs the agent until it is asked to stop or can not go on.
 pub fn run_agent(args: &AgentArgs, config: AgentConfig) -> ExitCode {
-    let _ = args;
     if let Err(e) = os::install_signals() {
         log::error("node.Application", format_args!("Can not catch signals: {e}"));
         return Exit::Temporary.into();
     }
-    let mut agent = Agent::new(config);
+    let monitor = Monitor::new(args, config.monitoring.textfile.clone());
+    let mut agent = Agent::new(config, monitor);
     let exit = agent.run();
     exit.into()
 }
@@ -66,10 +68,12 @@ struct Agent {
     sinks: Sinks,
     waiting: Vec<Waiting>,
     running: Vec<Running>,
+    monitor: Monitor,
+    start_ms: i64,
 }
 
 impl Agent {
-    fn new(config: AgentConfig) -> Agent {
+    fn new(config: AgentConfig, monitor: Monitor) -> Agent {
         lifecycle::tell_start(&config);
         let clock: Rc<dyn Clock> = Rc::new(SystemClock::new());
         let sinks = Sinks::new(&config);
@@ -84,6 +88,8 @@ impl Agent {
             .collect();
         Agent {
             name: config.name,
+            start_ms: clock.now_ms(),
+            monitor,
             clock,
             channels: config.channels.into_iter().map(Rc::new).collect(),
             sinks,
@@ -97,10 +103,17 @@ impl Agent {
             if os::stop_requested().is_some() {
                 return self.stop();
             }
-            match self.turn() {
-                Ok(Pace::Again) => {}
-                Ok(Pace::Rest(ms)) => self.rest(ms),
-                Err(End(exit)) => return exit,
+            let pace = match self.turn() {
+                Ok(pace) => pace,
+                Err(End(exit)) => {
+                    let last = self.stats(false);
+                    self.monitor.stopped(&last);
+                    return exit;
+                }
+            };
+            self.tend_monitor();
+            if let Pace::Rest(ms) = pace {
+                self.rest(ms);
             }
         }
     }
@@ -223,9 +236,61 @@ impl Agent {
         Running { pipeline: Pipeline::assemble(startup, inherited), watch, _lock: lock }
     }
 
+    fn tend_monitor(&mut self) {
+        let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.topic.is_some());
+        let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
+        let now_ms = self.clock.monotonic_ms();
+        // Out of the way for a moment: it asks for everything else.
+        let mut monitor = std::mem::replace(&mut self.monitor, Monitor::absent());
+        monitor.turn(now_ms, connected, &|| self.stats(true));
+        self.monitor = monitor;
+    }
+
+    fn stats(&self, up: bool) -> Stats {
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|w| SourceStats { name: w.config.name.clone(), ..SourceStats::default() });
+        let channels = self.channels.iter().enumerate().map(|(at, channel)| ChannelStats {
+            name: channel.name.clone(),
+            topic: channel.topic.clone(),
+            connected: self
+                .running
+                .iter()
+                .flat_map(|r| &r.pipeline.outlets)
+                .all(|o| o.channel != at || o.topic.is_some()),
+            attempted: self
+                .running
+                .iter()
+                .filter(|r| r.pipeline.config.channels.contains(&at))
+                .map(|r| r.pipeline.counters.events_received)
+                .sum(),
+            acked: self.sinks.acked_by_channel[at],
+            has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
+        });
+        let sinks = self.sinks.names.iter().map(|(name, channel)| SinkStats {
+            name: name.clone(),
+            drained: self.sinks.acked_by_channel[*channel],
+        });
+        Stats {
+            agent: self.name.clone(),
+            start_ms: self.start_ms,
+            up,
+            sources: self
+                .running
+                .iter()
+                .map(|r| source_stats(&r.pipeline))
+                .chain(waiting)
+                .collect(),
+            channels: channels.collect(),
+            sinks: sinks.collect(),
+        }
+    }
+
     /// Sleeps until a file or a socket stirs, a signal comes, or the time is over.
     fn rest(&mut self, ms: u64) {
         let mut interests = Vec::new();
+        self.monitor.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
         for running in &self.running {
             if let Some(watch) = &running.watch {
                 interests.push(Interest { fd: watch.descriptor(), write: false });
@@ -249,6 +314,7 @@ impl Agent {
     /// stays in doubt in the checkpoint.
     fn stop(&mut self) -> Exit {
         lifecycle::tell_stopping();
+        self.monitor.stopping();
         let exit = self.finish_rounds();
         for running in &self.running {
             let pipeline = &running.pipeline;
@@ -268,6 +334,8 @@ impl Agent {
             lifecycle::tell_channel_stopped(&channel.name, self.sinks.acked_by_channel[at]);
         }
         self.sinks.tell_stopped();
+        let last = self.stats(false);
+        self.monitor.stopped(&last);
         lifecycle::tell_stopped();
         exit
     }
@@ -301,6 +369,18 @@ impl Agent {
     }
 }
 
+fn source_stats(pipeline: &Pipeline) -> SourceStats {
+    let tracked = pipeline.files.tracked.iter();
+    SourceStats {
+        name: pipeline.config.name.clone(),
+        started: true,
+        counters: pipeline.counters,
+        files: tracked.map(|t| FileView::of_record(&t.record, t.size)).collect(),
+        in_doubt: pipeline.in_doubt(),
+        channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
+    }
+}
+
 /// Flume tries at the start whether it may create and delete in the spool directory, since it
 /// will have to rename there. Here it is only a warning: reading works all the same.
 fn tell_canary(config: &SourceConfig) {
@@ -321,6 +401,8 @@ fn tell_canary(config: &SourceConfig) {
 
 /// The sinks of the agent: they report what the brokers acknowledged.
 struct Sinks {
+    /// Names of all, each with its channel.
+    names: Vec<(String, usize)>,
     null: Vec<(usize, NullSink)>,
     logger: Vec<(usize, usize)>,
     formats: Vec<ValueFormat>,
@@ -330,6 +412,7 @@ struct Sinks {
 impl Sinks {
     fn new(config: &AgentConfig) -> Sinks {
         let mut sinks = Sinks {
+            names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
             null: Vec::new(),
             logger: Vec::new(),
             formats: config.channels.iter().map(|c| c.value_format).collect(),

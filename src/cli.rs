@@ -3,21 +3,69 @@
 //! Flume's command line passes through two parsers, and so does ours: its shell script takes the
 //! options for the JVM out of any place, commons-cli reads what is left, with its own idea of
 //! `-n=a1`, `-na1` and `-conf-file F`. Those forms are brought to one, which `getopts` then reads.
-//! One table of options feeds both parsers and the usage text.
+//! One table of options ([`table`]) feeds both parsers and all texts ([`documents`]).
+
+pub mod documents;
+pub mod table;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::log::{self, Level};
+pub use documents::usage;
+use table::{AGENT, CHECK, CommandRow, GENERATE, OPTIONS, OptionRow, STATUS, TakenBy};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    Help,
+    /// Show the usage: of everything, or of the command of that name.
+    Help(Option<&'static str>),
     Version,
     Agent(AgentArgs),
+    Check(CheckArgs),
+    Status(StatusArgs),
+    Generate(GenerateArgs),
+    /// `--generate man` and its like: a text made from the table, for packagers.
+    Document(String),
 }
+
+/// `flume-ng check ...`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckArgs {
+    pub agent: AgentArgs,
+    pub json: bool,
+    /// Partitions and replication of topics that are to be made where they are missing.
+    pub create_topic: Option<(i32, i16)>,
+}
+
+/// `flume-ng status ...`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusArgs {
+    pub agent: AgentArgs,
+    pub json: bool,
+    pub prometheus: bool,
+    pub watch: bool,
+}
+
+/// `flume-ng generate ...`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GenerateArgs {
+    /// Directory and pattern that are not given come from this agent's configuration.
+    pub agent: Option<AgentArgs>,
+    pub dir: Option<PathBuf>,
+    pub pattern: Option<String>,
+    pub lines: Option<u64>,
+    /// Lines a second.
+    pub rate: Option<u64>,
+    /// Bytes with the newline.
+    pub size: usize,
+    pub torn: bool,
+    pub json: bool,
+}
+
+/// Length of a generated line unless another one is asked for, bytes.
+pub const LINE_BYTES_DEFAULT: usize = 110;
 
 /// `flume-ng agent ...`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,6 +120,17 @@ pub enum UsageError {
     ZooKeeper(String),
     /// A word that is not UTF-8.
     NotUtf8(String),
+    /// A word that belongs to no option.
+    StrayWord(String),
+    /// An option, its value, and what it should be.
+    BadValue {
+        option: &'static str,
+        value: String,
+        want: &'static str,
+    },
+    /// `generate` has to know where.
+    NoDir,
+    NoPattern,
 }
 
 impl UsageError {
@@ -136,80 +195,30 @@ impl fmt::Display for UsageError {
                  save it to a file and give --conf-file"
             ),
             UsageError::NotUtf8(word) => write!(f, "the word {word} is not UTF-8"),
+            UsageError::StrayWord(word) => {
+                write!(f, "\"{word}\" belongs to no option; see flume-ng help")
+            }
+            UsageError::BadValue { option, value, want } => {
+                write!(f, "--{option}: \"{value}\" is not {want}")
+            }
+            UsageError::NoDir => f.write_str(
+                "where to? give --dir, or --name and --conf-file of an agent whose spoolDir it is",
+            ),
+            UsageError::NoPattern => {
+                f.write_str("which files? give --pattern, such as 010_yyyyMMddHH")
+            }
         }
     }
 }
 
 impl std::error::Error for UsageError {}
 
-/// Which of Flume's two parsers takes an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TakenBy {
-    Script,
-    Agent,
-}
-
-struct OptionRow {
-    short: &'static str,
-    long: &'static str,
-    /// Name of its argument, empty for none.
-    argument: &'static str,
-    taken_by: TakenBy,
-    help: &'static str,
-}
-
-const fn row(
-    short: &'static str,
-    long: &'static str,
-    argument: &'static str,
-    taken_by: TakenBy,
-    help: &'static str,
-) -> OptionRow {
-    OptionRow { short, long, argument, taken_by, help }
-}
-
-use TakenBy::{Agent, Script};
-
-const OPTIONS: &[OptionRow] = &[
-    row("n", "name", "NAME", Agent, "the agent: first word of its keys (required)"),
-    row("f", "conf-file", "FILE", Agent, "its properties file (required)"),
-    row("d", "dryrun", "", Script, "check the configuration, print it and stop"),
-    row("", "no-reload-conf", "", Agent, "do not look for changes of the file"),
-    row("c", "conf", "DIR", Script, "accepted for Flume's sake, as -C and -X"),
-    row("C", "classpath", "PATH", Script, ""),
-    row("", "plugins-path", "DIRS", Script, ""),
-    row("z", "zkConnString", "HOSTS", Agent, ""),
-    row("p", "zkBasePath", "PATH", Agent, ""),
-    row("h", "help", "", Agent, "show this text"),
-];
-
-/// The text of `flume-ng help`; it fits a screen.
-pub fn usage() -> String {
-    let mut text = String::from(
-        "Usage: flume-ng <command> [options]
-
-commands:
-  agent                    tail hourly log files into Kafka
-  help                     show this text
-  version                  show the version
-
-options of agent:
-",
-    );
-    for option in OPTIONS.iter().filter(|o| !o.help.is_empty()) {
-        let short =
-            if option.short.is_empty() { "   ".to_string() } else { format!("-{},", option.short) };
-        let long = format!("--{} {}", option.long, option.argument);
-        text.push_str(&format!("  {short} {long:<20} {}\n", option.help));
+/// The usage of a command, or of everything.
+pub fn help(about: Option<&str>) -> String {
+    match about.and_then(table::command) {
+        Some(command) => documents::command_usage(command),
+        None => usage(),
     }
-    text.push_str(
-        "  -Dkey=value              -Dflume.root.logger=LEVEL,console sets the log level
-
-exit codes: 0 clean stop, 2 usage, 70 exactly-once can not be kept, 75 try again
-later, 78 configuration
-",
-    );
-    text
 }
 
 /// The five lines of `flume-ng version`, in Flume's shape.
@@ -220,14 +229,23 @@ pub fn version() -> String {
         "Flume 1.6.0 compatible: flume-ng {}
 Source code repository: {}
 Revision: {revision}
-Compiled by cargo for {}-{} on {date}
+Compiled by cargo for {}-{} on {date}, with {}
 From source with checksum unknown
 ",
         env!("CARGO_PKG_VERSION"),
         option_env!("FLUME_NG_REPOSITORY").unwrap_or("unknown"),
         std::env::consts::ARCH,
         std::env::consts::OS,
+        features(),
     )
+}
+
+/// What can be compiled in or left out.
+fn features() -> String {
+    let mut names = vec!["gzip", "snappy"];
+    names.extend(cfg!(feature = "lz4").then_some("lz4"));
+    names.extend(cfg!(feature = "zstd").then_some("zstd"));
+    names.join(", ")
 }
 
 /// Reads the words behind the program's name.
@@ -243,41 +261,130 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
         return Err(UsageError::UnknownCommand(String::new()));
     };
     match command.as_str() {
-        "help" | "--help" | "-h" => Ok(Command::Help),
+        "help" | "--help" | "-h" => {
+            let about = rest.iter().find_map(|word| table::command(word));
+            Ok(Command::Help(about.filter(|c| c.bit != 0 && c.bit != AGENT).map(|c| c.name)))
+        }
         "version" | "--version" => Ok(Command::Version),
-        "agent" => parse_agent(rest, false),
-        "node" => parse_agent(rest, true),
-        other => Err(UsageError::UnknownCommand(other.to_string())),
+        "--generate" => {
+            let name = rest.first().map_or("", String::as_str);
+            documents::document(name).map(Command::Document).ok_or(UsageError::BadValue {
+                option: "generate",
+                value: name.to_string(),
+                want: "one of man, bash, zsh, fish",
+            })
+        }
+        "node" => parse_command(AGENT, rest, true),
+        other => match table::command(other) {
+            Some(CommandRow { bit, .. }) => parse_command(*bit, rest, false),
+            None => Err(UsageError::UnknownCommand(other.to_string())),
+        },
     }
 }
 
-fn parse_agent(words: &[String], said_node: bool) -> Result<Command, UsageError> {
+fn parse_command(command: u8, words: &[String], said_node: bool) -> Result<Command, UsageError> {
     let mut args = AgentArgs { said_node, ..AgentArgs::default() };
-    let rest = take_script_options(words, &mut args)?;
-    let normal = normalise(&rest)?;
-    let matches = agent_options().parse(&normal).map_err(|fail| match fail {
+    let rest = take_script_options(command, words, &mut args)?;
+    let normal = normalise(command, &rest)?;
+    let matches = getopts_options(command).parse(&normal).map_err(|fail| match fail {
         // The normal form leaves getopts nothing to refuse; should it, its words will do.
         getopts::Fail::ArgumentMissing(option) => UsageError::MissingArgument(option),
         other => UsageError::UnrecognizedOption(other.to_string()),
     })?;
     if matches.opt_present("help") {
-        return Ok(Command::Help);
+        let name = table::COMMANDS.iter().find(|c| c.bit == command && command != AGENT);
+        return Ok(Command::Help(name.map(|c| c.name)));
     }
-    // Of a repeated option commons-cli hands out the first.
-    let first = |option: &str| matches.opt_strs(option).into_iter().next();
-    args.name = first("name").ok_or(UsageError::NoName)?;
+    if command == GENERATE {
+        return generate_args(&matches, args).map(Command::Generate);
+    }
+    let agent = agent_args(&matches, args)?;
+    let has = |option: &str| matches.opt_present(option);
+    Ok(match command {
+        CHECK => {
+            let create_topic = first(&matches, "create-topic").map(partitions_and_replication);
+            Command::Check(CheckArgs {
+                agent,
+                json: has("json"),
+                create_topic: create_topic.transpose()?,
+            })
+        }
+        STATUS => Command::Status(StatusArgs {
+            agent,
+            json: has("json"),
+            prometheus: has("prometheus"),
+            watch: has("watch"),
+        }),
+        _ => Command::Agent(agent),
+    })
+}
+
+/// Of a repeated option commons-cli hands out the first.
+fn first(matches: &getopts::Matches, option: &str) -> Option<String> {
+    matches.opt_strs(option).into_iter().next()
+}
+
+fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentArgs, UsageError> {
+    args.name = first(matches, "name").ok_or(UsageError::NoName)?;
     for option in ["zkConnString", "zkBasePath"] {
-        if matches.opt_present(option) {
+        if matches.opt_defined(option) && matches.opt_present(option) {
             return Err(UsageError::ZooKeeper(format!("--{option}")));
         }
     }
-    args.conf_file = first("conf-file").ok_or(UsageError::NoConfFile)?.into();
-    args.reload_conf = !matches.opt_present("no-reload-conf");
-    Ok(Command::Agent(args))
+    args.conf_file = first(matches, "conf-file").ok_or(UsageError::NoConfFile)?.into();
+    args.reload_conf =
+        matches.opt_defined("no-reload-conf") && !matches.opt_present("no-reload-conf");
+    Ok(args)
+}
+
+fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<GenerateArgs, UsageError> {
+    let number = |option: &'static str, min: u64| {
+        let Some(value) = first(matches, option) else { return Ok(None) };
+        match value.parse::<u64>() {
+            Ok(n) if n >= min => Ok(Some(n)),
+            _ => {
+                Err(UsageError::BadValue { option, value, want: "a number that can be used here" })
+            }
+        }
+    };
+    let says_agent = matches.opt_present("name") || matches.opt_present("conf-file");
+    let agent = says_agent.then(|| agent_args(matches, args)).transpose()?;
+    let args = GenerateArgs {
+        dir: first(matches, "dir").map(PathBuf::from),
+        pattern: first(matches, "pattern"),
+        lines: number("lines", 0)?,
+        rate: number("rate", 1)?,
+        size: number("size", 1)?.map_or(LINE_BYTES_DEFAULT, |n| n as usize),
+        torn: matches.opt_present("torn"),
+        json: matches.opt_present("json"),
+        agent,
+    };
+    match (&args.agent, &args.dir, &args.pattern) {
+        (None, None, _) => Err(UsageError::NoDir),
+        (None, _, None) => Err(UsageError::NoPattern),
+        _ => Ok(args),
+    }
+}
+
+fn partitions_and_replication(value: String) -> Result<(i32, i16), UsageError> {
+    let both = value.split_once(':').and_then(|(partitions, replication)| {
+        Some((partitions.parse().ok()?, replication.parse().ok()?))
+    });
+    both.filter(|(partitions, replication)| *partitions > 0 && *replication > 0).ok_or(
+        UsageError::BadValue {
+            option: "create-topic",
+            value,
+            want: "PARTITIONS:REPLICATION, such as 3:3",
+        },
+    )
 }
 
 /// Flume's shell script: takes its options, from wherever they stand, and leaves the others.
-fn take_script_options(words: &[String], args: &mut AgentArgs) -> Result<Vec<String>, UsageError> {
+fn take_script_options(
+    command: u8,
+    words: &[String],
+    args: &mut AgentArgs,
+) -> Result<Vec<String>, UsageError> {
     let mut rest = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -290,7 +397,7 @@ fn take_script_options(words: &[String], args: &mut AgentArgs) -> Result<Vec<Str
         if for_jvm.iter().any(|start| word.starts_with(start)) {
             continue;
         }
-        let Some((option, joined)) = script_option(word) else {
+        let Some((option, joined)) = script_option(command, word) else {
             rest.push(word.clone());
             continue;
         };
@@ -305,8 +412,8 @@ fn take_script_options(words: &[String], args: &mut AgentArgs) -> Result<Vec<Str
 
 /// The script's option that a word is, and whether its argument is joined to it by `=` (which
 /// the script does not know; it is so natural that it is taken).
-fn script_option(word: &str) -> Option<(&'static OptionRow, bool)> {
-    OPTIONS.iter().filter(|o| o.taken_by == Script).find_map(|option| {
+fn script_option(command: u8, word: &str) -> Option<(&'static OptionRow, bool)> {
+    options(command, TakenBy::Script).find_map(|option| {
         let long = word.strip_prefix("--").and_then(|w| w.strip_prefix(option.long));
         let short = word.strip_prefix('-').is_some_and(|w| w == option.short && !w.is_empty());
         match long {
@@ -319,48 +426,63 @@ fn script_option(word: &str) -> Option<(&'static OptionRow, bool)> {
     })
 }
 
-/// The agent's option of that name, with any number of hyphens before it.
-fn agent_option(word: &str) -> Option<&'static OptionRow> {
+fn options(command: u8, taken_by: TakenBy) -> impl Iterator<Item = &'static OptionRow> {
+    OPTIONS.iter().filter(move |o| o.taken_by == taken_by && o.commands & command != 0)
+}
+
+/// The command's option of that name, with any number of hyphens before it.
+fn agent_option(command: u8, word: &str) -> Option<&'static OptionRow> {
     let name = word.trim_start_matches('-');
-    let mut options = OPTIONS.iter().filter(|o| o.taken_by == Agent);
-    options.find(|o| name == o.long || (name == o.short && !name.is_empty()))
+    options(command, TakenBy::Agent)
+        .find(|o| name == o.long || (name == o.short && !name.is_empty()))
 }
 
 /// Brings the forms that commons-cli takes to `--option` and `--option=argument`.
-fn normalise(words: &[String]) -> Result<Vec<String>, UsageError> {
-    let mut flat = flatten(words).into_iter().peekable();
+fn normalise(command: u8, words: &[String]) -> Result<Vec<String>, UsageError> {
+    let mut flat = flatten(command, words).into_iter().peekable();
     let mut normal = Vec::new();
     while let Some(word) = flat.next() {
         if word == "--" {
             break;
         }
         if word == "-" || !word.starts_with('-') {
-            continue;
+            // Flume passes over stray words; its scripts may have some.
+            if command == AGENT {
+                continue;
+            }
+            return Err(UsageError::StrayWord(word));
         }
-        let option = agent_option(&word).ok_or(UsageError::UnrecognizedOption(word))?;
+        let option = agent_option(command, &word).ok_or(UsageError::UnrecognizedOption(word))?;
         if option.argument.is_empty() {
             normal.push(format!("--{}", option.long));
             continue;
         }
         // A word with a hyphen is an argument too, unless it is an option.
-        match flat.next_if(|next| !(next.starts_with('-') && agent_option(next).is_some())) {
+        match flat.next_if(|next| !(next.starts_with('-') && agent_option(command, next).is_some()))
+        {
             Some(argument) => normal.push(format!("--{}={}", option.long, unquote(&argument))),
-            None => return Err(UsageError::MissingArgument(option.short.to_string())),
+            None => {
+                let name = if option.short.is_empty() { option.long } else { option.short };
+                return Err(UsageError::MissingArgument(name.to_string()));
+            }
         }
     }
     Ok(normal)
 }
 
 /// Splits `--name=a1`, `-n=a1` and `-na1` in two words.
-fn flatten(words: &[String]) -> Vec<String> {
+fn flatten(command: u8, words: &[String]) -> Vec<String> {
     let mut flat = Vec::new();
     for word in words {
-        let joined = word.split_once('=').filter(|(option, _)| agent_option(option).is_some());
+        let joined =
+            word.split_once('=').filter(|(option, _)| agent_option(command, option).is_some());
         let second = word.char_indices().nth(2).map(|(at, _)| word.split_at(at));
         match (joined, second) {
-            _ if !word.starts_with('-') || agent_option(word).is_some() => flat.push(word.clone()),
+            _ if !word.starts_with('-') || agent_option(command, word).is_some() => {
+                flat.push(word.clone())
+            }
             (Some((option, value)), _) => flat.extend([option.to_string(), value.to_string()]),
-            (None, Some((option, value))) if agent_option(option).is_some() => {
+            (None, Some((option, value))) if agent_option(command, option).is_some() => {
                 flat.extend([option.to_string(), value.to_string()]);
             }
             _ => flat.push(word.clone()),
@@ -375,9 +497,9 @@ fn unquote(argument: &str) -> &str {
     inner.strip_suffix('"').unwrap_or(inner)
 }
 
-fn agent_options() -> getopts::Options {
+fn getopts_options(command: u8) -> getopts::Options {
     let mut options = getopts::Options::new();
-    for row in OPTIONS.iter().filter(|o| o.taken_by == Agent) {
+    for row in self::options(command, TakenBy::Agent) {
         if row.argument.is_empty() {
             options.optflagmulti(row.short, row.long, row.help);
         } else {
@@ -474,10 +596,53 @@ mod tests {
         for line in
             ["help", "help agent", "--help", "agent -h", "agent -n a1 --help", "agent -help"]
         {
-            assert_eq!(parse_line(line), Ok(Command::Help), "{line}");
+            assert_eq!(parse_line(line), Ok(Command::Help(None)), "{line}");
         }
         assert_eq!(parse_line("version -x"), Ok(Command::Version));
         assert!(matches!(parse_line("agent -n --bogus -f F"), Ok(Command::Agent(_))));
+        assert_eq!(parse_line("help check"), Ok(Command::Help(Some("check"))));
+        assert_eq!(parse_line("generate -h"), Ok(Command::Help(Some("generate"))));
+    }
+
+    #[test]
+    fn commands_beside_the_agent_take_its_command_line_and_their_own() {
+        let line = "check -c conf -n a1 -f F -Xmx1g -Da=b --create-topic 3:2 --json";
+        let Ok(Command::Check(args)) = parse_line(line) else { panic!() };
+        assert_eq!(
+            (args.agent.name.as_str(), args.create_topic, args.json),
+            ("a1", Some((3, 2)), true)
+        );
+        let Ok(Command::Status(args)) = parse_line("status -na1 -fF --watch") else { panic!() };
+        assert!(args.watch && !args.json && !args.prometheus);
+        let line = "generate --dir D --pattern=010_yyyyMMddHH --lines 5 --rate 10 --torn";
+        let Ok(Command::Generate(args)) = parse_line(line) else { panic!() };
+        assert_eq!((args.lines, args.rate, args.size, args.torn), (Some(5), Some(10), 110, true));
+        for (line, start) in [
+            ("check -n a1 -f F --watch", "there is no option --watch"),
+            ("status -n a1 -f F stray", "\"stray\" belongs to no option"),
+            ("check -n a1 -f F --create-topic 3", "--create-topic: \"3\" is not PARTITIONS"),
+            ("generate --pattern x", "where to?"),
+            ("generate --dir D", "which files?"),
+            ("generate --dir D --pattern x --rate 0", "--rate: \"0\" is not"),
+            ("generate --dir D --pattern x --lines", "option lines needs an argument"),
+            ("--generate troff", "--generate: \"troff\" is not one of"),
+        ] {
+            let text = parse_line(line).unwrap_err().to_string();
+            assert!(text.starts_with(start), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_document_names_every_command_and_option() {
+        for name in ["man", "bash", "zsh", "fish"] {
+            let text = documents::document(name).unwrap().replace("\\-", "-");
+            for command in table::COMMANDS {
+                assert!(text.contains(command.name), "{name}: {}", command.name);
+            }
+            for option in table::OPTIONS.iter().filter(|o| !o.help.is_empty()) {
+                assert!(text.contains(option.long), "{name}: {}", option.long);
+            }
+        }
     }
 
     #[test]
@@ -486,6 +651,10 @@ mod tests {
         assert!(usage.lines().count() <= 24, "{}", usage.lines().count());
         assert!(usage.lines().all(|line| line.chars().count() <= 80), "{usage}");
         assert_eq!(version().lines().count(), 5);
+        for command in table::COMMANDS.iter().filter(|c| c.bit != 0) {
+            let usage = documents::command_usage(command);
+            assert!(usage.lines().count() <= 24);
+        }
     }
 
     #[test]
