@@ -1,17 +1,21 @@
 //! The two append-only files of a tracker directory: receipts of finished files, and the events
 //! that the brokers never take.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::receipt::{Receipt, ReceiptRange, Receipts};
+use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::os;
-use crate::pipeline::{DeadLetter, FinishedFile, Ledger};
+use crate::pipeline::{DeadLetter, FinishedFile, GiantLine, Ledger, LedgerError};
 
 /// Name of the file of refused events in the tracker directory.
 pub const DEAD_LETTER_FILE: &str = "dead-letter";
+
+/// A line that is too long for memory is copied in pieces of this size, bytes.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// See the module.
 pub struct FileLedger {
@@ -29,10 +33,60 @@ impl FileLedger {
         }
     }
 
-    fn append_letter(&self, letter: &DeadLetter<'_>) -> io::Result<()> {
+    /// Appends an entry whose body `write` adds. What a failed write has left of it is cut off
+    /// again: nothing durable is there then.
+    fn append_letter(
+        &self,
+        head: &str,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), LedgerError> {
+        let later = |e: io::Error| LedgerError::Later(self.dead_letter_error(&e));
         let is_new = !self.dead_letters.exists();
-        let mut file: File =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(&self.dead_letters)?;
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.dead_letters)
+            .map_err(later)?;
+        let len = file.metadata().map_err(later)?.len();
+        let written = file
+            .write_all(head.as_bytes())
+            .and_then(|()| write(&mut file))
+            .and_then(|()| file.write_all(b"\n"));
+        if let Err(e) = written {
+            // Should this fail too, half an entry stays, without harm.
+            let _ = file.set_len(len);
+            return Err(later(e));
+        }
+        let synced = file
+            .sync_data()
+            .and_then(|()| if is_new { os::sync_directory(&self.dir) } else { Ok(()) });
+        synced.map_err(|e| LedgerError::Final(self.dead_letter_error(&e)))
+    }
+
+    fn dead_letter_error(&self, e: &io::Error) -> String {
+        format!(
+            "{}: a refused event can not be kept: {e}; give the disk room",
+            self.dead_letters.display()
+        )
+    }
+}
+
+impl Ledger for FileLedger {
+    fn receipt(&mut self, finished: &FinishedFile<'_>) -> Result<(), String> {
+        self.receipts.append(&receipt_of(finished)).map_err(|e| e.to_string())
+    }
+
+    fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
+        let receipts: Vec<Receipt> = finished.iter().map(receipt_of).collect();
+        self.receipts.append_all(&receipts).map_err(|e| match e {
+            ReceiptError::Write { .. } => LedgerError::Later(e.to_string()),
+            e => LedgerError::Final(e.to_string()),
+        })
+    }
+
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String> {
         let head = format!(
             "time={} topic={} partition={} file={} start={} end={} bytes={} reason={}\n",
             letter.now_ms,
@@ -44,53 +98,69 @@ impl FileLedger {
             letter.value.len(),
             escape(letter.reason.as_bytes()),
         );
-        let mut entry = head.into_bytes();
-        entry.extend_from_slice(letter.value);
-        entry.push(b'\n');
-        file.write_all(&entry)?;
-        file.sync_data()?;
-        if is_new { os::sync_directory(&self.dir) } else { Ok(()) }
+        self.append_letter(&head, |file| file.write_all(letter.value)).map_err(|e| match e {
+            LedgerError::Later(why) | LedgerError::Final(why) => why,
+        })
+    }
+
+    fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        let head = format!(
+            "time={} topic={} partition=-1 file={} start={} end={} bytes={} reason={}\n",
+            line.now_ms,
+            line.topic,
+            escape(line.name),
+            line.start,
+            line.end,
+            line.end - line.start,
+            escape(line.reason.as_bytes()),
+        );
+        let mut crc = crc32fast::Hasher::new();
+        self.append_letter(&head, |out| {
+            let mut piece = vec![0; PIECE_BYTES];
+            let mut at = line.start;
+            while at < line.end {
+                let len = PIECE_BYTES.min(usize::try_from(line.end - at).unwrap_or(PIECE_BYTES));
+                line.file.read_exact_at(&mut piece[..len], at)?;
+                crc.update(&piece[..len]);
+                out.write_all(&piece[..len])?;
+                at += len as u64;
+            }
+            Ok(())
+        })?;
+        Ok(crc.finalize())
     }
 }
 
-impl Ledger for FileLedger {
-    fn receipt(&mut self, finished: &FinishedFile<'_>) -> Result<(), String> {
-        let record = finished.record;
-        let ranges = record.ranges.iter().filter_map(|range| {
-            let channel = finished.channels.get(usize::from(range.channel))?;
-            Some(ReceiptRange {
-                channel: channel.name.clone(),
-                topic: channel.topic.clone(),
-                partition: range.partition,
-                producer_id: range.producer_id,
-                first: range.first,
-                last: range.last,
-                events: range.events,
-            })
-        });
-        let receipt = Receipt {
-            name: record.name.clone(),
-            completed: record.current_name.clone(),
-            device: record.device,
-            inode: record.inode,
-            size: record.position,
-            lines: record.lines,
-            events: record.events,
-            bytes_crc: record.bytes_crc,
-            opened_ms: record.opened_ms,
-            finished_ms: finished.done_ms,
-            ranges: ranges.collect(),
-        };
-        self.receipts.append(&receipt).map_err(|e| e.to_string())
-    }
-
-    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String> {
-        self.append_letter(letter).map_err(|e| {
-            format!(
-                "{}: a refused event can not be kept: {e}; give the disk room and start again",
-                self.dead_letters.display()
-            )
+fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
+    let record = finished.record;
+    let ranges = record.ranges.iter().filter_map(|range| {
+        let channel = finished.channels.get(usize::from(range.channel))?;
+        Some(ReceiptRange {
+            channel: channel.name.clone(),
+            topic: channel.topic.clone(),
+            partition: range.partition,
+            producer_id: range.producer_id,
+            first: range.first,
+            last: range.last,
+            events: range.events,
         })
+    });
+    Receipt {
+        name: record.name.clone(),
+        completed: record.current_name.clone(),
+        device: record.device,
+        inode: record.inode,
+        born_ns: record.born_ns,
+        head_len: record.head_len,
+        head_crc: record.head_crc,
+        tail_crc: record.tail_crc,
+        size: record.position,
+        lines: record.lines,
+        events: record.events,
+        bytes_crc: record.bytes_crc,
+        opened_ms: record.opened_ms,
+        finished_ms: finished.done_ms,
+        ranges: ranges.collect(),
     }
 }
 
@@ -100,7 +170,8 @@ fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {
-            b'%' | 0..=b' ' | 0x7f.. => out.push_str(&format!("%{byte:02X}")),
+            // Writing to a String does not fail.
+            b'%' | 0..=b' ' | 0x7f.. => drop(write!(out, "%{byte:02X}")),
             _ => out.push(char::from(byte)),
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use flume_ng::cli::{self, Command, UsageError};
 use flume_ng::command::{check, generate, status};
 use flume_ng::exit::Exit;
-use flume_ng::start;
+use flume_ng::{start, verify};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Ok(Command::Check(args)) => return check::run(&args),
         Ok(Command::Status(args)) => return status::run(&args),
         Ok(Command::Generate(args)) => return generate::run(&args),
+        Ok(Command::Verify(args)) => return verify::verify(&args),
         Err(error) => {
             error.report();
             if let UsageError::UnknownCommand(_) = error {

@@ -12,5 +12,6 @@ pub mod look;
 pub mod modern;
 pub mod outlet;
 pub mod protocol;
+pub mod reader;
 pub mod records;
 pub mod wire;

@@ -13,7 +13,7 @@ use super::record::{
 };
 
 /// Version of the encoding. To be raised with every change of a field.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -23,7 +23,7 @@ const FINAL: u8 = 2;
 /// the rest of the input can hold is refused before anything is allocated for them.
 const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
 const PARTITION_BYTES: usize = 4 + 4 + 8;
-const FILE_BYTES_MIN: usize = 3 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
+const FILE_BYTES_MIN: usize = 4 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
 const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
 const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
 
@@ -73,6 +73,7 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
     put(out, file.id.to_le_bytes());
     put(out, file.device.to_le_bytes());
     put(out, file.inode.to_le_bytes());
+    put(out, file.born_ns.to_le_bytes());
     put(out, file.head_len.to_le_bytes());
     put(out, file.head_crc.to_le_bytes());
     put(out, file.tail_len.to_le_bytes());
@@ -218,6 +219,7 @@ fn decode_file(input: &mut Input, channels: usize) -> Result<FileRecord, DecodeE
         id: input.u64()?,
         device: input.u64()?,
         inode: input.u64()?,
+        born_ns: input.i64()?,
         head_len: input.length_to("length of the head", HEAD_BYTES)?,
         head_crc: input.u32()?,
         tail_len: input.length_to("length of the tail", TAIL_BYTES)?,
@@ -427,6 +429,7 @@ mod tests {
                 id: self.next(),
                 device: self.next(),
                 inode: self.next(),
+                born_ns: self.next() as i64,
                 head_len: self.below(HEAD_BYTES + 1) as u32,
                 head_crc: self.next() as u32,
                 tail_len: self.below(TAIL_BYTES + 1) as u32,

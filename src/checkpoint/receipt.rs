@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! name=010_2017041212.log completed=… device=64512 inode=131 size=400000 lines=20000
-//! events=20000 bytes_crc32=0badcafe opened_ms=… finished_ms=… range=c1:topic:0:4711:100-6766:6667
-//! range=… crc32=deadbeef                                              (all of it in one line)
+//! events=20000 bytes_crc32=0badcafe opened_ms=… finished_ms=… born_ns=… head=256:1234abcd
+//! tail_crc32=… range=c1:topic:0:4711:100-6766:6667 range=… crc32=deadbeef   (all in one line)
 //! ```
 //!
 //! Values are percent-escaped wherever they could be taken for something else or are no ASCII, so
@@ -42,6 +42,13 @@ pub struct Receipt {
     pub completed: Vec<u8>,
     pub device: u64,
     pub inode: u64,
+    /// When the inode was made, ns since 1970; 0 where it is not known.
+    pub born_ns: i64,
+    /// Length and CRC-32 of the fingerprint of its beginning, and CRC-32 of the (at most
+    /// [`TAIL_BYTES`](super::record::TAIL_BYTES)) bytes before its end: whether the bytes are still those that were read.
+    pub head_len: u32,
+    pub head_crc: u32,
+    pub tail_crc: u32,
     /// Bytes that were read and are covered by the rest.
     pub size: u64,
     pub lines: u64,
@@ -79,7 +86,8 @@ impl Receipt {
     fn to_line(&self) -> String {
         let mut line = format!(
             "name={} completed={} device={} inode={} size={} lines={} events={} \
-             bytes_crc32={:08x} opened_ms={} finished_ms={}",
+             bytes_crc32={:08x} opened_ms={} finished_ms={} born_ns={} head={}:{:08x} \
+             tail_crc32={:08x}",
             Escaped(&self.name),
             Escaped(&self.completed),
             self.device,
@@ -89,7 +97,11 @@ impl Receipt {
             self.events,
             self.bytes_crc,
             self.opened_ms,
-            self.finished_ms
+            self.finished_ms,
+            self.born_ns,
+            self.head_len,
+            self.head_crc,
+            self.tail_crc
         );
         for range in &self.ranges {
             // Writing to a String does not fail.
@@ -121,6 +133,20 @@ impl Receipt {
                 }
                 "opened_ms" => set(&mut receipt.opened_ms, value.parse().ok(), 8),
                 "finished_ms" => set(&mut receipt.finished_ms, value.parse().ok(), 9),
+                "born_ns" => {
+                    receipt.born_ns = value.parse().ok()?;
+                    continue;
+                }
+                "head" => {
+                    let (len, crc) = value.split_once(':')?;
+                    receipt.head_len = len.parse().ok()?;
+                    receipt.head_crc = u32::from_str_radix(crc, 16).ok()?;
+                    continue;
+                }
+                "tail_crc32" => {
+                    receipt.tail_crc = u32::from_str_radix(value, 16).ok()?;
+                    continue;
+                }
                 "range" => {
                     receipt.ranges.push(ReceiptRange::parse(value)?);
                     continue;
@@ -305,16 +331,25 @@ impl Receipts {
 
     /// Appends `receipt`; durable when it returns. Repairs a torn end first.
     pub fn append(&mut self, receipt: &Receipt) -> Result<(), ReceiptError> {
-        let line = receipt.to_line();
-        if line.len() > LINE_BYTES_MAX {
-            return Err(ReceiptError::TooLong { path: self.path.clone(), bytes: line.len() });
+        self.append_all(std::slice::from_ref(receipt))
+    }
+
+    /// Appends them all with one write and one sync.
+    pub fn append_all(&mut self, receipts: &[Receipt]) -> Result<(), ReceiptError> {
+        let mut lines = String::new();
+        for receipt in receipts {
+            let line = receipt.to_line();
+            if line.len() > LINE_BYTES_MAX {
+                return Err(ReceiptError::TooLong { path: self.path.clone(), bytes: line.len() });
+            }
+            lines.push_str(&line);
         }
         if self.sync_failed {
             let error = io::Error::other("an earlier one did not");
             return Err(ReceiptError::Sync { path: self.path.clone(), error });
         }
         let (file, is_new) = self
-            .write(line.as_bytes())
+            .write(lines.as_bytes())
             .map_err(|error| ReceiptError::Write { path: self.path.clone(), error })?;
         let synced = if is_new {
             file.sync_all().and_then(|()| os::sync_directory(&self.dir))
@@ -327,8 +362,8 @@ impl Receipts {
         })
     }
 
-    /// The file is opened for each receipt: there is one an hour, and it may be moved in between.
-    fn write(&self, line: &[u8]) -> io::Result<(File, bool)> {
+    /// The file is opened for each write: there is one an hour, and it may be moved in between.
+    fn write(&self, lines: &[u8]) -> io::Result<(File, bool)> {
         let mut options = File::options();
         let file = options
             .read(true)
@@ -339,7 +374,7 @@ impl Receipts {
             .open(&self.path)?;
         let len = file.metadata()?.len();
         let mut bytes = repair(&file, len)?.to_vec();
-        bytes.extend_from_slice(line);
+        bytes.extend_from_slice(lines);
         file.write_all_at(&bytes, len)?;
         // One that was made but never synced is empty: its name is not durable either.
         Ok((file, len == 0))
@@ -465,6 +500,10 @@ mod tests {
             completed: b"010_2017041212.log.COMPLETED".to_vec(),
             device: 64512,
             inode: number,
+            born_ns: 1_491_999_999_000_000_000,
+            head_len: 256,
+            head_crc: 0x1234_abcd,
+            tail_crc: 0xdcba,
             size: 400_000,
             lines: 20_000,
             events: 19_999,
@@ -505,7 +544,8 @@ mod tests {
             text,
             "name=010_2017041212.log completed=010_2017041212.log.COMPLETED device=64512 \
              inode=131 size=400000 lines=20000 events=19999 bytes_crc32=0badcafe \
-             opened_ms=1492000000000 finished_ms=1492003600000 range=c1:t:2:-1:100-20098:19999"
+             opened_ms=1492000000000 finished_ms=1492003600000 \
+             born_ns=1491999999000000000 head=256:1234abcd tail_crc32=0000dcba range=c1:t:2:-1:100-20098:19999"
         );
         assert_eq!(crc, format!(" crc32={:08x}", crc32fast::hash(text.as_bytes())));
     }

@@ -48,6 +48,9 @@ pub struct FileRecord {
     pub id: u64,
     pub device: u64,
     pub inode: u64,
+    /// When the inode was made, ns since 1970; 0 where the file system does not say. Tells a file
+    /// from a later one that was given its inode.
+    pub born_ns: i64,
     /// Bytes covered by `head_crc`, at most [`HEAD_BYTES`].
     pub head_len: u32,
     /// CRC-32 of the first `head_len` bytes.

@@ -616,6 +616,13 @@ fn newest_valid(store: FileStore) -> io::Result<Option<Record>> {
         failed: false,
     };
     let (first, second) = (slots.read(0)?, slots.read(1)?);
+    for (finding, _) in [&first, &second] {
+        // No write in progress looks so: an older state must not be taken for the newest one.
+        if finding.is_sealed_but_foreign() {
+            let why = format!("{}: {finding}", slots.store.path().display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+    }
     Ok([first.1, second.1].into_iter().flatten().max_by_key(|record| record.generation))
 }
 

@@ -20,8 +20,8 @@ pub fn usage() -> String {
     text.push_str(
         "  -Dkey=value              -Dflume.root.logger=LEVEL,console sets the log level
 
-exit codes: 0 clean stop, 2 usage, 70 exactly-once can not be kept, 75 try again
-later, 78 configuration
+exit codes: 0 clean stop, 1 verify found a difference, 2 usage, 70 exactly-once
+can not be kept, 75 try again later, 78 configuration
 ",
     );
     text
@@ -135,7 +135,7 @@ fn sentence(text: &str) -> String {
 }
 
 fn man_option(page: &mut String, option: &OptionRow) {
-    let _ = write!(page, ".TP\n");
+    page.push_str(".TP\n");
     if !option.short.is_empty() {
         let _ = write!(page, "\\fB\\-{}\\fR, ", option.short);
     }

@@ -25,6 +25,7 @@ pub const AGENT: u8 = 1;
 pub const CHECK: u8 = 2;
 pub const STATUS: u8 = 4;
 pub const GENERATE: u8 = 8;
+pub const VERIFY: u8 = 16;
 const HELP: u8 = 0;
 
 pub const COMMANDS: &[CommandRow] = &[
@@ -55,6 +56,14 @@ pub const COMMANDS: &[CommandRow] = &[
         about: "Reads the lock, the checkpoint, the receipts and the files without disturbing the \
                 agent; works while it runs and when it is stopped. Rate and time to catch up come \
                 from two looks, a second apart.",
+    },
+    CommandRow {
+        name: "verify",
+        bit: VERIFY,
+        synopsis: "--name NAME --conf-file FILE [options] [FILE...]",
+        summary: "prove collected files (all) against the topic",
+        about: "Reads the receipts, the files and the topic, and tells for each file whether every \
+                line is in the topic, once and in order. Exit code 1 if there is a difference.",
     },
     CommandRow {
         name: "generate",
@@ -114,16 +123,18 @@ use TakenBy::{Agent, Script};
 
 /// Commands that look at an agent take its command line as it is.
 const LIKE_AGENT: u8 = AGENT | CHECK | STATUS;
-const ALL: u8 = LIKE_AGENT | GENERATE;
+/// Likewise, but what is no option is the name of a file.
+const READS_CONF: u8 = LIKE_AGENT | VERIFY;
+const ALL: u8 = READS_CONF | GENERATE;
 
 pub const OPTIONS: &[OptionRow] = &[
     row("n", "name", "NAME", Agent, ALL, "the agent: first word of its keys"),
     row("f", "conf-file", "FILE", Agent, ALL, "its properties file"),
     row("d", "dryrun", "", Script, AGENT, "check the configuration, print it and stop"),
     row("", "no-reload-conf", "", Agent, LIKE_AGENT, "do not look for changes of the file"),
-    row("c", "conf", "DIR", Script, LIKE_AGENT, "accepted for Flume's sake, as -C and -X"),
-    row("C", "classpath", "PATH", Script, LIKE_AGENT, ""),
-    row("", "plugins-path", "DIRS", Script, LIKE_AGENT, ""),
+    row("c", "conf", "DIR", Script, READS_CONF, "accepted for Flume's sake, as -C and -X"),
+    row("C", "classpath", "PATH", Script, READS_CONF, ""),
+    row("", "plugins-path", "DIRS", Script, READS_CONF, ""),
     row("z", "zkConnString", "HOSTS", Agent, LIKE_AGENT, ""),
     row("p", "zkBasePath", "PATH", Agent, LIKE_AGENT, ""),
     row("", "create-topic", "PARTITIONS:REPLICATION", Agent, CHECK, "make missing topics"),
@@ -140,7 +151,9 @@ pub const OPTIONS: &[OptionRow] = &[
     row("", "rate", "N", Agent, GENERATE, "lines a second (default: as fast as can be)"),
     row("", "size", "BYTES", Agent, GENERATE, "length of a line with its newline (default: 110)"),
     row("", "torn", "", Agent, GENERATE, "write each line in pieces"),
-    row("", "json", "", Agent, CHECK | STATUS | GENERATE, "print JSON, for scripts"),
+    row("", "json", "", Agent, ALL & !AGENT, "print JSON, for scripts"),
+    row("", "range-only", "", Agent, VERIFY, "no search for repeats beyond the receipts"),
+    row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 64)"),
     row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),
     row("", "watch", "", Agent, STATUS, "show it again every two seconds"),
     row("h", "help", "", Agent, ALL, "show this text"),
@@ -159,6 +172,7 @@ pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
 
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "clean stop, or nothing wrong"),
+    (1, "verify found a difference"),
     (2, "usage"),
     (70, "exactly-once can not be kept"),
     (75, "try again later"),

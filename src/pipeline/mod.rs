@@ -24,6 +24,7 @@ use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 
+pub(crate) use start::build_interceptors;
 pub use start::{Inheritance, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
@@ -33,6 +34,10 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// Acks that no round follows are committed after this time, ms. A crash before that costs a look
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
+
+/// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
+const REST_MS: u64 = 500;
+const REST_MS_MIN: u64 = 10;
 
 /// The durable place of the state. A failure is final: the writer must not be used again.
 pub trait Journal {
@@ -52,6 +57,38 @@ pub trait Ledger {
     fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String>;
     /// An event that the broker never takes.
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String>;
+
+    /// Several files are done.
+    fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
+        finished.iter().try_for_each(|f| self.receipt(f)).map_err(LedgerError::Final)
+    }
+
+    /// A line that is too long to be an event: the bytes of the file as they are. Returns the
+    /// CRC-32 of the bytes, whose memory stays bounded.
+    fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        Err(LedgerError::Final(format!("no place for a line of {} bytes", line.end - line.start)))
+    }
+}
+
+/// Why something was not kept.
+#[derive(Debug)]
+pub enum LedgerError {
+    /// Nothing durable was written; it is tried again later.
+    Later(String),
+    /// It is not known what stands on the disk.
+    Final(String),
+}
+
+/// A line longer than [`crate::source::window::EVENT_BYTES_MAX`].
+pub struct GiantLine<'a> {
+    pub topic: &'a str,
+    pub name: &'a [u8],
+    pub file: &'a std::fs::File,
+    /// Byte range of the file, the newline with it.
+    pub start: u64,
+    pub end: u64,
+    pub reason: &'a str,
+    pub now_ms: i64,
 }
 
 /// A file of which everything is in the topic.
@@ -102,6 +139,8 @@ pub enum Pace {
 pub(crate) struct Announced {
     pub record: BatchRecord,
     pub encoded: Option<Batch>,
+    /// Number of the round that it went out with; 0 for what an earlier run announced.
+    pub round: u64,
 }
 
 /// Counts for Flume's closing lines.
@@ -124,20 +163,23 @@ pub struct Pipeline {
     ledger: Box<dyn Ledger>,
     interceptors: Vec<Interceptor>,
     agent: String,
-    /// Records of files that are nowhere to be found but have batches in doubt.
-    gone: Vec<FileRecord>,
     /// The checkpoint is a copy: another agent may go on under its identities.
     is_copied: bool,
     /// Reused for each write.
     record: Record,
     /// Rounds sent and not wholly answered, at most `rounds_in_flight_max`.
     rounds: usize,
+    /// Number of the round that is being filled, counted from 1.
+    round: u64,
     /// Something was acked or changed that the last written record does not say.
     is_dirty: bool,
     last_ack_ms: u64,
     /// Monotonic time before which the brokers are left alone.
     retry_at_ms: u64,
     is_stopping: bool,
+    /// Monotonic time of the last retirement, and before which receipts are not tried again.
+    settled_ms: u64,
+    ledger_retry_ms: u64,
     pub counters: Counters,
 }
 
@@ -145,6 +187,7 @@ impl Pipeline {
     /// One turn of the loop.
     pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
         self.files.refresh(false);
+        self.files.sweep();
         if !self.is_connected() {
             return self.reconnect(observer);
         }
@@ -230,7 +273,7 @@ impl Pipeline {
 
     /// The batch is in the topic for good.
     fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
-        let Announced { record, encoded } = &mut self.announced[at];
+        let Announced { record, encoded, .. } = &mut self.announced[at];
         record.acked = Some(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
@@ -248,18 +291,12 @@ impl Pipeline {
     }
 
     fn count_rounds(&mut self) {
-        // Each round holds at most one batch for each partition of an outlet, so the longest
-        // queue of a partition is the number of rounds under way.
-        let mut most = 0;
-        for a in self.announced.iter().filter(|a| a.record.acked.is_none()) {
-            let same = |b: &&Announced| {
-                b.record.acked.is_none()
-                    && b.record.channel == a.record.channel
-                    && b.record.partition == a.record.partition
-            };
-            most = most.max(self.announced.iter().filter(same).count());
-        }
-        self.rounds = most;
+        // A round may fill some partitions only, so their queues do not tell how many requests a
+        // connection holds.
+        let mut rounds: Vec<u64> =
+            self.announced.iter().filter(|a| a.record.acked.is_none()).map(|a| a.round).collect();
+        rounds.dedup();
+        self.rounds = rounds.len();
     }
 
     /// Something came of which it is not known what it means for the batches under way.
@@ -339,6 +376,7 @@ impl Pipeline {
 
     /// Writes the whole state, durably.
     fn commit(&mut self) -> Result<(), Fatal> {
+        self.take_over_ranges();
         let record = &mut self.record;
         record.agent.clone_from(&self.agent);
         record.source.clone_from(&self.config.name);
@@ -346,8 +384,7 @@ impl Pipeline {
         record.channels.clear();
         record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
         record.files.clear();
-        record.files.extend(self.files.tracked.iter().map(|t| t.record.clone()));
-        record.files.extend(self.gone.iter().cloned());
+        record.files.extend(self.files.records().cloned());
         record.batches.clear();
         record.batches.extend(self.announced.iter().map(|a| a.record.clone()));
         self.journal.write(record).map_err(Fatal::State)?;
@@ -364,7 +401,10 @@ impl Pipeline {
         if self.is_dirty {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
         }
-        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(u64::MAX).clamp(1, 500)))
+        if self.files.is_sweeping() {
+            return Ok(Pace::Again);
+        }
+        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(REST_MS).clamp(REST_MS_MIN, REST_MS)))
     }
 
     /// Waits out the back-off, then opens the channels that are closed and resolves what is in
@@ -439,24 +479,29 @@ fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
     let Some(first) = batch.acked.filter(|_| batch.count > 0) else { return };
     let last = first + i64::from(batch.count) - 1;
     let events = u64::from(batch.count);
-    let is_its = |r: &&mut OffsetRange| {
-        (r.channel, r.partition, r.producer_id)
-            == (batch.channel, batch.partition, batch.producer_id)
-    };
-    match ranges.iter_mut().find(is_its) {
-        Some(range) => {
-            range.first = range.first.min(first);
-            range.last = range.last.max(last);
-            range.events += events;
-        }
-        None => ranges.push(OffsetRange {
+    merge_range(
+        ranges,
+        OffsetRange {
             channel: batch.channel,
             partition: batch.partition,
             producer_id: batch.producer_id,
             first,
             last,
             events,
-        }),
+        },
+    );
+}
+
+/// Adds `new` to the range of its channel, partition and producer id.
+fn merge_range(ranges: &mut Vec<OffsetRange>, new: OffsetRange) {
+    let key = |r: &OffsetRange| (r.channel, r.partition, r.producer_id);
+    match ranges.iter_mut().find(|r| key(r) == key(&new)) {
+        Some(range) => {
+            range.first = range.first.min(new.first);
+            range.last = range.last.max(new.last);
+            range.events += new.events;
+        }
+        None => ranges.push(new),
     }
 }
 

@@ -83,9 +83,7 @@ impl Pipeline {
             && outlet.record.cluster_id != topic.cluster_id;
         let is_other_topic = outlet.record.topic != outlet.config.topic;
         let is_other_wire = outlet.last_wire.is_some_and(|last| last != wire);
-        if !topic.cluster_id.is_empty() {
-            outlet.record.cluster_id.clone_from(&topic.cluster_id);
-        }
+        let cluster_id = topic.cluster_id.clone();
         outlet.topic = Some(topic);
         outlet.last_wire = Some(wire);
         if is_other_wire {
@@ -93,36 +91,44 @@ impl Pipeline {
             outlet.has_own_identity = false;
         }
         if is_other_cluster || is_other_topic {
-            self.move_to_other_log(at)?;
-        } else if wire == Wire::Legacy {
+            return self.move_to_other_log(at, &cluster_id);
+        }
+        if !cluster_id.is_empty() {
+            self.outlets[at].record.cluster_id = cluster_id;
+        }
+        if wire == Wire::Legacy {
             self.drop_identities(at);
         }
         Ok(())
     }
 
     /// The channel points to another cluster or topic than the checkpoint: what was acked there
-    /// stays there, what is in doubt can not be looked for here and is sent here.
-    fn move_to_other_log(&mut self, at: usize) -> Result<(), Pause> {
+    /// stays there, what is in doubt can not be looked for here and is sent here. The record names
+    /// the new place only once nothing in it bears an identity of the old one, which may be
+    /// another producer's here.
+    fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,
             format_args!(
                 "Channel {}: topic {} (cluster {}) is not where the checkpoint was written for \
                  ({}); positions are kept, batches in doubt are sent here.",
-                outlet.config.name,
-                outlet.config.topic,
-                outlet.record.cluster_id,
-                outlet.record.topic
+                outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
             ),
         );
-        outlet.record.topic.clone_from(&outlet.config.topic);
         outlet.record.partitions.clear();
         outlet.has_own_identity = false;
-        self.rename_doubts(at)
+        self.rename_doubts(at)?;
+        let outlet = &mut self.outlets[at];
+        outlet.record.topic.clone_from(&outlet.config.topic);
+        outlet.record.cluster_id = cluster_id.to_owned();
+        self.commit()?;
+        Ok(())
     }
 
     /// Gives everything in doubt of channel `at` a fresh identity, as if it had never been
-    /// announced. Only where an old copy can not stand in, or still reach, this log.
+    /// announced. Only where an old copy can not stand in, or still reach, this log. The caller
+    /// commits.
     fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
         let identity = self.outlets[at].broker.init_producer()?;
         self.outlets[at].take_identity(identity);
@@ -140,9 +146,7 @@ impl Pipeline {
             let record = &mut self.announced[n].record;
             self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
         }
-        self.refresh_floors(at)?;
-        self.commit()?;
-        Ok(())
+        self.refresh_floors(at)
     }
 
     /// On the wire before 0.11 batches go without identity, whatever they had before.
@@ -171,10 +175,10 @@ impl Pipeline {
         }
         self.look(at, observer)?;
         self.wait_until_settled(at)?;
-        if self.is_copied {
+        if self.is_copied && !self.outlets[at].has_own_identity {
             // Another agent may be using these identities: nothing new goes under them.
-            self.is_copied = false;
-            return self.rename_doubts(at).and_then(|()| self.send_doubts(at, observer));
+            self.rename_doubts(at)?;
+            self.commit()?;
         }
         self.send_doubts(at, observer)
     }
@@ -229,7 +233,7 @@ impl Pipeline {
 
     fn file_text(&self, id: u64) -> String {
         let tracked = self.files.index_of(id).map(|i| &self.files.tracked[i].record);
-        let gone = || self.gone.iter().find(|r| r.id == id);
+        let gone = || self.files.gone.iter().find(|r| r.id == id);
         tracked
             .or_else(gone)
             .map_or_else(|| format!("file {id}"), |r| String::from_utf8_lossy(&r.name).into_owned())
@@ -238,7 +242,8 @@ impl Pipeline {
     /// Without identity in the log, "not there" is believed only after a while.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
         let outlet = &self.outlets[at];
-        if outlet.wire() == Wire::Modern || self.doubts(at).is_empty() {
+        let has_identity = |&n: &usize| self.announced[n].record.producer_id >= 0;
+        if self.doubts(at).iter().all(has_identity) {
             return Ok(());
         }
         let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
@@ -273,7 +278,7 @@ impl Pipeline {
                 continue;
             }
             for answer in self.converse(at, &ready)? {
-                self.settle_answer(at, &ready, &answer, observer)?;
+                self.settle_answer(at, &answer, observer)?;
             }
         }
     }
@@ -293,7 +298,10 @@ impl Pipeline {
     fn converse(&mut self, at: usize, batches: &[usize]) -> Result<Vec<Answer>, Pause> {
         let round: Vec<&Batch> =
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
-        let broker = &mut self.outlets[at].broker;
+        let outlet = &mut self.outlets[at];
+        // This copy may be late as well as the one before it: the settle time begins again.
+        outlet.doubt_since_ms = self.clock.monotonic_ms();
+        let broker = &mut outlet.broker;
         broker.send(&round)?;
         let mut answers = Vec::with_capacity(round.len());
         loop {
@@ -308,13 +316,13 @@ impl Pipeline {
     fn settle_answer(
         &mut self,
         at: usize,
-        sent: &[usize],
         answer: &Answer,
         observer: &mut dyn Observer,
     ) -> Result<(), Pause> {
-        let Some(n) =
-            sent.iter().copied().find(|&n| self.announced[n].record.partition == answer.partition)
-        else {
+        // Of each partition the first batch in doubt was sent. (Places in the list shift when one
+        // is split, so they are not kept from answer to answer.)
+        let is_of_partition = |&n: &usize| self.announced[n].record.partition == answer.partition;
+        let Some(n) = self.first_doubts(at).into_iter().find(is_of_partition) else {
             return Ok(());
         };
         match &answer.verdict {
@@ -337,6 +345,16 @@ impl Pipeline {
                 Ok(())
             }
             Verdict::TooLarge => self.too_large(at, n),
+            // The clock is off or the codec unknown: true of every batch, so none is given up.
+            Verdict::Rejected { code: code @ (32 | 76) } => {
+                let what = if *code == 32 {
+                    "the time stamps are too far from the broker's clock (error 32); set this \
+                     machine's clock"
+                } else {
+                    "the broker does not know the compression (error 76); configure another"
+                };
+                Err(Pause::Fault(Fault::NotReady(what.to_owned())))
+            }
             Verdict::Rejected { code } => {
                 self.split_or_bury(at, n, &format!("the broker answers error {code}"))
             }
@@ -401,7 +419,7 @@ impl Pipeline {
         };
         let mut sequence = 0;
         for n in doubts {
-            let Announced { record, encoded } = &mut self.announced[n];
+            let Announced { record, encoded, .. } = &mut self.announced[n];
             record.producer_id = identity.producer_id;
             record.producer_epoch = identity.epoch;
             record.base_sequence = sequence;
@@ -455,8 +473,10 @@ impl Pipeline {
         let Some(second) = self.read_part(at, &second, second.count)? else {
             return self.give_up(at, n);
         };
-        self.announced[n] = Announced { record: first.0, encoded: Some(first.1) };
-        self.announced.insert(n + 1, Announced { record: second.0, encoded: Some(second.1) });
+        let round = self.announced[n].round;
+        let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
+        self.announced[n] = part(first);
+        self.announced.insert(n + 1, part(second));
         self.commit()?;
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
-use super::{Announced, Fatal, Observer, Pipeline, SOURCE};
+use super::{Announced, Fatal, GiantLine, LedgerError, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Identity, Wire};
 use crate::channel::outlet::{Outlet, sequence_after};
 use crate::checkpoint::record::BatchRecord;
 use crate::event::{self, HeaderMap};
 use crate::log;
+use crate::source::giant::Giant;
 use crate::source::interceptor::{self, Interceptor};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
@@ -62,17 +63,30 @@ impl Pipeline {
     }
 
     /// Announces the unterminated last line of a finished file and sends it.
-    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Fatal> {
+    pub(super) fn send_final(&mut self, index: usize) -> Result<(), Fatal> {
         let first_new = self.announced.len();
-        self.announce(index, Bound::Final, 1, first_new)?;
-        self.dispatch(first_new)
+        if let Some(Outcome::Nothing) = self.announce(index, Bound::Final, 1, first_new)?
+            && let Some(tracked) = self.files.tracked.get_mut(index)
+            && tracked.giant_scanned.is_none()
+        {
+            // Nothing of it is an event (half a character): there is no more to wait for.
+            tracked.finished_at = Some(tracked.size);
+        }
+        self.dispatch(first_new)?;
+        Ok(())
     }
 
-    fn may_send(&self) -> bool {
+    /// Is there room under way for one more round?
+    pub(super) fn may_send(&self) -> bool {
         let most = self.outlets.iter().map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
         let encoded = |a: &Announced| a.encoded.as_ref().map_or(0, Batch::size);
         let bytes: usize = self.announced.iter().map(encoded).sum();
-        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX
+        // What a socket does not take at once is copied: it is emptied first.
+        let mut is_congested = false;
+        for outlet in &self.outlets {
+            outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
+        }
+        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
@@ -94,6 +108,7 @@ impl Pipeline {
             }
         }
         self.rounds += 1;
+        self.round += 1;
         Ok(true)
     }
 
@@ -106,6 +121,9 @@ impl Pipeline {
         share: u64,
         first_new: usize,
     ) -> Result<Option<Outcome>, Fatal> {
+        if self.files.tracked[index].giant_scanned.is_some() {
+            return self.pass_giant(index, bound == Bound::Final);
+        }
         let stamp_ms = self.clock.now_ms();
         let name = self.files.tracked[index].record.name.clone();
         let mut batches = Vec::with_capacity(self.outlets.len());
@@ -140,12 +158,54 @@ impl Pipeline {
                 self.push_announced(index, &slice, events, batches, stamp_ms, bound);
                 Ok(Some(Outcome::Announced))
             }
+            Err(SliceError::Giant) => {
+                give_back(&mut self.outlets, batches);
+                self.files.begin_giant(index);
+                Ok(Some(Outcome::Nothing))
+            }
             Err(e) => {
                 give_back(&mut self.outlets, batches);
                 self.unreadable(index, &e)?;
                 Ok(None)
             }
         }
+    }
+
+    /// A line that is too long for memory goes to the dead-letter file, durable before the slice
+    /// that it makes up is announced. A crash in between writes the letter twice.
+    fn pass_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Outcome>, Fatal> {
+        let slice = match self.bury_giant(index, is_final) {
+            Ok(Some(slice)) => slice,
+            Ok(None) => return Ok(Some(Outcome::Nothing)),
+            Err(LedgerError::Final(why)) => return Err(Fatal::State(why)),
+            Err(LedgerError::Later(why)) => {
+                log::warn(SOURCE, format_args!("{why}. Next try in {READ_RETRY_MS} milliseconds."));
+                self.files.retry_later(index, READ_RETRY_MS);
+                return Ok(None);
+            }
+        };
+        let stamp_ms = self.clock.now_ms();
+        self.push_announced(index, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
+        Ok(Some(Outcome::Announced))
+    }
+
+    fn bury_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Slice>, LedgerError> {
+        let later = |e: std::io::Error| LedgerError::Later(format!("Can not read on: {e}"));
+        let Giant::Ends(end) = self.files.measure_giant(index, is_final).map_err(later)? else {
+            return Ok(None);
+        };
+        let tracked = &self.files.tracked[index];
+        let letter = GiantLine {
+            topic: self.outlets.first().map_or("", |o| &o.config.topic),
+            name: &tracked.record.name,
+            file: &tracked.file,
+            start: tracked.read_position,
+            end,
+            reason: "longer than is held in memory",
+            now_ms: self.clock.now_ms(),
+        };
+        let bytes_crc = self.ledger.giant_line(&letter)?;
+        self.files.giant_slice(index, end, bytes_crc).map(Some).map_err(later)
     }
 
     /// As Flume does, a transaction in which a malformed byte stands is not written at all: the
@@ -264,6 +324,7 @@ impl Pipeline {
             self.announced.push(Announced {
                 record: BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base },
                 encoded: None,
+                round: self.round,
             });
             return;
         }
@@ -271,7 +332,7 @@ impl Pipeline {
         for (at, batch) in batches.into_iter().enumerate() {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
-            self.announced.push(Announced { record, encoded: Some(batch) });
+            self.announced.push(Announced { record, encoded: Some(batch), round: self.round });
         }
     }
 
@@ -294,7 +355,7 @@ impl Pipeline {
             }
             // What is under way is finished first; the same bytes end the agent then.
             SliceError::Malformed { .. } => Ok(()),
-            SliceError::Io(_) | SliceError::Changed => {
+            SliceError::Io(_) | SliceError::Giant | SliceError::Changed => {
                 log::warn(
                     SOURCE,
                     format_args!(

@@ -1,80 +1,154 @@
-//! Carrying out what [`crate::source::retire`] decides: each step durable before the next.
+//! Carrying out what [`crate::source::retire`] decides: each step durable before the next, and
+//! many files at a time, since a step costs a sync however many it is for.
 
-use super::{Fatal, FinishedFile, Pipeline, SOURCE};
+use super::{Fatal, FinishedFile, LedgerError, Pipeline, SOURCE, merge_range};
+use crate::channel::outlet::Outlet;
+use crate::checkpoint::record::{FileRecord, FileState, OffsetRange};
 use crate::log;
-use crate::source::retire::Step;
+use crate::source::retire::Move;
 
-/// Tries to find a free completed name before the file is left live for the time being.
-const NAME_TRIES: usize = 16;
+/// While batches are under way, files are retired so many at a time, or after this time, ms.
+const SETTLE_MIN: usize = 24;
+const SETTLE_WAIT_MS: u64 = 500;
+
+/// Waits after a receipt that could not be written, ms.
+const LEDGER_RETRY_MS: u64 = 4_000;
 
 impl Pipeline {
-    /// Does the next step for some file. `false`: no file needs one.
+    /// Does the next step for the files that are due. `false`: there is none to do now.
     pub(super) fn settle(&mut self) -> Result<bool, Fatal> {
         if self.settle_gone()? {
             return Ok(true);
         }
-        match self.files.next_step() {
-            None => Ok(false),
-            Some(Step::Finish(index)) => self.finish(index),
-            Some(Step::Retire(index)) => self.retire(index).map(|()| true),
-            Some(Step::Done(index)) => self.done(index).map(|()| true),
+        let due = self.files.due();
+        if let Some(index) = due.finish
+            && self.may_send()
+        {
+            self.send_final(index)?;
+            return Ok(true);
         }
+        let now_ms = self.clock.monotonic_ms();
+        let may_note = now_ms >= self.ledger_retry_ms;
+        let done = if may_note { due.done.len() } else { 0 };
+        let is_due = due.retire.len() + done >= SETTLE_MIN
+            || self.is_idle()
+            || now_ms - self.settled_ms >= SETTLE_WAIT_MS;
+        if due.retire.len() + done == 0 || !is_due {
+            return Ok(false);
+        }
+        self.settled_ms = now_ms;
+        if due.retire.is_empty() { self.done(&due.done) } else { self.retire(&due.retire) }
     }
 
-    /// Sends the unterminated last line of a file that nobody writes to any more.
-    fn finish(&mut self, index: usize) -> Result<bool, Fatal> {
-        let sent = self.send_final(index)?;
-        if !sent && let Some(tracked) = self.files.tracked.get_mut(index) {
-            // Nothing of it is an event (half a character): there is no more to wait for.
-            tracked.is_final_announced = tracked.retry_ms == 0;
+    /// The new names are in the checkpoint before the files get them.
+    fn retire(&mut self, indices: &[usize]) -> Result<bool, Fatal> {
+        for &index in indices {
+            self.files.intend_retirement(index);
         }
+        self.commit()?;
+        for (n, &index) in indices.iter().enumerate() {
+            // A name that was taken in this moment: another one is chosen next time.
+            if self.files.move_aside(index) == Move::Refused {
+                indices[n + 1..].iter().for_each(|&left| self.files.stay_live(left));
+                break;
+            }
+        }
+        self.files.sync_names();
+        self.is_dirty = true;
         Ok(true)
     }
 
-    fn retire(&mut self, index: usize) -> Result<(), Fatal> {
-        for _ in 0..NAME_TRIES {
-            self.files.intend_retirement(index);
-            self.commit()?;
-            if self.files.move_aside(index) {
-                self.is_dirty = true;
-                return Ok(());
-            }
+    /// The receipts first, then the files' end (deleted, if so configured), then off the list.
+    fn done(&mut self, indices: &[usize]) -> Result<bool, Fatal> {
+        let records: Vec<FileRecord> =
+            indices.iter().map(|&i| self.files.tracked[i].record.clone()).collect();
+        if !self.write_receipts(&records)? {
+            return Ok(false);
         }
-        Ok(())
-    }
-
-    /// The receipt first, then the file's end (deleted, if so configured), then off the list.
-    fn done(&mut self, index: usize) -> Result<(), Fatal> {
-        let record = self.files.tracked[index].record.clone();
-        self.write_receipt(&record)?;
-        self.files.forget(index);
-        self.commit()
-    }
-
-    /// Files that are nowhere to be found end when nothing of them is in doubt.
-    fn settle_gone(&mut self) -> Result<bool, Fatal> {
-        let is_settled = |id: u64| self.announced.iter().all(|a| a.record.file != id);
-        let Some(at) = self.gone.iter().position(|r| is_settled(r.id)) else { return Ok(false) };
-        let record = self.gone.remove(at);
-        log::warn(
-            SOURCE,
-            format_args!(
-                "File:{} is nowhere to be found any more; it was read to byte {}.",
-                String::from_utf8_lossy(&record.name),
-                record.position
-            ),
-        );
-        self.write_receipt(&record)?;
+        let mut indices = indices.to_vec();
+        indices.sort_unstable();
+        for index in indices.into_iter().rev() {
+            self.files.forget(index);
+        }
         self.commit()?;
         Ok(true)
     }
 
-    fn write_receipt(
-        &mut self,
-        record: &crate::checkpoint::record::FileRecord,
-    ) -> Result<(), Fatal> {
+    /// Files that are nowhere to be found end when nothing of them is in doubt.
+    fn settle_gone(&mut self) -> Result<bool, Fatal> {
+        if self.clock.monotonic_ms() < self.ledger_retry_ms || self.files.is_directory_absent() {
+            return Ok(false);
+        }
+        let is_settled = |id: u64| self.announced.iter().all(|a| a.record.file != id);
+        let Some(at) = self.files.gone.iter().position(|r| is_settled(r.id)) else {
+            return Ok(false);
+        };
+        let record = self.files.gone[at].clone();
+        if !self.write_receipts(std::slice::from_ref(&record))? {
+            return Ok(false);
+        }
+        self.files.gone.remove(at);
+        // What was truncated was told then.
+        if record.state != FileState::Superseded {
+            log::warn(
+                SOURCE,
+                format_args!(
+                    "File:{} is nowhere to be found any more; it was read to byte {}.",
+                    String::from_utf8_lossy(&record.name),
+                    record.position
+                ),
+            );
+        }
+        self.commit()?;
+        Ok(true)
+    }
+
+    /// `false`: not now, the disk has no room for instance.
+    fn write_receipts(&mut self, records: &[FileRecord]) -> Result<bool, Fatal> {
         let channels: Vec<_> = self.outlets.iter().map(|o| o.record.clone()).collect();
-        let finished = FinishedFile { record, channels: &channels, done_ms: self.clock.now_ms() };
-        self.ledger.receipt(&finished).map_err(Fatal::State)
+        let done_ms = self.clock.now_ms();
+        let finished: Vec<FinishedFile<'_>> = records
+            .iter()
+            .map(|record| FinishedFile { record, channels: &channels, done_ms })
+            .collect();
+        match self.ledger.receipts(&finished) {
+            Ok(()) => {
+                self.files.note_receipts(records);
+                Ok(true)
+            }
+            Err(LedgerError::Final(why)) => Err(Fatal::State(why)),
+            Err(LedgerError::Later(why)) => {
+                log::warn(
+                    SOURCE,
+                    format_args!("{why}. Next try in {LEDGER_RETRY_MS} milliseconds."),
+                );
+                self.ledger_retry_ms = self.clock.monotonic_ms() + LEDGER_RETRY_MS;
+                Ok(false)
+            }
+        }
+    }
+
+    /// A file that goes on from its receipt keeps the offset ranges that stand there.
+    pub(super) fn take_over_ranges(&mut self) {
+        for (id, receipt) in std::mem::take(&mut self.files.resumed) {
+            let Some(index) = self.files.index_of(id) else { continue };
+            let ranges = &mut self.files.tracked[index].record.ranges;
+            for range in receipt.ranges {
+                let is_its =
+                    |o: &Outlet| o.record.name == range.channel && o.record.topic == range.topic;
+                let Some(channel) = self.outlets.iter().position(is_its) else { continue };
+                merge_range(
+                    ranges,
+                    OffsetRange {
+                        channel: channel as u16,
+                        partition: range.partition,
+                        producer_id: range.producer_id,
+                        first: range.first,
+                        last: range.last,
+                        events: range.events,
+                    },
+                );
+            }
+        }
     }
 }

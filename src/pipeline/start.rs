@@ -18,7 +18,7 @@ use crate::config::pattern::Pattern;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::{self, Interceptor};
-use crate::source::retire::Announced as Reached;
+use crate::source::restore::Announced as Reached;
 
 /// Why a pipeline does not start.
 #[derive(Debug)]
@@ -194,14 +194,16 @@ impl Pipeline {
             journal: inherited.journal,
             ledger,
             agent,
-            gone: Vec::new(),
             is_copied: inherited.is_copied,
             record: Record::default(),
             rounds: 0,
+            round: 1,
             is_dirty: false,
             last_ack_ms: now_ms,
             retry_at_ms: now_ms,
             is_stopping: false,
+            settled_ms: now_ms,
+            ledger_retry_ms: now_ms,
             counters: Counters::default(),
         };
         pipeline.inherit_state(record);
@@ -212,7 +214,7 @@ impl Pipeline {
 
     fn inherit_state(&mut self, record: Record) {
         for batch in record.batches {
-            self.announced.push(Announced { record: batch, encoded: None });
+            self.announced.push(Announced { record: batch, encoded: None, round: 0 });
         }
         let announced = &self.announced;
         let reached = |id: u64| {
@@ -223,12 +225,7 @@ impl Pipeline {
                 is_final: b.is_final,
             })
         };
-        let restored = self.files.restore(record.files, record.next_file_id, reached);
-        self.gone = restored.gone;
-        for index in restored.unmoved {
-            // Announced in the last run, but its end came before the rename.
-            self.files.move_aside(index);
-        }
+        self.files.restore(record.files, record.next_file_id, reached);
     }
 
     fn inherit_positions(&mut self, java: Option<(OsString, u64)>, from_ends: bool) {
@@ -304,7 +301,8 @@ fn make_outlets(
         .collect()
 }
 
-fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
+/// The chain that a source's configuration describes.
+pub(crate) fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
     configs.iter().map(build_interceptor).collect()
 }
 

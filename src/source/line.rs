@@ -136,6 +136,16 @@ impl LineDecoder {
         self.charset = self.config.charset.for_file(head).0;
     }
 
+    /// Where the first newline of `block` ends, for lines that are only measured. The block begins
+    /// at an even distance from the beginning of the line.
+    pub fn newline_end(&self, block: &[u8]) -> Option<usize> {
+        let Some(little) = self.charset.little_endian() else {
+            return memchr(b'\n', block).map(|at| at + 1);
+        };
+        let newline = if little { [b'\n', 0] } else { [0, b'\n'] };
+        block.chunks_exact(2).position(|unit| unit == newline).map(|at| at * 2 + 2)
+    }
+
     /// Splits `block`, which begins at an event boundary of the file, into events.
     /// `at_file_start`: the block begins at the file's first byte.
     ///

@@ -3,32 +3,45 @@
 //! A file is *waiting* (a name that matches), *live* (tailed under its name), *draining* (read to
 //! its end and moved aside, or vanished; read on through its descriptor until it is left alone)
 //! and *done* (a receipt). Waiting files are [`scan::Candidate`]s, live and draining ones
-//! [`tracked::Tracked`], done ones lines in the receipts. What happens when a file is done is in
-//! [`retire`].
+//! [`tracked::Tracked`], done ones lines in the receipts. Whose turn it is to be read is in
+//! [`turn`], what becomes of open files in [`follow`], what happens when a file is done in
+//! [`retire`], and how a done one is known again in [`known`].
 
 pub mod charset;
+mod follow;
+pub mod giant;
 pub mod interceptor;
+pub mod known;
 pub mod line;
+pub mod parked;
+pub mod restore;
 pub mod retire;
 pub mod scan;
 pub mod slice;
 pub mod tracked;
+mod turn;
 pub mod window;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::checkpoint::record::{FileRecord, FileState};
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::FileRecord;
 use crate::clock::Clock;
-use crate::config::model::{ConsumeOrder, SourceConfig};
+use crate::config::model::SourceConfig;
 use crate::log;
+use follow::Refusals;
+use known::Known;
 use line::{LineConfig, LineDecoder};
+use parked::Parking;
 use scan::{Candidate, Scanner};
-use tracked::{Look, Tracked};
+use tracked::Tracked;
+use turn::Turns;
 use window::{TailBytes, Window};
 
 /// Class name in log lines, as Flume's.
@@ -37,12 +50,19 @@ pub const READER: &str = "source.ReliableSpoolDirectoryTailFileEventReader";
 /// The directory is listed at most so often while there is something to read, ms: during a
 /// backlog each retirement changes it.
 const LIST_INTERVAL_MS: u64 = 250;
+/// A large directory takes longer to list: at most every tenth millisecond goes into it, but it is
+/// listed so often in any case, ms.
+const LIST_INTERVAL_MS_MAX: u64 = 900;
 
-/// A file of the other class (live or backlog) waits at most so long for its turn, ms.
-const TURN_MS: u64 = 1_000;
+/// Waits after a file could not be opened, ms.
+const OPEN_RETRY_MS: u64 = 1_000;
 
 /// Descriptors held at most; more live files than that take turns at being open.
 const OPEN_FILES_MAX: usize = 512;
+
+/// Files of the backlog that are open under their names at most: enough to retire many of them
+/// with one sync, few enough to keep the checkpoint small.
+const BACKLOG_OPEN_MAX: usize = 48;
 
 /// See the module.
 pub struct Files {
@@ -53,17 +73,25 @@ pub struct Files {
     pub window: Window,
     next_file_id: u64,
     listed_ms: Option<u64>,
+    list_interval_ms: u64,
     /// The present time as `targetFilename` writes it, in lower case, and when it was written.
     target: String,
     target_second: i64,
-    /// Candidates of which a fault was told already.
-    complained: Vec<OsString>,
+    refusals: Refusals,
     /// Positions to begin at for names that are not tracked yet (a Java tracker, or `end`).
     start_at: Vec<(OsString, u64)>,
     directory_fault: Option<String>,
-    /// Monotonic time of the last slice from a live file and from the backlog.
-    live_served_ms: u64,
-    backlog_served_ms: u64,
+    turns: Turns,
+    known: Known,
+    parking: Parking,
+    /// Records of files that are nowhere to be found any more.
+    pub gone: Vec<FileRecord>,
+    /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
+    pub resumed: Vec<(u64, Receipt)>,
+    /// Finished files that have grown, until there is a descriptor for them.
+    grown: Vec<Receipt>,
+    /// The spool directory does not permit names to be changed.
+    stuck: retire::Stuck,
 }
 
 impl Files {
@@ -72,20 +100,32 @@ impl Files {
         let now_ms = clock.monotonic_ms();
         Files {
             scanner: Scanner::new(&config),
+            known: Known::load(&config.tracker_dir),
             config,
             clock,
             tracked: Vec::new(),
             window: Window::default(),
             next_file_id: 1,
             listed_ms: None,
+            list_interval_ms: LIST_INTERVAL_MS,
             target: String::new(),
             target_second: i64::MIN,
-            complained: Vec::new(),
+            refusals: Refusals::default(),
             start_at: Vec::new(),
             directory_fault: None,
-            live_served_ms: now_ms,
-            backlog_served_ms: now_ms,
+            turns: Turns::new(now_ms),
+            parking: Parking::default(),
+            gone: Vec::new(),
+            resumed: Vec::new(),
+            grown: Vec::new(),
+            stuck: retire::Stuck::default(),
         }
+    }
+
+    /// The records of all files that are not done.
+    pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
+        let tracked = self.tracked.iter().map(|t| &t.record);
+        tracked.chain(self.parking.files.iter().map(|p| &p.record)).chain(&self.gone)
     }
 
     pub fn next_file_id(&self) -> u64 {
@@ -134,7 +174,7 @@ impl Files {
     /// replaced or deleted. A directory that can not be listed is told once and tried again.
     pub fn refresh(&mut self, force: bool) {
         let now_ms = self.clock.monotonic_ms();
-        if !force && self.listed_ms.is_some_and(|t| now_ms - t < LIST_INTERVAL_MS) {
+        if !force && self.listed_ms.is_some_and(|t| now_ms - t < self.list_interval_ms) {
             return;
         }
         match self.list(now_ms) {
@@ -155,10 +195,17 @@ impl Files {
         for (name, why) in self.scanner.refresh()? {
             self.complain(&name, &why);
         }
+        let took_ms = self.clock.monotonic_ms() - now_ms;
+        self.list_interval_ms = (took_ms * 10).clamp(LIST_INTERVAL_MS, LIST_INTERVAL_MS_MAX);
         for index in 0..self.tracked.len() {
             self.follow(index);
         }
         Ok(())
+    }
+
+    /// The directory can not be listed now: nothing in it is moved, nothing counts as done.
+    pub fn is_directory_absent(&self) -> bool {
+        self.directory_fault.is_some()
     }
 
     fn dir_text(&self) -> std::path::Display<'_> {
@@ -180,60 +227,19 @@ impl Files {
         }
     }
 
-    /// Tells a candidate's fault once; it is tried again at each listing.
+    /// Tells a candidate's fault once; it is tried again.
     fn complain(&mut self, name: &OsStr, why: &str) {
-        if self.complained.iter().any(|n| n == name) {
-            return;
+        if self.refusals.note(name, self.clock.monotonic_ms() + OPEN_RETRY_MS) {
+            let path = self.path(name);
+            log::warn(
+                READER,
+                format_args!("Can not read {}: {why}. It is tried again.", path.display()),
+            );
         }
-        log::warn(
-            READER,
-            format_args!("Can not read {}: {why}. It is tried again.", self.path(name).display()),
-        );
-        self.complained.push(name.to_owned());
     }
 
-    /// Is a tracked file still where it was? After a listing.
-    fn follow(&mut self, index: usize) {
-        let tracked = &self.tracked[index];
-        if !tracked.is_named {
-            return;
-        }
-        let is_it =
-            |c: &&Candidate| c.inode == tracked.record.inode && c.device == tracked.record.device;
-        let by_name = self.scanner.candidates().iter().find(|c| c.name == tracked.name());
-        if by_name.is_some_and(|c| is_it(&c)) {
-            return;
-        }
-        let is_replaced = by_name.is_some();
-        let elsewhere = self.scanner.candidates().iter().find(is_it).map(|c| c.name.clone());
-        let tracked = &mut self.tracked[index];
-        let name = tracked.name().to_owned();
-        if let Some(new) = elsewhere {
-            log::info(
-                READER,
-                format_args!(
-                    "File:{} was renamed to {}; reading goes on at byte {}.",
-                    name.display(),
-                    new.display(),
-                    tracked.read_position
-                ),
-            );
-            tracked.record.name = new.as_bytes().to_vec();
-            tracked.record.current_name = tracked.record.name.clone();
-            return;
-        }
-        tracked.is_named = false;
-        tracked.record.state = FileState::Draining;
-        tracked.record.current_name.clear();
-        let what = if is_replaced { "was replaced by another file" } else { "is no longer there" };
-        log::info(
-            READER,
-            format_args!(
-                "File:{} {what}; its descriptor is read to the end (byte {} so far).",
-                name.display(),
-                tracked.read_position
-            ),
-        );
+    fn is_refused(&self, name: &OsStr) -> bool {
+        self.refusals.holds(name, self.clock.monotonic_ms())
     }
 
     /// Does the name hold the present time as `targetFilename` writes it?
@@ -247,184 +253,43 @@ impl Files {
         name.to_string_lossy().to_lowercase().contains(&self.target)
     }
 
-    /// Which file is to be read now? Opens waiting files as their turn comes. `None`: nothing to
-    /// read anywhere.
-    pub fn choose(&mut self) -> Option<usize> {
-        if let Some(late) = self.readable_draining() {
-            return Some(late);
-        }
-        let now_ms = self.clock.monotonic_ms();
-        let live_first = match self.config.consume_order {
-            ConsumeOrder::Youngest => now_ms - self.backlog_served_ms < TURN_MS,
-            _ => now_ms - self.live_served_ms >= TURN_MS,
-        };
-        for live in [live_first, !live_first] {
-            let found = if live { self.choose_live() } else { self.choose_backlog() };
-            let served = if live { &mut self.live_served_ms } else { &mut self.backlog_served_ms };
-            *served = now_ms;
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    /// A file that was moved aside or vanished and has grown: its late lines come first.
-    fn readable_draining(&mut self) -> Option<usize> {
-        (0..self.tracked.len()).find(|&i| !self.tracked[i].is_named && self.is_readable(i))
-    }
-
-    /// The live file that has waited longest, so that none of them starves another.
-    fn choose_live(&mut self) -> Option<usize> {
-        self.open_waiting();
-        let mut best: Option<usize> = None;
-        for index in 0..self.tracked.len() {
-            if !self.tracked[index].is_named {
-                continue;
-            }
-            let name = self.tracked[index].name().to_owned();
-            if !self.is_target(&name) || !self.is_readable(index) {
-                continue;
-            }
-            if best.is_none_or(|b| self.tracked[index].served_ms < self.tracked[b].served_ms) {
-                best = Some(index);
-            }
-        }
-        best
-    }
-
-    /// The first file in `consumeOrder` that is not of the present hour and has something to read.
-    fn choose_backlog(&mut self) -> Option<usize> {
-        for at in 0..self.scanner.candidates().len() {
-            let name = self.scanner.candidates()[at].name.clone();
-            if self.is_target(&name) {
-                continue;
-            }
-            let index = match self.index_by_name(&name) {
-                Some(index) => index,
-                None if self.tracked.len() >= OPEN_FILES_MAX => return None,
-                None => match self.track(at) {
-                    Some(index) => index,
-                    None => continue,
-                },
-            };
-            if self.is_readable(index) {
-                return Some(index);
-            }
-        }
-        None
-    }
-
-    fn index_by_name(&self, name: &OsStr) -> Option<usize> {
-        self.tracked.iter().position(|t| t.is_named && t.name() == name)
-    }
-
-    /// Opens the waiting files of the present hour.
-    fn open_waiting(&mut self) {
-        for at in 0..self.scanner.candidates().len() {
-            if self.tracked.len() >= OPEN_FILES_MAX {
-                return;
-            }
-            let name = self.scanner.candidates()[at].name.clone();
-            if self.is_target(&name) && self.index_by_name(&name).is_none() {
-                self.track(at);
-            }
-        }
-    }
-
-    fn is_readable(&mut self, index: usize) -> bool {
-        let now_ms = self.clock.monotonic_ms();
-        if self.tracked[index].read_retry_ms > now_ms {
-            return false;
-        }
-        match self.tracked[index].look(now_ms) {
-            Ok(Look::Readable) => true,
-            Ok(Look::Quiet) => false,
-            Ok(Look::Truncated { size }) => {
-                self.begin_again(index, &format!("was truncated to {size} bytes"))
-            }
-            Ok(Look::Rewritten) => {
-                self.begin_again(index, "was truncated and has grown past the old position")
-            }
-            Err(e) => {
-                let name = self.tracked[index].name().to_owned();
-                self.complain(&name, &e.to_string());
-                false
-            }
-        }
-    }
-
-    /// The file's content was thrown away by its writer (copytruncate): what it holds now is a
-    /// new file. The old one ends where it was read to.
-    fn begin_again(&mut self, index: usize, what: &str) -> bool {
-        let tracked = &mut self.tracked[index];
-        let name = tracked.name().to_owned();
-        let record = tracked.record.clone();
-        log::warn(
-            READER,
-            format_args!(
-                "File:{} {what} (read to byte {}); reading begins again at byte 0.",
-                name.display(),
-                tracked.read_position
-            ),
-        );
-        let was_named = std::mem::replace(&mut tracked.is_named, false);
-        tracked.record.state = FileState::Superseded;
-        tracked.record.current_name.clear();
-        tracked.is_superseded = true;
-        match tracked.file.try_clone() {
-            Ok(file) => {
-                self.window.clear();
-                self.push_tracked(name, file, 0, was_named);
-                if let Some(new) = self.tracked.last_mut() {
-                    new.record.state =
-                        if was_named { FileState::Live } else { FileState::Draining };
-                    new.record.device = record.device;
-                    new.record.inode = record.inode;
-                }
-                false
-            }
-            Err(e) => {
-                self.complain(&name, &e.to_string());
-                false
-            }
-        }
-    }
-
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.
     fn track(&mut self, at: usize) -> Option<usize> {
-        let candidate = self.scanner.candidates()[at].clone();
-        let opened = tracked::open(&self.path(&candidate.name)).and_then(|f| {
+        let name = self.scanner.candidates()[at].name.clone();
+        let opened = tracked::open(&self.path(&name)).and_then(|f| {
             let stat = f.metadata()?;
-            Ok((f, stat.dev(), stat.ino(), stat.len()))
+            Ok((f, stat))
         });
-        let (file, device, inode, size) = match opened {
+        let (file, stat) = match opened {
             Ok(opened) => opened,
             // Gone between the listing and now: the next listing tells.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
             Err(e) => {
-                self.complain(&candidate.name, &e.to_string());
+                self.complain(&name, &e.to_string());
                 return None;
             }
         };
         // The same file under two names (a hard link), or renamed since: one of them is enough.
-        let same = |t: &Tracked| t.record.device == device && t.record.inode == inode;
-        if self.tracked.iter().any(|t| t.is_named && same(t)) {
-            return None;
+        let same = self.tracked.iter().position(|t| t.is_inode(stat.dev(), stat.ino()));
+        if let Some(index) = same {
+            let is_back = !self.tracked[index].is_named && self.adopt_if_back(index);
+            return is_back.then_some(index);
         }
-        self.complained.retain(|n| *n != candidate.name);
-        let (position, why) = self.first_position(&candidate.name, size);
+        self.refusals.forget(&name);
+        let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
+        if !is_taken_over && let Some(receipt) = self.known.find(&file, &stat) {
+            return Some(self.resume(name, file, &receipt, true));
+        }
+        let size = stat.len();
+        let (position, why) = self.first_position(&name, size);
         log::info(
             READER,
             format_args!(
                 "Opened {} at byte {position} of {size} ({why}).",
-                self.path(&candidate.name).display()
+                self.path(&name).display()
             ),
         );
-        let index = self.push_tracked(candidate.name, file, position, true);
-        self.tracked[index].record.device = device;
-        self.tracked[index].record.inode = inode;
-        Some(index)
+        Some(self.push_tracked(name, file, position))
     }
 
     fn first_position(&mut self, name: &OsStr, size: u64) -> (u64, &'static str) {
@@ -437,8 +302,30 @@ impl Files {
         }
     }
 
-    fn push_tracked(&mut self, name: OsString, file: std::fs::File, at: u64, named: bool) -> usize {
-        let record = FileRecord {
+    /// Tracks a file that was done before, from the end of its receipt on.
+    fn resume(&mut self, name: OsString, file: File, receipt: &Receipt, is_named: bool) -> usize {
+        log::info(
+            READER,
+            format_args!(
+                "Opened {} at byte {}: what is before it was sent when it was {} (receipt). To \
+                 send a file once more, copy it.",
+                self.path(&name).display(),
+                receipt.size,
+                OsStr::from_bytes(&receipt.name).display(),
+            ),
+        );
+        let index = self.push_tracked(name, file, receipt.size);
+        let tracked = &mut self.tracked[index];
+        tracked.is_named = is_named;
+        let record = &mut tracked.record;
+        (record.lines, record.events) = (receipt.lines, receipt.events);
+        (record.bytes_crc, record.opened_ms) = (receipt.bytes_crc, receipt.opened_ms);
+        self.resumed.push((record.id, receipt.clone()));
+        index
+    }
+
+    fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> usize {
+        let mut record = FileRecord {
             id: self.next_file_id,
             name: name.as_bytes().to_vec(),
             current_name: name.as_bytes().to_vec(),
@@ -446,61 +333,33 @@ impl Files {
             opened_ms: self.clock.now_ms(),
             ..FileRecord::default()
         };
+        if let Ok(stat) = file.metadata() {
+            (record.device, record.inode) = (stat.dev(), stat.ino());
+            record.born_ns = tracked::born_ns(&stat);
+        }
         self.next_file_id += 1;
-        let tail = TailBytes::read(&file, at).unwrap_or_default();
-        let index = self.push(record, file, tail, at, named);
+        let index = self.push(record, file, at);
         let tracked = &mut self.tracked[index];
-        tracked.record.tail_len = tail.as_slice().len() as u32;
-        tracked.record.tail_crc = tail.crc();
+        tracked.record.tail_len = tracked.tail.as_slice().len() as u32;
+        tracked.record.tail_crc = tracked.tail.crc();
         tracked.update_head();
         index
     }
 
-    fn push(
-        &mut self,
-        record: FileRecord,
-        file: std::fs::File,
-        tail: TailBytes,
-        read_position: u64,
-        is_named: bool,
-    ) -> usize {
+    fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> usize {
         let now_ms = self.clock.monotonic_ms();
-        let opened = file.metadata().ok().map(|m| (m.mtime(), m.mtime_nsec(), m.len()));
         let mut decoder = LineDecoder::new(self.line_config());
         if self.config.input_charset.looks_at_file() {
             let mut head = [0u8; 2];
             let len = file.read_at(&mut head, 0).unwrap_or(0);
             decoder.begin_file(&head[..len]);
         }
-        self.tracked.push(Tracked {
-            decoder,
-            file,
-            read_position,
-            tail,
-            is_named,
-            exhausted_at: None,
-            size: read_position,
-            size_changed_ms: now_ms,
-            served_ms: now_ms,
-            is_final_announced: false,
-            is_superseded: false,
-            opened,
-            retry_ms: 0,
-            read_retry_ms: 0,
-            record,
-        });
+        let mut tracked = Tracked::new(record, file, decoder, now_ms);
+        tracked.read_position = read_position;
+        tracked.size = read_position;
+        tracked.tail = TailBytes::read(&tracked.file, read_position).unwrap_or_default();
+        self.tracked.push(tracked);
         self.tracked.len() - 1
-    }
-
-    fn push_restored(
-        &mut self,
-        record: FileRecord,
-        file: std::fs::File,
-        end: u64,
-        is_named: bool,
-    ) -> usize {
-        let tail = TailBytes::read(&file, end).unwrap_or_default();
-        self.push(record, file, tail, end, is_named)
     }
 
     fn set_next_file_id(&mut self, id: u64) {
@@ -513,6 +372,7 @@ impl Files {
 
     fn scanner_forget(&mut self, name: &OsStr) {
         self.scanner.forget(name);
+        self.refusals.forget(name);
     }
 
     fn accepts(&self, name: &OsStr) -> bool {
@@ -535,7 +395,10 @@ impl Files {
         tracked.read_position = slice.end;
         tracked.tail = slice.tail;
         tracked.served_ms = now_ms;
-        tracked.is_final_announced |= is_final;
+        tracked.giant_scanned = None;
+        if is_final {
+            tracked.finished_at = Some(slice.end);
+        }
         self.exhausted(index, slice);
     }
 
@@ -543,12 +406,14 @@ impl Files {
     pub fn exhausted(&mut self, index: usize, slice: &slice::Slice) {
         let tracked = &mut self.tracked[index];
         tracked.exhausted_at = slice.is_exhausted.then_some(tracked.size);
+        tracked.is_caught_up |= slice.is_exhausted;
     }
 
-    /// Another candidate than `name` exists at this moment.
-    fn has_other_candidate(&self, name: &OsStr) -> bool {
+    /// A candidate that is neither `name` nor one of `going` exists at this moment.
+    fn has_other_candidate(&self, name: &OsStr, going: &[OsString]) -> bool {
         let dir = &self.config.spool_dir;
-        let exists = |c: &&Candidate| dir.join(&c.name).symlink_metadata().is_ok();
-        self.scanner.candidates().iter().filter(|c| c.name != name).any(|c| exists(&c))
+        let stays = |c: &&Candidate| c.name != name && !going.contains(&c.name);
+        let exists = |c: &Candidate| dir.join(&c.name).symlink_metadata().is_ok();
+        self.scanner.candidates().iter().filter(stays).any(exists)
     }
 }

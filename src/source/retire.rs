@@ -12,55 +12,92 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::tracked::{self, Look, Tracked};
-use super::window::TailBytes;
+use super::tracked::Look;
 use super::{Files, READER};
-use crate::checkpoint::record::{FileRecord, FileState};
+use crate::checkpoint::record::FileState;
 use crate::config::model::DeletePolicy;
 use crate::{log, os};
 
-/// Waits after a rename that the directory did not permit.
+/// Beginning of the name of a file that waits to be deleted: in the tracker directory, and what
+/// goes before it in the spool directory.
+pub(super) const HIDDEN: &str = "deleted-";
+pub(super) const HIDDEN_BESIDE: &str = ".flume-ng-";
+
+/// First and longest wait after a rename that the directory did not permit, ms.
 const RETRY_MS: u64 = 4_000;
+const RETRY_MS_MAX: u64 = 60_000;
 
-/// What is to be done for a file that has nothing left to read and nothing in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+/// So many files are retired, or done, in one go.
+const BATCH_MAX: usize = 48;
+
+/// What is to be done for files that have nothing left to read and nothing in flight.
+#[derive(Debug, Default)]
+pub struct Due {
     /// Announce its last, unterminated line.
-    Finish(usize),
-    /// Give up its name: [`Files::intend_retirement`], commit, [`Files::move_aside`].
-    Retire(usize),
-    /// Write its receipt, then [`Files::forget`] it.
-    Done(usize),
+    pub finish: Option<usize>,
+    /// Give up their names: [`Files::intend_retirement`], commit, [`Files::move_aside`].
+    pub retire: Vec<usize>,
+    /// Write their receipts, then [`Files::forget`] them.
+    pub done: Vec<usize>,
 }
 
-/// Where the files of the last run were found.
-pub struct Restored {
-    /// Records whose file is nowhere to be found.
-    pub gone: Vec<FileRecord>,
-    /// Tracked files whose announced move did not happen before the end of the last run.
-    pub unmoved: Vec<usize>,
-}
-
-/// How far a file was announced in the last run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Announced {
-    pub end: u64,
-    pub tail_crc: Option<u32>,
-    pub is_final: bool,
+enum Step {
+    Finish,
+    Retire,
+    Done,
+}
+
+/// What came of a move that was announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    Moved,
+    /// The new name was taken in this moment: intend again.
+    Taken,
+    /// The file keeps its name for now; others may have more luck.
+    Kept,
+    /// The directory does not permit it, for no file.
+    Refused,
+}
+
+/// The spool directory does not permit names to be changed: until when it is left alone.
+#[derive(Debug, Default)]
+pub struct Stuck {
+    until_ms: u64,
+    wait_ms: u64,
 }
 
 impl Files {
-    /// The next step for some file, if one is due.
-    pub fn next_step(&mut self) -> Option<Step> {
-        (0..self.tracked.len()).find_map(|index| self.step_of(index))
+    /// All steps that are due now.
+    pub fn due(&mut self) -> Due {
+        let mut due = Due::default();
+        if self.is_directory_absent() {
+            return due;
+        }
+        let may_retire = !self.names_are_stuck();
+        // One candidate must stay, as if the files were retired one by one.
+        let mut going: Vec<OsString> = Vec::new();
+        for index in 0..self.tracked.len() {
+            match self.step_of(index, &going) {
+                Some(Step::Finish) => due.finish = due.finish.or(Some(index)),
+                Some(Step::Retire) if may_retire && due.retire.len() < BATCH_MAX => {
+                    going.push(self.tracked[index].name().to_owned());
+                    due.retire.push(index);
+                }
+                Some(Step::Done) if due.done.len() < BATCH_MAX => due.done.push(index),
+                _ => {}
+            }
+        }
+        due
     }
 
-    fn step_of(&mut self, index: usize) -> Option<Step> {
+    fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
         let now_ms = self.clock().monotonic_ms();
         let wall_ms = self.clock().now_ms();
-        if self.tracked[index].has_uncommitted() || self.tracked[index].retry_ms > now_ms {
+        let tracked = &self.tracked[index];
+        if tracked.has_uncommitted() || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms {
             return None;
         }
         if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
@@ -68,17 +105,24 @@ impl Files {
         }
         let name = self.tracked[index].name().to_owned();
         let is_named = self.tracked[index].is_named;
-        if is_named && (self.is_target(&name) || !self.has_other_candidate(&name)) {
+        if is_named && (self.is_target(&name) || !self.has_other_candidate(&name, &[])) {
+            self.tracked[index].was_live = true;
+            return None;
+        }
+        if is_named && !self.has_other_candidate(&name, going) {
             return None;
         }
         let grace_ms = self.config.retire_grace_ms;
         let tracked = &self.tracked[index];
-        let is_quiet = tracked.is_superseded || tracked.quiet_ms(wall_ms, now_ms).ok()? >= grace_ms;
-        let has_rest = tracked.size > tracked.read_position && !tracked.is_final_announced;
+        let in_grace = !(is_named && tracked.was_live);
+        let is_quiet = tracked.is_superseded
+            || in_grace && tracked.quiet_ms(wall_ms, now_ms).ok()? >= grace_ms;
         match (is_named, is_quiet) {
-            (_, true) if has_rest => Some(Step::Finish(index)),
-            (true, _) => Some(Step::Retire(index)),
-            (false, true) => Some(Step::Done(index)),
+            (_, true) if tracked.has_rest() => Some(Step::Finish),
+            (true, _) => Some(Step::Retire),
+            // Another hard link to it, or its old name, is a candidate: not done yet.
+            (false, true) if self.adopt_if_back(index) => None,
+            (false, true) => Some(Step::Done),
             (false, false) => None,
         }
     }
@@ -91,16 +135,17 @@ impl Files {
         let is_quiet = tracked
             .quiet_ms(wall_ms, now_ms)
             .is_ok_and(|quiet_ms| quiet_ms >= self.config.retire_grace_ms);
-        let (name, is_named) = (tracked.name().to_owned(), tracked.is_named);
-        is_quiet && is_named && !self.is_target(&name) && self.has_other_candidate(&name)
+        let (name, is_named) = (tracked.name().to_owned(), tracked.is_named && !tracked.was_live);
+        is_quiet && is_named && !self.is_target(&name) && self.has_other_candidate(&name, &[])
     }
 
-    /// Milliseconds until a draining file may be done, if there is one.
-    pub fn next_deadline_ms(&self) -> Option<u64> {
+    /// Milliseconds until the grace time of some file may be over, if one is running.
+    pub fn next_deadline_ms(&mut self) -> Option<u64> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
         let grace_ms = self.config.retire_grace_ms;
-        let left = |t: &Tracked| Some(grace_ms.saturating_sub(t.quiet_ms(wall_ms, now_ms).ok()?));
-        self.tracked.iter().filter(|t| !t.is_named).filter_map(left).min()
+        let left = |t: &super::Tracked| grace_ms.checked_sub(t.quiet_ms(wall_ms, now_ms).ok()?);
+        // One whose time is over waits for something else, of which its length tells nothing.
+        self.tracked.iter().filter(|t| !t.is_named).filter_map(left).filter(|ms| *ms > 0).min()
     }
 
     /// Says Flume's words and chooses the new name; to be committed before the move.
@@ -169,27 +214,29 @@ impl Files {
     }
 
     /// Where a file to be deleted spends its grace time: in the tracker directory if that is on
-    /// the same file system, else under a hidden name (never a candidate) beside the others.
+    /// the same file system, else under a hidden name (never a candidate) beside the others. A
+    /// symbolic link stays where what it says is right.
     fn hidden_name(&self, index: usize) -> OsString {
         let tracked = &self.tracked[index];
-        let leaf = format!("deleted-{}-{}", tracked.record.inode, tracked.record.id);
+        let leaf = format!("{HIDDEN}{}-{}", tracked.record.inode, tracked.record.id);
+        let is_link =
+            self.path(tracked.name()).symlink_metadata().is_ok_and(|stat| stat.is_symlink());
         match self.config.tracker_dir.metadata() {
-            Ok(stat) if stat.dev() == tracked.record.device => {
+            Ok(stat) if stat.dev() == tracked.record.device && !is_link => {
                 self.config.tracker_dir.join(leaf).into_os_string()
             }
-            _ => OsString::from(format!(".flume-ng-{leaf}")),
+            _ => OsString::from(format!("{HIDDEN_BESIDE}{leaf}")),
         }
     }
 
-    /// Carries the announced move out. `Ok(false)`: the new name was taken in this moment; intend
-    /// again. A directory that does not permit it leaves the file live, to be retired later.
-    pub fn move_aside(&mut self, index: usize) -> bool {
+    /// Carries the announced move out; durable after [`Files::sync_names`].
+    pub fn move_aside(&mut self, index: usize) -> Move {
         let tracked = &self.tracked[index];
         let (name, target) = (tracked.name().to_owned(), tracked.current_name());
         let (from, to) = (self.path(&name), self.path(&target));
         match os::rename_no_replace(&from, &to) {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return false,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 log::warn(
                     READER,
@@ -200,37 +247,60 @@ impl Files {
                 );
                 self.tracked[index].record.current_name.clear();
             }
-            Err(e) => {
-                self.stay_live(index, &from, &e);
-                return true;
-            }
+            Err(e) => return self.is_refused_move(index, &from, &e),
         }
-        self.sync_after_move(&to);
+        self.stuck = Stuck::default();
+        let now_ms = self.clock().monotonic_ms();
+        self.tracked[index].begin_grace(now_ms);
         self.tracked[index].is_named = false;
         self.scanner_forget(&name);
-        true
+        Move::Moved
     }
 
-    fn stay_live(&mut self, index: usize, from: &Path, e: &io::Error) {
+    /// A name that is too long with its suffix is that file's trouble; anything else is the
+    /// directory's.
+    fn is_refused_move(&mut self, index: usize, from: &Path, e: &io::Error) -> Move {
+        let now_ms = self.clock().monotonic_ms();
+        let is_own_fault = e.raw_os_error() == Some(libc::ENAMETOOLONG);
+        let wait_ms = match is_own_fault {
+            true => RETRY_MS_MAX,
+            false => (self.stuck.wait_ms * 2).clamp(RETRY_MS, RETRY_MS_MAX),
+        };
         log::warn(
             READER,
             format_args!(
-                "Unable to move {}: {e}. It is read on and moved when the directory permits it; \
-                 next try in {RETRY_MS} ms.",
+                "Unable to move {}: {e}. It is read on and moved when that is possible; next try \
+                 in {wait_ms} milliseconds.",
                 from.display()
             ),
         );
-        let now_ms = self.clock().monotonic_ms();
-        let tracked = &mut self.tracked[index];
-        tracked.record.state = FileState::Live;
-        tracked.record.current_name = tracked.record.name.clone();
-        tracked.retry_ms = now_ms + RETRY_MS;
+        self.stay_live(index);
+        if is_own_fault {
+            self.tracked[index].retry_ms = now_ms + wait_ms;
+            return Move::Kept;
+        }
+        self.stuck = Stuck { until_ms: now_ms + wait_ms, wait_ms };
+        Move::Refused
     }
 
-    /// A rename that a power cut undoes would be done again at the next start, so a failure to
-    /// sync the directory costs nothing but the repetition.
-    fn sync_after_move(&self, to: &Path) {
-        for dir in [Some(self.config.spool_dir.as_path()), to.parent()].into_iter().flatten() {
+    /// Takes an announced move back.
+    pub fn stay_live(&mut self, index: usize) {
+        let record = &mut self.tracked[index].record;
+        record.state = FileState::Live;
+        record.current_name.clone_from(&record.name);
+    }
+
+    /// Did the directory refuse to change a name a short while ago?
+    pub fn names_are_stuck(&self) -> bool {
+        self.stuck.until_ms > self.clock().monotonic_ms()
+    }
+
+    /// Makes moves durable. A rename that a power cut undoes would be done again at the next
+    /// start, so a failure costs nothing but the repetition.
+    pub fn sync_names(&self) {
+        let hides = self.config.delete_policy == DeletePolicy::Immediate;
+        let dirs = [Some(&self.config.spool_dir), hides.then_some(&self.config.tracker_dir)];
+        for dir in dirs.into_iter().flatten() {
             if let Err(e) = os::sync_directory(dir) {
                 log::warn(READER, format_args!("Can not sync {}: {e}", dir.display()));
             }
@@ -250,148 +320,13 @@ impl Files {
         self.tracked.remove(index);
         self.window.clear();
     }
-
-    /// Opens the files of the last run again, wherever they are now. `announced` tells how far
-    /// each was announced.
-    pub fn restore(
-        &mut self,
-        records: Vec<FileRecord>,
-        next_file_id: u64,
-        announced: impl Fn(u64) -> Option<Announced>,
-    ) -> Restored {
-        self.set_next_file_id(next_file_id);
-        let mut restored = Restored { gone: Vec::new(), unmoved: Vec::new() };
-        for record in records {
-            let reached = announced(record.id);
-            if record.state == FileState::Superseded {
-                restored.gone.push(record);
-                continue;
-            }
-            match self.locate(&record) {
-                Some((file, found)) => {
-                    self.restore_one(record, file, &found, reached, &mut restored);
-                }
-                None => restored.gone.push(record),
-            }
-        }
-        restored
-    }
-
-    fn restore_one(
-        &mut self,
-        mut record: FileRecord,
-        file: std::fs::File,
-        found: &OsStr,
-        reached: Option<Announced>,
-        restored: &mut Restored,
-    ) {
-        let position = record.position;
-        let announced =
-            reached.unwrap_or(Announced { end: position, tail_crc: None, is_final: false });
-        let is_own_name = found.as_bytes() == record.name;
-        let mut is_named = record.state == FileState::Live && self.accepts(found);
-        if !is_named && record.state == FileState::Live {
-            record.state = FileState::Draining;
-            record.current_name = found.as_bytes().to_vec();
-        } else if is_named && !is_own_name {
-            record.name = found.as_bytes().to_vec();
-            record.current_name = record.name.clone();
-        }
-        let unmoved = record.state == FileState::Draining && is_own_name && !is_named;
-        if unmoved {
-            is_named = true;
-        }
-        let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
-        let index = self.push_restored(record, file, announced.end, is_named);
-        self.tracked[index].is_final_announced = announced.is_final;
-        if unmoved {
-            restored.unmoved.push(index);
-        }
-        self.tell_restored(index);
-        self.check_restored(index, announced.end, expected_crc);
-    }
-
-    fn tell_restored(&self, index: usize) {
-        let tracked = &self.tracked[index];
-        let doubt = if tracked.has_uncommitted() { ", what is behind it is in doubt" } else { "" };
-        let state = if tracked.is_named { "live" } else { "retired, watched for late lines" };
-        log::info(
-            READER,
-            format_args!(
-                "Opened {} at byte {} (position from the checkpoint, {state}{doubt}).",
-                self.path(tracked.name()).display(),
-                tracked.record.position
-            ),
-        );
-    }
-
-    /// Was the file truncated, and perhaps written anew, while no agent was looking?
-    fn check_restored(&mut self, index: usize, end: u64, tail_crc: u32) {
-        let file = &self.tracked[index].file;
-        let size = file.metadata().map_or(0, |m| m.len());
-        let what = if size < end {
-            format!("was truncated to {size} bytes")
-        } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc) {
-            return;
-        } else {
-            "was truncated and has grown past the old position".to_owned()
-        };
-        self.begin_again(index, &what);
-    }
-
-    /// Finds the file of a record by device, inode and the bytes it begins with: under its
-    /// present name, its old one, or any other in the spool and tracker directories.
-    fn locate(&self, record: &FileRecord) -> Option<(std::fs::File, OsString)> {
-        let known = [&record.current_name, &record.name];
-        let by_name = known
-            .into_iter()
-            .filter(|n| !n.is_empty())
-            .find_map(|n| self.open_if_same(OsStr::from_bytes(n), record, false));
-        by_name.or_else(|| self.locate_by_inode(record))
-    }
-
-    fn locate_by_inode(&self, record: &FileRecord) -> Option<(std::fs::File, OsString)> {
-        use std::os::unix::fs::DirEntryExt;
-        let dirs = [(&self.config.spool_dir, false), (&self.config.tracker_dir, true)];
-        for (dir, is_absolute) in dirs {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                if entry.ino() != record.inode {
-                    continue;
-                }
-                let name: PathBuf =
-                    if is_absolute { entry.path() } else { entry.file_name().into() };
-                if let Some(found) = self.open_if_same(name.as_os_str(), record, true) {
-                    return Some(found);
-                }
-            }
-        }
-        None
-    }
-
-    /// The device number of a file system may change at a reboot; under a known name inode and
-    /// first bytes are enough.
-    fn open_if_same(
-        &self,
-        name: &OsStr,
-        record: &FileRecord,
-        same_device: bool,
-    ) -> Option<(std::fs::File, OsString)> {
-        let file = tracked::open(&self.path(name)).ok()?;
-        let stat = file.metadata().ok()?;
-        if stat.ino() != record.inode || same_device && stat.dev() != record.device {
-            return None;
-        }
-        // A shorter file was truncated: still the same one.
-        let is_short = stat.len() < u64::from(record.head_len);
-        let same = is_short || tracked::head_matches(&file, record).ok()?;
-        same.then(|| (file, name.to_owned()))
-    }
 }
 
-/// Deletes what was hidden for deletion, and nothing else that may stand there now.
-fn delete(path: &Path, inode: u64) {
+/// Deletes what was hidden for deletion (or the link to it), and nothing else that may stand there
+/// now.
+pub(super) fn delete(path: &Path, inode: u64) {
     match path.symlink_metadata() {
-        Ok(stat) if stat.ino() == inode => {
+        Ok(stat) if stat.ino() == inode || stat.is_symlink() => {
             if let Err(e) = std::fs::remove_file(path) {
                 log::warn(READER, format_args!("Unable to delete {}: {e}", path.display()));
             }

@@ -37,8 +37,8 @@ pub enum Bound {
     Open,
     /// To the end of the file, whose last line needs no newline.
     Final,
-    /// Exactly to this offset, where an event ended when the range was announced; `is_final` as
-    /// it was then.
+    /// Exactly to this offset (unless the taker has enough before), where an event ended when the
+    /// range was announced; `is_final` as it was then.
     Exactly { end: u64, is_final: bool },
 }
 
@@ -51,6 +51,8 @@ pub enum SliceError {
         offset: u64,
         bytes: Vec<u8>,
     },
+    /// The line is longer than [`super::window::EVENT_BYTES_MAX`].
+    Giant,
     /// The range does not hold what it held when it was announced.
     Changed,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for SliceError {
                 }
                 write!(f, " at byte {offset} are no text in the input charset")
             }
+            SliceError::Giant => write!(f, "a line is too long to be held in memory"),
             SliceError::Changed => write!(f, "the bytes are no longer those that were read"),
         }
     }
@@ -97,13 +100,27 @@ pub fn read(
     let mut progress = Progress::new(tracked, start)?;
     loop {
         let stop = progress.advance(window, tracked, bound, &mut take)?;
-        if stop || progress.position - start >= SLICE_BYTES_MAX && !bound.is_exact() {
+        if stop {
+            return Ok(progress.finish());
+        }
+        if progress.position - start >= SLICE_BYTES_MAX && !bound.is_exact() {
             break;
         }
         if bound.reached(progress.position) {
             break;
         }
-        if window.read_more(tracked.record.id, &tracked.file, progress.position)? == 0 {
+        let came = match window.read_more(tracked.record.id, &tracked.file, progress.position) {
+            Ok(came) => came,
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                // What stands before the giant line goes first.
+                if progress.position > start && !bound.is_exact() {
+                    break;
+                }
+                return Err(SliceError::Giant);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if came == 0 {
             progress.exhausted = true;
             if bound == Bound::Final {
                 progress.advance(window, tracked, bound, &mut take)?;
@@ -111,7 +128,12 @@ pub fn read(
             break;
         }
     }
-    progress.finish(bound)
+    if let Bound::Exactly { end, .. } = bound
+        && progress.position != end
+    {
+        return Err(SliceError::Changed);
+    }
+    Ok(progress.finish())
 }
 
 impl Bound {
@@ -190,20 +212,15 @@ impl Progress {
         Ok(split.stopped)
     }
 
-    fn finish(self, bound: Bound) -> Result<Slice, SliceError> {
-        if let Bound::Exactly { end, .. } = bound
-            && self.position != end
-        {
-            return Err(SliceError::Changed);
-        }
-        Ok(Slice {
+    fn finish(self) -> Slice {
+        Slice {
             start: self.start,
             end: self.position,
             lines: self.lines,
             bytes_crc: self.crc.finalize(),
             tail: self.tail,
             is_exhausted: self.exhausted,
-        })
+        }
     }
 }
 

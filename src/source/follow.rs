@@ -1,0 +1,177 @@
+//! What became of a file that is open: renamed, replaced, deleted, come back, truncated.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::{Files, READER};
+use crate::checkpoint::record::FileState;
+use crate::log;
+
+impl Files {
+    /// Is tracked file `index` still where it was? After a listing.
+    pub(super) fn follow(&mut self, index: usize) {
+        let tracked = &self.tracked[index];
+        let candidates = self.scanner.candidates();
+        let is_it = |at: &usize| tracked.is_inode(candidates[*at].device, candidates[*at].inode);
+        if !tracked.is_named {
+            self.adopt_if_back(index);
+            return;
+        }
+        let by_name = (0..candidates.len()).find(|&at| candidates[at].name == tracked.name());
+        if by_name.is_some_and(|at| is_it(&at)) {
+            return;
+        }
+        let elsewhere = (0..candidates.len()).find(is_it).map(|at| candidates[at].name.clone());
+        match elsewhere {
+            Some(new) => self.is_renamed(index, &new),
+            None => self.is_gone(index, by_name.is_some()),
+        }
+    }
+
+    fn is_renamed(&mut self, index: usize, new: &OsStr) {
+        let tracked = &mut self.tracked[index];
+        log::info(
+            READER,
+            format_args!(
+                "File:{} was renamed to {}; reading goes on at byte {}.",
+                tracked.name().display(),
+                new.display(),
+                tracked.read_position
+            ),
+        );
+        tracked.record.name = new.as_bytes().to_vec();
+        tracked.record.current_name.clone_from(&tracked.record.name);
+    }
+
+    /// Its name is gone, or another file's now: read on through the descriptor.
+    fn is_gone(&mut self, index: usize, is_replaced: bool) {
+        let tracked = &self.tracked[index];
+        let name = tracked.name().to_owned();
+        let now_at = path_of(&tracked.file);
+        let relative = now_at.as_ref().map(|path| {
+            path.strip_prefix(&self.config.spool_dir).map_or_else(|_| path.clone(), PathBuf::from)
+        });
+        let what = match (&now_at, is_replaced) {
+            (Some(path), true) => format!("was replaced and is {} now", path.display()),
+            (Some(path), false) => format!("was moved to {}", path.display()),
+            (None, true) => "was replaced by another file".to_owned(),
+            (None, false) => "was deleted".to_owned(),
+        };
+        let now_ms = self.clock().monotonic_ms();
+        let tracked = &mut self.tracked[index];
+        tracked.begin_grace(now_ms);
+        log::info(
+            READER,
+            format_args!(
+                "File:{} {what}; its descriptor is read to the end (byte {} so far).",
+                name.display(),
+                tracked.read_position
+            ),
+        );
+        tracked.is_named = false;
+        tracked.record.state = FileState::Draining;
+        tracked.record.current_name =
+            relative.map_or_else(Vec::new, |p| p.as_os_str().as_bytes().to_vec());
+    }
+
+    /// A file that had lost its name has one again (renamed back, or another hard link to it):
+    /// the same file, read on under that name. `false`: it has none.
+    pub(super) fn adopt_if_back(&mut self, index: usize) -> bool {
+        let tracked = &self.tracked[index];
+        let is_it = |c: &&super::scan::Candidate| tracked.is_inode(c.device, c.inode);
+        let Some(found) = self.scanner.candidates().iter().find(is_it) else { return false };
+        // The listing may be older than the file's own move.
+        let name = found.name.clone();
+        let inode = tracked.record.inode;
+        if !std::fs::metadata(self.path(&name)).is_ok_and(|m| m.ino() == inode) {
+            return false;
+        }
+        let tracked = &mut self.tracked[index];
+        log::info(
+            READER,
+            format_args!(
+                "File:{} is {} now; reading goes on at byte {}.",
+                tracked.name().display(),
+                name.display(),
+                tracked.read_position
+            ),
+        );
+        tracked.is_named = true;
+        tracked.record.state = FileState::Live;
+        tracked.finished_at = None;
+        tracked.record.name = name.as_bytes().to_vec();
+        tracked.record.current_name.clone_from(&tracked.record.name);
+        true
+    }
+
+    /// The file's content was thrown away by its writer (copytruncate): what it holds now is a
+    /// new file. The old one ends where it was read to.
+    pub(super) fn begin_again(&mut self, index: usize, what: &str) {
+        let tracked = &mut self.tracked[index];
+        let name = tracked.name().to_owned();
+        let file = match tracked.file.try_clone() {
+            Ok(file) => file,
+            Err(e) => return self.complain(&name, &e.to_string()),
+        };
+        log::warn(
+            READER,
+            format_args!(
+                "File:{} {what} (read to byte {}); reading begins again at byte 0.",
+                name.display(),
+                tracked.read_position
+            ),
+        );
+        let old = tracked.record.clone();
+        let was_named = std::mem::replace(&mut tracked.is_named, false);
+        tracked.record.state = FileState::Superseded;
+        tracked.record.current_name.clear();
+        tracked.is_superseded = true;
+        self.window.clear();
+        let new = self.push_tracked(name, file, 0);
+        self.tracked[new].is_named = was_named;
+        let record = &mut self.tracked[new].record;
+        record.state = if was_named { FileState::Live } else { FileState::Draining };
+        (record.device, record.inode, record.born_ns) = (old.device, old.inode, old.born_ns);
+        record.current_name = old.current_name;
+    }
+}
+
+/// Where an open file is now; `None` if it was deleted or can not be told.
+fn path_of(file: &File) -> Option<PathBuf> {
+    let stat = file.metadata().ok()?;
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let now = std::fs::metadata(&path).ok()?;
+    (now.ino() == stat.ino() && now.dev() == stat.dev()).then_some(path)
+}
+
+/// Names whose file could not be opened or read, and when it is tried again.
+#[derive(Default)]
+pub(super) struct Refusals(Vec<(OsString, u64)>);
+
+impl Refusals {
+    /// Notes it; is it the first time?
+    pub fn note(&mut self, name: &OsStr, retry_ms: u64) -> bool {
+        match self.0.iter_mut().find(|(n, _)| n == name) {
+            Some((_, at)) => {
+                *at = retry_ms;
+                false
+            }
+            None => {
+                self.0.push((name.to_owned(), retry_ms));
+                true
+            }
+        }
+    }
+
+    pub fn holds(&self, name: &OsStr, now_ms: u64) -> bool {
+        self.0.iter().any(|(n, at)| n == name && *at > now_ms)
+    }
+
+    pub fn forget(&mut self, name: &OsStr) {
+        self.0.retain(|(n, _)| n != name);
+    }
+}

@@ -1,0 +1,264 @@
+//! After a start: the files of the last run, wherever they are now; what a crash left of files that
+//! were to be deleted; and finished files that have grown.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::retire::{HIDDEN, HIDDEN_BESIDE, Move};
+use super::tracked::{self, born_ns, is_other_birth};
+use super::window::TailBytes;
+use super::{Files, OPEN_FILES_MAX, READER, known};
+use crate::checkpoint::record::{FileRecord, FileState};
+use crate::log;
+
+/// How far a file was announced in the last run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced {
+    pub end: u64,
+    pub tail_crc: Option<u32>,
+    pub is_final: bool,
+}
+
+impl Files {
+    /// Opens the files of the last run again, wherever they are now. `announced` tells how far
+    /// each was announced. What is nowhere to be found goes to `gone`.
+    pub fn restore(
+        &mut self,
+        records: Vec<FileRecord>,
+        next_file_id: u64,
+        announced: impl Fn(u64) -> Option<Announced>,
+    ) {
+        self.set_next_file_id(next_file_id);
+        for record in records {
+            let reached = announced(record.id);
+            if record.state == FileState::Superseded {
+                self.gone.push(record);
+            } else if self.tracked.len() >= OPEN_FILES_MAX * 3 / 4
+                && record.state == FileState::Live
+                && reached.is_none()
+            {
+                self.park_record(record);
+            } else {
+                self.restore_one(record, reached);
+            }
+        }
+        self.clear_leftovers();
+    }
+
+    /// Finds and opens the file of a record that is not open.
+    pub(super) fn restore_one(&mut self, record: FileRecord, reached: Option<Announced>) {
+        match self.locate(&record) {
+            Some((file, found)) => self.restore_found(record, file, &found, reached),
+            None => self.gone.push(record),
+        }
+    }
+
+    fn restore_found(
+        &mut self,
+        mut record: FileRecord,
+        file: File,
+        found: &OsStr,
+        reached: Option<Announced>,
+    ) {
+        let position = record.position;
+        let announced =
+            reached.unwrap_or(Announced { end: position, tail_crc: None, is_final: false });
+        let is_own_name = found.as_bytes() == record.name;
+        let is_to_be_moved = record.state == FileState::Draining
+            && is_own_name
+            && record.current_name != record.name
+            && !record.current_name.is_empty();
+        let is_named = !found.as_bytes().contains(&b'/') && self.accepts(found);
+        if !is_named {
+            record.state = FileState::Draining;
+            record.current_name = found.as_bytes().to_vec();
+        } else if !is_to_be_moved {
+            record.state = FileState::Live;
+            record.name = found.as_bytes().to_vec();
+            record.current_name.clone_from(&record.name);
+        }
+        if record.born_ns == 0 {
+            record.born_ns = file.metadata().map_or(0, |stat| born_ns(&stat));
+        }
+        let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
+        let index = self.push(record, file, announced.end);
+        let tracked = &mut self.tracked[index];
+        tracked.is_named = is_named;
+        tracked.finished_at = announced.is_final.then_some(announced.end);
+        if is_to_be_moved && is_named {
+            // Announced in the last run, but its end came before the rename.
+            match self.move_aside(index) {
+                Move::Moved => self.sync_names(),
+                Move::Taken => self.stay_live(index),
+                Move::Kept | Move::Refused => {}
+            }
+        }
+        self.tell_restored(index);
+        self.check_restored(index, announced.end, expected_crc);
+    }
+
+    fn tell_restored(&self, index: usize) {
+        let tracked = &self.tracked[index];
+        let doubt = if tracked.has_uncommitted() { ", what is behind it is in doubt" } else { "" };
+        let state = if tracked.is_named { "live" } else { "retired, watched for late lines" };
+        log::info(
+            READER,
+            format_args!(
+                "Opened {} at byte {} (position from the checkpoint, {state}{doubt}).",
+                self.path(tracked.name()).display(),
+                tracked.record.position
+            ),
+        );
+    }
+
+    /// Was the file truncated, and perhaps written anew, while no agent was looking?
+    fn check_restored(&mut self, index: usize, end: u64, tail_crc: u32) {
+        let file = &self.tracked[index].file;
+        let size = file.metadata().map_or(0, |m| m.len());
+        let what = if size < end {
+            format!("was truncated to {size} bytes")
+        } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc) {
+            return;
+        } else {
+            "was truncated and has grown past the old position".to_owned()
+        };
+        self.begin_again(index, &what);
+    }
+
+    /// Finds the file of a record by device, inode and the bytes it begins with: under its
+    /// present name, its old one, or any other in the spool and tracker directories.
+    pub(super) fn locate(&self, record: &FileRecord) -> Option<(File, OsString)> {
+        let known = [&record.current_name, &record.name];
+        let by_name = known
+            .into_iter()
+            .filter(|n| !n.is_empty())
+            .find_map(|n| self.open_if_same(OsStr::from_bytes(n), record, false));
+        by_name.or_else(|| self.locate_by_inode(record))
+    }
+
+    fn locate_by_inode(&self, record: &FileRecord) -> Option<(File, OsString)> {
+        use std::os::unix::fs::DirEntryExt;
+        let dirs = [(&self.config.spool_dir, false), (&self.config.tracker_dir, true)];
+        for (dir, is_absolute) in dirs {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.ino() != record.inode {
+                    continue;
+                }
+                let name: PathBuf =
+                    if is_absolute { entry.path() } else { entry.file_name().into() };
+                if let Some(found) = self.open_if_same(name.as_os_str(), record, true) {
+                    return Some(found);
+                }
+            }
+        }
+        None
+    }
+
+    /// The device number of a file system may change at a reboot; under a known name inode and
+    /// first bytes are enough.
+    fn open_if_same(
+        &self,
+        name: &OsStr,
+        record: &FileRecord,
+        same_device: bool,
+    ) -> Option<(File, OsString)> {
+        let file = tracked::open(&self.path(name)).ok()?;
+        let stat = file.metadata().ok()?;
+        if stat.ino() != record.inode
+            || same_device && stat.dev() != record.device
+            || is_other_birth(born_ns(&stat), record.born_ns)
+        {
+            return None;
+        }
+        // A shorter file was truncated: still the same one.
+        let is_short = stat.len() < u64::from(record.head_len);
+        let same = is_short || tracked::head_matches(&file, record).ok()?;
+        same.then(|| (file, name.to_owned()))
+    }
+
+    /// Deletes what the last run had hidden for deletion and was done with. What has been written
+    /// to since its receipt is read first.
+    fn clear_leftovers(&mut self) {
+        let dirs = [(&self.config.tracker_dir, HIDDEN), (&self.config.spool_dir, HIDDEN_BESIDE)];
+        let mut leftovers = Vec::new();
+        for (dir, start) in dirs {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.file_name().as_bytes().starts_with(start.as_bytes()) {
+                    leftovers.push(entry.path());
+                }
+            }
+        }
+        for path in leftovers {
+            let Ok(file) = tracked::open(&path) else { continue };
+            let Ok(stat) = file.metadata() else { continue };
+            let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
+            if self.records().any(is_open) {
+                continue;
+            }
+            match self.known.find(&file, &stat) {
+                Some(receipt) if receipt.size == stat.len() => {
+                    log::info(READER, format_args!("Deleting {}, which was done.", path.display()));
+                    super::retire::delete(&path, stat.ino());
+                }
+                Some(receipt) => self.resume_done(file, &receipt, path.as_os_str()),
+                None => log::warn(
+                    READER,
+                    format_args!("{} has no receipt; it is left alone.", path.display()),
+                ),
+            }
+        }
+    }
+
+    /// Goes on with finished files that have grown, a few in each turn.
+    pub fn sweep(&mut self) {
+        if self.is_directory_absent() {
+            return;
+        }
+        let now_ms = self.clock().monotonic_ms();
+        let dir = self.config.spool_dir.clone();
+        let found = self.known.sweep(now_ms, |name| dir.join(OsStr::from_bytes(name)));
+        self.grown.extend(found);
+        while self.tracked.len() < OPEN_FILES_MAX * 3 / 4
+            && let Some(receipt) = self.grown.pop()
+        {
+            let name = OsString::from(OsStr::from_bytes(&receipt.completed));
+            let Ok(file) = tracked::open(&self.path(&name)) else { continue };
+            let Ok(stat) = file.metadata() else { continue };
+            let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
+            if stat.len() > receipt.size
+                && !self.records().any(is_open)
+                && known::is_same(&file, &stat, &receipt, true)
+            {
+                self.resume_done(file, &receipt, &name);
+            }
+        }
+    }
+
+    /// Is a sweep under way?
+    pub fn is_sweeping(&self) -> bool {
+        self.known.is_sweeping()
+    }
+
+    /// Receipts were written.
+    pub fn note_receipts(&mut self, records: &[FileRecord]) {
+        for record in records {
+            self.known.add(record.device, record.inode);
+        }
+    }
+
+    fn resume_done(
+        &mut self,
+        file: File,
+        receipt: &crate::checkpoint::receipt::Receipt,
+        at: &OsStr,
+    ) {
+        let name = OsString::from(OsStr::from_bytes(&receipt.name));
+        let index = self.resume(name, file, receipt, false);
+        let record = &mut self.tracked[index].record;
+        record.state = FileState::Draining;
+        record.current_name = at.as_bytes().to_vec();
+    }
+}

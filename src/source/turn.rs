@@ -1,0 +1,210 @@
+//! Whose turn it is to be read.
+//!
+//! The backlog is read in `consumeOrder` and, unless the order is `youngest`, before the live
+//! files; but once a second every live file that has something gets a slice, however long the
+//! backlog. Files that were read to their end before (late lines of a retired file, a straggler
+//! that is written to under an old name) take turns with those that were not, so that a busy one
+//! holds up nobody.
+
+use std::ffi::OsStr;
+
+use super::tracked::Look;
+use super::{BACKLOG_OPEN_MAX, Files, OPEN_FILES_MAX};
+use crate::config::model::ConsumeOrder;
+
+/// A file of the other class (live or backlog) waits at most so long for its turn, ms.
+const TURN_MS: u64 = 1_000;
+
+/// Who was served when.
+pub(super) struct Turns {
+    /// Monotonic time of the end of the last turn of the live files, and of the last slice from
+    /// the backlog.
+    live_ms: u64,
+    backlog_ms: u64,
+    /// The live files have their turn; it began at this time.
+    live_since_ms: Option<u64>,
+    /// The last slice of the backlog came from a file that had been read to its end before.
+    was_late: bool,
+}
+
+impl Turns {
+    pub fn new(now_ms: u64) -> Turns {
+        Turns { live_ms: now_ms, backlog_ms: now_ms, live_since_ms: None, was_late: false }
+    }
+}
+
+impl Files {
+    /// Which file is to be read now? Opens waiting files as their turn comes. `None`: nothing to
+    /// read anywhere.
+    pub fn choose(&mut self) -> Option<usize> {
+        let now_ms = self.clock().monotonic_ms();
+        self.look_at_parked();
+        if self.config.consume_order == ConsumeOrder::Youngest {
+            return self.choose_youngest(now_ms);
+        }
+        if now_ms - self.turns.live_ms >= TURN_MS {
+            self.turns.live_since_ms.get_or_insert(now_ms);
+        }
+        if let Some(since_ms) = self.turns.live_since_ms {
+            if let Some(live) = self.choose_live(since_ms) {
+                return Some(live);
+            }
+            self.live_turn_is_over(now_ms);
+        }
+        if let Some(index) = self.choose_backlog() {
+            return Some(index);
+        }
+        self.live_turn_is_over(now_ms);
+        self.choose_live(u64::MAX)
+    }
+
+    fn live_turn_is_over(&mut self, now_ms: u64) {
+        self.turns.live_ms = now_ms;
+        self.turns.live_since_ms = None;
+    }
+
+    fn choose_youngest(&mut self, now_ms: u64) -> Option<usize> {
+        if now_ms - self.turns.backlog_ms < TURN_MS
+            && let Some(live) = self.choose_live(u64::MAX)
+        {
+            return Some(live);
+        }
+        self.turns.backlog_ms = now_ms;
+        self.choose_backlog().or_else(|| self.choose_live(u64::MAX))
+    }
+
+    /// The live file that has waited longest, of those that were last served before `before_ms`.
+    fn choose_live(&mut self, before_ms: u64) -> Option<usize> {
+        self.open_waiting();
+        let mut best: Option<usize> = None;
+        for index in 0..self.tracked.len() {
+            let tracked = &self.tracked[index];
+            let is_due = tracked.is_named
+                && tracked.served_ms < before_ms
+                && best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
+            if is_due && self.is_live(index) && self.is_readable(index) {
+                best = Some(index);
+            }
+        }
+        best
+    }
+
+    fn is_live(&mut self, index: usize) -> bool {
+        let name = self.tracked[index].name().to_owned();
+        self.tracked[index].is_named && self.is_target(&name)
+    }
+
+    fn choose_backlog(&mut self) -> Option<usize> {
+        let late_first = !self.turns.was_late;
+        for late in [late_first, !late_first] {
+            let found = if late { self.choose_late() } else { self.choose_fresh() };
+            if found.is_some() {
+                self.turns.was_late = late;
+                return found;
+            }
+        }
+        None
+    }
+
+    /// A file that was moved aside or vanished, or that was read to its end under an old name,
+    /// and has grown since.
+    fn choose_late(&mut self) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        for index in 0..self.tracked.len() {
+            let tracked = &self.tracked[index];
+            let is_late = !tracked.is_named || tracked.is_caught_up;
+            let is_older = best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
+            if is_late && is_older && !self.is_live(index) && self.is_readable(index) {
+                best = Some(index);
+            }
+        }
+        best
+    }
+
+    /// The first file in `consumeOrder` that is not of the present hour and was not read to its
+    /// end yet.
+    fn choose_fresh(&mut self) -> Option<usize> {
+        for at in 0..self.scanner.candidates().len() {
+            let name = self.scanner.candidates()[at].name.clone();
+            if self.is_target(&name) {
+                continue;
+            }
+            let index = match self.index_by_name(&name) {
+                Some(index) if self.tracked[index].is_caught_up => continue,
+                Some(index) => index,
+                None if self.is_held_elsewhere(at) => continue,
+                None => {
+                    if !(self.has_backlog_room() || self.names_are_stuck() && self.park_one(false))
+                    {
+                        return None;
+                    }
+                    match self.track(at) {
+                        Some(index) => index,
+                        None => continue,
+                    }
+                }
+            };
+            if self.is_readable(index) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Is the candidate a file that can not be opened now, that is tracked under another name, or
+    /// that is parked?
+    fn is_held_elsewhere(&self, at: usize) -> bool {
+        let candidate = &self.scanner.candidates()[at];
+        let (device, inode) = (candidate.device, candidate.inode);
+        self.is_refused(&candidate.name)
+            || self.parking.holds(device, inode)
+            || self.tracked.iter().any(|t| t.is_named && t.is_inode(device, inode))
+    }
+
+    pub(super) fn index_by_name(&self, name: &OsStr) -> Option<usize> {
+        self.tracked.iter().position(|t| t.is_named && t.name() == name)
+    }
+
+    /// Opens the waiting files of the present hour.
+    fn open_waiting(&mut self) {
+        for at in 0..self.scanner.candidates().len() {
+            let name = self.scanner.candidates()[at].name.clone();
+            let is_new = self.is_target(&name)
+                && self.index_by_name(&name).is_none()
+                && !self.is_held_elsewhere(at);
+            if !is_new {
+                continue;
+            }
+            if self.tracked.len() >= OPEN_FILES_MAX && !self.park_one(true) {
+                return;
+            }
+            self.track(at);
+        }
+    }
+
+    fn is_readable(&mut self, index: usize) -> bool {
+        let now_ms = self.clock().monotonic_ms();
+        if self.tracked[index].read_retry_ms > now_ms {
+            return false;
+        }
+        match self.tracked[index].look(now_ms) {
+            Ok(Look::Readable) => true,
+            Ok(Look::Quiet) => false,
+            Ok(Look::Truncated { size }) => {
+                self.begin_again(index, &format!("was truncated to {size} bytes"));
+                false
+            }
+            Ok(Look::Rewritten) => {
+                self.begin_again(index, "was truncated or overwritten");
+                false
+            }
+            Err(e) => {
+                let name = self.tracked[index].name().to_owned();
+                self.complain(&name, &e.to_string());
+                false
+            }
+        }
+    }
+}
+
+const _: () = assert!(BACKLOG_OPEN_MAX < OPEN_FILES_MAX * 3 / 4);
