@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use super::{FOR_GOOD, FOR_NOW, Report};
+use super::{FOR_GOOD, FOR_NOW, Report, counted};
 use crate::channel::admin::{
     self, Admin, MAY_DESCRIBE, MAY_READ, MAY_WRITE, PartitionView, Resource, TopicView, View,
 };
@@ -54,7 +54,11 @@ pub fn check(
         Err(fault) => return report.add("cluster", FOR_NOW, fault.to_string()),
     };
     let id = view.cluster_id.clone().unwrap_or_else(|| "not told by this broker".to_string());
-    let text = format!("id {id}, {} brokers, controller {}", view.brokers.len(), view.controller);
+    let text = format!(
+        "id {id}, {}, controller {}",
+        counted(view.brokers.len(), "broker"),
+        view.controller
+    );
     report.add("cluster", State::Ok, text);
     advertised(report, channel, &view);
     if let Some(wanted) = create {
@@ -68,6 +72,14 @@ pub fn check(
             rights(report, channel, topic);
         }
     }
+}
+
+fn shape(topic: &str, partitions: usize, replicas: usize) -> String {
+    let replicas = match replicas {
+        1 => "1 replica".to_string(),
+        n => format!("{n} replicas"),
+    };
+    format!("{topic}: {}, {replicas} of each", counted(partitions, "partition"))
 }
 
 fn ms(since: Instant) -> f64 {
@@ -123,7 +135,8 @@ fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
             Err(fault) => {
                 let led = leads(*id);
                 let state = if led > 0 { FOR_NOW } else { State::Warn };
-                let text = format!("told by the cluster, leads {led} partitions: {fault}");
+                let text =
+                    format!("told by the cluster, leads {}: {fault}", counted(led, "partition"));
                 report.timed(&name, state, text, ms(since));
             }
         }
@@ -174,7 +187,7 @@ fn create_topic(
             break;
         }
     }
-    let text = format!("{}: {partitions} partitions, {replication} replicas", channel.topic);
+    let text = shape(&channel.topic, partitions as usize, replication as usize);
     report.add(name, State::Ok, text);
 }
 
@@ -187,16 +200,22 @@ fn missing_topic(report: &mut Report, channel: &ChannelConfig, view: &View) {
     let value = |name: &str| told.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     if value(names[0]) == Some("true") {
         let text = format!(
-            "{} is not there; the brokers will make it when it is first asked for, with {} \
-             partitions and {} replicas",
+            "{} is not there; the brokers will make it when it is first asked for ({} = {}, {} = \
+             {})",
             channel.topic,
+            names[1],
             value(names[1]).unwrap_or("?"),
+            names[2],
             value(names[2]).unwrap_or("?")
         );
         return report.add("topic", State::Warn, text);
     }
+    let hint = match told.is_empty() {
+        true => " (whether the brokers make it when asked, this one does not tell)",
+        false => "",
+    };
     let text = format!(
-        "{} is not there; make it, for example with --create-topic 3:{}",
+        "{} is not there{hint}; make it, for example with --create-topic 3:{}",
         channel.topic,
         view.brokers.len().clamp(1, 3)
     );
@@ -216,7 +235,7 @@ fn partitions(
     }
     let count = topic.partitions.len();
     let replicas = topic.partitions.iter().map(|p| p.replicas).min().unwrap_or(0);
-    let text = format!("{}: {count} partitions, {replicas} replicas", channel.topic);
+    let text = shape(&channel.topic, count, replicas);
     let is_thin = replicas == 1 && view.brokers.len() > 1;
     let (state, text) = match is_thin {
         true => (State::Warn, format!("{text}: what a lost broker had is lost")),
