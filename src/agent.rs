@@ -111,7 +111,7 @@ impl Agent {
                     return exit;
                 }
             };
-            self.tend_monitor();
+            self.tend_monitor(pace == Pace::Again);
             if let Pace::Rest(ms) = pace {
                 self.rest(ms);
             }
@@ -236,13 +236,13 @@ impl Agent {
         Running { pipeline: Pipeline::assemble(startup, inherited), watch, _lock: lock }
     }
 
-    fn tend_monitor(&mut self) {
+    fn tend_monitor(&mut self, busy: bool) {
         let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.topic.is_some());
         let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
         let now_ms = self.clock.monotonic_ms();
         // Out of the way for a moment: it asks for everything else.
         let mut monitor = std::mem::replace(&mut self.monitor, Monitor::absent());
-        monitor.turn(now_ms, connected, &|| self.stats(true));
+        monitor.turn(now_ms, busy, connected, &|| self.stats(true));
         self.monitor = monitor;
     }
 

@@ -111,9 +111,10 @@ impl Monitor {
         }
     }
 
-    /// Does what is due. `stats` is asked for only where it is needed.
-    pub fn turn(&mut self, now_ms: u64, connected: bool, stats: &dyn Fn() -> Stats) {
-        if now_ms >= self.http_due_ms
+    /// Does what is due. `stats` is asked for only where it is needed. While the agent is not busy,
+    /// a socket has woken it up and is looked at in any case.
+    pub fn turn(&mut self, now_ms: u64, busy: bool, connected: bool, stats: &dyn Fn() -> Stats) {
+        if (!busy || now_ms >= self.http_due_ms)
             && let Some(http) = &mut self.http
         {
             self.http_due_ms = now_ms + HTTP_INTERVAL_MS;

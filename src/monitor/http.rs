@@ -105,6 +105,10 @@ impl Client {
             }
             *pages_left -= 1;
             self.output = answer(&self.input, page);
+        } else {
+            // What it says besides is of no interest, but would wake the loop again and again.
+            self.input.clear();
+            self.read()?;
         }
         self.write()
     }
