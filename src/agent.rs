@@ -1,6 +1,7 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,19 +9,22 @@ use std::time::Duration;
 use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
-use crate::checkpoint::lock::{self, Lock, Locked};
+use crate::checkpoint::lock::{self, Lock, LockError, Locked};
 use crate::cli::AgentArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
 use crate::event::{self, HeaderMap};
 use crate::exit::Exit;
+use crate::exposition::FileView;
 use crate::ledger::FileLedger;
 use crate::lifecycle;
 use crate::log;
+use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
     self, CHANNEL, Fatal, Inheritance, Observer, Pace, Pipeline, SOURCE, StartError, Startup,
 };
+use crate::reload::Reload;
 use crate::sink::{self, NullSink};
 
 /// A round that is under way at a request to stop is waited for so long, ms.
@@ -36,24 +40,35 @@ struct Waiting {
     backoff_ms: u64,
 }
 
+impl Waiting {
+    fn new(config: SourceConfig) -> Waiting {
+        Waiting {
+            config: Rc::new(config),
+            retry_at_ms: 0,
+            backoff_ms: crate::channel::outlet::BACKOFF_MS_MIN,
+        }
+    }
+}
+
 /// A started source. The lock lives as long as it does.
 struct Running {
     pipeline: Pipeline,
     watch: Option<Inotify>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// Ends the loop with this code.
 struct End(Exit);
 
-/// Runs the agent until it is asked to stop or can not go on.
-pub fn run_agent(args: &AgentArgs, config: AgentConfig) -> ExitCode {
-    let _ = args;
+/// Runs the agent until it is asked to stop or can not go on. Without `reload` its configuration
+/// stays as it is.
+pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     if let Err(e) = os::install_signals() {
         log::error("node.Application", format_args!("Can not catch signals: {e}"));
         return Exit::Temporary.into();
     }
-    let mut agent = Agent::new(config);
+    let monitor = Monitor::new(args, config.monitoring.textfile.clone());
+    let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();
     exit.into()
 }
@@ -66,30 +81,61 @@ struct Agent {
     sinks: Sinks,
     waiting: Vec<Waiting>,
     running: Vec<Running>,
+    monitor: Monitor,
+    start_ms: i64,
+    reload: Option<Reload>,
+    /// Locks of the configuration before, which the sources of the new one take over: at no
+    /// moment could another agent begin.
+    locks: Vec<(PathBuf, Lock)>,
 }
 
 impl Agent {
-    fn new(config: AgentConfig) -> Agent {
-        lifecycle::tell_start(&config);
+    fn new(config: AgentConfig, monitor: Monitor, reload: Option<Reload>) -> Agent {
         let clock: Rc<dyn Clock> = Rc::new(SystemClock::new());
-        let sinks = Sinks::new(&config);
-        let waiting = config
-            .sources
-            .into_iter()
-            .map(|source| Waiting {
-                config: Rc::new(source),
-                retry_at_ms: 0,
-                backoff_ms: crate::channel::outlet::BACKOFF_MS_MIN,
-            })
-            .collect();
+        lifecycle::tell_start(&config);
         Agent {
-            name: config.name,
+            name: config.name.clone(),
+            start_ms: clock.now_ms(),
+            monitor,
             clock,
+            sinks: Sinks::new(&config),
+            waiting: config.sources.into_iter().map(Waiting::new).collect(),
             channels: config.channels.into_iter().map(Rc::new).collect(),
-            sinks,
-            waiting,
             running: Vec::new(),
+            reload,
+            locks: Vec::new(),
         }
+    }
+
+    /// A new configuration takes the place of the old one. What is under way is finished or stays
+    /// in doubt in the checkpoint, from which the new sources begin.
+    fn take_over(&mut self, config: AgentConfig) -> Result<(), End> {
+        let channels = self.channels.iter().map(|c| c.name.as_str());
+        let sources = self.running.iter().map(|r| r.pipeline.config.name.as_str());
+        lifecycle::tell_shutting_down(sources, channels);
+        match self.finish_rounds() {
+            Exit::Clean => {}
+            exit => return Err(End(exit)),
+        }
+        for running in self.running.drain(..) {
+            let dir = running.pipeline.config.tracker_dir.clone();
+            self.locks.push((dir, running.lock));
+        }
+        lifecycle::tell_start(&config);
+        self.sinks = Sinks::new(&config);
+        self.waiting = config.sources.into_iter().map(Waiting::new).collect();
+        self.channels = config.channels.into_iter().map(Rc::new).collect();
+        let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
+        self.locks.retain(|(dir, _)| dirs.contains(&dir));
+        Ok(())
+    }
+
+    fn acquire(&mut self, dir: &Path) -> Result<Locked, LockError> {
+        if let Some(at) = self.locks.iter().position(|(d, _)| d == dir) {
+            return Ok(Locked::Held(self.locks.swap_remove(at).1));
+        }
+        let since = self.clock.local(self.clock.now_ms()).log_stamp();
+        lock::acquire(dir, &self.name, since.as_str())
     }
 
     fn run(&mut self) -> Exit {
@@ -97,10 +143,17 @@ impl Agent {
             if os::stop_requested().is_some() {
                 return self.stop();
             }
-            match self.turn() {
-                Ok(Pace::Again) => {}
-                Ok(Pace::Rest(ms)) => self.rest(ms),
-                Err(End(exit)) => return exit,
+            let pace = match self.turn() {
+                Ok(pace) => pace,
+                Err(End(exit)) => {
+                    let last = self.stats(false);
+                    self.monitor.stopped(&last);
+                    return exit;
+                }
+            };
+            self.tend_monitor(pace == Pace::Again);
+            if let Pace::Rest(ms) = pace {
+                self.rest(ms);
             }
         }
     }
@@ -108,6 +161,10 @@ impl Agent {
     /// One turn for everybody.
     fn turn(&mut self) -> Result<Pace, End> {
         let mut pace = Pace::Rest(POLL_MS);
+        let now_ms = self.clock.monotonic_ms();
+        if let Some(config) = self.reload.as_mut().and_then(|r| r.look(now_ms)) {
+            self.take_over(config)?;
+        }
         if let Some(ms) = self.start_waiting()? {
             pace = Pace::Rest(ms.min(POLL_MS));
         }
@@ -166,12 +223,11 @@ impl Agent {
 
     /// Locks the tracker directory and puts the pipeline together. The inner error is one that
     /// may pass.
-    fn start(&self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
+    fn start(&mut self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
         if !config.spool_dir.exists() {
             return Ok(Err(format!("Directory does not exist: {}", config.spool_dir_text)));
         }
-        let since = self.clock.local(self.clock.now_ms()).log_stamp();
-        let lock = match lock::acquire(&config.tracker_dir, &self.name, since.as_str()) {
+        let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::Busy { path, holder }) => {
                 let message = lock::busy_message(&path, holder.as_ref());
@@ -220,12 +276,64 @@ impl Agent {
                 );
             })
             .ok();
-        Running { pipeline: Pipeline::assemble(startup, inherited), watch, _lock: lock }
+        Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock }
+    }
+
+    fn tend_monitor(&mut self, busy: bool) {
+        let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.topic.is_some());
+        let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
+        let now_ms = self.clock.monotonic_ms();
+        // Out of the way for a moment: it asks for everything else.
+        let mut monitor = std::mem::replace(&mut self.monitor, Monitor::absent());
+        monitor.turn(now_ms, busy, connected, &|| self.stats(true));
+        self.monitor = monitor;
+    }
+
+    fn stats(&self, up: bool) -> Stats {
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|w| SourceStats { name: w.config.name.clone(), ..SourceStats::default() });
+        let channels = self.channels.iter().enumerate().map(|(at, channel)| ChannelStats {
+            name: channel.name.clone(),
+            topic: channel.topic.clone(),
+            connected: self
+                .running
+                .iter()
+                .flat_map(|r| &r.pipeline.outlets)
+                .all(|o| o.channel != at || o.topic.is_some()),
+            attempted: self
+                .running
+                .iter()
+                .filter(|r| r.pipeline.config.channels.contains(&at))
+                .map(|r| r.pipeline.counters.events_received)
+                .sum(),
+            acked: self.sinks.acked_by_channel[at],
+            has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
+        });
+        let sinks = self.sinks.names.iter().map(|(name, channel)| SinkStats {
+            name: name.clone(),
+            drained: self.sinks.acked_by_channel[*channel],
+        });
+        Stats {
+            agent: self.name.clone(),
+            start_ms: self.start_ms,
+            up,
+            sources: self
+                .running
+                .iter()
+                .map(|r| source_stats(&r.pipeline))
+                .chain(waiting)
+                .collect(),
+            channels: channels.collect(),
+            sinks: sinks.collect(),
+        }
     }
 
     /// Sleeps until a file or a socket stirs, a signal comes, or the time is over.
     fn rest(&mut self, ms: u64) {
         let mut interests = Vec::new();
+        self.monitor.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
         for running in &self.running {
             if let Some(watch) = &running.watch {
                 interests.push(Interest { fd: watch.descriptor(), write: false });
@@ -249,6 +357,7 @@ impl Agent {
     /// stays in doubt in the checkpoint.
     fn stop(&mut self) -> Exit {
         lifecycle::tell_stopping();
+        self.monitor.stopping();
         let exit = self.finish_rounds();
         for running in &self.running {
             let pipeline = &running.pipeline;
@@ -268,6 +377,8 @@ impl Agent {
             lifecycle::tell_channel_stopped(&channel.name, self.sinks.acked_by_channel[at]);
         }
         self.sinks.tell_stopped();
+        let last = self.stats(false);
+        self.monitor.stopped(&last);
         lifecycle::tell_stopped();
         exit
     }
@@ -301,6 +412,18 @@ impl Agent {
     }
 }
 
+fn source_stats(pipeline: &Pipeline) -> SourceStats {
+    let tracked = pipeline.files.tracked.iter();
+    SourceStats {
+        name: pipeline.config.name.clone(),
+        started: true,
+        counters: pipeline.counters,
+        files: tracked.map(|t| FileView::of_record(&t.record, t.size)).collect(),
+        in_doubt: pipeline.in_doubt(),
+        channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
+    }
+}
+
 /// Flume tries at the start whether it may create and delete in the spool directory, since it
 /// will have to rename there. Here it is only a warning: reading works all the same.
 fn tell_canary(config: &SourceConfig) {
@@ -321,6 +444,8 @@ fn tell_canary(config: &SourceConfig) {
 
 /// The sinks of the agent: they report what the brokers acknowledged.
 struct Sinks {
+    /// Names of all, each with its channel.
+    names: Vec<(String, usize)>,
     null: Vec<(usize, NullSink)>,
     logger: Vec<(usize, usize)>,
     formats: Vec<ValueFormat>,
@@ -330,6 +455,7 @@ struct Sinks {
 impl Sinks {
     fn new(config: &AgentConfig) -> Sinks {
         let mut sinks = Sinks {
+            names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
             null: Vec::new(),
             logger: Vec::new(),
             formats: config.channels.iter().map(|c| c.value_format).collect(),

@@ -1,5 +1,6 @@
 //! From events to an acknowledged place in a topic.
 
+pub mod admin;
 pub mod batch;
 pub mod broker;
 pub mod cluster;
