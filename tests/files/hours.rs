@@ -211,4 +211,3 @@ fn roll_overs_under_load_lose_nothing() {
     faked.scene.receipts(3);
     faked.scene.in_the_end_in_any_order(&wanted);
 }
-

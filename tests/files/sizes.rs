@@ -41,9 +41,11 @@ fn a_sparse_file_of_five_gigabytes_is_read_from_its_position() {
 #[test]
 fn a_line_of_100_mb_goes_to_the_dead_letters_without_being_held_in_memory() {
     const MB: usize = 1 << 20;
-    let mut scene = spool("giant")
-        .source("deserializer.maxLineLength", 200_000_000)
-        .file("a_{H}.log", "before\n", 0);
+    let mut scene = spool("giant").source("deserializer.maxLineLength", 200_000_000).file(
+        "a_{H}.log",
+        "before\n",
+        0,
+    );
     let mut writer = scene.writer("a_{H}.log");
     let block = vec![b'x'; MB];
     (0..100).for_each(|_| writer.writes(&block));
@@ -137,11 +139,7 @@ fn backlog(files: usize, lines_each: usize) {
     for n in 0..files {
         let (content, some) = numbered(&format!("file {n} line"), 0..lines_each);
         // Ages in the order of the names.
-        scene = scene.file(
-            &format!("f{n:05}_{{H-1}}.log"),
-            content,
-            OLD_S + (files - n) as u64,
-        );
+        scene = scene.file(&format!("f{n:05}_{{H-1}}.log"), content, OLD_S + (files - n) as u64);
         lines.extend(some);
     }
     scene = scene.file("z_{H}.log", "", 0);
