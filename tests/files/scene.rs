@@ -16,12 +16,15 @@ pub const GRACE_MS: u64 = 400;
 /// A file of a past hour that nobody writes to any more.
 pub const OLD_S: u64 = 7_200;
 
+/// How the agent's command is changed before each start.
+type Change = Box<dyn Fn(&mut Command)>;
+
 /// See the module. Names are templates: `{H}` is the present hour, `{H-1}` the one before.
 pub struct Scene {
     pub topic: Topic,
     pub work: Work,
     agent: Option<Agent>,
-    command: Option<Box<dyn Fn(&mut Command)>>,
+    command: Option<Change>,
 }
 
 /// An empty spool directory, a topic of one partition, and the reference configuration with a
