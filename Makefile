@@ -1,8 +1,16 @@
 # flume-ng: see README.md.
 #
 #   make                  the program, in target/release/flume-ng
-#   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0
+#   make demo             1,000,000 lines through five kills into a real Kafka, counted
+#                         (KAFKA=4.3.1 for another version, see tests/kafka/pom.xml)
+#   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0 and 4.3.1
+#   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
+#                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
+#   make deb              a Debian package, in target/debian (wants cargo-deb)
+#   make static           a program without shared libraries (wants the target
+#                         x86_64-unknown-linux-musl)
+#   make documents        the man page and the completions anew, from the table of options
 #   make clean
 
 PREFIX ?= /usr/local
@@ -12,21 +20,73 @@ CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: all test install clean
+KAFKA ?= 0.10.2.0
+
+.PHONY: all demo deb documents install static test torture clean
+
+MUSL = x86_64-unknown-linux-musl
+
+# What `flume-ng version` tells. The day is that of the commit, so that the same source gives
+# the same program.
+all static: export FLUME_NG_REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+all static: export FLUME_NG_BUILD_DATE := $(shell git log -1 --format=%cd --date=short 2>/dev/null || echo 'an unknown date')
 
 all:
 	$(CARGO) build --release --locked
 
-# One broker for all test programs; they start others for themselves where they break them.
+demo:
+	$(CARGO) build --release --locked --bin flume-ng --example demo
+	"$(CARGO_TARGET_DIR)/release/examples/demo" "$(KAFKA)"
+
+# One broker of each wire for all test programs; they start others for themselves where they break them.
 test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
-	tests/kafka/broker with 0.10.2.0 -- $(CARGO) test --locked
+	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- $(CARGO) test --locked
+
+TORTURE_ROUNDS ?= 1
+TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
+TORTURE_TESTS = lost_answers crash syscalls broker_faults
+
+# The table is written in any case: a fault that was not survived belongs into it, too. A few
+# tests at a time: each has brokers of its own.
+torture:
+	$(CARGO) test --locked --no-run
+	rm -f "$(TORTURE_RESULTS)"
+	export FLUME_NG_TORTURE=1 TORTURE_ROUNDS=$(TORTURE_ROUNDS); \
+	export FLUME_NG_TORTURE_RESULTS="$(TORTURE_RESULTS)"; \
+	$(CARGO) test --locked --no-fail-fast $(TORTURE_TESTS:%=--test %) -- --test-threads=4; \
+	status=$$?; \
+	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
 
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 "$(CARGO_TARGET_DIR)/release/flume-ng" "$(DESTDIR)$(PREFIX)/bin/flume-ng"
+	install -D -m 644 packaging/man/flume-ng.1 "$(DESTDIR)$(PREFIX)/share/man/man1/flume-ng.1"
+	install -D -m 644 packaging/completions/flume-ng.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flume-ng"
+	install -D -m 644 packaging/completions/_flume-ng "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flume-ng"
+	install -D -m 644 packaging/completions/flume-ng.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flume-ng.fish"
+
+# The unit names the program where `make install` puts it; a package has it in /usr/bin.
+deb: all
+	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install cargo-deb" >&2; exit 1; }
+	mkdir -p "$(CARGO_TARGET_DIR)/release/packaging"
+	for unit in flume-ng flume-ng-hardened; do \
+	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$unit.service" >"$(CARGO_TARGET_DIR)/release/packaging/$$unit.service" || exit 1; \
+	done
+	$(CARGO) deb --no-build --no-strip
+
+static:
+	@$(CARGO) --version >/dev/null
+	@if ! rustc --print target-libdir --target $(MUSL) 2>/dev/null | xargs -r ls >/dev/null 2>&1; then \
+	  rustup target add $(MUSL) || { echo "make static: the target $(MUSL) is not installed and can not be fetched; install it with: rustup target add $(MUSL)" >&2; exit 1; }; \
+	fi
+	$(CARGO) build --release --locked --target $(MUSL)
+	@echo "$(CARGO_TARGET_DIR)/$(MUSL)/release/flume-ng"
+
+documents:
+	FLUME_NG_WRITE_DOCS=1 $(CARGO) test --locked --test cli --test config -- documentation
 
 clean:
 	$(CARGO) clean

@@ -10,13 +10,16 @@ use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked};
+use crate::cli::AgentArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
 use crate::event::{self, HeaderMap};
 use crate::exit::Exit;
+use crate::exposition::FileView;
 use crate::ledger::FileLedger;
 use crate::lifecycle;
 use crate::log;
+use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
     self, CHANNEL, Fatal, Inheritance, Observer, Pace, Pipeline, SOURCE, StartError, Startup,
@@ -59,12 +62,13 @@ struct End(Exit);
 
 /// Runs the agent until it is asked to stop or can not go on. Without `reload` its configuration
 /// stays as it is.
-pub fn run_agent(config: AgentConfig, reload: Option<Reload>) -> ExitCode {
+pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     if let Err(e) = os::install_signals() {
         log::error("node.Application", format_args!("Can not catch signals: {e}"));
         return Exit::Temporary.into();
     }
-    let mut agent = Agent::new(config, reload);
+    let monitor = Monitor::new(args, config.monitoring.textfile.clone());
+    let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();
     exit.into()
 }
@@ -77,6 +81,8 @@ struct Agent {
     sinks: Sinks,
     waiting: Vec<Waiting>,
     running: Vec<Running>,
+    monitor: Monitor,
+    start_ms: i64,
     reload: Option<Reload>,
     /// Locks of the configuration before, which the sources of the new one take over: at no
     /// moment could another agent begin.
@@ -84,11 +90,14 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(config: AgentConfig, reload: Option<Reload>) -> Agent {
+    fn new(config: AgentConfig, monitor: Monitor, reload: Option<Reload>) -> Agent {
+        let clock: Rc<dyn Clock> = Rc::new(SystemClock::new());
         lifecycle::tell_start(&config);
         Agent {
             name: config.name.clone(),
-            clock: Rc::new(SystemClock::new()),
+            start_ms: clock.now_ms(),
+            monitor,
+            clock,
             sinks: Sinks::new(&config),
             waiting: config.sources.into_iter().map(Waiting::new).collect(),
             channels: config.channels.into_iter().map(Rc::new).collect(),
@@ -134,10 +143,17 @@ impl Agent {
             if os::stop_requested().is_some() {
                 return self.stop();
             }
-            match self.turn() {
-                Ok(Pace::Again) => {}
-                Ok(Pace::Rest(ms)) => self.rest(ms),
-                Err(End(exit)) => return exit,
+            let pace = match self.turn() {
+                Ok(pace) => pace,
+                Err(End(exit)) => {
+                    let last = self.stats(false);
+                    self.monitor.stopped(&last);
+                    return exit;
+                }
+            };
+            self.tend_monitor(pace == Pace::Again);
+            if let Pace::Rest(ms) = pace {
+                self.rest(ms);
             }
         }
     }
@@ -263,9 +279,61 @@ impl Agent {
         Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock }
     }
 
+    fn tend_monitor(&mut self, busy: bool) {
+        let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.topic.is_some());
+        let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
+        let now_ms = self.clock.monotonic_ms();
+        // Out of the way for a moment: it asks for everything else.
+        let mut monitor = std::mem::replace(&mut self.monitor, Monitor::absent());
+        monitor.turn(now_ms, busy, connected, &|| self.stats(true));
+        self.monitor = monitor;
+    }
+
+    fn stats(&self, up: bool) -> Stats {
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|w| SourceStats { name: w.config.name.clone(), ..SourceStats::default() });
+        let channels = self.channels.iter().enumerate().map(|(at, channel)| ChannelStats {
+            name: channel.name.clone(),
+            topic: channel.topic.clone(),
+            connected: self
+                .running
+                .iter()
+                .flat_map(|r| &r.pipeline.outlets)
+                .all(|o| o.channel != at || o.topic.is_some()),
+            attempted: self
+                .running
+                .iter()
+                .filter(|r| r.pipeline.config.channels.contains(&at))
+                .map(|r| r.pipeline.counters.events_received)
+                .sum(),
+            acked: self.sinks.acked_by_channel[at],
+            has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
+        });
+        let sinks = self.sinks.names.iter().map(|(name, channel)| SinkStats {
+            name: name.clone(),
+            drained: self.sinks.acked_by_channel[*channel],
+        });
+        Stats {
+            agent: self.name.clone(),
+            start_ms: self.start_ms,
+            up,
+            sources: self
+                .running
+                .iter()
+                .map(|r| source_stats(&r.pipeline))
+                .chain(waiting)
+                .collect(),
+            channels: channels.collect(),
+            sinks: sinks.collect(),
+        }
+    }
+
     /// Sleeps until a file or a socket stirs, a signal comes, or the time is over.
     fn rest(&mut self, ms: u64) {
         let mut interests = Vec::new();
+        self.monitor.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
         for running in &self.running {
             if let Some(watch) = &running.watch {
                 interests.push(Interest { fd: watch.descriptor(), write: false });
@@ -289,6 +357,7 @@ impl Agent {
     /// stays in doubt in the checkpoint.
     fn stop(&mut self) -> Exit {
         lifecycle::tell_stopping();
+        self.monitor.stopping();
         let exit = self.finish_rounds();
         for running in &self.running {
             let pipeline = &running.pipeline;
@@ -308,6 +377,8 @@ impl Agent {
             lifecycle::tell_channel_stopped(&channel.name, self.sinks.acked_by_channel[at]);
         }
         self.sinks.tell_stopped();
+        let last = self.stats(false);
+        self.monitor.stopped(&last);
         lifecycle::tell_stopped();
         exit
     }
@@ -341,6 +412,18 @@ impl Agent {
     }
 }
 
+fn source_stats(pipeline: &Pipeline) -> SourceStats {
+    let tracked = pipeline.files.tracked.iter();
+    SourceStats {
+        name: pipeline.config.name.clone(),
+        started: true,
+        counters: pipeline.counters,
+        files: tracked.map(|t| FileView::of_record(&t.record, t.size)).collect(),
+        in_doubt: pipeline.in_doubt(),
+        channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
+    }
+}
+
 /// Flume tries at the start whether it may create and delete in the spool directory, since it
 /// will have to rename there. Here it is only a warning: reading works all the same.
 fn tell_canary(config: &SourceConfig) {
@@ -361,6 +444,8 @@ fn tell_canary(config: &SourceConfig) {
 
 /// The sinks of the agent: they report what the brokers acknowledged.
 struct Sinks {
+    /// Names of all, each with its channel.
+    names: Vec<(String, usize)>,
     null: Vec<(usize, NullSink)>,
     logger: Vec<(usize, usize)>,
     formats: Vec<ValueFormat>,
@@ -370,6 +455,7 @@ struct Sinks {
 impl Sinks {
     fn new(config: &AgentConfig) -> Sinks {
         let mut sinks = Sinks {
+            names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
             null: Vec::new(),
             logger: Vec::new(),
             formats: config.channels.iter().map(|c| c.value_format).collect(),

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: stopped in order, or help and version were asked for.
     Clean,
+    /// 1: `verify` has found a difference, or something that can not be proven.
+    Difference,
     /// 2: the command line is wrong; the same command will fail again.
     Usage,
     /// 70: exactly-once can not be kept (a byte that is no text under `FAIL`, a checkpoint that
@@ -23,6 +25,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Exit::Clean => 0,
+            Exit::Difference => 1,
             Exit::Usage => 2,
             Exit::BrokenPromise => 70,
             Exit::Temporary => 75,

@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 
 use flume_ng::cli::{self, Command, UsageError};
+use flume_ng::command::{check, generate, status};
 use flume_ng::exit::Exit;
-use flume_ng::start;
+use flume_ng::{start, verify};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help) => start::print(format_args!("{}", cli::usage())),
+        Ok(Command::Help(about)) => start::print(format_args!("{}", cli::help(about))),
+        Ok(Command::Document(text)) => start::print(format_args!("{text}")),
         Ok(Command::Version) => start::print(format_args!("{}", cli::version())),
         Ok(Command::Agent(args)) => return start::agent(&args),
+        Ok(Command::Check(args)) => return check::run(&args),
+        Ok(Command::Status(args)) => return status::run(&args),
+        Ok(Command::Generate(args)) => return generate::run(&args),
+        Ok(Command::Verify(args)) => return verify::verify(&args),
         Err(error) => {
             error.report();
             if let UsageError::UnknownCommand(_) = error {

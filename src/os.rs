@@ -234,11 +234,70 @@ pub fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// How full the file system of a path is, as `df` counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskUse {
+    /// For who is not root, bytes.
+    pub available_bytes: u64,
+    pub used_percent: u8,
+    /// 0 where the file system does not count them.
+    pub inodes_used_percent: u8,
+}
+
+/// Asks statvfs.
+pub fn disk_use(path: &Path) -> io::Result<DiskUse> {
+    use std::os::unix::ffi::OsStrExt;
+    let c_path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: an all-zero statvfs is a valid one, and the call writes to it and nowhere else.
+    let stat = unsafe {
+        let mut stat: libc::statvfs = std::mem::zeroed();
+        check(libc::statvfs(c_path.as_ptr(), &mut stat))?;
+        stat
+    };
+    // The widths of these fields differ from system to system.
+    #[allow(clippy::unnecessary_cast)]
+    let (blocks, free, available) =
+        (stat.f_blocks as u64, stat.f_bfree as u64, stat.f_bavail as u64);
+    #[allow(clippy::unnecessary_cast)]
+    let (inodes, inodes_free) = (stat.f_files as u64, stat.f_ffree as u64);
+    let used = blocks.saturating_sub(free);
+    Ok(DiskUse {
+        available_bytes: available.saturating_mul(stat.f_frsize as u64),
+        used_percent: percent(used, used.saturating_add(available)),
+        inodes_used_percent: percent(inodes.saturating_sub(inodes_free), inodes),
+    })
+}
+
+/// Rounded up, as `df` does.
+fn percent(part: u64, whole: u64) -> u8 {
+    if whole == 0 {
+        return 0;
+    }
+    (u128::from(part) * 100).div_ceil(u128::from(whole)).min(100) as u8
+}
+
+/// May this user write in a directory (or to a file)?
+pub fn may_write(path: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(c_path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: a NUL-terminated string that outlives the call.
+    unsafe { libc::access(c_path.as_ptr(), libc::W_OK) == 0 }
+}
+
 /// Takes the exclusive lock of an open file, without waiting. `false`: another process has it.
 /// The lock ends with the process, however it ends.
 pub fn try_lock(file: &File) -> io::Result<bool> {
+    flock(file, libc::LOCK_EX)
+}
+
+/// The same, shared with others who only look.
+pub fn try_lock_shared(file: &File) -> io::Result<bool> {
+    flock(file, libc::LOCK_SH)
+}
+
+fn flock(file: &File, kind: libc::c_int) -> io::Result<bool> {
     // SAFETY: flock on a descriptor that `file` keeps open.
-    match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+    match check(unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) }) {
         Ok(()) => Ok(true),
         Err(e) if e.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
         Err(e) => Err(e),

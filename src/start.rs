@@ -50,7 +50,7 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
         print(format_args!("{config}"));
         return Exit::Clean.into();
     }
-    agent::run_agent(config, reload)
+    agent::run_agent(args, config, reload)
 }
 
 /// Prints to stdout; a reader that has gone away is no fault of ours.

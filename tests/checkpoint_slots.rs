@@ -566,3 +566,25 @@ fn measure_writes() {
         );
     }
 }
+
+#[test]
+fn who_does_not_hold_the_lock_reads_the_newest_whole_state_and_writes_nothing() {
+    let scratch = Scratch::new("read-newest");
+    assert!(slots::read_newest(&scratch.0).unwrap().is_none());
+    let mut slots = absent(scratch.store());
+    for next in 1..=4 {
+        slots.write(&mut record(next, 3)).unwrap();
+        assert_eq!(number(&slots::read_newest(&scratch.0).unwrap().unwrap()), next);
+    }
+    let path = scratch.0.join(slots::FILE_NAME);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The newest one is being written.
+    bytes[HEADER_BYTES + 9] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(number(&slots::read_newest(&scratch.0).unwrap().unwrap()), 3);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    bytes[SLOT_BYTES_DEFAULT as usize + HEADER_BYTES + 9] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let error = slots::read_newest(&scratch.0).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+}

@@ -170,3 +170,36 @@ fn closed_outputs_do_no_harm() {
     let output = shell.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n0\n0\n");
 }
+
+/// The man page and the completions in packaging/ are what the table of options says. To write
+/// them anew: `make documents`.
+#[test]
+fn the_documentation_of_the_options_is_that_of_the_table() {
+    for (name, path) in [
+        ("man", "man/flume-ng.1"),
+        ("bash", "completions/flume-ng.bash"),
+        ("zsh", "completions/_flume-ng"),
+        ("fish", "completions/flume-ng.fish"),
+    ] {
+        let (made, stderr) = texts(&run(&["--generate", name]));
+        assert_eq!(stderr, "");
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path);
+        if std::env::var_os("FLUME_NG_WRITE_DOCS").is_some() {
+            std::fs::write(&path, made).unwrap();
+        } else {
+            let kept = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(kept == made, "{} is out of date: make documents", path.display());
+        }
+    }
+}
+
+#[test]
+fn each_command_has_its_help() {
+    for command in ["check", "status", "generate", "verify"] {
+        let (by_help, _) = texts(&run(&["help", command]));
+        let output = run(&[command, "--help"]);
+        assert_eq!((output.status.code(), texts(&output).0), (Some(0), by_help.clone()));
+        assert!(by_help.starts_with(&format!("Usage: flume-ng {command} ")), "{by_help}");
+        assert!(by_help.lines().count() <= 24);
+    }
+}

@@ -26,6 +26,7 @@ mod reload;
 #[path = "files/restarts.rs"]
 mod restarts;
 #[path = "files/scene.rs"]
+#[allow(dead_code, clippy::type_complexity)]
 mod scene;
 #[path = "files/sizes.rs"]
 mod sizes;

@@ -148,6 +148,27 @@ fn a_copied_checkpoint_never_uses_its_producer_id_again() {
     assert!(before.is_disjoint(&after), "{before:?} {after:?}");
 }
 
+/// On the old wire the second copy of a batch is waited for as long as the first: the connection
+/// ends under it, and the broker gets it only after the agent is back.
+#[test]
+fn a_resend_that_is_late_is_waited_for() {
+    let (proxy, _cluster, brokers) = Proxy::cluster("0.10.2.0");
+    let topic = brokers.fresh_topic("late", 1);
+    let work = work(&topic).file(FILE, &lines("a", 0, 100), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    proxy.arm(Cut::BeforeRequest, 1);
+    work.append(FILE, &lines("a", 100, 200));
+    agent.expect("the first copy that nobody gets", ARRIVE_MAX, || proxy.has_struck());
+    proxy.arm(Cut::LateRequest(WITHIN_SETTLE), 1);
+    agent.expect("the second that is late", ARRIVE_MAX, || proxy.has_struck());
+    agent.expect_records(&topic, 200, ARRIVE_MAX);
+    std::thread::sleep(2 * WITHIN_SETTLE);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::new("a resend that is late", "0.10.2.0");
+    tally.exact("late", &topic, &[("a", 200)], &agent);
+}
+
 /// The request to stop comes while an answer is awaited: out within two seconds, nothing is
 /// lost by it.
 #[test]

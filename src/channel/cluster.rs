@@ -27,6 +27,9 @@ pub struct Quest<'a> {
     pub client: &'a str,
     /// The topic answered 43: take the wire before 0.11, whatever the brokers speak.
     pub legacy: bool,
+    /// A missing topic is made, where the brokers are configured to do so. (Those before 0.11 do it
+    /// whatever is asked.)
+    pub may_create: bool,
 }
 
 /// A way in.
@@ -136,7 +139,7 @@ fn metadata(
     };
     let request = MetadataRequest::default()
         .with_topics(Some(vec![named(quest.topic)]))
-        .with_allow_auto_topic_creation(true);
+        .with_allow_auto_topic_creation(quest.may_create || version < METADATA.lowest);
     protocol::call(connection, api, version, quest.client, &request, ANSWER_BYTES_MAX, deadline)
 }
 

@@ -40,7 +40,13 @@ impl Kafka {
     fn connect(&mut self) -> Result<Topic, Fault> {
         let config = &self.config;
         let (name, client) = (config.topic.as_str(), config.client_id.as_str());
-        let quest = Quest { brokers: &config.brokers, topic: name, client, legacy: self.legacy };
+        let quest = Quest {
+            brokers: &config.brokers,
+            topic: name,
+            client,
+            legacy: self.legacy,
+            may_create: true,
+        };
         let cluster = find(quest)?;
         let topic = cluster.topic.clone();
         let peers: Vec<String> =

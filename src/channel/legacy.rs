@@ -80,10 +80,23 @@ impl Legacy {
                 return Err(Fault::NotReady(why));
             }
         };
-        let mut legacy = Legacy {
+        let mut legacy = Legacy::for_reading(cluster, topic, client_id, request_timeout_ms);
+        legacy.codec = codec;
+        legacy.connect()?;
+        Ok(legacy)
+    }
+
+    /// For reading alone: the crate does not connect.
+    pub fn for_reading(
+        cluster: Cluster,
+        topic: &str,
+        client_id: &str,
+        request_timeout_ms: u32,
+    ) -> Legacy {
+        Legacy {
             topic: topic.to_string(),
             client_id: client_id.to_string(),
-            codec,
+            codec: Codec::NONE,
             request_timeout_ms,
             told_by: cluster.told_by,
             partitions: cluster.topic.partitions,
@@ -92,9 +105,7 @@ impl Legacy {
             client: KafkaClient::new(Vec::new()),
             sockets: Vec::new(),
             answers: Vec::new(),
-        };
-        legacy.connect()?;
-        Ok(legacy)
+        }
     }
 
     fn answer_timeout(&self) -> Duration {
@@ -243,6 +254,12 @@ impl Legacy {
 
     /// `time`: -1 for the end, -2 for the first offset.
     fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
+        self.offset_at(partition, time)?.ok_or_else(|| self.garbled(LIST_OFFSETS_0))
+    }
+
+    /// An offset that stands before everything of `time` (Unix time, ms) or later: where a segment
+    /// of the log begins that is older. `None` if all are younger.
+    pub fn offset_at(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
         let mut body = partition.to_be_bytes().to_vec();
         body.extend_from_slice(&time.to_be_bytes());
         body.extend_from_slice(&1i32.to_be_bytes());
@@ -254,11 +271,9 @@ impl Legacy {
             Ok((code, if count > 0 { r.i64()? } else { -1 }))
         })();
         match told {
-            Ok((0, offset)) if offset >= 0 => Ok(offset),
-            Ok((code, _)) if code != 0 => Err(self.partition_fault(code, partition)),
-            Ok(_) | Err(ReadError::Malformed | ReadError::Unpack(_)) => {
-                Err(self.garbled(LIST_OFFSETS_0))
-            }
+            Ok((0, offset)) => Ok(Some(offset).filter(|offset| *offset >= 0)),
+            Ok((code, _)) => Err(self.partition_fault(code, partition)),
+            Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(LIST_OFFSETS_0)),
         }
     }
 
@@ -309,7 +324,12 @@ impl Legacy {
         floor: i64,
         wanted: &[&BatchRecord],
     ) -> Result<Found, Fault> {
-        look(&mut Reading { legacy: self, partition }, floor, wanted, false)
+        look(&mut self.reading(partition), floor, wanted, false)
+    }
+
+    /// One partition, to be read from its leader.
+    pub fn reading(&mut self, partition: i32) -> impl Fetch + '_ {
+        Reading { legacy: self, partition }
     }
 }
 

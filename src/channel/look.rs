@@ -55,12 +55,43 @@ pub fn look(
     by_identity: bool,
 ) -> Result<Found, Fault> {
     let mut search = Search::new(wanted, by_identity);
-    let mut at = floor.max(0);
-    let mut end = None;
     let mut floor_is_gone = false;
+    if !search.is_complete() {
+        floor_is_gone = walk(log, floor, None, &mut |records, at| {
+            let next = search.take(records, at)?;
+            Ok(if search.is_complete() { Step::Enough } else { Step::To(next) })
+        })?;
+    }
+    Ok(Found { offsets: search.found(), floor_is_gone })
+}
+
+/// What the taker of a piece of log says.
+pub enum Step {
+    /// Whole entries up to this offset were taken.
+    To(i64),
+    /// No more is wanted.
+    Enough,
+}
+
+/// Takes what a fetch has brought, which was asked for from that offset on.
+pub type Taker<'a> = dyn FnMut(&[u8], i64) -> Result<Step, Fault> + 'a;
+
+/// Reads from `from` to `to` (`None`: the end that the log has at the first fetch) and hands what
+/// each fetch brings to `take`. Returns whether the log begins behind `from`.
+///
+/// Memory: a fetch (1 MiB, or the largest batch).
+pub fn walk(
+    log: &mut dyn Fetch,
+    from: i64,
+    to: Option<i64>,
+    take: &mut Taker<'_>,
+) -> Result<bool, Fault> {
+    let mut at = from.max(0);
+    let mut end = to;
+    let mut begins_behind = false;
     let mut bytes_max = FETCH_BYTES;
     let mut stalls = 0;
-    while !search.is_complete() && end.is_none_or(|end| at < end) {
+    while end.is_none_or(|end| at < end) {
         let (records, high_watermark) = match log.fetch(at, bytes_max)? {
             Piece::Log { records, high_watermark } => (records, high_watermark),
             Piece::OutOfRange => {
@@ -74,13 +105,16 @@ pub fn look(
                 if stalls > STALLS_MAX {
                     return Err(Fault::Lost(format!("offset {at} stays out of range")));
                 }
-                floor_is_gone |= at < first;
+                begins_behind |= at < first;
                 at = at.max(first);
                 continue;
             }
         };
         end.get_or_insert(high_watermark);
-        let next = search.take(&records, at)?;
+        let next = match take(&records, at)? {
+            Step::To(next) => next,
+            Step::Enough => break,
+        };
         if next > at {
             at = next;
             stalls = 0;
@@ -93,9 +127,12 @@ pub fn look(
             if records.is_empty() {
                 pause(STALL_PAUSE)?;
             }
+        } else {
+            // The log was cut back behind `to`.
+            break;
         }
     }
-    Ok(Found { offsets: search.found(), floor_is_gone })
+    Ok(begins_behind)
 }
 
 /// Before Fetch v3 a broker cuts even the first message at the limit.

@@ -1,5 +1,6 @@
 //! From events to an acknowledged place in a topic.
 
+pub mod admin;
 pub mod batch;
 pub mod broker;
 pub mod cluster;
@@ -11,5 +12,6 @@ pub mod look;
 pub mod modern;
 pub mod outlet;
 pub mod protocol;
+pub mod reader;
 pub mod records;
 pub mod wire;

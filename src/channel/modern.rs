@@ -137,6 +137,12 @@ impl Modern {
 
     /// `time`: -1 for the end, -2 for the first offset.
     fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
+        self.offset_at(partition, time)?
+            .ok_or_else(|| Fault::Lost(format!("no offset for partition {partition} was told")))
+    }
+
+    /// The first offset that was stamped at `time` (Unix time, ms) or later; `None` without one.
+    pub fn offset_at(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
         let lane = self.lane_of(partition)?;
         let at =
             ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(time);
@@ -149,9 +155,9 @@ impl Modern {
             self.ask(lane, LIST_OFFSETS, &request, ANSWER_BYTES_MAX, deadline)?;
         let told = answer.topics.iter().flat_map(|t| &t.partitions);
         match told.into_iter().find(|p| p.partition_index == partition) {
-            Some(p) if p.error_code == 0 && p.offset >= 0 => Ok(p.offset),
-            Some(p) if p.error_code != 0 => Err(self.partition_fault(p.error_code, partition)),
-            _ => Err(Fault::Lost(format!("no offset for partition {partition} was told"))),
+            Some(p) if p.error_code == 0 => Ok(Some(p.offset).filter(|offset| *offset >= 0)),
+            Some(p) => Err(self.partition_fault(p.error_code, partition)),
+            None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
         }
     }
 
@@ -170,7 +176,12 @@ impl Modern {
         floor: i64,
         wanted: &[&BatchRecord],
     ) -> Result<Found, Fault> {
-        look(&mut Reading { modern: self, partition }, floor, wanted, true)
+        look(&mut self.reading(partition), floor, wanted, true)
+    }
+
+    /// One partition, to be read from its leader.
+    pub fn reading(&mut self, partition: i32) -> impl Fetch + '_ {
+        Reading { modern: self, partition }
     }
 
     /// A question to one of the leaders.

@@ -24,6 +24,10 @@ const CRC_BYTES: usize = CRC_KEY.len() + 8 + 1;
 /// Longer names of agents and hosts are cut, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
+/// How often an agent asks for the lock: somebody may just be looking ([`look`]).
+const LOCK_TRIES: u32 = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
 /// How often and how long a reader waits for a holder that has the lock but has not yet said so.
 const READ_TRIES: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(5);
@@ -143,12 +147,42 @@ pub fn acquire(dir: &Path, agent: &str, since: &str) -> Result<Locked, LockError
     }
 }
 
+/// Who holds a tracker directory, as [`look`] finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tenant {
+    /// Nobody. The last holder, if there was one.
+    Nobody(Option<Holder>),
+    /// An agent, which has not said who it is if `None`.
+    Agent(Option<Holder>),
+}
+
+/// Looks who holds the tracker directory `dir`, without making anything. A shared lock is taken
+/// for a moment; an agent that starts in this moment tries again (see [`LOCK_TRIES`]).
+pub fn look(dir: &Path) -> io::Result<Tenant> {
+    let path = dir.join(FILE_NAME);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Tenant::Nobody(None)),
+        Err(e) => return Err(e),
+    };
+    if os::try_lock_shared(&file)? {
+        drop(file);
+        return Ok(Tenant::Nobody(read_content(&path).as_deref().and_then(parse)));
+    }
+    Ok(Tenant::Agent(read_holder(&path)))
+}
+
 fn lock(path: &Path, agent: &str, since: &str) -> io::Result<Option<Lock>> {
     let mut options = File::options();
     let file =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    if !os::try_lock(&file)? {
-        return Ok(None);
+    let mut tries = 1;
+    while !os::try_lock(&file)? {
+        if tries == LOCK_TRIES {
+            return Ok(None);
+        }
+        tries += 1;
+        std::thread::sleep(LOCK_PAUSE);
     }
     let holder = Holder {
         pid: std::process::id(),
@@ -261,6 +295,19 @@ mod tests {
         }
         drop(first);
         held(&scratch.dir);
+    }
+
+    #[test]
+    fn looking_tells_the_holder_and_the_last_one() {
+        let scratch = Scratch::new("lock-look");
+        assert_eq!(look(&scratch.dir).unwrap(), Tenant::Nobody(None));
+        assert!(!scratch.dir.join(FILE_NAME).exists());
+        let lock = held(&scratch.dir);
+        let Tenant::Agent(Some(holder)) = look(&scratch.dir).unwrap() else { panic!() };
+        assert_eq!((holder.agent.as_str(), holder.pid), ("a1", std::process::id()));
+        drop(lock);
+        assert_eq!(look(&scratch.dir).unwrap(), Tenant::Nobody(Some(holder)));
+        drop(held(&scratch.dir));
     }
 
     #[test]

@@ -574,6 +574,58 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }
 
+/// Tries to read a checkpoint that is being written to, and the pause between, ms.
+const READ_TRIES: u32 = 20;
+const READ_PAUSE_MS: u64 = 25;
+
+/// The newest record in the tracker directory `dir`, for those who do not hold its lock; `None`
+/// without a checkpoint. Writes nothing. A slot that is being written at the moment does not
+/// count; if both are, or the file is just being replaced, it is read again.
+///
+/// # Errors
+/// Of the disk; `InvalidData` if no slot becomes valid.
+pub fn read_newest(dir: &Path) -> io::Result<Option<Record>> {
+    let path = dir.join(FILE_NAME);
+    for _ in 0..READ_TRIES {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let store = FileStore { dir: dir.to_owned(), path: path.clone(), file: Some(file) };
+        if let Some(record) = newest_valid(store)? {
+            return Ok(Some(record));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(READ_PAUSE_MS));
+    }
+    let why = format!("{}: no slot is valid; start the agent, it says more", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
+}
+
+fn newest_valid(store: FileStore) -> io::Result<Option<Record>> {
+    let file_bytes = store.file_bytes()?.unwrap_or(0);
+    if file_bytes == 0 || file_bytes > 2 * SLOT_BYTES_MAX {
+        return Ok(None);
+    }
+    let slots = Slots {
+        store,
+        slot_bytes: file_bytes / 2,
+        generation: 0,
+        identity: (0, 0),
+        buffer: Vec::new(),
+        failed: false,
+    };
+    let (first, second) = (slots.read(0)?, slots.read(1)?);
+    for (finding, _) in [&first, &second] {
+        // No write in progress looks so: an older state must not be taken for the newest one.
+        if finding.is_sealed_but_foreign() {
+            let why = format!("{}: {finding}", slots.store.path().display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+    }
+    Ok([first.1, second.1].into_iter().flatten().max_by_key(|record| record.generation))
+}
+
 /// Moves the checkpoint of the tracker directory `dir` out of the way, durably, to
 /// `checkpoint.bad-<now_ms>` (Unix time, ms; later where that name is taken). Returns the new path.
 pub fn keep_aside(dir: &Path, now_ms: i64) -> io::Result<PathBuf> {

@@ -17,7 +17,12 @@ pub struct Graph {
     pub channels: Vec<Section>,
     pub sinks: Vec<Section>,
     pub sinkgroups: Vec<Section>,
+    /// `a1.monitoring.*`, which has no list.
+    pub monitoring: Section,
 }
+
+/// The first word of keys that are about the agent itself.
+const MONITORING: &str = "monitoring";
 
 /// One key of the file after Flume's trimming, the last of its duplicates.
 struct Key {
@@ -125,6 +130,7 @@ impl Reader<'_> {
                 listed.insert(list, names.into_iter().map(|name| (name, key.line)).collect());
             }
         }
+        let monitoring = self.take_monitoring();
         let mut props = self.sort_properties(&listed);
         let mut sections = |list: &str| self.sections(list, &listed, &mut props);
         Graph {
@@ -132,7 +138,25 @@ impl Reader<'_> {
             channels: sections("channels"),
             sinks: sections("sinks"),
             sinkgroups: sections("sinkgroups"),
+            monitoring,
         }
+    }
+
+    fn take_monitoring(&mut self) -> Section {
+        let prefix = format!("{}.{MONITORING}", self.agent);
+        let start = format!("{prefix}.");
+        let (own, others): (Vec<Key>, Vec<Key>) = std::mem::take(&mut self.keys)
+            .into_iter()
+            .partition(|k| k.full.starts_with(&start) && !k.value.is_empty());
+        self.keys = others;
+        let props = own.into_iter().map(|key| Prop {
+            name: key.full[start.len()..].to_string(),
+            value: key.value,
+            line: key.line,
+        });
+        let props: Vec<Prop> = props.collect();
+        let list_line = props.first().map_or(0, |p| p.line);
+        Section { prefix, name: MONITORING.to_string(), list_line, props }
     }
 
     /// Properties by list and component.

@@ -16,6 +16,8 @@ pub enum Scope {
     NullSink,
     LoggerSink,
     SinkGroup,
+    /// Of the agent itself.
+    Monitoring,
 }
 
 impl Scope {
@@ -30,6 +32,7 @@ impl Scope {
             Scope::Channel => "channels.c1.",
             Scope::Sink | Scope::NullSink | Scope::LoggerSink => "sinks.k1.",
             Scope::SinkGroup => "sinkgroups.g1.",
+            Scope::Monitoring => "monitoring.",
         }
     }
 
@@ -45,6 +48,7 @@ impl Scope {
             Scope::NullSink => "Sink `null`",
             Scope::LoggerSink => "Sink `logger`",
             Scope::SinkGroup => "Sink groups",
+            Scope::Monitoring => "Monitoring",
         }
     }
 }
@@ -93,8 +97,8 @@ const IN_THE_CLEAR: &str = "encryption and authentication are not supported: rec
 const OWN_RETRY: &str = "the agent repeats by itself, without repeats in the topic";
 
 use Scope::{
-    Channel, HostInterceptor, LoggerSink, NullSink, RegexFilterInterceptor, Sink, SinkGroup,
-    Source, StaticInterceptor, TimestampInterceptor,
+    Channel, HostInterceptor, LoggerSink, Monitoring, NullSink, RegexFilterInterceptor, Sink,
+    SinkGroup, Source, StaticInterceptor, TimestampInterceptor,
 };
 
 /// The table. Order is that of the documentation; a name comes before patterns that cover it.
@@ -317,6 +321,12 @@ pub const PROPERTIES: &[Property] = &[
     takes(LoggerSink, "maxBytesToLog", "16", "bytes of each event in the log"),
     ignores(SinkGroup, "sinks", "sinks only report"),
     ignores(SinkGroup, "processor.*", "sinks only report"),
+    takes(
+        Monitoring,
+        "textfile",
+        "–",
+        "metrics are written to this file, for the node exporter of Prometheus (not Flume's)",
+    ),
 ];
 
 /// Does the row's name, perhaps with a `*` at its end, cover this one?

@@ -9,6 +9,7 @@ pub mod date;
 pub mod diagnostics;
 mod graph;
 mod interceptor;
+pub mod inventory;
 pub mod known;
 pub mod model;
 pub mod pattern;
@@ -23,7 +24,7 @@ use std::path::Path;
 use diagnostics::{Diagnostic, Diagnostics, Severity};
 use graph::Graph;
 use known::Scope;
-use model::{AgentConfig, ChannelConfig, SinkConfig, SourceConfig};
+use model::{AgentConfig, ChannelConfig, MonitoringConfig, SinkConfig, SourceConfig};
 use sink::Bound;
 
 /// Larger files are no configuration; 1.6's users have a few hundred lines.
@@ -124,11 +125,22 @@ fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
     let sinks: Vec<SinkConfig> =
         graph.sinks.iter().filter_map(|section| sink::build(section, found, bind)).collect();
     check_sinkgroups(graph, found, &mut ignored);
+    let monitoring = monitoring(graph, found);
     if !ignored.is_empty() {
         found.info(format!("accepted, without meaning here: {}", ignored.join(", ")));
     }
     let sources: Vec<SourceConfig> = built.into_iter().map(|(_, source)| source).collect();
-    AgentConfig { name: agent.to_string(), sources, channels, sinks }
+    AgentConfig { name: agent.to_string(), sources, channels, sinks, monitoring }
+}
+
+fn monitoring(graph: &Graph, found: &mut Diagnostics) -> MonitoringConfig {
+    let section = &graph.monitoring;
+    section.check_names(found, &[Scope::Monitoring]);
+    let textfile = section.get("textfile").map(|prop| {
+        // Fails only where there is no current directory; then every use of it will.
+        std::path::absolute(&prop.value).unwrap_or_else(|_| prop.value.clone().into())
+    });
+    MonitoringConfig { textfile }
 }
 
 /// The channels that a source writes to.

@@ -19,6 +19,14 @@ pub struct AgentConfig {
     pub sources: Vec<SourceConfig>,
     pub channels: Vec<ChannelConfig>,
     pub sinks: Vec<SinkConfig>,
+    pub monitoring: MonitoringConfig,
+}
+
+/// `NAME.monitoring.*`, which is not Flume's.
+#[derive(Debug, Default)]
+pub struct MonitoringConfig {
+    /// Metrics are written there; absolute.
+    pub textfile: Option<PathBuf>,
 }
 
 /// One `SpoolDirectoryTailFileSource`.

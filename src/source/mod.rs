@@ -142,11 +142,12 @@ impl Files {
     /// Tracks `name` from `position` on (take-over from Flume). At once, so that the first record
     /// of the checkpoint holds the position.
     pub fn take_over(&mut self, name: &OsStr, position: u64) -> io::Result<()> {
+        // Where the file can not be opened now, its position waits for it.
+        self.start_at.push((name.to_owned(), position));
         self.scanner.refresh()?;
         let Some(at) = self.scanner.candidates().iter().position(|c| c.name == name) else {
             return Err(io::Error::other(format!("{} is no candidate here", name.display())));
         };
-        self.start_at.push((name.to_owned(), position));
         self.track(at);
         Ok(())
     }

@@ -87,8 +87,15 @@ impl Topic {
     }
 
     fn partition(&self, partition: i32) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.for_each(partition, |record| records.push(record));
+        records
+    }
+
+    /// Hands over the records of a partition up to the end of this moment, one by one, for
+    /// topics too large to be held whole.
+    pub fn for_each(&self, partition: i32, mut take: impl FnMut(Record)) {
         let (start, end) = self.on_leader(partition, |leader| self.range(leader, partition));
-        let mut records: Vec<Record> = Vec::new();
         let mut next = start;
         while next < end {
             // A new connection only after an error: `on_leader` makes one each time.
@@ -98,13 +105,12 @@ impl Topic {
                     let (found, behind) = records::parse(&set);
                     // A fetch begins with the whole batch that holds the offset.
                     let wanted = found.into_iter().filter(|r| r.offset >= next && r.offset < end);
-                    records.extend(wanted);
+                    wanted.for_each(&mut take);
                     next = behind.ok_or("a fetch without a whole batch")?;
                 }
                 Ok(())
             });
         }
-        records
     }
 
     /// First offset and high watermark.

@@ -168,6 +168,12 @@ impl Tally {
         }
     }
 
+    /// Counts faults after which a topic was found exact.
+    pub fn add(&mut self, times: u64, lines: u64) {
+        self.times += times;
+        self.lines += lines;
+    }
+
     /// Counts a fault as done, and panics where the topic is not exact.
     #[track_caller]
     pub fn exact(&mut self, case: &str, topic: &Topic, series: &[(&str, u64)], agent: &Agent) {

@@ -12,6 +12,8 @@ use super::topic::Topic;
 use super::wait_for;
 
 const CONF: &str = "log010.conf";
+/// Not there in `make demo`, which finds it beside itself.
+const PROGRAM: Option<&str> = option_env!("CARGO_BIN_EXE_flume-ng");
 const TRACKER: &str = ".flumespooltail";
 const STOP_MAX: Duration = Duration::from_secs(20);
 
@@ -219,7 +221,7 @@ impl Work {
     /// The agent's command line in the work directory, as the reference has it.
     pub fn command(&self) -> Command {
         self.write_conf();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        let mut command = Command::new(PROGRAM.expect("only tests have it built"));
         command.args(["agent", "--conf", "conf", "--conf-file", CONF, "--name", "a1"]);
         command.current_dir(self.dir());
         command

@@ -1,0 +1,35 @@
+# Made by: flume-ng --generate bash
+_flume_ng() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} options=
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "agent check status verify generate help version" -- "$cur"))
+    return
+  fi
+  case $prev in
+    -n|--name) return ;;
+    -f|--conf-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    -c|--conf) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    -C|--classpath) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --plugins-path) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    -z|--zkConnString) return ;;
+    -p|--zkBasePath) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --create-topic) return ;;
+    --dir) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --pattern) return ;;
+    --lines) return ;;
+    --rate) return ;;
+    --size) return ;;
+    --memory) return ;;
+  esac
+  case ${COMP_WORDS[1]} in
+    agent) options="--name --conf-file --dryrun --no-reload-conf --conf --help" ;;
+    check) options="--name --conf-file --no-reload-conf --conf --create-topic --json --help" ;;
+    status) options="--name --conf-file --no-reload-conf --conf --json --prometheus --watch --help" ;;
+    verify) options="--name --conf-file --conf --json --range-only --memory --help" ;;
+    generate) options="--name --conf-file --dir --pattern --lines --rate --size --torn --json --help" ;;
+    help) options="agent check status verify generate help version" ;;
+  esac
+  COMPREPLY=($(compgen -W "$options" -- "$cur"))
+}
+complete -o filenames -F _flume_ng flume-ng

@@ -1,0 +1,180 @@
+//! Reads a topic as a consumer without a group does, from either wire, one record at a time.
+
+use std::time::Duration;
+
+use super::broker::{Fault, Wire};
+use super::cluster::{Quest, find};
+use super::legacy::Legacy;
+use super::look::{Fetch, Step, walk};
+use super::modern::Modern;
+use super::records::next_entry;
+use super::wire::pause;
+use crate::config::model::ChannelConfig;
+
+/// Tries in a row to go on after a lost connection, and the pause between.
+const TRIES_MAX: u32 = 10;
+const TRY_PAUSE: Duration = Duration::from_millis(1_000);
+
+/// A record of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicRecord<'a> {
+    pub partition: i32,
+    pub offset: i64,
+    /// -1 where it was written without one, or where the wire does not show it.
+    pub producer_id: i64,
+    pub value: Option<&'a [u8]>,
+}
+
+/// A topic, connected for reading. It never makes a topic (but see [`Quest::may_create`]).
+pub struct TopicReader {
+    config: ChannelConfig,
+    link: Link,
+    partitions: Vec<i32>,
+    scratch: Vec<u8>,
+}
+
+enum Link {
+    Modern(Modern),
+    Legacy(Box<Legacy>),
+}
+
+impl TopicReader {
+    /// Connects to the brokers of `config`.
+    ///
+    /// # Errors
+    /// As [`find`].
+    pub fn open(config: &ChannelConfig) -> Result<TopicReader, Fault> {
+        let (link, partitions) = connect(config)?;
+        Ok(TopicReader { config: config.clone(), link, partitions, scratch: Vec::new() })
+    }
+
+    /// Ascending.
+    pub fn partitions(&self) -> &[i32] {
+        &self.partitions
+    }
+
+    /// Do records show the producer that wrote them?
+    pub fn shows_producers(&self) -> bool {
+        matches!(self.link, Link::Modern(_))
+    }
+
+    /// The partition's first offset and its end.
+    pub fn bounds(&mut self, partition: i32) -> Result<(i64, i64), Fault> {
+        match &mut self.link {
+            Link::Modern(modern) => modern.reading(partition).bounds(),
+            Link::Legacy(legacy) => legacy.reading(partition).bounds(),
+        }
+    }
+
+    /// An offset before which nothing was stamped at `time_ms` or later, within `bounds`.
+    pub fn offset_at(
+        &mut self,
+        partition: i32,
+        time_ms: i64,
+        bounds: (i64, i64),
+    ) -> Result<i64, Fault> {
+        let offset = match &mut self.link {
+            Link::Modern(modern) => modern.offset_at(partition, time_ms)?.unwrap_or(bounds.1),
+            Link::Legacy(legacy) => legacy.offset_at(partition, time_ms)?.unwrap_or(bounds.0),
+        };
+        Ok(offset.clamp(bounds.0, bounds.1))
+    }
+
+    /// Hands each record from `from` up to but not including `to` to `visit`, in order and once,
+    /// over broken connections and failovers.
+    ///
+    /// # Errors
+    /// What is not over after ten tries.
+    pub fn read(
+        &mut self,
+        partition: i32,
+        from: i64,
+        to: i64,
+        visit: &mut dyn FnMut(TopicRecord<'_>),
+    ) -> Result<(), Fault> {
+        let mut at = from;
+        let mut tries = 0;
+        loop {
+            let before = at;
+            match self.read_once(partition, &mut at, to, visit) {
+                Ok(()) => return Ok(()),
+                Err(Fault::Lost(_) | Fault::NotReady(_) | Fault::Unreachable(_))
+                    if tries < TRIES_MAX || at > before =>
+                {
+                    tries = if at > before { 1 } else { tries + 1 };
+                    pause(TRY_PAUSE)?;
+                    // Where it fails, the next read does so on the dead link, and counts.
+                    if let Ok((link, _)) = connect(&self.config) {
+                        self.link = link;
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Moves `at` behind what has been handed over.
+    fn read_once(
+        &mut self,
+        partition: i32,
+        at: &mut i64,
+        to: i64,
+        visit: &mut dyn FnMut(TopicRecord<'_>),
+    ) -> Result<(), Fault> {
+        let scratch = &mut self.scratch;
+        let from = (*at).max(0);
+        let mut take = |records: &[u8], from: i64| {
+            *at = hand_over(records, (partition, from, to), scratch, visit)?;
+            Ok(Step::To(*at))
+        };
+        match &mut self.link {
+            Link::Modern(modern) => walk(&mut modern.reading(partition), from, Some(to), &mut take),
+            Link::Legacy(legacy) => walk(&mut legacy.reading(partition), from, Some(to), &mut take),
+        }
+        .map(drop)
+    }
+}
+
+fn connect(config: &ChannelConfig) -> Result<(Link, Vec<i32>), Fault> {
+    let (topic, client) = (config.topic.as_str(), config.client_id.as_str());
+    let quest = Quest { brokers: &config.brokers, topic, client, legacy: false, may_create: false };
+    let cluster = find(quest)?;
+    let partitions = cluster.topic.partitions.clone();
+    let timeout = config.request_timeout_ms;
+    let link = match cluster.topic.wire {
+        Wire::Modern => Link::Modern(Modern::new(cluster, topic, client, timeout)),
+        Wire::Legacy => {
+            Link::Legacy(Box::new(Legacy::for_reading(cluster, topic, client, timeout)))
+        }
+    };
+    Ok((link, partitions))
+}
+
+/// Visits the records of the whole entries of a fetch; returns the offset to go on from.
+fn hand_over(
+    records: &[u8],
+    (partition, from, to): (i32, i64, i64),
+    scratch: &mut Vec<u8>,
+    visit: &mut dyn FnMut(TopicRecord<'_>),
+) -> Result<i64, Fault> {
+    let unreadable = |at: i64, why: &dyn std::fmt::Display| {
+        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
+    };
+    let mut rest = records;
+    let mut at = from;
+    while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
+        if entry.next_offset <= from {
+            continue;
+        }
+        let producer_id = entry.producer_id;
+        entry
+            .values(scratch, &mut |offset, value| {
+                if (at..to).contains(&offset) {
+                    visit(TopicRecord { partition, offset, producer_id, value });
+                }
+            })
+            .map_err(|e| unreadable(entry.base_offset, &e))?;
+        at = at.max(entry.next_offset);
+    }
+    Ok(at)
+}

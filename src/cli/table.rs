@@ -1,0 +1,185 @@
+//! The one table of commands and options. The parser, the usage texts, the man page and the
+//! completions of the shells all read it, so that none of them can drift.
+
+/// Which of Flume's two parsers takes an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBy {
+    /// The shell script, from any place.
+    Script,
+    /// commons-cli, with its own idea of forms.
+    Agent,
+}
+
+/// One command; a set of them is the sum of their bits.
+pub struct CommandRow {
+    pub name: &'static str,
+    pub bit: u8,
+    /// What the usage line shows behind the name.
+    pub synopsis: &'static str,
+    pub summary: &'static str,
+    /// For the man page and `flume-ng help COMMAND`; paragraphs are separated by empty lines.
+    pub about: &'static str,
+}
+
+pub const AGENT: u8 = 1;
+pub const CHECK: u8 = 2;
+pub const STATUS: u8 = 4;
+pub const GENERATE: u8 = 8;
+pub const VERIFY: u8 = 16;
+const HELP: u8 = 0;
+
+pub const COMMANDS: &[CommandRow] = &[
+    CommandRow {
+        name: "agent",
+        bit: AGENT,
+        synopsis: "--name NAME --conf-file FILE [options]",
+        summary: "tail hourly log files into Kafka",
+        about: "Runs until it is stopped by SIGTERM, SIGINT or SIGHUP. A second agent on the same \
+                tracker directory ends at once with exit code 75, so that cron may start it every \
+                minute.",
+    },
+    CommandRow {
+        name: "check",
+        bit: CHECK,
+        synopsis: "--name NAME --conf-file FILE [options]",
+        summary: "look at everything an agent needs before it is started",
+        about: "Prints a table of ticks: configuration, directories, disks, tracker, brokers, \
+                topic, files, and what becomes of each property. Nothing is changed, except by \
+                --create-topic. Exit code 0 if an agent can be started (warnings do not count), 78 \
+                if somebody has to mend something first, 75 if it may pass by itself.",
+    },
+    CommandRow {
+        name: "status",
+        bit: STATUS,
+        synopsis: "--name NAME --conf-file FILE [options]",
+        summary: "show what an agent is doing",
+        about: "Reads the lock, the checkpoint, the receipts and the files without disturbing the \
+                agent; works while it runs and when it is stopped. Rate and time to catch up come \
+                from two looks, a second apart.",
+    },
+    CommandRow {
+        name: "verify",
+        bit: VERIFY,
+        synopsis: "--name NAME --conf-file FILE [options] [FILE...]",
+        summary: "prove collected files (all) against the topic",
+        about: "Reads the receipts, the files and the topic, and tells for each file whether every \
+                line is in the topic, once and in order. Exit code 1 if there is a difference.",
+    },
+    CommandRow {
+        name: "generate",
+        bit: GENERATE,
+        synopsis: "--dir DIR --pattern PATTERN [options]",
+        summary: "write numbered lines into hourly files, for trials",
+        about: "Appends lines that are unique over all runs and rolls over with the clock. Each \
+                write(2) ends with the end of a line, unless --torn is given. Ends after --lines \
+                or at a signal.",
+    },
+    CommandRow {
+        name: "help",
+        bit: HELP,
+        synopsis: "[COMMAND]",
+        summary: "show this text, or the options of a command",
+        about: "",
+    },
+    CommandRow {
+        name: "version",
+        bit: HELP,
+        synopsis: "",
+        summary: "show version, commit and features",
+        about: "",
+    },
+];
+
+/// The command of that name.
+pub fn command(name: &str) -> Option<&'static CommandRow> {
+    COMMANDS.iter().find(|c| c.name == name)
+}
+
+/// One option.
+pub struct OptionRow {
+    pub short: &'static str,
+    pub long: &'static str,
+    /// Name of its argument, empty for none.
+    pub argument: &'static str,
+    pub taken_by: TakenBy,
+    /// The commands that take it.
+    pub commands: u8,
+    /// Empty: accepted, but not shown.
+    pub help: &'static str,
+}
+
+const fn row(
+    short: &'static str,
+    long: &'static str,
+    argument: &'static str,
+    taken_by: TakenBy,
+    commands: u8,
+    help: &'static str,
+) -> OptionRow {
+    OptionRow { short, long, argument, taken_by, commands, help }
+}
+
+use TakenBy::{Agent, Script};
+
+/// Commands that look at an agent take its command line as it is.
+const LIKE_AGENT: u8 = AGENT | CHECK | STATUS;
+/// Likewise, but what is no option is the name of a file.
+const READS_CONF: u8 = LIKE_AGENT | VERIFY;
+const ALL: u8 = READS_CONF | GENERATE;
+
+pub const OPTIONS: &[OptionRow] = &[
+    row("n", "name", "NAME", Agent, ALL, "the agent: first word of its keys"),
+    row("f", "conf-file", "FILE", Agent, ALL, "its properties file"),
+    row("d", "dryrun", "", Script, AGENT, "check the configuration, print it and stop"),
+    row("", "no-reload-conf", "", Agent, LIKE_AGENT, "do not look for changes of the file"),
+    row("c", "conf", "DIR", Script, READS_CONF, "accepted for Flume's sake, as -C and -X"),
+    row("C", "classpath", "PATH", Script, READS_CONF, ""),
+    row("", "plugins-path", "DIRS", Script, READS_CONF, ""),
+    row("z", "zkConnString", "HOSTS", Agent, LIKE_AGENT, ""),
+    row("p", "zkBasePath", "PATH", Agent, LIKE_AGENT, ""),
+    row("", "create-topic", "PARTITIONS:REPLICATION", Agent, CHECK, "make missing topics"),
+    row("", "dir", "DIR", Agent, GENERATE, "where to write (default: spoolDir of the agent)"),
+    row(
+        "",
+        "pattern",
+        "PATTERN",
+        Agent,
+        GENERATE,
+        "name of the files with the time in it, as 010_yyyyMMddHH",
+    ),
+    row("", "lines", "N", Agent, GENERATE, "stop after so many lines (default: at a signal)"),
+    row("", "rate", "N", Agent, GENERATE, "lines a second (default: as fast as can be)"),
+    row("", "size", "BYTES", Agent, GENERATE, "length of a line with its newline (default: 110)"),
+    row("", "torn", "", Agent, GENERATE, "write each line in pieces"),
+    row("", "json", "", Agent, ALL & !AGENT, "print JSON, for scripts"),
+    row("", "range-only", "", Agent, VERIFY, "no search for repeats beyond the receipts"),
+    row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 64)"),
+    row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),
+    row("", "watch", "", Agent, STATUS, "show it again every two seconds"),
+    row("h", "help", "", Agent, ALL, "show this text"),
+];
+
+/// `-D` is no option of either parser's table, but of the JVM.
+pub const DEFINE_HELP: &str = "system property, see below";
+
+/// Those that mean something, for the usage text and the man page.
+pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
+    ("flume.root.logger=LEVEL,console", "log level"),
+    ("flume.monitoring.type=http", "with the next: serve /metrics and /prometheus"),
+    ("flume.monitoring.port=PORT", "its port"),
+    ("flume.monitoring.host=ADDRESS", "its address (default: 127.0.0.1)"),
+];
+
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "clean stop, or nothing wrong"),
+    (1, "verify found a difference"),
+    (2, "usage"),
+    (70, "exactly-once can not be kept"),
+    (75, "try again later"),
+    (78, "configuration"),
+];
+
+/// Options of a command that are shown.
+pub fn shown(bit: u8) -> impl Iterator<Item = &'static OptionRow> {
+    OPTIONS.iter().filter(move |o| o.commands & bit != 0 && !o.help.is_empty())
+}

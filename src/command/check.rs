@@ -1,0 +1,245 @@
+//! `flume-ng check`: everything an agent needs, looked at before it is started.
+//!
+//! Each look is a row with its outcome; nothing stops at the first fault. A row fails for good
+//! (exit code 78: somebody has to change something) or for now (75: the same may pass later, as an
+//! unreachable cluster or another agent that still runs).
+
+mod cluster;
+mod local;
+
+use std::process::ExitCode;
+
+use super::table::{Json, State, Style, columns, printable};
+use crate::cli::CheckArgs;
+use crate::config::diagnostics::Severity;
+use crate::config::inventory::{self, Fate, Listed};
+use crate::config::{self, Loaded};
+use crate::exit::Exit;
+use crate::start;
+
+/// One look.
+#[derive(Debug)]
+struct Row {
+    group: String,
+    name: String,
+    state: State,
+    text: String,
+    ms: Option<f64>,
+}
+
+/// The table as it grows.
+#[derive(Debug, Default)]
+struct Report {
+    group: String,
+    rows: Vec<Row>,
+}
+
+/// A failure that somebody has to mend.
+const FOR_GOOD: State = State::Fail { may_pass: false };
+/// A failure that may pass.
+const FOR_NOW: State = State::Fail { may_pass: true };
+
+impl Report {
+    fn begin(&mut self, group: impl Into<String>) {
+        self.group = group.into();
+    }
+
+    fn add(&mut self, name: &str, state: State, text: impl Into<String>) {
+        self.push(name, state, text.into(), None);
+    }
+
+    /// With how long it took.
+    fn timed(&mut self, name: &str, state: State, text: impl Into<String>, ms: f64) {
+        self.push(name, state, text.into(), Some(ms));
+    }
+
+    fn push(&mut self, name: &str, state: State, text: String, ms: Option<f64>) {
+        let (group, name) = (self.group.clone(), name.to_string());
+        self.rows.push(Row { group, name, state, text, ms });
+    }
+
+    fn exit(&self) -> Exit {
+        let failed = |may_pass| self.rows.iter().any(|r| r.state == State::Fail { may_pass });
+        match (failed(false), failed(true)) {
+            (true, _) => Exit::Configuration,
+            (_, true) => Exit::Temporary,
+            _ => Exit::Clean,
+        }
+    }
+
+    fn count(&self, word: &str) -> usize {
+        self.rows.iter().filter(|r| r.state.word() == word).count()
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &CheckArgs) -> ExitCode {
+    let mut report = Report::default();
+    let (file, agent) = (&args.agent.conf_file, &args.agent.name);
+    let properties = inventory::read(file, agent);
+    report.begin("configuration");
+    let (loaded, findings) = match config::load(file, agent) {
+        Ok(Loaded { config, findings }) => (Some(config), findings),
+        Err(findings) => (None, findings),
+    };
+    if let Some(config) = &loaded {
+        let parts = [config.sources.len(), config.channels.len(), config.sinks.len()];
+        let [sources, channels, sinks] = parts;
+        let text = format!(
+            "{}: agent {agent} with {}, {}, {}",
+            file.display(),
+            counted(sources, "source"),
+            counted(channels, "channel"),
+            counted(sinks, "sink")
+        );
+        report.add("file", State::Ok, text);
+    }
+    for finding in &findings {
+        let state = match finding.severity {
+            Severity::Info => State::Info,
+            Severity::Warning => State::Warn,
+            Severity::Error => FOR_GOOD,
+        };
+        let place = finding.line.map_or_else(|| "file".to_string(), |n| format!("line {n}"));
+        let key = finding.key.as_ref().map_or_else(String::new, |key| format!("{key}: "));
+        report.add(&place, state, format!("{key}{}", finding.message));
+    }
+    if let Some(config) = &loaded {
+        for source in &config.sources {
+            local::check(&mut report, source);
+        }
+        for (at, channel) in config.channels.iter().enumerate() {
+            let writers: Vec<_> =
+                config.sources.iter().filter(|s| s.channels.contains(&at)).collect();
+            cluster::check(&mut report, channel, &writers, args.create_topic);
+            cluster::zookeeper(&mut report, &properties, agent, &channel.name);
+        }
+    }
+    let exit = report.exit();
+    if args.json {
+        start::print(format_args!("{}\n", to_json(args, &report, &properties)));
+    } else {
+        let style = Style::of_stdout();
+        start::print(format_args!("{}", to_text(args, &report, &properties, style)));
+    }
+    exit.into()
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Style) -> String {
+    let title = format!("check of agent {}, {}", args.agent.name, args.agent.conf_file.display());
+    let mut out = style.bold(&title) + "\n";
+    let mut group = "";
+    // Columns are aligned over the whole table.
+    let cells: Vec<Vec<String>> = report
+        .rows
+        .iter()
+        .map(|row| {
+            let time = row.ms.map_or_else(String::new, |ms| format!(" ({ms:.1} ms)"));
+            vec![row.name.clone(), format!("{}{time}", printable(&row.text))]
+        })
+        .collect();
+    for (row, line) in report.rows.iter().zip(columns(&cells, 0).lines()) {
+        if row.group != group {
+            group = &row.group;
+            out.push_str(&format!("\n{}\n", style.bold(group)));
+        }
+        out.push_str(&format!("  {}  {line}\n", style.state(row.state)));
+    }
+    if !properties.is_empty() {
+        out.push_str(&format!("\n{}\n{}", style.bold("properties"), property_lines(properties)));
+    }
+    let exit = report.exit();
+    let state = match exit {
+        Exit::Clean if report.count("warn") > 0 => State::Warn,
+        Exit::Clean => State::Ok,
+        _ => FOR_GOOD,
+    };
+    let verdict = match exit {
+        Exit::Clean => "the agent can be started",
+        Exit::Temporary => "not now; try again later",
+        _ => "not before this is mended",
+    };
+    out.push_str(&format!(
+        "\n{}  {verdict}: {}, {} (exit code {})\n",
+        style.state(state),
+        counted(report.count("fail"), "failure"),
+        counted(report.count("warn"), "warning"),
+        exit.code()
+    ));
+    out
+}
+
+fn fate(listed: &Listed) -> (&'static str, &'static str) {
+    match listed.fate {
+        Fate::Taken(meaning) => ("taken", meaning),
+        Fate::Ignored(why) => ("ignored", why),
+        Fate::Refused(why) => ("refused", why),
+        Fate::Unknown => ("unknown", "not a property of Flume 1.6 or of this agent"),
+    }
+}
+
+fn property_lines(properties: &[Listed]) -> String {
+    let rows: Vec<Vec<String>> = properties
+        .iter()
+        .map(|listed| {
+            let (word, note) = fate(listed);
+            let note = if word == "taken" { String::new() } else { format!(" ({note})") };
+            let text = format!("{} = {}{note}", listed.key, listed.value);
+            vec![word.to_string(), printable(&text)]
+        })
+        .collect();
+    columns(&rows, 2)
+}
+
+fn to_json(args: &CheckArgs, report: &Report, properties: &[Listed]) -> Json {
+    let exit = report.exit();
+    let rows = report.rows.iter().map(|row| {
+        Json::Map(vec![
+            ("group", Json::text(row.group.as_str())),
+            ("name", Json::text(row.name.as_str())),
+            ("state", Json::text(row.state.word())),
+            ("text", Json::text(row.text.as_str())),
+            ("ms", Json::opt(row.ms, Json::Real)),
+        ])
+    });
+    let properties = properties.iter().map(|listed| {
+        let (word, note) = fate(listed);
+        Json::Map(vec![
+            ("key", Json::text(listed.key.as_str())),
+            ("value", Json::text(listed.value.as_str())),
+            ("line", Json::int(listed.line as u64)),
+            ("fate", Json::text(word)),
+            ("note", Json::text(note)),
+        ])
+    });
+    Json::Map(vec![
+        ("agent", Json::text(args.agent.name.as_str())),
+        ("conf_file", Json::text(args.agent.conf_file.to_string_lossy())),
+        ("exit", Json::int(exit.code())),
+        ("failures", Json::int(report.count("fail") as u64)),
+        ("warnings", Json::int(report.count("warn") as u64)),
+        ("checks", Json::List(rows.collect())),
+        ("properties", Json::List(properties.collect())),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_to_be_mended_outweighs_what_may_pass() {
+        let mut report = Report::default();
+        report.add("a", State::Warn, "");
+        assert_eq!(report.exit(), Exit::Clean);
+        report.add("b", FOR_NOW, "");
+        assert_eq!(report.exit(), Exit::Temporary);
+        report.add("c", FOR_GOOD, "");
+        assert_eq!(report.exit(), Exit::Configuration);
+        assert_eq!((report.count("fail"), report.count("warn")), (2, 1));
+    }
+}

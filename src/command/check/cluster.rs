@@ -1,0 +1,394 @@
+//! What stands in the network: brokers host by host, the cluster, the topic, our rights.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::{Duration, Instant};
+
+use super::{FOR_GOOD, FOR_NOW, Report, counted};
+use crate::channel::admin::{
+    self, Admin, MAY_DESCRIBE, MAY_READ, MAY_WRITE, PartitionView, Resource, TopicView, View,
+};
+use crate::channel::broker::Fault;
+use crate::channel::cluster::greet;
+use crate::channel::outlet::BATCH_BYTES_MAX;
+use crate::channel::protocol::Versions;
+use crate::channel::wire::{Connection, pause};
+use crate::command::table::{State, size};
+use crate::config::inventory::Listed;
+use crate::config::model::{ChannelConfig, SourceConfig};
+
+/// How long one broker has for everything that it is asked.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a topic that was made may take to have its leaders.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(15);
+const TOPIC_PAUSE: Duration = Duration::from_millis(100);
+const ZOOKEEPER_TIMEOUT: Duration = Duration::from_secs(2);
+/// What a record needs beside its line: headers, lengths, the batch around it.
+const EVENT_OVERHEAD_BYTES: u64 = 1024;
+/// UTF-8 needs three bytes for a UTF-16 unit at most.
+const UNIT_BYTES_MAX: u64 = 3;
+
+/// A broker that answers.
+struct Peer {
+    connection: Connection,
+    versions: Versions,
+}
+
+impl Peer {
+    fn admin<'a>(&'a mut self, client: &'a str) -> Admin<'a> {
+        let deadline = Instant::now() + BROKER_TIMEOUT;
+        Admin { connection: &mut self.connection, versions: &self.versions, client, deadline }
+    }
+}
+
+pub fn check(
+    report: &mut Report,
+    channel: &ChannelConfig,
+    writers: &[&SourceConfig],
+    create: Option<(i32, i16)>,
+) {
+    report.begin(format!("channel {}", channel.name));
+    let Some(mut peer) = brokers(report, channel) else { return };
+    let mut view = match peer.admin(&channel.client_id).view(&channel.topic) {
+        Ok(view) => view,
+        Err(fault) => return report.add("cluster", FOR_NOW, fault.to_string()),
+    };
+    let id = view.cluster_id.clone().unwrap_or_else(|| "not told by this broker".to_string());
+    let text = format!(
+        "id {id}, {}, controller {}",
+        counted(view.brokers.len(), "broker"),
+        view.controller
+    );
+    report.add("cluster", State::Ok, text);
+    advertised(report, channel, &view);
+    if let Some(wanted) = create {
+        create_topic(report, channel, &mut peer, &mut view, wanted);
+    }
+    match &view.topic {
+        None => missing_topic(report, channel, &view),
+        Some(topic) => {
+            let min_in_sync = limits(report, channel, &mut peer, writers);
+            partitions(report, channel, &view, topic, min_in_sync);
+            rights(report, channel, topic);
+        }
+    }
+}
+
+fn shape(topic: &str, partitions: usize, replicas: usize) -> String {
+    let replicas = match replicas {
+        1 => "1 replica".to_string(),
+        n => format!("{n} replicas"),
+    };
+    format!("{topic}: {}, {replicas} of each", counted(partitions, "partition"))
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Every broker of the list, one by one. The first that answers.
+fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
+    let (mut found, mut failed) = (None, Vec::new());
+    let mut old = false;
+    for broker in &channel.brokers {
+        let since = Instant::now();
+        match greet(broker, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
+            Ok((connection, versions)) => {
+                let text = format!("Kafka {}", admin::release(versions.as_ref()));
+                report.timed(broker, State::Ok, text, ms(since));
+                match versions {
+                    Some(versions) => {
+                        found.get_or_insert(Peer { connection, versions });
+                    }
+                    None => old = true,
+                }
+            }
+            Err(fault) => failed.push((broker, fault.to_string(), ms(since))),
+        }
+    }
+    let state = if found.is_some() || old { State::Warn } else { FOR_NOW };
+    for (broker, why, ms) in failed {
+        report.timed(broker, state, why, ms);
+    }
+    if found.is_none() && old {
+        report.add("cluster", State::Info, "not told by brokers before 0.10");
+    }
+    found
+}
+
+/// Brokers tell under which addresses they want to be spoken to; those need not be reachable from
+/// here just because the list is.
+fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
+    let leads = |id: i32| {
+        let partitions = view.topic.iter().flat_map(|t| &t.partitions);
+        partitions.filter(|p| p.leader == id).count()
+    };
+    for (id, address) in view.brokers.iter().filter(|(_, a)| !channel.brokers.contains(a)) {
+        let since = Instant::now();
+        let name = format!("{address} (broker {id})");
+        match greet(address, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
+            Ok((_, versions)) => {
+                let text =
+                    format!("told by the cluster; Kafka {}", admin::release(versions.as_ref()));
+                report.timed(&name, State::Ok, text, ms(since));
+            }
+            Err(fault) => {
+                let led = leads(*id);
+                let state = if led > 0 { FOR_NOW } else { State::Warn };
+                let text =
+                    format!("told by the cluster, leads {}: {fault}", counted(led, "partition"));
+                report.timed(&name, state, text, ms(since));
+            }
+        }
+    }
+}
+
+fn controller(channel: &ChannelConfig, view: &View) -> Result<Peer, Fault> {
+    let address = view.brokers.iter().find(|(id, _)| *id == view.controller);
+    let Some((_, address)) = address else {
+        return Err(Fault::NotReady("the cluster has no controller".to_string()));
+    };
+    let deadline = Instant::now() + BROKER_TIMEOUT;
+    match greet(address, &channel.topic, &channel.client_id, deadline)? {
+        (connection, Some(versions)) => Ok(Peer { connection, versions }),
+        (_, None) => Err(Fault::NotReady(format!("{address} is older than 0.10"))),
+    }
+}
+
+fn create_topic(
+    report: &mut Report,
+    channel: &ChannelConfig,
+    peer: &mut Peer,
+    view: &mut View,
+    (partitions, replication): (i32, i16),
+) {
+    let name = "make topic";
+    if view.topic.is_some() {
+        let text = format!("{} exists already and is left as it is", channel.topic);
+        return report.add(name, State::Info, text);
+    }
+    let made = controller(channel, view).and_then(|mut controller| {
+        controller.admin(&channel.client_id).create_topic(&channel.topic, partitions, replication)
+    });
+    if let Err(fault) = made {
+        return report.add(name, FOR_GOOD, fault.to_string());
+    }
+    let deadline = Instant::now() + TOPIC_TIMEOUT;
+    let is_whole = |topic: &TopicView| {
+        topic.partitions.len() == partitions as usize
+            && topic.partitions.iter().all(|p| p.leader >= 0)
+    };
+    while Instant::now() < deadline && !view.topic.as_ref().is_some_and(is_whole) {
+        match peer.admin(&channel.client_id).view(&channel.topic) {
+            Ok(now) => *view = now,
+            Err(fault) => return report.add(name, FOR_NOW, fault.to_string()),
+        }
+        if pause(TOPIC_PAUSE).is_err() {
+            break;
+        }
+    }
+    let text = shape(&channel.topic, partitions as usize, replication as usize);
+    report.add(name, State::Ok, text);
+}
+
+fn missing_topic(report: &mut Report, channel: &ChannelConfig, view: &View) {
+    let names = ["auto.create.topics.enable", "num.partitions", "default.replication.factor"];
+    let told = controller(channel, view).and_then(|mut controller| {
+        controller.admin(&channel.client_id).configs(Resource::Broker(view.controller), &names)
+    });
+    let told = told.ok().flatten().unwrap_or_default();
+    let value = |name: &str| told.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    if value(names[0]) == Some("true") {
+        let text = format!(
+            "{} is not there; the brokers will make it when it is first asked for ({} = {}, {} = \
+             {})",
+            channel.topic,
+            names[1],
+            value(names[1]).unwrap_or("?"),
+            names[2],
+            value(names[2]).unwrap_or("?")
+        );
+        return report.add("topic", State::Warn, text);
+    }
+    let hint = match told.is_empty() {
+        true => " (whether the brokers make it when asked, this one does not tell)",
+        false => "",
+    };
+    let text = format!(
+        "{} is not there{hint}; make it, for example with --create-topic 3:{}",
+        channel.topic,
+        view.brokers.len().clamp(1, 3)
+    );
+    report.add("topic", FOR_NOW, text);
+}
+
+fn partitions(
+    report: &mut Report,
+    channel: &ChannelConfig,
+    view: &View,
+    topic: &TopicView,
+    min_in_sync: Option<usize>,
+) {
+    if topic.error != 0 {
+        let text = format!("{}: error {}", channel.topic, topic.error);
+        return report.add("topic", FOR_NOW, text);
+    }
+    let count = topic.partitions.len();
+    let replicas = topic.partitions.iter().map(|p| p.replicas).min().unwrap_or(0);
+    let text = shape(&channel.topic, count, replicas);
+    let is_thin = replicas == 1 && view.brokers.len() > 1;
+    let (state, text) = match is_thin {
+        true => (State::Warn, format!("{text}: what a lost broker had is lost")),
+        false => (State::Ok, text),
+    };
+    report.add("topic", state, text);
+    if let Some(fixed) = channel.default_partition
+        && !topic.partitions.iter().any(|p| p.partition == fixed)
+    {
+        let text = format!("defaultPartitionId {fixed} is no partition of {}", channel.topic);
+        report.add("partition", FOR_GOOD, text);
+    }
+    let list = |which: &dyn Fn(&PartitionView) -> bool| {
+        let numbers = topic.partitions.iter().filter(|p| which(p));
+        numbers.map(|p| p.partition.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let headless = list(&|p| p.leader < 0);
+    match headless.is_empty() {
+        true => report.add("leaders", State::Ok, "every partition has one"),
+        false => report.add("leaders", FOR_NOW, format!("none for partition {headless}")),
+    }
+    let needed = min_in_sync.unwrap_or(1);
+    let short = list(&|p| p.in_sync < needed);
+    let thin = list(&|p| p.in_sync < p.replicas);
+    if !short.is_empty() {
+        let text = format!(
+            "partition {short}: fewer in sync than min.insync.replicas ({needed}): nothing is \
+             accepted there"
+        );
+        report.add("replicas in sync", FOR_NOW, text);
+    } else if !thin.is_empty() {
+        report.add("replicas in sync", State::Warn, format!("not all of partition {thin}"));
+    } else {
+        report.add("replicas in sync", State::Ok, "all");
+    }
+}
+
+/// Sizes that the topic takes against those that we send. Returns `min.insync.replicas`.
+fn limits(
+    report: &mut Report,
+    channel: &ChannelConfig,
+    peer: &mut Peer,
+    writers: &[&SourceConfig],
+) -> Option<usize> {
+    let name = "record sizes";
+    let names = ["max.message.bytes", "min.insync.replicas"];
+    let told = peer.admin(&channel.client_id).configs(Resource::Topic(&channel.topic), &names);
+    let told = match told {
+        Ok(Some(told)) => told,
+        Ok(None) => {
+            let text = "max.message.bytes and min.insync.replicas: not told by this broker \
+                        (before 0.11)";
+            report.add(name, State::Info, text);
+            return None;
+        }
+        Err(fault) => {
+            report.add(name, State::Info, format!("not told by this broker: {fault}"));
+            return None;
+        }
+    };
+    let value = |name: &str| -> Option<u64> {
+        told.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.parse().ok())
+    };
+    if let Some(limit) = value(names[0]) {
+        let units = writers.iter().map(|s| s.max_line_units as u64).max().unwrap_or(0);
+        let (state, text) = judge_limit(limit, units);
+        report.add(name, state, text);
+    }
+    value(names[1]).map(|n| n as usize)
+}
+
+fn judge_limit(limit: u64, units: u64) -> (State, String) {
+    let largest = units.saturating_mul(UNIT_BYTES_MAX).saturating_add(EVENT_OVERHEAD_BYTES);
+    let taken = format!("max.message.bytes is {}", size(limit));
+    if largest > limit {
+        let text = format!(
+            "{taken}, a line of maxLineLength {units} can need {}: such lines would go to the \
+             dead-letter file",
+            size(largest)
+        );
+        return (State::Warn, text);
+    }
+    if limit < BATCH_BYTES_MAX as u64 + largest {
+        let text = format!(
+            "{taken}, batches have up to {}: they will be refused and halved at first",
+            size(BATCH_BYTES_MAX as u64)
+        );
+        return (State::Warn, text);
+    }
+    (State::Ok, format!("{taken}, the longest line needs {} at most", size(largest)))
+}
+
+fn rights(report: &mut Report, channel: &ChannelConfig, topic: &TopicView) {
+    let Some(rights) = topic.rights else {
+        let text = "not told by this broker (before 2.3)";
+        return report.add("rights", State::Info, text);
+    };
+    let needed = [("Describe", MAY_DESCRIBE), ("Write", MAY_WRITE), ("Read", MAY_READ)];
+    let missing: Vec<&str> =
+        needed.iter().filter(|(_, bit)| rights & bit == 0).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return report.add("rights", State::Ok, "Describe, Write and Read are granted");
+    }
+    let text = format!("{} on topic {} is missing", missing.join(" and "), channel.topic);
+    report.add("rights", FOR_NOW, text);
+}
+
+/// Asks the ZooKeeper of the configuration how it is. It is not needed, so it is only told.
+pub fn zookeeper(report: &mut Report, properties: &[Listed], agent: &str, channel: &str) {
+    let key = format!("{agent}.channels.{channel}.zookeeperConnect");
+    let Some(listed) = properties.iter().find(|p| p.key == key) else { return };
+    // A path behind the last host is the root of Kafka's nodes.
+    let hosts = listed.value.split('/').next().unwrap_or_default();
+    for host in hosts.split(',').map(str::trim).filter(|h| !h.is_empty()) {
+        let since = Instant::now();
+        let text = match ask_zookeeper(host) {
+            Ok(answer) if answer == "imok" => "imok (not needed)".to_string(),
+            Ok(_) => "answers, but not to ruok (not needed)".to_string(),
+            Err(e) => {
+                let reason = e.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
+                format!("{reason} (not needed)")
+            }
+        };
+        report.timed(&format!("ZooKeeper {host}"), State::Info, text, ms(since));
+    }
+}
+
+fn ask_zookeeper(host: &str) -> std::io::Result<String> {
+    let host = if host.contains(':') { host.to_string() } else { format!("{host}:2181") };
+    let Some(address) = host.to_socket_addrs()?.next() else {
+        return Err(std::io::ErrorKind::NotFound.into());
+    };
+    let mut stream = TcpStream::connect_timeout(&address, ZOOKEEPER_TIMEOUT)?;
+    stream.set_read_timeout(Some(ZOOKEEPER_TIMEOUT))?;
+    stream.write_all(b"ruok")?;
+    let mut answer = String::new();
+    stream.take(64).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_judged() {
+        assert_eq!(judge_limit(1_048_588, 2048).0, State::Ok);
+        let (state, text) = judge_limit(1_048_588, 1_000_000);
+        assert_eq!(state, State::Warn);
+        assert!(text.contains("dead-letter"), "{text}");
+        let (state, text) = judge_limit(100_000, 2048);
+        assert_eq!(state, State::Warn);
+        assert!(text.contains("halved"), "{text}");
+    }
+}

@@ -1,0 +1,280 @@
+//! What stands on this machine: directories, disks, tracker, files.
+
+use std::fs;
+use std::path::Path;
+
+use super::{FOR_GOOD, FOR_NOW, Report};
+use crate::checkpoint::lock::Tenant;
+use crate::clock::{Clock as _, SystemClock};
+use crate::command::look::{self, SourceLook};
+use crate::command::table::{State, grouped, size, span};
+use crate::config::model::{OnBadCheckpoint, SourceConfig};
+use crate::os;
+
+/// From here on a full disk is worth a word, and a failure.
+const DISK_WARN_PERCENT: u8 = 75;
+const DISK_FAIL_PERCENT: u8 = 95;
+
+pub fn check(report: &mut Report, source: &SourceConfig) {
+    report.begin(format!("source {}", source.name));
+    if !spool_directory(report, source) {
+        return;
+    }
+    tracker_directory(report, source);
+    disks(report, source);
+    let look = look::look(source);
+    tenant(report, &look);
+    tracker(report, source, &look);
+    names(report, source);
+    files(report, &look);
+}
+
+/// `false`: there is nothing to look at further on.
+fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
+    let (name, dir) = ("spool directory", &source.spool_dir);
+    match fs::metadata(dir) {
+        Err(e) => {
+            let text = format!("{}: {e}; make it, or correct spoolDir", dir.display());
+            report.add(name, FOR_NOW, text);
+            return false;
+        }
+        Ok(stat) if !stat.is_dir() => {
+            let text = format!("{} is not a directory; correct spoolDir", dir.display());
+            report.add(name, FOR_GOOD, text);
+            return false;
+        }
+        Ok(_) => {}
+    }
+    if let Err(e) = fs::read_dir(dir) {
+        report.add(name, FOR_GOOD, format!("{} can not be listed: {e}", dir.display()));
+        return false;
+    }
+    match canary(dir) {
+        Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
+        Err(e) => report.add(
+            name,
+            State::Warn,
+            format!("{}: {e}: files are read, but not renamed", dir.display()),
+        ),
+    }
+    true
+}
+
+/// A file is made, read and removed, as Flume does it.
+fn canary(dir: &Path) -> std::io::Result<()> {
+    let name = format!(".flume-spooldir-perm-check-{}.canary", std::process::id());
+    let path = dir.join(name);
+    fs::write(&path, b"canary")?;
+    let read = fs::read(&path);
+    fs::remove_file(&path)?;
+    read.map(drop)
+}
+
+fn tracker_directory(report: &mut Report, source: &SourceConfig) {
+    let (name, dir) = ("tracker directory", &source.tracker_dir);
+    if dir.exists() {
+        match canary(dir) {
+            Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
+            Err(e) => report.add(
+                name,
+                FOR_GOOD,
+                format!("{}: {e}; positions can not be kept there", dir.display()),
+            ),
+        }
+        return;
+    }
+    // The first level above it that is there has to take the new name.
+    let above = dir.ancestors().skip(1).find(|d| d.exists());
+    match above.filter(|d| os::may_write(d)) {
+        Some(_) => report.add(name, State::Ok, format!("{}, to be made", dir.display())),
+        None => {
+            report.add(
+                name,
+                FOR_GOOD,
+                format!("{} is not there and can not be made", dir.display()),
+            );
+        }
+    }
+}
+
+fn disks(report: &mut Report, source: &SourceConfig) {
+    disk(report, "disk of spool", &source.spool_dir);
+    let there = source.tracker_dir.ancestors().find(|d| d.exists());
+    if let Some(dir) = there.filter(|d| !is_same_device(d, &source.spool_dir)) {
+        disk(report, "disk of tracker", dir);
+    }
+}
+
+fn is_same_device(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |p: &Path| fs::metadata(p).map(|s| s.dev()).ok();
+    device(a) == device(b)
+}
+
+fn disk(report: &mut Report, name: &str, dir: &Path) {
+    match os::disk_use(dir) {
+        Err(e) => report.add(name, State::Warn, format!("{}: {e}", dir.display())),
+        Ok(disk) => {
+            let full = disk.used_percent.max(disk.inodes_used_percent);
+            let inodes = match disk.inodes_used_percent {
+                n if n >= DISK_WARN_PERCENT => format!(", {n} % of the inodes"),
+                _ => String::new(),
+            };
+            let text = format!(
+                "{} % used{inodes}, {} left",
+                disk.used_percent,
+                size(disk.available_bytes)
+            );
+            report.add(name, disk_state(full), text);
+        }
+    }
+}
+
+fn disk_state(used_percent: u8) -> State {
+    match used_percent {
+        DISK_FAIL_PERCENT.. => FOR_NOW,
+        DISK_WARN_PERCENT.. => State::Warn,
+        _ => State::Ok,
+    }
+}
+
+fn tenant(report: &mut Report, look: &SourceLook) {
+    let name = "no other agent";
+    match &look.tenant {
+        Ok(Tenant::Nobody(_)) => report.add(name, State::Ok, "nobody holds the lock"),
+        Ok(Tenant::Agent(Some(holder))) => {
+            report.add(name, FOR_NOW, format!("the lock is {holder}"))
+        }
+        Ok(Tenant::Agent(None)) => report.add(name, FOR_NOW, "the lock is held by another agent"),
+        Err(e) => report.add(name, State::Warn, format!("the lock can not be looked at: {e}")),
+    }
+}
+
+fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
+    let name = "tracker";
+    match &look.record {
+        Err(e) => {
+            let (state, way_out) = match source.on_bad_checkpoint {
+                OnBadCheckpoint::Fail => (FOR_GOOD, "the agent would end with exit code 70"),
+                OnBadCheckpoint::Beginning => (State::Warn, "every file would be sent again"),
+                OnBadCheckpoint::End => (State::Warn, "what the files hold would be skipped"),
+            };
+            report.add(name, state, format!("{e}; {way_out}"));
+        }
+        Ok(None) => match &look.java {
+            Some((file, offset)) => {
+                let file = String::from_utf8_lossy(file);
+                let text = format!("Flume's, {file} at byte {offset}, will be taken over");
+                report.add(name, State::Ok, text);
+            }
+            None => report.add(name, State::Info, "none yet: files are read from their beginning"),
+        },
+        Ok(Some(record)) => {
+            let now_ms = SystemClock::new().now_ms();
+            let age = look.checkpoint_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0) as u64);
+            let doubt = record.batches.iter().filter(|b| b.acked.is_none()).count();
+            let text = format!(
+                "valid, generation {}, written {} ago, {doubt} batches in doubt",
+                record.generation,
+                span(age)
+            );
+            report.add(name, State::Ok, text);
+            if look.is_copied {
+                let text = "the checkpoint is a copy or was restored: where this agent has read on \
+                            elsewhere, lines will be sent twice";
+                report.add(name, State::Warn, text);
+            }
+        }
+    }
+    if let Some(fault) = &look.receipts.fault {
+        report.add("receipts", State::Warn, fault.as_str());
+    }
+    if look.dead_letters > 0 {
+        let text = format!("{} refused events wait in the tracker directory", look.dead_letters);
+        report.add("dead letters", State::Warn, text);
+    }
+}
+
+/// Do `targetPattern` and `targetFilename` mean the same files? Flume retires a file by the one
+/// and finds it by the other, and nobody tells when they differ.
+fn names(report: &mut Report, source: &SourceConfig) {
+    let clock = SystemClock::new();
+    let now = source.target_filename.format(&clock.local(clock.now_ms()));
+    let name = "names agree";
+    let list = fs::read_dir(&source.spool_dir).into_iter().flatten().flatten();
+    let existing: Vec<String> =
+        list.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let suffix = source.file_suffix.to_string_lossy();
+    let lower = now.to_lowercase();
+    let is_of_now = |n: &&String| {
+        n.to_lowercase().contains(&lower) && !n.starts_with('.') && !n.ends_with(suffix.as_ref())
+    };
+    let matches = |n: &str| source.target_pattern.full_match(n.as_bytes()).unwrap_or(false);
+    let ignored = |n: &str| source.ignore_pattern.full_match(n.as_bytes()).unwrap_or(false);
+    if let Some(left) = existing.iter().find(|n| is_of_now(n) && !matches(n) && !ignored(n)) {
+        let text = format!("{left} holds the present time {now}, but targetPattern leaves it out");
+        return report.add(name, State::Warn, text);
+    }
+    if let Some(found) = existing.iter().find(|n| is_of_now(n) && matches(n)) {
+        let text = format!("{found} is the file of the present time {now}");
+        return report.add(name, State::Ok, text);
+    }
+    let likely = [
+        now.clone(),
+        format!("010_{now}"),
+        format!("{now}.log"),
+        format!("010_{now}.log"),
+        format!("app-{now}.log"),
+        format!("app.log.{now}"),
+    ];
+    match likely.iter().find(|n| matches(n)) {
+        Some(found) => report.add(name, State::Ok, format!("{found} would be read at present")),
+        None => report.add(
+            name,
+            State::Warn,
+            format!(
+                "targetPattern takes no likely name with {now} in it, the present time by \
+                 targetFilename {}: do both mean the same files?",
+                source.target_filename_text
+            ),
+        ),
+    }
+}
+
+fn files(report: &mut Report, look: &SourceLook) {
+    let name = "files";
+    if let Some(fault) = &look.files_fault {
+        return report.add(name, FOR_GOOD, fault.as_str());
+    }
+    if look.files.is_empty() {
+        return report.add(name, State::Info, "none match now");
+    }
+    let behind: u64 = look.files.iter().map(|f| f.view.behind()).sum();
+    let lines: u64 = look.files.iter().map(|f| f.lines_behind).sum();
+    let about = if look.files.iter().any(|f| f.is_estimate) { "about " } else { "" };
+    let text = format!(
+        "{} match now, {} and {about}{} lines behind",
+        look.files.len(),
+        size(behind),
+        grouped(lines)
+    );
+    report.add(name, State::Ok, text);
+    for file in look.files.iter().filter(|f| f.view.position > f.view.size) {
+        let text = format!(
+            "{} has {} bytes but was read to {}: it was truncated and will be read from its start",
+            file.view.name, file.view.size, file.view.position
+        );
+        report.add(name, State::Warn, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_warn_from_75_and_fail_from_95_percent() {
+        let states = [0, 74, 75, 94, 95, 100].map(disk_state);
+        assert_eq!(states, [State::Ok, State::Ok, State::Warn, State::Warn, FOR_NOW, FOR_NOW]);
+    }
+}

@@ -1,0 +1,287 @@
+//! A source seen from outside: its lock, checkpoint, receipts and files, read without disturbing
+//! the agent. Nothing is written, and nothing is believed that can not be read.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::java_tracker::{self, JavaState};
+use crate::checkpoint::lock::{self, Tenant};
+use crate::checkpoint::receipt::{self, Receipt};
+use crate::checkpoint::record::{FileRecord, FileState, Record};
+use crate::checkpoint::slots;
+use crate::config::model::SourceConfig;
+use crate::exposition::FileView;
+use crate::ledger::DEAD_LETTER_FILE;
+use crate::source::scan::{Candidate, Scanner};
+
+/// Lines behind are counted in so many bytes of all files, and estimated beyond.
+const COUNTED_BYTES_MAX: u64 = 64 << 20;
+/// How many of the last receipts are kept.
+pub const RECEIPTS_SHOWN: usize = 5;
+
+/// See the module.
+pub struct SourceLook {
+    pub tenant: Result<Tenant, String>,
+    pub record: Result<Option<Record>, String>,
+    /// When the checkpoint was last written, Unix ms.
+    pub checkpoint_ms: Option<i64>,
+    /// The checkpoint is not the file that it was written into.
+    pub is_copied: bool,
+    /// Where Flume's own tracker stands, if there is no checkpoint: bare name and offset.
+    pub java: Option<(Vec<u8>, u64)>,
+    pub files: Vec<FileLook>,
+    /// Why the directory could not be listed.
+    pub files_fault: Option<String>,
+    pub receipts: ReceiptsLook,
+    pub dead_letters: u64,
+}
+
+/// A file that is read or waits.
+#[derive(Debug, Clone)]
+pub struct FileLook {
+    pub view: FileView,
+    /// [`FileRecord::id`]; 0 of a waiting file.
+    pub id: u64,
+    /// Last modification, Unix ms; `None` if the file has no name any more.
+    pub modified_ms: Option<i64>,
+    /// Lines behind the position.
+    pub lines_behind: u64,
+    /// They were estimated from the length of other lines.
+    pub is_estimate: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct ReceiptsLook {
+    pub count: u64,
+    pub fault: Option<String>,
+    /// The last ones, oldest first.
+    pub last: VecDeque<Receipt>,
+}
+
+/// Looks at everything of a source.
+pub fn look(config: &SourceConfig) -> SourceLook {
+    let dir = &config.tracker_dir;
+    let record = slots::read_newest(dir).map_err(|e| e.to_string());
+    let stat = fs::metadata(dir.join(slots::FILE_NAME)).ok();
+    let mut budget = COUNTED_BYTES_MAX;
+    let known = record.as_ref().ok().and_then(Option::as_ref);
+    let java = if known.is_none() { java_position(dir) } else { None };
+    let (files, files_fault) = match files(config, known, java.as_ref(), &mut budget) {
+        Ok(files) => (files, None),
+        Err(e) => (Vec::new(), Some(e.to_string())),
+    };
+    SourceLook {
+        tenant: lock::look(dir).map_err(|e| e.to_string()),
+        checkpoint_ms: stat.as_ref().map(modified_ms),
+        is_copied: known
+            .zip(stat.as_ref())
+            .is_some_and(|(r, s)| (r.own_device, r.own_inode) != (s.dev(), s.ino())),
+        java,
+        files,
+        files_fault,
+        receipts: receipts(dir),
+        dead_letters: dead_letters(&dir.join(DEAD_LETTER_FILE)).unwrap_or(0),
+        record,
+    }
+}
+
+fn modified_ms(stat: &fs::Metadata) -> i64 {
+    stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000
+}
+
+fn java_position(dir: &Path) -> Option<(Vec<u8>, u64)> {
+    match java_tracker::read_java_tracker(&dir.join(java_tracker::FILE_NAME)) {
+        Ok(JavaState::Found(tracker)) => {
+            let name = tracker.file.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            Some((name.to_vec(), tracker.offset))
+        }
+        _ => None,
+    }
+}
+
+/// Those of the checkpoint, then those that wait, in reading order.
+fn files(
+    config: &SourceConfig,
+    record: Option<&Record>,
+    java: Option<&(Vec<u8>, u64)>,
+    budget: &mut u64,
+) -> io::Result<Vec<FileLook>> {
+    let mut scanner = Scanner::new(config);
+    scanner.refresh()?;
+    let mut waiting: Vec<&Candidate> = scanner.candidates().iter().collect();
+    let mut files = Vec::new();
+    for file in record.map_or(&[][..], |r| &r.files) {
+        let is_it = |c: &&Candidate| (c.device, c.inode) == (file.device, file.inode);
+        let at = waiting.iter().position(|c| is_it(c) && file.state != FileState::Superseded);
+        let candidate = at.map(|at| waiting.remove(at));
+        files.push(tracked(config, file, candidate, budget));
+    }
+    for candidate in waiting {
+        let path = config.spool_dir.join(&candidate.name);
+        let Ok(stat) = fs::metadata(&path) else { continue };
+        let of_java = java.filter(|(name, _)| name == candidate.name.as_bytes());
+        let view = FileView {
+            name: candidate.name.to_string_lossy().into_owned(),
+            state: "waiting",
+            size: stat.len(),
+            position: of_java.map_or(0, |(_, offset)| *offset),
+            ..FileView::default()
+        };
+        files.push(with_lines(view, 0, Some(&path), Some(modified_ms(&stat)), budget));
+    }
+    Ok(files)
+}
+
+fn tracked(
+    config: &SourceConfig,
+    file: &FileRecord,
+    candidate: Option<&Candidate>,
+    budget: &mut u64,
+) -> FileLook {
+    let path = match candidate {
+        Some(candidate) => Some(config.spool_dir.join(&candidate.name)),
+        None => aside(config, file),
+    };
+    let stat = path.as_ref().and_then(|p| fs::metadata(p).ok());
+    let stat = stat.filter(|_| file.state != FileState::Superseded);
+    // Without a name only its descriptor, which the agent has, tells the size.
+    let size = stat.as_ref().map_or(file.position, fs::Metadata::len);
+    let view = FileView::of_record(file, size);
+    with_lines(view, file.id, path.as_deref(), stat.as_ref().map(modified_ms), budget)
+}
+
+/// Where a file that was moved aside stands.
+fn aside(config: &SourceConfig, file: &FileRecord) -> Option<PathBuf> {
+    if file.current_name.is_empty() {
+        return None;
+    }
+    let path = config.spool_dir.join(std::ffi::OsStr::from_bytes(&file.current_name));
+    let stat = fs::metadata(&path).ok()?;
+    ((stat.dev(), stat.ino()) == (file.device, file.inode)).then_some(path)
+}
+
+fn with_lines(
+    view: FileView,
+    id: u64,
+    path: Option<&Path>,
+    modified_ms: Option<i64>,
+    budget: &mut u64,
+) -> FileLook {
+    let behind = view.behind();
+    let counted = behind.min(*budget);
+    let lines = match path {
+        Some(path) if counted > 0 => count_lines(path, view.position, counted).unwrap_or(0),
+        _ => 0,
+    };
+    *budget -= counted;
+    let is_estimate = counted < behind;
+    let lines_behind = if is_estimate { estimate(&view, lines, counted) } else { lines };
+    FileLook { view, id, modified_ms, lines_behind, is_estimate }
+}
+
+/// By the lines counted, else by those sent, else by lines of a hundred bytes.
+fn estimate(view: &FileView, lines: u64, counted: u64) -> u64 {
+    let (lines, bytes) = match (lines, view.lines) {
+        (1.., _) => (lines, counted),
+        (0, 1..) => (view.lines, view.position),
+        _ => (1, 100),
+    };
+    (u128::from(view.behind()) * u128::from(lines) / u128::from(bytes.max(1))) as u64
+}
+
+fn count_lines(path: &Path, from: u64, bytes: u64) -> io::Result<u64> {
+    let file = File::open(path)?;
+    let mut buffer = vec![0; 256 << 10];
+    let (mut at, end, mut lines) = (from, from + bytes, 0);
+    while at < end {
+        let want = buffer.len().min((end - at) as usize);
+        let n = file.read_at(&mut buffer[..want], at)?;
+        if n == 0 {
+            break;
+        }
+        lines += memchr::memchr_iter(b'\n', &buffer[..n]).count() as u64;
+        at += n as u64;
+    }
+    Ok(lines)
+}
+
+fn receipts(dir: &Path) -> ReceiptsLook {
+    let mut found = ReceiptsLook::default();
+    let all = match receipt::read_all(dir) {
+        Ok(all) => all,
+        Err(e) => return ReceiptsLook { fault: Some(e.to_string()), ..found },
+    };
+    for item in all {
+        match item {
+            Ok(receipt) => {
+                // After a crash the same one may have been written again.
+                if found.last.back().is_some_and(|last| last.is_same_file(&receipt)) {
+                    found.last.pop_back();
+                    found.count -= 1;
+                }
+                found.count += 1;
+                found.last.push_back(receipt);
+                if found.last.len() > RECEIPTS_SHOWN {
+                    found.last.pop_front();
+                }
+            }
+            Err(e) => found.fault = Some(e.to_string()),
+        }
+    }
+    found
+}
+
+/// Counts the entries: a head that says how many bytes follow, those, and a newline.
+fn dead_letters(path: &Path) -> io::Result<u64> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(e),
+    };
+    let mut input = BufReader::new(file);
+    let (mut count, mut head) = (0, Vec::new());
+    loop {
+        head.clear();
+        input.read_until(b'\n', &mut head)?;
+        let text = String::from_utf8_lossy(&head);
+        let bytes = text.split(' ').find_map(|word| word.strip_prefix("bytes=")?.parse().ok());
+        let Some(bytes) = bytes.filter(|n: &i64| *n >= 0 && *n < i64::MAX) else {
+            return Ok(count);
+        };
+        input.seek_relative(bytes + 1)?;
+        count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letters_are_counted_by_their_heads() {
+        let path = std::env::temp_dir().join(format!("flume-ng-letters-{}", std::process::id()));
+        let entry = "time=1 topic=t bytes=12 reason=x\nbytes=99\nabc\n";
+        fs::write(&path, [entry, entry].concat()).unwrap();
+        assert_eq!(dead_letters(&path).unwrap(), 2);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(dead_letters(&path).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_is_too_much_to_count_is_estimated() {
+        let view = |position, lines| FileView {
+            state: "live",
+            size: 1_000_000,
+            position,
+            lines,
+            ..FileView::default()
+        };
+        assert_eq!(estimate(&view(0, 0), 50, 5_000), 10_000);
+        assert_eq!(estimate(&view(500_000, 1_000), 0, 0), 1_000);
+        assert_eq!(estimate(&view(0, 0), 0, 0), 10_000);
+    }
+}

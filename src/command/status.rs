@@ -1,0 +1,223 @@
+//! `flume-ng status`: what an agent is doing, from what it leaves on the disk.
+//!
+//! The agent is not asked, so it is not disturbed, and a stopped one answers as well as a running
+//! one. What the disk can not tell (the age of a line that bears no time) is said as what it is.
+
+mod show;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use super::look::{self, SourceLook};
+use super::table::Style;
+use crate::checkpoint::lock::Tenant;
+use crate::cli::StatusArgs;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::model::{AgentConfig, SourceConfig};
+use crate::config::{self, Loaded};
+use crate::exit::Exit;
+use crate::start;
+
+/// Pause between the two looks that a rate is made from.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(1_000);
+const WATCH_PAUSE: Duration = Duration::from_millis(2_000);
+
+/// All sources of an agent at one moment.
+struct Sample {
+    at: Instant,
+    now_ms: i64,
+    sources: Vec<SourceLook>,
+}
+
+/// How fast a source goes, by two looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rate {
+    bytes_per_s: f64,
+    lines_per_s: f64,
+}
+
+/// Runs the command.
+pub fn run(args: &StatusArgs) -> ExitCode {
+    let config = match config::load(&args.agent.conf_file, &args.agent.name) {
+        Ok(Loaded { config, .. }) => config,
+        Err(findings) => {
+            findings.iter().for_each(|finding| eprintln!("flume-ng: {finding}"));
+            return Exit::Configuration.into();
+        }
+    };
+    let mut last = sample(&config);
+    if args.watch {
+        loop {
+            std::thread::sleep(WATCH_PAUSE);
+            let next = sample(&config);
+            print(args, &config, &last, &next);
+            last = next;
+        }
+    }
+    if args.prometheus || !last.sources.iter().any(is_busy) {
+        print(args, &config, &last, &last);
+    } else {
+        std::thread::sleep(SAMPLE_PAUSE);
+        print(args, &config, &last, &sample(&config));
+    }
+    Exit::Clean.into()
+}
+
+fn sample(config: &AgentConfig) -> Sample {
+    Sample {
+        at: Instant::now(),
+        now_ms: SystemClock::new().now_ms(),
+        sources: config.sources.iter().map(look::look).collect(),
+    }
+}
+
+fn is_running(look: &SourceLook) -> bool {
+    matches!(look.tenant, Ok(Tenant::Agent(_)))
+}
+
+/// Is there a rate to be measured?
+fn is_busy(look: &SourceLook) -> bool {
+    is_running(look) && look.files.iter().any(|f| f.view.behind() > 0)
+}
+
+fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample) {
+    let rates: Vec<Option<Rate>> = config
+        .sources
+        .iter()
+        .enumerate()
+        .map(|(at, _)| rate(&before.sources[at], &now.sources[at], now.at - before.at))
+        .collect();
+    let views: Vec<Shown<'_>> = config
+        .sources
+        .iter()
+        .zip(&now.sources)
+        .zip(rates)
+        .map(|((config, look), rate)| Shown { config, look, rate, now_ms: now.now_ms })
+        .collect();
+    if args.prometheus {
+        return start::print(format_args!("{}", show::prometheus(&config.name, &views)));
+    }
+    if args.json {
+        return start::print(format_args!("{}\n", show::json(&config.name, &views)));
+    }
+    let style = Style::of_stdout();
+    // Home and clear, so that it is redrawn in place.
+    let clear = if args.watch && style.terminal { "\x1b[H\x1b[2J" } else { "" };
+    start::print(format_args!("{clear}{}", show::text(&config.name, &views, style)));
+}
+
+/// One source as it is to be shown.
+struct Shown<'a> {
+    config: &'a SourceConfig,
+    look: &'a SourceLook,
+    rate: Option<Rate>,
+    now_ms: i64,
+}
+
+impl Shown<'_> {
+    fn behind(&self) -> u64 {
+        self.look.files.iter().map(|f| f.view.behind()).sum()
+    }
+
+    fn lines_behind(&self) -> u64 {
+        self.look.files.iter().map(|f| f.lines_behind).sum()
+    }
+
+    fn is_estimate(&self) -> bool {
+        self.look.files.iter().any(|f| f.is_estimate)
+    }
+
+    /// Every line that is not sent yet was written at or before the last modification of its file:
+    /// so the oldest is at least as old as the oldest of these stamps.
+    fn oldest_unsent_ms(&self) -> Option<u64> {
+        let behind = self.look.files.iter().filter(|f| f.view.behind() > 0);
+        let oldest = behind.filter_map(|f| f.modified_ms).min()?;
+        Some(self.now_ms.saturating_sub(oldest).max(0) as u64)
+    }
+
+    fn checkpoint_age_ms(&self) -> Option<u64> {
+        Some(self.now_ms.saturating_sub(self.look.checkpoint_ms?).max(0) as u64)
+    }
+
+    /// Seconds until nothing is behind, if the writers were to stop now.
+    fn catch_up_s(&self) -> Option<f64> {
+        let rate = self.rate.filter(|rate| rate.bytes_per_s >= 1.0)?;
+        Some(self.behind() as f64 / rate.bytes_per_s)
+    }
+
+    fn in_doubt(&self) -> usize {
+        let record = self.look.record.as_ref().ok().and_then(Option::as_ref);
+        record.map_or(0, |r| r.batches.iter().filter(|b| b.acked.is_none()).count())
+    }
+}
+
+/// By how far the positions have moved; a file that is gone since has been read to its end.
+fn rate(before: &SourceLook, now: &SourceLook, elapsed: Duration) -> Option<Rate> {
+    if elapsed.is_zero() || !is_running(now) {
+        return None;
+    }
+    let (mut bytes, mut lines) = (0u64, 0u64);
+    for file in now.files.iter().filter(|f| f.id != 0) {
+        let old = before.files.iter().find(|f| f.id == file.id);
+        let (position, counted) = old.map_or((0, 0), |f| (f.view.position, f.view.lines));
+        bytes += file.view.position.saturating_sub(position);
+        lines += file.view.lines.saturating_sub(counted);
+    }
+    for old in before.files.iter().filter(|f| f.id != 0) {
+        if !now.files.iter().any(|f| f.id == old.id) {
+            bytes += old.view.behind();
+            lines += old.lines_behind;
+        }
+    }
+    let elapsed_s = elapsed.as_secs_f64();
+    Some(Rate { bytes_per_s: bytes as f64 / elapsed_s, lines_per_s: lines as f64 / elapsed_s })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::look::{FileLook, ReceiptsLook};
+    use crate::exposition::FileView;
+
+    fn look(files: &[(u64, u64, u64)]) -> SourceLook {
+        let file = |&(id, size, position): &(u64, u64, u64)| FileLook {
+            view: FileView {
+                state: "live",
+                size,
+                position,
+                lines: position / 10,
+                ..FileView::default()
+            },
+            id,
+            modified_ms: Some(5_000),
+            lines_behind: size.saturating_sub(position) / 10,
+            is_estimate: false,
+        };
+        SourceLook {
+            tenant: Ok(Tenant::Agent(None)),
+            record: Ok(None),
+            checkpoint_ms: None,
+            is_copied: false,
+            java: None,
+            files: files.iter().map(file).collect(),
+            files_fault: None,
+            receipts: ReceiptsLook::default(),
+            dead_letters: 0,
+        }
+    }
+
+    #[test]
+    fn a_rate_counts_new_and_finished_files() {
+        let before = look(&[(1, 1_000, 900), (2, 500, 100), (0, 50, 0)]);
+        let now = look(&[(2, 500, 300), (3, 50, 50)]);
+        let rate = rate(&before, &now, Duration::from_secs(2)).unwrap();
+        assert_eq!(rate, Rate { bytes_per_s: 175.0, lines_per_s: 17.5 });
+    }
+
+    #[test]
+    fn nothing_runs_nothing_moves() {
+        let mut now = look(&[(1, 10, 5)]);
+        now.tenant = Ok(Tenant::Nobody(None));
+        assert_eq!(rate(&now, &now, Duration::from_secs(1)), None);
+    }
+}

@@ -1,0 +1,312 @@
+//! The same look as text, JSON and Prometheus's format.
+
+use std::fmt::Write as _;
+
+use super::{Shown, is_running};
+use crate::checkpoint::lock::Tenant;
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::{ChannelRecord, Record};
+use crate::clock::{Clock as _, SystemClock};
+use crate::command::look::{FileLook, RECEIPTS_SHOWN};
+use crate::command::table::{Json, State, Style, columns, grouped, printable, size, span};
+use crate::exposition::{Exposition, FileView, file_json};
+
+// Writing to a String does not fail, hence `let _ =` throughout.
+
+pub fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
+    let mut out = String::new();
+    for source in sources {
+        let (state, what) = tenant(source);
+        let title = format!("agent {agent}, source {}", source.config.name);
+        let _ = writeln!(out, "{}  {}: {what}", style.state(state), style.bold(&title));
+        out.push_str(&summary(source));
+        out.push_str(&files(source, style));
+        if let Ok(Some(record)) = &source.look.record {
+            out.push_str(&channels(record));
+        }
+        out.push_str(&receipts(source));
+    }
+    out
+}
+
+fn tenant(source: &Shown<'_>) -> (State, String) {
+    match &source.look.tenant {
+        Ok(Tenant::Agent(Some(holder))) => {
+            let host = format!("pid {}, running since {}", holder.pid, holder.since);
+            match holder.agent == source_agent(source) {
+                true => (State::Ok, host),
+                false => (State::Warn, format!("{host}, as agent {}", holder.agent)),
+            }
+        }
+        Ok(Tenant::Agent(None)) => (State::Ok, "running".to_string()),
+        Ok(Tenant::Nobody(None)) => (State::Info, "never started here".to_string()),
+        Ok(Tenant::Nobody(Some(last))) => {
+            (State::Warn, format!("stopped (the last one was started {})", last.since))
+        }
+        Err(e) => (State::Warn, format!("the lock can not be looked at: {e}")),
+    }
+}
+
+/// The agent for which the checkpoint was written; that of the lock where there is none.
+fn source_agent<'a>(source: &'a Shown<'_>) -> &'a str {
+    match (&source.look.record, &source.look.tenant) {
+        (Ok(Some(record)), _) => &record.agent,
+        (_, Ok(Tenant::Agent(Some(holder)))) => &holder.agent,
+        _ => "",
+    }
+}
+
+fn summary(source: &Shown<'_>) -> String {
+    let mut rows: Vec<(&str, String)> =
+        vec![("directory", source.config.spool_dir.display().to_string())];
+    let checkpoint = match &source.look.record {
+        Err(e) => e.clone(),
+        Ok(None) => match &source.look.java {
+            Some((name, at)) => {
+                let name = String::from_utf8_lossy(name);
+                format!("none yet; Flume's tracker stands in {name} at byte {at}")
+            }
+            None => "none yet".to_string(),
+        },
+        Ok(Some(record)) => {
+            let age = source.checkpoint_age_ms().map_or_else(String::new, span);
+            let copied = if source.look.is_copied { ", a copy" } else { "" };
+            format!("generation {}{copied}, last ack committed {age} ago", record.generation)
+        }
+    };
+    rows.push(("checkpoint", checkpoint));
+    if let Some(fault) = &source.look.files_fault {
+        rows.push(("files", fault.clone()));
+    }
+    rows.push(("behind", behind(source)));
+    if let Some(ms) = source.oldest_unsent_ms() {
+        let text = format!("at least {} old (its file was last written then)", span(ms));
+        rows.push(("oldest unsent", text));
+    }
+    rows.push(("in doubt", format!("{} batches", source.in_doubt())));
+    rows.push(("dead letters", grouped(source.look.dead_letters)));
+    let cells: Vec<Vec<String>> =
+        rows.into_iter().map(|(name, text)| vec![name.to_string(), printable(&text)]).collect();
+    columns(&cells, 6)
+}
+
+fn behind(source: &Shown<'_>) -> String {
+    let about = if source.is_estimate() { "about " } else { "" };
+    let mut text =
+        format!("{}, {about}{} lines", size(source.behind()), grouped(source.lines_behind()));
+    if let Some(rate) = source.rate {
+        let _ = write!(
+            text,
+            "; going at {}/s, {} lines/s",
+            size(rate.bytes_per_s as u64),
+            grouped(rate.lines_per_s as u64)
+        );
+    }
+    if let Some(seconds) = source.catch_up_s().filter(|_| source.behind() > 0) {
+        let _ = write!(text, ", {} to catch up", span((seconds * 1000.0) as u64));
+    }
+    text
+}
+
+fn files(source: &Shown<'_>, style: Style) -> String {
+    if source.look.files.is_empty() {
+        return String::new();
+    }
+    let heads = ["file", "state", "size", "sent", "lines sent", "lines behind", "last write"];
+    let mut rows = vec![heads.map(str::to_string).to_vec()];
+    rows.extend(source.look.files.iter().map(|file| file_row(source, file, style)));
+    format!("\n{}", columns(&rows, 6))
+}
+
+fn file_row(source: &Shown<'_>, file: &FileLook, style: Style) -> Vec<String> {
+    let view = &file.view;
+    let part = if view.size == 0 { 1.0 } else { view.position as f64 / view.size as f64 };
+    let percent = (part * 100.0).floor().clamp(0.0, 100.0);
+    let age = file.modified_ms.map(|ms| source.now_ms.saturating_sub(ms).max(0) as u64);
+    let about = if file.is_estimate { "~" } else { "" };
+    vec![
+        printable(&view.name),
+        view.state.to_string(),
+        size(view.size),
+        format!("{}{percent:.0} %, {} bytes", style.bar(part), grouped(view.position)),
+        grouped(view.lines),
+        format!("{about}{}", grouped(file.lines_behind)),
+        age.map_or_else(|| "without a name".to_string(), |ms| format!("{} ago", span(ms))),
+    ]
+}
+
+fn doubt_of(record: &Record, channel: usize, partition: i32) -> usize {
+    let of_it = |b: &&crate::checkpoint::record::BatchRecord| {
+        b.acked.is_none() && usize::from(b.channel) == channel && b.partition == partition
+    };
+    record.batches.iter().filter(of_it).count()
+}
+
+fn channels(record: &Record) -> String {
+    let mut out = String::new();
+    for (at, channel) in record.channels.iter().enumerate() {
+        let ChannelRecord { name, topic, producer_id, producer_epoch, .. } = channel;
+        let who = match producer_id {
+            ..0 => String::new(),
+            id => format!(", producer {id}, epoch {producer_epoch}"),
+        };
+        let _ = writeln!(out, "\n      channel {name}: topic {topic}{who}");
+        let heads = ["partition", "next sequence", "floor offset", "in doubt"];
+        let mut rows = vec![heads.map(str::to_string).to_vec()];
+        for p in &channel.partitions {
+            let floor = match p.floor_offset {
+                ..0 => "-".to_string(),
+                offset => offset.to_string(),
+            };
+            rows.push(vec![
+                p.partition.to_string(),
+                p.next_sequence.to_string(),
+                floor,
+                doubt_of(record, at, p.partition).to_string(),
+            ]);
+        }
+        out.push_str(&columns(&rows, 6));
+    }
+    out
+}
+
+fn stamp(ms: i64) -> String {
+    SystemClock::new().local(ms).log_stamp().to_string()
+}
+
+fn receipts(source: &Shown<'_>) -> String {
+    let receipts = &source.look.receipts;
+    let mut out = String::new();
+    if let Some(fault) = &receipts.fault {
+        let _ = writeln!(out, "\n      {}", printable(fault));
+    }
+    if receipts.count == 0 {
+        return out;
+    }
+    let _ = writeln!(
+        out,
+        "\n      the last {} of {} finished files",
+        receipts.last.len().min(RECEIPTS_SHOWN),
+        grouped(receipts.count)
+    );
+    let row = |r: &Receipt| {
+        vec![
+            printable(&String::from_utf8_lossy(&r.name)),
+            size(r.size),
+            format!("{} lines", grouped(r.lines)),
+            format!("{} events", grouped(r.events)),
+            format!("{} to {}", stamp(r.opened_ms), stamp(r.finished_ms)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = receipts.last.iter().rev().map(row).collect();
+    out.push_str(&columns(&rows, 6));
+    out
+}
+
+pub fn json(agent: &str, sources: &[Shown<'_>]) -> Json {
+    Json::Map(vec![
+        ("agent", Json::text(agent)),
+        ("running", Json::Bool(sources.iter().any(|s| is_running(s.look)))),
+        ("sources", Json::List(sources.iter().map(source_json).collect())),
+    ])
+}
+
+fn source_json(source: &Shown<'_>) -> Json {
+    let look = source.look;
+    let holder = match &look.tenant {
+        Ok(Tenant::Agent(holder) | Tenant::Nobody(holder)) => holder.as_ref(),
+        Err(_) => None,
+    };
+    let record = look.record.as_ref().ok().and_then(Option::as_ref);
+    let files = look.files.iter().map(|file| {
+        let mut members = file_json(&file.view);
+        members.push(("lines_behind", Json::int(file.lines_behind)));
+        members.push(("lines_behind_is_estimate", Json::Bool(file.is_estimate)));
+        members.push(("modified_ms", Json::opt(file.modified_ms, Json::int)));
+        Json::Map(members)
+    });
+    let channels = record.iter().flat_map(|r| {
+        r.channels.iter().enumerate().map(|(at, channel)| channel_json(r, at, channel))
+    });
+    let fault = look.record.as_ref().err().or(look.files_fault.as_ref());
+    let rate = |of: fn(&super::Rate) -> f64| Json::opt(source.rate.as_ref(), |r| Json::Real(of(r)));
+    Json::Map(vec![
+        ("name", Json::text(source.config.name.as_str())),
+        ("spool_dir", Json::text(source.config.spool_dir.to_string_lossy())),
+        ("running", Json::Bool(is_running(look))),
+        ("pid", Json::opt(holder, |h| Json::int(h.pid))),
+        ("since", Json::opt(holder, |h| Json::text(h.since.as_str()))),
+        ("fault", Json::opt(fault, |why| Json::text(why.as_str()))),
+        ("generation", Json::opt(record, |r| Json::int(r.generation))),
+        ("last_ack_ms", Json::opt(look.checkpoint_ms, Json::int)),
+        ("behind_bytes", Json::int(source.behind())),
+        ("behind_lines", Json::int(source.lines_behind())),
+        ("behind_lines_is_estimate", Json::Bool(source.is_estimate())),
+        ("oldest_unsent_at_least_ms", Json::opt(source.oldest_unsent_ms(), Json::int)),
+        ("bytes_per_second", rate(|r| r.bytes_per_s)),
+        ("lines_per_second", rate(|r| r.lines_per_s)),
+        ("catch_up_seconds", Json::opt(source.catch_up_s(), Json::Real)),
+        ("batches_in_doubt", Json::int(source.in_doubt() as u64)),
+        ("dead_letters", Json::int(look.dead_letters)),
+        ("files", Json::List(files.collect())),
+        ("channels", Json::List(channels.collect())),
+        ("receipts", Json::int(look.receipts.count)),
+        ("last_receipts", Json::List(look.receipts.last.iter().map(receipt_json).collect())),
+    ])
+}
+
+fn channel_json(record: &Record, at: usize, channel: &ChannelRecord) -> Json {
+    let partitions = channel.partitions.iter().map(|p| {
+        Json::Map(vec![
+            ("partition", Json::int(p.partition)),
+            ("next_sequence", Json::int(p.next_sequence)),
+            ("floor_offset", Json::int(p.floor_offset)),
+            ("batches_in_doubt", Json::int(doubt_of(record, at, p.partition) as u64)),
+        ])
+    });
+    Json::Map(vec![
+        ("name", Json::text(channel.name.as_str())),
+        ("topic", Json::text(channel.topic.as_str())),
+        ("cluster_id", Json::text(channel.cluster_id.as_str())),
+        ("producer_id", Json::int(channel.producer_id)),
+        ("producer_epoch", Json::int(channel.producer_epoch)),
+        ("partitions", Json::List(partitions.collect())),
+    ])
+}
+
+fn receipt_json(receipt: &Receipt) -> Json {
+    Json::Map(vec![
+        ("name", Json::text(String::from_utf8_lossy(&receipt.name))),
+        ("completed", Json::text(String::from_utf8_lossy(&receipt.completed))),
+        ("size", Json::int(receipt.size)),
+        ("lines", Json::int(receipt.lines)),
+        ("events", Json::int(receipt.events)),
+        ("crc32", Json::text(format!("{:08x}", receipt.bytes_crc))),
+        ("opened_ms", Json::int(receipt.opened_ms)),
+        ("finished_ms", Json::int(receipt.finished_ms)),
+    ])
+}
+
+pub fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {
+    let mut out = Exposition::default();
+    let up = sources.iter().any(|s| is_running(s.look));
+    out.add("flume_ng_up", &[("agent", agent)], u8::from(up));
+    for source in sources {
+        let name = source.config.name.as_str();
+        let labels = [("agent", agent), ("source", name)];
+        let files: Vec<FileView> = source.look.files.iter().map(|f| f.view.clone()).collect();
+        out.add_files(agent, name, &files);
+        out.add("flume_ng_batches_in_doubt", &labels, source.in_doubt());
+        out.add("flume_ng_dead_letters", &labels, source.look.dead_letters);
+        out.add("flume_ng_receipts", &labels, source.look.receipts.count);
+        if let Some(ms) = source.look.checkpoint_ms {
+            out.add("flume_ng_checkpoint_time_seconds", &labels, ms as f64 / 1000.0);
+        }
+        if let Ok(Some(record)) = &source.look.record {
+            for channel in &record.channels {
+                out.add_partitions(agent, name, channel);
+            }
+        }
+    }
+    out.text()
+}

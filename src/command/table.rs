@@ -1,0 +1,284 @@
+//! How commands print: rows with ticks, sizes and times for people, JSON for scripts.
+//!
+//! Words say everything, so that a log or a blind reader misses nothing; ticks and colours are
+//! added on a terminal only, colours not where `NO_COLOR` is set (no-color.org).
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal as _;
+
+/// How a row ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Info,
+    Ok,
+    Warn,
+    /// The same will fail again later: exit code 75 rather than 78 if it may pass by itself.
+    Fail {
+        may_pass: bool,
+    },
+}
+
+impl State {
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Info => "info",
+            State::Ok => "ok",
+            State::Warn => "warn",
+            State::Fail { .. } => "fail",
+        }
+    }
+
+    fn tick(self) -> &'static str {
+        match self {
+            State::Info => "·",
+            State::Ok => "✔",
+            State::Warn => "!",
+            State::Fail { .. } => "✘",
+        }
+    }
+
+    /// The number of an ANSI colour.
+    fn colour(self) -> u8 {
+        match self {
+            State::Info => 36,
+            State::Ok => 32,
+            State::Warn => 33,
+            State::Fail { .. } => 31,
+        }
+    }
+}
+
+/// How much the output may shine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// It is a terminal: ticks and bars.
+    pub terminal: bool,
+    pub colour: bool,
+}
+
+impl Style {
+    pub const PLAIN: Style = Style { terminal: false, colour: false };
+
+    /// That of standard output.
+    pub fn of_stdout() -> Style {
+        let terminal = std::io::stdout().is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|t| t == "dumb");
+        Style { terminal, colour: terminal && !no_colour && !dumb }
+    }
+
+    pub fn bold(self, text: &str) -> String {
+        if self.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    /// The state's word, with its tick on a terminal, always as wide.
+    pub fn state(self, state: State) -> String {
+        let word = format!("{:<4}", state.word());
+        let text = if self.terminal { format!("{} {word}", state.tick()) } else { word };
+        match self.colour {
+            true => format!("\x1b[{}m{text}\x1b[0m", state.colour()),
+            false => text,
+        }
+    }
+
+    /// A bar of ten cells; nothing where it is no terminal.
+    pub fn bar(self, part: f64) -> String {
+        if !self.terminal {
+            return String::new();
+        }
+        let full = (part.clamp(0.0, 1.0) * 10.0).floor() as usize;
+        format!("{}{} ", "█".repeat(full), "░".repeat(10 - full))
+    }
+}
+
+/// What must not reach a terminal raw: names of files may hold anything.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+/// `1234567` as `1,234,567`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes in the largest unit that leaves a number of three digits, as `ls -h`.
+pub fn size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 || value >= 99.95 {
+        return format!("{value:.0} {}", units[unit]);
+    }
+    format!("{value:.1} {}", units[unit])
+}
+
+/// A stretch of time in its two largest units.
+pub fn span(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{s} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// Lines in columns as wide as their widest cell; the last column is free.
+pub fn columns(rows: &[Vec<String>], indent: usize) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        for (at, cell) in row.iter().enumerate() {
+            let width = cell.chars().count();
+            match widths.get_mut(at) {
+                Some(widest) => *widest = (*widest).max(width),
+                None => widths.push(width),
+            }
+        }
+    }
+    let mut out = String::new();
+    for row in rows {
+        let mut line = " ".repeat(indent);
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a String does not fail.
+            let _ = write!(line, "{cell}{}  ", " ".repeat(width - cell.chars().count()));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A JSON value to be printed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    Null,
+    Bool(bool),
+    Int(i128),
+    /// Rounded to three places.
+    Real(f64),
+    Text(String),
+    List(Vec<Json>),
+    Map(Vec<(&'static str, Json)>),
+}
+
+impl Json {
+    pub fn text(text: impl Into<String>) -> Json {
+        Json::Text(text.into())
+    }
+
+    pub fn int(n: impl Into<i128>) -> Json {
+        Json::Int(n.into())
+    }
+
+    pub fn opt<T>(value: Option<T>, to: impl FnOnce(T) -> Json) -> Json {
+        value.map_or(Json::Null, to)
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Json::Null => f.write_str("null"),
+            Json::Bool(b) => write!(f, "{b}"),
+            Json::Int(n) => write!(f, "{n}"),
+            Json::Real(x) if x.is_finite() => write!(f, "{}", (x * 1000.0).round() / 1000.0),
+            Json::Real(_) => f.write_str("null"),
+            Json::Text(text) => quote(text, f),
+            Json::List(items) => {
+                f.write_char('[')?;
+                for (at, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if at > 0 { "," } else { "" })?;
+                }
+                f.write_char(']')
+            }
+            Json::Map(members) => {
+                f.write_char('{')?;
+                for (at, (key, value)) in members.iter().enumerate() {
+                    write!(f, "{}\"{key}\":{value}", if at > 0 { "," } else { "" })?;
+                }
+                f.write_char('}')
+            }
+        }
+    }
+}
+
+/// Text in quotes, as JSON wants it.
+pub fn quote(text: &str, f: &mut dyn fmt::Write) -> fmt::Result {
+    f.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' => f.write_str("\\\"")?,
+            '\\' => f.write_str("\\\\")?,
+            '\n' => f.write_str("\\n")?,
+            c if (c as u32) < 0x20 || c == '\u{7f}' => write!(f, "\\u{:04x}", c as u32)?,
+            c => f.write_char(c)?,
+        }
+    }
+    f.write_char('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let bytes = [0, 999, 1000, 99_949, 99_960, 999_400, 999_500, u64::MAX];
+        let texts = ["0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "18.4 EB"];
+        assert_eq!(bytes.map(size), texts);
+        let times = [12, 59_999, 61_000, 3_600_000, 90_000_000].map(span);
+        assert_eq!(times, ["12 ms", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn json_of_any_text() {
+        let text = Json::text("a\"b\\c\n\u{1}中");
+        let json = Json::Map(vec![
+            ("t", text),
+            ("l", Json::List(vec![Json::int(1), Json::Null, Json::Real(0.12345)])),
+            ("b", Json::Bool(true)),
+        ]);
+        assert_eq!(
+            json.to_string(),
+            "{\"t\":\"a\\\"b\\\\c\\n\\u0001中\",\"l\":[1,null,0.123],\"b\":true}"
+        );
+    }
+
+    #[test]
+    fn colours_and_ticks_only_where_wanted() {
+        assert_eq!(Style::PLAIN.state(State::Ok), "ok  ");
+        assert_eq!(Style { terminal: true, colour: false }.state(State::Warn), "! warn");
+        let bright = Style { terminal: true, colour: true };
+        assert_eq!(bright.state(State::Fail { may_pass: true }), "\x1b[31m✘ fail\x1b[0m");
+        assert_eq!(
+            (Style::PLAIN.bar(0.5), bright.bar(0.55)),
+            (String::new(), "█████░░░░░ ".into())
+        );
+        assert_eq!(printable("a\x1b[2J"), "a\\u{1b}[2J");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |cells: [&str; 3]| cells.map(str::to_string).to_vec();
+        let text = columns(&[row(["a", "bb", "x"]), row(["中中", "b", ""])], 1);
+        assert_eq!(text, " a   bb  x\n 中中  b\n");
+    }
+}

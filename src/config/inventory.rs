@@ -1,0 +1,67 @@
+//! What becomes of each property of a file: taken, ignored, refused. For `check`.
+
+use std::path::Path;
+
+use super::diagnostics::Diagnostics;
+use super::known::{self, Scope, Status};
+use super::section::Section;
+use super::{graph, properties, read_file};
+
+/// One property of the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub value: String,
+    pub line: usize,
+    pub fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its meaning.
+    Taken(&'static str),
+    /// Why it has none here.
+    Ignored(&'static str),
+    /// Why it can not be.
+    Refused(&'static str),
+    /// Neither Flume's nor ours, as far as we know.
+    Unknown,
+}
+
+/// The properties of an agent's components in the order of the file. Empty where the file can not
+/// be read; `load` says why.
+pub fn read(path: &Path, agent: &str) -> Vec<Listed> {
+    let Ok(bytes) = read_file(path) else { return Vec::new() };
+    let Ok(properties) = properties::parse(&bytes) else { return Vec::new() };
+    // What is to be said about them `load` says.
+    let mut unused = Diagnostics::new("");
+    let Some(graph) = graph::read(&properties, agent, &mut unused) else { return Vec::new() };
+    let mut list = Vec::new();
+    let groups: [(&[Section], &[Scope]); 4] = [
+        (&graph.sources, &[Scope::Source]),
+        (&graph.channels, &[Scope::Channel]),
+        (&graph.sinks, &[Scope::Sink, Scope::NullSink, Scope::LoggerSink]),
+        (&graph.sinkgroups, &[Scope::SinkGroup]),
+    ];
+    for (sections, scopes) in groups {
+        sections.iter().for_each(|section| add(&mut list, section, scopes));
+    }
+    add(&mut list, &graph.monitoring, &[Scope::Monitoring]);
+    list.sort_by_key(|l| l.line);
+    list
+}
+
+fn add(list: &mut Vec<Listed>, section: &Section, scopes: &[Scope]) {
+    for prop in &section.props {
+        let fate = match known::find(scopes, &prop.name) {
+            None => Fate::Unknown,
+            Some(known) => match known.status {
+                Status::Supported => Fate::Taken(known.meaning),
+                Status::Ignored => Fate::Ignored(known.meaning),
+                Status::Refused(why) => Fate::Refused(why),
+            },
+        };
+        let (key, value) = (section.key(&prop.name), prop.value.clone());
+        list.push(Listed { key, value, line: prop.line, fate });
+    }
+}

@@ -1,0 +1,173 @@
+//! Metrics in Prometheus's text format, from a running agent and from `status` alike.
+
+use std::fmt::{Display, Write as _};
+
+use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
+use crate::command::table::Json;
+
+/// Name, type and help of every metric there is, in the order of printing.
+const METRICS: &[(&str, &str, &str)] = &[
+    ("flume_ng_up", "gauge", "1 while the agent runs"),
+    ("flume_ng_start_time_seconds", "gauge", "Unix time of the agent's start"),
+    ("flume_ng_connected", "gauge", "1 while the channel's brokers are connected"),
+    ("flume_ng_events_received_total", "counter", "events read by this process"),
+    ("flume_ng_events_acked_total", "counter", "events acknowledged by the brokers"),
+    ("flume_ng_files", "gauge", "files that are tailed, drained or waiting"),
+    ("flume_ng_file_size_bytes", "gauge", "size of the file"),
+    ("flume_ng_file_position_bytes", "gauge", "everything before it is acknowledged"),
+    ("flume_ng_file_lines", "gauge", "lines before the position"),
+    ("flume_ng_behind_bytes", "gauge", "bytes that are not acknowledged yet, over all files"),
+    ("flume_ng_batches_in_doubt", "gauge", "announced batches without an answer"),
+    ("flume_ng_next_sequence", "gauge", "sequence of the partition's next event"),
+    ("flume_ng_floor_offset", "gauge", "batches in doubt stand at or behind this offset"),
+    ("flume_ng_dead_letters", "gauge", "events that the brokers never take"),
+    ("flume_ng_receipts", "gauge", "finished files"),
+    ("flume_ng_checkpoint_time_seconds", "gauge", "Unix time of the last write"),
+];
+
+/// A file that is read or waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileView {
+    pub name: String,
+    pub state: &'static str,
+    pub size: u64,
+    pub position: u64,
+    pub lines: u64,
+    pub events: u64,
+}
+
+impl FileView {
+    pub fn of_record(record: &FileRecord, size: u64) -> FileView {
+        FileView {
+            name: String::from_utf8_lossy(&record.name).into_owned(),
+            state: match record.state {
+                FileState::Live => "live",
+                FileState::Draining => "draining",
+                FileState::Superseded => "superseded",
+            },
+            size,
+            position: record.position,
+            lines: record.lines,
+            events: record.events,
+        }
+    }
+
+    /// Of a file whose content was thrown away nothing is left to send.
+    pub fn behind(&self) -> u64 {
+        if self.state == "superseded" { 0 } else { self.size.saturating_sub(self.position) }
+    }
+}
+
+/// Collects samples; those of a metric are printed together, as the format wants it.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    samples: Vec<(&'static str, String)>,
+}
+
+impl Exposition {
+    pub fn add(&mut self, name: &'static str, labels: &[(&str, &str)], value: impl Display) {
+        debug_assert!(METRICS.iter().any(|(n, _, _)| *n == name), "{name}");
+        let mut line = String::from(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            // Writing to a String does not fail.
+            let _ = write!(line, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
+        }
+        if !labels.is_empty() {
+            line.push('}');
+        }
+        let _ = write!(line, " {value}");
+        self.samples.push((name, line));
+    }
+
+    /// The files of a source, and what is behind.
+    pub fn add_files(&mut self, agent: &str, source: &str, files: &[FileView]) {
+        let of_source = [("agent", agent), ("source", source)];
+        self.add("flume_ng_files", &of_source, files.len());
+        self.add(
+            "flume_ng_behind_bytes",
+            &of_source,
+            files.iter().map(FileView::behind).sum::<u64>(),
+        );
+        // Of two incarnations of one name the later one counts: labels must differ.
+        let superseded = |f: &&FileView| f.state != "superseded";
+        for file in files.iter().filter(superseded) {
+            let labels = [("agent", agent), ("source", source), ("file", file.name.as_str())];
+            self.add("flume_ng_file_size_bytes", &labels, file.size);
+            self.add("flume_ng_file_position_bytes", &labels, file.position);
+            self.add("flume_ng_file_lines", &labels, file.lines);
+        }
+    }
+
+    pub fn add_partitions(&mut self, agent: &str, source: &str, channel: &ChannelRecord) {
+        for p in &channel.partitions {
+            let partition = p.partition.to_string();
+            let labels = [
+                ("agent", agent),
+                ("source", source),
+                ("channel", channel.name.as_str()),
+                ("topic", channel.topic.as_str()),
+                ("partition", partition.as_str()),
+            ];
+            self.add("flume_ng_next_sequence", &labels, p.next_sequence);
+            self.add("flume_ng_floor_offset", &labels, p.floor_offset);
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for (name, kind, help) in METRICS {
+            let mut lines = self.samples.iter().filter(|(n, _)| n == name).peekable();
+            if lines.peek().is_none() {
+                continue;
+            }
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            lines.for_each(|(_, line)| {
+                let _ = writeln!(out, "{line}");
+            });
+        }
+        out
+    }
+}
+
+/// For `status --json`.
+pub fn file_json(file: &FileView) -> Vec<(&'static str, Json)> {
+    vec![
+        ("name", Json::text(file.name.as_str())),
+        ("state", Json::text(file.state)),
+        ("size", Json::int(file.size)),
+        ("position", Json::int(file.position)),
+        ("lines", Json::int(file.lines)),
+        ("events", Json::int(file.events)),
+        ("behind_bytes", Json::int(file.behind())),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_a_metric_stand_together() {
+        let mut out = Exposition::default();
+        let file = |name: &str, size| FileView {
+            name: name.to_string(),
+            state: "live",
+            size,
+            position: 4,
+            ..FileView::default()
+        };
+        out.add_files("a1", "r1", &[file("x\"\\\n", 10), file("y", 5)]);
+        out.add("flume_ng_up", &[("agent", "a1")], 1);
+        let text = out.text();
+        assert!(text.starts_with(
+            "# HELP flume_ng_up 1 while the agent runs\n# TYPE flume_ng_up gauge\n\
+             flume_ng_up{agent=\"a1\"} 1\n"
+        ));
+        assert!(text.contains(
+            "flume_ng_file_size_bytes{agent=\"a1\",source=\"r1\",file=\"x\\\"\\\\\\n\"} 10\n\
+             flume_ng_file_size_bytes{agent=\"a1\",source=\"r1\",file=\"y\"} 5\n"
+        ));
+        assert!(text.contains("flume_ng_behind_bytes{agent=\"a1\",source=\"r1\"} 7\n"), "{text}");
+    }
+}

@@ -1,0 +1,375 @@
+//! What others are told of a running agent: Flume's JSON and Prometheus's text over HTTP, a text
+//! file, and systemd.
+//!
+//! All of it is driven by the agent's loop ([`Monitor::turn`]) and none of it matters for the
+//! events: a fault here is logged once and the agent goes on.
+
+mod http;
+
+use std::fmt::Write as _;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::record::ChannelRecord;
+use crate::cli::AgentArgs;
+use crate::command::table::{quote, size};
+use crate::exposition::{Exposition, FileView};
+use crate::log;
+use crate::pipeline::Counters;
+use crate::systemd::Notifier;
+use http::{Http, Page};
+
+const CLASS: &str = "instrumentation.MonitorService";
+
+/// The text file and systemd's status line are renewed so often, ms.
+const INTERVAL_MS: u64 = 15_000;
+/// While there is much to do, sockets are looked at so often, ms.
+const HTTP_INTERVAL_MS: u64 = 5;
+/// Flume's default for `flume.monitoring.port`.
+const PORT_DEFAULT: u16 = 41_414;
+
+/// The agent at this moment.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub agent: String,
+    pub start_ms: i64,
+    /// False once it has been stopped.
+    pub up: bool,
+    pub sources: Vec<SourceStats>,
+    pub channels: Vec<ChannelStats>,
+    pub sinks: Vec<SinkStats>,
+}
+
+#[derive(Debug, Default)]
+pub struct SourceStats {
+    pub name: String,
+    /// It has its directory and its lock.
+    pub started: bool,
+    pub counters: Counters,
+    pub files: Vec<FileView>,
+    pub in_doubt: usize,
+    pub channels: Vec<ChannelRecord>,
+}
+
+#[derive(Debug, Default)]
+pub struct ChannelStats {
+    pub name: String,
+    pub topic: String,
+    pub connected: bool,
+    /// Events handed to it, and events acknowledged by its brokers.
+    pub attempted: u64,
+    pub acked: u64,
+    pub has_sink: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct SinkStats {
+    pub name: String,
+    pub drained: u64,
+}
+
+/// See the module.
+pub struct Monitor {
+    http: Option<Http>,
+    http_due_ms: u64,
+    textfile: Option<PathBuf>,
+    textfile_fault: Option<String>,
+    systemd: Notifier,
+    is_ready: bool,
+    due_ms: u64,
+    was_connected: Option<bool>,
+}
+
+impl Monitor {
+    /// As the command line, the configuration and the environment want it.
+    pub fn new(args: &AgentArgs, textfile: Option<PathBuf>) -> Monitor {
+        Monitor {
+            http: start_http(args),
+            textfile,
+            systemd: Notifier::from_environment(),
+            ..Monitor::absent()
+        }
+    }
+
+    /// One that tells nobody anything.
+    pub fn absent() -> Monitor {
+        Monitor {
+            http: None,
+            http_due_ms: 0,
+            textfile: None,
+            textfile_fault: None,
+            systemd: Notifier::nobody(),
+            is_ready: false,
+            due_ms: 0,
+            was_connected: None,
+        }
+    }
+
+    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        if let Some(http) = &self.http {
+            http.descriptors(add);
+        }
+    }
+
+    /// Does what is due. `stats` is asked for only where it is needed. While the agent is not busy,
+    /// a socket has woken it up and is looked at in any case.
+    pub fn turn(&mut self, now_ms: u64, busy: bool, connected: bool, stats: &dyn Fn() -> Stats) {
+        if (!busy || now_ms >= self.http_due_ms)
+            && let Some(http) = &mut self.http
+        {
+            self.http_due_ms = now_ms + HTTP_INTERVAL_MS;
+            http.turn(now_ms, &mut |path| page(path, stats));
+        }
+        if now_ms < self.due_ms && self.was_connected == Some(connected) {
+            return;
+        }
+        self.was_connected = Some(connected);
+        self.due_ms = now_ms + INTERVAL_MS;
+        if self.textfile.is_none() && !self.systemd.is_listening() {
+            return;
+        }
+        let stats = stats();
+        self.write_textfile(&stats);
+        let ready = if self.is_ready { "" } else { "READY=1\n" };
+        self.systemd.tell(&format!("{ready}STATUS={}", status_line(&stats)));
+        self.is_ready = true;
+    }
+
+    /// The agent begins to stop: nobody is served any more.
+    pub fn stopping(&mut self) {
+        self.http = None;
+        self.systemd.tell("STOPPING=1\nSTATUS=stopping");
+    }
+
+    /// The last word.
+    pub fn stopped(&mut self, stats: &Stats) {
+        self.write_textfile(stats);
+    }
+
+    fn write_textfile(&mut self, stats: &Stats) {
+        let Some(path) = &self.textfile else { return };
+        let fault = replace(path, &prometheus(stats)).err().map(|e| e.to_string());
+        if let Some(why) = &fault
+            && self.textfile_fault != fault
+        {
+            log::warn(
+                CLASS,
+                format_args!("Metrics can not be written to {}: {why}.", path.display()),
+            );
+        }
+        self.textfile_fault = fault;
+    }
+}
+
+/// Writes beside and renames, so that a reader never sees half of it. Not synced: it is worth
+/// nothing after a power cut.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    // Node exporters read what ends in `.prom`.
+    beside.push(".tmp");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
+}
+
+fn start_http(args: &AgentArgs) -> Option<Http> {
+    let kind = args.system_property("flume.monitoring.type")?;
+    if !kind.eq_ignore_ascii_case("http") {
+        let text = "is not supported, http is; the agent runs without it";
+        log::warn(CLASS, format_args!("-Dflume.monitoring.type={kind} {text}."));
+        return None;
+    }
+    let port = match args.system_property("flume.monitoring.port").map(str::parse) {
+        None => PORT_DEFAULT,
+        Some(Ok(port)) => port,
+        Some(Err(_)) => {
+            log::error(CLASS, format_args!("-Dflume.monitoring.port is no port: no monitoring."));
+            return None;
+        }
+    };
+    let host = args.system_property("flume.monitoring.host").unwrap_or("127.0.0.1");
+    match Http::bind((host, port)) {
+        Ok(http) => {
+            let address = http.address().map(|a| a.to_string()).unwrap_or_default();
+            log::info(
+                CLASS,
+                format_args!("Metrics at http://{address}/metrics and http://{address}/prometheus"),
+            );
+            Some(http)
+        }
+        Err(e) => {
+            log::error(CLASS, format_args!("{host}:{port}: {e}: no monitoring."));
+            None
+        }
+    }
+}
+
+fn page(path: &str, stats: &dyn Fn() -> Stats) -> Option<Page> {
+    match path {
+        "/metrics" => Some(("application/json;charset=utf-8", flume_json(&stats()))),
+        "/prometheus" => Some(("text/plain; version=0.0.4; charset=utf-8", prometheus(&stats()))),
+        "/" => {
+            let text = "For Flume metrics please click <a href=\"/metrics\">here</a>.\n";
+            Some(("text/html; charset=utf-8", text.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// Flume's own shape: components by type and name, all values as text.
+pub fn flume_json(stats: &Stats) -> String {
+    let start = stats.start_ms.to_string();
+    let times = [("StartTime", start.as_str()), ("StopTime", "0")];
+    let mut groups = Vec::new();
+    for source in &stats.sources {
+        let c = &source.counters;
+        let counts = [
+            ("EventReceivedCount", c.events_received),
+            ("EventAcceptedCount", c.events_accepted),
+            ("AppendBatchReceivedCount", c.batches_received),
+            ("AppendBatchAcceptedCount", c.batches_accepted),
+            ("AppendReceivedCount", 0),
+            ("AppendAcceptedCount", 0),
+            ("OpenConnectionCount", 0),
+        ];
+        groups.push(group("SOURCE", &source.name, &counts, &times));
+    }
+    for channel in &stats.channels {
+        let taken = if channel.has_sink { channel.acked } else { 0 };
+        let counts = [
+            ("EventPutAttemptCount", channel.attempted),
+            ("EventPutSuccessCount", channel.acked),
+            ("EventTakeAttemptCount", taken),
+            ("EventTakeSuccessCount", taken),
+            ("ChannelCapacity", 0),
+            ("ChannelSize", 0),
+            ("KafkaEventSendTimer", 0),
+            ("KafkaEventGetTimer", 0),
+            ("KafkaCommitTimer", 0),
+            ("RollbackCount", 0),
+        ];
+        // What Flume says of a channel without a capacity: Java's largest double.
+        let percentage = ("ChannelFillPercentage", "1.7976931348623157E308");
+        groups.push(group("CHANNEL", &channel.name, &counts, &[percentage, times[0], times[1]]));
+    }
+    for sink in &stats.sinks {
+        let counts = [
+            ("EventDrainAttemptCount", sink.drained),
+            ("EventDrainSuccessCount", sink.drained),
+            ("BatchCompleteCount", 0),
+            ("BatchUnderflowCount", 0),
+            ("BatchEmptyCount", 0),
+            ("ConnectionCreatedCount", 0),
+            ("ConnectionClosedCount", 0),
+            ("ConnectionFailedCount", 0),
+        ];
+        groups.push(group("SINK", &sink.name, &counts, &times));
+    }
+    format!("{{{}}}", groups.join(","))
+}
+
+fn group(kind: &str, name: &str, counts: &[(&str, u64)], texts: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = quote(&format!("{kind}.{name}"), &mut out);
+    let _ = write!(out, ":{{\"Type\":\"{kind}\"");
+    for (counter, value) in counts {
+        let _ = write!(out, ",\"{counter}\":\"{value}\"");
+    }
+    for (counter, value) in texts {
+        let _ = write!(out, ",\"{counter}\":\"{value}\"");
+    }
+    out.push('}');
+    out
+}
+
+fn prometheus(stats: &Stats) -> String {
+    let agent = stats.agent.as_str();
+    let mut out = Exposition::default();
+    out.add("flume_ng_up", &[("agent", agent)], u8::from(stats.up));
+    let start_s = stats.start_ms as f64 / 1000.0;
+    out.add("flume_ng_start_time_seconds", &[("agent", agent)], start_s);
+    for channel in &stats.channels {
+        let labels = [("agent", agent), ("channel", &channel.name), ("topic", &channel.topic)];
+        out.add("flume_ng_connected", &labels, u8::from(channel.connected));
+        out.add("flume_ng_events_acked_total", &labels, channel.acked);
+    }
+    for source in &stats.sources {
+        let labels = [("agent", agent), ("source", source.name.as_str())];
+        out.add("flume_ng_events_received_total", &labels, source.counters.events_received);
+        out.add("flume_ng_batches_in_doubt", &labels, source.in_doubt);
+        out.add_files(agent, &source.name, &source.files);
+        for channel in &source.channels {
+            out.add_partitions(agent, &source.name, channel);
+        }
+    }
+    out.text()
+}
+
+/// For `systemctl status`.
+fn status_line(stats: &Stats) -> String {
+    let waiting: Vec<&str> =
+        stats.sources.iter().filter(|s| !s.started).map(|s| s.name.as_str()).collect();
+    if !waiting.is_empty() {
+        return format!("source {} can not start yet, see the log", waiting.join(", "));
+    }
+    let apart: Vec<&str> =
+        stats.channels.iter().filter(|c| !c.connected).map(|c| c.name.as_str()).collect();
+    let state = match apart.is_empty() {
+        true => "connected".to_string(),
+        false => format!("channel {}: waiting for its brokers", apart.join(", ")),
+    };
+    let files: usize = stats.sources.iter().map(|s| s.files.len()).sum();
+    let behind: u64 = stats.sources.iter().flat_map(|s| &s.files).map(FileView::behind).sum();
+    let acked: u64 = stats.channels.iter().map(|c| c.acked).sum();
+    format!("{state}; {files} files, {} behind, {acked} events acknowledged", size(behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats() -> Stats {
+        Stats {
+            agent: "a1".into(),
+            start_ms: 1_500,
+            up: true,
+            sources: vec![SourceStats {
+                name: "r1".into(),
+                started: true,
+                counters: Counters { events_received: 7, ..Counters::default() },
+                ..SourceStats::default()
+            }],
+            channels: vec![ChannelStats {
+                name: "c1".into(),
+                topic: "t".into(),
+                connected: true,
+                attempted: 7,
+                acked: 5,
+                has_sink: true,
+            }],
+            sinks: vec![SinkStats { name: "k1".into(), drained: 5 }],
+        }
+    }
+
+    #[test]
+    fn flumes_json_has_components_by_type_and_name_and_text_values() {
+        let json = flume_json(&stats());
+        let start = "{\"SOURCE.r1\":{\"Type\":\"SOURCE\",\"EventReceivedCount\":\"7\",";
+        assert!(json.starts_with(start), "{json}");
+        assert!(
+            json.contains("\"CHANNEL.c1\":{\"Type\":\"CHANNEL\",\"EventPutAttemptCount\":\"7\"")
+        );
+        assert!(json.contains("\"SINK.k1\":{\"Type\":\"SINK\",\"EventDrainAttemptCount\":\"5\""));
+        assert!(json.ends_with("\"StartTime\":\"1500\",\"StopTime\":\"0\"}}"), "{json}");
+    }
+
+    #[test]
+    fn systemd_is_told_what_is_missing() {
+        let mut stats = stats();
+        assert_eq!(status_line(&stats), "connected; 0 files, 0 B behind, 5 events acknowledged");
+        stats.channels[0].connected = false;
+        assert!(status_line(&stats).starts_with("channel c1: waiting for its brokers; 0 files"));
+        stats.sources[0].started = false;
+        assert_eq!(status_line(&stats), "source r1 can not start yet, see the log");
+    }
+}

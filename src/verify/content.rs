@@ -1,0 +1,157 @@
+//! The events of a file, split anew from its bytes by the decoder of the configuration.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::inventory::{Bytes, Subject};
+use super::progress::Progress;
+use super::{Origin, SourceConfig};
+use crate::source::interceptor;
+use crate::source::line::{CutCharacter, LineConfig, LineDecoder, Tail};
+
+/// What a read asks for; more where a line is longer.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Bytes of a file that are read. A `start` other than 0 is where an event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    pub start: u64,
+    pub end: u64,
+    /// The last line needs no newline.
+    pub is_final: bool,
+}
+
+/// An event of a file.
+pub struct FileEvent<'a> {
+    pub body: &'a [u8],
+    /// Where it ends in the file.
+    pub end: u64,
+}
+
+/// What a file was found to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Where the agent began to read: behind what another one had sent.
+    pub start: u64,
+    pub bytes: u64,
+    pub lines: u64,
+    pub events: u64,
+    /// The bytes that were read by the agent are still the same, and nothing came behind them.
+    pub is_as_recorded: bool,
+}
+
+fn decoder(config: &SourceConfig) -> LineDecoder {
+    LineDecoder::new(LineConfig {
+        charset: config.input_charset.clone(),
+        output: config.output_charset.clone(),
+        policy: config.decode_policy,
+        max_line_units: config.max_line_units,
+    })
+}
+
+/// Hands the events of `extent` that pass the filters to `visit`; `read` gets the bytes, as they
+/// are used up, and the lines that ended in them.
+///
+/// Memory: [`READ_BYTES`], or twice the longest line.
+pub fn each_event(
+    bytes: &Bytes,
+    origin: &Origin<'_>,
+    extent: Extent,
+    read: &mut dyn FnMut(&[u8], u64),
+    visit: &mut dyn FnMut(FileEvent<'_>),
+) -> io::Result<()> {
+    let file = bytes.open()?;
+    let mut decoder = decoder(origin.config);
+    if extent.start > 0 {
+        let mut head = [0; 2];
+        let length = file.read_at(&mut head, 0)?;
+        decoder.begin_file(&head[..length]);
+    }
+    let has_filter = interceptor::filters(&origin.chain);
+    let (mut position, mut held, mut buffer) = (extent.start, 0, vec![0; READ_BYTES]);
+    loop {
+        if held == buffer.len() {
+            buffer.resize(2 * held, 0);
+        }
+        let left = usize::try_from(extent.end - position).unwrap_or(usize::MAX);
+        let room = buffer.len().min(left);
+        let got = file.read_at(&mut buffer[held..room.max(held)], position + held as u64)?;
+        held += got;
+        let at_end = got == 0 || held == left;
+        let tail = match (at_end, extent.is_final) {
+            (true, true) => Tail::Final(CutCharacter::Drop),
+            _ => Tail::Open,
+        };
+        let mut emit = |body: &[u8], used: usize| {
+            if !has_filter || interceptor::keeps(&origin.chain, body) {
+                visit(FileEvent { body, end: position + used as u64 });
+            }
+            true
+        };
+        let split = decoder
+            .split(&buffer[..held], position == 0, tail, &mut emit)
+            .map_err(|e| io::Error::other(format!("near byte {position}: {e}")))?;
+        read(&buffer[..split.consumed], split.lines);
+        buffer.copy_within(split.consumed..held, 0);
+        held -= split.consumed;
+        position += split.consumed as u64;
+        if at_end {
+            return Ok(());
+        }
+    }
+}
+
+/// Counts lines and events and compares the bytes with what was recorded of them.
+pub fn survey(
+    origin: &Origin<'_>,
+    subject: &Subject,
+    progress: &mut Progress,
+) -> io::Result<Survey> {
+    let claim = subject.claim;
+    let mut survey = Survey::default();
+    let mut crc = crc32fast::Hasher::new();
+    let mut events_claimed = 0;
+    let mut events = 0;
+    let mut read = |bytes: &[u8], lines: u64| {
+        let within = usize::try_from(claim.size.saturating_sub(survey.bytes)).unwrap_or(usize::MAX);
+        crc.update(&bytes[..bytes.len().min(within)]);
+        survey.bytes += bytes.len() as u64;
+        survey.lines += lines;
+        progress.advance(bytes.len() as u64);
+    };
+    let mut visit = |event: FileEvent<'_>| {
+        events += 1;
+        events_claimed += u64::from(event.end <= claim.size);
+    };
+    each_event(&subject.bytes, origin, subject.extent, &mut read, &mut visit)?;
+    survey.events = events;
+    let is_same = crc.finalize() == claim.bytes_crc && events_claimed == claim.events;
+    survey.is_as_recorded = is_same && survey.bytes == claim.size;
+    if !is_same
+        && let Some(skipped) = events_claimed.checked_sub(claim.events)
+        && let Some(start) = taken_over_at(origin, subject, skipped)?
+    {
+        survey.start = start;
+        survey.events -= skipped;
+        survey.is_as_recorded = survey.bytes == claim.size;
+    }
+    Ok(survey)
+}
+
+/// Where an agent that was not this one had stopped: the place, behind `skipped` events, from
+/// which on the bytes are those that this one read.
+fn taken_over_at(origin: &Origin<'_>, subject: &Subject, skipped: u64) -> io::Result<Option<u64>> {
+    let (mut left, mut start) = (skipped, 0);
+    let extent = Extent { end: subject.claim.size, ..subject.extent };
+    each_event(&subject.bytes, origin, extent, &mut |_, _| {}, &mut |event| {
+        if left > 0 {
+            left -= 1;
+            start = event.end;
+        }
+    })?;
+    let mut crc = crc32fast::Hasher::new();
+    let rest = Extent { start, ..extent };
+    each_event(&subject.bytes, origin, rest, &mut |bytes, _| crc.update(bytes), &mut |_| {})?;
+    let is_there = start > 0 && crc.finalize() == subject.claim.bytes_crc;
+    Ok(is_there.then_some(start))
+}

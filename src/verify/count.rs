@@ -1,0 +1,555 @@
+//! Counting both sides of a topic: what the files' events ought to be, what stands there.
+//!
+//! For each value, by its [`key`](super::key):
+//! * a record in the recorded ranges of a file (partition, offsets, producer id) that has an event
+//!   with its value which is not found yet, is that event: *found*;
+//! * events left over are *missing*;
+//! * records left over, of a value that the files have, are *repeated*, unless they are in the same
+//!   way events of other files that the agent knows, or may be such that a live file has behind its
+//!   position; those in the ranges of files whose bytes are gone are only told, not counted;
+//! * records in a file's offset ranges whose value the file does not have are *foreign* to it.
+//!
+//! Memory: all values at once would need more than there is. So the values are divided by their
+//! hash into as many parts as needed for one part to fit into the table, and the files and the
+//! topic are read once for each part.
+
+use std::iter;
+
+use super::content::{Extent, FileEvent, Survey, each_event};
+use super::inventory::{Bytes, State, Subject};
+use super::key::{FileKey, Keyer, body};
+use super::progress::Progress;
+use super::report::{EXAMPLES_MAX, Missing, Repeat, Report, Row};
+use super::table::{Met, OTHER_FILES, Table, Tally, capacity};
+use super::{Origin, Trouble};
+use crate::channel::reader::{TopicReader, TopicRecord};
+use crate::checkpoint::receipt::ReceiptRange;
+use crate::config::model::{AgentConfig, ChannelConfig};
+
+/// Records stamped so much before the file was opened can not be its events: two clocks differ.
+const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
+
+/// A topic, and the files that were sent to it.
+pub struct Target {
+    /// The channel of the configuration, with the topic that was written to.
+    channel: ChannelConfig,
+    /// Indices of subjects, and their ranges in this topic.
+    files: Vec<(usize, Vec<ReceiptRange>)>,
+}
+
+/// Sorts the files by topic. A file whose ranges name no channel that still exists can not be
+/// verified there, and is told.
+pub fn targets(config: &AgentConfig, subjects: &[Subject], report: &mut Report) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    for (at, subject) in subjects.iter().enumerate() {
+        let channels = &config.sources[subject.origin].channels;
+        let channels: Vec<&ChannelConfig> = channels.iter().map(|c| &config.channels[*c]).collect();
+        let mut left: Vec<&ReceiptRange> = Vec::new();
+        for range in &subject.ranges {
+            let by_name = channels.iter().find(|c| c.name == range.channel);
+            match by_name.or_else(|| channels.iter().find(|c| c.topic == range.topic)) {
+                Some(channel) => add(&mut targets, channel, at, Some(range)),
+                None => left.push(range),
+            }
+        }
+        if let (Some(range), true) = (left.first(), subject.is_selected) {
+            report.problems.push(format!(
+                "{}: it was sent to topic {} by channel {}, which the configuration does not have",
+                subject.label, range.topic, range.channel
+            ));
+        }
+        if subject.ranges.is_empty() {
+            channels.iter().for_each(|channel| add(&mut targets, channel, at, None));
+        }
+    }
+    targets.retain(|target| target.files.iter().any(|(at, _)| subjects[*at].is_selected));
+    targets
+}
+
+fn add(
+    targets: &mut Vec<Target>,
+    channel: &ChannelConfig,
+    subject: usize,
+    range: Option<&ReceiptRange>,
+) {
+    let topic = range.map_or(&channel.topic, |range| &range.topic);
+    let is_it = |t: &Target| t.channel.name == channel.name && t.channel.topic == *topic;
+    let place = targets.iter().position(is_it).unwrap_or_else(|| {
+        let channel = ChannelConfig { topic: topic.clone(), ..channel.clone() };
+        targets.push(Target { channel, files: Vec::new() });
+        targets.len() - 1
+    });
+    let files = &mut targets[place].files;
+    if files.last().is_none_or(|(at, _)| *at != subject) {
+        files.push((subject, Vec::new()));
+    }
+    if let (Some((_, ranges)), Some(range)) = (files.last_mut(), range) {
+        ranges.push(range.clone());
+    }
+}
+
+/// One topic's count.
+pub struct Counting<'a> {
+    pub origins: &'a [Origin<'a>],
+    pub subjects: &'a [Subject],
+    pub surveys: &'a [Survey],
+    pub target: Target,
+    /// Look nowhere but in the recorded ranges.
+    pub range_only: bool,
+    pub table_bytes: usize,
+}
+
+/// A file to read in every pass.
+struct Task<'a> {
+    bytes: &'a Bytes,
+    origin: &'a Origin<'a>,
+    extent: Extent,
+    key: FileKey,
+}
+
+/// A stretch of a partition to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    partition: i32,
+    from: i64,
+    to: i64,
+}
+
+/// Files whose bytes are gone, as [`OTHER_FILES`] are those that are not verified.
+const GONE_FILES: u32 = OTHER_FILES - 1;
+
+/// A recorded range of the verified file `file` (index into `Plan::verified`), or of others.
+struct Place {
+    file: u32,
+    range: ReceiptRange,
+}
+
+/// What is read, and against what.
+struct Plan<'a> {
+    keyer: Keyer,
+    verified: Vec<Task<'a>>,
+    others: Vec<Task<'a>>,
+    /// What live files have behind their positions: it may be in the topic already.
+    unrecorded: Vec<Task<'a>>,
+    rows: Vec<Row>,
+    places: Vec<Place>,
+    spans: Vec<Span>,
+    shows_producers: bool,
+}
+
+impl Counting<'_> {
+    pub fn run(&self, progress: &mut Progress, report: &mut Report) -> Result<(), Trouble> {
+        let mut reader = TopicReader::open(&self.target.channel)?;
+        let mut plan = self.plan(&mut reader)?;
+        self.count_gone(&mut reader, report)?;
+        if plan.verified.is_empty() {
+            return Ok(());
+        }
+        let events: u64 = plan.rows.iter().map(|row| row.events).sum();
+        // A value that other files have, too, has an entry for them.
+        let values = if plan.others.is_empty() { events } else { 2 * events };
+        let values = usize::try_from(values).unwrap_or(usize::MAX);
+        let room = capacity(self.table_bytes).max(1);
+        let passes = values.div_ceil(room).max(1) as u64;
+        // A tenth more than their share: chance does not divide evenly.
+        let share = values / passes as usize;
+        let mut table =
+            Table::with_room(if passes == 1 { share } else { room.min(share * 11 / 10) });
+        for pass in 0..passes {
+            let label = match passes {
+                1 => format!("topic {}", self.target.channel.topic),
+                _ => format!("topic {}, pass {} of {passes}", self.target.channel.topic, pass + 1),
+            };
+            progress.begin(&label, plan.work());
+            let mut count = Pass { plan: &mut plan, table: &mut table, number: pass, passes };
+            count.run(self, &mut reader, progress, report)?;
+        }
+        report.rows.append(&mut plan.rows);
+        Ok(())
+    }
+
+    fn plan(&self, reader: &mut TopicReader) -> Result<Plan<'_>, Trouble> {
+        let mut plan = Plan {
+            keyer: Keyer::new(self.target.channel.value_format, self.origins),
+            verified: Vec::new(),
+            others: Vec::new(),
+            unrecorded: Vec::new(),
+            rows: Vec::new(),
+            places: Vec::new(),
+            spans: Vec::new(),
+            shows_producers: reader.shows_producers(),
+        };
+        for (at, ranges) in &self.target.files {
+            let subject = &self.subjects[*at];
+            let number = self.add_file(&mut plan, *at, subject);
+            let place = |range: &ReceiptRange| Place { file: number, range: range.clone() };
+            plan.places.extend(ranges.iter().map(place));
+        }
+        self.find_spans(reader, &mut plan)?;
+        plan.places.sort_by_key(|place| (place.range.partition, place.range.first));
+        Ok(plan)
+    }
+
+    /// Returns how the file is called in places and in the table.
+    fn add_file<'a>(&'a self, plan: &mut Plan<'a>, at: usize, subject: &'a Subject) -> u32 {
+        if subject.bytes.are_gone() {
+            return GONE_FILES;
+        }
+        let bytes = &subject.bytes;
+        let origin = &self.origins[subject.origin];
+        let keyer = &plan.keyer;
+        let task =
+            |extent| Task { bytes, origin, extent, key: keyer.of_file(origin, &subject.name) };
+        if subject.state == State::Live {
+            let rest = Extent { start: subject.extent.end, end: u64::MAX, is_final: false };
+            plan.unrecorded.push(task(rest));
+        }
+        let task = task(Extent { start: self.surveys[at].start, ..subject.extent });
+        if !subject.is_selected {
+            plan.others.push(task);
+            return OTHER_FILES;
+        }
+        plan.verified.push(task);
+        let topic = self.target.channel.topic.clone();
+        plan.rows.push(Row::new(at, subject, &self.surveys[at], topic));
+        plan.rows.len() as u32 - 1
+    }
+
+    /// From the first recorded offset of each partition to its end. Partitions without one are
+    /// searched from the time on at which the first file was opened.
+    fn find_spans(&self, reader: &mut TopicReader, plan: &mut Plan<'_>) -> Result<(), Trouble> {
+        if plan.verified.is_empty() {
+            return Ok(());
+        }
+        let opened = plan.rows.iter().map(|row| self.subjects[row.subject].opened_ms).min();
+        let since_ms = (opened.unwrap_or(0) - CLOCK_MARGIN_MS).max(0);
+        for partition in reader.partitions().to_vec() {
+            let bounds = reader.bounds(partition)?;
+            tell_bounds(plan, partition, bounds);
+            let verified = plan.places.iter().filter(|p| p.file < GONE_FILES).map(|p| &p.range);
+            let ranges = verified.filter(|range| range.partition == partition);
+            if self.range_only {
+                let spans = ranges.map(|r| Span { partition, from: r.first, to: r.last + 1 });
+                plan.spans.extend(merged(spans.collect()));
+                continue;
+            }
+            let from = match ranges.map(|range| range.first).min() {
+                Some(first) => first,
+                None => reader.offset_at(partition, since_ms, bounds)?,
+            };
+            let from = from.clamp(bounds.0, bounds.1);
+            plan.spans.push(Span { partition, from, to: bounds.1 });
+        }
+        plan.spans.retain(|span| span.from < span.to);
+        Ok(())
+    }
+
+    /// Of a file whose bytes are gone no more can be told than how many records of its producer
+    /// stand in its ranges.
+    fn count_gone(&self, reader: &mut TopicReader, report: &mut Report) -> Result<(), Trouble> {
+        let shows_producers = reader.shows_producers();
+        for (at, ranges) in &self.target.files {
+            let subject = &self.subjects[*at];
+            if !subject.is_selected || !subject.bytes.are_gone() {
+                continue;
+            }
+            let topic = self.target.channel.topic.clone();
+            let mut row = Row::new(*at, subject, &self.surveys[*at], topic);
+            let mut records = 0u64;
+            for range in ranges {
+                reader.read(range.partition, range.first, range.last + 1, &mut |record| {
+                    let is_its = !shows_producers || record.producer_id == range.producer_id;
+                    records += u64::from(is_its);
+                })?;
+            }
+            row.missing = row.events.saturating_sub(records);
+            row.notes.push(format!(
+                "the bytes are gone: only the number of records can be compared; of {} events {} \
+                 records of their producer stand in the recorded ranges",
+                row.events, records
+            ));
+            report.rows.push(row);
+        }
+        Ok(())
+    }
+}
+
+/// Says where the topic no longer holds, or does not reach, what was recorded.
+fn tell_bounds(plan: &mut Plan<'_>, partition: i32, (first, end): (i64, i64)) {
+    for place in plan.places.iter().filter(|place| place.range.partition == partition) {
+        let range = &place.range;
+        let Some(row) = plan.rows.get_mut(place.file as usize) else { continue };
+        let notes = &mut row.notes;
+        if range.first < first {
+            notes.push(format!(
+                "partition {partition} begins at offset {first}, behind {} where the file's \
+                 events begin: retention has taken some",
+                range.first
+            ));
+        }
+        if range.last >= end {
+            notes.push(format!(
+                "partition {partition} ends at offset {end}, before {} where the file's events \
+                 end: the topic was cut back or made anew",
+                range.last
+            ));
+        }
+    }
+}
+
+/// Spans of one partition without overlaps, ascending.
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_unstable();
+    let mut merged: Vec<Span> = Vec::new();
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.from <= last.to => last.to = last.to.max(span.to),
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+impl Plan<'_> {
+    /// Bytes of the files, and as many again for the topic.
+    fn work(&self) -> u64 {
+        2 * self.verified.iter().map(|task| task.extent.end - task.extent.start).sum::<u64>()
+    }
+
+    fn records(&self) -> u64 {
+        self.spans.iter().map(|span| (span.to - span.from) as u64).sum()
+    }
+}
+
+/// One reading of everything, for the values whose hash is `number` modulo `passes`.
+struct Pass<'p, 'a> {
+    plan: &'p mut Plan<'a>,
+    table: &'p mut Table,
+    number: u64,
+    passes: u64,
+}
+
+impl Pass<'_, '_> {
+    fn run(
+        &mut self,
+        counting: &Counting<'_>,
+        reader: &mut TopicReader,
+        progress: &mut Progress,
+        report: &mut Report,
+    ) -> Result<(), Trouble> {
+        self.table.clear();
+        self.read_files(counting, progress)?;
+        let each_record = self.plan.work() / 2 / self.plan.records().max(1);
+        for span in self.plan.spans.clone() {
+            let mut cover = Cover::new(&self.plan.places, span.partition);
+            let places = &self.plan.places;
+            let mut judge = Judge {
+                keyer: &self.plan.keyer,
+                table: &mut *self.table,
+                rows: &mut self.plan.rows,
+                shows_producers: self.plan.shows_producers,
+                counting,
+                report: &mut *report,
+            };
+            let (number, passes) = (self.number, self.passes);
+            reader.read(span.partition, span.from, span.to, &mut |record| {
+                progress.advance(each_record);
+                let key = judge.keyer.of_record(record.value);
+                if key % passes == number {
+                    judge.judge(key, record, cover.at(record.offset), places);
+                }
+            })?;
+        }
+        let mut tallies = vec![Tally::default(); self.plan.rows.len()];
+        self.table.tally(&mut tallies);
+        for (row, tally) in self.plan.rows.iter_mut().zip(&tallies) {
+            row.once += tally.once;
+            row.missing += tally.missing;
+            row.repeated += tally.repeated;
+        }
+        if tallies.iter().any(|tally| tally.missing > 0) {
+            self.find_missing(counting, report)?;
+        }
+        Ok(())
+    }
+
+    fn read_files(
+        &mut self,
+        counting: &Counting<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Trouble> {
+        let (number, passes) = (self.number, self.passes);
+        for (file, task) in self.plan.verified.iter().enumerate() {
+            let mut read = |bytes: &[u8], _| progress.advance(bytes.len() as u64);
+            let mut visit = |event: FileEvent<'_>| {
+                let key = task.key.of_event(event.body);
+                if key % passes == number {
+                    self.table.expect(key, file as u32);
+                }
+            };
+            each_event(task.bytes, task.origin, task.extent, &mut read, &mut visit)
+                .map_err(|e| self.unreadable(counting, file, &e))?;
+        }
+        let (others, unrecorded) = (self.plan.others.iter(), self.plan.unrecorded.iter());
+        for (task, is_recorded) in
+            others.zip(iter::repeat(true)).chain(unrecorded.zip(iter::repeat(false)))
+        {
+            let mut visit = |event: FileEvent<'_>| {
+                let key = task.key.of_event(event.body);
+                match (key % passes == number, is_recorded) {
+                    (true, true) => self.table.expect_of_others(key),
+                    (true, false) => self.table.allow(key),
+                    (false, _) => {}
+                }
+            };
+            // What of another file can not be read is no fault of the verified ones.
+            let _ = each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, counting: &Counting<'_>, file: usize, e: &std::io::Error) -> Trouble {
+        let subject = &counting.subjects[self.plan.rows[file].subject];
+        Trouble::Temporary(format!("{}: {e}", subject.label))
+    }
+
+    /// Reads the files again to say which lines are missing.
+    fn find_missing(
+        &mut self,
+        counting: &Counting<'_>,
+        report: &mut Report,
+    ) -> Result<(), Trouble> {
+        let (number, passes) = (self.number, self.passes);
+        for (file, task) in self.plan.verified.iter().enumerate() {
+            if report.missing.len() == EXAMPLES_MAX {
+                break;
+            }
+            let subject = &counting.subjects[self.plan.rows[file].subject];
+            let mut visit = |event: FileEvent<'_>| {
+                let key = task.key.of_event(event.body);
+                if report.missing.len() < EXAMPLES_MAX
+                    && key % passes == number
+                    && self.table.take_missing(key, file as u32)
+                {
+                    report.missing.push(Missing::new(&subject.label, event.end, event.body));
+                }
+            };
+            each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit)
+                .map_err(|e| self.unreadable(counting, file, &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Judges the records of a topic.
+struct Judge<'p> {
+    keyer: &'p Keyer,
+    table: &'p mut Table,
+    rows: &'p mut [Row],
+    shows_producers: bool,
+    counting: &'p Counting<'p>,
+    report: &'p mut Report,
+}
+
+impl Judge<'_> {
+    /// `covering`: the places whose offsets hold the record.
+    fn judge(&mut self, key: u64, record: TopicRecord<'_>, covering: &[usize], places: &[Place]) {
+        let is_its = |file: u32| {
+            covering.iter().map(|at| &places[*at]).any(|place| {
+                place.file == file
+                    && (!self.shows_producers || place.range.producer_id == record.producer_id)
+            })
+        };
+        match self.table.meet(key, is_its) {
+            Met::Surplus if is_its(GONE_FILES) => self.report.unclear += 1,
+            Met::Surplus if self.table.add_surplus(key) => self.show(&record),
+            _ => {}
+        }
+        for (n, at) in covering.iter().enumerate() {
+            let file = places[*at].file;
+            let is_told = covering[..n].iter().any(|before| places[*before].file == file);
+            if file < GONE_FILES && !is_told && !self.table.has(key, file) {
+                self.rows[file as usize].foreign += 1;
+            }
+        }
+    }
+
+    fn show(&mut self, record: &TopicRecord<'_>) {
+        if self.report.repeats.len() < EXAMPLES_MAX {
+            let channel = &self.counting.target.channel;
+            let body = body(channel.value_format, record.value);
+            self.report.repeats.push(Repeat::new(&channel.topic, record, body));
+        }
+    }
+}
+
+/// Which recorded ranges hold an offset; offsets come in ascending order.
+struct Cover<'p> {
+    places: &'p [Place],
+    /// The first that has not begun, and where those of the partition end.
+    next: usize,
+    end: usize,
+    open: Vec<usize>,
+    /// The first offset at which one of `open` is over.
+    over_at: i64,
+}
+
+impl<'p> Cover<'p> {
+    /// `places` are sorted by partition and first offset.
+    fn new(places: &'p [Place], partition: i32) -> Cover<'p> {
+        let next = places.partition_point(|p| p.range.partition < partition);
+        let end = places.partition_point(|p| p.range.partition <= partition);
+        Cover { places, next, end, open: Vec::new(), over_at: i64::MAX }
+    }
+
+    fn at(&mut self, offset: i64) -> &[usize] {
+        let begins = |at: usize| self.places[at].range.first <= offset;
+        let mut has_changed = offset >= self.over_at;
+        while self.next < self.end && begins(self.next) {
+            self.open.push(self.next);
+            self.next += 1;
+            has_changed = true;
+        }
+        if has_changed {
+            self.open.retain(|at| self.places[*at].range.last >= offset);
+            let last = self.open.iter().map(|at| self.places[*at].range.last).min();
+            self.over_at = last.map_or(i64::MAX, |last| last + 1);
+        }
+        &self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(file: u32, partition: i32, first: i64, last: i64) -> Place {
+        let range = ReceiptRange { partition, first, last, ..ReceiptRange::default() };
+        Place { file, range }
+    }
+
+    #[test]
+    fn ranges_open_and_close_as_offsets_ascend() {
+        let places = [
+            place(0, 0, 0, 99),
+            place(0, 1, 5, 10),
+            place(1, 1, 7, 20),
+            place(2, 1, 21, 21),
+            place(2, 2, 0, 5),
+        ];
+        let mut cover = Cover::new(&places, 1);
+        assert_eq!(cover.at(4), [0; 0]);
+        assert_eq!(cover.at(5), [1]);
+        assert_eq!(cover.at(10), [1, 2]);
+        assert_eq!(cover.at(11), [2]);
+        assert_eq!(cover.at(21), [3]);
+        assert_eq!(cover.at(22), [0; 0]);
+    }
+
+    #[test]
+    fn overlapping_spans_are_read_once() {
+        let span = |from, to| Span { partition: 0, from, to };
+        let spans = vec![span(10, 20), span(0, 5), span(5, 7), span(15, 17), span(30, 31)];
+        assert_eq!(merged(spans), [span(0, 7), span(10, 20), span(30, 31)]);
+    }
+}

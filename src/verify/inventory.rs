@@ -1,0 +1,287 @@
+//! Which files there are to be verified: receipts of finished ones, the checkpoint's live ones.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::content::Extent;
+use super::{Origin, Trouble};
+use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
+use crate::checkpoint::record::{FileRecord, FileState, Record};
+use crate::checkpoint::slots;
+use crate::source::tracked;
+
+/// What is known of a file beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It has a receipt.
+    Finished,
+    /// It is in the checkpoint.
+    Live,
+}
+
+/// What receipt or checkpoint say of a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Claim {
+    pub size: u64,
+    pub lines: u64,
+    pub events: u64,
+    pub bytes_crc: u32,
+}
+
+/// Where a file's bytes are.
+#[derive(Debug)]
+pub enum Bytes {
+    /// Opened each time: there may be more finished files than descriptors.
+    At(PathBuf),
+    /// Kept open: a live file may be renamed at any time.
+    Open(File),
+    Gone,
+}
+
+impl Bytes {
+    pub fn are_gone(&self) -> bool {
+        matches!(self, Bytes::Gone)
+    }
+
+    pub fn open(&self) -> io::Result<File> {
+        match self {
+            Bytes::At(path) => tracked::open(path),
+            Bytes::Open(file) => file.try_clone(),
+            Bytes::Gone => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// A file that the agent has read.
+#[derive(Debug)]
+pub struct Subject {
+    /// Index of its source.
+    pub origin: usize,
+    /// Bare name under which it was read; headers name it so.
+    pub name: OsString,
+    /// Where it is now, for people.
+    pub label: String,
+    pub state: State,
+    /// It is to be verified; others only account for the lines that they share with those.
+    pub is_selected: bool,
+    pub bytes: Bytes,
+    /// What of it ought to be in the topic.
+    pub extent: Extent,
+    pub claim: Claim,
+    /// Unix time of the first read, ms.
+    pub opened_ms: i64,
+    pub ranges: Vec<ReceiptRange>,
+}
+
+#[derive(Debug)]
+pub struct Inventory {
+    pub subjects: Vec<Subject>,
+    /// What keeps the result from being whole, in sentences.
+    pub problems: Vec<String>,
+    /// What is left out without a fault of anybody.
+    pub remarks: Vec<String>,
+}
+
+impl Inventory {
+    /// Reads checkpoint and receipts of all sources and selects the files called `words`, or all
+    /// that still exist where there are none.
+    pub fn take(origins: &[Origin<'_>], words: &[String]) -> Result<Inventory, Trouble> {
+        let mut inventory =
+            Inventory { subjects: Vec::new(), problems: Vec::new(), remarks: Vec::new() };
+        for (at, origin) in origins.iter().enumerate() {
+            inventory.add_source(at, origin)?;
+        }
+        if words.is_empty() {
+            inventory.select_all();
+        }
+        let places: Vec<String> =
+            origins.iter().map(|o| o.config.tracker_dir.display().to_string()).collect();
+        for word in words {
+            inventory.select(Path::new(word), &places.join(", "))?;
+        }
+        Ok(inventory)
+    }
+
+    fn add_source(&mut self, at: usize, origin: &Origin<'_>) -> Result<(), Trouble> {
+        let dir = &origin.config.tracker_dir;
+        // The checkpoint first: a file that is retired meanwhile is then in it or has a receipt.
+        let record = slots::read_newest(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidData => Trouble::State(e.to_string()),
+            _ => Trouble::Temporary(format!("{}: {e}", dir.display())),
+        })?;
+        let mut receipts: Vec<Receipt> = Vec::new();
+        for item in receipt::read_all(dir).map_err(|e| Trouble::Temporary(e.to_string()))? {
+            match item {
+                Ok(receipt) => {
+                    // After a crash the same one may be there again.
+                    receipts.retain(|r| !r.is_same_file(&receipt));
+                    receipts.push(receipt);
+                }
+                Err(e) => self.problems.push(e.to_string()),
+            }
+        }
+        let record = record.unwrap_or_default();
+        for file in &record.files {
+            // Retired while we looked. An inode alone may have been given out again since.
+            let has_receipt = receipts.iter().any(|r| {
+                (r.device, r.inode, r.opened_ms) == (file.device, file.inode, file.opened_ms)
+            });
+            if !has_receipt && file.state != FileState::Superseded {
+                self.subjects.push(live(at, origin, file, &record)?);
+            }
+        }
+        for receipt in receipts {
+            self.subjects.push(finished(at, origin, receipt)?);
+        }
+        Ok(())
+    }
+
+    fn select_all(&mut self) {
+        for subject in &mut self.subjects {
+            subject.is_selected = !subject.bytes.are_gone();
+        }
+        let gone = self.subjects.iter().filter(|subject| !subject.is_selected).count();
+        if gone > 0 {
+            self.remarks.push(format!(
+                "{gone} collected files are gone (deleted or moved away): not verified"
+            ));
+        }
+    }
+
+    /// Selects what `word`, a path or a bare name, means: a live file, else the name under which
+    /// a finished one was left, else that under which it was read.
+    fn select(&mut self, word: &Path, places: &str) -> Result<(), Trouble> {
+        let bare = word.file_name().unwrap_or(word.as_os_str());
+        let left_as = |s: &Subject| Path::new(&s.label).file_name() == Some(bare);
+        let is_live = |s: &Subject| s.state == State::Live && (s.name == bare || left_as(s));
+        let mut chosen = self.places(is_live);
+        if chosen.is_empty() {
+            chosen = self.places(left_as);
+        }
+        if chosen.is_empty() {
+            chosen = self.places(|s| s.name == bare);
+        }
+        if chosen.is_empty() {
+            self.problems.push(format!(
+                "{}: no receipt and not in the checkpoint (looked in {places}): this agent has \
+                 not collected it",
+                word.display()
+            ));
+        }
+        let is_path = word.as_os_str().as_bytes().contains(&b'/') && word.is_file();
+        if let ([only], true) = (&chosen[..], is_path)
+            && self.subjects[*only].state == State::Finished
+        {
+            // It may have been moved to an archive since.
+            let subject = &mut self.subjects[*only];
+            let failed = |e| Trouble::Temporary(format!("{}: {e}", word.display()));
+            subject.extent.end = word.metadata().map_err(failed)?.len();
+            subject.label = word.display().to_string();
+            subject.bytes = Bytes::At(word.to_owned());
+        }
+        for at in chosen {
+            self.subjects[at].is_selected = true;
+        }
+        Ok(())
+    }
+
+    fn places(&self, is_it: impl Fn(&Subject) -> bool) -> Vec<usize> {
+        (0..self.subjects.len()).filter(|at| is_it(&self.subjects[*at])).collect()
+    }
+}
+
+fn finished(at: usize, origin: &Origin<'_>, receipt: Receipt) -> Result<Subject, Trouble> {
+    let is_gone = receipt.completed.is_empty();
+    let shown = if is_gone { &receipt.name } else { &receipt.completed };
+    let path = path_of(origin, shown);
+    let metadata = if is_gone { None } else { regular_file(&path)? };
+    let end = metadata.as_ref().map_or(0, Metadata::len);
+    let bytes = if metadata.is_some() { Bytes::At(path.clone()) } else { Bytes::Gone };
+    Ok(Subject {
+        origin: at,
+        label: path.display().to_string(),
+        name: OsString::from_vec(receipt.name),
+        state: State::Finished,
+        is_selected: false,
+        bytes,
+        extent: Extent { start: 0, end, is_final: true },
+        claim: Claim {
+            size: receipt.size,
+            lines: receipt.lines,
+            events: receipt.events,
+            bytes_crc: receipt.bytes_crc,
+        },
+        opened_ms: receipt.opened_ms,
+        ranges: receipt.ranges,
+    })
+}
+
+fn live(
+    at: usize,
+    origin: &Origin<'_>,
+    file: &FileRecord,
+    record: &Record,
+) -> Result<Subject, Trouble> {
+    let mut label = path_of(origin, &file.name);
+    let mut bytes = Bytes::Gone;
+    for name in [&file.current_name, &file.name] {
+        let path = path_of(origin, name);
+        if regular_file(&path)?.is_none() {
+            continue;
+        }
+        let failed = |e| Trouble::Temporary(format!("{}: {e}", path.display()));
+        let found = tracked::open(&path).map_err(failed)?;
+        let metadata = found.metadata().map_err(failed)?;
+        if (metadata.dev(), metadata.ino()) == (file.device, file.inode) {
+            (label, bytes) = (path, Bytes::Open(found));
+            break;
+        }
+    }
+    let ranges = file.ranges.iter().filter_map(|range| {
+        let channel = record.channels.get(usize::from(range.channel))?;
+        Some(ReceiptRange {
+            channel: channel.name.clone(),
+            topic: channel.topic.clone(),
+            partition: range.partition,
+            producer_id: range.producer_id,
+            first: range.first,
+            last: range.last,
+            events: range.events,
+        })
+    });
+    Ok(Subject {
+        origin: at,
+        name: OsString::from_vec(file.name.clone()),
+        label: label.display().to_string(),
+        state: State::Live,
+        is_selected: false,
+        bytes,
+        // Its position is where an event ended: a last line without newline before it was sent.
+        extent: Extent { start: 0, end: file.position, is_final: true },
+        claim: Claim {
+            size: file.position,
+            lines: file.lines,
+            events: file.events,
+            bytes_crc: file.bytes_crc,
+        },
+        opened_ms: file.opened_ms,
+        ranges: ranges.collect(),
+    })
+}
+
+fn path_of(origin: &Origin<'_>, name: &[u8]) -> PathBuf {
+    origin.config.spool_dir.join(OsStr::from_bytes(name))
+}
+
+/// `None` where there is no such file.
+fn regular_file(path: &Path) -> Result<Option<Metadata>, Trouble> {
+    match path.metadata() {
+        Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Trouble::Temporary(format!("{}: {e}", path.display()))),
+    }
+}

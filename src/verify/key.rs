@@ -1,0 +1,111 @@
+//! What tells one event from another: a 64-bit hash of its value.
+//!
+//! SipHash under a key that is drawn anew for each run: two given values are taken for one with a
+//! chance of 2^-64, in another run by another chance. Headers that depend on when and where an
+//! event was sent (of timestamp and host interceptors) are left out on both sides.
+
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+
+use super::Origin;
+use crate::config::model::{InterceptorConfig, ValueFormat};
+use crate::event::{self, HeaderMap};
+use crate::source::interceptor;
+
+/// First byte that is hashed: events and other records never meet.
+const EVENT: u8 = 0;
+const OTHER: u8 = 1;
+
+pub struct Keyer {
+    state: RandomState,
+    format: ValueFormat,
+    /// Headers that are left out.
+    unsteady: Vec<String>,
+}
+
+impl Keyer {
+    pub fn new(format: ValueFormat, origins: &[Origin<'_>]) -> Keyer {
+        let mut unsteady = Vec::new();
+        for interceptor in origins.iter().flat_map(|o| &o.config.interceptors) {
+            match interceptor {
+                InterceptorConfig::Timestamp { header, .. }
+                | InterceptorConfig::Host { header, .. } => unsteady.push(header.clone()),
+                _ => {}
+            }
+        }
+        Keyer { state: RandomState::new(), format, unsteady }
+    }
+
+    /// What all events of a file called `name` begin with.
+    pub fn of_file(&self, origin: &Origin<'_>, name: &std::ffi::OsStr) -> FileKey {
+        let config = origin.config;
+        let mut map = HeaderMap::new();
+        if let Some(key) = &config.file_header {
+            map.insert(key, &config.spool_dir.join(name).to_string_lossy());
+        }
+        if let Some(key) = &config.basename_header {
+            map.insert(key, &name.to_string_lossy());
+        }
+        let map = interceptor::headers(&origin.chain, map, 0);
+        FileKey(self.headers(map.iter()))
+    }
+
+    /// Of a record's value.
+    pub fn of_record(&self, value: Option<&[u8]>) -> u64 {
+        match (self.format, value) {
+            (ValueFormat::Bare, Some(value)) => FileKey(self.headers([])).of_event(value),
+            (ValueFormat::Avro, Some(value)) => match event::decode(value) {
+                Ok(event) => FileKey(self.headers(event.headers)).of_event(event.body),
+                Err(_) => self.of_other(value),
+            },
+            (_, None) => self.of_other(&[]),
+        }
+    }
+
+    fn headers<'a>(&self, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> DefaultHasher {
+        let mut hasher = self.state.build_hasher();
+        hasher.write_u8(EVENT);
+        if self.format == ValueFormat::Avro {
+            for (key, value) in headers {
+                if self.unsteady.iter().all(|unsteady| unsteady != key) {
+                    put(&mut hasher, key.as_bytes());
+                    put(&mut hasher, value.as_bytes());
+                }
+            }
+        }
+        // No length is so large: the headers end here.
+        hasher.write_u64(u64::MAX);
+        hasher
+    }
+
+    fn of_other(&self, value: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write_u8(OTHER);
+        hasher.write(value);
+        hasher.finish()
+    }
+}
+
+/// The body of a record's value, to be shown.
+pub fn body(format: ValueFormat, value: Option<&[u8]>) -> &[u8] {
+    let value = value.unwrap_or_default();
+    match (format, event::decode(value)) {
+        (ValueFormat::Avro, Ok(event)) => event.body,
+        _ => value,
+    }
+}
+
+/// See [`Keyer::of_file`].
+pub struct FileKey(DefaultHasher);
+
+impl FileKey {
+    pub fn of_event(&self, body: &[u8]) -> u64 {
+        let mut hasher = self.0.clone();
+        put(&mut hasher, body);
+        hasher.finish()
+    }
+}
+
+fn put(hasher: &mut DefaultHasher, bytes: &[u8]) {
+    hasher.write_u64(bytes.len() as u64);
+    hasher.write(bytes);
+}

@@ -1,0 +1,167 @@
+//! `flume-ng verify`: proves collected files against the topic.
+//!
+//! What ought to be there is worked out anew from the files' bytes, with the decoder and the
+//! filters of the configuration; what is there is read back from the brokers. Both sides are
+//! counted as multisets of values, see [`count`]; docs/verify.md states the rule. Nothing of a
+//! running agent is touched: no lock is taken, checkpoint and receipts are only read.
+
+mod content;
+mod count;
+mod inventory;
+mod key;
+mod progress;
+mod report;
+mod table;
+
+use std::process::ExitCode;
+
+use crate::channel::broker::Fault;
+use crate::cli::VerifyArgs;
+use crate::config::diagnostics::Severity;
+use crate::config::model::{AgentConfig, SourceConfig};
+use crate::config::{self, Loaded};
+use crate::exit::Exit;
+use crate::ledger::DEAD_LETTER_FILE;
+use crate::log::{self, Level};
+use crate::pipeline::build_interceptors;
+use crate::source::interceptor::Interceptor;
+use crate::start;
+
+use content::Survey;
+use inventory::{Inventory, Subject};
+use progress::Progress;
+use report::{Report, Row};
+
+/// Why nothing can be said.
+#[derive(Debug)]
+enum Trouble {
+    /// Exit code 75: brokers or files that can not be read now.
+    Temporary(String),
+    /// Exit code 70: the agent's own state is damaged.
+    State(String),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Trouble {
+        Trouble::Temporary(fault.to_string())
+    }
+}
+
+/// A source and what its configuration does to lines.
+struct Origin<'a> {
+    config: &'a SourceConfig,
+    chain: Vec<Interceptor>,
+}
+
+/// Verifies and tells the result on stdout.
+pub fn verify(args: &VerifyArgs) -> ExitCode {
+    log::set_level(Level::Warn);
+    let Some(config) = load(args) else { return Exit::Configuration.into() };
+    match run(args, &config) {
+        Ok(report) => {
+            let text = if args.json { report.json() } else { report.text() };
+            start::print(format_args!("{text}"));
+            if report.is_exact() { Exit::Clean.into() } else { Exit::Difference.into() }
+        }
+        Err(trouble) => {
+            let (exit, why) = match trouble {
+                Trouble::Temporary(why) => (Exit::Temporary, why),
+                Trouble::State(why) => (Exit::BrokenPromise, why),
+            };
+            log::continuation(Level::Error, format_args!("flume-ng: {why}"));
+            exit.into()
+        }
+    }
+}
+
+/// The agent's configuration; its errors are told as at a start, its warnings are not.
+fn load(args: &VerifyArgs) -> Option<AgentConfig> {
+    match config::load(&args.conf_file, &args.name) {
+        Ok(Loaded { config, .. }) => Some(config),
+        Err(findings) => {
+            for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
+                log::continuation(Level::Error, format_args!("flume-ng: {finding}"));
+            }
+            None
+        }
+    }
+}
+
+fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
+    let origins: Vec<Origin<'_>> = config
+        .sources
+        .iter()
+        .map(|source| Origin { config: source, chain: build_interceptors(&source.interceptors) })
+        .collect();
+    let inventory = Inventory::take(&origins, &args.files)?;
+    let mut report =
+        Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
+    let mut progress = Progress::new();
+    let surveys = survey_all(&origins, &inventory.subjects, &mut progress)?;
+    for target in count::targets(config, &inventory.subjects, &mut report) {
+        let counting = count::Counting {
+            origins: &origins,
+            subjects: &inventory.subjects,
+            surveys: &surveys,
+            target,
+            range_only: args.range_only,
+            table_bytes: args.memory_mib << 20,
+        };
+        counting.run(&mut progress, &mut report)?;
+    }
+    progress.finish();
+    add_silent_rows(&inventory.subjects, &surveys, &mut report);
+    report.rows.sort_by_key(|row| row.subject);
+    add_remarks(&origins, &mut report);
+    Ok(report)
+}
+
+/// Reads every selected file once, for its counts and its CRC.
+fn survey_all(
+    origins: &[Origin<'_>],
+    subjects: &[Subject],
+    progress: &mut Progress,
+) -> Result<Vec<Survey>, Trouble> {
+    let bytes = subjects.iter().filter(|s| s.is_selected).map(|s| s.extent.end).sum();
+    progress.begin("reading files", bytes);
+    let mut surveys = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        let is_read = subject.is_selected && !subject.bytes.are_gone();
+        surveys.push(match is_read {
+            true => content::survey(&origins[subject.origin], subject, progress)
+                .map_err(|e| Trouble::Temporary(format!("{}: {e}", subject.label)))?,
+            false => Survey::default(),
+        });
+    }
+    Ok(surveys)
+}
+
+/// Files that no topic is asked for: those without an event.
+fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report) {
+    for (at, (subject, survey)) in subjects.iter().zip(surveys).enumerate() {
+        if subject.is_selected && report.rows.iter().all(|row| row.subject != at) {
+            report.rows.push(Row::new(at, subject, survey, String::new()));
+        }
+    }
+}
+
+fn add_remarks(origins: &[Origin<'_>], report: &mut Report) {
+    if report.unclear > 0 {
+        report.remarks.push(format!(
+            "{} records are like lines of these files, but stand among the events of files whose \
+             bytes are gone: not counted",
+            report.unclear
+        ));
+    }
+    if report.rows.iter().all(|row| row.missing == 0) {
+        return;
+    }
+    for path in origins.iter().map(|o| o.config.tracker_dir.join(DEAD_LETTER_FILE)) {
+        if path.exists() {
+            report.remarks.push(format!(
+                "{} holds lines that the brokers refused: missing ones may be there",
+                path.display()
+            ));
+        }
+    }
+}

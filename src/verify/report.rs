@@ -1,0 +1,331 @@
+//! What was found, as a table for people and as JSON for scripts.
+
+use std::fmt::Write as _;
+
+use super::content::Survey;
+use super::inventory::{State, Subject};
+use crate::channel::reader::TopicRecord;
+
+/// So many missing and repeated lines are shown.
+pub const EXAMPLES_MAX: usize = 10;
+/// So much of each, bytes.
+const EXCERPT_BYTES: usize = 120;
+
+/// One file in one topic.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Index of the file.
+    pub subject: usize,
+    pub file: String,
+    /// Empty if the file has not one event.
+    pub topic: String,
+    pub state: &'static str,
+    pub bytes: u64,
+    pub lines: u64,
+    pub events: u64,
+    /// Events that stand in their place and nowhere else.
+    pub once: u64,
+    pub missing: u64,
+    pub repeated: u64,
+    pub foreign: u64,
+    pub notes: Vec<String>,
+    /// Its bytes are there and are those that were sent.
+    is_provable: bool,
+}
+
+impl Row {
+    pub fn new(at: usize, subject: &Subject, survey: &Survey, topic: String) -> Row {
+        let is_gone = subject.bytes.are_gone();
+        let claim = subject.claim;
+        let mut notes = Vec::new();
+        if survey.start > 0 {
+            notes.push(format!(
+                "read from byte {} on, where another agent had stopped",
+                survey.start
+            ));
+        }
+        if !is_gone && !survey.is_as_recorded {
+            notes.push(format!(
+                "the file has changed since it was collected: {} bytes and {} events were recorded \
+                 (CRC-32 {:08x})",
+                claim.size, claim.events, claim.bytes_crc
+            ));
+        }
+        Row {
+            subject: at,
+            file: subject.label.clone(),
+            topic,
+            state: match (is_gone, subject.state) {
+                (true, _) => "gone",
+                (_, State::Finished) => "finished",
+                (_, State::Live) => "live",
+            },
+            bytes: if is_gone { claim.size } else { survey.bytes },
+            lines: if is_gone { claim.lines } else { survey.lines },
+            events: if is_gone { claim.events } else { survey.events },
+            once: 0,
+            missing: 0,
+            repeated: 0,
+            foreign: 0,
+            notes,
+            is_provable: !is_gone && survey.is_as_recorded,
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        self.is_provable && self.missing == 0 && self.repeated == 0 && self.once == self.events
+    }
+}
+
+/// A line that is not in its place in the topic.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    file: String,
+    /// Where it ends in the file.
+    end: u64,
+    excerpt: String,
+}
+
+impl Missing {
+    pub fn new(file: &str, end: u64, body: &[u8]) -> Missing {
+        Missing { file: file.to_string(), end, excerpt: excerpt(body) }
+    }
+}
+
+/// A record that should not be there.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    producer_id: i64,
+    excerpt: String,
+}
+
+impl Repeat {
+    pub fn new(topic: &str, record: &TopicRecord<'_>, body: &[u8]) -> Repeat {
+        Repeat {
+            topic: topic.to_string(),
+            partition: record.partition,
+            offset: record.offset,
+            producer_id: record.producer_id,
+            excerpt: excerpt(body),
+        }
+    }
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub rows: Vec<Row>,
+    /// The first ones.
+    pub missing: Vec<Missing>,
+    pub repeats: Vec<Repeat>,
+    pub problems: Vec<String>,
+    /// What does not make the result less exact.
+    pub remarks: Vec<String>,
+    /// Records with a value of the files in the ranges of others whose bytes are gone.
+    pub unclear: u64,
+}
+
+impl Report {
+    /// Is every event of every file there exactly once?
+    pub fn is_exact(&self) -> bool {
+        self.problems.is_empty() && self.rows.iter().all(Row::is_exact)
+    }
+
+    pub fn text(&self) -> String {
+        let mut out = self.table();
+        for row in &self.rows {
+            for note in &row.notes {
+                line(&mut out, format_args!("{}: {note}", row.file));
+            }
+        }
+        for missing in &self.missing {
+            let Missing { file, end, excerpt } = missing;
+            line(
+                &mut out,
+                format_args!("missing: {file}, line that ends at byte {end}: {excerpt}"),
+            );
+        }
+        for repeat in &self.repeats {
+            let Repeat { topic, partition, offset, producer_id, excerpt } = repeat;
+            line(
+                &mut out,
+                format_args!(
+                    "repeated: topic {topic}, partition {partition}, offset {offset}, producer \
+                     {producer_id}: {excerpt}"
+                ),
+            );
+        }
+        for remark in &self.remarks {
+            line(&mut out, format_args!("{remark}"));
+        }
+        for problem in &self.problems {
+            line(&mut out, format_args!("{problem}"));
+        }
+        line(&mut out, format_args!("{}", self.verdict()));
+        out
+    }
+
+    fn verdict(&self) -> String {
+        let (files, events) = (self.rows.len(), self.rows.iter().map(|r| r.events).sum::<u64>());
+        match (self.is_exact(), self.rows.is_empty()) {
+            (true, true) => "Nothing to verify: no receipts and no live files.".to_string(),
+            (true, false) => format!("Exact: {files} files, {events} events, each there once."),
+            (false, _) => "NOT exact: see above.".to_string(),
+        }
+    }
+
+    /// With bare names unless two files share one, and with the topics if there are several.
+    fn table(&self) -> String {
+        let Some(first) = self.rows.first() else { return String::new() };
+        let bare = |row: &Row| row.file.rsplit('/').next().unwrap_or_default().to_string();
+        let is_alone =
+            |row: &Row| self.rows.iter().all(|r| r.subject == row.subject || bare(r) != bare(row));
+        let names: Vec<String> = match self.rows.iter().all(is_alone) {
+            true => self.rows.iter().map(bare).collect(),
+            false => self.rows.iter().map(|row| row.file.clone()).collect(),
+        };
+        let topics: Vec<&str> = match self.rows.iter().all(|row| row.topic == first.topic) {
+            true => vec![""; self.rows.len()],
+            false => self.rows.iter().map(|row| row.topic.as_str()).collect(),
+        };
+        let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+        let name_width = wide(&mut names.iter().map(|n| n.chars().count())).max(4);
+        let topic_width = wide(&mut topics.iter().map(|t| t.chars().count()));
+        let head = if topic_width == 0 { "" } else { "TOPIC" };
+        let topic_width = topic_width.max(head.len());
+        let mut out = String::new();
+        let gap = if topic_width == 0 { "" } else { "  " };
+        line(
+            &mut out,
+            format_args!(
+                "{:<name_width$}{gap}{head:<topic_width$}  {:<8} {:>9} {:>9} {:>10} {:>7} {:>8} {:>7}",
+                "FILE", "STATE", "LINES", "EVENTS", "FOUND ONCE", "MISSING", "REPEATED", "FOREIGN"
+            ),
+        );
+        for ((row, name), topic) in self.rows.iter().zip(&names).zip(&topics) {
+            let Row { state, lines, events, once, missing, repeated, foreign, .. } = row;
+            line(
+                &mut out,
+                format_args!(
+                    "{name:<name_width$}{gap}{topic:<topic_width$}  {state:<8} {lines:>9} \
+                     {events:>9} {once:>10} {missing:>7} {repeated:>8} {foreign:>7}"
+                ),
+            );
+        }
+        out
+    }
+
+    pub fn json(&self) -> String {
+        let rows: Vec<String> = self.rows.iter().map(json_row).collect();
+        let missing: Vec<String> = self.missing.iter().map(json_missing).collect();
+        let repeats: Vec<String> = self.repeats.iter().map(json_repeat).collect();
+        let problems: Vec<String> = self.problems.iter().map(|p| quoted(p)).collect();
+        let remarks: Vec<String> = self.remarks.iter().map(|r| quoted(r)).collect();
+        format!(
+            "{{\"exact\":{},\"files\":[{}],\"missing\":[{}],\"repeated\":[{}],\
+             \"problems\":[{}],\"remarks\":[{}]}}\n",
+            self.is_exact(),
+            rows.join(","),
+            missing.join(","),
+            repeats.join(","),
+            problems.join(","),
+            remarks.join(",")
+        )
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "{text}");
+}
+
+fn json_row(row: &Row) -> String {
+    let notes: Vec<String> = row.notes.iter().map(|note| quoted(note)).collect();
+    format!(
+        "{{\"file\":{},\"topic\":{},\"state\":\"{}\",\"exact\":{},\"bytes\":{},\"lines\":{},\
+         \"events\":{},\"found_once\":{},\"missing\":{},\"repeated\":{},\"foreign\":{},\
+         \"notes\":[{}]}}",
+        quoted(&row.file),
+        quoted(&row.topic),
+        row.state,
+        row.is_exact(),
+        row.bytes,
+        row.lines,
+        row.events,
+        row.once,
+        row.missing,
+        row.repeated,
+        row.foreign,
+        notes.join(",")
+    )
+}
+
+fn json_missing(missing: &Missing) -> String {
+    let Missing { file, end, excerpt } = missing;
+    format!("{{\"file\":{},\"end\":{end},\"text\":{}}}", quoted(file), quoted(excerpt))
+}
+
+fn json_repeat(repeat: &Repeat) -> String {
+    let Repeat { topic, partition, offset, producer_id, excerpt } = repeat;
+    format!(
+        "{{\"topic\":{},\"partition\":{partition},\"offset\":{offset},\
+         \"producer_id\":{producer_id},\"text\":{}}}",
+        quoted(topic),
+        quoted(excerpt)
+    )
+}
+
+/// A JSON string (RFC 8259).
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The beginning of a line, on one line of a terminal.
+fn excerpt(body: &[u8]) -> String {
+    let head = &body[..body.len().min(EXCERPT_BYTES)];
+    let text: String = String::from_utf8_lossy(head)
+        .chars()
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if head.len() < body.len() { format!("{text}…") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_strings() {
+        assert_eq!(quoted("a\"b\\c\n\u{1}é"), "\"a\\\"b\\\\c\\u000a\\u0001é\"");
+    }
+
+    #[test]
+    fn excerpts_are_short_and_harmless() {
+        assert_eq!(excerpt(b"a\x1b[31mb\xff"), "a\u{fffd}[31mb\u{fffd}");
+        assert!(excerpt(&[b'x'; 500]).ends_with("x…"));
+    }
+
+    #[test]
+    fn nothing_to_verify_is_no_difference() {
+        let report = Report::default();
+        assert!(report.is_exact() && report.text().starts_with("Nothing"));
+        let problems = vec!["x: no receipt".to_string()];
+        assert!(!Report { problems, ..Report::default() }.is_exact());
+    }
+}

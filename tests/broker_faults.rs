@@ -1,0 +1,427 @@
+//! What brokers do to an agent: being down, dying, hanging, restarting, changing leaders,
+//! forgetting producers, refusing batches. Against real ones; the topic is exact afterwards.
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines, rounds};
+use support::wire::{Body, Connection, Input};
+use support::{Agent, Cluster, Topic, Work, decode_event, shared};
+
+const FILE: &str = "010_{H}.log";
+/// Between the newest and the oldest, which `make test` looks at.
+const BETWEEN: [&str; 4] = ["0.11.0.3", "1.1.1", "2.8.2", "3.9.1"];
+
+fn log_lines(agent: &Agent, text: &str) -> usize {
+    agent.log().lines().filter(|line| line.contains(text)).count()
+}
+
+/// A broker that is not there yet: one line for each try, each with its reason, and then
+/// everything arrives.
+fn down_at_start(cluster: &Cluster, version: &str) {
+    let topic = cluster.fresh_topic("down", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 1_000), 0);
+    cluster.kill9(0);
+    let mut agent = work.start();
+    let tries = "Next try in";
+    let enough = || log_lines_of(&work, tries) >= 3;
+    agent.expect("three tries", ARRIVE_MAX, enough);
+    for line in agent.log().lines().filter(|line| line.contains(tries)) {
+        assert!(line.contains("Connection refused"), "{line}");
+        assert!(line.contains(topic.name()) && line.contains(topic.bootstrap()), "{line}");
+    }
+    cluster.restart(0);
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    Tally::new("broker down at the agent's start", version).exact(
+        "down",
+        &topic,
+        &[("a", 1_000)],
+        &agent,
+    );
+}
+
+/// In the logs of all agents of a work directory.
+fn log_lines_of(work: &Work, text: &str) -> usize {
+    let entries = fs::read_dir(work.dir()).expect("the work directory").flatten();
+    let logs = entries.filter(|e| e.file_name().to_string_lossy().starts_with("agent-"));
+    logs.filter_map(|e| fs::read_to_string(e.path()).ok())
+        .map(|log| log.lines().filter(|line| line.contains(text)).count())
+        .sum()
+}
+
+/// Something is done to the broker while a file grows.
+fn in_mid_run(cluster: &Cluster, version: &str, what: &str, act: impl Fn(&Cluster)) {
+    let mut tally = Tally::new(what, version);
+    let topic = cluster.fresh_topic("mid", 3);
+    let work = Work::new(&topic).set("a1.channels.c1.kafka.request.timeout.ms", 1_000).file(
+        FILE,
+        &lines("a", 0, 20_000),
+        0,
+    );
+    let growing = Growing::start(&work, FILE, "a", 20_000, 20);
+    let mut agent = work.start();
+    agent.expect("some records", ARRIVE_MAX, || topic.count() > 0);
+    act(cluster);
+    let then = growing.written();
+    agent.expect(what, ARRIVE_MAX, || growing.written() > then + 200);
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{what}\n{}", agent.log());
+    tally.exact(what, &topic, &[("a", written)], &agent);
+}
+
+fn the_usual(version: &str) {
+    let cluster = Cluster::start(version);
+    down_at_start(&cluster, version);
+    for _ in 0..rounds() {
+        in_mid_run(&cluster, version, "broker killed (-9) in mid-run and restarted", |cluster| {
+            cluster.kill9(0);
+            std::thread::sleep(Duration::from_millis(500));
+            cluster.restart(0);
+        });
+        in_mid_run(&cluster, version, "broker stopped (SIGTERM) in mid-run and restarted", |c| {
+            c.terminate(0);
+            c.restart(0);
+        });
+        let frozen = if is_long() { Duration::from_secs(25) } else { Duration::from_secs(5) };
+        let what = format!("broker frozen (SIGSTOP) for {} s in mid-run", frozen.as_secs());
+        in_mid_run(&cluster, version, &what, |cluster| {
+            cluster.pause(0);
+            std::thread::sleep(frozen);
+            cluster.resume(0);
+        });
+    }
+}
+
+#[test]
+fn the_usual_with_0_10_2_0() {
+    the_usual("0.10.2.0");
+}
+
+#[test]
+fn the_usual_with_4_3_1() {
+    the_usual("4.3.1");
+}
+
+#[test]
+fn the_usual_with_the_versions_between() {
+    if is_long() {
+        BETWEEN.iter().for_each(|version| the_usual(version));
+    }
+}
+
+/// Three brokers, of which two have to have everything; the leader is killed again and again.
+#[test]
+fn leaders_are_killed_in_turn() {
+    if !is_long() {
+        return;
+    }
+    let version = "4.3.1";
+    let cluster = Cluster::with(version).brokers(3).set("min.insync.replicas", 2).start();
+    let mut tally = Tally::new("three brokers, the leaders killed (-9) in turn", version);
+    for round in 0..rounds() {
+        let topic = cluster.create_topic_with(&format!("led-{round}"), 3, 3, &[]);
+        let work = Work::new(&topic).file(FILE, &lines("a", 0, 20_000), 0);
+        let growing = Growing::start(&work, FILE, "a", 20_000, 20);
+        let mut agent = work.start();
+        for broker in [0, 1, 2, 0, 1, 2] {
+            let before = topic.count();
+            agent.expect("records", ARRIVE_MAX, || topic.count() > before + 100);
+            cluster.kill9(broker);
+            // It goes on without this one.
+            let before = topic.count();
+            agent.expect("records without one", ARRIVE_MAX, || topic.count() > before + 100);
+            cluster.restart(broker);
+        }
+        // Two at once: nothing can be written (19 or 20) until one is back.
+        cluster.kill9(0);
+        cluster.kill9(1);
+        std::thread::sleep(Duration::from_secs(3));
+        cluster.restart(0);
+        cluster.restart(1);
+        let written = growing.stop();
+        agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        tally.exact("leaders", &topic, &[("a", written)], &agent);
+    }
+}
+
+/// Errors 19 and 20: too few replicas in sync, then enough of them.
+#[test]
+fn too_few_replicas_for_a_while() {
+    if !is_long() {
+        return;
+    }
+    let version = "4.3.1";
+    let cluster = Cluster::with(version).brokers(3).start();
+    // Two replicas of three brokers: the controllers keep their majority without one.
+    let settings = [("min.insync.replicas", "2")];
+    let topic = cluster.create_topic_with("few", 1, 2, &settings);
+    let work = Work::new(&topic).set("a1.channels.c1.kafka.request.timeout.ms", 2_000).file(
+        FILE,
+        &lines("a", 0, 1_000),
+        0,
+    );
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    let mut tally = Tally::new("too few replicas in sync for a while", version);
+    // Whichever of them holds a replica, one of the two that go does.
+    let mut written = 1_000;
+    for pair in [[0, 1], [1, 2], [0, 2]] {
+        cluster.pause(pair[0]);
+        work.append(FILE, &lines("a", written, written + 500));
+        std::thread::sleep(Duration::from_secs(12));
+        written += 500;
+        cluster.resume(pair[0]);
+        agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+        let _ = pair[1];
+    }
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("few", &topic, &[("a", written)], &agent);
+}
+
+/// A batch that the broker took while the agent was killed, and of whose writer the broker
+/// knows nothing any more when the agent comes back: a blind resend would be appended.
+fn forgotten_while_away(version: &str) {
+    let cluster = forgetful(version);
+    let mut tally = Tally::new("producer forgotten while a batch was in doubt", version);
+    for round in 0..rounds() {
+        let topic = cluster.create_topic(&format!("forgotten-{round}"), 1);
+        let work = Work::new(&topic).file(FILE, &lines("a", 0, 100), 0);
+        let mut agent = work.start();
+        agent.expect_records(&topic, 100, ARRIVE_MAX);
+        std::thread::sleep(Duration::from_millis(400));
+        cluster.pause(0);
+        let checkpoint = work.tracker_dir().join("checkpoint");
+        let before = fs::read(&checkpoint).expect("a checkpoint");
+        work.append(FILE, &lines("a", 100, 200));
+        agent.expect("an announcement", ARRIVE_MAX, || {
+            fs::read(&checkpoint).expect("a checkpoint") != before
+        });
+        // The request follows at once; it waits in the frozen broker's socket.
+        std::thread::sleep(Duration::from_millis(200));
+        agent.kill9();
+        cluster.resume(0);
+        support::eventually("the batch arrives all the same", ARRIVE_MAX, || {
+            if topic.count() == 200 { Ok(()) } else { Err(topic.count().to_string()) }
+        });
+        std::thread::sleep(Duration::from_secs(5));
+        // Old brokers look only every ten minutes for who is to be forgotten, and at a start.
+        cluster.terminate(0);
+        cluster.restart(0);
+        work.append(FILE, &lines("a", 200, 300));
+        let mut agent = work.start();
+        agent.expect_records(&topic, 300, ARRIVE_MAX);
+        // And the live agent's own silence.
+        std::thread::sleep(Duration::from_secs(5));
+        work.append(FILE, &lines("a", 300, 400));
+        agent.expect_records(&topic, 400, ARRIVE_MAX);
+        cluster.terminate(0);
+        cluster.restart(0);
+        work.append(FILE, &lines("a", 400, 500));
+        agent.expect_records(&topic, 500, ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        tally.exact("forgotten", &topic, &[("a", 500)], &agent);
+    }
+}
+
+/// Producers are forgotten after three seconds of silence, by the name of each version.
+fn forgetful(version: &str) -> Cluster {
+    let plan = Cluster::with(version).set("transactional.id.expiration.ms", 3_000);
+    let plan = plan.set("producer.id.expiration.ms", 3_000);
+    plan.set("producer.id.expiration.check.interval.ms", 500).start()
+}
+
+#[test]
+fn forgotten_by_4_3_1() {
+    forgotten_while_away("4.3.1");
+}
+
+#[test]
+fn forgotten_by_the_versions_between() {
+    if is_long() {
+        BETWEEN.iter().for_each(|version| forgotten_while_away(version));
+    }
+}
+
+/// A frozen broker that thaws after it has forgotten the producer.
+#[test]
+fn forgotten_by_a_frozen_broker() {
+    if !is_long() {
+        return;
+    }
+    let cluster = forgetful("4.3.1");
+    let what = "broker frozen (SIGSTOP) for longer than it remembers producers";
+    in_mid_run(&cluster, "4.3.1", what, |cluster| {
+        cluster.pause(0);
+        std::thread::sleep(Duration::from_secs(8));
+        cluster.resume(0);
+    });
+}
+
+/// Error 43: the topic keeps an older format, so it is written in the old way.
+fn old_format(version: &str) {
+    let mut tally = Tally::new("topic with message.format.version=0.10 (error 43)", version);
+    let cluster = Cluster::start(version);
+    let settings = [("message.format.version", "0.10.2")];
+    let topic = cluster.create_topic_with("old-format", 2, 1, &settings);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 20_000), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 20_000, ARRIVE_MAX);
+    let growing = Growing::start(&work, FILE, "a", 20_000, 20);
+    for _ in 0..3 {
+        let before = growing.written();
+        agent.expect("lines", ARRIVE_MAX, || growing.written() > before + 200);
+        agent.kill9();
+        agent = work.start();
+    }
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert!(topic.all().iter().all(|record| record.producer.is_none()));
+    tally.exact("old format", &topic, &[("a", written)], &agent);
+}
+
+#[test]
+fn topics_of_an_older_format() {
+    if is_long() {
+        ["0.11.0.3", "1.1.1", "2.8.2"].iter().for_each(|version| old_format(version));
+    }
+}
+
+/// Error 10: what is too large as a whole is split; a single event that is too large goes to
+/// the dead-letter file, is spoken of, and reading goes on.
+fn too_large(version: &str) {
+    let mut tally = Tally::new("batches and single events too large for the topic", version);
+    let settings = [("max.message.bytes", "2000")];
+    let name = format!("small-{}", std::process::id());
+    let topic = shared(version).create_topic_with(&name, 1, 1, &settings);
+    let mut content = lines("a", 0, 300);
+    let start = content.len();
+    let giant = format!("giant {}\n", "x".repeat(5_000));
+    content.extend(giant.as_bytes());
+    content.extend(lines("a", 300, 600));
+    let work = Work::new(&topic)
+        .set("a1.sources.r1.deserializer.maxLineLength", 10_000)
+        .file(FILE, &content, 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 600, ARRIVE_MAX);
+    work.append(FILE, &lines("a", 600, 700));
+    agent.expect_records(&topic, 700, ARRIVE_MAX);
+    // A start finds nothing left to do.
+    agent.kill9();
+    let mut agent = work.start();
+    work.append(FILE, &lines("a", 700, 800));
+    agent.expect_records(&topic, 800, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("too large", &topic, &[("a", 800)], &agent);
+
+    let letters = fs::read(work.tracker_dir().join("dead-letter")).expect("a dead letter");
+    let head_end = letters.iter().position(|&b| b == b'\n').expect("a head");
+    let head = String::from_utf8(letters[..head_end].to_vec()).expect("text");
+    let value = &letters[head_end + 1..letters.len() - 1];
+    let event = decode_event(value);
+    assert_eq!(event.body, giant.trim_end().as_bytes(), "one letter, whole");
+    for word in [
+        format!("topic={}", topic.name()),
+        format!("file={}", work.name(FILE)),
+        format!("start={start}"),
+        format!("end={}", start + giant.len()),
+        format!("bytes={}", value.len()),
+    ] {
+        assert!(head.split(' ').any(|w| w == word), "{word} is not in {head}");
+    }
+    assert_eq!(log_lines_of(&work, "went to the dead-letter file"), 1, "{}", agent.log());
+}
+
+#[test]
+fn too_large_for_0_10_2_0() {
+    too_large("0.10.2.0");
+}
+
+#[test]
+fn too_large_for_4_3_1() {
+    too_large("4.3.1");
+}
+
+#[test]
+fn too_large_for_the_versions_between() {
+    if is_long() {
+        BETWEEN.iter().for_each(|version| too_large(version));
+    }
+}
+
+/// Error 47: somebody else has raised the epoch of our producer id. The agent ends and says so.
+fn fenced(version: &str) {
+    let topic = shared(version).fresh_topic("fenced", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 100), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    let ours = topic.all()[0].producer.expect("a producer");
+    write_as(&topic, ours.id, ours.epoch + 1);
+    work.append(FILE, &lines("a", 100, 200));
+    let status = agent.wait(Duration::from_secs(30));
+    let log = agent.log();
+    assert_eq!(status.and_then(|s| s.code()), Some(70), "{log}");
+    assert!(log.contains(&format!("under our producer id {}", ours.id)), "{log}");
+    assert_eq!(topic.count(), 101);
+}
+
+#[test]
+fn fenced_by_4_3_1() {
+    fenced("4.3.1");
+}
+
+#[test]
+fn fenced_by_the_versions_between() {
+    if is_long() {
+        BETWEEN.iter().for_each(|version| fenced(version));
+    }
+}
+
+/// One record, with sequence 0, of a producer that is not the agent.
+fn write_as(topic: &Topic, id: i64, epoch: i16) {
+    use flume_ng::channel::batch::Batch;
+    use flume_ng::channel::broker::{Identity, Wire};
+    use flume_ng::config::model::{Compression, ValueFormat};
+    let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_millis() as i64;
+    batch.begin(0, now);
+    batch.push(&[0], b"foreign");
+    batch.seal(Identity { producer_id: id, epoch }, 0);
+    let mut body = Body::new();
+    body.i16(-1).i16(-1).i32(10_000).i32(1).string(topic.name()).i32(1).i32(0);
+    body.bytes(batch.sealed_bytes());
+    let mut broker = Connection::open(topic.bootstrap()).expect("a connection");
+    let answer = broker.call(0, 3, &body).expect("an answer");
+    let mut input = Input(&answer);
+    input.i32();
+    input.string();
+    input.take(8);
+    assert_eq!(input.i16(), 0, "the other producer's record");
+}
+
+/// Error 3 for a while: the topic is not there yet and the brokers do not make topics.
+fn topic_comes_later(version: &str) {
+    let mut tally = Tally::new("topic made after the agent's start (error 3)", version);
+    let cluster = Cluster::with(version).set("auto.create.topics.enable", false).start();
+    let topic = cluster.topic("later");
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 1_000), 0);
+    let mut agent = work.start();
+    agent.expect("two tries", ARRIVE_MAX, || log_lines_of(&work, "Next try in") >= 2);
+    let topic = cluster.create_topic("later", 2);
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert_eq!(log_lines(&agent, "LOST"), 0);
+    tally.exact("later", &topic, &[("a", 1_000)], &agent);
+}
+
+#[test]
+fn the_topic_comes_later() {
+    if is_long() {
+        ["0.10.2.0"].iter().chain(&BETWEEN).chain(&["4.3.1"]).for_each(|v| topic_comes_later(v));
+    }
+}

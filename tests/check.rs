@@ -1,0 +1,211 @@
+//! `flume-ng check` against real brokers: what it finds, what it says, how it ends.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use support::json::Json;
+use support::{Work, shared};
+
+/// Runs it in the work directory; the exit code and what it printed.
+fn check(work: &Work, args: &[&str]) -> (i32, String) {
+    run(&work.write_conf(), work.dir(), args)
+}
+
+fn run(conf: &Path, dir: &Path, args: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_flume-ng"))
+        .args(["check", "--name", "a1", "--conf-file"])
+        .arg(conf)
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, "");
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+fn check_json(work: &Work, args: &[&str]) -> (i32, Json) {
+    let (code, text) = check(work, &[args, &["--json"]].concat());
+    let json = Json::parse(text.trim());
+    assert_eq!(json.number("exit"), code as u64);
+    (code, json)
+}
+
+/// State and text of the row of that name.
+#[track_caller]
+fn row<'a>(json: &'a Json, name: &str) -> (&'a str, &'a str) {
+    let rows = json.list("checks");
+    let row = rows.iter().find(|row| row.text("name") == name);
+    let row = row.unwrap_or_else(|| panic!("no {name} in {json:?}"));
+    (row.text("state"), row.text("text"))
+}
+
+#[test]
+fn a_missing_topic_is_told_and_made_on_the_oldest_broker() {
+    let brokers = shared("0.10.2.0");
+    let topic = brokers.topic(&format!("check-{}", std::process::id()));
+    let work = Work::new(&topic).file("010_{H-1}.log", b"one\ntwo\n", 60);
+    let (code, json) = check_json(&work, &[]);
+    assert_eq!(code, 75);
+    let (state, text) = row(&json, "topic");
+    assert!(state == "fail" && text.contains("--create-topic 3:1"), "{text}");
+    assert!(row(&json, brokers.bootstrap()).1.starts_with("Kafka 0.10.2"));
+    assert_eq!(row(&json, "files").0, "ok");
+    assert!(row(&json, "files").1.contains("8 B and 2 lines behind"));
+    // Asking has not made it.
+    let (code, json) = check_json(&work, &["--create-topic", "3:1"]);
+    assert_eq!(code, 0, "{json:?}");
+    assert_eq!(row(&json, "make topic").0, "ok");
+    assert_eq!(topic.partitions(), 3);
+    assert!(row(&json, "record sizes").1.contains("not told by this broker"));
+    let zookeeper = row(&json, "ZooKeeper 127.0.0.1:1");
+    assert!(zookeeper.0 == "info" && zookeeper.1.contains("not needed"));
+    // It is there now, and is left alone.
+    let (code, json) = check_json(&work, &["--create-topic", "5:1"]);
+    assert_eq!((code, row(&json, "make topic").0), (0, "info"));
+    assert_eq!(topic.partitions(), 3);
+}
+
+#[test]
+fn a_topic_that_can_not_be_made_says_why() {
+    for version in ["0.10.2.0", "4.3.1"] {
+        let topic = shared(version).topic(&format!("check-many-{}", std::process::id()));
+        let (code, json) = check_json(&Work::new(&topic), &["--create-topic", "1:7"]);
+        let (state, text) = row(&json, "make topic");
+        assert_eq!((code, state), (78, "fail"), "{version}");
+        assert!(text.to_lowercase().contains("replication factor"), "{version}: {text}");
+    }
+}
+
+#[test]
+fn the_newest_broker_tells_limits_and_rights() {
+    let topic = shared("4.3.1").fresh_topic("check", 2);
+    let (code, json) = check_json(&Work::new(&topic), &[]);
+    assert_eq!(code, 0, "{json:?}");
+    assert!(row(&json, "record sizes").1.starts_with("max.message.bytes is 1.0 MB"));
+    assert_eq!(row(&json, "rights"), ("ok", "Describe, Write and Read are granted"));
+    assert!(row(&json, "topic").1.contains("2 partitions, 1 replica"));
+    assert_eq!(row(&json, "leaders").0, "ok");
+    assert!(row(&json, shared("4.3.1").bootstrap()).1.contains("or later"));
+}
+
+#[test]
+fn small_limits_are_a_warning() {
+    let settings = [("max.message.bytes", "5000")];
+    let topic = shared("4.3.1").create_topic_with(
+        &format!("check-small-{}", std::process::id()),
+        1,
+        1,
+        &settings,
+    );
+    let (code, json) = check_json(&Work::new(&topic), &[]);
+    let (state, text) = row(&json, "record sizes");
+    assert_eq!((code, state), (0, "warn"));
+    assert!(text.contains("maxLineLength 2048") && text.contains("dead-letter"), "{text}");
+}
+
+/// Each property has its fate, and a slip is a failure with the name that was meant.
+#[test]
+fn properties_one_by_one_and_did_you_mean() {
+    let topic = shared("0.10.2.0").fresh_topic("check-props", 1);
+    let work = Work::new(&topic).set("a1.channels.c1.kafka.consumer.x", 1);
+    let (_, json) = check_json(&work, &[]);
+    let fate = |json: &Json, key: &str| {
+        let list = json.list("properties");
+        let listed = list.iter().find(|p| p.text("key") == key).unwrap();
+        listed.text("fate").to_string()
+    };
+    assert_eq!(fate(&json, "a1.sources.r1.spoolDir"), "taken");
+    assert_eq!(fate(&json, "a1.channels.c1.capacity"), "ignored");
+    assert_eq!(fate(&json, "a1.channels.c1.kafka.consumer.x"), "ignored");
+    let work = Work::new(&topic)
+        .set("a1.sources.r1.fileHeadr", "true")
+        .set("a1.channels.c1.kafka.ssl.keystore", "x")
+        .set("a1.monitoring.textfle", "x");
+    let (code, json) = check_json(&work, &[]);
+    assert_eq!(code, 78);
+    assert_eq!(fate(&json, "a1.sources.r1.fileHeadr"), "unknown");
+    assert_eq!(fate(&json, "a1.channels.c1.kafka.ssl.keystore"), "refused");
+    let texts: Vec<&str> = json.list("checks").iter().map(|r| r.text("text")).collect();
+    for meant in ["a1.sources.r1.fileHeader?", "a1.monitoring.textfile?"] {
+        assert!(texts.iter().any(|t| t.contains("did you mean") && t.contains(meant)), "{texts:?}");
+    }
+}
+
+#[test]
+fn without_a_terminal_there_are_words_and_no_colours() {
+    let topic = shared("0.10.2.0").fresh_topic("check-plain", 1);
+    let (code, text) = check(&Work::new(&topic), &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains('\x1b') && !text.contains('✔'));
+    assert!(text.contains("\n  ok    spool directory "), "{text}");
+    assert!(text.trim_end().ends_with("(exit code 0)"), "{text}");
+}
+
+#[test]
+fn one_of_two_brokers_is_enough_and_none_is_not() {
+    let topic = shared("0.10.2.0").fresh_topic("check-hosts", 1);
+    let both = format!("127.0.0.1:1,{}", topic.bootstrap());
+    let (code, json) = check_json(&Work::new(&topic).set("a1.channels.c1.brokerList", both), &[]);
+    assert_eq!((code, row(&json, "127.0.0.1:1").0), (0, "warn"));
+    let none = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1,localhost:1");
+    let (code, json) = check_json(&none, &[]);
+    assert_eq!((code, row(&json, "localhost:1").0), (75, "fail"));
+    assert_eq!(row(&json, "localhost:1").1, "Connection refused");
+}
+
+/// Looking must not cost a running agent its lock, nor keep one from starting.
+#[test]
+fn a_running_agent_is_named_and_not_disturbed() {
+    let topic = shared("0.10.2.0").fresh_topic("check-running", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, Duration::from_secs(30));
+    for _ in 0..5 {
+        let (code, json) = check_json(&work, &[]);
+        let (state, text) = row(&json, "no other agent");
+        assert_eq!((code, state), (75, "fail"));
+        assert!(text.contains(&format!("held by pid {} (agent a1", agent.pid())), "{text}");
+        assert_eq!(row(&json, "tracker").0, "ok");
+    }
+    work.append("010_{H}.log", b"two\n");
+    agent.expect_records(&topic, 2, Duration::from_secs(30));
+    assert_eq!(agent.term().code(), Some(0));
+    let (code, json) = check_json(&work, &[]);
+    assert_eq!((code, row(&json, "no other agent").0), (0, "ok"));
+}
+
+#[test]
+fn what_is_wrong_with_the_directories() {
+    let topic = shared("0.10.2.0").fresh_topic("check-dirs", 1);
+    let nowhere = Work::new(&topic).set("a1.sources.r1.spoolDir", "/nowhere/at/all");
+    let (code, json) = check_json(&nowhere, &[]);
+    assert_eq!((code, row(&json, "spool directory").0), (75, "fail"));
+    let work = Work::new(&topic).file("no-directory", b"", 1);
+    let path = work.path("no-directory").display().to_string();
+    let (code, json) = check_json(&work.set("a1.sources.r1.spoolDir", path), &[]);
+    assert_eq!((code, row(&json, "spool directory").0), (78, "fail"));
+    let work = Work::new(&topic);
+    std::fs::create_dir(work.tracker_dir()).unwrap();
+    std::fs::write(work.tracker_dir().join("checkpoint"), vec![7; 8192]).unwrap();
+    let (code, json) = check_json(&work, &[]);
+    let (state, text) = row(&json, "tracker");
+    assert_eq!((code, state), (78, "fail"));
+    assert!(text.contains("no slot is valid"), "{text}");
+}
+
+#[test]
+fn names_that_do_not_agree_are_told() {
+    let topic = shared("0.10.2.0").fresh_topic("check-names", 1);
+    let work = Work::new(&topic).file("app.{H}", b"", 1);
+    let work = work.set("a1.sources.r1.targetPattern", r"010_\\d{10}");
+    let (code, json) = check_json(&work, &[]);
+    let (state, text) = row(&json, "names agree");
+    assert_eq!((code, state), (0, "warn"));
+    assert!(text.contains("targetPattern leaves it out"), "{text}");
+    let work = Work::new(&topic).set("a1.sources.r1.targetFilename", "'nothing'");
+    assert_eq!(row(&check_json(&work, &[]).1, "names agree").0, "warn");
+}

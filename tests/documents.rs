@@ -1,0 +1,123 @@
+//! The documents say nothing that the repository does not bear out: every test that they name
+//! exists, every property and exit code of the program is in the README, every relative link
+//! leads somewhere, and the units start what the Makefile installs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use flume_ng::config::known;
+use flume_ng::exit::Exit;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The README and all of docs/, with their text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut paths = vec![PathBuf::from("README.md")];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name();
+        paths.push(Path::new("docs").join(name));
+    }
+    paths.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+/// What stands between backticks, outside of blocks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|line| !line.starts_with("    "));
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// Finds `name` (a few words with a test's name behind the last `::`) below the root.
+fn has_test(file: &str, test: &str) -> bool {
+    let at = [file.to_string(), format!("src/channel/{file}"), format!("src/checkpoint/{file}")];
+    let Some(text) = at.iter().find_map(|path| fs::read_to_string(root().join(path)).ok()) else {
+        return false;
+    };
+    text.contains(&format!("fn {test}(")) || text.contains(&format!("    {test} = \""))
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let mut named = 0;
+    for (path, text) in documents() {
+        for (file, test) in quoted(&text).filter_map(|q| q.split_once(".rs::")) {
+            named += 1;
+            let file = format!("{file}.rs");
+            assert!(has_test(&file, test), "{}: there is no {file}::{test}", path.display());
+        }
+    }
+    assert!(named > 50, "{named}");
+}
+
+#[test]
+fn every_file_that_is_named_exists() {
+    for (path, text) in documents() {
+        let dir = path.parent().unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !target.contains("://") {
+                assert!(root().join(dir).join(target).exists(), "{}: {target}", path.display());
+            }
+        }
+        let starts = ["tests/", "src/", "docs/", "packaging/"];
+        for quote in quoted(&text).filter(|q| starts.iter().any(|s| q.starts_with(s))) {
+            let file = quote.split("::").next().unwrap();
+            assert!(root().join(file).exists(), "{}: {quote}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_property() {
+    let readme = read("README.md");
+    let table = known::markdown();
+    for row in table.lines().filter(|row| row.starts_with("| `")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let column = match cells[2] {
+            "supported" => 2,
+            "ignored" => 3,
+            _ => 4,
+        };
+        let name = cells[0].trim_start_matches("| ");
+        let stands = |line: &str| {
+            line.split('|').nth(column).is_some_and(|cell| cell.split(' ').any(|word| word == name))
+        };
+        assert!(readme.lines().any(stands), "README.md: {name} is {}", cells[2]);
+    }
+}
+
+#[test]
+fn the_readme_has_every_exit_code() {
+    let readme = read("README.md");
+    for exit in [
+        Exit::Clean,
+        Exit::Difference,
+        Exit::Usage,
+        Exit::BrokenPromise,
+        Exit::Temporary,
+        Exit::Configuration,
+    ] {
+        let row = format!("\n| {} | ", exit.code());
+        assert!(readme.contains(&row), "README.md: exit code {} is not there", exit.code());
+    }
+}
+
+#[test]
+fn the_units_run_the_installed_program_and_know_its_codes() {
+    let permanent = [Exit::Usage, Exit::BrokenPromise, Exit::Configuration];
+    let codes: Vec<String> = permanent.iter().map(|exit| exit.code().to_string()).collect();
+    for unit in ["packaging/flume-ng.service", "packaging/flume-ng-hardened.service"] {
+        let text = read(unit);
+        assert!(text.contains("\nExecStart=/usr/local/bin/flume-ng agent "), "{unit}");
+        let line = format!("\nRestartPreventExitStatus={}\n", codes.join(" "));
+        assert!(text.contains(&line), "{unit}");
+    }
+    assert!(read("Makefile").contains("PREFIX ?= /usr/local\n"));
+    assert!(read("packaging/crontab").contains(" /usr/local/bin/flume-ng agent "));
+}

@@ -1,0 +1,179 @@
+//! What is told of a running agent over HTTP, in a text file and to systemd, and that nobody can
+//! hold it up by asking.
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+use support::json::Json;
+use support::{Agent, Topic, Work, shared, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that nobody listens on at the moment.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn start_with_http(work: &Work) -> (Agent, u16) {
+    let port = free_port();
+    let mut command = work.command();
+    command.args(["-Dflume.monitoring.type=http", &format!("-Dflume.monitoring.port={port}")]);
+    (work.start_command(command), port)
+}
+
+/// Status line and body.
+fn get(port: u16, path: &str) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_string(), body.to_string()))
+}
+
+fn fresh(label: &str) -> (Topic, Work) {
+    let topic = shared("0.10.2.0").fresh_topic(label, 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\nthree\n", 1);
+    (topic, work)
+}
+
+#[test]
+fn flumes_json_and_prometheus_over_http() {
+    let (topic, work) = fresh("monitor");
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 3, PATIENCE);
+    let counted = || {
+        let (status, body) = get(port, "/metrics").unwrap();
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        Json::parse(&body)
+    };
+    agent.expect("three events", PATIENCE, || {
+        counted().get("SINK.k1").unwrap().text("EventDrainSuccessCount") == "3"
+    });
+    let json = counted();
+    for (component, kind, counters) in [
+        ("SOURCE.r1", "SOURCE", &["EventReceivedCount", "EventAcceptedCount"][..]),
+        ("CHANNEL.c1", "CHANNEL", &["EventPutAttemptCount", "EventTakeSuccessCount"]),
+        ("SINK.k1", "SINK", &["EventDrainAttemptCount"]),
+    ] {
+        let component = json.get(component).unwrap();
+        assert_eq!(component.text("Type"), kind);
+        counters.iter().for_each(|counter| assert_eq!(component.text(counter), "3", "{counter}"));
+        assert!(component.text("StartTime").parse::<u64>().unwrap() > 1_600_000_000_000);
+    }
+    let (_, body) = get(port, "/prometheus").unwrap();
+    assert!(body.contains("flume_ng_events_received_total{agent=\"a1\",source=\"r1\"} 3\n"));
+    assert!(get(port, "/other").unwrap().0.starts_with("HTTP/1.1 404"));
+    assert!(agent.log().contains(&format!("Metrics at http://127.0.0.1:{port}/metrics")));
+    assert_eq!(agent.term().code(), Some(0));
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// Silent, slow, endless and garbled clients, many of them: lines go on as ever, and who asks
+/// properly is answered.
+#[test]
+fn hostile_clients_do_not_hold_up_the_loop() {
+    let (topic, work) = fresh("monitor-hostile");
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 3, PATIENCE);
+    let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut held: Vec<TcpStream> = (0..40).map(|_| connect()).collect();
+    for (at, stream) in held.iter_mut().enumerate() {
+        // Whoever was dropped already must not fail the test.
+        let _ = match at % 4 {
+            0 => Ok(()),
+            1 => stream.write_all(b"GET /metr"),
+            2 => stream.write_all(&vec![b'x'; 100_000]),
+            _ => stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n"),
+        };
+    }
+    let start = Instant::now();
+    work.append("010_{H}.log", b"four\n");
+    agent.expect_records(&topic, 4, PATIENCE);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    let answered = || get(port, "/metrics").is_some_and(|(status, _)| status == "HTTP/1.1 200 OK");
+    assert!(wait_for(PATIENCE, answered));
+    // An idle agent with idle clients rests.
+    let cpu_ms = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap();
+        let fields: Vec<u64> =
+            stat.rsplit(") ").next().unwrap().split(' ').filter_map(|f| f.parse().ok()).collect();
+        // utime and stime, of which the state and the parent come before; ticks of 10 ms.
+        (fields[10] + fields[11]) * 10
+    };
+    let before = cpu_ms();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(cpu_ms() - before < 300, "{} ms", cpu_ms() - before);
+    drop(held);
+    let (status, took) = agent.term_timed();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn a_port_that_is_taken_costs_the_monitoring_only() {
+    let (topic, work) = fresh("monitor-taken");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut command = work.command();
+    command.args(["-Dflume.monitoring.type=http", &format!("-Dflume.monitoring.port={port}")]);
+    let mut agent = work.start_command(command);
+    agent.expect_records(&topic, 3, PATIENCE);
+    assert!(agent.log().contains("no monitoring"), "{}", agent.log());
+}
+
+#[test]
+fn a_text_file_is_written_whole() {
+    let (topic, work) = fresh("monitor-textfile");
+    let path = work.dir().join("a1.prom");
+    let work = work.set("a1.monitoring.textfile", path.display());
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, PATIENCE);
+    let read = || std::fs::read_to_string(&path).unwrap_or_default();
+    agent.expect("the text file", PATIENCE, || read().contains("flume_ng_up{agent=\"a1\"} 1\n"));
+    assert_eq!(agent.term().code(), Some(0));
+    let last = read();
+    assert!(last.contains("flume_ng_up{agent=\"a1\"} 0\n"), "{last}");
+    let acked = format!("channel=\"c1\",topic=\"{}\"}} 3\n", topic.name());
+    assert!(last.contains(&acked), "{last}");
+    assert!(!work.dir().join("a1.prom.tmp").exists());
+}
+
+#[test]
+fn systemd_is_told_of_start_and_stop() {
+    let (topic, work) = fresh("monitor-systemd");
+    let path = work.dir().join("notify");
+    let name = format!("flume-ng-notify-{}", std::process::id());
+    let by_name = SocketAddr::from_abstract_name(&name).unwrap();
+    for (socket, variable) in [
+        (UnixDatagram::bind(&path).unwrap(), path.display().to_string()),
+        (UnixDatagram::bind_addr(&by_name).unwrap(), format!("@{name}")),
+    ] {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let receive = || {
+            let mut buffer = [0; 1024];
+            let length = socket.recv(&mut buffer).unwrap();
+            String::from_utf8(buffer[..length].to_vec()).unwrap()
+        };
+        let mut command = work.command();
+        command.env("NOTIFY_SOCKET", variable);
+        let mut agent = work.start_command(command);
+        let ready = receive();
+        assert!(ready.starts_with("READY=1\nSTATUS="), "{ready}");
+        agent.expect_records(&topic, 3, PATIENCE);
+        let status = agent.term();
+        assert_eq!(status.code(), Some(0));
+        let mut said = receive();
+        while said.starts_with("STATUS=") {
+            assert!(!said.contains("READY"));
+            said = receive();
+        }
+        assert!(said.starts_with("STOPPING=1"), "{said}");
+    }
+}

@@ -1,0 +1,142 @@
+//! `flume-ng status`: the agent is told from outside, and does not notice.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::json::Json;
+use support::{Work, shared};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn command(work: &Work, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+    command.args(["status", "--name", "a1", "--conf-file"]);
+    command.arg(work.write_conf()).args(args).current_dir(work.dir());
+    command
+}
+
+fn status(work: &Work, args: &[&str]) -> String {
+    let output = command(work, args).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The only source.
+fn source(work: &Work) -> Json {
+    let json = Json::parse(status(work, &["--json"]).trim());
+    assert_eq!(json.text("agent"), "a1");
+    json.list("sources")[0].clone()
+}
+
+/// Names, content and times of everything in the tracker directory.
+fn tracker(work: &Work) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
+    let entries = std::fs::read_dir(work.tracker_dir()).unwrap().flatten();
+    let about = |entry: std::fs::DirEntry| {
+        let modified = entry.metadata().unwrap().modified().unwrap();
+        let content = std::fs::read(entry.path()).unwrap();
+        (entry.file_name().into_string().unwrap(), (content, modified))
+    };
+    entries.map(about).collect()
+}
+
+#[test]
+fn before_the_first_start_everything_waits() {
+    let topic = shared("0.10.2.0").topic("status-never");
+    let work = Work::new(&topic).file("010_{H-1}.log", b"one\ntwo\nthr", 100);
+    let source = source(&work);
+    assert_eq!(source.get("running"), Some(&Json::Bool(false)));
+    assert_eq!((source.number("behind_bytes"), source.number("behind_lines")), (11, 2));
+    assert!(source.number("oldest_unsent_at_least_ms") >= 100_000);
+    assert_eq!(source.list("files")[0].text("state"), "waiting");
+    assert!(!work.tracker_dir().exists());
+    let text = status(&work, &[]);
+    assert!(text.starts_with("info  agent a1, source r1: never started here\n"), "{text}");
+    assert!(!text.contains('\x1b'));
+}
+
+#[test]
+fn a_running_agent_and_a_stopped_one() {
+    let topic = shared("0.10.2.0").fresh_topic("status", 2);
+    let work = Work::new(&topic)
+        .set("a1.sources.r1.retireGraceMs", 100)
+        .file("010_{H-1}.log", b"one\ntwo\n", 3600)
+        .file("010_{H}.log", b"three\n", 2);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, PATIENCE);
+    agent.expect("the receipt", PATIENCE, || source(&work).number("receipts") == 1);
+    let running = source(&work);
+    assert_eq!(running.get("running"), Some(&Json::Bool(true)));
+    assert_eq!(running.number("pid"), u64::from(agent.pid()));
+    assert_eq!(running.list("last_receipts")[0].text("name"), work.name("010_{H-1}.log"));
+    assert_eq!(running.list("last_receipts")[0].number("events"), 2);
+    agent.expect("nothing behind", PATIENCE, || source(&work).number("behind_bytes") == 0);
+    let text = status(&work, &[]);
+    assert!(text.contains(&format!("pid {}, running since ", agent.pid())), "{text}");
+    assert_eq!(agent.term().code(), Some(0));
+
+    work.append("010_{H}.log", b"four\nfive\n");
+    let before = tracker(&work);
+    let stopped = source(&work);
+    assert_eq!(stopped.get("running"), Some(&Json::Bool(false)));
+    assert_eq!((stopped.number("behind_bytes"), stopped.number("behind_lines")), (10, 2));
+    let file = &stopped.list("files")[0];
+    assert_eq!((file.number("size"), file.number("position"), file.number("lines")), (16, 6, 1));
+    assert_eq!(file.text("state"), "live");
+    let channel = &stopped.list("channels")[0];
+    assert_eq!(channel.text("topic"), topic.name());
+    assert!(status(&work, &[]).contains("stopped (the last one was started "));
+    assert_eq!(tracker(&work), before, "looking has left traces");
+}
+
+#[test]
+fn prometheus_text_has_each_metric_once_and_its_type() {
+    let topic = shared("0.10.2.0").fresh_topic("status-prom", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, PATIENCE);
+    agent.expect("nothing behind", PATIENCE, || source(&work).number("behind_bytes") == 0);
+    let text = status(&work, &["--prometheus"]);
+    let file = work.name("010_{H}.log");
+    for line in [
+        "flume_ng_up{agent=\"a1\"} 1".to_string(),
+        format!("flume_ng_file_position_bytes{{agent=\"a1\",source=\"r1\",file=\"{file}\"}} 4"),
+        "flume_ng_behind_bytes{agent=\"a1\",source=\"r1\"} 0".to_string(),
+        "flume_ng_dead_letters{agent=\"a1\",source=\"r1\"} 0".to_string(),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+    let mut types: Vec<&str> = text.lines().filter(|l| l.starts_with("# TYPE")).collect();
+    let count = types.len();
+    types.dedup();
+    assert_eq!(types.len(), count);
+    agent.kill9();
+    assert!(status(&work, &["--prometheus"]).contains("flume_ng_up{agent=\"a1\"} 0\n"));
+}
+
+#[test]
+fn watching_goes_on() {
+    let topic = shared("0.10.2.0").topic("status-watch");
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let mut child = command(&work, &["--watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for size in [4, 8] {
+        let json = Json::parse(&lines.next().unwrap().unwrap());
+        assert_eq!(json.list("sources")[0].number("behind_bytes"), size);
+        work.append("010_{H}.log", b"two\n");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_78() {
+    let topic = shared("0.10.2.0").topic("status-wrong");
+    let work = Work::new(&topic).set("a1.sources.r1.batchSize", "x");
+    let output = command(&work, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("batchSize"));
+}

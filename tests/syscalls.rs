@@ -1,0 +1,335 @@
+//! kill -9 at the k-th call of every system call that the agent makes, k = 1, 2, 3 ... until a
+//! run passes untouched; and a disk that fails or is full at the k-th call on the files of the
+//! tracker directory. Then the agent is started again, and the topic has to be exact.
+//!
+//! `strace` does it. Where it can not be had, or may not trace, the tests say so and pass.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use support::torture::{Chance, Tally, is_long, lines};
+use support::{Brokers, Topic, Work, shared};
+
+const FILE: &str = "010_{H}.log";
+const OLD_FILE: &str = "010_{H-1}.log";
+const OLD: u64 = 40;
+const NEW: u64 = 60;
+/// A run under strace is done, or stuck, after this time.
+const RUN_MAX: Duration = Duration::from_secs(60);
+/// Cases at a time: mostly they wait for a disk or a broker.
+const WORKERS: usize = 4;
+/// The default share of a test.
+const QUICK: Duration = Duration::from_secs(12);
+
+/// What changes the world, and what the world answers.
+const CALLS: [&str; 13] = [
+    "write",
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "renameat2",
+    "writev",
+    "sendto",
+    "recvfrom",
+    "read",
+    "openat",
+    "unlink",
+    "ftruncate",
+];
+/// Between them: here it dies right after one of the above.
+const CALLS_BETWEEN: [&str; 8] =
+    ["close", "statx", "ppoll", "pread64", "mkdir", "flock", "fallocate", "connect"];
+/// On the files of the tracker directory.
+const CALLS_OF_STATE: [&str; 9] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "ftruncate",
+    "fallocate",
+    "flock",
+];
+const FILES_OF_STATE: [&str; 5] = ["", "checkpoint", "checkpoint.new", "receipts", "lock"];
+
+/// What is done at the k-th call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    Kill,
+    Error(&'static str),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    call: &'static str,
+    blow: Blow,
+    k: u64,
+}
+
+/// How a run under strace went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// Nothing was done to it: everything arrived and it stopped in order.
+    Untouched,
+    Struck,
+}
+
+fn strace_is_there() -> bool {
+    let probe = Command::new("strace")
+        .args(["-f", "-D", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1", "true"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let there = probe.is_ok_and(|status| status.success());
+    if !there {
+        println!("skipped: strace is not there, or may not trace");
+    }
+    there
+}
+
+/// The agent's command under strace. With -D the agent is our own child and strace its
+/// grandchild, so that signals and the end of a test reach the agent itself.
+fn under_strace(work: &Work, case: Case) -> Command {
+    let agent = work.command();
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o"]).arg(work.dir().join("strace"));
+    let blow = match case.blow {
+        Blow::Kill => "signal=SIGKILL".to_string(),
+        Blow::Error(name) => format!("error={name}"),
+    };
+    command.arg("-e").arg(format!("trace={}", case.call));
+    command.arg("-e").arg(format!("inject={}:{blow}:when={}", case.call, case.k));
+    if case.blow != Blow::Kill {
+        for name in FILES_OF_STATE {
+            let dir: PathBuf = work.tracker_dir();
+            command.arg("-P").arg(if name.is_empty() { dir } else { dir.join(name) });
+        }
+    }
+    command.arg(agent.get_program()).args(agent.get_args()).current_dir(work.dir());
+    command
+}
+
+fn count(topic: &Topic) -> u64 {
+    topic.count() as u64
+}
+
+/// A run that ends by `case`, if it ever comes to it.
+fn killed_first(work: &Work, case: Case) {
+    let mut agent = work.start_command(under_strace(work, case));
+    agent.wait(Duration::from_secs(3));
+    agent.kill9();
+}
+
+/// A first kill that leaves a batch in doubt of which the next start says `outcome`.
+fn doubtful(brokers: &Brokers, call: &'static str, outcome: &str) -> Case {
+    for k in 1..100 {
+        let case = Case { call, blow: Blow::Kill, k };
+        let topic = brokers.fresh_topic("doubt", 1);
+        let work = Work::new(&topic)
+            .set("a1.sources.r1.retireGraceMs", 50)
+            .file(OLD_FILE, &lines("old", 0, OLD), 3_600)
+            .file(FILE, &lines("new", 0, NEW), 0);
+        killed_first(&work, case);
+        let mut agent = work.start();
+        agent.expect("all lines", RUN_MAX, || count(&topic) >= OLD + NEW);
+        agent.term();
+        if agent.log().contains(outcome) {
+            return case;
+        }
+    }
+    panic!("no {call} leaves a batch that is {outcome}");
+}
+
+/// Runs one case to its end; `first`, if any, kills the run before, so that `case` strikes
+/// while that one's doubts are being resolved.
+fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> Run {
+    let name = format!("{case:?} after {first:?}");
+    let topic = brokers.fresh_topic("syscall", 1);
+    let work = Work::new(&topic)
+        .set("a1.sources.r1.retireGraceMs", 50)
+        .file(OLD_FILE, &lines("old", 0, OLD), 3_600)
+        .file(FILE, &lines("new", 0, NEW), 0);
+    if let Some(first) = first {
+        killed_first(&work, first);
+    }
+    let mut agent = work.start_command(under_strace(&work, case));
+    let is_done = || count(&topic) >= OLD + NEW && !work.path(OLD_FILE).exists();
+    let start = Instant::now();
+    while agent.is_running() && !is_done() {
+        assert!(start.elapsed() < RUN_MAX, "{version} {name}: it hangs\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let status = agent.term();
+    let traced = std::fs::read_to_string(work.dir().join("strace")).unwrap_or_default();
+    let run = match case.blow {
+        Blow::Kill if status.code() == Some(0) => Run::Untouched,
+        Blow::Error(_) if !traced.contains("(INJECTED)") => Run::Untouched,
+        _ => Run::Struck,
+    };
+    let code = status.code();
+    let log = agent.log();
+    match case.blow {
+        Blow::Kill => assert!(code == Some(0) || code.is_none(), "{name}: {status}\n{log}"),
+        // Either it could wait and try again, or it says that it can not keep its word.
+        Blow::Error(_) => {
+            assert!(code == Some(0) || code == Some(70), "{name}: {status}\n{log}");
+            let says_so = log.contains("FATAL") && log.contains("(os error");
+            assert!(code == Some(0) || says_so, "{name}: {log}");
+        }
+    }
+
+    let mut agent = work.start();
+    work.append(FILE, &lines("new", NEW, NEW + 20));
+    agent.expect(&format!("{version} {name}: all lines"), RUN_MAX, || {
+        count(&topic) >= OLD + NEW + 20 && !work.path(OLD_FILE).exists()
+    });
+    assert_eq!(agent.term().code(), Some(0), "{name}\n{}", agent.log());
+    let found = support::torture::difference(&topic, &[("old", OLD), ("new", NEW + 20)]);
+    assert!(found.is_none(), "{version} {name}: {found:#?}\n{log}\nthen:\n{}", agent.log());
+    run
+}
+
+/// All k of a call, until a run passes untouched; how many did something.
+fn sweep(
+    brokers: &Brokers,
+    version: &str,
+    first: Option<Case>,
+    (call, blow): (&'static str, Blow),
+    step: u64,
+) -> u64 {
+    let mut struck = 0;
+    let mut k = 1;
+    while strike(brokers, version, first, Case { call, blow, k }) == Run::Struck {
+        struck += 1;
+        k += step;
+    }
+    struck
+}
+
+/// Every k of all calls, several calls at a time.
+fn long(
+    version: &str,
+    first: Option<Case>,
+    (calls, blow): (&[&'static str], Blow),
+    step: u64,
+    tally: &mut Tally,
+) {
+    let brokers = shared(version);
+    let next = AtomicUsize::new(0);
+    let struck: u64 = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut struck = 0;
+                    while let Some(&call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let times = sweep(brokers, version, first, (call, blow), step);
+                        println!("{version} {blow:?} at {call} after {first:?}: {times} times");
+                        struck += times;
+                    }
+                    struck
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a sweep")).sum()
+    });
+    tally.add(struck, struck * (OLD + NEW + 20));
+}
+
+/// Cases that chance chooses, as many as the time allows, two at a time.
+fn quick(version: &str, calls: &[&'static str], blows: &[Blow], tally: &mut Tally) {
+    let brokers = shared(version);
+    let start = Instant::now();
+    let struck: u64 = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut chance = Chance::new();
+                    let mut struck = 0;
+                    while start.elapsed() < QUICK {
+                        let call = calls[chance.below(calls.len() as u64) as usize];
+                        let blow = blows[chance.below(blows.len() as u64) as usize];
+                        let most = [4, 40][chance.below(2) as usize];
+                        let k = 1 + chance.below(most);
+                        let case = Case { call, blow, k };
+                        struck += u64::from(strike(brokers, version, None, case) == Run::Struck);
+                    }
+                    struck
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker")).sum()
+    });
+    tally.add(struck, struck * (OLD + NEW + 20));
+}
+
+fn killed(version: &str) {
+    if !strace_is_there() {
+        return;
+    }
+    let mut tally = Tally::new("kill -9 at the k-th call of a system call", version);
+    if is_long() {
+        // The old wire waits a second for each doubt: every third k there, after the first.
+        let step = if version == "0.10.2.0" { 3 } else { 1 };
+        long(version, None, (&CALLS, Blow::Kill), step, &mut tally);
+        long(version, None, (&CALLS_BETWEEN, Blow::Kill), 3, &mut tally);
+    } else {
+        quick(version, &CALLS, &[Blow::Kill], &mut tally);
+    }
+}
+
+/// The same, while the start after another kill looks for what that one left in doubt: once
+/// with a batch that was not sent, once with one that was and whose answer was not read.
+fn killed_again(version: &str, calls: [&'static str; 2], step: u64) {
+    if !strace_is_there() || !is_long() {
+        return;
+    }
+    let mut tally = Tally::new("kill -9 at the k-th call while doubts are resolved", version);
+    for (call, outcome) in calls.iter().zip(["not in the topic", "found in the topic"]) {
+        let first = doubtful(shared(version), call, outcome);
+        long(version, Some(first), (&CALLS, Blow::Kill), step, &mut tally);
+    }
+}
+
+#[test]
+fn killed_again_with_4_3_1() {
+    killed_again("4.3.1", ["writev", "recvfrom"], 1);
+}
+
+#[test]
+fn killed_again_with_0_10_2_0() {
+    killed_again("0.10.2.0", ["sendto", "recvfrom"], 3);
+}
+
+#[test]
+fn killed_with_4_3_1() {
+    killed("4.3.1");
+}
+
+#[test]
+fn killed_with_0_10_2_0() {
+    killed("0.10.2.0");
+}
+
+/// A disk that fails, or is full, under the agent's own state.
+#[test]
+fn the_disk_fails() {
+    if !strace_is_there() {
+        return;
+    }
+    let errors = [Blow::Error("EIO"), Blow::Error("ENOSPC")];
+    let version = "4.3.1";
+    let mut tally = Tally::new("EIO or ENOSPC at the k-th call on the agent's state", version);
+    if is_long() {
+        for blow in errors {
+            long(version, None, (&CALLS_OF_STATE, blow), 1, &mut tally);
+        }
+    } else {
+        quick(version, &CALLS_OF_STATE, &errors, &mut tally);
+    }
+}

@@ -1,0 +1,410 @@
+//! `flume-ng verify` against real brokers: it says "exact" of what is exact, and finds each kind
+//! of difference that a test makes by hand.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use flume_ng::channel::batch::Batch;
+use flume_ng::channel::broker::{Answer, Verdict, Wire};
+use flume_ng::channel::connect::connect;
+use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use support::json::Json;
+use support::{Agent, Topic, Work, shared, wait_for};
+
+const OLD: &str = "0.10.2.0";
+const NEW: &str = "4.3.1";
+const ARRIVE_MAX: Duration = Duration::from_secs(60);
+
+/// Numbered lines, so that each is unique.
+fn lines(label: &str, count: usize) -> Vec<u8> {
+    let mut text = String::new();
+    for number in 0..count {
+        let _ = writeln!(text, "{label} line {number:07} of an hour's log");
+    }
+    text.into_bytes()
+}
+
+struct Bench {
+    topic: Topic,
+    work: Work,
+}
+
+impl Bench {
+    fn new(version: &str, label: &str, partitions: i32) -> Bench {
+        let topic = shared(version).fresh_topic(label, partitions);
+        let work = Work::new(&topic).set("a1.sources.r1.retireGraceMs", 100);
+        Bench { topic, work }
+    }
+
+    /// An hour that is over, with 2,000 lines, and the present one with 500.
+    fn two_hours(version: &str, label: &str, partitions: i32) -> Bench {
+        let mut bench = Bench::new(version, label, partitions);
+        bench.work = bench.work.file("010_{H-1}.log", &lines("done", 2_000), 600).file(
+            "010_{H}.log",
+            &lines("live", 500),
+            0,
+        );
+        bench
+    }
+
+    /// Runs the agent until the topic holds `records`, `receipts` files have a receipt and the
+    /// checkpoint says so.
+    fn collect(&self, records: usize, receipts: usize) {
+        let mut agent = self.work.start();
+        agent.expect_records(&self.topic, records, ARRIVE_MAX);
+        self.expect_receipts(&agent, receipts);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    }
+
+    fn expect_receipts(&self, agent: &Agent, receipts: usize) {
+        let path = self.work.tracker_dir().join("receipts");
+        let count = || std::fs::read_to_string(&path).unwrap_or_default().lines().count();
+        assert!(wait_for(ARRIVE_MAX, || count() >= receipts), "{}", agent.log());
+    }
+
+    fn verify(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("it runs")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        self.work.write_conf();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        command.args(["verify", "--name", "a1", "--conf-file", "log010.conf"]).args(args);
+        command.current_dir(self.work.dir()).stdin(Stdio::null());
+        command
+    }
+
+    /// The exit code and what `--json` says.
+    fn json(&self, args: &[&str]) -> (Option<i32>, Json) {
+        let output = self.verify(&[args, &["--json"]].concat());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(stderr, "", "{stdout}");
+        let json = Json::parse(&stdout);
+        let is_exact = json.get("exact") == Some(&Json::Bool(true));
+        assert_eq!(output.status.code() == Some(0), is_exact, "{stdout}");
+        (output.status.code(), json)
+    }
+
+    /// Writes values (whole Avro events without headers) to partition 0 as another producer does.
+    fn produce(&self, bodies: &[&str]) {
+        let config = ChannelConfig {
+            name: "c1".to_string(),
+            brokers: vec![self.topic.bootstrap().to_string()],
+            topic: self.topic.name().to_string(),
+            value_format: ValueFormat::Avro,
+            compression: Compression::None,
+            default_partition: None,
+            partition_by: PartitionBy::Transaction,
+            client_id: String::new(),
+            request_timeout_ms: 10_000,
+        };
+        let mut broker = connect(&config);
+        let wire = broker.open().expect("the topic").wire;
+        let identity = broker.init_producer().expect("an id");
+        let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
+        batch.begin(0, std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis() as i64);
+        bodies.iter().for_each(|body| batch.push(&[0], body.as_bytes()));
+        batch.seal(identity, if wire == Wire::Modern { 0 } else { -1 });
+        broker.send(&[&batch]).expect("sent");
+        let mut answers: Vec<Answer> = Vec::new();
+        while answers.is_empty() {
+            broker.wait().expect("an answer");
+            broker.receive(&mut answers).expect("an answer");
+        }
+        assert!(matches!(answers[0].verdict, Verdict::Acked { .. }), "{answers:?}");
+    }
+}
+
+/// Lines, events, found once, missing, repeated, foreign of the file whose name ends so.
+fn counts(json: &Json, name: &str) -> [u64; 6] {
+    let files = json.list("files");
+    let mut of_name = files.iter().filter(|file| file.text("file").ends_with(name));
+    let file = of_name.next().unwrap_or_else(|| panic!("{name} in {json:?}"));
+    ["lines", "events", "found_once", "missing", "repeated", "foreign"].map(|key| file.number(key))
+}
+
+fn each_version(test: impl Fn(&str)) {
+    for version in [OLD, NEW] {
+        test(version);
+    }
+}
+
+#[test]
+fn what_was_collected_is_exact() {
+    each_version(|version| {
+        let bench = Bench::two_hours(version, "verify-exact", 3);
+        bench.collect(2_500, 1);
+        let (code, json) = bench.json(&[]);
+        assert_eq!(code, Some(0), "{json:?}");
+        assert_eq!(counts(&json, ".COMPLETED")[..5], [2_000, 2_000, 2_000, 0, 0]);
+        assert_eq!(counts(&json, ".log")[..5], [500, 500, 500, 0, 0]);
+        assert_eq!(json.list("files").len(), 2);
+
+        // Many passes count the same.
+        let output = bench.verify(&["--range-only", "--memory", "1"]);
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert!(text.contains("Exact: 2 files, 2500 events, each there once."), "{text}");
+        assert!(text.starts_with("FILE "), "{text}");
+    });
+}
+
+/// What a running agent writes is neither touched nor misjudged.
+#[test]
+fn a_live_file_is_verified_beside_a_running_agent() {
+    let bench = Bench::two_hours(NEW, "verify-live", 2);
+    let mut agent = bench.work.start();
+    agent.expect_records(&bench.topic, 2_500, ARRIVE_MAX);
+    bench.expect_receipts(&agent, 1);
+    let live = bench.work.name("010_{H}.log");
+    for round in 0..20 {
+        bench.work.append("010_{H}.log", &lines(&format!("round {round}"), 500));
+        let (code, json) = bench.json(&[&live]);
+        assert_eq!(code, Some(0), "{json:?}");
+        assert_eq!(counts(&json, &live)[3..5], [0, 0]);
+        assert_eq!(json.list("files").len(), 1);
+    }
+    assert!(agent.is_running());
+    agent.expect_records(&bench.topic, 12_500, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0));
+    let (code, json) = bench.json(&[]);
+    assert_eq!(code, Some(0), "{json:?}");
+    assert_eq!(counts(&json, &live)[..5], [10_500, 10_500, 10_500, 0, 0]);
+}
+
+#[test]
+fn a_line_that_is_not_in_the_topic_is_missing() {
+    each_version(|version| {
+        let bench = Bench::two_hours(version, "verify-missing", 1);
+        bench.collect(2_500, 1);
+        let done = "010_{H-1}.log.COMPLETED";
+        let mut bytes = std::fs::read(bench.work.path(done)).expect("the completed file");
+        bytes[5] = b'L';
+        bytes.extend_from_slice(b"one line more\n");
+        bench.work.write(done, &bytes, 600);
+
+        let (code, json) = bench.json(&[&bench.work.name(done)]);
+        assert_eq!(code, Some(1));
+        // The line that was changed is foreign now, and so are the other file's if interleaved.
+        let [lines, events, once, missing, repeated, foreign] = counts(&json, ".COMPLETED");
+        assert_eq!([lines, events, once, missing, repeated], [2_001, 2_001, 1_999, 2, 0]);
+        assert!(foreign >= 1);
+        let texts: Vec<&str> = json.list("missing").iter().map(|m| m.text("text")).collect();
+        assert_eq!(texts, ["done Line 0000000 of an hour's log", "one line more"]);
+        let notes = json.list("files")[0].list("notes");
+        assert!(matches!(&notes[0], Json::Text(note) if note.contains("has changed")), "{notes:?}");
+    });
+}
+
+#[test]
+fn a_record_too_many_is_found_wherever_it_stands() {
+    each_version(|version| {
+        let bench = Bench::two_hours(version, "verify-repeated", 2);
+        bench.collect(2_500, 1);
+        bench.produce(&["done line 0000007 of an hour's log", "somebody else's"]);
+
+        let (code, json) = bench.json(&[]);
+        assert_eq!(code, Some(1));
+        assert_eq!(counts(&json, ".COMPLETED")[..5], [2_000, 2_000, 1_999, 0, 1]);
+        assert_eq!(counts(&json, ".log")[3..5], [0, 0]);
+        let repeats = json.list("repeated");
+        assert_eq!(repeats.len(), 1);
+        assert_eq!(repeats[0].text("text"), "done line 0000007 of an hour's log");
+        assert_eq!(repeats[0].number("partition"), 0);
+
+        // It stands behind the file's own range.
+        let (code, json) = bench.json(&["--range-only", &bench.work.name("010_{H-1}.log")]);
+        assert_eq!(code, Some(0), "{json:?}");
+    });
+}
+
+#[test]
+fn records_of_others_between_are_foreign() {
+    let bench = Bench::two_hours(NEW, "verify-foreign", 1);
+    let mut agent = bench.work.start();
+    agent.expect_records(&bench.topic, 2_500, ARRIVE_MAX);
+    bench.produce(&["not", "of", "any file"]);
+    bench.work.append("010_{H}.log", &lines("later", 100));
+    agent.expect_records(&bench.topic, 2_603, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0));
+    let live = bench.work.name("010_{H}.log");
+    let (code, json) = bench.json(&[&live]);
+    assert_eq!(code, Some(0), "{json:?}");
+    let [lines, events, once, .., foreign] = counts(&json, &live);
+    assert_eq!([lines, events, once], [600; 3]);
+    assert!(foreign >= 3, "{json:?}");
+}
+
+/// Lines that legitimately occur several times, in one file and in several.
+#[test]
+fn identical_lines_are_counted_not_suspected() {
+    each_version(|version| {
+        let mut bench = Bench::new(version, "verify-identical", 3);
+        let same = "the same\n\n".repeat(1_000);
+        bench.work = bench
+            .work
+            .file("010_{H-2}.log", same.as_bytes(), 1_200)
+            .file("010_{H-1}.log", same.as_bytes(), 600)
+            .file("010_{H}.log", same.as_bytes(), 0);
+        bench.collect(6_000, 2);
+        for args in [&[][..], &[&bench.work.name("010_{H-2}.log")[..]]] {
+            let (code, json) = bench.json(args);
+            assert_eq!(code, Some(0), "{args:?} {json:?}");
+        }
+        bench.produce(&["", ""]);
+        let (code, json) = bench.json(&[&bench.work.name("010_{H-1}.log")]);
+        assert_eq!(code, Some(1));
+        assert_eq!(counts(&json, ".COMPLETED")[..5], [2_000, 2_000, 1_998, 0, 2]);
+    });
+}
+
+/// Filters, headers (also those that change from batch to batch) and two channels.
+#[test]
+fn headers_filters_and_channels_are_those_of_the_configuration() {
+    let mut bench = Bench::two_hours(NEW, "verify-headers", 2);
+    let second = shared(NEW).fresh_topic("verify-second", 1);
+    for (key, value) in [
+        ("sources.r1.basenameHeader", "true"),
+        ("sources.r1.fileHeader", "true"),
+        ("sources.r1.interceptors", "t h f"),
+        ("sources.r1.interceptors.t.type", "timestamp"),
+        ("sources.r1.interceptors.h.type", "host"),
+        ("sources.r1.interceptors.f.type", "regex_filter"),
+        ("sources.r1.interceptors.f.regex", "00 of"),
+        ("sources.r1.interceptors.f.excludeEvents", "true"),
+        ("sources.r1.channels", "c1 c2"),
+        ("channels", "c1 c2"),
+        ("channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel"),
+        ("channels.c2.brokerList", second.bootstrap()),
+        ("channels.c2.zookeeperConnect", "127.0.0.1:1"),
+        ("channels.c2.topic", second.name()),
+        ("sinks", "k1 k2"),
+        ("sinks.k2.type", "null"),
+        ("sinks.k2.channel", "c2"),
+    ] {
+        bench.work = bench.work.set(&format!("a1.{key}"), value);
+    }
+    bench.collect(2_475, 1);
+    let (code, json) = bench.json(&[]);
+    assert_eq!(code, Some(0), "{json:?}");
+    assert_eq!(json.list("files").len(), 4);
+    assert_eq!(counts(&json, ".COMPLETED")[..5], [2_000, 1_980, 1_980, 0, 0]);
+    let topics: Vec<&str> = json.list("files").iter().map(|file| file.text("topic")).collect();
+    assert!(topics.contains(&second.name()) && topics.contains(&bench.topic.name()));
+}
+
+/// What the Java agent had sent before is not ours to prove.
+#[test]
+fn a_file_that_was_taken_over_is_verified_from_there_on() {
+    let mut bench = Bench::two_hours(OLD, "verify-takeover", 1);
+    let taken = lines("done", 700).len() as u64;
+    bench.work = bench.work.java_tracker("010_{H-1}.log", taken);
+    bench.collect(1_800, 1);
+    let (code, json) = bench.json(&[]);
+    assert_eq!(code, Some(0), "{json:?}");
+    assert_eq!(counts(&json, ".COMPLETED")[1..5], [1_300, 1_300, 0, 0]);
+}
+
+#[test]
+fn a_deleted_file_is_said_to_be_gone() {
+    let mut bench = Bench::two_hours(NEW, "verify-gone", 1);
+    bench.work = bench.work.set("a1.sources.r1.deletePolicy", "immediate");
+    bench.collect(2_500, 1);
+    let (code, json) = bench.json(&[]);
+    assert_eq!((code, json.list("files").len()), (Some(0), 1), "{json:?}");
+    assert_eq!(json.list("remarks").len(), 1, "{json:?}");
+    let (code, json) = bench.json(&[&bench.work.name("010_{H-1}.log")]);
+    assert_eq!(code, Some(1));
+    let file = &json.list("files")[0];
+    assert_eq!((file.text("state"), file.number("missing")), ("gone", 0));
+    let note = &file.list("notes")[0];
+    assert!(matches!(note, Json::Text(note) if note.contains("bytes are gone")), "{note:?}");
+}
+
+#[test]
+fn a_file_from_an_archive_is_verified_by_its_path() {
+    let bench = Bench::two_hours(OLD, "verify-archive", 1);
+    bench.collect(2_500, 1);
+    let name = bench.work.name("010_{H-1}.log.COMPLETED");
+    let archived = bench.work.dir().join(&name);
+    std::fs::rename(bench.work.path(&name), &archived).expect("moved");
+    let path = archived.to_str().expect("UTF-8");
+    let (code, json) = bench.json(&[path]);
+    assert_eq!(code, Some(0), "{json:?}");
+    assert_eq!(json.list("files")[0].text("file"), path);
+}
+
+#[test]
+fn what_can_not_be_verified_has_its_exit_code() {
+    let bench = Bench::two_hours(OLD, "verify-codes", 1);
+    let output = bench.verify(&[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("Nothing to verify"));
+    let (code, json) = bench.json(&["nowhere.log"]);
+    assert_eq!(code, Some(1));
+    let problem = &json.list("problems")[0];
+    assert!(matches!(problem, Json::Text(text) if text.contains("no receipt")), "{problem:?}");
+
+    bench.collect(2_500, 1);
+    let code_of = |name: &str, conf: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        let output = command.args(["verify", "-n", name, "-f"]).arg(conf).output().expect("runs");
+        assert!(!output.stderr.is_empty());
+        output.status.code()
+    };
+    let conf = bench.work.write_conf();
+    assert_eq!(code_of("b7", &conf), Some(78));
+    assert_eq!(code_of("a1", Path::new("/nowhere.conf")), Some(78));
+    let text = std::fs::read_to_string(&conf).expect("the configuration");
+    let deaf = text.replace(bench.topic.bootstrap(), "127.0.0.1:1");
+    std::fs::write(&conf, deaf).expect("a configuration");
+    assert_eq!(code_of("a1", &conf), Some(75));
+    let checkpoint = bench.work.tracker_dir().join("checkpoint");
+    let length = std::fs::metadata(&checkpoint).expect("a checkpoint").len();
+    std::fs::write(&checkpoint, vec![7; length as usize]).expect("a bad checkpoint");
+    assert_eq!(code_of("a1", &conf), Some(70));
+}
+
+/// The bound of docs/verify.md: the table and 32 MiB.
+#[test]
+fn memory_is_bounded() {
+    const LINES: usize = 1_000_000;
+    const TABLE_MIB: u64 = 8;
+    let mut bench = Bench::new(NEW, "verify-memory", 2);
+    bench.work = bench.work.file("010_{H-1}.log", &lines("many", LINES), 600).file(
+        "010_{H}.log",
+        b"one\n",
+        0,
+    );
+    bench.collect(LINES + 1, 1);
+    for args in [&["--json"][..], &["--json", "--memory", "8"]] {
+        let bound_mib = if args.len() > 1 { TABLE_MIB + 32 } else { 64 + 32 };
+        let start = Instant::now();
+        let (json, peak_kib) = peak_memory(bench.command(args));
+        println!("{args:?}: {peak_kib} KiB, {:?}", start.elapsed());
+        assert_eq!(json.get("exact"), Some(&Json::Bool(true)), "{json:?}");
+        assert!(peak_kib <= bound_mib << 10, "{args:?}: {peak_kib} KiB");
+    }
+}
+
+/// Runs a command and tells what it printed and the most memory that it had, KiB.
+fn peak_memory(mut command: Command) -> (Json, u64) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kib = 0;
+    // The kernel keeps the highest mark; the last look before the end is what counts.
+    while child.try_wait().expect("a child of ours").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let mark = mark.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        peak_kib = mark.and_then(|kib| kib.parse().ok()).unwrap_or(peak_kib);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().expect("its output");
+    (Json::parse(&String::from_utf8(output.stdout).expect("UTF-8")), peak_kib)
+}
