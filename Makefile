@@ -2,6 +2,7 @@
 #
 #   make                  the program, in target/release/flume-ng
 #   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0
+#   make bench            measures it and others, writes docs/bench.md (takes a while)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
 #   make clean
 
@@ -12,7 +13,7 @@ CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: all test install clean
+.PHONY: all test bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -23,6 +24,11 @@ test:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
 	tests/kafka/broker with 0.10.2.0 -- $(CARGO) test --locked
+
+# What it fetches, and its settings: tests/bench/.
+bench:
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench compare
 
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
