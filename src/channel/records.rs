@@ -298,9 +298,9 @@ mod tests {
         out
     }
 
-    type Values = Vec<(i64, Option<Vec<u8>>)>;
+    type Found = (i64, Option<Vec<u8>>);
 
-    fn read(mut log: &[u8]) -> Result<Values, ReadError> {
+    fn read(mut log: &[u8]) -> Result<Vec<Found>, ReadError> {
         let (mut found, mut scratch) = (Vec::new(), Vec::new());
         while let Some(entry) = next_entry(&mut log)? {
             entry.values(&mut scratch, &mut |offset, value| {

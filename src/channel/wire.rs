@@ -101,6 +101,9 @@ impl Connection {
                 Err(e) => return Err(self.lost(&e)),
             };
         }
+        // What is written already makes room, or under steady pressure it would never be freed.
+        self.output.drain(..self.output_at);
+        self.output_at = 0;
         for part in parts {
             let taken = written.min(part.len());
             written -= taken;

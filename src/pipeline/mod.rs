@@ -106,6 +106,8 @@ pub enum Pace {
 pub(crate) struct Announced {
     pub record: BatchRecord,
     pub encoded: Option<Batch>,
+    /// Number of the round that it went out with; 0 for what an earlier run announced.
+    pub round: u64,
 }
 
 /// Counts for Flume's closing lines.
@@ -136,6 +138,8 @@ pub struct Pipeline {
     record: Record,
     /// Rounds sent and not wholly answered, at most `rounds_in_flight_max`.
     rounds: usize,
+    /// Number of the round that is being filled, counted from 1.
+    round: u64,
     /// Something was acked or changed that the last written record does not say.
     is_dirty: bool,
     last_ack_ms: u64,
@@ -234,7 +238,7 @@ impl Pipeline {
 
     /// The batch is in the topic for good.
     fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
-        let Announced { record, encoded } = &mut self.announced[at];
+        let Announced { record, encoded, .. } = &mut self.announced[at];
         record.acked = Some(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
@@ -252,18 +256,12 @@ impl Pipeline {
     }
 
     fn count_rounds(&mut self) {
-        // Each round holds at most one batch for each partition of an outlet, so the longest
-        // queue of a partition is the number of rounds under way.
-        let mut most = 0;
-        for a in self.announced.iter().filter(|a| a.record.acked.is_none()) {
-            let same = |b: &&Announced| {
-                b.record.acked.is_none()
-                    && b.record.channel == a.record.channel
-                    && b.record.partition == a.record.partition
-            };
-            most = most.max(self.announced.iter().filter(same).count());
-        }
-        self.rounds = most;
+        // A round may fill some partitions only, so their queues do not tell how many requests a
+        // connection holds.
+        let mut rounds: Vec<u64> =
+            self.announced.iter().filter(|a| a.record.acked.is_none()).map(|a| a.round).collect();
+        rounds.dedup();
+        self.rounds = rounds.len();
     }
 
     /// Something came of which it is not known what it means for the batches under way.

@@ -337,6 +337,16 @@ impl Pipeline {
                 Ok(())
             }
             Verdict::TooLarge => self.too_large(at, n),
+            // The clock is off or the codec unknown: true of every batch, so none is given up.
+            Verdict::Rejected { code: code @ (32 | 76) } => {
+                let what = if *code == 32 {
+                    "the time stamps are too far from the broker's clock (error 32); set this \
+                     machine's clock"
+                } else {
+                    "the broker does not know the compression (error 76); configure another"
+                };
+                Err(Pause::Fault(Fault::NotReady(what.to_owned())))
+            }
             Verdict::Rejected { code } => {
                 self.split_or_bury(at, n, &format!("the broker answers error {code}"))
             }
@@ -401,7 +411,7 @@ impl Pipeline {
         };
         let mut sequence = 0;
         for n in doubts {
-            let Announced { record, encoded } = &mut self.announced[n];
+            let Announced { record, encoded, .. } = &mut self.announced[n];
             record.producer_id = identity.producer_id;
             record.producer_epoch = identity.epoch;
             record.base_sequence = sequence;
@@ -455,8 +465,10 @@ impl Pipeline {
         let Some(second) = self.read_part(at, &second, second.count)? else {
             return self.give_up(at, n);
         };
-        self.announced[n] = Announced { record: first.0, encoded: Some(first.1) };
-        self.announced.insert(n + 1, Announced { record: second.0, encoded: Some(second.1) });
+        let round = self.announced[n].round;
+        let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
+        self.announced[n] = part(first);
+        self.announced.insert(n + 1, part(second));
         self.commit()?;
         Ok(())
     }

@@ -68,11 +68,17 @@ impl Pipeline {
         self.dispatch(first_new)
     }
 
-    fn may_send(&self) -> bool {
+    /// Is there room under way for one more round?
+    pub(super) fn may_send(&self) -> bool {
         let most = self.outlets.iter().map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
         let encoded = |a: &Announced| a.encoded.as_ref().map_or(0, Batch::size);
         let bytes: usize = self.announced.iter().map(encoded).sum();
-        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX
+        // What a socket does not take at once is copied: it is emptied first.
+        let mut is_congested = false;
+        for outlet in &self.outlets {
+            outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
+        }
+        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
@@ -94,6 +100,7 @@ impl Pipeline {
             }
         }
         self.rounds += 1;
+        self.round += 1;
         Ok(true)
     }
 
@@ -264,6 +271,7 @@ impl Pipeline {
             self.announced.push(Announced {
                 record: BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base },
                 encoded: None,
+                round: self.round,
             });
             return;
         }
@@ -271,7 +279,7 @@ impl Pipeline {
         for (at, batch) in batches.into_iter().enumerate() {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
-            self.announced.push(Announced { record, encoded: Some(batch) });
+            self.announced.push(Announced { record, encoded: Some(batch), round: self.round });
         }
     }
 

@@ -23,6 +23,9 @@ impl Pipeline {
 
     /// Sends the unterminated last line of a file that nobody writes to any more.
     fn finish(&mut self, index: usize) -> Result<bool, Fatal> {
+        if !self.may_send() {
+            return Ok(false);
+        }
         let sent = self.send_final(index)?;
         if !sent && let Some(tracked) = self.files.tracked.get_mut(index) {
             // Nothing of it is an event (half a character): there is no more to wait for.

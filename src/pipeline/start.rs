@@ -198,6 +198,7 @@ impl Pipeline {
             is_copied: inherited.is_copied,
             record: Record::default(),
             rounds: 0,
+            round: 1,
             is_dirty: false,
             last_ack_ms: now_ms,
             retry_at_ms: now_ms,
@@ -212,7 +213,7 @@ impl Pipeline {
 
     fn inherit_state(&mut self, record: Record) {
         for batch in record.batches {
-            self.announced.push(Announced { record: batch, encoded: None });
+            self.announced.push(Announced { record: batch, encoded: None, round: 0 });
         }
         let announced = &self.announced;
         let reached = |id: u64| {

@@ -140,6 +140,11 @@ impl Plan {
     }
 
     pub fn start(self) -> Cluster {
+        self.start_when_prepared(|_| ())
+    }
+
+    /// Tells the address (`host:port,...`) before anything runs there.
+    pub fn start_when_prepared(self, tell: impl FnOnce(&str)) -> Cluster {
         let dir = TempDir::new("kafka");
         let output = Command::new(SCRIPT)
             .args(["prepare", &self.version])
@@ -152,6 +157,7 @@ impl Plan {
         assert!(output.status.success(), "tests/kafka/broker prepare {}: {said}", self.version);
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect(name);
         let bootstrap = read("bootstrap").trim().to_string();
+        tell(&bootstrap);
         let node = |name: &str| Node { name: name.to_string(), child: None };
         let nodes = read("nodes").lines().map(node).collect();
         let cluster = Cluster { brokers: Brokers { bootstrap }, dir, nodes: Mutex::new(nodes) };
@@ -299,6 +305,17 @@ impl Cluster {
         act(nodes.iter_mut().find(|node| node.name == name).expect("a broker of the cluster"))
     }
 
+    /// For a reader of a failed test: who still runs, and each one's last words.
+    fn tell(&self) {
+        for node in lock(&self.nodes).iter_mut() {
+            let running = node.child.as_mut().map(|child| matches!(child.try_wait(), Ok(None)));
+            let log = self.node_log(&node.name);
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(8)..].join("\n");
+            eprintln!("{} (runs: {running:?}) said last:\n{last}", node.name);
+        }
+    }
+
     fn end(&self) {
         lock(&self.nodes).iter_mut().for_each(kill);
         self.dir.remove();
@@ -322,6 +339,9 @@ impl Deref for Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         self.end();
     }
 }

@@ -17,8 +17,10 @@ mod avro;
 mod children;
 mod cluster;
 pub mod json;
+pub mod proxy;
 mod records;
 mod topic;
+pub mod torture;
 pub mod wire;
 mod work;
 

@@ -1,0 +1,267 @@
+//! The agent's own ends: kill -9 at any moment, a request to stop in the middle of things, two
+//! agents in one place, a checkpoint that is damaged. Against real brokers; whatever happens,
+//! the topic holds each line once and a partition keeps their order.
+
+mod support;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
+use support::torture::{ARRIVE_MAX, Chance, Growing, Tally, is_long, lines, rounds};
+use support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
+
+const FILE: &str = "010_{H}.log";
+const STOP_MAX: Duration = Duration::from_secs(2);
+const KILLS: u64 = 20;
+
+/// Kills the agent at a moment that chance chooses: in its first moments, or when it has
+/// brought something to the topic.
+fn kill_sometime(agent: &mut Agent, topic: &Topic, chance: &mut Chance) {
+    if chance.below(2) == 0 {
+        std::thread::sleep(Duration::from_millis(chance.below(400)));
+    } else {
+        let (before, more) = (topic.count(), 1 + chance.below(3_000) as usize);
+        // Not always comes so much: its end is no condition of the kill.
+        wait_for(Duration::from_secs(5), || topic.count() >= before + more);
+        std::thread::sleep(Duration::from_micros(chance.below(20_000)));
+    }
+    agent.kill9();
+}
+
+fn kill_loop(brokers: &Brokers, version: &str, partitions: i32) {
+    let mut chance = Chance::new();
+    let mut tally = Tally::new("kill -9 of the agent on a growing file, 20 times", version);
+    let topic = brokers.fresh_topic("kills", partitions);
+    // A backlog of an hour before beside the growing file.
+    let work = Work::new(&topic).set("a1.sources.r1.retireGraceMs", 300).file(
+        "010_{H-1}.log",
+        &lines("old", 0, 30_000),
+        3_600,
+    );
+    let growing = Growing::start(&work, FILE, "new", 0, 40);
+    for _ in 0..KILLS {
+        kill_sometime(&mut work.start(), &topic, &mut chance);
+    }
+    let mut agent = work.start();
+    let written = growing.stop();
+    agent.expect_records(&topic, 30_000 + written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("20 kills", &topic, &[("old", 30_000), ("new", written)], &agent);
+}
+
+#[test]
+fn kill_9_with_0_10_2_0() {
+    for partitions in [1, 3].into_iter().cycle().take(2 * rounds() as usize - 1) {
+        kill_loop(shared("0.10.2.0"), "0.10.2.0", partitions);
+    }
+}
+
+#[test]
+fn kill_9_with_4_3_1() {
+    for partitions in [3, 1].into_iter().cycle().take(2 * rounds() as usize - 1) {
+        kill_loop(shared("4.3.1"), "4.3.1", partitions);
+    }
+}
+
+#[test]
+fn kill_9_with_the_versions_between() {
+    if !is_long() {
+        return;
+    }
+    for version in ["0.11.0.3", "1.1.1", "2.8.2", "3.9.1"] {
+        let cluster = Cluster::start(version);
+        for round in 0..rounds() {
+            kill_loop(&cluster, version, [3, 1][round as usize % 2]);
+        }
+    }
+}
+
+#[test]
+fn a_second_agent_says_who_is_there() {
+    let topic = shared("4.3.1").fresh_topic("second", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 10), 0);
+    let mut first = work.start();
+    first.expect_records(&topic, 10, ARRIVE_MAX);
+    let mut second = work.start();
+    let status = second.wait(STOP_MAX).expect("it ends by itself");
+    let log = second.log();
+    assert_eq!(status.code(), Some(75), "{log}");
+    let pid = first.pid().to_string();
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(&pid)), "{log}");
+    // The first is none the worse.
+    work.append(FILE, &lines("a", 10, 20));
+    first.expect_records(&topic, 20, ARRIVE_MAX);
+    assert_eq!(first.term().code(), Some(0), "{}", first.log());
+    Tally::new("second agent in the same place", "4.3.1").exact("", &topic, &[("a", 20)], &first);
+}
+
+fn stop_with_backlog(version: &str) {
+    const BACKLOG: u64 = 200_000;
+    let topic = shared(version).fresh_topic("backlog", 3);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
+    let mut tally = Tally::new("SIGTERM in the middle of a backlog", version);
+    let mut stops = 0;
+    let mut agent = loop {
+        let before = topic.count();
+        let mut agent = work.start();
+        agent.expect("some records", ARRIVE_MAX, || topic.count() > before);
+        if topic.count() as u64 == BACKLOG || stops == 8 {
+            break agent;
+        }
+        let (status, took) = agent.term_timed();
+        assert_eq!(status.code(), Some(0), "{}", agent.log());
+        assert!(took <= STOP_MAX, "{took:?}\n{}", agent.log());
+        stops += 1;
+        if topic.count() as u64 == BACKLOG {
+            break agent;
+        }
+    };
+    if agent.is_running() {
+        agent.expect_records(&topic, BACKLOG as usize, ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    }
+    tally.times = stops.max(1) - 1;
+    tally.exact("stops", &topic, &[("a", BACKLOG)], &agent);
+}
+
+#[test]
+fn sigterm_with_a_backlog_with_0_10_2_0() {
+    stop_with_backlog("0.10.2.0");
+}
+
+#[test]
+fn sigterm_with_a_backlog_with_4_3_1() {
+    stop_with_backlog("4.3.1");
+}
+
+/// What the checkpoint holds, to see it change.
+fn checkpoint(work: &Work) -> Vec<u8> {
+    fs::read(work.tracker_dir().join("checkpoint")).unwrap_or_default()
+}
+
+fn stop_with_frozen_broker(version: &str) {
+    let cluster = Cluster::start(version);
+    let topic = cluster.create_topic("frozen", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 100), 0);
+    let mut tally = Tally::new("SIGTERM while the broker is frozen", version);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    // Until the acks are in the checkpoint, so that its next change is an announcement.
+    std::thread::sleep(Duration::from_millis(400));
+    cluster.pause(0);
+    let before = checkpoint(&work);
+    work.append(FILE, &lines("a", 100, 200));
+    agent.expect("an announcement", ARRIVE_MAX, || checkpoint(&work) != before);
+    let (status, took) = agent.term_timed();
+    assert_eq!(status.code(), Some(0), "{}", agent.log());
+    assert!(took <= STOP_MAX, "{took:?}\n{}", agent.log());
+    // Nobody answers: a start and a stop change nothing, and are as quick.
+    let mut agent = work.start();
+    agent.expect("a start", ARRIVE_MAX, || agent_log_has(&work, "Starting Source"));
+    let (status, took) = agent.term_timed();
+    assert_eq!(status.code(), Some(0), "{}", agent.log());
+    assert!(took <= STOP_MAX, "{took:?}\n{}", agent.log());
+    cluster.resume(0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 200, ARRIVE_MAX);
+    agent.expect("the doubt's end", ARRIVE_MAX, || agent_log_has(&work, "Batch in doubt"));
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("", &topic, &[("a", 200)], &agent);
+}
+
+/// Does the newest agent's log say so?
+fn agent_log_has(work: &Work, text: &str) -> bool {
+    let entries = fs::read_dir(work.dir()).expect("the work directory").flatten();
+    let logs = entries.filter(|e| e.file_name().to_string_lossy().starts_with("agent-"));
+    let newest = logs.max_by_key(|e| e.metadata().and_then(|m| m.modified()).ok());
+    newest.is_some_and(|e| fs::read_to_string(e.path()).is_ok_and(|log| log.contains(text)))
+}
+
+#[test]
+fn sigterm_with_a_frozen_broker_of_0_10_2_0() {
+    stop_with_frozen_broker("0.10.2.0");
+}
+
+#[test]
+fn sigterm_with_a_frozen_broker_of_4_3_1() {
+    stop_with_frozen_broker("4.3.1");
+}
+
+/// Under nohup a hangup is inherited as ignored, and stays so; else it asks to stop.
+#[test]
+fn a_hangup_counts_only_where_it_was_not_ignored() {
+    let topic = shared("4.3.1").fresh_topic("hangup", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 10), 0);
+    let mut command = work.command();
+    // SAFETY: signal is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let mut agent = work.start_command(command);
+    agent.expect_records(&topic, 10, ARRIVE_MAX);
+    agent.signal(libc::SIGHUP);
+    work.append(FILE, &lines("a", 10, 20));
+    agent.expect_records(&topic, 20, ARRIVE_MAX);
+    assert!(agent.is_running(), "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+
+    let mut agent = work.start();
+    work.append(FILE, &lines("a", 20, 30));
+    agent.expect_records(&topic, 30, ARRIVE_MAX);
+    agent.signal(libc::SIGHUP);
+    let status = agent.wait(STOP_MAX).expect("it stops");
+    assert_eq!(status.code(), Some(0), "{}", agent.log());
+    Tally::new("SIGHUP", "4.3.1").exact("", &topic, &[("a", 30)], &agent);
+}
+
+/// Where the positions are unreadable, nothing is guessed unless the configuration says so.
+#[test]
+fn a_damaged_checkpoint_is_not_guessed_at() {
+    let topic = shared("4.3.1").fresh_topic("damaged", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 50), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 50, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let path = work.tracker_dir().join("checkpoint");
+    let damage = || {
+        let length = fs::metadata(&path).expect("a checkpoint").len() as usize;
+        fs::write(&path, vec![0x5a; length]).expect("damaged");
+    };
+
+    damage();
+    let damaged = fs::read(&path).expect("readable");
+    let mut agent = work.start();
+    let status = agent.wait(Duration::from_secs(10)).expect("it ends by itself");
+    let log = agent.log();
+    assert_eq!(status.code(), Some(70), "{log}");
+    assert!(log.contains(path.to_str().expect("UTF-8")), "{log}");
+    assert_eq!(fs::read(&path).expect("still there"), damaged, "it was changed");
+    assert_eq!(topic.count(), 50);
+
+    let work = work.set("a1.sources.r1.onBadCheckpoint", "end");
+    let mut agent = work.start();
+    agent.expect("a start", ARRIVE_MAX, || checkpoint(&work) != damaged);
+    agent.expect("a start", ARRIVE_MAX, || agent_log_has(&work, "Opened"));
+    work.append(FILE, &lines("a", 50, 60));
+    agent.expect_records(&topic, 60, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::new("damaged checkpoint", "4.3.1");
+    tally.exact("end", &topic, &[("a", 60)], &agent);
+
+    damage();
+    let work = work.set("a1.sources.r1.onBadCheckpoint", "beginning");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 120, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let (all, expected) = (topic.bodies(), lines("a", 0, 60));
+    let expected: Vec<String> =
+        String::from_utf8(expected).expect("text").lines().map(str::to_string).collect();
+    assert_eq!(all[60..], expected, "everything once more");
+    let kept = fs::read_dir(work.tracker_dir()).expect("the tracker directory").flatten();
+    let kept = kept.filter(|e| fs::read(e.path()).is_ok_and(|bytes| bytes == damaged)).count();
+    assert_eq!(kept, 2, "the bad ones are kept aside");
+}

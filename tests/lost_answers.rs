@@ -1,0 +1,177 @@
+//! Answers that never come, come late, or come in half; requests that arrive in half or after
+//! the agent has given them up. A proxy does it to the k-th Produce request, on both wires,
+//! and the topic has to be exact afterwards.
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use support::proxy::{Cut, Proxy};
+use support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines};
+use support::{Brokers, Topic, Work, eventually};
+
+/// `kafka.request.timeout.ms` here; the agent waits two seconds more for an answer.
+const REQUEST_TIMEOUT_MS: u64 = 300;
+const PAST_TIMEOUT: Duration = Duration::from_millis(2_800);
+/// Less than the agent waits, on the old wire, before it takes "not there" for the truth.
+const WITHIN_SETTLE: Duration = Duration::from_millis(500);
+const FILE: &str = "010_{H}.log";
+
+/// What is done on the wire from 0.11 on. There a request may come as late as it likes.
+const CUTS_MODERN: [Cut; 8] = [
+    Cut::BeforeRequest,
+    Cut::MidRequest,
+    Cut::Answer,
+    Cut::MidAnswer,
+    Cut::LateAnswer(PAST_TIMEOUT),
+    Cut::LateRequest(WITHIN_SETTLE),
+    Cut::LateRequest(PAST_TIMEOUT),
+    Cut::Silence,
+];
+const CUTS_LEGACY: [Cut; 7] = [
+    Cut::BeforeRequest,
+    Cut::MidRequest,
+    Cut::Answer,
+    Cut::MidAnswer,
+    Cut::LateAnswer(PAST_TIMEOUT),
+    Cut::LateRequest(WITHIN_SETTLE),
+    Cut::Silence,
+];
+
+fn work(topic: &Topic) -> Work {
+    Work::new(topic).set("a1.channels.c1.kafka.request.timeout.ms", REQUEST_TIMEOUT_MS)
+}
+
+/// A backlog that fills several requests in flight, then a trickle until the cut is done.
+fn strike(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut, k: u64) {
+    const BACKLOG: u64 = 20_000;
+    let case = format!("{cut:?} at request {k}");
+    let topic = brokers.fresh_topic("lost", if k.is_multiple_of(2) { 3 } else { 1 });
+    let work = work(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
+    proxy.arm(cut, k);
+    let mut agent = work.start();
+    let growing = Growing::start(&work, FILE, "a", BACKLOG, 20);
+    agent.expect(&case, ARRIVE_MAX, || proxy.has_struck());
+    // Some more in flight behind it.
+    let then = growing.written();
+    agent.expect(&case, ARRIVE_MAX, || growing.written() > then + 100);
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{case}\n{}", agent.log());
+    // Longer than any request that is still on its way.
+    if let Cut::LateRequest(delay) = cut {
+        std::thread::sleep(delay);
+    }
+    tally.exact(&case, &topic, &[("a", written)], &agent);
+}
+
+/// The agent is killed while the request is on its way, and started again.
+fn strike_and_kill(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut, k: u64) {
+    let case = format!("{cut:?} at request {k}, and kill -9");
+    let topic = brokers.fresh_topic("killed", 1);
+    let work = work(&topic).file(FILE, &lines("a", 0, 20_000), 0);
+    proxy.arm(cut, k);
+    let mut agent = work.start();
+    let growing = Growing::start(&work, FILE, "a", 20_000, 20);
+    agent.expect(&case, ARRIVE_MAX, || proxy.has_struck());
+    agent.kill9();
+    let mut agent = work.start();
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{case}\n{}", agent.log());
+    if let Cut::LateRequest(delay) = cut {
+        std::thread::sleep(delay);
+    }
+    tally.exact(&case, &topic, &[("a", written)], &agent);
+}
+
+fn run(version: &str, cuts: &[Cut]) {
+    let (proxy, _cluster, brokers) = Proxy::cluster(version);
+    let mut tally = Tally::new("answer or request lost, cut or late", version);
+    let ks: Vec<u64> = if is_long() { (1..=8).collect() } else { vec![1, 4] };
+    for &cut in cuts {
+        for &k in &ks {
+            strike(&proxy, &brokers, &mut tally, cut, k);
+        }
+    }
+    drop(tally);
+    let mut tally = Tally::new("answer or request lost, and the agent killed", version);
+    let ks: Vec<u64> = if is_long() { (1..=5).collect() } else { vec![2] };
+    for cut in [Cut::BeforeRequest, Cut::Answer, Cut::LateRequest(WITHIN_SETTLE)] {
+        for &k in &ks {
+            strike_and_kill(&proxy, &brokers, &mut tally, cut, k);
+        }
+    }
+}
+
+#[test]
+fn kafka_0_10_2_0() {
+    run("0.10.2.0", &CUTS_LEGACY);
+}
+
+#[test]
+fn kafka_4_3_1() {
+    run("4.3.1", &CUTS_MODERN);
+}
+
+/// What an agent has in doubt goes out under a new producer id if its checkpoint is a copy:
+/// two processes under one id lose data in silence.
+#[test]
+fn a_copied_checkpoint_never_uses_its_producer_id_again() {
+    let (proxy, _cluster, brokers) = Proxy::cluster("4.3.1");
+    let topic = brokers.fresh_topic("copied", 1);
+    let work = work(&topic).file(FILE, &lines("a", 0, 100), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    proxy.arm(Cut::Silence, 1);
+    work.append(FILE, &lines("a", 100, 200));
+    agent.expect("a request that nobody gets", ARRIVE_MAX, || proxy.has_struck());
+    agent.kill9();
+
+    let checkpoint = work.tracker_dir().join("checkpoint");
+    let copy = work.tracker_dir().join("copy");
+    std::fs::copy(&checkpoint, &copy).expect("a copy");
+    std::fs::rename(&copy, &checkpoint).expect("renamed");
+    work.append(FILE, &lines("a", 200, 300));
+    let mut agent = work.start();
+    agent.expect_records(&topic, 300, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::new("copied checkpoint with a batch in doubt", "4.3.1");
+    tally.exact("copied", &topic, &[("a", 300)], &agent);
+
+    let records = topic.all();
+    let ids = |from: usize, to: usize| -> HashSet<i64> {
+        records[from..to].iter().map(|r| r.producer.expect("a producer").id).collect()
+    };
+    let (before, after) = (ids(0, 100), ids(100, 300));
+    assert!(before.is_disjoint(&after), "{before:?} {after:?}");
+}
+
+/// The request to stop comes while an answer is awaited: out within two seconds, nothing is
+/// lost by it.
+#[test]
+fn a_stop_with_an_answer_outstanding() {
+    for version in ["0.10.2.0", "4.3.1"] {
+        let (proxy, _cluster, brokers) = Proxy::cluster(version);
+        let mut tally = Tally::new("SIGTERM while an answer is outstanding", version);
+        for cut in [Cut::Silence, Cut::LateAnswer(PAST_TIMEOUT)] {
+            let topic = brokers.fresh_topic("stop", 1);
+            let work = Work::new(&topic).file(FILE, &lines("a", 0, 1_000), 0);
+            proxy.arm(cut, 1);
+            let mut agent = work.start();
+            agent.expect("a request", ARRIVE_MAX, || proxy.has_struck());
+            let (status, took) = agent.term_timed();
+            assert_eq!(status.code(), Some(0), "{version} {cut:?}\n{}", agent.log());
+            assert!(took <= Duration::from_secs(2), "{took:?}\n{}", agent.log());
+            let mut agent = work.start();
+            agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+            eventually("the doubt is spoken of", ARRIVE_MAX, || {
+                let log = agent.log();
+                if log.contains("Batch in doubt") { Ok(()) } else { Err(log) }
+            });
+            assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+            tally.exact(&format!("{cut:?}"), &topic, &[("a", 1_000)], &agent);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A proxy between an agent and a broker that cuts and delays where it is told to. It
+//! understands just enough of Kafka's framing to know a Produce request and its answer.
+//!
+//! Brokers advertise their own address, so a broker behind a proxy has to be started with
+//! `advertised.listeners` naming the proxy: see [`Proxy::cluster`].
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use super::children::lock;
+use super::cluster::{Brokers, Cluster};
+
+/// What happens to a Produce request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The connection ends; the broker has seen nothing.
+    BeforeRequest,
+    /// The broker gets half of it.
+    MidRequest,
+    /// The broker gets it, the answer is dropped with the connection.
+    Answer,
+    /// Half of the answer arrives.
+    MidAnswer,
+    /// The answer comes after so long.
+    LateAnswer(Duration),
+    /// The connection ends at once, yet the broker gets the request after so long.
+    LateRequest(Duration),
+    /// The connection falls silent: nothing goes on, nothing is closed.
+    Silence,
+}
+
+/// A cut that waits for its request.
+#[derive(Debug, Default)]
+struct Armed {
+    cut: Option<Cut>,
+    /// Which Produce request it is for, counted from now: 1 for the next.
+    left: u64,
+    /// Produce requests since it was armed.
+    seen: u64,
+    has_struck: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    target: Mutex<Option<String>>,
+    armed: Mutex<Armed>,
+    links: Mutex<Vec<Weak<Link>>>,
+    is_over: AtomicBool,
+}
+
+/// See the module. Everything ends when this value goes.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Listens; what connects waits until `aim` says where to.
+    pub fn new() -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let shared = Arc::new(Shared::default());
+        let of_thread = shared.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if of_thread.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let shared = of_thread.clone();
+                std::thread::spawn(move || shared.serve(client));
+            }
+        });
+        Proxy { port, shared }
+    }
+
+    /// One broker that is reached through a proxy alone; the brokers' address is the proxy's.
+    pub fn cluster(version: &str) -> (Proxy, Cluster, Brokers) {
+        let proxy = Proxy::new();
+        let address = proxy.address();
+        let plan =
+            Cluster::with(version).set("advertised.listeners", format!("PLAINTEXT://{address}"));
+        // A broker may speak to itself at its advertised address while it starts.
+        let cluster = plan.start_when_prepared(|bootstrap| proxy.aim(bootstrap));
+        let brokers = Brokers::at(&address);
+        (proxy, cluster, brokers)
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn aim(&self, target: &str) {
+        *lock(&self.shared.target) = Some(target.to_string());
+    }
+
+    /// Does `cut` to the `k`th Produce request from now, counted from 1.
+    pub fn arm(&self, cut: Cut, k: u64) {
+        *lock(&self.shared.armed) = Armed { cut: Some(cut), left: k, ..Armed::default() };
+    }
+
+    /// Has the cut been done?
+    pub fn has_struck(&self) -> bool {
+        lock(&self.shared.armed).has_struck
+    }
+
+    /// Produce requests since it was armed.
+    pub fn seen(&self) -> u64 {
+        lock(&self.shared.armed).seen
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        for link in lock(&self.shared.links).drain(..).filter_map(|link| link.upgrade()) {
+            link.close();
+        }
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl Shared {
+    fn strike(&self) -> Option<Cut> {
+        let mut armed = lock(&self.armed);
+        armed.seen += 1;
+        if armed.left == 0 {
+            return None;
+        }
+        armed.left -= 1;
+        if armed.left > 0 {
+            return None;
+        }
+        armed.has_struck = true;
+        armed.cut
+    }
+
+    fn serve(self: Arc<Shared>, client: TcpStream) {
+        let Some(broker) = self.connect() else { return };
+        let (_, _) = (client.set_nodelay(true), broker.set_nodelay(true));
+        let link = Arc::new(Link { client, broker, awaited: Mutex::new(None) });
+        {
+            // Readers that poll the topic come and go by the thousand: none is held longer than
+            // it lives.
+            let mut links = lock(&self.links);
+            links.retain(|link| link.strong_count() > 0);
+            links.push(Arc::downgrade(&link));
+        }
+        let answers = link.clone();
+        let other = std::thread::spawn(move || {
+            let _ = answers.pass_answers();
+            answers.close();
+        });
+        let _ = link.pass_requests(&self);
+        link.close();
+        let _ = other.join();
+    }
+
+    fn connect(&self) -> Option<TcpStream> {
+        loop {
+            let target = lock(&self.target).clone();
+            if let Some(target) = target {
+                return TcpStream::connect(target).ok();
+            }
+            if self.is_over.load(Ordering::Relaxed) {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A client's connection and the one to the broker that was made for it.
+#[derive(Debug)]
+struct Link {
+    client: TcpStream,
+    broker: TcpStream,
+    /// Correlation id of the request whose answer is to be cut.
+    awaited: Mutex<Option<(i32, Cut)>>,
+}
+
+impl Link {
+    fn close(&self) {
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.broker.shutdown(Shutdown::Both);
+    }
+
+    fn pass_requests(&self, shared: &Shared) -> io::Result<()> {
+        loop {
+            let request = read_frame(&self.client)?;
+            let is_produce = request.get(4..6) == Some(&[0, 0]);
+            let cut = if is_produce { shared.strike() } else { None };
+            match cut {
+                None => (&self.broker).write_all(&request)?,
+                Some(Cut::BeforeRequest) => return Ok(()),
+                Some(Cut::MidRequest) => {
+                    return (&self.broker).write_all(&request[..request.len() / 2]);
+                }
+                Some(cut @ (Cut::Answer | Cut::MidAnswer | Cut::LateAnswer(_))) => {
+                    let correlation = request[8..12].try_into().expect("four bytes");
+                    *lock(&self.awaited) = Some((i32::from_be_bytes(correlation), cut));
+                    (&self.broker).write_all(&request)?;
+                }
+                Some(Cut::LateRequest(delay)) => {
+                    let _ = self.client.shutdown(Shutdown::Both);
+                    std::thread::sleep(delay);
+                    (&self.broker).write_all(&request)?;
+                    // Until the broker has worked on it; nobody is there for the answer.
+                    let _ = self.broker.set_read_timeout(Some(Duration::from_secs(2)));
+                    let _ = (&self.broker).read(&mut [0; 1]);
+                    return Ok(());
+                }
+                Some(Cut::Silence) => loop {
+                    // The client will close it in the end.
+                    read_frame(&self.client)?;
+                },
+            }
+        }
+    }
+
+    fn pass_answers(&self) -> io::Result<()> {
+        loop {
+            let answer = read_frame(&self.broker)?;
+            let correlation = i32::from_be_bytes(answer[4..8].try_into().expect("four bytes"));
+            let awaited = *lock(&self.awaited);
+            match awaited.filter(|(c, _)| *c == correlation).map(|(_, cut)| cut) {
+                Some(Cut::Answer) => return Ok(()),
+                Some(Cut::MidAnswer) => {
+                    (&self.client).write_all(&answer[..answer.len() / 2])?;
+                    return Ok(());
+                }
+                Some(Cut::LateAnswer(delay)) => {
+                    std::thread::sleep(delay);
+                    (&self.client).write_all(&answer)?;
+                }
+                _ => (&self.client).write_all(&answer)?,
+            }
+        }
+    }
+}
+
+/// Length and all.
+fn read_frame(mut stream: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut size = [0; 4];
+    stream.read_exact(&mut size)?;
+    let length = i32::from_be_bytes(size);
+    if !(4..=256 << 20).contains(&length) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut frame = size.to_vec();
+    frame.resize(4 + length as usize, 0);
+    stream.read_exact(&mut frame[4..])?;
+    Ok(frame)
+}

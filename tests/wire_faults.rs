@@ -1,0 +1,266 @@
+//! Brokers that hang, die, close and refuse: what the wires make of it.
+//!
+//! Each test has a cluster of its own, because it does to it what no other test could bear.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use flume_ng::channel::batch::Batch;
+use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Verdict, Wire};
+use flume_ng::channel::connect::connect;
+use flume_ng::checkpoint::record::BatchRecord;
+use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use flume_ng::os::{self, Interest};
+use support::Cluster;
+
+const REQUEST_TIMEOUT_MS: u32 = 1_500;
+
+fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
+    let config = ChannelConfig {
+        name: "c1".to_string(),
+        brokers: address.split(',').map(str::to_string).collect(),
+        topic: topic.to_string(),
+        value_format: ValueFormat::Bare,
+        compression: Compression::None,
+        default_partition: None,
+        partition_by: PartitionBy::Transaction,
+        client_id: "faults".to_string(),
+        request_timeout_ms: REQUEST_TIMEOUT_MS,
+    };
+    connect(&config)
+}
+
+fn batch(wire: Wire, identity: Identity, partition: i32, sequence: i32, line: &str) -> Batch {
+    let mut batch = Batch::new(wire, ValueFormat::Bare, Compression::None);
+    batch.begin(partition, std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64);
+    batch.push(&[], line.as_bytes());
+    batch.seal(identity, if wire == Wire::Legacy { -1 } else { sequence });
+    batch
+}
+
+fn record(batch: &Batch, identity: Identity) -> BatchRecord {
+    let (values_crc, first_crc) = batch.content_crcs();
+    BatchRecord {
+        partition: batch.partition(),
+        producer_id: identity.producer_id,
+        producer_epoch: identity.epoch,
+        base_sequence: batch.base_sequence(),
+        count: batch.count(),
+        values_crc,
+        first_crc,
+        ..BatchRecord::default()
+    }
+}
+
+/// Sends and awaits the answers of a round.
+fn exchange(broker: &mut dyn Broker, round: &[&Batch]) -> Result<Vec<Answer>, Fault> {
+    broker.send(round)?;
+    let mut answers = Vec::new();
+    while answers.len() < round.len() {
+        broker.receive(&mut answers)?;
+        let mut interests = Vec::new();
+        broker.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+        os::wait(&interests, Duration::from_millis(20)).unwrap();
+    }
+    Ok(answers)
+}
+
+/// Opens until it succeeds; a cluster that lost a broker needs a while.
+fn open(broker: &mut dyn Broker) -> Topic {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match broker.open() {
+            Ok(topic) => return topic,
+            Err(fault) => assert!(Instant::now() < deadline, "{fault}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn acked(answers: Result<Vec<Answer>, Fault>) -> i64 {
+    match answers.unwrap()[..] {
+        [Answer { verdict: Verdict::Acked { base_offset }, .. }] => base_offset,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// A broker that hangs is given up after the request timeout and a margin; one that dies, at
+/// once; afterwards the log tells what had arrived.
+fn hangs_and_dies(version: &str) {
+    let cluster = Cluster::start(version);
+    let mut broker = broker_at(cluster.bootstrap(), "hang");
+    let topic = open(&mut *broker);
+    let wire = topic.wire;
+    let identity = broker.init_producer().unwrap();
+    let first = batch(wire, identity, 0, 0, "first");
+    assert_eq!(acked(exchange(&mut *broker, &[&first])), 0);
+
+    cluster.pause(0);
+    let second = batch(wire, identity, 0, 1, "second");
+    let start = Instant::now();
+    let fault = exchange(&mut *broker, &[&second]).unwrap_err();
+    assert!(matches!(fault, Fault::Lost(_)), "{fault:?}");
+    let waited = start.elapsed();
+    assert!(waited > Duration::from_millis(3_000) && waited < Duration::from_secs(6), "{waited:?}");
+    let start = Instant::now();
+    let fault = broker.open().unwrap_err();
+    assert!(matches!(fault, Fault::Unreachable(_)), "{fault:?}");
+    assert!(start.elapsed() < Duration::from_secs(25));
+
+    cluster.resume(0);
+    assert_eq!(open(&mut *broker).wire, wire);
+    let wanted = record(&second, identity);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while broker.look(0, 0, &[&wanted]).unwrap() != [Some(1)] {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    cluster.kill9(0);
+    let third = batch(wire, identity, 0, 2, "third");
+    let fault = exchange(&mut *broker, &[&third]).unwrap_err();
+    assert!(matches!(fault, Fault::Lost(_) | Fault::Unreachable(_)), "{fault:?}");
+    cluster.restart(0);
+    open(&mut *broker);
+    let wanted = [&wanted, &record(&third, identity)];
+    assert_eq!(broker.look(0, 0, &wanted), Ok(vec![Some(1), None]));
+    assert_eq!(acked(exchange(&mut *broker, &[&third])), 2);
+    assert_eq!(broker.end_offset(0), Ok(3));
+}
+
+#[test]
+fn a_modern_broker_hangs_and_dies() {
+    hangs_and_dies("4.3.1");
+}
+
+#[test]
+fn an_old_broker_hangs_and_dies() {
+    hangs_and_dies("0.10.2.0");
+}
+
+/// `connections.max.idle.ms` is no fault: nothing was under way.
+fn idles(version: &str) {
+    let cluster = Cluster::with(version).set("connections.max.idle.ms", 1_000).start();
+    let mut broker = broker_at(cluster.bootstrap(), "idle");
+    let wire = open(&mut *broker).wire;
+    let identity = broker.init_producer().unwrap();
+    for sequence in 0..3 {
+        let line = batch(wire, identity, 0, sequence, "line");
+        assert_eq!(acked(exchange(&mut *broker, &[&line])), i64::from(sequence));
+        std::thread::sleep(Duration::from_millis(3_000));
+        broker.receive(&mut Vec::new()).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(3_000));
+    assert_eq!(broker.end_offset(0), Ok(3));
+}
+
+#[test]
+fn a_modern_broker_closes_what_is_idle() {
+    idles("4.3.1");
+}
+
+#[test]
+fn an_old_broker_closes_what_is_idle() {
+    idles("0.10.2.0");
+}
+
+/// Leaders on several brokers; one of them dies and its partitions move.
+#[test]
+fn leaders_move() {
+    let cluster = Cluster::with("4.3.1").brokers(3).start();
+    cluster.create_topic_with("moving", 3, 3, &[("min.insync.replicas", "2")]);
+    let mut broker = broker_at(cluster.bootstrap(), "moving");
+    let topic = open(&mut *broker);
+    assert_eq!((&topic.partitions[..], topic.replicas), (&[0, 1, 2][..], 3));
+    let identity = broker.init_producer().unwrap();
+    let round: Vec<Batch> =
+        (0..3).map(|p| batch(topic.wire, identity, p, 0, &format!("line {p}"))).collect();
+    let mut answers = exchange(&mut *broker, &round.iter().collect::<Vec<_>>()).unwrap();
+    answers.sort_by_key(|a| a.partition);
+    let expected: Vec<Answer> = (0..3)
+        .map(|partition| Answer {
+            partition,
+            base_sequence: 0,
+            verdict: Verdict::Acked { base_offset: 0 },
+        })
+        .collect();
+    assert_eq!(answers, expected);
+
+    cluster.kill9(1);
+    let round: Vec<Batch> =
+        (0..3).map(|p| batch(topic.wire, identity, p, 1, &format!("more {p}"))).collect();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut absent: Vec<usize> = vec![0, 1, 2];
+    while !absent.is_empty() {
+        assert!(Instant::now() < deadline);
+        let resent: Vec<&Batch> = absent.iter().map(|p| &round[*p]).collect();
+        let _ = exchange(&mut *broker, &resent);
+        open(&mut *broker);
+        absent.retain(|p| {
+            let wanted = record(&round[*p], identity);
+            broker.look(*p as i32, 0, &[&wanted]) != Ok(vec![Some(1)])
+        });
+    }
+    for partition in 0..3 {
+        assert_eq!(broker.end_offset(partition), Ok(2));
+    }
+}
+
+/// A topic whose format is older than 0.11 refuses batches with a producer id (error 43).
+#[test]
+#[ignore = "one of many versions"]
+fn an_old_format_takes_the_old_wire() {
+    let cluster = Cluster::start("2.8.2");
+    cluster.create_topic_with("old", 1, 1, &[("message.format.version", "0.10.2")]);
+    let mut broker = broker_at(cluster.bootstrap(), "old");
+    assert_eq!(open(&mut *broker).wire, Wire::Modern);
+    let identity = broker.init_producer().unwrap();
+    let line = batch(Wire::Modern, identity, 0, 0, "line");
+    let answers = exchange(&mut *broker, &[&line]).unwrap();
+    assert_eq!(answers[0].verdict, Verdict::OldFormat);
+    broker.use_legacy();
+    assert_eq!(open(&mut *broker).wire, Wire::Legacy);
+    let line = batch(Wire::Legacy, Identity::NONE, 0, -1, "line");
+    assert_eq!(acked(exchange(&mut *broker, &[&line])), 0);
+    assert_eq!(broker.look(0, 0, &[&record(&line, Identity::NONE)]), Ok(vec![Some(0)]));
+}
+
+/// A peer that speaks, but not Kafka: every answer is noise with the right frame.
+#[test]
+fn noise_is_no_broker() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for (seed, stream) in (1..).zip(listener.incoming().flatten()) {
+            std::thread::spawn(move || make_noise(stream, seed));
+        }
+    });
+    let mut broker = broker_at(&address, "t");
+    for _ in 0..100 {
+        let fault = broker.open().unwrap_err();
+        assert!(!matches!(fault, Fault::Stopped), "{fault:?}");
+    }
+}
+
+fn make_noise(mut stream: TcpStream, mut seed: u64) {
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as u32
+    };
+    while let Ok(1..) = stream.read(&mut [0; 4096]) {
+        let len = random() as usize % 200;
+        let mut noise = vec![0u8; 8 + len];
+        noise[3] = 4 + len as u8;
+        // The first request on each connection has correlation id 1.
+        noise[7] = 1;
+        for byte in &mut noise[8..] {
+            *byte = if random() % 2 == 0 { 0 } else { random() as u8 };
+        }
+        if stream.write_all(&noise).is_err() {
+            return;
+        }
+    }
+}
