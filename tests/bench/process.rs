@@ -33,8 +33,9 @@ impl Running {
         let other = file.try_clone().expect("a second descriptor");
         command.stdin(Stdio::null()).stdout(other).stderr(file);
         let started = Instant::now();
+        // Waited for with wait4 in `reap`: std does not tell what a child took.
+        #[allow(clippy::zombie_processes)]
         let child = spawn(command).unwrap_or_else(|e| panic!("it does not start: {e}"));
-        // Waited for with wait4 below: std does not tell what a child took.
         let pid = child.id() as libc::pid_t;
         Running { pid, log: log.to_owned(), started, peak_kb: 0, reaped: false }
     }

@@ -35,6 +35,8 @@ pub fn run(mut command: Command, log: &Path, until: impl FnOnce() + Send) -> Cal
         });
     }
     // From this very thread: a child is traced by the thread that started it.
+    // `follow` waits for it.
+    #[allow(clippy::zombie_processes)]
     let child = command.spawn().expect("the agent runs and may be traced");
     let pid = child.id() as libc::pid_t;
     std::thread::scope(|scope| {
