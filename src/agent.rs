@@ -1,6 +1,7 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
-use crate::checkpoint::lock::{self, Lock, Locked};
+use crate::checkpoint::lock::{self, Lock, LockError, Locked};
 use crate::cli::AgentArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
@@ -23,6 +24,7 @@ use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
     self, CHANNEL, Fatal, Inheritance, Observer, Pace, Pipeline, SOURCE, StartError, Startup,
 };
+use crate::reload::Reload;
 use crate::sink::{self, NullSink};
 
 /// A round that is under way at a request to stop is waited for so long, ms.
@@ -38,24 +40,35 @@ struct Waiting {
     backoff_ms: u64,
 }
 
+impl Waiting {
+    fn new(config: SourceConfig) -> Waiting {
+        Waiting {
+            config: Rc::new(config),
+            retry_at_ms: 0,
+            backoff_ms: crate::channel::outlet::BACKOFF_MS_MIN,
+        }
+    }
+}
+
 /// A started source. The lock lives as long as it does.
 struct Running {
     pipeline: Pipeline,
     watch: Option<Inotify>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// Ends the loop with this code.
 struct End(Exit);
 
-/// Runs the agent until it is asked to stop or can not go on.
-pub fn run_agent(args: &AgentArgs, config: AgentConfig) -> ExitCode {
+/// Runs the agent until it is asked to stop or can not go on. Without `reload` its configuration
+/// stays as it is.
+pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     if let Err(e) = os::install_signals() {
         log::error("node.Application", format_args!("Can not catch signals: {e}"));
         return Exit::Temporary.into();
     }
     let monitor = Monitor::new(args, config.monitoring.textfile.clone());
-    let mut agent = Agent::new(config, monitor);
+    let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();
     exit.into()
 }
@@ -70,32 +83,59 @@ struct Agent {
     running: Vec<Running>,
     monitor: Monitor,
     start_ms: i64,
+    reload: Option<Reload>,
+    /// Locks of the configuration before, which the sources of the new one take over: at no
+    /// moment could another agent begin.
+    locks: Vec<(PathBuf, Lock)>,
 }
 
 impl Agent {
-    fn new(config: AgentConfig, monitor: Monitor) -> Agent {
-        lifecycle::tell_start(&config);
+    fn new(config: AgentConfig, monitor: Monitor, reload: Option<Reload>) -> Agent {
         let clock: Rc<dyn Clock> = Rc::new(SystemClock::new());
-        let sinks = Sinks::new(&config);
-        let waiting = config
-            .sources
-            .into_iter()
-            .map(|source| Waiting {
-                config: Rc::new(source),
-                retry_at_ms: 0,
-                backoff_ms: crate::channel::outlet::BACKOFF_MS_MIN,
-            })
-            .collect();
+        lifecycle::tell_start(&config);
         Agent {
-            name: config.name,
+            name: config.name.clone(),
             start_ms: clock.now_ms(),
             monitor,
             clock,
+            sinks: Sinks::new(&config),
+            waiting: config.sources.into_iter().map(Waiting::new).collect(),
             channels: config.channels.into_iter().map(Rc::new).collect(),
-            sinks,
-            waiting,
             running: Vec::new(),
+            reload,
+            locks: Vec::new(),
         }
+    }
+
+    /// A new configuration takes the place of the old one. What is under way is finished or stays
+    /// in doubt in the checkpoint, from which the new sources begin.
+    fn take_over(&mut self, config: AgentConfig) -> Result<(), End> {
+        let channels = self.channels.iter().map(|c| c.name.as_str());
+        let sources = self.running.iter().map(|r| r.pipeline.config.name.as_str());
+        lifecycle::tell_shutting_down(sources, channels);
+        match self.finish_rounds() {
+            Exit::Clean => {}
+            exit => return Err(End(exit)),
+        }
+        for running in self.running.drain(..) {
+            let dir = running.pipeline.config.tracker_dir.clone();
+            self.locks.push((dir, running.lock));
+        }
+        lifecycle::tell_start(&config);
+        self.sinks = Sinks::new(&config);
+        self.waiting = config.sources.into_iter().map(Waiting::new).collect();
+        self.channels = config.channels.into_iter().map(Rc::new).collect();
+        let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
+        self.locks.retain(|(dir, _)| dirs.contains(&dir));
+        Ok(())
+    }
+
+    fn acquire(&mut self, dir: &Path) -> Result<Locked, LockError> {
+        if let Some(at) = self.locks.iter().position(|(d, _)| d == dir) {
+            return Ok(Locked::Held(self.locks.swap_remove(at).1));
+        }
+        let since = self.clock.local(self.clock.now_ms()).log_stamp();
+        lock::acquire(dir, &self.name, since.as_str())
     }
 
     fn run(&mut self) -> Exit {
@@ -121,6 +161,10 @@ impl Agent {
     /// One turn for everybody.
     fn turn(&mut self) -> Result<Pace, End> {
         let mut pace = Pace::Rest(POLL_MS);
+        let now_ms = self.clock.monotonic_ms();
+        if let Some(config) = self.reload.as_mut().and_then(|r| r.look(now_ms)) {
+            self.take_over(config)?;
+        }
         if let Some(ms) = self.start_waiting()? {
             pace = Pace::Rest(ms.min(POLL_MS));
         }
@@ -179,12 +223,11 @@ impl Agent {
 
     /// Locks the tracker directory and puts the pipeline together. The inner error is one that
     /// may pass.
-    fn start(&self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
+    fn start(&mut self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
         if !config.spool_dir.exists() {
             return Ok(Err(format!("Directory does not exist: {}", config.spool_dir_text)));
         }
-        let since = self.clock.local(self.clock.now_ms()).log_stamp();
-        let lock = match lock::acquire(&config.tracker_dir, &self.name, since.as_str()) {
+        let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::Busy { path, holder }) => {
                 let message = lock::busy_message(&path, holder.as_ref());
@@ -233,7 +276,7 @@ impl Agent {
                 );
             })
             .ok();
-        Running { pipeline: Pipeline::assemble(startup, inherited), watch, _lock: lock }
+        Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock }
     }
 
     fn tend_monitor(&mut self, busy: bool) {

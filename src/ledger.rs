@@ -65,6 +65,27 @@ impl FileLedger {
         synced.map_err(|e| LedgerError::Final(self.dead_letter_error(&e)))
     }
 
+    /// Was this the last letter? Then the last run kept it and died before its checkpoint said so;
+    /// it was durable only if the sync came before, so it is synced (again).
+    fn ends_with_letter(&self, head: &str, value: &[u8]) -> bool {
+        let is_last = || -> io::Result<bool> {
+            let file = File::open(&self.dead_letters)?;
+            let entry = [head.as_bytes(), value, b"\n"].concat();
+            let Some(at) = file.metadata()?.len().checked_sub(entry.len() as u64) else {
+                return Ok(false);
+            };
+            let mut tail = vec![0; entry.len()];
+            file.read_exact_at(&mut tail, at)?;
+            if tail != entry {
+                return Ok(false);
+            }
+            file.sync_data()?;
+            os::sync_directory(&self.dir)?;
+            Ok(true)
+        };
+        is_last().unwrap_or(false)
+    }
+
     fn dead_letter_error(&self, e: &io::Error) -> String {
         format!(
             "{}: a refused event can not be kept: {e}; give the disk room",
@@ -88,8 +109,7 @@ impl Ledger for FileLedger {
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String> {
         let head = format!(
-            "time={} topic={} partition={} file={} start={} end={} bytes={} reason={}\n",
-            letter.now_ms,
+            " topic={} partition={} file={} start={} end={} bytes={} reason={}\n",
             letter.topic,
             letter.batch.partition,
             escape(letter.file),
@@ -98,6 +118,10 @@ impl Ledger for FileLedger {
             letter.value.len(),
             escape(letter.reason.as_bytes()),
         );
+        if self.ends_with_letter(&head, letter.value) {
+            return Ok(());
+        }
+        let head = format!("time={}{head}", letter.now_ms);
         self.append_letter(&head, |file| file.write_all(letter.value)).map_err(|e| match e {
             LedgerError::Later(why) | LedgerError::Final(why) => why,
         })

@@ -16,6 +16,7 @@ pub mod log;
 pub mod monitor;
 pub mod os;
 pub mod pipeline;
+pub mod reload;
 pub mod sink;
 pub mod source;
 pub mod start;

@@ -143,6 +143,20 @@ fn tell_metrics(kind: &str, name: &str, metrics: &[(&str, u64)]) {
     }
 }
 
+/// The old configuration ends, since a new one takes its place.
+pub fn tell_shutting_down<'a>(
+    sources: impl Iterator<Item = &'a str>,
+    channels: impl Iterator<Item = &'a str>,
+) {
+    log::info(APPLICATION, format_args!("Shutting down configuration: a new one takes over"));
+    for source in sources {
+        log::info(APPLICATION, format_args!("Stopping Source {source}"));
+    }
+    for channel in channels {
+        log::info(APPLICATION, format_args!("Stopping Channel {channel}"));
+    }
+}
+
 /// Flume's first word after a signal.
 pub fn tell_stopping() {
     log::info(

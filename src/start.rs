@@ -11,8 +11,9 @@ use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::log::{self, Level};
+use crate::reload::Reload;
 
-const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
+pub const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
 const APPLICATION: &str = "node.Application";
 
 /// Checks the configuration and runs the agent, or prints the component graph (`--dryrun`).
@@ -28,6 +29,7 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
     log::info(PROVIDER, format_args!("Configuration provider starting"));
     let file = args.conf_file.display();
     log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
+    let reload = args.reload_conf.then(|| Reload::new(args));
     let Loaded { config, findings } = match config::load(&args.conf_file, &args.name) {
         Ok(loaded) => loaded,
         Err(findings) => {
@@ -48,7 +50,7 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
         print(format_args!("{config}"));
         return Exit::Clean.into();
     }
-    agent::run_agent(args, config)
+    agent::run_agent(args, config, reload)
 }
 
 /// Prints to stdout; a reader that has gone away is no fault of ours.
@@ -88,7 +90,8 @@ fn missing_file(args: &AgentArgs) -> ExitCode {
     Exit::Configuration.into()
 }
 
-fn tell(findings: &[Diagnostic]) {
+/// Logs what was found in a configuration.
+pub fn tell(findings: &[Diagnostic]) {
     for finding in findings {
         let level = match finding.severity {
             Severity::Info => Level::Info,

@@ -77,6 +77,64 @@ fn kill_9_with_the_versions_between() {
     }
 }
 
+/// Kills while batches are split and single events go to the dead-letter file: what is in one
+/// of the two places is there once.
+fn kill_loop_with_refusals(version: &str, kills: u64) {
+    const LINES: u64 = 4_000;
+    let mut chance = Chance::new();
+    let mut tally = Tally::new("kill -9 while refused batches are split and buried", version);
+    let settings = [("max.message.bytes", "6000")];
+    let name = format!("refusals-{}-{}", std::process::id(), chance.below(1 << 40));
+    let topic = shared(version).create_topic_with(&name, 2, 1, &settings);
+    let work = Work::new(&topic).set("a1.sources.r1.deserializer.maxLineLength", 20_000);
+    let (mut content, mut giants) = (Vec::new(), Vec::new());
+    for first in (0..LINES).step_by(200) {
+        content.extend(lines("a", first, first + 200));
+        let giant = format!("giant {first} {}", "x".repeat(8_000));
+        content.extend(giant.as_bytes());
+        content.push(b'\n');
+        giants.push(giant);
+    }
+    work.append(FILE, &content);
+    for _ in 0..kills {
+        let mut agent = work.start();
+        let letters =
+            || fs::metadata(work.tracker_dir().join("dead-letter")).map_or(0, |m| m.len());
+        let before = letters();
+        if chance.below(2) == 0 {
+            wait_for(Duration::from_secs(3), || letters() > before);
+            std::thread::sleep(Duration::from_micros(chance.below(2_000)));
+        } else {
+            std::thread::sleep(Duration::from_millis(30 + chance.below(300)));
+        }
+        agent.kill9();
+    }
+    let mut agent = work.start();
+    agent.expect_records(&topic, LINES as usize, ARRIVE_MAX);
+    let kept = || fs::read(work.tracker_dir().join("dead-letter")).unwrap_or_default();
+    let last = giants.last().expect("a giant").as_bytes();
+    agent.expect("the last letter", ARRIVE_MAX, || {
+        kept().windows(last.len()).any(|window| window == last)
+    });
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("kills", &topic, &[("a", LINES)], &agent);
+    let kept = kept();
+    for giant in giants {
+        let times = kept.windows(giant.len()).filter(|window| *window == giant.as_bytes()).count();
+        assert_eq!(times, 1, "{version}: letters of {giant:.20}");
+    }
+}
+
+#[test]
+fn kill_9_with_refusals_of_0_10_2_0() {
+    kill_loop_with_refusals("0.10.2.0", if is_long() { 20 } else { 6 });
+}
+
+#[test]
+fn kill_9_with_refusals_of_4_3_1() {
+    kill_loop_with_refusals("4.3.1", if is_long() { 20 } else { 6 });
+}
+
 #[test]
 fn a_second_agent_says_who_is_there() {
     let topic = shared("4.3.1").fresh_topic("second", 1);

@@ -95,9 +95,14 @@ fn the_readme_has_every_property() {
 #[test]
 fn the_readme_has_every_exit_code() {
     let readme = read("README.md");
-    for exit in
-        [Exit::Clean, Exit::Usage, Exit::BrokenPromise, Exit::Temporary, Exit::Configuration]
-    {
+    for exit in [
+        Exit::Clean,
+        Exit::Difference,
+        Exit::Usage,
+        Exit::BrokenPromise,
+        Exit::Temporary,
+        Exit::Configuration,
+    ] {
         let row = format!("\n| {} | ", exit.code());
         assert!(readme.contains(&row), "README.md: exit code {} is not there", exit.code());
     }

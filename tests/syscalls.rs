@@ -119,14 +119,45 @@ fn count(topic: &Topic) -> u64 {
     topic.count() as u64
 }
 
-/// Runs one case to its end.
-fn strike(brokers: &Brokers, version: &str, case: Case) -> Run {
-    let name = format!("{case:?}");
+/// A run that ends by `case`, if it ever comes to it.
+fn killed_first(work: &Work, case: Case) {
+    let mut agent = work.start_command(under_strace(work, case));
+    agent.wait(Duration::from_secs(3));
+    agent.kill9();
+}
+
+/// A first kill that leaves a batch in doubt of which the next start says `outcome`.
+fn doubtful(brokers: &Brokers, call: &'static str, outcome: &str) -> Case {
+    for k in 1..100 {
+        let case = Case { call, blow: Blow::Kill, k };
+        let topic = brokers.fresh_topic("doubt", 1);
+        let work = Work::new(&topic)
+            .set("a1.sources.r1.retireGraceMs", 50)
+            .file(OLD_FILE, &lines("old", 0, OLD), 3_600)
+            .file(FILE, &lines("new", 0, NEW), 0);
+        killed_first(&work, case);
+        let mut agent = work.start();
+        agent.expect("all lines", RUN_MAX, || count(&topic) >= OLD + NEW);
+        agent.term();
+        if agent.log().contains(outcome) {
+            return case;
+        }
+    }
+    panic!("no {call} leaves a batch that is {outcome}");
+}
+
+/// Runs one case to its end; `first`, if any, kills the run before, so that `case` strikes
+/// while that one's doubts are being resolved.
+fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> Run {
+    let name = format!("{case:?} after {first:?}");
     let topic = brokers.fresh_topic("syscall", 1);
     let work = Work::new(&topic)
         .set("a1.sources.r1.retireGraceMs", 50)
         .file(OLD_FILE, &lines("old", 0, OLD), 3_600)
         .file(FILE, &lines("new", 0, NEW), 0);
+    if let Some(first) = first {
+        killed_first(&work, first);
+    }
     let mut agent = work.start_command(under_strace(&work, case));
     let is_done = || count(&topic) >= OLD + NEW && !work.path(OLD_FILE).exists();
     let start = Instant::now();
@@ -165,10 +196,16 @@ fn strike(brokers: &Brokers, version: &str, case: Case) -> Run {
 }
 
 /// All k of a call, until a run passes untouched; how many did something.
-fn sweep(brokers: &Brokers, version: &str, call: &'static str, blow: Blow, step: u64) -> u64 {
+fn sweep(
+    brokers: &Brokers,
+    version: &str,
+    first: Option<Case>,
+    (call, blow): (&'static str, Blow),
+    step: u64,
+) -> u64 {
     let mut struck = 0;
     let mut k = 1;
-    while strike(brokers, version, Case { call, blow, k }) == Run::Struck {
+    while strike(brokers, version, first, Case { call, blow, k }) == Run::Struck {
         struck += 1;
         k += step;
     }
@@ -176,7 +213,13 @@ fn sweep(brokers: &Brokers, version: &str, call: &'static str, blow: Blow, step:
 }
 
 /// Every k of all calls, several calls at a time.
-fn long(version: &str, calls: &[&'static str], blow: Blow, step: u64, tally: &mut Tally) {
+fn long(
+    version: &str,
+    first: Option<Case>,
+    (calls, blow): (&[&'static str], Blow),
+    step: u64,
+    tally: &mut Tally,
+) {
     let brokers = shared(version);
     let next = AtomicUsize::new(0);
     let struck: u64 = std::thread::scope(|scope| {
@@ -185,8 +228,8 @@ fn long(version: &str, calls: &[&'static str], blow: Blow, step: u64, tally: &mu
                 scope.spawn(|| {
                     let mut struck = 0;
                     while let Some(&call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let times = sweep(brokers, version, call, blow, step);
-                        println!("{version} {blow:?} at {call}: {times} times");
+                        let times = sweep(brokers, version, first, (call, blow), step);
+                        println!("{version} {blow:?} at {call} after {first:?}: {times} times");
                         struck += times;
                     }
                     struck
@@ -214,7 +257,7 @@ fn quick(version: &str, calls: &[&'static str], blows: &[Blow], tally: &mut Tall
                         let most = [4, 40][chance.below(2) as usize];
                         let k = 1 + chance.below(most);
                         let case = Case { call, blow, k };
-                        struck += u64::from(strike(brokers, version, case) == Run::Struck);
+                        struck += u64::from(strike(brokers, version, None, case) == Run::Struck);
                     }
                     struck
                 })
@@ -233,11 +276,34 @@ fn killed(version: &str) {
     if is_long() {
         // The old wire waits a second for each doubt: every third k there, after the first.
         let step = if version == "0.10.2.0" { 3 } else { 1 };
-        long(version, &CALLS, Blow::Kill, step, &mut tally);
-        long(version, &CALLS_BETWEEN, Blow::Kill, 3, &mut tally);
+        long(version, None, (&CALLS, Blow::Kill), step, &mut tally);
+        long(version, None, (&CALLS_BETWEEN, Blow::Kill), 3, &mut tally);
     } else {
         quick(version, &CALLS, &[Blow::Kill], &mut tally);
     }
+}
+
+/// The same, while the start after another kill looks for what that one left in doubt: once
+/// with a batch that was not sent, once with one that was and whose answer was not read.
+fn killed_again(version: &str, calls: [&'static str; 2], step: u64) {
+    if !strace_is_there() || !is_long() {
+        return;
+    }
+    let mut tally = Tally::new("kill -9 at the k-th call while doubts are resolved", version);
+    for (call, outcome) in calls.iter().zip(["not in the topic", "found in the topic"]) {
+        let first = doubtful(shared(version), call, outcome);
+        long(version, Some(first), (&CALLS, Blow::Kill), step, &mut tally);
+    }
+}
+
+#[test]
+fn killed_again_with_4_3_1() {
+    killed_again("4.3.1", ["writev", "recvfrom"], 1);
+}
+
+#[test]
+fn killed_again_with_0_10_2_0() {
+    killed_again("0.10.2.0", ["sendto", "recvfrom"], 3);
 }
 
 #[test]
@@ -261,7 +327,7 @@ fn the_disk_fails() {
     let mut tally = Tally::new("EIO or ENOSPC at the k-th call on the agent's state", version);
     if is_long() {
         for blow in errors {
-            long(version, &CALLS_OF_STATE, blow, 1, &mut tally);
+            long(version, None, (&CALLS_OF_STATE, blow), 1, &mut tally);
         }
     } else {
         quick(version, &CALLS_OF_STATE, &errors, &mut tally);

@@ -31,6 +31,9 @@ pub struct Outlet {
     pub last_wire: Option<Wire>,
     /// The producer id was given in this run: new events may go under it.
     pub has_own_identity: bool,
+    /// The identity in the record may be in use elsewhere (a copied checkpoint): nothing that is
+    /// absent is sent under it.
+    pub is_identity_foreign: bool,
     /// Counts batches, for partitions in turn.
     turn: usize,
     /// Encoded size at which a batch is closed; halved when a broker says "too large".
@@ -66,6 +69,7 @@ impl Outlet {
             topic: None,
             last_wire: None,
             has_own_identity: false,
+            is_identity_foreign: false,
             turn: 0,
             batch_bytes_max: BATCH_BYTES_MAX,
             doubt_since_ms: now_ms,

@@ -114,7 +114,7 @@ pub struct DeadLetter<'a> {
 pub enum Fatal {
     /// Exit code 70: going on would break the promise.
     Broken(String),
-    /// Exit code 74: our own state can not be written.
+    /// Exit code 70, too: our own state can not be written.
     State(String),
 }
 
@@ -163,8 +163,6 @@ pub struct Pipeline {
     ledger: Box<dyn Ledger>,
     interceptors: Vec<Interceptor>,
     agent: String,
-    /// The checkpoint is a copy: another agent may go on under its identities.
-    is_copied: bool,
     /// Reused for each write.
     record: Record,
     /// Rounds sent and not wholly answered, at most `rounds_in_flight_max`.
@@ -398,7 +396,7 @@ impl Pipeline {
         if self.is_dirty && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
             self.commit()?;
         }
-        if self.is_dirty {
+        if self.is_dirty && self.is_idle() {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
         }
         if self.files.is_sweeping() {

@@ -14,7 +14,7 @@ use super::rounds::{NOWHERE, Plan, assign};
 use super::{Announced, CHANNEL, DeadLetter, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Answer, Fault, Identity, Topic, Verdict, Wire};
-use crate::channel::outlet::{FLOOR_UNKNOWN, sequence_after};
+use crate::channel::outlet::sequence_after;
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 use crate::source::slice::Bound;
@@ -61,6 +61,7 @@ impl Pipeline {
             let identity = self.outlets[at].broker.init_producer()?;
             self.outlets[at].take_identity(identity);
         }
+        self.outlets[at].is_identity_foreign = false;
         self.refresh_floors(at)?;
         self.outlets[at].out_of_sequence_since_ms = None;
         Ok(())
@@ -97,7 +98,7 @@ impl Pipeline {
             self.outlets[at].record.cluster_id = cluster_id;
         }
         if wire == Wire::Legacy {
-            self.drop_identities(at);
+            self.drop_identities(at)?;
         }
         Ok(())
     }
@@ -134,7 +135,11 @@ impl Pipeline {
         self.outlets[at].take_identity(identity);
         let doubts = self.doubts(at);
         for &n in &doubts {
-            self.encode(n)?;
+            if !self.encode(n)? {
+                self.tell_lost(at, n);
+                self.void(at, n);
+                continue;
+            }
             let Some(batch) = self.announced[n].encoded.take() else { continue };
             let known = self.outlets[at].topic.as_ref().map(|t| t.partitions.clone());
             let mut batch = batch;
@@ -149,8 +154,9 @@ impl Pipeline {
         self.refresh_floors(at)
     }
 
-    /// On the wire before 0.11 batches go without identity, whatever they had before.
-    fn drop_identities(&mut self, at: usize) {
+    /// On the wire before 0.11 batches go without identity, whatever they had before, and are
+    /// looked for by content: which needs reading them again.
+    fn drop_identities(&mut self, at: usize) -> Result<(), Pause> {
         for n in self.doubts(at) {
             let announced = &mut self.announced[n];
             if announced.record.producer_id != -1 {
@@ -158,8 +164,11 @@ impl Pipeline {
                 announced.record.producer_epoch = -1;
                 announced.record.base_sequence = -1;
                 announced.encoded = None;
+                // What can not be read is given up when it is to be sent.
+                self.encode(n)?;
             }
         }
+        Ok(())
     }
 
     /// Indices of what is in doubt in channel `at`, in sending order.
@@ -175,7 +184,7 @@ impl Pipeline {
         }
         self.look(at, observer)?;
         self.wait_until_settled(at)?;
-        if self.is_copied && !self.outlets[at].has_own_identity {
+        if self.outlets[at].is_identity_foreign {
             // Another agent may be using these identities: nothing new goes under them.
             self.rename_doubts(at)?;
             self.commit()?;
@@ -573,7 +582,12 @@ impl Pipeline {
 
     /// The bytes of a batch in doubt that is not in the topic can no longer be read.
     fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
-        let b = self.announced[n].record.clone();
+        self.tell_lost(at, n);
+        self.take_out(at, n)
+    }
+
+    fn tell_lost(&self, at: usize, n: usize) {
+        let b = &self.announced[n].record;
         log::error(
             CHANNEL,
             format_args!(
@@ -586,7 +600,6 @@ impl Pipeline {
                 self.outlets[at].config.topic
             ),
         );
-        self.take_out(at, n)
     }
 
     /// An event that the broker never takes: to the dead-letter file, durable, then on.
@@ -622,19 +635,26 @@ impl Pipeline {
     /// Batch `n` will not be sent: its range counts as done, and what follows it in its partition
     /// is counted anew.
     fn take_out(&mut self, at: usize, n: usize) -> Result<(), Pause> {
-        let record = &mut self.announced[n].record;
+        let partition = self.announced[n].record.partition;
+        self.void(at, n);
+        self.raise_epoch(at, partition)?;
+        // At once: of two letters that no record knows, the ledger would take the older for new.
+        if self.is_dirty { Ok(self.commit()?) } else { Ok(()) }
+    }
+
+    /// The range of batch `n` counts as done, without an event in the topic.
+    fn void(&mut self, at: usize, n: usize) {
+        let Announced { record, encoded, .. } = &mut self.announced[n];
         record.acked = Some(NOWHERE);
         record.count = 0;
-        let (partition, encoded) = (record.partition, self.announced[n].encoded.take());
-        if let Some(batch) = encoded {
+        if let Some(batch) = encoded.take() {
             self.outlets[at].give_back(batch);
         }
         self.is_dirty = true;
-        self.raise_epoch(at, partition)
     }
 
-    /// From where to look for what will be announced next: the present end, where it is not known
-    /// from an ack.
+    /// From where to look for what will be announced next: the present end, since nothing is in
+    /// doubt now. (An end that an ack told may be that of a topic deleted and made anew since.)
     fn refresh_floors(&mut self, at: usize) -> Result<(), Pause> {
         let outlet = &mut self.outlets[at];
         let Some(topic) = &outlet.topic else { return Ok(()) };
@@ -643,10 +663,8 @@ impl Pipeline {
             None => topic.partitions.clone(),
         };
         for partition in partitions {
-            if outlet.partition(partition).floor_offset == FLOOR_UNKNOWN {
-                let end = outlet.broker.end_offset(partition)?;
-                outlet.partition(partition).floor_offset = end;
-            }
+            let end = outlet.broker.end_offset(partition)?;
+            outlet.partition(partition).floor_offset = end;
         }
         Ok(())
     }

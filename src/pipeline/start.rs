@@ -11,7 +11,7 @@ use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::java_tracker::{self, JavaState};
 use crate::checkpoint::record::{ChannelRecord, Record};
-use crate::checkpoint::slots::{self, FileStore, Opened, Slots, Store};
+use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
 use crate::clock::Clock;
 use crate::config::model::{ChannelConfig, InterceptorConfig, OnBadCheckpoint, SourceConfig};
 use crate::config::pattern::Pattern;
@@ -72,13 +72,24 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
     let not_yet = |e: &dyn fmt::Display| StartError::NotYet(format!("{}: {e}", dir.display()));
     let open = || FileStore::open(dir).and_then(Slots::open).map_err(|e| not_yet(&e));
     match open()? {
-        Opened::Valid { slots, record, copied, .. } => Ok(Inheritance {
-            journal: Box::new(slots),
-            record: Some(record),
-            is_copied: copied,
-            java: None,
-            from_ends: false,
-        }),
+        Opened::Valid { slots, record, copied, other } => {
+            if !matches!(other, SlotFinding::Valid { .. } | SlotFinding::Empty) {
+                log::info(
+                    SOURCE,
+                    format_args!(
+                        "The last write of the checkpoint did not complete ({other}); the one \
+                         before it counts."
+                    ),
+                );
+            }
+            Ok(Inheritance {
+                journal: Box::new(slots),
+                record: Some(record),
+                is_copied: copied,
+                java: None,
+                from_ends: false,
+            })
+        }
         Opened::Absent(slots) => Ok(Inheritance {
             journal: Box::new(slots),
             record: None,
@@ -183,7 +194,10 @@ impl Pipeline {
             );
         }
         let now_ms = clock.monotonic_ms();
-        let outlets = make_outlets(channels, &mut record, now_ms);
+        let mut outlets = make_outlets(channels, &mut record, now_ms);
+        for outlet in &mut outlets {
+            outlet.is_identity_foreign = inherited.is_copied;
+        }
         let mut pipeline = Pipeline {
             files: Files::new(config.clone(), clock.clone()),
             interceptors: build_interceptors(&config.interceptors),
@@ -194,7 +208,6 @@ impl Pipeline {
             journal: inherited.journal,
             ledger,
             agent,
-            is_copied: inherited.is_copied,
             record: Record::default(),
             rounds: 0,
             round: 1,

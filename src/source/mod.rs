@@ -54,6 +54,10 @@ const LIST_INTERVAL_MS: u64 = 250;
 /// listed so often in any case, ms.
 const LIST_INTERVAL_MS_MAX: u64 = 900;
 
+/// After a change the directory is listed once more, ms later: there are file systems that stamp
+/// their changes with whole seconds, or with another machine's clock.
+const CONFIRM_MS: u64 = 1_500;
+
 /// Waits after a file could not be opened, ms.
 const OPEN_RETRY_MS: u64 = 1_000;
 
@@ -74,6 +78,8 @@ pub struct Files {
     next_file_id: u64,
     listed_ms: Option<u64>,
     list_interval_ms: u64,
+    /// When to list the directory once more though it seems unchanged.
+    confirm_ms: Option<u64>,
     /// The present time as `targetFilename` writes it, in lower case, and when it was written.
     target: String,
     target_second: i64,
@@ -108,6 +114,7 @@ impl Files {
             next_file_id: 1,
             listed_ms: None,
             list_interval_ms: LIST_INTERVAL_MS,
+            confirm_ms: None,
             target: String::new(),
             target_second: i64::MIN,
             refusals: Refusals::default(),
@@ -135,11 +142,12 @@ impl Files {
     /// Tracks `name` from `position` on (take-over from Flume). At once, so that the first record
     /// of the checkpoint holds the position.
     pub fn take_over(&mut self, name: &OsStr, position: u64) -> io::Result<()> {
+        // Where the file can not be opened now, its position waits for it.
+        self.start_at.push((name.to_owned(), position));
         self.scanner.refresh()?;
         let Some(at) = self.scanner.candidates().iter().position(|c| c.name == name) else {
             return Err(io::Error::other(format!("{} is no candidate here", name.display())));
         };
-        self.start_at.push((name.to_owned(), position));
         self.track(at);
         Ok(())
     }
@@ -188,9 +196,12 @@ impl Files {
     }
 
     fn list(&mut self, now_ms: u64) -> io::Result<()> {
-        if !self.scanner.is_stale()? && self.listed_ms.is_some() {
+        let is_stale = self.scanner.is_stale()? || self.listed_ms.is_none();
+        let is_to_confirm = self.confirm_ms.is_some_and(|at| now_ms >= at);
+        if !is_stale && !is_to_confirm {
             return Ok(());
         }
+        self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
         self.listed_ms = Some(now_ms);
         for (name, why) in self.scanner.refresh()? {
             self.complain(&name, &why);

@@ -90,6 +90,8 @@ impl Scanner {
     /// reason; they are tried again at the next listing.
     pub fn refresh(&mut self) -> io::Result<Vec<(OsString, String)>> {
         let stat = fs::metadata(&self.dir)?;
+        // Before the names are read: how long that takes must not count.
+        let is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
         let mut problems = Vec::new();
         let mut known: HashMap<OsString, Candidate> =
             self.candidates.drain(..).map(|c| (c.name.clone(), c)).collect();
@@ -108,7 +110,7 @@ impl Scanner {
         }
         self.sort();
         self.seen = Some((stat.mtime(), stat.mtime_nsec()));
-        self.seen_is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
+        self.seen_is_fresh = is_fresh;
         Ok(problems)
     }
 

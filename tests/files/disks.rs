@@ -1,1 +1,172 @@
+//! Disks that are full, read-only, or fail.
 
+use std::ffi::CString;
+use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::names::NOBODY;
+use super::scene::{OLD_S, Scene, is_root, skipped, spool};
+
+/// The agent gets a mount namespace of its own, in which `dir` is a small tmpfs: it goes with the
+/// agent.
+fn with_small_disk(scene: Scene, dir: &Path, bytes: usize) -> Scene {
+    let dir = CString::new(dir.as_os_str().as_bytes()).expect("a path");
+    let options = CString::new(format!("size={bytes}")).expect("options");
+    scene.command(move |command| {
+        let (dir, options) = (dir.clone(), options.clone());
+        // SAFETY: unshare and mount are system calls without memory of ours but the strings,
+        // which live in the closure.
+        unsafe {
+            command.pre_exec(move || {
+                let none = std::ptr::null();
+                let private = libc::MS_REC | libc::MS_PRIVATE;
+                let done = libc::unshare(libc::CLONE_NEWNS) == 0
+                    && libc::mount(none, c"/".as_ptr(), none, private, none.cast()) == 0
+                    && libc::mount(
+                        c"none".as_ptr(),
+                        dir.as_ptr(),
+                        c"tmpfs".as_ptr(),
+                        0,
+                        options.as_ptr().cast(),
+                    ) == 0;
+                if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+            });
+        }
+    })
+}
+
+fn may_mount() -> bool {
+    let status = std::process::Command::new("unshare").args(["-m", "true"]).status();
+    is_root() && status.is_ok_and(|s| s.success())
+}
+
+/// The agent's view of a path.
+fn seen_by(scene: &mut Scene, path: &Path) -> PathBuf {
+    let pid = scene.agent().pid();
+    PathBuf::from(format!("/proc/{pid}/root{}", path.display()))
+}
+
+#[test]
+fn a_full_tracker_directory_stops_nothing_but_the_receipts() {
+    if !may_mount() {
+        return skipped("no right to mount a small file system");
+    }
+    let scene = spool("full");
+    let tracker = scene.work.dir().join("tracker");
+    fs::create_dir(&tracker).expect("a directory");
+    let scene = scene.source("trackerDir", tracker.display()).file("a_{H-1}.log", "one\n", OLD_S);
+    let mut scene = with_small_disk(scene, &tracker, 256 * 1024).agent_runs();
+    scene.arrive(1);
+    let filler = seen_by(&mut scene, &tracker).join("filler");
+    // Until nothing more fits.
+    let _ = fs::write(&filler, vec![0; 1 << 20]);
+    scene.append("a_{H-1}.log", "two\n");
+    scene.append("b_{H}.log", "three\n");
+    scene.arrive(3);
+    scene.log_says("a receipt can not be appended");
+    scene.append("b_{H}.log", "four\n");
+    scene.arrive(4);
+    assert!(scene.log_lines("a receipt can not be appended") <= 3, "{}", scene.log());
+    fs::remove_file(&filler).expect("room again");
+    let receipts = seen_by(&mut scene, &tracker).join("receipts");
+    scene.until("the receipt", || {
+        fs::read_to_string(&receipts).is_ok_and(|text| text.contains("size=8 "))
+    });
+    scene.in_the_end_in_any_order(&["one", "two", "three", "four"]);
+}
+
+/// Not even the first checkpoint has room: one line for each try, and on as soon as there is.
+#[test]
+fn without_room_for_a_checkpoint_the_agent_waits() {
+    if !may_mount() {
+        return skipped("no right to mount a small file system");
+    }
+    let scene = spool("no-room");
+    let tracker = scene.work.dir().join("tracker");
+    fs::create_dir(&tracker).expect("a directory");
+    let scene = scene.source("trackerDir", tracker.display()).file("a_{H}.log", "one\n", 0);
+    let mut scene = with_small_disk(scene, &tracker, 64 * 1024).agent_runs();
+    match scene.agent().wait(Duration::from_millis(1_500)) {
+        // It says what to do and ends with the code for it.
+        Some(status) => assert_eq!(status.code(), Some(70), "{}", scene.log()),
+        None => assert!(scene.log_lines("ERROR") + scene.log_lines("WARN") <= 5, "{}", scene.log()),
+    }
+    assert!(scene.log().contains("No space left"), "{}", scene.log());
+    assert_eq!(scene.topic.count(), 0);
+}
+
+/// Files are read and keep their names, more of them than may be open at once; when names can be
+/// changed again, they are.
+#[test]
+fn a_spool_directory_that_permits_no_renaming_is_read_all_the_same() {
+    const FILES: usize = 120;
+    if !is_root() {
+        return skipped("only root can take a right away from another user and give it back");
+    }
+    let mut scene = spool("read-only");
+    let tracker = scene.work.dir().join("tracker");
+    fs::create_dir(&tracker).expect("a directory");
+    chown(&tracker, Some(NOBODY), Some(NOBODY)).expect("another owner");
+    let mut lines = Vec::new();
+    for n in 0..FILES {
+        scene = scene.file(&format!("a{n:03}_{{H-1}}.log"), format!("{n}\n"), OLD_S);
+        lines.push(n.to_string());
+    }
+    let mut scene = scene
+        .file("z_{H}.log", "present\n", 0)
+        .source("trackerDir", tracker.display())
+        .command(|c| {
+            c.uid(NOBODY).gid(NOBODY);
+        })
+        .agent_runs();
+    lines.push("present".to_owned());
+    scene.arrive(FILES + 1);
+    scene.append("a000_{H-1}.log", "late\n");
+    scene.append("a119_{H-1}.log", "late too\n");
+    lines.extend(["late".to_owned(), "late too".to_owned()]);
+    scene.arrive(FILES + 3);
+    assert!(scene.log_lines("Unable to move") <= 3, "{}", scene.log());
+    // The positions of those that are not open are kept, too.
+    scene.kill();
+    scene.append("a060_{H-1}.log", "after a kill\n");
+    lines.push("after a kill".to_owned());
+    scene.start();
+    scene.arrive(FILES + 4);
+    fs::set_permissions(scene.work.spool(), Permissions::from_mode(0o777)).expect("a mode");
+    let completed = |scene: &Scene| {
+        scene.work.listing().iter().filter(|(name, _)| name.ends_with(".COMPLETED")).count()
+    };
+    scene.until("all are completed", || completed(&scene) == FILES);
+    scene.in_the_end_in_any_order(&lines);
+}
+
+/// A file of which every read fails is told once for each try, and others go on.
+#[test]
+fn a_failing_read_is_tried_again_and_holds_up_nobody() {
+    let broken = Path::new("/sys/class/net/lo/speed");
+    if fs::metadata(broken).is_err() || fs::read(broken).is_ok() {
+        return skipped("there is no file here that can be opened and not be read");
+    }
+    let mut scene = spool("eio").file("b_{H-1}.log", "one\n", OLD_S).file("c_{H}.log", "two\n", 0);
+    symlink(broken, scene.path("a_{H-1}.log")).expect("a link");
+    scene.start();
+    scene.arrive(2);
+    scene.log_says("Can not read");
+    let pid = scene.agent().pid();
+    let ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("it").split_whitespace().collect();
+        fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks")
+    };
+    let before = ticks();
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(ticks() - before <= 20, "it spins\n{}", scene.log());
+    assert!(scene.log_lines("Can not read") <= 2, "{}", scene.log());
+    fs::remove_file(scene.path("a_{H-1}.log")).expect("the link");
+    scene.append("c_{H}.log", "three\n");
+    scene.in_the_end(&["one", "two", "three"]);
+}

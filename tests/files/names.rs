@@ -1,1 +1,112 @@
+//! Names and directories that give trouble.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use super::scene::{OLD_S, is_root, spool};
+
+/// Somebody without rights.
+pub const NOBODY: u32 = 65_534;
+
+/// Row 6: the original was dead at each start.
+#[test]
+fn a_completed_name_that_exists_is_numbered() {
+    let mut scene = spool("taken")
+        .file("a_{H-1}.log", "one\n", OLD_S)
+        .file("a_{H-1}.log.COMPLETED", "an old one\n", 2 * OLD_S)
+        .file("a_{H-1}.log.COMPLETED.1", "another\n", 2 * OLD_S)
+        .file("a_{H}.log", "two\n", 0)
+        .agent_runs();
+    scene.becomes("a_{H-1}.log.COMPLETED.2");
+    scene.in_the_end(&["one", "two"]);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_as_good_as_another() {
+    let mut scene = spool("bytes").file("a_{H}.log", "two\n", 0);
+    let odd = |scene: &super::scene::Scene, end: &[u8]| {
+        let mut name = b"\xff\xfe ".to_vec();
+        name.extend(scene.work.name("{H-1}.log").as_bytes());
+        name.extend(end);
+        scene.work.spool().join(OsStr::from_bytes(&name))
+    };
+    fs::write(odd(&scene, b""), "one\n").expect("a file with an odd name");
+    scene.start();
+    let completed = odd(&scene, b".COMPLETED");
+    scene.until("the odd name is completed", || completed.exists());
+    scene.receipts(1);
+    scene.kill();
+    fs::write(&completed, "one\nlate\n").expect("the same file, longer");
+    scene.start();
+    scene.in_the_end_in_any_order(&["one", "two", "late"]);
+}
+
+/// A name that has no room for the suffix keeps its name; the others go on.
+#[test]
+fn a_name_too_long_for_the_suffix_is_read_and_stays() {
+    let mut scene = spool("long-name");
+    let long = scene.work.name(&format!("{}_{{H-1}}.log", "x".repeat(235)));
+    assert!(long.len() <= 255 && long.len() + ".COMPLETED".len() > 255);
+    scene = scene
+        .file(&long, "one\n", 2 * OLD_S)
+        .file("a_{H-1}.log", "two\n", OLD_S)
+        .file("a_{H}.log", "three\n", 0)
+        .agent_runs();
+    scene.becomes("a_{H-1}.log.COMPLETED");
+    scene.in_the_end(&["one", "two", "three"]);
+    assert_eq!(scene.log_lines("Unable to move"), 1, "{}", scene.log());
+}
+
+#[test]
+fn a_directory_that_is_renamed_is_waited_for() {
+    let mut scene = spool("away").file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    let (here, away) = (scene.work.spool(), scene.work.dir().join("away"));
+    let mut writer = scene.writer("a_{H}.log");
+    fs::rename(&here, &away).expect("a rename of the directory");
+    scene.log_says("Can not list");
+    // Open files are read on.
+    writer.writes("two\n");
+    scene.arrive(2);
+    let name = scene.work.name("b_{H}.log");
+    fs::write(away.join(name), "three\n").expect("a new file");
+    fs::rename(&away, &here).expect("and back");
+    scene.log_says("is there again");
+    scene.arrive(3);
+    writer.writes("four\n");
+    scene.in_the_end(&["one", "two", "three", "four"]);
+    assert_eq!(scene.log_lines("Can not list"), 1, "{}", scene.log());
+}
+
+#[test]
+fn a_file_without_read_permission_is_told_once_and_tried_again() {
+    let mut scene = spool("unreadable")
+        .file("a_{H-1}.log", "secret\n", OLD_S)
+        .file("b_{H-1}.log", "one\n", OLD_S)
+        .file("c_{H}.log", "two\n", 0);
+    let set = |scene: &super::scene::Scene, mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(scene.path("a_{H-1}.log"), permissions).expect("a mode");
+    };
+    set(&scene, 0o000);
+    if is_root() {
+        // Root reads everything.
+        std::os::unix::fs::chown(scene.work.spool(), Some(NOBODY), None).expect("another owner");
+        scene = scene.command(|c| {
+            c.uid(NOBODY).gid(NOBODY);
+        });
+    }
+    scene.start();
+    scene.becomes("b_{H-1}.log.COMPLETED");
+    scene.arrive(2);
+    scene.log_says("Can not read");
+    // Longer than it takes to try again.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(scene.log_lines("Can not read"), 1, "{}", scene.log());
+    set(&scene, 0o644);
+    scene.becomes("a_{H-1}.log.COMPLETED");
+    scene.in_the_end(&["one", "two", "secret"]);
+}

@@ -1,1 +1,87 @@
+//! The configuration file is changed while the agent runs.
 
+use std::fs;
+
+use super::scene::{Scene, spool};
+
+fn rewrite(scene: &Scene, change: impl Fn(&str) -> String) {
+    let path = scene.work.dir().join("log010.conf");
+    let old = fs::read_to_string(&path).expect("the configuration");
+    fs::write(path, change(&old)).expect("a new configuration");
+}
+
+#[test]
+fn a_changed_file_is_taken_over_without_losing_the_position() {
+    let mut scene = spool("reload").file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    rewrite(&scene, |old| format!("{old}\na1.sources.r1.basenameHeader = true\n"));
+    scene.log_says("Shutting down configuration");
+    scene.log_says("position from the checkpoint");
+    scene.append("a_{H}.log", "two\n");
+    scene.in_the_end(&["one", "two"]);
+    let headers: Vec<usize> = scene.topic.events().iter().map(|e| e.headers.len()).collect();
+    assert_eq!(headers, [0, 1]);
+    let log = scene.log();
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{log}"));
+    assert!(at("Shutting down configuration") < at("Stopping Source r1"));
+    assert!(at("Stopping Source r1") < at("Stopping Channel c1"));
+    assert_eq!(scene.log_lines("Starting Source r1"), 2, "{log}");
+}
+
+#[test]
+fn a_faulty_file_is_refused_and_the_old_one_goes_on() {
+    let mut scene = spool("refused").file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    rewrite(&scene, |old| old.replace("batchSize = 100", "batchSize = 0"));
+    scene.log_says("is refused, the agent goes on with the configuration that it has");
+    assert!(scene.log().contains("batchSize"), "{}", scene.log());
+    scene.append("a_{H}.log", "two\n");
+    scene.arrive(2);
+    rewrite(&scene, |old| old.replace("batchSize = 0", "batchSize = 50"));
+    scene.log_says("Shutting down configuration");
+    scene.append("a_{H}.log", "three\n");
+    scene.in_the_end(&["one", "two", "three"]);
+    assert_eq!(scene.log_lines("is refused"), 1, "{}", scene.log());
+}
+
+#[test]
+fn another_spool_directory_and_topic_are_taken_over_in_the_middle_of_a_load() {
+    let other = spool("reload-other");
+    let mut scene = spool("reload-load").file("a_{H}.log", "", 0).agent_runs();
+    let mut lines = Vec::new();
+    for n in 0..2_000 {
+        let line = format!("line {n}");
+        scene.append("a_{H}.log", format!("{line}\n"));
+        lines.push(line);
+        if n == 1_000 {
+            let from = format!("c1.topic = {}", scene.topic.name());
+            let to = format!("c1.topic = {}", other.topic.name());
+            rewrite(&scene, |old| old.replace(&from, &to));
+        }
+    }
+    scene.log_says("Shutting down configuration");
+    scene.append("a_{H}.log", "the end\n");
+    lines.push("the end".to_owned());
+    scene.until("all lines", || scene.topic.count() + other.topic.count() >= lines.len());
+    scene.stop();
+    let found = [scene.topic.bodies(), other.topic.bodies()].concat();
+    assert_eq!(found, lines, "{}", scene.log());
+    assert!(other.topic.count() > 0);
+}
+
+#[test]
+fn a_change_is_not_looked_for_if_that_is_not_wanted() {
+    let mut scene = spool("no-reload")
+        .command(|c| {
+            c.arg("--no-reload-conf");
+        })
+        .file("a_{H}.log", "one\n", 0)
+        .agent_runs();
+    scene.arrive(1);
+    rewrite(&scene, |_| "nonsense".to_owned());
+    // Longer than it takes to notice.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(scene.log_lines("Reloading"), 1, "{}", scene.log());
+    scene.append("a_{H}.log", "two\n");
+    scene.in_the_end(&["one", "two"]);
+}

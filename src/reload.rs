@@ -1,0 +1,85 @@
+//! A configuration file that is changed while the agent runs: noticed by its stamp, checked first,
+//! and taken over only if it is right.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::cli::AgentArgs;
+use crate::config::model::AgentConfig;
+use crate::config::{self, Loaded};
+use crate::log;
+use crate::start::{self, PROVIDER};
+
+/// The file is looked at so often, ms: one `stat`. (Flume does it every 30 seconds.)
+const LOOK_MS: u64 = 500;
+
+/// Inode, length, modification time; `None` if it is not there.
+type Stamp = Option<(u64, u64, i64, i64)>;
+
+/// See the module.
+pub struct Reload {
+    path: PathBuf,
+    agent: String,
+    /// The stamp that was dealt with, and the one seen at the last look.
+    known: Stamp,
+    last: Stamp,
+    /// CRC-32 of the content that is in force, or that was refused.
+    content: Option<u32>,
+    next_look_ms: u64,
+}
+
+impl Reload {
+    /// To be made before the file is loaded for the first time, so that no change slips through.
+    pub fn new(args: &AgentArgs) -> Reload {
+        let path = args.conf_file.clone();
+        let known = stamp(&path);
+        let content = fs::read(&path).ok().map(|bytes| crc32fast::hash(&bytes));
+        Reload { path, agent: args.name.clone(), known, last: known, content, next_look_ms: 0 }
+    }
+
+    /// Looks at the file, if it is time to. A new configuration that is right is returned; of a
+    /// faulty one is said what is wrong. A file in the middle of being written is left until it
+    /// was the same at two looks.
+    pub fn look(&mut self, now_ms: u64) -> Option<AgentConfig> {
+        if now_ms < self.next_look_ms {
+            return None;
+        }
+        self.next_look_ms = now_ms + LOOK_MS;
+        let now = stamp(&self.path);
+        let is_still = std::mem::replace(&mut self.last, now) == now;
+        if now == self.known || !is_still {
+            return None;
+        }
+        self.known = now;
+        let content = fs::read(&self.path).ok().map(|bytes| crc32fast::hash(&bytes));
+        if content.is_some() && content == self.content {
+            return None;
+        }
+        self.content = content;
+        let file = self.path.display();
+        log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
+        match config::load(&self.path, &self.agent) {
+            Ok(Loaded { config, findings }) => {
+                start::tell(&findings);
+                Some(config)
+            }
+            Err(findings) => {
+                start::tell(&findings);
+                log::error(
+                    PROVIDER,
+                    format_args!(
+                        "Failed to load configuration data: {file} is refused, the agent goes on \
+                         with the configuration that it has."
+                    ),
+                );
+                None
+            }
+        }
+    }
+}
+
+fn stamp(path: &std::path::Path) -> Stamp {
+    let stat = fs::metadata(path).ok()?;
+    Some((stat.ino(), stat.len(), stat.mtime(), stat.mtime_nsec()))
+}
