@@ -74,12 +74,12 @@ install: all
 	install -D -m 644 packaging/completions/_flume-ng "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flume-ng"
 	install -D -m 644 packaging/completions/flume-ng.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flume-ng.fish"
 
-# The unit names the program where `make install` puts it; a package has it in /usr/bin.
+# Units and crontab name the program where `make install` puts it; a package has it in /usr/bin.
 deb: all
 	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install cargo-deb" >&2; exit 1; }
 	mkdir -p "$(CARGO_TARGET_DIR)/release/packaging"
-	for unit in flume-ng flume-ng-hardened; do \
-	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$unit.service" >"$(CARGO_TARGET_DIR)/release/packaging/$$unit.service" || exit 1; \
+	for file in flume-ng.service flume-ng-hardened.service crontab; do \
+	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$file" >"$(CARGO_TARGET_DIR)/release/packaging/$$file" || exit 1; \
 	done
 	$(CARGO) deb --no-build --no-strip
 
