@@ -18,6 +18,10 @@ pub const BATCH_BYTES_MAX: usize = 640 * 1024;
 /// Shortest and first wait between two tries to reach a broker, ms; Flume's.
 pub const BACKOFF_MS_MIN: u64 = 250;
 
+/// An ack is proof for so long that the broker knows our producer id in a partition, ms: less than
+/// any sensible `producer.id.expiration.ms`.
+const WARM_MS: u64 = 1_000;
+
 /// See the module.
 pub struct Outlet {
     pub config: Rc<ChannelConfig>,
@@ -43,6 +47,8 @@ pub struct Outlet {
     /// Monotonic time of the first "out of sequence" that looking did not explain.
     pub out_of_sequence_since_ms: Option<u64>,
     backoff_ms: u64,
+    /// Partitions and the monotonic time of the last ack there under the present identity.
+    acks: Vec<(i32, u64)>,
     pool: Vec<Batch>,
 }
 
@@ -75,6 +81,7 @@ impl Outlet {
             doubt_since_ms: now_ms,
             out_of_sequence_since_ms: None,
             backoff_ms: BACKOFF_MS_MIN,
+            acks: Vec::new(),
             pool: Vec::new(),
         }
     }
@@ -134,6 +141,22 @@ impl Outlet {
             partition.next_sequence = 0;
         }
         self.has_own_identity = true;
+        self.acks.clear();
+    }
+
+    /// The broker acknowledged a batch under the present identity.
+    pub fn note_ack(&mut self, partition: i32, now_ms: u64) {
+        match self.acks.iter_mut().find(|(p, _)| *p == partition) {
+            Some((_, at_ms)) => *at_ms = now_ms,
+            None => self.acks.push((partition, now_ms)),
+        }
+    }
+
+    /// May a batch for `partition` follow one that is still under way? Only where the broker is
+    /// sure to know the producer id: of an unknown one it takes (from 2.5 on) *any* sequence, so
+    /// that the second would be appended though the first is refused.
+    pub fn is_warm(&self, partition: i32, now_ms: u64) -> bool {
+        self.acks.iter().any(|(p, at_ms)| *p == partition && now_ms - at_ms < WARM_MS)
     }
 
     /// An empty batch of the present wire, from the pool if there is one.

@@ -249,6 +249,8 @@ impl Pipeline {
         match &answer.verdict {
             Verdict::Acked { base_offset } => {
                 if let Some(at) = self.find_announced(outlet, answer) {
+                    let now_ms = self.clock.monotonic_ms();
+                    self.outlets[outlet].note_ack(answer.partition, now_ms);
                     self.mark_acked(at, *base_offset, observer);
                 }
             }
@@ -271,12 +273,20 @@ impl Pipeline {
 
     /// The batch is in the topic for good.
     fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
+        let acked = &self.announced[at].record;
+        let is_in_doubt_there = |b: &BatchRecord| {
+            b.acked.is_none() && b.channel == acked.channel && b.partition == acked.partition
+        };
+        let has_doubt_before = self.announced[..at].iter().any(|a| is_in_doubt_there(&a.record));
         let Announced { record, encoded, .. } = &mut self.announced[at];
         record.acked = Some(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
-        let partition = outlet.partition(record.partition);
-        partition.floor_offset = partition.floor_offset.max(behind);
+        if !has_doubt_before {
+            // An earlier batch that is still in doubt would stand before this one.
+            let partition = outlet.partition(record.partition);
+            partition.floor_offset = partition.floor_offset.max(behind);
+        }
         let batch = encoded.take();
         observer.acked(outlet.channel, u64::from(record.count), batch.as_ref());
         if let Some(batch) = batch {

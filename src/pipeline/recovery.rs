@@ -90,6 +90,9 @@ impl Pipeline {
         if is_other_wire {
             outlet.empty_pool();
             outlet.has_own_identity = false;
+            for n in self.doubts(at) {
+                self.announced[n].encoded = None;
+            }
         }
         if is_other_cluster || is_other_topic {
             return self.move_to_other_log(at, &cluster_id);
@@ -286,7 +289,10 @@ impl Pipeline {
             if ready.len() < firsts.len() {
                 continue;
             }
-            for answer in self.converse(at, &ready)? {
+            let answers = self.converse(at, &ready);
+            // Whatever is not answered now was under way until now.
+            self.outlets[at].doubt_since_ms = self.clock.monotonic_ms();
+            for answer in answers? {
                 self.settle_answer(at, &answer, observer)?;
             }
         }
@@ -472,7 +478,7 @@ impl Pipeline {
                 whole.end
             ),
         );
-        let Some(first) = self.read_part(at, &whole, half)? else { return self.give_up(at, n) };
+        let Some(first) = self.read_part(at, &whole, half)? else { return self.write_off(at, n) };
         let mut second = whole.clone();
         second.start = first.0.end;
         second.count = whole.count - half;
@@ -480,7 +486,7 @@ impl Pipeline {
             second.base_sequence = sequence_after(whole.base_sequence, half);
         }
         let Some(second) = self.read_part(at, &second, second.count)? else {
-            return self.give_up(at, n);
+            return self.write_off(at, n);
         };
         let round = self.announced[n].round;
         let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
@@ -580,8 +586,20 @@ impl Pipeline {
         Ok(Some(batch))
     }
 
-    /// The bytes of a batch in doubt that is not in the topic can no longer be read.
+    /// The bytes of a batch in doubt that is not in the topic can no longer be read. A copy that is
+    /// still on its way is waited for: it would save the batch, and those behind it in the
+    /// partition, which get a new epoch here, would come twice.
     fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let outlet = &self.outlets[at];
+        let settle_ms = u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS;
+        if self.clock.monotonic_ms() - outlet.doubt_since_ms < settle_ms {
+            return Err(Pause::Wait(LOOK_AGAIN_MS));
+        }
+        self.write_off(at, n)
+    }
+
+    /// Batch `n` is not in the topic, will not come there, and can not be sent.
+    fn write_off(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         self.tell_lost(at, n);
         self.take_out(at, n)
     }

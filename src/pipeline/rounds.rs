@@ -86,7 +86,16 @@ impl Pipeline {
         for outlet in &self.outlets {
             outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
         }
-        self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX && !is_congested
+        let has_room = self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX && !is_congested;
+        has_room && self.may_follow()
+    }
+
+    /// Is everything under way in partitions where more may follow at once?
+    fn may_follow(&self) -> bool {
+        let now_ms = self.clock.monotonic_ms();
+        self.announced.iter().filter(|a| a.record.acked.is_none()).all(|a| {
+            self.outlets[usize::from(a.record.channel)].is_warm(a.record.partition, now_ms)
+        })
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {

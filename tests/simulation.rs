@@ -1,0 +1,235 @@
+//! The whole pipeline in a simulated world: scripted brokers, a disk that loses what was not
+//! synced, unruly writers, a jumping clock, and a process that may die at any call.
+//!
+//! A run is told by its seed. Thousands are run at each `cargo test`; more with
+//! `FLUME_NG_SIM_SEEDS=n`. A seed that fails is replayed alone, with all that happened, by
+//! `FLUME_NG_SIM_SEED=seed cargo test --test simulation one_seed -- --nocapture`.
+
+#[path = "simulation/broker.rs"]
+mod broker;
+#[path = "simulation/cluster.rs"]
+mod cluster;
+#[path = "support/crash_store.rs"]
+#[allow(dead_code)]
+mod crash_store;
+#[path = "simulation/fuse.rs"]
+mod fuse;
+#[path = "simulation/model.rs"]
+mod model;
+#[path = "simulation/rng.rs"]
+mod rng;
+#[path = "simulation/scenario.rs"]
+mod scenario;
+#[path = "simulation/world.rs"]
+mod world;
+#[path = "simulation/writers.rs"]
+mod writers;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flume_ng::log::{self, Level};
+
+use cluster::Version;
+use fuse::Trace;
+use rng::Rng;
+use scenario::Scenario;
+use world::World;
+
+/// Seeds of a plain test run.
+const SEEDS: u64 = 2_500;
+/// Lines of a failed run that are printed.
+const TOLD: usize = 120;
+
+/// A fault that is put in on purpose: the simulator must find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    Nothing,
+    /// What is in doubt is sent again as something new, without a look.
+    ResendUnderFreshId,
+    /// A batch counts as sent when it is announced.
+    CommitBeforeAck,
+    /// On the wire before 0.11 "not there" is believed too early.
+    NoSettleTime,
+    /// fdatasync reports success and does nothing.
+    DiskLies,
+    /// The broker acknowledges what it does not append.
+    AckWithoutAppend,
+}
+
+/// A directory in memory, if there is one: every run makes and renames files.
+struct Ground(PathBuf);
+
+impl Ground {
+    fn new() -> Ground {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!(
+            "flume-ng-sim-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let memory = Path::new("/dev/shm");
+        let root = match std::env::var_os("FLUME_NG_SIM_DIR") {
+            Some(dir) => PathBuf::from(dir),
+            None if memory.is_dir() => memory.to_owned(),
+            None => std::env::temp_dir(),
+        };
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).expect("a directory for the simulation");
+        Ground(path)
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
+    let scenario = Scenario::draw(&mut Rng::new(!seed));
+    trace.say(|| format!("{scenario:?}"));
+    World::new(seed, &ground.0, scenario, plant, trace)
+}
+
+fn run(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> Result<(), String> {
+    scenario::run(&mut world(seed, ground, plant, trace))
+}
+
+/// The run once more, with everything that happens told.
+fn replay(seed: u64, ground: &Ground, plant: Plant, lines: usize) -> String {
+    log::set_level(Level::Info);
+    let trace = Trace::telling();
+    let result = run(seed, ground, plant, trace.clone());
+    log::set_level(Level::Off);
+    format!("{}\n{result:?}", trace.last(lines).join("\n"))
+}
+
+/// Runs seeds on all processors until one fails. Returns how many ran, and what failed.
+fn run_many(first: u64, count: u64, plant: Plant) -> (u64, Option<(u64, String)>) {
+    log::set_level(Level::Off);
+    let next = AtomicU64::new(first);
+    let ran = AtomicU64::new(0);
+    let is_over = AtomicBool::new(false);
+    let failed: Mutex<Option<(u64, String)>> = Mutex::new(None);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let ground = Ground::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        break;
+                    }
+                    let result = run(seed, &ground, plant, Trace::default());
+                    ran.fetch_add(1, Ordering::Relaxed);
+                    if let Err(why) = result {
+                        is_over.store(true, Ordering::Relaxed);
+                        failed.lock().expect("no panic holds it").get_or_insert((seed, why));
+                    }
+                }
+            });
+        }
+    });
+    (ran.into_inner(), failed.into_inner().expect("no panic holds it"))
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+fn how_to_replay(seed: u64) -> String {
+    format!("FLUME_NG_SIM_SEED={seed} cargo test --test simulation one_seed -- --nocapture")
+}
+
+#[test]
+fn every_line_is_there_exactly_once_whatever_happens() {
+    let count = number("FLUME_NG_SIM_SEEDS").unwrap_or(SEEDS);
+    let first = number("FLUME_NG_SIM_FIRST").unwrap_or(0);
+    let begun = std::time::Instant::now();
+    let (ran, failed) = run_many(first, count, Plant::Nothing);
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{ran} seeds in {seconds:.1} s, {:.0} a second", ran as f64 / seconds);
+    if let Some((seed, why)) = failed {
+        let told = replay(seed, &Ground::new(), Plant::Nothing, TOLD);
+        panic!("{told}\nseed {seed}: {why}\n{}", how_to_replay(seed));
+    }
+}
+
+/// Replays the seed of `FLUME_NG_SIM_SEED`, if that is set, and tells all.
+#[test]
+fn one_seed() {
+    let Some(seed) = number("FLUME_NG_SIM_SEED") else { return };
+    let told = replay(seed, &Ground::new(), Plant::Nothing, usize::MAX);
+    println!("{told}");
+    assert!(told.ends_with("Ok(())"), "seed {seed} fails");
+}
+
+/// The process dies at its first call of a seam, at its second, and so on until a run passes
+/// untouched.
+fn crash_at_every_call(seed: u64, version: Version) {
+    log::set_level(Level::Off);
+    let ground = Ground::new();
+    let mut calls = 0;
+    loop {
+        calls += 1;
+        let go = |trace: Trace| {
+            let scenario = Scenario::short(version);
+            let mut world = World::new(seed, &ground.0, scenario, Plant::Nothing, trace);
+            world.fuse.light(calls);
+            (scenario::run(&mut world), world.ends())
+        };
+        let (result, ends) = go(Trace::default());
+        if let Err(why) = result {
+            log::set_level(Level::Info);
+            let trace = Trace::telling();
+            let _ = go(trace.clone());
+            log::set_level(Level::Off);
+            panic!("{}\n{version:?}, killed at call {calls}: {why}", trace.last(TOLD).join("\n"));
+        }
+        if ends == 0 {
+            println!("{version:?}: {calls} calls");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_every_call_0_10() {
+    crash_at_every_call(1, Version::V010);
+}
+
+#[test]
+fn a_crash_at_every_call_0_11() {
+    crash_at_every_call(2, Version::V011);
+}
+
+#[test]
+fn a_crash_at_every_call_1_1() {
+    crash_at_every_call(3, Version::V11);
+}
+
+#[test]
+fn a_crash_at_every_call_2_8() {
+    crash_at_every_call(4, Version::V28);
+}
+
+/// A simulator that finds nothing proves nothing: each of these faults must be found soon.
+#[test]
+fn planted_faults_are_found() {
+    let plants = [
+        (Plant::ResendUnderFreshId, 200),
+        (Plant::CommitBeforeAck, 200),
+        (Plant::NoSettleTime, 2_000),
+        (Plant::DiskLies, 500),
+        (Plant::AckWithoutAppend, 200),
+    ];
+    for (plant, seeds_max) in plants {
+        let (ran, failed) = run_many(0, seeds_max, plant);
+        let Some((seed, why)) = failed else { panic!("{plant:?} passed {ran} seeds") };
+        println!("{plant:?} found after {ran} seeds (seed {seed}): {why}");
+    }
+}

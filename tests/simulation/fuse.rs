@@ -1,0 +1,207 @@
+//! What kills the agent at a chosen call of a seam, and the seams that count.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use flume_ng::checkpoint::record::{FileRecord, Record};
+use flume_ng::checkpoint::slots::{Slots, Store};
+use flume_ng::clock::{Clock, LocalTime, ManualClock};
+use flume_ng::pipeline::{DeadLetter, FinishedFile, Journal, Ledger};
+
+use crate::Plant;
+use crate::crash_store::CrashStore;
+
+/// What unwinds from a seam, as `kill -9` would end the process there.
+pub struct Killed;
+
+/// Burns with each call of a seam: how many are left. Clones share it.
+#[derive(Clone, Default)]
+pub struct Fuse(Rc<Cell<Option<u64>>>);
+
+impl Fuse {
+    /// The process dies at the `calls`-th call from now on.
+    pub fn light(&self, calls: u64) {
+        self.0.set(Some(calls));
+    }
+
+    pub fn put_out(&self) {
+        self.0.set(None);
+    }
+
+    pub fn tick(&self) {
+        match self.0.get() {
+            Some(0 | 1) => {
+                self.0.set(None);
+                // Unlike `panic_any` this does not call the panic hook.
+                std::panic::resume_unwind(Box::new(Killed));
+            }
+            Some(left) => self.0.set(Some(left - 1)),
+            None => {}
+        }
+    }
+}
+
+/// What happened, in order; kept only where a run is told.
+#[derive(Clone, Default)]
+pub struct Trace(Option<Rc<RefCell<VecDeque<String>>>>);
+
+impl Trace {
+    const LINES_MAX: usize = 20_000;
+
+    pub fn telling() -> Trace {
+        Trace(Some(Rc::default()))
+    }
+
+    pub fn say(&self, what: impl FnOnce() -> String) {
+        if let Some(lines) = &self.0 {
+            let mut lines = lines.borrow_mut();
+            if lines.len() == Trace::LINES_MAX {
+                lines.pop_front();
+            }
+            lines.push_back(what());
+        }
+    }
+
+    /// The last `count` lines.
+    pub fn last(&self, count: usize) -> Vec<String> {
+        let Some(lines) = &self.0 else { return Vec::new() };
+        let lines = lines.borrow();
+        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+    }
+}
+
+/// The agent's clock: asking it may be the last thing that the process does.
+pub struct FusedClock {
+    pub clock: ManualClock,
+    pub fuse: Fuse,
+}
+
+impl Clock for FusedClock {
+    fn now_ms(&self) -> i64 {
+        self.fuse.tick();
+        self.clock.now_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.fuse.tick();
+        self.clock.monotonic_ms()
+    }
+
+    fn local(&self, epoch_ms: i64) -> LocalTime {
+        self.clock.local(epoch_ms)
+    }
+}
+
+/// The disk under the checkpoint, which may be left in the middle of anything.
+pub struct FusedStore {
+    pub store: CrashStore,
+    pub fuse: Fuse,
+    pub plant: Plant,
+}
+
+impl Store for FusedStore {
+    fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    fn file_bytes(&self) -> io::Result<Option<u64>> {
+        self.store.file_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.store.read_at(offset, buffer)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.fuse.tick();
+        self.store.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.fuse.tick();
+        if self.plant == Plant::DiskLies {
+            return Ok(());
+        }
+        self.store.sync()
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        self.store.identity()
+    }
+
+    fn successor(&self, len: u64) -> io::Result<FusedStore> {
+        self.fuse.tick();
+        let store = self.store.successor(len)?;
+        Ok(FusedStore { store, fuse: self.fuse.clone(), plant: self.plant })
+    }
+
+    fn publish(&mut self) -> io::Result<()> {
+        self.fuse.tick();
+        self.store.publish()?;
+        self.fuse.tick();
+        Ok(())
+    }
+}
+
+/// The journal, with the planted fault of one that counts batches as sent when they are announced.
+pub struct FusedJournal {
+    pub slots: Slots<FusedStore>,
+    pub fuse: Fuse,
+    pub plant: Plant,
+}
+
+impl Journal for FusedJournal {
+    fn write(&mut self, record: &mut Record) -> Result<(), String> {
+        self.fuse.tick();
+        if self.plant == Plant::CommitBeforeAck {
+            commit_before_ack(record);
+        }
+        let result = Slots::write(&mut self.slots, record).map_err(|e| e.to_string());
+        self.fuse.tick();
+        result
+    }
+}
+
+fn commit_before_ack(record: &mut Record) {
+    for file in &mut record.files {
+        let of_file = record.batches.iter().filter(|b| b.file == file.id);
+        if let Some(last) = of_file.max_by_key(|b| b.end) {
+            file.position = last.end;
+            file.tail_crc = last.tail_crc;
+        }
+    }
+    record.batches.clear();
+}
+
+/// Receipts and dead letters; they outlive the process.
+#[derive(Default)]
+pub struct Book {
+    pub receipts: Vec<FileRecord>,
+    /// Topic, value and reason.
+    pub letters: Vec<(String, Vec<u8>, String)>,
+}
+
+pub struct FusedLedger {
+    pub book: Rc<RefCell<Book>>,
+    pub fuse: Fuse,
+}
+
+impl Ledger for FusedLedger {
+    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String> {
+        self.fuse.tick();
+        self.book.borrow_mut().receipts.push(receipt.record.clone());
+        self.fuse.tick();
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String> {
+        self.fuse.tick();
+        let entry = (letter.topic.to_owned(), letter.value.to_vec(), letter.reason.to_owned());
+        self.book.borrow_mut().letters.push(entry);
+        self.fuse.tick();
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! What must hold when everything has come to rest.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::cluster::Cluster;
+use crate::fuse::Book;
+use crate::writers::Writers;
+
+/// The body of an AvroFlumeEvent whose headers may be any; `None` if the value is none.
+pub fn body(value: &[u8]) -> Option<&[u8]> {
+    let mut rest = value;
+    loop {
+        let mut count = zigzag(&mut rest)?;
+        if count == 0 {
+            break;
+        }
+        if count < 0 {
+            count = -count;
+            zigzag(&mut rest)?;
+        }
+        for _ in 0..2 * count {
+            let length = usize::try_from(zigzag(&mut rest)?).ok()?;
+            rest = rest.get(length..)?;
+        }
+    }
+    let length = usize::try_from(zigzag(&mut rest)?).ok()?;
+    (rest.len() == length).then_some(rest)
+}
+
+fn zigzag(bytes: &mut &[u8]) -> Option<i64> {
+    let (mut value, mut shift) = (0u64, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+        shift += 7;
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Bodies of ours in a topic.
+pub fn bodies(cluster: &Cluster) -> impl Iterator<Item = &[u8]> {
+    let stored = cluster.logs.iter().flat_map(|l| &l.stored).filter(|s| s.is_ours);
+    stored.flat_map(|s| s.values.iter()).filter_map(|v| body(v))
+}
+
+/// Bodies in the dead letters of a topic.
+pub fn letters<'a>(book: &'a Book, topic: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    book.letters.iter().filter(move |(t, ..)| t == topic).filter_map(|(_, v, _)| body(v))
+}
+
+/// The whole check of one topic. `is_at_end`: is this generation's last line to have been sent
+/// though it has no newline (`Some(true)`), or not to have been (`Some(false)`)?
+pub fn check_topic(
+    writers: &Writers,
+    cluster: &Cluster,
+    book: &Book,
+    has_filter: bool,
+    is_at_end: impl Fn(usize) -> Option<bool>,
+) -> Result<(), String> {
+    let name = &cluster.name;
+    let mut counts: HashMap<&[u8], u32> = HashMap::new();
+    for (partition, log) in cluster.logs.iter().enumerate() {
+        let mut last: HashMap<usize, usize> = HashMap::new();
+        for stored in log.stored.iter().filter(|s| s.is_ours) {
+            for value in stored.values.iter() {
+                let Some(body) = body(value) else {
+                    return Err(format!("{name}: a value that is no event: {value:?}"));
+                };
+                *counts.entry(body).or_default() += 1;
+                let Some(&(generation, at)) = writers.texts.get(body) else { continue };
+                if let Some(before) = last.insert(generation, at)
+                    && before >= at
+                    && counts[body] == 1
+                {
+                    return Err(format!(
+                        "{name}: partition {partition}: line {at} of content {generation} stands \
+                         behind line {before}: {}",
+                        text(body)
+                    ));
+                }
+            }
+        }
+    }
+    let buried: HashSet<&[u8]> = letters(book, name).collect();
+    let is_taken = |half: &[u8]| {
+        let is_filtered = has_filter && text(half).contains(crate::writers::FILTERED);
+        is_filtered || counts.contains_key(half) || buried.contains(half)
+    };
+    for (&body, &count) in &counts {
+        let is_ours = writers.texts.contains_key(body) || writers.partials.contains_key(body);
+        let is_rest = writers.rests.get(body).is_some_and(|p| p.iter().any(|p| is_taken(p)));
+        if !is_ours && !is_rest {
+            return Err(format!("{name}: nobody wrote {}", text(body)));
+        }
+        if writers.partials.get(body).is_some_and(|whole| counts.contains_key(&whole[..])) {
+            return Err(format!("{name}: a line and its beginning: {}", text(body)));
+        }
+        if count > 1 && !is_rest {
+            return Err(format!("{name}: {count} times: {}", text(body)));
+        }
+        if buried.contains(body) {
+            return Err(format!("{name}: among the dead letters and sent: {}", text(body)));
+        }
+    }
+    for generation in &writers.generations {
+        for line in &generation.lines {
+            let is_sent = counts.contains_key(&line.text[..]);
+            if line.is_filtered && has_filter {
+                if is_sent {
+                    return Err(format!("{name}: was to be filtered: {}", text(&line.text)));
+                }
+                continue;
+            }
+            if !is_sent && !line.is_optional && !buried.contains(&line.text[..]) {
+                return Err(format!("{name}: is missing: {}", text(&line.text)));
+            }
+        }
+    }
+    for (at, generation) in writers.generations.iter().enumerate() {
+        let Some(open) = generation.open.as_ref().filter(|o| o.written > 0) else { continue };
+        let partial = &open.text[..open.written];
+        let is_filtered = has_filter && text(partial).contains(crate::writers::FILTERED);
+        let is_sent = counts.contains_key(partial) || buried.contains(partial);
+        match is_at_end(at) {
+            Some(true) if !is_sent && !open.is_optional && !is_filtered => {
+                return Err(format!("{name}: the last line is missing: {}", text(partial)));
+            }
+            Some(false) if is_sent => {
+                return Err(format!("{name}: sent before it was whole: {}", text(partial)));
+            }
+            _ => {}
+        }
+    }
+    check_letters(cluster, book)
+}
+
+/// Only what the broker does not take is among the dead letters.
+fn check_letters(cluster: &Cluster, book: &Book) -> Result<(), String> {
+    for (topic, value, reason) in &book.letters {
+        // More than the value is never more than this in a batch of one.
+        let largest = value.len() + 100;
+        if *topic == cluster.name && largest < cluster.limit {
+            return Err(format!(
+                "{topic}: buried though the broker takes it ({reason}): {}",
+                text(value)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Each receipt speaks of bytes that were once in a file.
+pub fn check_receipts(writers: &Writers, book: &Book) -> Result<(), String> {
+    for receipt in &book.receipts {
+        let size = receipt.position as usize;
+        let is_it = |content: &Vec<u8>| {
+            content.len() >= size && crc32fast::hash(&content[..size]) == receipt.bytes_crc
+        };
+        if !writers.generations.iter().any(|g| is_it(&g.content)) {
+            return Err(format!(
+                "the receipt of {} ({size} bytes, CRC {:08x}) fits no file",
+                text(&receipt.name),
+                receipt.bytes_crc
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! What a seed makes of a run: how everything is set up, and what happens in which order.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use flume_ng::clock::{Clock, ManualClock};
+use flume_ng::config::date::DatePattern;
+use flume_ng::config::model::{
+    ChannelConfig, Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint,
+    PartitionBy, SourceConfig, ValueFormat,
+};
+use flume_ng::config::pattern::Pattern;
+use flume_ng::source::charset::Charset;
+use flume_ng::source::line::DecodePolicy;
+
+use crate::Plant;
+use crate::cluster::{Cluster, Trouble, Version};
+use crate::fuse::Trace;
+use crate::rng::Rng;
+use crate::world::{End, World};
+use crate::writers::{FILTERED, Writers};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+
+thread_local! {
+    /// Compiled once; clones share the automata.
+    static PATTERNS: [Pattern; 3] =
+        [r".*\.log(\.\d+)?", "^$", FILTERED].map(|p| Pattern::compile(p).expect("a pattern"));
+}
+
+/// Everything about a run that stays as it is.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub actions: u64,
+    pub channels: usize,
+    pub partitions: usize,
+    pub version: Version,
+    pub replicas: usize,
+    /// The topic's format may become an old one, the brokers may become newer ones.
+    pub has_changes: bool,
+    pub old_format: bool,
+    pub limit: usize,
+    pub expiry_ms: u64,
+    /// Percentages are drawn up to this.
+    pub trouble: u64,
+    pub has_crashes: bool,
+    pub has_rogue_writers: bool,
+    pub line_max: u64,
+    pub batch_size: usize,
+    pub has_filter: bool,
+    pub has_headers: bool,
+    pub delete: DeletePolicy,
+    pub order: ConsumeOrder,
+    pub partition_by: PartitionBy,
+    pub default_partition: Option<i32>,
+    pub grace_ms: u64,
+    pub request_timeout_ms: u32,
+}
+
+impl Scenario {
+    pub fn draw(rng: &mut Rng) -> Scenario {
+        use Version::{V010, V011, V11, V28};
+        let partitions = rng.between(1, 4) as usize;
+        Scenario {
+            actions: rng.between(10, 70),
+            channels: if rng.chance(15) { 2 } else { 1 },
+            partitions,
+            version: rng.pick(&[V010, V010, V011, V11, V28, V28]),
+            replicas: rng.pick(&[1, 1, 3]),
+            has_changes: rng.chance(20),
+            old_format: rng.chance(8),
+            limit: if rng.chance(30) { rng.between(150, 1_500) as usize } else { usize::MAX },
+            expiry_ms: rng.pick(&[7 * DAY_MS, DAY_MS, 30_000]),
+            trouble: rng.pick(&[0, 3, 10, 25]),
+            has_crashes: rng.chance(80),
+            has_rogue_writers: rng.chance(60),
+            line_max: rng.pick(&[5, 40, 300]),
+            batch_size: rng.pick(&[1, 3, 20, 100]),
+            has_filter: rng.chance(20),
+            has_headers: rng.chance(30),
+            delete: rng.pick(&[DeletePolicy::Never, DeletePolicy::Immediate]),
+            order: rng.pick(&[ConsumeOrder::Oldest, ConsumeOrder::Youngest, ConsumeOrder::Random]),
+            partition_by: rng.pick(&[PartitionBy::Transaction, PartitionBy::File]),
+            default_partition: rng.chance(15).then(|| rng.below(partitions as u64) as i32),
+            grace_ms: rng.pick(&[0, 1_000, 5_000, 30_000]),
+            request_timeout_ms: rng.pick(&[500, 2_000, 10_000]),
+        }
+    }
+
+    /// Short, for a crash at each of its calls: a few files, an hour that ends, connections that
+    /// break.
+    pub fn short(version: Version) -> Scenario {
+        let is_old = version == Version::V010;
+        Scenario {
+            actions: 12,
+            channels: if version == Version::V11 { 2 } else { 1 },
+            partitions: 2,
+            version,
+            replicas: 1,
+            has_changes: false,
+            old_format: false,
+            limit: if is_old { usize::MAX } else { 400 },
+            expiry_ms: DAY_MS,
+            trouble: 20,
+            has_crashes: false,
+            has_rogue_writers: false,
+            line_max: 100,
+            batch_size: 3,
+            has_filter: version == Version::V011,
+            has_headers: false,
+            delete: if is_old { DeletePolicy::Immediate } else { DeletePolicy::Never },
+            order: ConsumeOrder::Oldest,
+            partition_by: PartitionBy::Transaction,
+            default_partition: None,
+            grace_ms: 1_000,
+            request_timeout_ms: 2_000,
+        }
+    }
+
+    pub fn channel_config(&self, at: usize) -> ChannelConfig {
+        ChannelConfig {
+            name: format!("c{at}"),
+            brokers: vec!["localhost:9092".to_owned()],
+            topic: format!("t{at}"),
+            value_format: ValueFormat::Avro,
+            compression: Compression::None,
+            default_partition: self.default_partition,
+            partition_by: self.partition_by,
+            client_id: String::new(),
+            request_timeout_ms: self.request_timeout_ms,
+        }
+    }
+
+    pub fn source_config(&self, writers: &Writers) -> SourceConfig {
+        let [target, ignore, filter] = PATTERNS.with(Clone::clone);
+        let filter = InterceptorConfig::RegexFilter { pattern: filter, exclude_events: true };
+        SourceConfig {
+            name: "r1".to_owned(),
+            channels: (0..self.channels).collect(),
+            spool_dir_text: writers.spool.display().to_string(),
+            spool_dir: writers.spool.clone(),
+            tracker_dir: writers.tracker.clone(),
+            file_suffix: ".COMPLETED".into(),
+            delete_policy: self.delete,
+            ignore_pattern: ignore,
+            target_pattern: target,
+            target_filename: DatePattern::parse("yyyyMMddHH").expect("a date pattern"),
+            target_filename_text: "yyyyMMddHH".to_owned(),
+            consume_order: self.order,
+            batch_size: self.batch_size,
+            input_charset: Charset::UTF_8,
+            output_charset: Charset::UTF_8,
+            decode_policy: DecodePolicy::Fail,
+            max_line_units: 2048,
+            file_header: None,
+            basename_header: self.has_headers.then(|| "basename".to_owned()),
+            interceptors: if self.has_filter { vec![filter] } else { Vec::new() },
+            backoff_ms_max: 4_000,
+            retire_grace_ms: self.grace_ms,
+            on_bad_checkpoint: OnBadCheckpoint::Fail,
+        }
+    }
+
+    fn draw_trouble(&self, rng: &mut Rng, settle_ms: u64) -> Trouble {
+        let percent = |rng: &mut Rng| if rng.chance(40) { 0 } else { rng.below(self.trouble + 1) };
+        let may_be_nameless = self.version == Version::V010 || self.old_format || self.has_changes;
+        let bound_ms = (self.expiry_ms / 8).min(u64::from(self.request_timeout_ms) + 11_000);
+        let bound_ms = if may_be_nameless { bound_ms.min(settle_ms) } else { bound_ms };
+        Trouble {
+            request_lost: percent(rng),
+            answer_lost: percent(rng),
+            request_late: percent(rng),
+            answer_late: percent(rng),
+            question_fails: percent(rng),
+            doubtful: percent(rng),
+            invisible: percent(rng),
+            // A cut connection may add half of the first to itself.
+            late_max_ms: bound_ms / 2 - 20,
+            invisible_max_ms: bound_ms / 4 - 20,
+        }
+    }
+}
+
+/// The clusters of a run, one for each channel.
+pub fn clusters(
+    scenario: &Scenario,
+    clock: &ManualClock,
+    rng: &mut Rng,
+    trace: &Trace,
+    plant: Plant,
+) -> Vec<Rc<RefCell<Cluster>>> {
+    let cluster = |at: usize| {
+        let mut draws = rng.fork();
+        let name = format!("t{at}");
+        let rng = draws.fork();
+        let mut cluster = Cluster::new(&name, scenario.partitions, clock.clone(), rng);
+        cluster.version = scenario.version;
+        cluster.old_format = scenario.old_format && scenario.version != Version::V010;
+        cluster.replicas = scenario.replicas;
+        cluster.limit = scenario.limit;
+        cluster.expiry_ms = scenario.expiry_ms;
+        cluster.request_timeout_ms = u64::from(scenario.request_timeout_ms);
+        cluster.trouble = scenario.draw_trouble(&mut draws, cluster.settle_ms());
+        cluster.trace = trace.clone();
+        cluster.plant = plant;
+        Rc::new(RefCell::new(cluster))
+    };
+    (0..scenario.channels).map(cluster).collect()
+}
+
+/// The present hour as file names hold it.
+pub fn hour(clock: &ManualClock) -> String {
+    let local = clock.local(clock.now_ms());
+    let at = local.date_time();
+    format!("{:04}{:02}{:02}{:02}", at.year(), u8::from(at.month()), at.day(), at.hour())
+}
+
+/// Another candidate of the present hour, so that every other file can be retired.
+pub fn write_last_file(world: &mut World) {
+    let wall_ms = world.clock.now_ms();
+    world.clock.set_wall(wall_ms.div_euclid(HOUR_MS) * HOUR_MS + 60_000);
+    let name = format!("last-{}.log", hour(&world.clock));
+    let wall_ms = world.clock.now_ms();
+    let at = world.writers.create(&name, wall_ms);
+    write_lines(world, at, 1);
+}
+
+fn write_lines(world: &mut World, at: usize, count: u64) {
+    let required = world.is_read(at);
+    world.excuse_sent_half(at);
+    let wall_ms = world.clock.now_ms();
+    world.say(|| {
+        let number = world.writers.inodes[at].number;
+        format!("{count} lines to file {at} (inode {number}), required: {required}")
+    });
+    world.writers.append(at, count, wall_ms, &mut world.rng, required);
+}
+
+/// One thing that happens.
+pub fn act(world: &mut World) -> Result<(), String> {
+    match world.rng.below(100) {
+        0..=34 => {
+            if world.is_alive() {
+                let count = world.rng.between(1, 12);
+                world.turns(count)
+            } else if world.rng.chance(70) {
+                world.start().map(drop)
+            } else {
+                let ms = world.rng.below(3_000);
+                world.clock.advance(ms);
+                Ok(())
+            }
+        }
+        35..=64 => {
+            write(world);
+            Ok(())
+        }
+        65..=71 => {
+            misbehave(world);
+            Ok(())
+        }
+        72..=79 => {
+            pass_time(world);
+            Ok(())
+        }
+        80..=87 => {
+            trouble(world);
+            Ok(())
+        }
+        _ => crash(world),
+    }
+}
+
+fn write(world: &mut World) {
+    let wall_ms = world.clock.now_ms();
+    let is_new = world.writers.inodes.is_empty() || world.rng.chance(20);
+    if is_new {
+        let serial = world.writers.inodes.len();
+        let name = format!("f{}-{}.log", serial, hour(&world.clock));
+        world.say(|| format!("new file {serial}: {name}"));
+        world.writers.create(&name, wall_ms);
+    }
+    let at = recent(world);
+    if world.rng.chance(20) {
+        let required = world.is_read(at);
+        world.excuse_sent_half(at);
+        world.say(|| format!("half a line to file {at}, required: {required}"));
+        world.writers.append_half(at, wall_ms, &mut world.rng, required);
+        return;
+    }
+    let count = match world.rng.below(10) {
+        0 => world.rng.between(30, 90),
+        1..=4 => 1,
+        _ => world.rng.between(1, 9),
+    };
+    write_lines(world, at, count);
+}
+
+/// One of the newest files mostly.
+fn recent(world: &mut World) -> usize {
+    let count = world.writers.inodes.len() as u64;
+    let back = if world.rng.chance(80) { world.rng.below(3) } else { world.rng.below(count) };
+    (count - 1).saturating_sub(back) as usize
+}
+
+/// What writers do to a file's name or content.
+fn misbehave(world: &mut World) {
+    if !world.scenario.has_rogue_writers || world.writers.inodes.is_empty() {
+        return;
+    }
+    let at = recent(world);
+    let (number, generation) = {
+        let inode = &world.writers.inodes[at];
+        (inode.number, inode.generation)
+    };
+    let places = world.writers.places();
+    let is_candidate = world.writers.is_candidate_now(&places, number);
+    let Some(path) = places.get(&number).cloned() else { return };
+    let wall_ms = world.clock.now_ms();
+    let kind = world.rng.below(7);
+    world.say(|| format!("mischief {kind} with file {at}, {}", path.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match kind {
+        0 if is_candidate => {
+            world.excuse(generation, 0);
+            world.writers.truncate(at, wall_ms);
+            if world.rng.chance(60) {
+                let count = world.rng.between(1, 12);
+                write_lines(world, at, count);
+            }
+        }
+        1 if is_candidate => {
+            excuse_unless_held(world, at);
+            world.writers.replace(&name, wall_ms, &mut world.rng);
+            world.writers.inodes[at].is_linked = false;
+        }
+        2 if is_candidate => {
+            excuse_unless_held(world, at);
+            world.writers.delete(at, &path);
+        }
+        3 if is_candidate => {
+            excuse_unless_held(world, at);
+            world.writers.move_out(at, &path);
+        }
+        4 if is_candidate => {
+            excuse_unless_held(world, at);
+            world.writers.hide(&path);
+        }
+        5 if is_candidate => world.writers.rename(&path),
+        // Only what the agent has not forgotten: a file that comes back later is a new one.
+        6 if name.starts_with(".hidden") && world.is_tracked(at) => world.writers.rename(&path),
+        _ => {}
+    }
+}
+
+/// A file that leaves the directory is read on only by an agent that has it open.
+fn excuse_unless_held(world: &mut World, at: usize) {
+    if world.is_alive() && !world.is_tracked(at) {
+        let generation = world.writers.inodes[at].generation;
+        world.excuse(generation, 0);
+    }
+}
+
+fn pass_time(world: &mut World) {
+    let kind = world.rng.below(10);
+    let wall_ms = world.clock.now_ms();
+    match kind {
+        0..=4 => {
+            let ms = world.rng.below(20_000);
+            world.clock.advance(ms);
+        }
+        5 | 6 => {
+            // Over the hour.
+            let next_ms = (wall_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS - wall_ms;
+            let beyond_ms = world.rng.below(5_000);
+            world.clock.advance(next_ms as u64 + beyond_ms);
+        }
+        7 => {
+            let hours = world.rng.between(1, 5) as i64;
+            world.has_jumped = true;
+            world.clock.set_wall(wall_ms + hours * HOUR_MS);
+        }
+        8 => {
+            let hours = world.rng.between(1, 5) as i64;
+            world.has_jumped = true;
+            world.clock.set_wall(wall_ms - hours * HOUR_MS);
+        }
+        _ => {
+            let days = world.rng.between(1, 9);
+            world.clock.advance(days * DAY_MS);
+        }
+    }
+    world.say(|| format!("time passes ({kind}), hour {}", hour(&world.clock)));
+    world.clusters.iter().for_each(|c| c.borrow_mut().pump());
+}
+
+fn trouble(world: &mut World) {
+    let at = world.rng.below(world.clusters.len() as u64) as usize;
+    let cluster = world.clusters[at].clone();
+    let mut cluster = cluster.borrow_mut();
+    let kind = world.rng.below(8);
+    world.say(|| format!("trouble {kind}"));
+    match kind {
+        0 => {
+            let settle_ms = cluster.settle_ms();
+            cluster.trouble = world.scenario.draw_trouble(&mut world.rng, settle_ms);
+        }
+        1 => {
+            let ms = world.rng.below(6_000);
+            cluster.restart(ms);
+        }
+        2 | 3 => {
+            let partition = world.rng.below(cluster.logs.len() as u64) as i32;
+            let ms = world.rng.below(3_000);
+            cluster.lose_leader(partition, ms);
+        }
+        4 | 5 => cluster.write_foreign(),
+        6 if world.scenario.has_changes && cluster.version != Version::V010 => {
+            cluster.old_format = true;
+        }
+        7 if world.scenario.has_changes && cluster.version == Version::V010 => {
+            // An upgrade is a restart.
+            cluster.version = world.rng.pick(&[Version::V011, Version::V11, Version::V28]);
+            cluster.restart(1_000);
+        }
+        _ => {
+            if let Some(connection) = &mut cluster.connection {
+                connection.breaks_at_ms = Some(0);
+            }
+        }
+    }
+}
+
+fn crash(world: &mut World) -> Result<(), String> {
+    if !world.scenario.has_crashes || !world.is_alive() {
+        return Ok(());
+    }
+    match world.rng.below(10) {
+        0 => world.end(End::Kill),
+        1 => world.end(End::PowerCut),
+        2 => world.stop()?,
+        3 => {
+            let calls = world.rng.below(4) as u32;
+            world.fail_disk(calls);
+        }
+        _ => {
+            let calls = world.rng.between(1, 200);
+            world.fuse.light(calls);
+        }
+    }
+    Ok(())
+}
+
+/// A whole run. What the fuse has left when the actions are over burns on while all calms down.
+pub fn run(world: &mut World) -> Result<(), String> {
+    world.start()?;
+    for _ in 0..world.scenario.actions {
+        act(world)?;
+    }
+    world.conclude()
+}

@@ -1,0 +1,477 @@
+//! One run: an agent, its clusters, its disk and the writers, all on one simulated clock.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::rc::Rc;
+
+use flume_ng::channel::batch::Batch;
+use flume_ng::channel::broker::Broker;
+use flume_ng::checkpoint::record::{FileState, Record};
+use flume_ng::checkpoint::slots::{Opened, Slots};
+use flume_ng::clock::{Clock, ManualClock};
+use flume_ng::config::model::SourceConfig;
+use flume_ng::log;
+use flume_ng::pipeline::{Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
+use flume_ng::source::tracked::Tracked;
+
+use crate::Plant;
+use crate::broker::Scripted;
+use crate::cluster::Cluster;
+use crate::crash_store::{CrashStore, Disk};
+use crate::fuse::{Book, Fuse, FusedClock, FusedJournal, FusedLedger, FusedStore, Killed, Trace};
+use crate::model;
+use crate::rng::Rng;
+use crate::scenario::{self, Scenario};
+use crate::writers::Writers;
+
+/// Longest way to rest after everything has calmed down, simulated ms.
+const REST_MAX_MS: u64 = 900_000;
+/// More turns of the loop than this on the way to rest are a livelock.
+const TURNS_MAX: u64 = 30_000;
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The kernel and its memory live on.
+    Kill,
+    /// What was not synced is lost or torn.
+    PowerCut,
+}
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn acked(&mut self, _: usize, _: u64, _: Option<&Batch>) {}
+}
+
+pub struct World {
+    pub rng: Rng,
+    pub clock: ManualClock,
+    pub fuse: Fuse,
+    pub trace: Trace,
+    pub clusters: Vec<Rc<RefCell<Cluster>>>,
+    pub writers: Writers,
+    pub scenario: Scenario,
+    pub plant: Plant,
+    disk: Rc<RefCell<Disk>>,
+    pub book: Rc<RefCell<Book>>,
+    config: Rc<SourceConfig>,
+    pipeline: Option<Pipeline>,
+    is_stopping: Rc<Cell<bool>>,
+    /// The wall clock jumped: an hour that was over may be the present one again.
+    pub has_jumped: bool,
+    ends: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, root: &Path, scenario: Scenario, plant: Plant, trace: Trace) -> World {
+        let mut rng = Rng::new(seed);
+        let clock = ManualClock::new(1_709_280_000_000 + rng.below(3_600_000) as i64, 0);
+        let writers = Writers::new(root, scenario.line_max);
+        let config = Rc::new(scenario.source_config(&writers));
+        let clusters = scenario::clusters(&scenario, &clock, &mut rng, &trace, plant);
+        World {
+            rng,
+            clock,
+            fuse: Fuse::default(),
+            trace,
+            clusters,
+            writers,
+            scenario,
+            plant,
+            disk: Rc::default(),
+            book: Rc::default(),
+            config,
+            pipeline: None,
+            is_stopping: Rc::default(),
+            has_jumped: false,
+            ends: 0,
+        }
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.pipeline.is_some()
+    }
+
+    /// How often the process ended.
+    pub fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    /// What the agent writes to its log becomes part of the trace.
+    fn told<T>(&mut self, act: impl FnOnce(&mut World) -> T) -> T {
+        let (result, lines) = log::capture(|| act(self));
+        for line in lines {
+            self.trace.say(|| format!("    {}", line.get(18..).unwrap_or(&line)));
+        }
+        result
+    }
+
+    /// Starts the process if there is none. `Ok(false)`: it was killed at once.
+    pub fn start(&mut self) -> Result<bool, String> {
+        if self.is_alive() {
+            return Ok(true);
+        }
+        self.is_stopping.set(false);
+        self.trace.say(|| format!("{}: start", self.clock.monotonic_ms()));
+        let begun = self.told(|world| catch_unwind(AssertUnwindSafe(|| world.begin())));
+        match begun {
+            Ok(Ok((pipeline, record))) => {
+                self.pipeline = Some(pipeline);
+                self.excuse_unknown(record.as_ref());
+                Ok(true)
+            }
+            Ok(Err(_)) if self.disk.borrow().fail_in == Some(0) => {
+                self.disk.borrow_mut().fail_in = None;
+                Ok(false)
+            }
+            Ok(Err(why)) => Err(why),
+            Err(payload) => self.died_of(payload).map(|()| false),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(Pipeline, Option<Record>), String> {
+        let store = CrashStore::open(&self.disk);
+        let store = FusedStore { store, fuse: self.fuse.clone(), plant: self.plant };
+        let opened =
+            Slots::open(store).map_err(|e| format!("the disk failed at the start: {e}"))?;
+        let (slots, record, is_copied) = match opened {
+            Opened::Absent(slots) => (slots, None, false),
+            Opened::Valid { slots, record, copied, .. } => (slots, Some(record), copied),
+            Opened::Damaged(damage) => return Err(format!("the checkpoint is damaged: {damage}")),
+        };
+        let journal = Box::new(FusedJournal { slots, fuse: self.fuse.clone(), plant: self.plant });
+        let channels = self
+            .clusters
+            .iter()
+            .enumerate()
+            .map(|(at, cluster)| {
+                let config = Rc::new(self.scenario.channel_config(at));
+                let (fuse, is_stopping) = (self.fuse.clone(), self.is_stopping.clone());
+                let broker = Scripted::new(cluster.clone(), fuse, is_stopping);
+                (at, config, Box::new(broker) as Box<dyn Broker>)
+            })
+            .collect();
+        let clock = FusedClock { clock: self.clock.clone(), fuse: self.fuse.clone() };
+        let startup = Startup {
+            agent: "a1".to_owned(),
+            config: self.config.clone(),
+            channels,
+            clock: Rc::new(clock),
+            ledger: Box::new(FusedLedger { book: self.book.clone(), fuse: self.fuse.clone() }),
+        };
+        let kept = record.clone();
+        let inheritance = Inheritance { journal, record, is_copied, java: None, from_ends: false };
+        Ok((Pipeline::assemble(startup, inheritance), kept))
+    }
+
+    /// One turn. `Ok(None)`: there is no process (any more).
+    pub fn turn(&mut self) -> Result<Option<Pace>, String> {
+        let Some(mut pipeline) = self.pipeline.take() else { return Ok(None) };
+        let stepped = self.told(|_| {
+            catch_unwind(AssertUnwindSafe(|| {
+                let result = pipeline.step(&mut Deaf);
+                (pipeline, result)
+            }))
+        });
+        match stepped {
+            Ok((pipeline, Ok(pace))) => {
+                self.pipeline = Some(pipeline);
+                Ok(Some(pace))
+            }
+            Ok((_, Err(fatal))) => self.gave_up(&fatal).map(|()| None),
+            Err(payload) => self.died_of(payload).map(|()| None),
+        }
+    }
+
+    /// The process ended itself. With a failed disk that is as it should be.
+    fn gave_up(&mut self, fatal: &Fatal) -> Result<(), String> {
+        self.trace.say(|| format!("the agent ends: {fatal}"));
+        self.ends += 1;
+        let has_failed = self.disk.borrow().fail_in == Some(0);
+        match fatal {
+            Fatal::State(_) if has_failed => {
+                self.disk.borrow_mut().fail_in = None;
+                self.fuse.put_out();
+                Ok(())
+            }
+            _ => Err(format!("the agent gave up: {fatal}")),
+        }
+    }
+
+    fn died_of(&mut self, payload: Box<dyn Any + Send>) -> Result<(), String> {
+        if payload.is::<Killed>() {
+            let end = if self.rng.chance(50) { End::Kill } else { End::PowerCut };
+            self.end(end);
+            return Ok(());
+        }
+        let why = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", why.unwrap_or("?")))
+    }
+
+    /// Ends the process where it stands.
+    pub fn end(&mut self, end: End) {
+        self.trace.say(|| format!("{}: {end:?}", self.clock.monotonic_ms()));
+        self.pipeline = None;
+        self.fuse.put_out();
+        self.ends += 1;
+        let mut disk = self.disk.borrow_mut();
+        disk.fail_in = None;
+        if end == End::PowerCut {
+            let rng = &mut self.rng;
+            disk.crash(|_| rng.chance(50));
+        }
+    }
+
+    /// A request to stop, as by SIGTERM, and up to a second in which the agent obeys.
+    pub fn stop(&mut self) -> Result<(), String> {
+        self.trace.say(|| format!("{}: stop", self.clock.monotonic_ms()));
+        self.is_stopping.set(true);
+        let end_ms = self.clock.monotonic_ms() + 1_200;
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.stop();
+        }
+        while self.clock.monotonic_ms() < end_ms {
+            if self.pipeline.as_ref().is_none_or(Pipeline::is_idle) {
+                break;
+            }
+            if let Some(Pace::Rest(ms)) = self.turn()? {
+                self.clock.advance(ms.clamp(1, 20));
+            }
+        }
+        let Some(mut pipeline) = self.pipeline.take() else { return Ok(()) };
+        self.ends += 1;
+        let closed = catch_unwind(AssertUnwindSafe(|| pipeline.close()));
+        match closed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fatal)) => self.gave_up(&fatal),
+            Err(payload) => self.died_of(payload),
+        }
+    }
+
+    /// Some turns, with the pauses that the agent asks for, or shorter ones.
+    pub fn turns(&mut self, count: u64) -> Result<(), String> {
+        for _ in 0..count {
+            match self.turn()? {
+                Some(Pace::Again) => {}
+                Some(Pace::Rest(ms)) => {
+                    let ms = if self.rng.chance(50) { ms } else { self.rng.below(ms.max(1)) };
+                    self.clock.advance(ms.clamp(1, 1_000));
+                }
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn fail_disk(&mut self, after: u32) {
+        if self.is_alive() {
+            self.disk.borrow_mut().fail_in = Some(after);
+        }
+    }
+
+    /// Bodies that are where they belong, in every topic.
+    fn delivered(&self) -> HashSet<Vec<u8>> {
+        let book = self.book.borrow();
+        let mut everywhere: Option<HashSet<Vec<u8>>> = None;
+        for cluster in &self.clusters {
+            let cluster = cluster.borrow();
+            let sent = model::bodies(&cluster);
+            let here: HashSet<Vec<u8>> =
+                sent.chain(model::letters(&book, &cluster.name)).map(<[u8]>::to_vec).collect();
+            everywhere = Some(match everywhere {
+                None => here,
+                Some(so_far) => so_far.intersection(&here).cloned().collect(),
+            });
+        }
+        everywhere.unwrap_or_default()
+    }
+
+    /// What has not arrived of this content, from byte `from` on, need not any more.
+    pub fn excuse(&mut self, generation: usize, from: u64) {
+        let delivered = self.delivered();
+        self.writers.excuse(generation, from, |text| delivered.contains(text));
+    }
+
+    /// A line that was sent as the file's last, without its newline, may get one later all the
+    /// same: it will not be there as a whole.
+    pub fn excuse_sent_half(&mut self, inode: usize) {
+        let generation = self.writers.inodes[inode].generation;
+        let Some(open) = &self.writers.generations[generation].open else { return };
+        let half = open.text[..open.written].to_vec();
+        if self.delivered().contains(&half)
+            && let Some(open) = &mut self.writers.generations[generation].open
+        {
+            open.is_optional = true;
+        }
+    }
+
+    /// Will the agent read what is written to this file now? While it is down that is not known
+    /// before it starts.
+    pub fn is_read(&self, inode: usize) -> bool {
+        let Some(pipeline) = &self.pipeline else { return true };
+        let number = self.writers.inodes[inode].number;
+        let mut tracked = pipeline.files.tracked.iter().filter(|t| t.record.inode == number);
+        match tracked.find(|t| !t.is_superseded) {
+            Some(_) => true,
+            None => self.writers.is_candidate_now(&self.writers.places(), number),
+        }
+    }
+
+    /// Does the agent know this file, so that it reads on whatever becomes of its name?
+    pub fn is_tracked(&self, inode: usize) -> bool {
+        let number = self.writers.inodes[inode].number;
+        self.pipeline.as_ref().is_some_and(|p| {
+            let is_it = |t: &Tracked| t.record.inode == number && !t.is_superseded;
+            p.files.tracked.iter().any(is_it)
+        })
+    }
+
+    /// After a start: files that neither have a candidate's name nor stand in the checkpoint are
+    /// out of the agent's sight.
+    fn excuse_unknown(&mut self, record: Option<&Record>) {
+        let places = self.writers.places();
+        for at in 0..self.writers.inodes.len() {
+            let inode = &self.writers.inodes[at];
+            let (number, generation) = (inode.number, inode.generation);
+            let known = record.and_then(|r| {
+                let mut of_inode = r.files.iter().filter(|f| f.inode == number);
+                let file = of_inode.find(|f| f.state != FileState::Superseded)?;
+                // By its first bytes it is known; a shorter file may have been truncated.
+                let content = &self.writers.generations[generation].content;
+                let head = content.get(..file.head_len as usize);
+                if head.is_some_and(|head| crc32fast::hash(head) != file.head_crc) {
+                    return None;
+                }
+                let last = r.batches.iter().find(|b| b.file == file.id && b.is_final);
+                Some(last.map(|b| b.end))
+            });
+            match known {
+                Some(Some(end)) => self.excuse(generation, end),
+                Some(None) if places.contains_key(&number) => {}
+                _ if self.writers.is_candidate_now(&places, number) => {}
+                _ => self.excuse(generation, 0),
+            }
+        }
+    }
+
+    pub fn say(&self, what: impl FnOnce() -> String) {
+        self.trace.say(|| format!("{}: {}", self.clock.monotonic_ms(), what()));
+    }
+
+    /// Lets everything come to rest and checks what must hold then.
+    pub fn conclude(&mut self) -> Result<(), String> {
+        self.say(|| "calm".to_owned());
+        for cluster in &self.clusters {
+            cluster.borrow_mut().calm_down();
+        }
+        self.disk.borrow_mut().fail_in = None;
+        scenario::write_last_file(self);
+        let end_ms = self.clock.monotonic_ms() + REST_MAX_MS;
+        let mut quiet_since_ms = None;
+        let mut is_over = false;
+        for turn in 0..TURNS_MAX {
+            if !self.is_alive() && !self.start()? {
+                continue;
+            }
+            let Some(pace) = self.turn()? else { continue };
+            let Pace::Rest(ms) = pace else { continue };
+            let now_ms = self.clock.monotonic_ms();
+            self.clock.advance(ms.max(1));
+            if turn % 8 == 0 || quiet_since_ms.is_some() {
+                if self.is_at_rest() {
+                    quiet_since_ms.get_or_insert(now_ms);
+                } else {
+                    quiet_since_ms = None;
+                }
+            }
+            is_over = quiet_since_ms.is_some_and(|t| now_ms > t + 2_000) || now_ms > end_ms;
+            if is_over {
+                break;
+            }
+        }
+        self.say(|| "the end".to_owned());
+        self.fuse.put_out();
+        self.check()?;
+        if is_over { Ok(()) } else { Err("it does not come to rest".to_owned()) }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let Some(pipeline) = &self.pipeline else { return false };
+        let is_quiet = |c: &Rc<RefCell<Cluster>>| {
+            let c = c.borrow();
+            c.is_network_empty() && c.is_all_visible()
+        };
+        pipeline.is_idle()
+            && self.clusters.iter().all(is_quiet)
+            && self.leftovers().is_empty()
+            && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())
+    }
+
+    /// Candidates that should have been retired.
+    fn leftovers(&self) -> Vec<String> {
+        let hour = scenario::hour(&self.clock);
+        let mut names = self.writers.candidates();
+        if names.len() > 1 {
+            names.retain(|n| !n.contains(&hour));
+            return names;
+        }
+        Vec::new()
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        let leftovers = self.leftovers();
+        let hour = scenario::hour(&self.clock);
+        let places = self.writers.places();
+        let is_at_end = |generation: usize| {
+            let inode = self.writers.inodes.iter().find(|i| i.generation == generation)?;
+            let place = places.get(&inode.number)?;
+            let name = place.file_name()?.to_string_lossy().into_owned();
+            let is_candidate = self.writers.is_candidate_now(&places, inode.number);
+            let is_over = !is_candidate || !name.contains(&hour);
+            (is_over || !self.has_jumped).then_some(is_over)
+        };
+        let book = self.book.borrow();
+        for cluster in &self.clusters {
+            let cluster = cluster.borrow();
+            let has_filter = self.scenario.has_filter;
+            model::check_topic(&self.writers, &cluster, &book, has_filter, is_at_end)?;
+        }
+        model::check_receipts(&self.writers, &book)?;
+        if !leftovers.is_empty() {
+            return Err(format!("not retired: {leftovers:?}"));
+        }
+        drop(book);
+        self.check_checkpoint()
+    }
+
+    /// It decodes, and nothing is left in it that is not finished.
+    fn check_checkpoint(&mut self) -> Result<(), String> {
+        if let Some(mut pipeline) = self.pipeline.take() {
+            pipeline.close().map_err(|e| e.to_string())?;
+        }
+        match Slots::open(CrashStore::open(&self.disk)) {
+            Ok(Opened::Valid { record, .. }) => {
+                if record.has_doubt() {
+                    return Err(format!("left in doubt: {:?}", record.batches));
+                }
+                let hour = scenario::hour(&self.clock);
+                let is_done = |n: &[u8]| {
+                    !String::from_utf8_lossy(n).contains(&hour) && record.files.len() > 1
+                };
+                match record.files.iter().find(|f| is_done(&f.name)) {
+                    Some(f) => Err(format!("still in the checkpoint: {f:?}")),
+                    None => Ok(()),
+                }
+            }
+            Ok(_) => Err("no valid checkpoint is left".to_owned()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}

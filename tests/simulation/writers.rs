@@ -1,0 +1,301 @@
+//! Those who write the log files, and what they remember of it: every line that was ever written,
+//! and whether its writer made it unreadable before it could be read.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::rng::Rng;
+
+/// Marks lines that the configured filter takes out.
+pub const FILTERED: &str = "DROP";
+
+pub struct Line {
+    pub text: Vec<u8>,
+    /// Where it begins in its generation.
+    pub start: u64,
+    /// It may be missing.
+    pub is_optional: bool,
+    pub is_filtered: bool,
+}
+
+/// A line of which the end is still to be written.
+pub struct OpenLine {
+    pub text: Vec<u8>,
+    pub written: usize,
+    /// Where it ended after each write.
+    cuts: Vec<usize>,
+    pub is_optional: bool,
+}
+
+/// The content of a file from when it was empty until it is truncated.
+#[derive(Default)]
+pub struct Generation {
+    pub content: Vec<u8>,
+    pub lines: Vec<Line>,
+    pub open: Option<OpenLine>,
+}
+
+/// A file and the descriptor that its writer holds.
+pub struct Inode {
+    pub number: u64,
+    file: File,
+    /// Index of its present content.
+    pub generation: usize,
+    /// It has a name in the spool or the tracker directory (as far as the writers know).
+    pub is_linked: bool,
+}
+
+pub struct Writers {
+    pub spool: PathBuf,
+    pub tracker: PathBuf,
+    outside: PathBuf,
+    pub inodes: Vec<Inode>,
+    pub generations: Vec<Generation>,
+    /// Whole lines: generation and place.
+    pub texts: HashMap<Vec<u8>, (usize, usize)>,
+    /// Beginnings of lines that once were the end of a file, and the whole lines.
+    pub partials: HashMap<Vec<u8>, Vec<u8>>,
+    /// Pieces of lines, each with the beginnings of which one must have been sent as the last of
+    /// its file before: what is written behind it is an event of its own.
+    pub rests: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+    serial: u32,
+    line_max: u64,
+}
+
+/// Is this a name that the agent would read?
+pub fn is_candidate(name: &str) -> bool {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let is_numbered = stem.len() < name.len() && stem.ends_with(".log.");
+    !name.starts_with('.') && (name.ends_with(".log") || is_numbered)
+}
+
+impl Writers {
+    pub fn new(root: &Path, line_max: u64) -> Writers {
+        let dirs = ["spool", "tracker", "outside"].map(|d| root.join(d));
+        for dir in &dirs {
+            let _ = fs::remove_dir_all(dir);
+            fs::create_dir_all(dir).expect("a directory of our own");
+        }
+        let [spool, tracker, outside] = dirs;
+        Writers {
+            spool,
+            tracker,
+            outside,
+            inodes: Vec::new(),
+            generations: Vec::new(),
+            texts: HashMap::new(),
+            partials: HashMap::new(),
+            rests: HashMap::new(),
+            serial: 0,
+            line_max,
+        }
+    }
+
+    /// Where each file is now; the agent moves them, too.
+    pub fn places(&self) -> HashMap<u64, PathBuf> {
+        let mut places = HashMap::new();
+        for dir in [&self.tracker, &self.spool] {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                places.insert(entry.ino(), entry.path());
+            }
+        }
+        places
+    }
+
+    /// Candidates in the spool directory, sorted.
+    pub fn candidates(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.spool).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .filter(|n| is_candidate(n))
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub fn is_candidate_now(&self, places: &HashMap<u64, PathBuf>, number: u64) -> bool {
+        places.get(&number).is_some_and(|path| {
+            path.parent() == Some(&self.spool)
+                && is_candidate(&path.file_name().unwrap_or_default().to_string_lossy())
+        })
+    }
+
+    fn next_serial(&mut self) -> u32 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn begin(&mut self, path: &Path, wall_ms: i64) -> Inode {
+        let file = OpenOptions::new().append(true).create_new(true).open(path);
+        let file = file.expect("a new file");
+        touch(&file, wall_ms);
+        let number = file.metadata().expect("a file of our own").ino();
+        self.generations.push(Generation::default());
+        Inode { number, file, generation: self.generations.len() - 1, is_linked: true }
+    }
+
+    /// A new, empty file under this name; its index.
+    pub fn create(&mut self, name: &str, wall_ms: i64) -> usize {
+        let path = self.spool.join(name);
+        let inode = self.begin(&path, wall_ms);
+        self.inodes.push(inode);
+        self.inodes.len() - 1
+    }
+
+    /// A new file of which the first lines are there before it takes the name, and the place of
+    /// another file.
+    pub fn replace(&mut self, name: &str, wall_ms: i64, rng: &mut Rng) -> usize {
+        let serial = self.next_serial();
+        let path = self.spool.join(format!(".new-{serial}"));
+        let inode = self.begin(&path, wall_ms);
+        self.inodes.push(inode);
+        let at = self.inodes.len() - 1;
+        let lines = rng.below(3);
+        self.append(at, lines, wall_ms, rng, true);
+        fs::rename(&path, self.spool.join(name)).expect("a rename of our own");
+        at
+    }
+
+    fn new_line(&mut self, generation: usize, rng: &mut Rng) -> Vec<u8> {
+        let serial = self.next_serial();
+        let filler = rng.below(self.line_max) as usize;
+        let mark = if rng.chance(10) { FILTERED } else { "" };
+        let body = "abcdefghijklmnopqrstuvwxyz ".bytes().cycle().take(filler);
+        let mut text = format!("g{generation}n{serial}:{mark}").into_bytes();
+        text.extend(body);
+        text.extend(format!("~{serial}").bytes());
+        text
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8], wall_ms: i64) {
+        let inode = &mut self.inodes[at];
+        inode.file.write_all(bytes).expect("room on the disk");
+        touch(&inode.file, wall_ms);
+        self.generations[inode.generation].content.extend_from_slice(bytes);
+    }
+
+    /// Appends `count` whole lines, in one write or several; a line that was begun is ended first.
+    pub fn append(&mut self, at: usize, count: u64, wall_ms: i64, rng: &mut Rng, required: bool) {
+        self.end_line(at, wall_ms, required);
+        let generation = self.inodes[at].generation;
+        let mut bytes = Vec::new();
+        for _ in 0..count {
+            let text = self.new_line(generation, rng);
+            bytes.extend_from_slice(&text);
+            bytes.push(b'\n');
+            self.note(generation, text, !required);
+        }
+        self.write(at, &bytes, wall_ms);
+    }
+
+    fn note(&mut self, generation: usize, text: Vec<u8>, is_optional: bool) {
+        let lines = &mut self.generations[generation].lines;
+        let start = lines.last().map_or(0, |l| l.start + l.text.len() as u64 + 1);
+        let is_filtered = text.windows(FILTERED.len()).any(|w| w == FILTERED.as_bytes());
+        self.texts.insert(text.clone(), (generation, lines.len()));
+        lines.push(Line { text, start, is_optional, is_filtered });
+    }
+
+    /// Begins a line, or goes on with the one that was begun, without ending it.
+    pub fn append_half(&mut self, at: usize, wall_ms: i64, rng: &mut Rng, required: bool) {
+        let generation = self.inodes[at].generation;
+        if self.generations[generation].open.is_none() {
+            let text = self.new_line(generation, rng);
+            self.generations[generation].open =
+                Some(OpenLine { text, written: 0, cuts: Vec::new(), is_optional: !required });
+        }
+        let Some(open) = &mut self.generations[generation].open else { return };
+        let head = open.text.iter().position(|b| *b == b':').unwrap_or(0) + 1;
+        let tail = open.text.iter().rposition(|b| *b == b'~').unwrap_or(open.text.len());
+        let from = open.written.max(head);
+        // At least a byte more than before, and never into the last word, which is its own.
+        if from + 1 >= tail {
+            return;
+        }
+        let to = rng.between(from as u64 + 1, tail as u64 - 1) as usize;
+        let bytes = open.text[open.written..to].to_vec();
+        open.written = to;
+        open.is_optional |= !required;
+        open.cuts.push(to);
+        self.partials.insert(open.text[..to].to_vec(), open.text.clone());
+        for (n, &from) in open.cuts.iter().enumerate() {
+            let beginnings = open.cuts[..=n].iter().map(|cut| open.text[..*cut].to_vec());
+            let beginnings: Vec<Vec<u8>> = beginnings.collect();
+            for piece in [&open.text[from..to], &open.text[from..]] {
+                if !piece.is_empty() {
+                    self.rests.entry(piece.to_vec()).or_default().extend(beginnings.clone());
+                }
+            }
+        }
+        self.write(at, &bytes, wall_ms);
+    }
+
+    fn end_line(&mut self, at: usize, wall_ms: i64, required: bool) {
+        let generation = self.inodes[at].generation;
+        let Some(open) = self.generations[generation].open.take() else { return };
+        let mut bytes = open.text[open.written..].to_vec();
+        bytes.push(b'\n');
+        self.note(generation, open.text, open.is_optional || !required);
+        self.write(at, &bytes, wall_ms);
+    }
+
+    /// Throws the content away and begins anew in the same file.
+    pub fn truncate(&mut self, at: usize, wall_ms: i64) {
+        let inode = &mut self.inodes[at];
+        inode.file.set_len(0).expect("a file of our own");
+        let _ = inode.file.seek(SeekFrom::Start(0));
+        touch(&inode.file, wall_ms);
+        self.generations.push(Generation::default());
+        inode.generation = self.generations.len() - 1;
+    }
+
+    pub fn delete(&mut self, at: usize, path: &Path) {
+        let _ = fs::remove_file(path);
+        self.inodes[at].is_linked = false;
+    }
+
+    pub fn move_out(&mut self, at: usize, path: &Path) {
+        let serial = self.next_serial();
+        let to = self.outside.join(serial.to_string());
+        if fs::rename(path, to).is_ok() {
+            self.inodes[at].is_linked = false;
+        }
+    }
+
+    /// Under a name that is no candidate.
+    pub fn hide(&mut self, path: &Path) {
+        let serial = self.next_serial();
+        let _ = fs::rename(path, self.spool.join(format!(".hidden-{serial}")));
+    }
+
+    /// Under another candidate's name.
+    pub fn rename(&mut self, path: &Path) {
+        let serial = self.next_serial();
+        let _ = fs::rename(path, self.spool.join(format!("x{serial}.log.1")));
+    }
+
+    /// Lines that end behind byte `from` of a generation may be missing, unless `is_there`.
+    pub fn excuse(&mut self, generation: usize, from: u64, is_there: impl Fn(&[u8]) -> bool) {
+        let generation = &mut self.generations[generation];
+        for line in generation.lines.iter_mut().filter(|l| l.start + l.text.len() as u64 >= from) {
+            line.is_optional |= !is_there(&line.text);
+        }
+        if let Some(open) = &mut generation.open {
+            open.is_optional |= !is_there(&open.text[..open.written]);
+        }
+    }
+}
+
+/// Modification times follow the simulated clock, and no two of them are the same, as is the case
+/// where the kernel gives them.
+fn touch(file: &File, wall_ms: i64) {
+    thread_local!(static COUNT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+    let nanos = COUNT.with(|c| c.replace((c.get() + 1) % 1_000_000));
+    let at = UNIX_EPOCH + Duration::from_millis(wall_ms.max(0) as u64);
+    let at = at + Duration::from_nanos(nanos);
+    file.set_modified(at).expect("a file of our own");
+}
