@@ -319,7 +319,8 @@ impl World {
         let number = self.writers.inodes[inode].number;
         let mut tracked = pipeline.files.tracked.iter().filter(|t| t.record.inode == number);
         match tracked.find(|t| !t.is_superseded) {
-            Some(_) => true,
+            // Behind a half line that was sent as the file's last stands its other half.
+            Some(tracked) => tracked.finished_at.is_none(),
             None => self.writers.is_candidate_now(&self.writers.places(), number),
         }
     }
