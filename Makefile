@@ -6,6 +6,8 @@
 #   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0 and 4.3.1
 #   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
 #                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
+#   make soak             MINUTES (10) of roll-overs, kills and restarts under 20,000 lines a second,
+#                         with a report
 #   make bench            measures it and others, writes docs/bench.md (takes a while)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
 #   make deb              a Debian package, in target/debian (wants cargo-deb)
@@ -23,7 +25,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench demo deb documents install static test torture clean
+.PHONY: all bench demo deb documents install soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -46,6 +48,11 @@ test:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
 	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- $(CARGO) test --locked
+
+MINUTES ?= 10
+
+soak:
+	FLUME_NG_SOAK_MINUTES=$(MINUTES) $(CARGO) test --release --locked --test soak -- --ignored --nocapture
 
 TORTURE_ROUNDS ?= 1
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results

@@ -82,8 +82,11 @@ impl Files {
             let is_due = tracked.is_named
                 && tracked.served_ms < before_ms
                 && best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
-            if is_due && self.is_live(index) && self.is_readable(index) {
-                best = Some(index);
+            if is_due && self.is_live(index) {
+                self.tracked[index].was_live = true;
+                if self.is_readable(index) {
+                    best = Some(index);
+                }
             }
         }
         best

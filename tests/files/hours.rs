@@ -207,6 +207,9 @@ fn roll_overs_under_load_lose_nothing() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         old = new;
+        // Its time of modification is the real one: a file that was first seen after the next
+        // jump would be an hour old.
+        faked.scene.log_says(&format!("spool/a_{{H+{hour}}}.log at byte 0"));
     }
     faked.scene.receipts(3);
     faked.scene.in_the_end_in_any_order(&wanted);

@@ -62,7 +62,7 @@ fn with_youngest_the_present_comes_first_and_the_rest_is_read_all_the_same() {
 /// A backlog of thousands of files, and a line is written to the present one.
 #[test]
 fn a_live_line_does_not_wait_for_the_end_of_the_backlog() {
-    const FILES: usize = 3_000;
+    const FILES: usize = 2_000;
     let (content, _) = numbered("backlog", 0..20);
     let mut scene = spool("fair");
     for n in 0..FILES {
