@@ -6,6 +6,7 @@
 #   make test             format, lints, unit tests, tests against a real Kafka 0.10.2.0 and 4.3.1
 #   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
 #                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
+#   make bench            measures it and others, writes docs/bench.md (takes a while)
 #   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
 #   make deb              a Debian package, in target/debian (wants cargo-deb)
 #   make static           a program without shared libraries (wants the target
@@ -22,7 +23,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all demo deb documents install static test torture clean
+.PHONY: all bench demo deb documents install static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -59,6 +60,11 @@ torture:
 	$(CARGO) test --locked --no-fail-fast $(TORTURE_TESTS:%=--test %) -- --test-threads=4; \
 	status=$$?; \
 	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
+
+# What it fetches, and its settings: tests/bench/.
+bench:
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench compare
 
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"

@@ -63,10 +63,6 @@ struct End(Exit);
 /// Runs the agent until it is asked to stop or can not go on. Without `reload` its configuration
 /// stays as it is.
 pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
-    if let Err(e) = os::install_signals() {
-        log::error("node.Application", format_args!("Can not catch signals: {e}"));
-        return Exit::Temporary.into();
-    }
     let monitor = Monitor::new(args, config.monitoring.textfile.clone());
     let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();

@@ -11,6 +11,7 @@ use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::log::{self, Level};
+use crate::os;
 use crate::reload::Reload;
 
 pub const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
@@ -19,6 +20,11 @@ const APPLICATION: &str = "node.Application";
 /// Checks the configuration and runs the agent, or prints the component graph (`--dryrun`).
 pub fn agent(args: &AgentArgs) -> ExitCode {
     set_log_level(args);
+    // Before anything takes time: a stop in the first milliseconds is one in order, too.
+    if let Err(e) = os::install_signals() {
+        log::error(APPLICATION, format_args!("Can not catch signals: {e}"));
+        return Exit::Temporary.into();
+    }
     if args.said_node {
         let text = "Warning: The \"node\" command is deprecated. Please use \"agent\" instead.";
         log::continuation(Level::Warn, format_args!("{text}"));

@@ -295,9 +295,25 @@ fn topics_of_an_older_format() {
 /// Error 10: what is too large as a whole is split; a single event that is too large goes to
 /// the dead-letter file, is spoken of, and reading goes on.
 fn too_large(version: &str) {
-    let mut tally = Tally::new("batches and single events too large for the topic", version);
-    let settings = [("max.message.bytes", "2000")];
-    let name = format!("small-{}", std::process::id());
+    too_large_for(version, "max.message.bytes", "small");
+}
+
+/// The same by error 18: a batch that no segment can hold.
+#[test]
+fn too_large_for_a_segment() {
+    if is_long() {
+        // From 4.0 on no segment may be so small.
+        ["0.10.2.0"].iter().chain(&BETWEEN).for_each(|version| {
+            too_large_for(version, "segment.bytes", "segment");
+        });
+    }
+}
+
+fn too_large_for(version: &str, setting: &str, label: &str) {
+    let what = format!("batches and single events too large for {setting}");
+    let mut tally = Tally::new(&what, version);
+    let settings = [(setting, "2000")];
+    let name = format!("{label}-{}", std::process::id());
     let topic = shared(version).create_topic_with(&name, 1, 1, &settings);
     let mut content = lines("a", 0, 300);
     let start = content.len();
@@ -402,6 +418,49 @@ fn write_as(topic: &Topic, id: i64, epoch: i16) {
     input.string();
     input.take(8);
     assert_eq!(input.i16(), 0, "the other producer's record");
+}
+
+/// Errors 29 and 31: not authorised. The agent says so and waits for the operator.
+#[test]
+fn not_authorised_for_a_while() {
+    if !is_long() {
+        return;
+    }
+    let version = "4.3.1";
+    let mut tally = Tally::new("not authorised to write for a while (error 29)", version);
+    let cluster = Cluster::with(version)
+        .set("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .set("allow.everyone.if.no.acl.found", true)
+        .start();
+    let topic = cluster.create_topic("guarded", 1);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 500), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 500, ARRIVE_MAX);
+    // All is allowed, but for writing (operation 4), which is denied (permission 2).
+    for (operation, permission) in [(2, 3), (4, 2)] {
+        let mut body = Body::new();
+        body.i32(1).i8(2).string(topic.name()).i8(3).string("User:ANONYMOUS").string("*");
+        body.i8(operation).i8(permission);
+        ask_for_acls(&topic, 30, &body);
+    }
+    work.append(FILE, &lines("a", 500, 900));
+    agent.expect("a word on it", ARRIVE_MAX, || log_lines_of(&work, "authoris") >= 2);
+    assert_eq!(topic.count(), 500);
+    let mut body = Body::new();
+    body.i32(1).i8(2).string(topic.name()).i8(3).i16(-1).i16(-1).i8(1).i8(1);
+    ask_for_acls(&topic, 31, &body);
+    agent.expect_records(&topic, 900, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("denied", &topic, &[("a", 900)], &agent);
+}
+
+/// CreateAcls (30) or DeleteAcls (31).
+fn ask_for_acls(topic: &Topic, api: i16, body: &Body) {
+    let mut broker = Connection::open(topic.bootstrap()).expect("a connection");
+    let answer = broker.call(api, 1, body).expect("an answer");
+    let mut input = Input(&answer);
+    input.take(8); // throttle time, results
+    assert_eq!(input.i16(), 0, "api {api}");
 }
 
 /// Error 3 for a while: the topic is not there yet and the brokers do not make topics.

@@ -274,9 +274,7 @@ fn killed(version: &str) {
     }
     let mut tally = Tally::new("kill -9 at the k-th call of a system call", version);
     if is_long() {
-        // The old wire waits a second for each doubt: every third k there, after the first.
-        let step = if version == "0.10.2.0" { 3 } else { 1 };
-        long(version, None, (&CALLS, Blow::Kill), step, &mut tally);
+        long(version, None, (&CALLS, Blow::Kill), 1, &mut tally);
         long(version, None, (&CALLS_BETWEEN, Blow::Kill), 3, &mut tally);
     } else {
         quick(version, &CALLS, &[Blow::Kill], &mut tally);
@@ -285,25 +283,25 @@ fn killed(version: &str) {
 
 /// The same, while the start after another kill looks for what that one left in doubt: once
 /// with a batch that was not sent, once with one that was and whose answer was not read.
-fn killed_again(version: &str, calls: [&'static str; 2], step: u64) {
+fn killed_again(version: &str, calls: [&'static str; 2]) {
     if !strace_is_there() || !is_long() {
         return;
     }
     let mut tally = Tally::new("kill -9 at the k-th call while doubts are resolved", version);
     for (call, outcome) in calls.iter().zip(["not in the topic", "found in the topic"]) {
         let first = doubtful(shared(version), call, outcome);
-        long(version, Some(first), (&CALLS, Blow::Kill), step, &mut tally);
+        long(version, Some(first), (&CALLS, Blow::Kill), 1, &mut tally);
     }
 }
 
 #[test]
 fn killed_again_with_4_3_1() {
-    killed_again("4.3.1", ["writev", "recvfrom"], 1);
+    killed_again("4.3.1", ["writev", "recvfrom"]);
 }
 
 #[test]
 fn killed_again_with_0_10_2_0() {
-    killed_again("0.10.2.0", ["sendto", "recvfrom"], 3);
+    killed_again("0.10.2.0", ["sendto", "recvfrom"]);
 }
 
 #[test]

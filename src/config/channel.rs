@@ -23,11 +23,8 @@ const BOTH_NAMES: [(&str, &str); 6] = [
 
 impl Compression {
     /// Can this build compress so?
-    pub const fn available(self) -> bool {
-        match self {
-            Compression::None | Compression::Gzip | Compression::Snappy => true,
-            Compression::Lz4 | Compression::Zstd => false,
-        }
+    pub fn available(self) -> bool {
+        crate::channel::compress::is_supported(self)
     }
 }
 

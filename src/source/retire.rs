@@ -229,6 +229,15 @@ impl Files {
         }
     }
 
+    /// Is that a name that [`Files::hidden_name`] makes?
+    fn is_hidden(&self, name: &OsStr) -> bool {
+        let beside = [HIDDEN_BESIDE, HIDDEN].concat();
+        let in_tracker = self.config.tracker_dir.join(HIDDEN);
+        [beside.as_bytes(), in_tracker.as_os_str().as_bytes()]
+            .into_iter()
+            .any(|start| name.as_bytes().starts_with(start))
+    }
+
     /// Carries the announced move out; durable after [`Files::sync_names`].
     pub fn move_aside(&mut self, index: usize) -> Move {
         let tracked = &self.tracked[index];
@@ -311,10 +320,8 @@ impl Files {
     pub fn forget(&mut self, index: usize) {
         let tracked = &self.tracked[index];
         let current = tracked.current_name();
-        let is_hidden = self.config.delete_policy == DeletePolicy::Immediate
-            && !current.is_empty()
-            && current.as_bytes() != tracked.record.name;
-        if is_hidden {
+        // What somebody else has moved away is his.
+        if self.is_hidden(&current) {
             delete(&self.path(&current), tracked.record.inode);
         }
         self.tracked.remove(index);

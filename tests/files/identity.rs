@@ -35,6 +35,25 @@ fn a_file_moved_to_a_name_outside_the_pattern_is_read_on() {
     scene.in_the_end(&["one", "two", "three", "next"]);
 }
 
+/// `deletePolicy = immediate` is about the file's own name.
+#[test]
+fn a_file_that_somebody_else_moved_is_not_deleted() {
+    let mut scene = spool("moved-del")
+        .source("deletePolicy", "immediate")
+        .file("a_{H-1}.log", "one\n", 1)
+        .file("b_{H}.log", "two\n", 0);
+    let archive = scene.work.dir().join("archive.log");
+    // As long as it is the only one it stays; then it is moved before its end.
+    scene = scene.source("retireGraceMs", 600).agent_runs();
+    scene.vanishes("a_{H-1}.log");
+    fs::rename(scene.path("b_{H}.log"), &archive).expect("a move");
+    scene.append("c_{H}.log", "three\n");
+    scene.log_says("was moved to");
+    scene.receipts(2);
+    scene.in_the_end(&["one", "two", "three"]);
+    assert_eq!(fs::read_to_string(&archive).expect("it is there"), "two\n");
+}
+
 #[test]
 fn a_file_renamed_to_another_candidate_keeps_its_position() {
     let mut scene = spool("renamed").file("a_{H}.log", "one\n", 0).agent_runs();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crate::support::{Agent, Hour, Topic, Work, eventually, shared, wait_for};
+use crate::support::{Agent, Topic, Work, eventually, shared, wait_for};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -16,12 +16,15 @@ pub const GRACE_MS: u64 = 400;
 /// A file of a past hour that nobody writes to any more.
 pub const OLD_S: u64 = 7_200;
 
+/// How the agent's command is changed before each start.
+type Change = Box<dyn Fn(&mut Command)>;
+
 /// See the module. Names are templates: `{H}` is the present hour, `{H-1}` the one before.
 pub struct Scene {
     pub topic: Topic,
     pub work: Work,
     agent: Option<Agent>,
-    command: Option<Box<dyn Fn(&mut Command)>>,
+    command: Option<Change>,
 }
 
 /// An empty spool directory, a topic of one partition, and the reference configuration with a
@@ -39,11 +42,6 @@ pub fn spool_with_partitions(label: &str, partitions: i32) -> Scene {
 impl Scene {
     pub fn source(mut self, key: &str, value: impl std::fmt::Display) -> Scene {
         self.work = self.work.set(&format!("a1.sources.r1.{key}"), value);
-        self
-    }
-
-    pub fn hour(mut self, hour: Hour) -> Scene {
-        self.work = self.work.hour(hour);
         self
     }
 
@@ -180,17 +178,6 @@ impl Scene {
         let path = self.work.tracker_dir().join("receipts");
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines().filter(|l| l.starts_with("name=")).map(str::to_owned).collect()
-    }
-
-    /// Waits until the topic holds as many lines, in any order; it must be these.
-    #[track_caller]
-    pub fn topic_has(&self, lines: &[&str]) {
-        self.arrive(lines.len());
-        let mut found = self.topic.bodies();
-        let mut wanted: Vec<&str> = lines.to_vec();
-        found.sort();
-        wanted.sort_unstable();
-        assert_eq!(found, wanted, "\n{}", self.log());
     }
 
     /// The end: the topic holds these lines in this order, the agent stops in order, and then

@@ -276,6 +276,9 @@ impl Agent {
 
     /// The same, and how long it took.
     pub fn term_timed(&mut self) -> (ExitStatus, Duration) {
+        // Before its first word it may not have got to the point of catching signals: what was
+        // expected may be an earlier agent's work.
+        wait_for(STOP_MAX, || !self.log().is_empty() || !self.is_running());
         let start = Instant::now();
         if self.is_running() {
             self.signal(libc::SIGTERM);

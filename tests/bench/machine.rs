@@ -1,0 +1,107 @@
+//! What the numbers were measured on.
+
+use std::fs;
+use std::process::Command;
+
+use crate::contenders::Contender;
+
+/// Lines `what: value`.
+pub fn describe(contenders: &[Contender], brokers: &[&str]) -> Vec<String> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let mut lines = vec![
+        format!("processor: {} x {}", cores, field("/proc/cpuinfo", "model name")),
+        format!("memory: {} MB", memory_mb()),
+        format!("disk: {}", disk()),
+        format!("kernel: Linux {}, {}", kernel.trim(), distribution()),
+        format!("flume-ng: {}", first_line("rustc", &["--version"], "built by ")),
+        format!("brokers: Kafka {} on the same machine", brokers.join(" and ")),
+        format!("Java: {}", first_line("java", &["-version"], "")),
+    ];
+    for contender in contenders {
+        let version = match contender {
+            Contender::Ours => continue,
+            Contender::Kcat => all_of("kcat", &["-V"], "librdkafka"),
+            Contender::Rsyslog => first_line("rsyslogd", &["-v"], ""),
+            Contender::Flume(_) => format!("{}, -Xmx512m, no sink", flume_version()),
+        };
+        lines.push(format!("{}: {version}", contender.name()));
+    }
+    lines
+}
+
+/// The day, as the machine has it.
+pub fn today() -> String {
+    first_line("date", &["-u", "+%Y-%m-%d"], "")
+}
+
+/// Bytes free where temporary files go.
+pub fn disk_free() -> u64 {
+    let path = std::env::temp_dir().into_os_string().into_encoded_bytes();
+    let path = std::ffi::CString::new(path).expect("no NUL in a path");
+    // SAFETY: a zeroed statvfs is valid and written to alone; the path ends with a NUL.
+    unsafe {
+        let mut about: libc::statvfs = std::mem::zeroed();
+        if libc::statvfs(path.as_ptr(), &mut about) != 0 {
+            return 0;
+        }
+        about.f_bavail * about.f_frsize
+    }
+}
+
+fn memory_mb() -> u64 {
+    crate::process::number_after(&read("/proc/meminfo"), "MemTotal").unwrap_or(0) / 1024
+}
+
+/// Device and file system of the temporary directory: the mount point with the longest name
+/// above it.
+fn disk() -> String {
+    let dir = std::env::temp_dir();
+    let mounts = read("/proc/mounts");
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        Some((words.next()?, words.next()?, words.next()?))
+    });
+    let best = mounts.filter(|(_, at, _)| dir.starts_with(at)).max_by_key(|(_, at, _)| at.len());
+    best.map_or("unknown".to_string(), |(device, _, kind)| format!("{device}, {kind}"))
+}
+
+fn distribution() -> String {
+    let release = read("/etc/os-release");
+    let name = release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or("unknown").trim_matches('"').to_string()
+}
+
+fn flume_version() -> &'static str {
+    let pom = include_str!("pom.xml");
+    let version = pom.split("<flume.version>").nth(1).and_then(|rest| rest.split('<').next());
+    version.expect("tests/bench/pom.xml has a version")
+}
+
+fn field(path: &str, key: &str) -> String {
+    let text = read(path);
+    let line = text.lines().find(|l| l.starts_with(key)).unwrap_or_default();
+    line.split_once(':').map_or("unknown", |(_, value)| value).trim().to_string()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let Ok(output) = Command::new(program).args(arguments).output() else { return String::new() };
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn first_line(program: &str, arguments: &[&str], before: &str) -> String {
+    let said = said(program, arguments);
+    let line = said.lines().find(|l| !l.starts_with("Picked up")).unwrap_or("unknown");
+    format!("{before}{}", line.trim())
+}
+
+/// The line that holds `word`.
+fn all_of(program: &str, arguments: &[&str], word: &str) -> String {
+    let said = said(program, arguments);
+    said.lines().find(|l| l.contains(word)).unwrap_or("unknown").trim().to_string()
+}

@@ -1,0 +1,343 @@
+//! The tables of the report, one after the other.
+
+use std::time::Duration;
+
+use flume_ng::config::{self, diagnostics::Severity};
+
+use crate::chart::{Bar, Group};
+use crate::contenders::{Contender, Job, configure};
+use crate::data::{LINE_BYTES, Lines, Text};
+use crate::rate::{PARTITIONS, Rate, compare, first_record_ms, measure};
+use crate::report::Section;
+use crate::stats::{short, thousands};
+use crate::support::{Cluster, TempDir};
+use crate::{NEW, OLD, flat, latency, micro};
+
+/// Runs that do not count, when a cluster has started.
+const WARM_UPS: usize = 3;
+/// The slow and the fast writer of the latency table, lines a second.
+const RATES: [u64; 2] = [20, 20_000];
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub runs: u64,
+    pub lines: u64,
+    pub megabytes: u64,
+    pub completed: u64,
+    pub candidates: u64,
+    pub seconds: u64,
+}
+
+pub struct Bench {
+    settings: Settings,
+    big: bool,
+    pub contenders: Vec<Contender>,
+    missing: Vec<String>,
+    pub sections: Vec<Section>,
+    pub groups: Vec<Group>,
+    data: TempDir,
+}
+
+impl Bench {
+    pub fn new(
+        settings: Settings,
+        big: bool,
+        contenders: Vec<Contender>,
+        missing: Vec<String>,
+    ) -> Bench {
+        let data = TempDir::new("bench-data");
+        Bench { settings, big, contenders, missing, sections: Vec::new(), groups: Vec::new(), data }
+    }
+
+    fn runs(&self) -> usize {
+        self.settings.runs as usize
+    }
+
+    /// A data file, made when it is first wanted.
+    fn file(&self, text: Text) -> std::path::PathBuf {
+        let path = self.data.path().join(format!("{text:?}"));
+        if !path.exists() {
+            Lines::new(text).write(&path, self.settings.lines);
+        }
+        path
+    }
+
+    /// A cluster that has warmed up: a JVM is slow at first, which would fall on whoever is first.
+    fn cluster(&self, version: &str) -> Cluster {
+        // Topics are deleted between the runs: their files should go at once.
+        let cluster = Cluster::with(version).set("file.delete.delay.ms", 500).start();
+        let data = self.file(Text::Plain);
+        for _ in 0..WARM_UPS {
+            measure(&Contender::Ours, &Job::new().link(&data), &cluster, self.settings.lines);
+        }
+        cluster
+    }
+
+    pub fn throughput(&mut self) {
+        let lines = self.settings.lines;
+        let data = self.file(Text::Plain);
+        for version in [NEW, OLD] {
+            let cluster = self.cluster(version);
+            let rates = compare(&self.contenders, &cluster, &data, lines, self.runs(), None);
+            let kcat = self.contenders.iter().position(|c| *c == Contender::Kcat);
+            let kcat = kcat.map(|at| rates[at].lines_per_s);
+            let (mut rows, mut bars) = (Vec::new(), Vec::new());
+            for (contender, rate) in self.contenders.iter().zip(&rates) {
+                let first = first_record_ms(contender, &cluster, self.runs());
+                let ratio = kcat.map_or("–".to_string(), |k| short(rate.lines_per_s / k));
+                rows.push(vec![
+                    contender.name().to_string(),
+                    thousands(rate.lines_per_s),
+                    ratio,
+                    short(rate.cpu_us_per_line),
+                    short(rate.peak_mb),
+                    short(first),
+                ]);
+                bars.push(Bar {
+                    name: contender.name().to_string(),
+                    value: rate.lines_per_s,
+                    label: format!(
+                        "{} k/s, {} µs CPU a line",
+                        thousands(rate.lines_per_s / 1e3),
+                        short(rate.cpu_us_per_line)
+                    ),
+                    is_ours: *contender == Contender::Ours,
+                });
+            }
+            self.groups.push(Group { title: format!("Kafka {version}"), bars });
+            self.sections.push(Section {
+                title: format!("A backlog into Kafka {version}"),
+                text: format!(
+                    "{} lines of {LINE_BYTES} bytes in one file, {PARTITIONS} partitions, \
+                     acks=all; flume-ng with the reference configuration (batchSize = 100). \
+                     Medians of {}. Lines a second: from the start of the process until the \
+                     topic holds all lines. CPU: user and system, from start to end of the \
+                     process. Peak: VmHWM. First record: from the start of the process until a \
+                     file's only line is in the topic.",
+                    thousands(lines as f64),
+                    self.settings.runs
+                ),
+                columns: vec!["", "lines/s", "x kcat", "CPU µs/line", "peak MB", "first record ms"],
+                rows,
+                missing: self.missing.clone(),
+            });
+        }
+    }
+
+    pub fn codecs(&mut self) {
+        let data = self.file(Text::Plain);
+        let pair: Vec<Contender> = self
+            .contenders
+            .iter()
+            .filter(|c| matches!(c, Contender::Ours | Contender::Kcat))
+            .cloned()
+            .collect();
+        let cluster = self.cluster(NEW);
+        let (mut rows, mut missing) = (Vec::new(), Vec::new());
+        for name in ["none", "gzip", "snappy", "lz4", "zstd"] {
+            if let Some(why) = refused(name) {
+                missing.push(format!("{name} is left out: {why}"));
+                continue;
+            }
+            let lines = self.settings.lines;
+            let rates = compare(&pair, &cluster, &data, lines, self.runs(), Some(name));
+            let kcat = rates.get(1);
+            let or_dash = |value: Option<f64>| value.map_or("–".to_string(), short);
+            rows.push(vec![
+                name.to_string(),
+                thousands(rates[0].lines_per_s),
+                kcat.map_or("–".to_string(), |k| thousands(k.lines_per_s)),
+                or_dash(kcat.map(|k| rates[0].lines_per_s / k.lines_per_s)),
+                short(rates[0].cpu_us_per_line),
+                or_dash(kcat.map(|k| k.cpu_us_per_line)),
+            ]);
+        }
+        self.sections.push(Section {
+            title: "Codecs".to_string(),
+            text: format!("The same lines into Kafka {NEW}, compressed by the producer."),
+            columns: vec![
+                "codec",
+                "flume-ng lines/s",
+                "kcat lines/s",
+                "x kcat",
+                "flume-ng CPU µs/line",
+                "kcat CPU µs/line",
+            ],
+            rows,
+            missing,
+        });
+    }
+
+    pub fn text(&mut self) {
+        let cluster = self.cluster(NEW);
+        let lines = self.settings.lines;
+        let mut rows = Vec::new();
+        let mut plain = 0.0;
+        for (label, text, properties) in [
+            ("plain", Text::Plain, ""),
+            ("GBK, half Chinese", Text::Gbk, "a1.sources.r1.inputCharset = GBK\n"),
+            ("a malformed byte in each line", Text::Malformed, ""),
+            (
+                "headers: file, basename, timestamp",
+                Text::Plain,
+                "a1.sources.r1.fileHeader = true\n\
+                 a1.sources.r1.basenameHeader = true\n\
+                 a1.sources.r1.interceptors = i1\n\
+                 a1.sources.r1.interceptors.i1.type = timestamp\n",
+            ),
+        ] {
+            let data = self.file(text);
+            let one = || {
+                let mut job = Job::new().link(&data);
+                job.properties = format!("\n{properties}");
+                measure(&Contender::Ours, &job, &cluster, lines)
+            };
+            let rate = Rate::medians(&(0..self.runs()).map(|_| one()).collect::<Vec<_>>());
+            if text == Text::Plain && properties.is_empty() {
+                plain = rate.lines_per_s;
+            }
+            rows.push(vec![
+                label.to_string(),
+                thousands(rate.lines_per_s),
+                short(rate.lines_per_s / plain),
+                short(rate.cpu_us_per_line),
+                short(rate.peak_mb),
+            ]);
+        }
+        self.sections.push(Section {
+            title: "What the lines hold".to_string(),
+            text: format!(
+                "flume-ng, {} lines of {LINE_BYTES} bytes into Kafka {NEW}.",
+                thousands(lines as f64)
+            ),
+            columns: vec!["", "lines/s", "x plain", "CPU µs/line", "peak MB"],
+            rows,
+            missing: Vec::new(),
+        });
+    }
+
+    pub fn latency(&mut self) {
+        let length = Duration::from_millis(self.settings.seconds * 500);
+        let idle_length = Duration::from_secs(self.settings.seconds);
+        let tailing: Vec<Contender> =
+            self.contenders.iter().filter(|c| c.tails()).cloned().collect();
+        let (mut rows, mut idle_rows) = (Vec::new(), Vec::new());
+        for version in [NEW, OLD] {
+            let cluster = self.cluster(version);
+            for contender in &tailing {
+                let mut row = vec![format!("{}, Kafka {version}", contender.name())];
+                for rate in RATES {
+                    let found = latency::measure(contender, &cluster, rate, length, self.runs());
+                    eprintln!("bench: {} at {rate}/s: {found:?}", contender.name());
+                    row.extend([short(found.p50_ms), short(found.p99_ms)]);
+                }
+                rows.push(row);
+                let idle = latency::idle(contender, &cluster, idle_length);
+                eprintln!("bench: {} idle: {idle:?}", contender.name());
+                idle_rows.push(vec![
+                    format!("{}, Kafka {version}", contender.name()),
+                    format!("{:.3}", idle.cpu_percent),
+                    idle.writes.to_string(),
+                    short(idle.resident_mb),
+                ]);
+            }
+        }
+        self.sections.push(Section {
+            title: "From the append to the topic".to_string(),
+            text: format!(
+                "A writer appends line by line, each with the time in it; a reader waits in a \
+                 fetch for the next record. Milliseconds, over all lines of {} runs of {} s.",
+                self.settings.runs,
+                length.as_secs_f64()
+            ),
+            columns: vec!["", "20 lines/s p50", "p99", "20,000 lines/s p50", "p99"],
+            rows,
+            missing: Vec::new(),
+        });
+        self.sections.push(Section {
+            title: "Idle".to_string(),
+            text: format!("Over {} s in which no line comes.", self.settings.seconds),
+            columns: vec!["", "CPU %", "calls that write", "resident MB"],
+            rows: idle_rows,
+            missing: Vec::new(),
+        });
+    }
+
+    pub fn flat(&mut self) {
+        let Settings { megabytes, completed, candidates, runs, .. } = self.settings;
+        let cluster = self.cluster(NEW);
+        let sizes = flat::Sizes {
+            megabytes,
+            completed: completed as usize,
+            candidates: candidates as usize,
+            big: self.big,
+            runs: runs as usize,
+        };
+        let (found, missing) = flat::shapes(&cluster, sizes);
+        let first = found[0].rate.lines_per_s;
+        let row = |row: &flat::Row| {
+            vec![
+                row.label.clone(),
+                thousands(row.rate.lines_per_s),
+                short(row.rate.lines_per_s / first),
+                short(row.rate.cpu_us_per_line),
+                short(row.rate.peak_mb),
+            ]
+        };
+        self.sections.push(Section {
+            title: "The shape of the backlog".to_string(),
+            text: format!("flume-ng into Kafka {NEW}."),
+            columns: vec!["", "lines/s", "x first", "CPU µs/line", "peak MB"],
+            rows: found.iter().map(row).collect(),
+            missing,
+        });
+        let length = Duration::from_secs(self.settings.seconds);
+        let counts = [1, sizes.candidates];
+        let rows = counts.map(|count| {
+            let found = flat::candidates(&cluster, count, length);
+            eprintln!("bench: {count} candidates: {found:?}");
+            vec![
+                thousands(count as f64),
+                short(found.look_ms),
+                format!("{:.3}", found.idle_percent),
+                short(found.resident_mb),
+            ]
+        });
+        self.sections.push(Section {
+            title: "Many files of the present hour".to_string(),
+            text: "flume-ng, every file read: what it costs to look at the directory after a \
+                   change in it, and to wait."
+                .to_string(),
+            columns: vec!["candidates", "CPU ms a look", "idle CPU %", "resident MB"],
+            rows: rows.to_vec(),
+            missing: Vec::new(),
+        });
+    }
+
+    /// Returned, not kept: it is measured first, on the quiet machine, and told last.
+    pub fn micro(&self) -> Section {
+        let row = |row: &micro::Row| {
+            let rate = if row.is_per_round { String::new() } else { thousands(1e9 / row.ns) };
+            vec![row.label.clone(), short(row.ns), rate]
+        };
+        Section {
+            title: "The steps of a line's way".to_string(),
+            text: "Each alone, on one core, in memory (but for the fdatasync); medians. \
+                   `cargo bench --bench micro` prints them by itself."
+                .to_string(),
+            columns: vec!["step", "ns/line", "lines/s"],
+            rows: micro::run().iter().map(row).collect(),
+            missing: Vec::new(),
+        }
+    }
+}
+
+/// Why our configuration does not take a codec, if so.
+fn refused(codec: &'static str) -> Option<String> {
+    let mut job = Job::new();
+    job.codec = Some(codec);
+    let path = configure(&job, "refused", "127.0.0.1:1");
+    let findings = config::load(&path, "a1").err()?;
+    let errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    Some(errors.map(|f| f.message.clone()).collect::<Vec<_>>().join("; "))
+}

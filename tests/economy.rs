@@ -1,0 +1,134 @@
+//! What a line costs in allocations and in calls of the kernel, counted: counts are the same on
+//! every machine, so a step backwards shows here and not only in `make bench`.
+
+#[path = "economy/allocations.rs"]
+mod allocations;
+#[path = "economy/instant.rs"]
+mod instant;
+mod support;
+#[path = "economy/trace.rs"]
+mod trace;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use flume_ng::channel::batch::Batch;
+use flume_ng::channel::broker::Wire;
+use flume_ng::checkpoint::lock::make_directory;
+use flume_ng::clock::SystemClock;
+use flume_ng::config;
+use flume_ng::ledger::FileLedger;
+use flume_ng::pipeline::{Observer, Pipeline, Startup, inherit};
+use instant::Instant;
+use support::{Brokers, Work, shared};
+use trace::Calls;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+/// 108 bytes and a newline each.
+fn lines(count: usize) -> Vec<u8> {
+    (0..count).flat_map(|n| format!("{n:0108}\n").into_bytes()).collect()
+}
+
+/// Counts what was acknowledged.
+#[derive(Default)]
+struct Acked(u64);
+
+impl Observer for Acked {
+    fn acked(&mut self, _: usize, count: u64, _: Option<&Batch>) {
+        self.0 += count;
+    }
+}
+
+/// Sends `count` lines through a pipeline to a broker that takes all; returns how often memory
+/// was allocated after the first quarter, and how many rounds those were.
+fn allocations_of(wire: Wire, count: usize) -> (u64, u64) {
+    let topic = Brokers::at("127.0.0.1:1").topic("nowhere");
+    let work = Work::new(&topic).file("010_{H}.log", &lines(count), 5);
+    let loaded = config::load(&work.write_conf(), "a1").expect("the reference configuration");
+    let mut config = loaded.config;
+    let source = Rc::new(config.sources.remove(0));
+    let channel = Rc::new(config.channels.remove(0));
+    make_directory(&source.tracker_dir).expect("a tracker directory");
+    let broker = Instant::new(wire);
+    let rounds = broker.rounds();
+    let startup = Startup {
+        agent: "a1".to_string(),
+        config: source.clone(),
+        channels: vec![(0, channel, Box::new(broker))],
+        clock: Rc::new(SystemClock::new()),
+        ledger: Box::new(FileLedger::new(&source.tracker_dir)),
+    };
+    let inherited = inherit(&source, 0).expect("an empty tracker directory");
+    let mut pipeline = Pipeline::assemble(startup, inherited);
+    let mut acked = Acked::default();
+    let mut step_until = |end: u64| {
+        while acked.0 < end {
+            pipeline.step(&mut acked).expect("no fault");
+        }
+    };
+    // Buffers have grown to their sizes by then.
+    step_until(count as u64 / 4);
+    let (allocated, sent) = (allocations::count(), rounds.get());
+    step_until(count as u64);
+    (allocations::count() - allocated, rounds.get() - sent)
+}
+
+/// More rounds may allocate more, more lines may not.
+#[track_caller]
+fn assert_allocations(wire: Wire, a_round_max: u64) {
+    let (allocations, rounds) = allocations_of(wire, 200_000);
+    println!("{wire:?}: {allocations} allocations in {rounds} rounds");
+    assert!(rounds > 0, "it was all over before it was counted");
+    let most = a_round_max * (rounds + 1);
+    assert!(allocations <= most, "{wire:?}: {allocations} allocations in {rounds} rounds");
+}
+
+#[test]
+fn a_line_costs_no_allocation() {
+    assert_allocations(Wire::Modern, 50);
+    assert_allocations(Wire::Legacy, 50);
+}
+
+/// Runs the agent over `count` lines and counts its calls.
+fn calls_of(version: &str, count: usize) -> Calls {
+    let topic = shared(version).fresh_topic("calls", 3);
+    let work = Work::new(&topic).file("010_{H}.log", &lines(count), 5);
+    let stop = {
+        let topic = topic.clone();
+        move || topic.wait_for(count, Duration::from_secs(60))
+    };
+    trace::run(work.command(), &work.dir().join("traced.log"), stop)
+}
+
+/// By a short run and a long one, so that start and end, which are in both, do not count.
+fn assert_calls(version: &str) {
+    const FEW: usize = 20_000;
+    const MANY: usize = 200_000;
+    const BLOCK_BYTES: u64 = 128 * 1024;
+    let (few, many) = (calls_of(version, FEW), calls_of(version, MANY));
+    let more = |number| many.of(number).saturating_sub(few.of(number));
+    let bytes = ((MANY - FEW) * 109) as u64;
+    let rounds = more(libc::SYS_fdatasync);
+    println!("{version}: {rounds} rounds, short run {few:?}, long run {many:?}");
+    // A round fills three batches of 640 KB.
+    assert!(rounds <= bytes / 1_200_000, "{rounds} rounds for {bytes} bytes");
+    let writes = more(libc::SYS_pwrite64);
+    assert!(writes <= rounds + 1, "{writes} writes for {rounds} syncs of the checkpoint");
+    let reads = more(libc::SYS_pread64);
+    assert!(reads <= bytes / BLOCK_BYTES + 2 * rounds, "{reads} reads of {bytes} bytes");
+    // What is left: the connection, the clock, looks at the files, a log line for 10,000 events.
+    let rest = many.all() - few.all() - reads;
+    assert!(rest <= 40 * rounds, "{rest} further calls in {rounds} rounds");
+}
+
+#[test]
+fn a_line_costs_no_call_of_its_own_on_the_modern_wire() {
+    assert_calls("4.3.1");
+}
+
+#[test]
+fn a_line_costs_no_call_of_its_own_on_the_legacy_wire() {
+    assert_calls("0.10.2.0");
+}
