@@ -39,7 +39,8 @@ demo:
 	$(CARGO) build --release --locked --bin flume-ng --example demo
 	"$(CARGO_TARGET_DIR)/release/examples/demo" "$(KAFKA)"
 
-# One broker of each wire for all test programs; they start others for themselves where they break them.
+# One broker of each wire for all test programs; they start others for themselves where they
+# break them.
 test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

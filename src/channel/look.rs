@@ -208,12 +208,6 @@ impl<'a> Search<'a> {
     }
 
     fn read(&mut self, entry: &Entry<'_>, from: i64) -> Result<(), super::records::ReadError> {
-        // What went out without a producer id came to the log without one. (A wire that does not
-        // show ids shows every entry as having none.)
-        if entry.producer_id >= 0 {
-            self.content.interrupt();
-            return Ok(());
-        }
         let content = &mut self.content;
         entry.values(&mut self.scratch, &mut |offset, value| {
             if offset >= from {
