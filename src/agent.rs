@@ -118,6 +118,7 @@ impl Agent {
             self.locks.push((dir, running.lock));
         }
         lifecycle::tell_start(&config);
+        self.monitor.set_textfile(config.monitoring.textfile.clone());
         self.sinks = Sinks::new(&config);
         self.waiting = config.sources.into_iter().map(Waiting::new).collect();
         self.channels = config.channels.into_iter().map(Rc::new).collect();

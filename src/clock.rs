@@ -207,7 +207,7 @@ impl Clock for SystemClock {
 /// call to count them, and does not tell the zone's name.
 fn system_zone(epoch_s: i64) -> (i32, ZoneName) {
     // Of 64 bits wherever the agent is built for.
-    let at = epoch_s as libc::time_t;
+    let at = epoch_s as _;
     // SAFETY: all-zero bytes are a valid `tm`, whose pointer may be null.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are valid for the call. Reading `TZ` races only

@@ -70,6 +70,9 @@ pub struct SinkStats {
 
 /// See the module.
 pub struct Monitor {
+    /// What the command line wants of HTTP, until the first turn: only then is it certain that no
+    /// other agent has our directory, and perhaps our port.
+    wanted: Option<AgentArgs>,
     http: Option<Http>,
     http_due_ms: u64,
     textfile: Option<PathBuf>,
@@ -84,7 +87,7 @@ impl Monitor {
     /// As the command line, the configuration and the environment want it.
     pub fn new(args: &AgentArgs, textfile: Option<PathBuf>) -> Monitor {
         Monitor {
-            http: start_http(args),
+            wanted: Some(args.clone()),
             textfile,
             systemd: Notifier::from_environment(),
             ..Monitor::absent()
@@ -94,6 +97,7 @@ impl Monitor {
     /// One that tells nobody anything.
     pub fn absent() -> Monitor {
         Monitor {
+            wanted: None,
             http: None,
             http_due_ms: 0,
             textfile: None,
@@ -114,6 +118,9 @@ impl Monitor {
     /// Does what is due. `stats` is asked for only where it is needed. While the agent is not busy,
     /// a socket has woken it up and is looked at in any case.
     pub fn turn(&mut self, now_ms: u64, busy: bool, connected: bool, stats: &dyn Fn() -> Stats) {
+        if let Some(args) = self.wanted.take() {
+            self.http = start_http(&args);
+        }
         if (!busy || now_ms >= self.http_due_ms)
             && let Some(http) = &mut self.http
         {
@@ -125,14 +132,14 @@ impl Monitor {
         }
         self.was_connected = Some(connected);
         self.due_ms = now_ms + INTERVAL_MS;
+        let ready = if self.is_ready { "" } else { "READY=1\n" };
+        self.is_ready = true;
         if self.textfile.is_none() && !self.systemd.is_listening() {
             return;
         }
         let stats = stats();
         self.write_textfile(&stats);
-        let ready = if self.is_ready { "" } else { "READY=1\n" };
         self.systemd.tell(&format!("{ready}STATUS={}", status_line(&stats)));
-        self.is_ready = true;
     }
 
     /// The agent begins to stop: nobody is served any more.
@@ -141,9 +148,18 @@ impl Monitor {
         self.systemd.tell("STOPPING=1\nSTATUS=stopping");
     }
 
-    /// The last word.
+    /// The last word. An agent that never had its turn, because another one holds its directory,
+    /// has none: the text file is the other one's.
     pub fn stopped(&mut self, stats: &Stats) {
-        self.write_textfile(stats);
+        if self.is_ready {
+            self.write_textfile(stats);
+        }
+    }
+
+    /// The configuration has changed.
+    pub fn set_textfile(&mut self, textfile: Option<PathBuf>) {
+        self.textfile = textfile;
+        self.due_ms = 0;
     }
 
     fn write_textfile(&mut self, stats: &Stats) {

@@ -21,7 +21,7 @@ static LAST_WORDS_LEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Longest time between a request to stop and the end of the process while a call that can not
 /// be cut short (the wire before 0.11) is under way.
-const STOP_GRACE_US: libc::suseconds_t = 800_000;
+const STOP_GRACE_US: i32 = 800_000;
 
 /// Has the agent been asked to stop? The number of the signal.
 pub fn stop_requested() -> Option<i32> {
@@ -63,7 +63,7 @@ extern "C" fn on_stop_signal(signal: libc::c_int) {
 fn start_alarm() {
     let timer = libc::itimerval {
         it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
-        it_value: libc::timeval { tv_sec: 0, tv_usec: STOP_GRACE_US },
+        it_value: libc::timeval { tv_sec: 0, tv_usec: STOP_GRACE_US.into() },
     };
     // SAFETY: setitimer reads `timer` only.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
@@ -173,7 +173,7 @@ pub fn wait(interests: &[Interest], timeout: Duration) -> io::Result<bool> {
         revents: 0,
     }));
     let timeout = libc::timespec {
-        tv_sec: timeout.as_secs().min(86_400) as libc::time_t,
+        tv_sec: timeout.as_secs().min(86_400) as _,
         tv_nsec: timeout.subsec_nanos() as libc::c_long,
     };
     // SAFETY: the array outlives the call and its length is given; a negative descriptor (no
@@ -211,15 +211,17 @@ pub fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a file name with a NUL byte"))
     };
     let (c_from, c_to) = (c_string(from)?, c_string(to)?);
+    // By its number: musl, for programs without shared libraries, has no function of that name.
     // SAFETY: both are NUL-terminated strings that outlive the call.
     let result = check(unsafe {
-        libc::renameat2(
+        libc::syscall(
+            libc::SYS_renameat2,
             libc::AT_FDCWD,
             c_from.as_ptr(),
             libc::AT_FDCWD,
             c_to.as_ptr(),
             libc::RENAME_NOREPLACE,
-        )
+        ) as libc::c_int
     });
     match result {
         // File systems without the flag (some network ones): look first. Nobody but us makes
@@ -439,10 +441,8 @@ pub fn open_sockets() -> Vec<RawFd> {
 /// Limits how long a blocking read or write of a socket may take, for sockets that a library
 /// opened and does not hand out. A descriptor that is closed or no socket is an error, no harm.
 pub fn set_io_timeout(fd: RawFd, timeout: Duration) -> io::Result<()> {
-    let value = libc::timeval {
-        tv_sec: timeout.as_secs() as libc::time_t,
-        tv_usec: timeout.subsec_micros() as libc::suseconds_t,
-    };
+    let value =
+        libc::timeval { tv_sec: timeout.as_secs() as _, tv_usec: timeout.subsec_micros() as _ };
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         // SAFETY: setsockopt reads the timeval, whose length is given; it changes nothing but a
         // number in the kernel, so that the library that owns the descriptor stays right.

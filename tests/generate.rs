@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::HashSet;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -63,29 +64,35 @@ fn no_two_lines_of_any_runs_are_equal() {
     assert!(numbers.map(Result::unwrap).eq(1..=5_000));
 }
 
-/// Sizes of the only file as a reader sees them meanwhile.
-fn sizes_seen(dir: &Path, child: &mut Child) -> HashSet<u64> {
-    let mut seen = HashSet::new();
-    while child.try_wait().unwrap().is_none() {
-        for entry in std::fs::read_dir(dir).unwrap().flatten() {
-            seen.insert(entry.metadata().unwrap().len());
+/// What each read(2) gets of a pipe that stands in the file's place. Short writes to a pipe are
+/// never shared among reads, those to a file may be.
+fn reads(args: &[&str]) -> Vec<Vec<u8>> {
+    let dir = TempDir::new("generate-pipe");
+    let path = dir.path().join("x");
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: a NUL-terminated string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let args = [&["--pattern", "'x'", "--lines", "50", "--rate", "100", "--size", "64"], args];
+    let mut child = start(dir.path(), &args.concat());
+    let mut pipe = std::fs::File::open(&path).unwrap();
+    let mut reads = Vec::new();
+    loop {
+        let mut buffer = vec![0; 8192];
+        let n = pipe.read(&mut buffer).unwrap();
+        if n == 0 {
+            break;
         }
+        reads.push(buffer[..n].to_vec());
     }
-    seen
+    assert!(child.wait().unwrap().success());
+    assert_eq!(reads.iter().map(Vec::len).sum::<usize>(), 50 * 64);
+    reads
 }
 
 #[test]
-fn a_reader_never_sees_half_a_line_unless_asked_for() {
-    for (torn, whole) in [(None, true), (Some("--torn"), false)] {
-        let dir = TempDir::new("generate-torn");
-        let args = ["--pattern", "'x'", "--lines", "20000", "--rate", "20000", "--size", "100"];
-        let args: Vec<&str> = args.into_iter().chain(torn).collect();
-        let mut child = start(dir.path(), &args);
-        let seen = sizes_seen(dir.path(), &mut child);
-        assert!(seen.len() > 10, "{seen:?}");
-        assert_eq!(seen.iter().all(|size| size % 100 == 0), whole, "{torn:?}");
-        assert_eq!(lines(dir.path())[0].1.len(), 20_000);
-    }
+fn writes_are_whole_lines_unless_asked_for_pieces() {
+    assert!(reads(&[]).iter().all(|read| read.len() % 64 == 0 && read.ends_with(b"\n")));
+    assert!(reads(&["--torn"]).iter().any(|read| read.len() % 64 != 0));
 }
 
 #[test]

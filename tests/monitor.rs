@@ -137,6 +137,10 @@ fn a_text_file_is_written_whole() {
     agent.expect_records(&topic, 3, PATIENCE);
     let read = || std::fs::read_to_string(&path).unwrap_or_default();
     agent.expect("the text file", PATIENCE, || read().contains("flume_ng_up{agent=\"a1\"} 1\n"));
+    // A second agent, as cron starts it, has no say in it.
+    let mut second = work.start();
+    assert_eq!(second.wait(PATIENCE).unwrap().code(), Some(75));
+    assert!(read().contains("flume_ng_up{agent=\"a1\"} 1\n"));
     assert_eq!(agent.term().code(), Some(0));
     let last = read();
     assert!(last.contains("flume_ng_up{agent=\"a1\"} 0\n"), "{last}");

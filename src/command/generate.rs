@@ -3,8 +3,8 @@
 //!
 //! A line is the run (start in ms and pid), its number within the run, the time, and letters up to
 //! the length asked for; so no two lines of any runs are equal. Lines are written with `O_APPEND`,
-//! and each write(2) ends with the end of a line, so that a reader never sees half of one; with
-//! `--torn` it sees nothing else.
+//! and each write(2) is a number of whole lines (the kernel may show a reader a part of it for a
+//! moment, page by page); with `--torn` each line comes in pieces.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
