@@ -418,6 +418,11 @@ impl Files {
         let tracked = &mut self.tracked[index];
         tracked.exhausted_at = slice.is_exhausted.then_some(tracked.size);
         tracked.is_caught_up |= slice.is_exhausted;
+        if slice.is_exhausted {
+            // The beginning of a line that was read ahead is read again with its end: it may be
+            // another line's by then.
+            self.window.clear();
+        }
     }
 
     /// A candidate that is neither `name` nor one of `going` exists at this moment.

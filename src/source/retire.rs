@@ -243,26 +243,48 @@ impl Files {
         let tracked = &self.tracked[index];
         let (name, target) = (tracked.name().to_owned(), tracked.current_name());
         let (from, to) = (self.path(&name), self.path(&target));
+        if is_other_file(&self.tracked[index], &from) {
+            return self.lost_its_name(index, "was replaced");
+        }
         match os::rename_no_replace(&from, &to) {
+            Ok(()) if is_other_file(&self.tracked[index], &to) => {
+                // It was replaced in this very moment: its successor gets the name back.
+                if let Err(e) = os::rename_no_replace(&to, &from) {
+                    let (from, to) = (from.display(), to.display());
+                    log::error(READER, format_args!("{from} was moved to {to} by mistake: {e}"));
+                }
+                return self.lost_its_name(index, "was replaced");
+            }
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                log::warn(
-                    READER,
-                    format_args!(
-                        "{} vanished before it could be moved; its descriptor is read on.",
-                        from.display()
-                    ),
-                );
-                self.tracked[index].record.current_name.clear();
+                self.scanner_forget(&name);
+                return self.lost_its_name(index, "vanished");
             }
             Err(e) => return self.is_refused_move(index, &from, &e),
         }
+        self.scanner_forget(&name);
+        self.gave_up_its_name(index)
+    }
+
+    /// The name went, or stands for another file, before this one could be moved.
+    fn lost_its_name(&mut self, index: usize, what: &str) -> Move {
+        log::warn(
+            READER,
+            format_args!(
+                "{} {what} before it could be moved; its descriptor is read on.",
+                self.path(self.tracked[index].name()).display()
+            ),
+        );
+        self.tracked[index].record.current_name.clear();
+        self.gave_up_its_name(index)
+    }
+
+    fn gave_up_its_name(&mut self, index: usize) -> Move {
         self.stuck = Stuck::default();
         let now_ms = self.clock().monotonic_ms();
         self.tracked[index].begin_grace(now_ms);
         self.tracked[index].is_named = false;
-        self.scanner_forget(&name);
         Move::Moved
     }
 
@@ -327,6 +349,14 @@ impl Files {
         self.tracked.remove(index);
         self.window.clear();
     }
+}
+
+/// Does another file than this one stand there?
+fn is_other_file(tracked: &super::Tracked, path: &Path) -> bool {
+    let own = (tracked.record.device, tracked.record.inode);
+    // The device number of a file system may have changed since the record was written.
+    let own = tracked.file.metadata().map_or(own, |stat| (stat.dev(), stat.ino()));
+    path.metadata().is_ok_and(|stat| (stat.dev(), stat.ino()) != own)
 }
 
 /// Deletes what was hidden for deletion (or the link to it), and nothing else that may stand there

@@ -354,7 +354,7 @@ impl World {
                 Some(last.map(|b| b.end))
             });
             match known {
-                Some(Some(end)) => self.excuse(generation, end),
+                Some(Some(end)) if places.contains_key(&number) => self.excuse(generation, end),
                 Some(None) if places.contains_key(&number) => {}
                 _ if self.writers.is_candidate_now(&places, number) => {}
                 _ => self.excuse(generation, 0),
