@@ -48,7 +48,7 @@ impl Files {
     }
 
     /// Its name is gone, or another file's now: read on through the descriptor.
-    fn is_gone(&mut self, index: usize, is_replaced: bool) {
+    pub(super) fn is_gone(&mut self, index: usize, is_replaced: bool) {
         let tracked = &self.tracked[index];
         let name = tracked.name().to_owned();
         let now_at = path_of(&tracked.file);

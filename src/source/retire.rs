@@ -244,7 +244,7 @@ impl Files {
         let (name, target) = (tracked.name().to_owned(), tracked.current_name());
         let (from, to) = (self.path(&name), self.path(&target));
         if is_other_file(&self.tracked[index], &from) {
-            return self.lost_its_name(index, "was replaced");
+            return self.lost_its_name(index);
         }
         match os::rename_no_replace(&from, &to) {
             Ok(()) if is_other_file(&self.tracked[index], &to) => {
@@ -253,38 +253,33 @@ impl Files {
                     let (from, to) = (from.display(), to.display());
                     log::error(READER, format_args!("{from} was moved to {to} by mistake: {e}"));
                 }
-                return self.lost_its_name(index, "was replaced");
+                return self.lost_its_name(index);
             }
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                self.scanner_forget(&name);
-                return self.lost_its_name(index, "vanished");
-            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.lost_its_name(index),
             Err(e) => return self.is_refused_move(index, &from, &e),
         }
-        self.scanner_forget(&name);
-        self.gave_up_its_name(index)
-    }
-
-    /// The name went, or stands for another file, before this one could be moved.
-    fn lost_its_name(&mut self, index: usize, what: &str) -> Move {
-        log::warn(
-            READER,
-            format_args!(
-                "{} {what} before it could be moved; its descriptor is read on.",
-                self.path(self.tracked[index].name()).display()
-            ),
-        );
-        self.tracked[index].record.current_name.clear();
-        self.gave_up_its_name(index)
-    }
-
-    fn gave_up_its_name(&mut self, index: usize) -> Move {
         self.stuck = Stuck::default();
         let now_ms = self.clock().monotonic_ms();
         self.tracked[index].begin_grace(now_ms);
         self.tracked[index].is_named = false;
+        self.scanner_forget(&name);
+        Move::Moved
+    }
+
+    /// Somebody was quicker and renamed, replaced or deleted it since the last listing: it is
+    /// followed to its new name, if it has one, and not taken for a new file there.
+    fn lost_its_name(&mut self, index: usize) -> Move {
+        self.stay_live(index);
+        self.refresh(true);
+        let tracked = &self.tracked[index];
+        let path = self.path(tracked.name());
+        let is_there = path.metadata().is_ok();
+        if tracked.is_named && (!is_there || is_other_file(tracked, &path)) {
+            // The directory could not be listed.
+            self.is_gone(index, is_there);
+        }
         Move::Moved
     }
 
