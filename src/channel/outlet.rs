@@ -38,6 +38,8 @@ pub struct Outlet {
     /// The identity in the record may be in use elsewhere (a copied checkpoint): nothing that is
     /// absent is sent under it.
     pub is_identity_foreign: bool,
+    /// The log says already that what is in doubt is not in the topic.
+    pub has_told_absent: bool,
     /// Counts batches, for partitions in turn.
     turn: usize,
     /// Encoded size at which a batch is closed; halved when a broker says "too large".
@@ -76,6 +78,7 @@ impl Outlet {
             last_wire: None,
             has_own_identity: false,
             is_identity_foreign: false,
+            has_told_absent: false,
             turn: 0,
             batch_bytes_max: BATCH_BYTES_MAX,
             doubt_since_ms: now_ms,

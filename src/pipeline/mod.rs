@@ -325,6 +325,7 @@ impl Pipeline {
         );
         outlet.topic = None;
         outlet.doubt_since_ms = now_ms;
+        outlet.has_told_absent = false;
         self.retry_at_ms = now_ms;
     }
 

@@ -214,12 +214,16 @@ impl Pipeline {
             let floor = outlet.partition(partition).floor_offset.max(0);
             let found = outlet.broker.look(partition, floor, &wanted)?;
             for (&n, offset) in of_partition.iter().zip(found) {
-                self.tell_doubt(n, offset);
+                if offset.is_some() || !self.outlets[at].has_told_absent {
+                    self.tell_doubt(n, offset);
+                }
                 if let Some(offset) = offset {
                     self.mark_acked(n, offset, observer);
                 }
             }
         }
+        // Looking goes on twice a second perhaps; the log says it once.
+        self.outlets[at].has_told_absent = true;
         Ok(())
     }
 
@@ -373,7 +377,7 @@ impl Pipeline {
             Verdict::Rejected { code } => {
                 self.split_or_bury(at, n, &format!("the broker answers error {code}"))
             }
-            Verdict::OutOfSequence { .. } => self.out_of_sequence(at, n),
+            Verdict::OutOfSequence { code } => self.out_of_sequence(at, n, *code),
             Verdict::OldFormat => {
                 self.outlets[at].broker.use_legacy();
                 Err(Pause::Wait(0))
@@ -392,12 +396,14 @@ impl Pipeline {
     }
 
     /// Looked for and absent, and yet the broker expects another sequence: it may stand above the
-    /// high watermark, invisible, for a while; after a minute the broker's state is lost.
-    fn out_of_sequence(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    /// high watermark, invisible, for a while; after a minute the broker's state is lost. With 59 it
+    /// says so itself: it has no batch of this producer that is young enough to be still unseen.
+    fn out_of_sequence(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
         let now_ms = self.clock.monotonic_ms();
+        let patience_ms = if code == 59 { LOOK_AGAIN_MS } else { OUT_OF_SEQUENCE_MS };
         let outlet = &mut self.outlets[at];
         let since_ms = *outlet.out_of_sequence_since_ms.get_or_insert(now_ms);
-        if now_ms - since_ms < OUT_OF_SEQUENCE_MS {
+        if now_ms - since_ms < patience_ms {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
         outlet.out_of_sequence_since_ms = None;
