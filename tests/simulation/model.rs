@@ -62,6 +62,7 @@ pub fn check_topic(
     cluster: &Cluster,
     book: &Book,
     has_filter: bool,
+    keeps_order: bool,
     is_at_end: impl Fn(usize) -> Option<bool>,
 ) -> Result<(), String> {
     let name = &cluster.name;
@@ -78,6 +79,7 @@ pub fn check_topic(
                 if let Some(before) = last.insert(generation, at)
                     && before >= at
                     && counts[body] == 1
+                    && keeps_order
                 {
                     return Err(format!(
                         "{name}: partition {partition}: line {at} of content {generation} stands \

@@ -397,6 +397,8 @@ fn pass_time(world: &mut World) {
             world.clock.advance(days * DAY_MS);
         }
     }
+    let leap_ms = u64::try_from(world.clock.now_ms() - wall_ms).unwrap_or(0);
+    world.has_leapt |= leap_ms >= world.scenario.expiry_ms;
     world.say(|| format!("time passes ({kind}), hour {}", hour(&world.clock)));
     world.clusters.iter().for_each(|c| c.borrow_mut().pump());
 }
