@@ -9,6 +9,7 @@ use std::rc::Rc;
 use flume_ng::checkpoint::record::{FileRecord, Record};
 use flume_ng::checkpoint::slots::{Slots, Store};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
+use flume_ng::ledger::FileLedger;
 use flume_ng::pipeline::{DeadLetter, FinishedFile, Journal, Ledger};
 
 use crate::Plant;
@@ -187,12 +188,15 @@ pub struct Book {
 pub struct FusedLedger {
     pub book: Rc<RefCell<Book>>,
     pub fuse: Fuse,
+    pub real: FileLedger,
 }
 
 impl Ledger for FusedLedger {
     fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String> {
         self.fuse.tick();
         self.book.borrow_mut().receipts.push(receipt.record.clone());
+        // By the receipts on the disk a file is known again that comes back when it is done.
+        self.real.receipt(receipt)?;
         self.fuse.tick();
         Ok(())
     }

@@ -13,6 +13,7 @@ use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::SourceConfig;
+use flume_ng::ledger::FileLedger;
 use flume_ng::log;
 use flume_ng::pipeline::{Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
 use flume_ng::source::tracked::Tracked;
@@ -164,7 +165,11 @@ impl World {
             config: self.config.clone(),
             channels,
             clock: Rc::new(clock),
-            ledger: Box::new(FusedLedger { book: self.book.clone(), fuse: self.fuse.clone() }),
+            ledger: Box::new(FusedLedger {
+                book: self.book.clone(),
+                fuse: self.fuse.clone(),
+                real: FileLedger::new(&self.writers.tracker),
+            }),
         };
         let kept = record.clone();
         let inheritance = Inheritance { journal, record, is_copied, java: None, from_ends: false };
