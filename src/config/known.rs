@@ -237,7 +237,12 @@ pub const PROPERTIES: &[Property] = &[
         "transaction",
         "`transaction`: to the partitions in turn; `file`: a file to one partition (not Flume's)",
     ),
-    takes(Channel, "kafka.producer.compression.type", "none", "`none`, `gzip`, `snappy`, `lz4` (brokers from 0.11 on)"),
+    takes(
+        Channel,
+        "kafka.producer.compression.type",
+        "none",
+        "`none`, `gzip`, `snappy`, `lz4` (brokers from 0.11 on)",
+    ),
     takes(Channel, "kafka.compression.codec", "none", "the same under its name in Flume 1.6"),
     takes(
         Channel,

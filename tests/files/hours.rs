@@ -195,6 +195,9 @@ fn roll_overs_under_load_lose_nothing() {
     let Some(mut faked) = Faked::new(scene, "+0s") else { return };
     let mut wanted = Vec::new();
     let mut old = faked.scene.writer("a_{H}.log");
+    // Its time of modification is the real one: a file that was first seen after the next jump
+    // would be an hour old.
+    faked.scene.log_says("spool/a_{H}.log at byte 0");
     for hour in 1..=4 {
         faked.jumps(&format!("+{}s", hour * 3600));
         let mut new = faked.scene.writer(&format!("a_{{H+{hour}}}.log"));
@@ -207,8 +210,6 @@ fn roll_overs_under_load_lose_nothing() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         old = new;
-        // Its time of modification is the real one: a file that was first seen after the next
-        // jump would be an hour old.
         faked.scene.log_says(&format!("spool/a_{{H+{hour}}}.log at byte 0"));
     }
     faked.scene.receipts(3);
