@@ -44,8 +44,10 @@ pub struct Outlet {
     turn: usize,
     /// Encoded size at which a batch is closed; halved when a broker says "too large".
     pub batch_bytes_max: usize,
-    /// Monotonic time since which batches may be in doubt.
-    pub doubt_since_ms: u64,
+    /// Monotonic time of the first look that found something absent, of an unbroken row of looks:
+    /// only while a broker answers does waiting for a late copy prove anything. A frozen one has
+    /// requests in its queues that it works on when it is awake again.
+    pub absent_since_ms: Option<u64>,
     /// Monotonic time of the first "out of sequence" that looking did not explain.
     pub out_of_sequence_since_ms: Option<u64>,
     backoff_ms: u64,
@@ -60,7 +62,6 @@ impl Outlet {
         channel: usize,
         broker: Box<dyn Broker>,
         record: Option<ChannelRecord>,
-        now_ms: u64,
     ) -> Outlet {
         let fresh = ChannelRecord {
             name: config.name.clone(),
@@ -81,7 +82,7 @@ impl Outlet {
             has_told_absent: false,
             turn: 0,
             batch_bytes_max: BATCH_BYTES_MAX,
-            doubt_since_ms: now_ms,
+            absent_since_ms: None,
             out_of_sequence_since_ms: None,
             backoff_ms: BACKOFF_MS_MIN,
             acks: Vec::new(),

@@ -324,7 +324,7 @@ impl Pipeline {
             ),
         );
         outlet.topic = None;
-        outlet.doubt_since_ms = now_ms;
+        outlet.absent_since_ms = None;
         outlet.has_told_absent = false;
         self.retry_at_ms = now_ms;
     }
@@ -446,6 +446,7 @@ impl Pipeline {
     fn back_off(&mut self, at: usize, fault: &Fault) -> Pace {
         let outlet = &mut self.outlets[at];
         outlet.topic = None;
+        outlet.absent_since_ms = None;
         if *fault == Fault::Stopped {
             return Pace::Rest(0);
         }

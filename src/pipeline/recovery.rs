@@ -222,6 +222,8 @@ impl Pipeline {
                 }
             }
         }
+        let now_ms = self.clock.monotonic_ms();
+        self.outlets[at].absent_since_ms.get_or_insert(now_ms);
         // Looking goes on twice a second perhaps; the log says it once.
         self.outlets[at].has_told_absent = true;
         Ok(())
@@ -268,11 +270,17 @@ impl Pipeline {
         } else {
             u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS
         };
-        let waited_ms = self.clock.monotonic_ms() - outlet.doubt_since_ms;
+        let waited_ms = self.absent_ms(at);
         if waited_ms >= settle_ms {
             return Ok(());
         }
         Err(Pause::Wait((settle_ms - waited_ms).min(LOOK_AGAIN_MS)))
+    }
+
+    /// How long looks have gone on without finding what is in doubt, ms.
+    fn absent_ms(&self, at: usize) -> u64 {
+        let since_ms = self.outlets[at].absent_since_ms;
+        since_ms.map_or(0, |since_ms| self.clock.monotonic_ms() - since_ms)
     }
 
     /// Sends what is absent, the first batch of every partition at a time, until nothing is left.
@@ -295,7 +303,7 @@ impl Pipeline {
             }
             let answers = self.converse(at, &ready);
             // Whatever is not answered now was under way until now.
-            self.outlets[at].doubt_since_ms = self.clock.monotonic_ms();
+            self.outlets[at].absent_since_ms = None;
             for answer in answers? {
                 self.settle_answer(at, &answer, observer)?;
             }
@@ -319,7 +327,7 @@ impl Pipeline {
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
         let outlet = &mut self.outlets[at];
         // This copy may be late as well as the one before it: the settle time begins again.
-        outlet.doubt_since_ms = self.clock.monotonic_ms();
+        outlet.absent_since_ms = None;
         let broker = &mut outlet.broker;
         broker.send(&round)?;
         let mut answers = Vec::with_capacity(round.len());
@@ -598,7 +606,7 @@ impl Pipeline {
     fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         let outlet = &self.outlets[at];
         let settle_ms = u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS;
-        if self.clock.monotonic_ms() - outlet.doubt_since_ms < settle_ms {
+        if self.absent_ms(at) < settle_ms {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
         self.write_off(at, n)

@@ -194,7 +194,7 @@ impl Pipeline {
             );
         }
         let now_ms = clock.monotonic_ms();
-        let mut outlets = make_outlets(channels, &mut record, now_ms);
+        let mut outlets = make_outlets(channels, &mut record);
         for outlet in &mut outlets {
             outlet.is_identity_foreign = inherited.is_copied;
         }
@@ -275,7 +275,6 @@ impl Pipeline {
 fn make_outlets(
     channels: Vec<(usize, Rc<ChannelConfig>, Box<dyn Broker>)>,
     record: &mut Record,
-    now_ms: u64,
 ) -> Vec<Outlet> {
     let old: Vec<ChannelRecord> = std::mem::take(&mut record.channels);
     let place = |config: &ChannelConfig| {
@@ -309,7 +308,7 @@ fn make_outlets(
             if let Some(known) = &mut known {
                 known.name.clone_from(&config.name);
             }
-            Outlet::new(config, index, broker, known, now_ms)
+            Outlet::new(config, index, broker, known)
         })
         .collect()
 }
