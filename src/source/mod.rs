@@ -132,7 +132,7 @@ impl Files {
     /// The records of all files that are not done.
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
         let tracked = self.tracked.iter().map(|t| &t.record);
-        tracked.chain(self.parking.files.iter().map(|p| &p.record)).chain(&self.gone)
+        tracked.chain(self.parking.records()).chain(&self.gone)
     }
 
     pub fn next_file_id(&self) -> u64 {

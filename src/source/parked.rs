@@ -1,6 +1,7 @@
 //! More files than descriptors: a file that has nothing to read gives its descriptor to one that
 //! waits, and is looked at by its name meanwhile.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
@@ -24,14 +25,31 @@ pub struct Parked {
 /// See the module.
 #[derive(Default)]
 pub struct Parking {
-    pub files: Vec<Parked>,
+    files: Vec<Parked>,
+    /// Device and inode of each of them: a candidate of ten thousand is asked for every listing.
+    identities: HashSet<(u64, u64)>,
     next: usize,
     looked_ms: u64,
 }
 
 impl Parking {
     pub fn holds(&self, device: u64, inode: u64) -> bool {
-        self.files.iter().any(|p| p.record.inode == inode && p.record.device == device)
+        self.identities.contains(&(device, inode))
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
+        self.files.iter().map(|p| &p.record)
+    }
+
+    fn push(&mut self, record: FileRecord, seen: (u64, i64, i64)) {
+        self.identities.insert((record.device, record.inode));
+        self.files.push(Parked { record, seen });
+    }
+
+    fn take(&mut self, at: usize) -> FileRecord {
+        let record = self.files.swap_remove(at).record;
+        self.identities.remove(&(record.device, record.inode));
+        record
     }
 }
 
@@ -59,13 +77,13 @@ impl Files {
         let Some(index) = best else { return false };
         let tracked = self.tracked.remove(index);
         let seen = tracked.file.metadata().map_or((0, 0, 0), |m| seen(&m));
-        self.parking.files.push(Parked { record: tracked.record, seen });
+        self.parking.push(tracked.record, seen);
         true
     }
 
     /// Parks the record of the last run without opening the file.
     pub(super) fn park_record(&mut self, record: FileRecord) {
-        self.parking.files.push(Parked { record, seen: (0, 0, 0) });
+        self.parking.push(record, (0, 0, 0));
     }
 
     /// Opens parked files that have changed again, and those of the backlog where there is room
@@ -98,8 +116,8 @@ impl Files {
     }
 
     fn unpark(&mut self, at: usize) {
-        let parked = self.parking.files.swap_remove(at);
-        self.restore_one(parked.record, None);
+        let record = self.parking.take(at);
+        self.restore_one(record, None);
     }
 
     pub(super) fn has_backlog_room(&mut self) -> bool {

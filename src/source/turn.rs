@@ -171,7 +171,12 @@ impl Files {
     /// Opens the waiting files of the present hour.
     fn open_waiting(&mut self) {
         for at in 0..self.scanner.candidates().len() {
-            let name = self.scanner.candidates()[at].name.clone();
+            let candidate = &self.scanner.candidates()[at];
+            // First what most of ten thousand are, and what is found out without a search.
+            if self.parking.holds(candidate.device, candidate.inode) {
+                continue;
+            }
+            let name = candidate.name.clone();
             let is_new = self.is_target(&name)
                 && self.index_by_name(&name).is_none()
                 && !self.is_held_elsewhere(at);
