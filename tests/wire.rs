@@ -241,10 +241,10 @@ fn mixed_content(version: &str) {
         assert_eq!(packed.send(&batch), acked(offset));
         let mut record = packed.record(&batch);
         record.producer_id = -1;
-        // By content on either wire: with an identity in the log it is another's batch.
+        // By content on either wire, also where the log gives it an identity: it may have gone out
+        // with one before the topic's format was made older.
         let found = packed.broker.look(0, 0, &[&record]).unwrap();
-        let by_content = (packed.topic.wire == Wire::Legacy).then_some(offset);
-        assert_eq!(found, [by_content]);
+        assert_eq!(found, [Some(offset)]);
     }
     let by_content = plain.look(0, &[&first]);
     assert_eq!(by_content, [Some(0)]);
