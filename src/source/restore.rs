@@ -32,8 +32,18 @@ impl Files {
         announced: impl Fn(u64) -> Option<Announced>,
     ) {
         self.set_next_file_id(next_file_id);
-        for record in records {
+        // Of several records of one inode the newest is the file; the others speak of what it held
+        // before, and would each read it from its beginning once more.
+        let identities: Vec<(u64, u64, u64)> =
+            records.iter().map(|r| (r.id, r.device, r.inode)).collect();
+        for mut record in records {
             let reached = announced(record.id);
+            let has_successor = identities.iter().any(|&(id, device, inode)| {
+                id > record.id && (device, inode) == (record.device, record.inode)
+            });
+            if has_successor {
+                record.state = FileState::Superseded;
+            }
             if record.state == FileState::Superseded {
                 self.gone.push(record);
             } else if self.tracked.len() >= OPEN_FILES_MAX * 3 / 4
