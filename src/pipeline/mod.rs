@@ -7,6 +7,7 @@
 //! after any doubt [`recovery`] looks before it sends.
 
 mod recovery;
+mod reshape;
 mod rounds;
 mod settle;
 mod start;

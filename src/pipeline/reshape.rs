@@ -1,0 +1,274 @@
+//! What is in doubt and can not be sent as it was: a batch that is read again, one that the broker
+//! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
+
+use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
+use super::rounds::{NOWHERE, Plan};
+use super::{Announced, CHANNEL, DeadLetter, Fatal, Pipeline};
+use crate::channel::batch::Batch;
+use crate::channel::broker::Identity;
+use crate::channel::outlet::sequence_after;
+use crate::checkpoint::record::BatchRecord;
+use crate::log;
+use crate::source::slice::Bound;
+
+/// A batch is not split below this size: the broker's limit is for one event then.
+const BATCH_BYTES_MIN: usize = 16 * 1024;
+
+impl Pipeline {
+    /// What is absent of a partition gets the next epoch, counted from 0: the broker takes it
+    /// whatever it remembers, and refuses from then on any copy under the old epoch.
+    pub(super) fn raise_epoch(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
+        let doubts: Vec<usize> = self
+            .doubts(at)
+            .into_iter()
+            .filter(|&n| self.announced[n].record.partition == partition)
+            .collect();
+        self.outlets[at].has_own_identity = false;
+        let Some(&first) = doubts.first() else { return Ok(()) };
+        let old = &self.announced[first].record;
+        if old.producer_id < 0 {
+            return Ok(());
+        }
+        let identity = match old.producer_epoch.checked_add(1) {
+            Some(epoch) => Identity { producer_id: old.producer_id, epoch },
+            None => self.outlets[at].broker.init_producer()?,
+        };
+        let mut sequence = 0;
+        for n in doubts {
+            let Announced { record, encoded, .. } = &mut self.announced[n];
+            record.producer_id = identity.producer_id;
+            record.producer_epoch = identity.epoch;
+            record.base_sequence = sequence;
+            sequence = sequence_after(sequence, record.count);
+            if let Some(batch) = encoded {
+                batch.seal(identity, record.base_sequence);
+            }
+        }
+        self.commit()?;
+        Ok(())
+    }
+
+    pub(super) fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        let size = self.announced[n].encoded.as_ref().map_or(0, Batch::size);
+        outlet.batch_bytes_max =
+            outlet.batch_bytes_max.min(size / 2).clamp(BATCH_BYTES_MIN, usize::MAX);
+        self.split_or_bury(at, n, "larger than the broker takes (message.max.bytes)")
+    }
+
+    /// A batch that was refused whole: its halves are tried; a single event goes to the
+    /// dead-letter file.
+    pub(super) fn split_or_bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
+        if self.announced[n].record.count > 1 {
+            self.split(at, n)
+        } else {
+            self.bury(at, n, reason)
+        }
+    }
+
+    fn split(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let whole = self.announced[n].record.clone();
+        let half = whole.count / 2;
+        log::info(
+            CHANNEL,
+            format_args!(
+                "Batch of {} events ({} bytes {}-{}) was refused as a whole; sending its halves.",
+                whole.count,
+                self.file_text(whole.file),
+                whole.start,
+                whole.end
+            ),
+        );
+        let Some(first) = self.read_part(at, &whole, half)? else { return self.write_off(at, n) };
+        let mut second = whole.clone();
+        second.start = first.0.end;
+        second.count = whole.count - half;
+        if whole.base_sequence >= 0 {
+            second.base_sequence = sequence_after(whole.base_sequence, half);
+        }
+        let Some(second) = self.read_part(at, &second, second.count)? else {
+            return self.write_off(at, n);
+        };
+        let round = self.announced[n].round;
+        let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
+        self.announced[n] = part(first);
+        self.announced.insert(n + 1, part(second));
+        self.commit()?;
+        Ok(())
+    }
+
+    /// Reads the first `count` events of a batch's range again, as a batch of their own.
+    fn read_part(
+        &mut self,
+        at: usize,
+        of: &BatchRecord,
+        count: u32,
+    ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
+        let Some(index) = self.files.index_of(of.file) else { return Ok(None) };
+        let is_all = count == of.count;
+        let mut batch = self.outlets[at].take_batch();
+        batch.begin(of.partition, of.stamp_ms);
+        let plan = Plan {
+            bound: Bound::Exactly { end: of.end, is_final: of.is_final },
+            events_max: if is_all { u32::MAX } else { count },
+            bytes_target: usize::MAX,
+        };
+        let mut batches = [batch];
+        let result = self.read_events(index, of.start, &plan, &mut batches, of.stamp_ms);
+        let [mut batch] = batches;
+        let (slice, events) = match result {
+            Ok(read) => read,
+            Err(e) => {
+                log::error(
+                    CHANNEL,
+                    format_args!(
+                        "{}: bytes {}-{} can not be read again: {e}.",
+                        self.file_text(of.file),
+                        of.start,
+                        of.end
+                    ),
+                );
+                return Ok(None);
+            }
+        };
+        let (values_crc, first_crc) =
+            if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
+        let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
+        batch.seal(identity, of.base_sequence);
+        let record = BatchRecord {
+            count: events,
+            end: slice.end,
+            lines: slice.lines,
+            bytes_crc: slice.bytes_crc,
+            tail_crc: slice.tail.crc(),
+            is_final: of.is_final && slice.end == of.end,
+            values_crc,
+            first_crc,
+            ..of.clone()
+        };
+        Ok(Some((record, batch)))
+    }
+
+    /// Makes sure that batch `n` has its encoding: from memory, or read again from its file.
+    /// `false`: its bytes are gone.
+    pub(super) fn encode(&mut self, n: usize) -> Result<bool, Pause> {
+        if self.announced[n].encoded.is_some() {
+            return Ok(true);
+        }
+        let Some(batch) = self.encode_for(n)? else { return Ok(false) };
+        self.announced[n].encoded = Some(batch);
+        Ok(true)
+    }
+
+    /// Reads batch `n` again. The range must hold the bytes that were announced; how many events
+    /// they make may differ if the configuration was changed since, and then what follows in the
+    /// partition is counted anew under the next epoch.
+    pub(super) fn encode_for(&mut self, n: usize) -> Result<Option<Batch>, Pause> {
+        let old = self.announced[n].record.clone();
+        let at = usize::from(old.channel);
+        let Some((record, batch)) = self.read_part(at, &old, old.count)? else { return Ok(None) };
+        if record.bytes_crc != old.bytes_crc {
+            return Ok(None);
+        }
+        if record.count == 0 {
+            return Ok(None);
+        }
+        let is_reshaped = record.count != old.count;
+        let is_changed = record != old;
+        self.announced[n].record = record;
+        if is_reshaped {
+            self.announced[n].encoded = Some(batch);
+            self.raise_epoch(at, old.partition)?;
+            return Ok(self.announced[n].encoded.take());
+        }
+        if is_changed {
+            self.commit()?;
+        }
+        Ok(Some(batch))
+    }
+
+    /// The bytes of a batch in doubt that is not in the topic can no longer be read. A copy that is
+    /// still on its way is waited for: it would save the batch, and those behind it in the
+    /// partition, which get a new epoch here, would come twice.
+    pub(super) fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let outlet = &self.outlets[at];
+        let settle_ms = u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS;
+        if self.absent_ms(at) < settle_ms {
+            return Err(Pause::Wait(LOOK_AGAIN_MS));
+        }
+        self.write_off(at, n)
+    }
+
+    /// Batch `n` is not in the topic, will not come there, and can not be sent.
+    fn write_off(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        self.tell_lost(at, n);
+        self.take_out(at, n)
+    }
+
+    pub(super) fn tell_lost(&self, at: usize, n: usize) {
+        let b = &self.announced[n].record;
+        log::error(
+            CHANNEL,
+            format_args!(
+                "LOST: {} events of {} (bytes {}-{}) were announced, are not in topic {} and can \
+                 no longer be read: the file was deleted or overwritten while it was being sent.",
+                b.count,
+                self.file_text(b.file),
+                b.start,
+                b.end,
+                self.outlets[at].config.topic
+            ),
+        );
+    }
+
+    /// An event that the broker never takes: to the dead-letter file, durable, then on.
+    fn bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
+        let b = self.announced[n].record.clone();
+        let name = self.file_text(b.file);
+        let value: Vec<u8> = self.announced[n]
+            .encoded
+            .as_ref()
+            .and_then(|batch| batch.values().next().map(<[u8]>::to_vec))
+            .unwrap_or_default();
+        let letter = DeadLetter {
+            topic: &self.outlets[at].config.topic,
+            file: name.as_bytes(),
+            batch: &b,
+            value: &value,
+            reason,
+            now_ms: self.clock.now_ms(),
+        };
+        self.ledger.dead_letter(&letter).map_err(Fatal::State)?;
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "An event of {} bytes ({name} bytes {}-{}) went to the dead-letter file: {reason}.",
+                value.len(),
+                b.start,
+                b.end
+            ),
+        );
+        self.take_out(at, n)
+    }
+
+    /// Batch `n` will not be sent: its range counts as done, and what follows it in its partition
+    /// is counted anew.
+    fn take_out(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let partition = self.announced[n].record.partition;
+        self.void(at, n);
+        self.raise_epoch(at, partition)?;
+        // At once: of two letters that no record knows, the ledger would take the older for new.
+        if self.is_dirty { Ok(self.commit()?) } else { Ok(()) }
+    }
+
+    /// The range of batch `n` counts as done, without an event in the topic.
+    pub(super) fn void(&mut self, at: usize, n: usize) {
+        let Announced { record, encoded, .. } = &mut self.announced[n];
+        record.acked = Some(NOWHERE);
+        record.count = 0;
+        if let Some(batch) = encoded.take() {
+            self.outlets[at].give_back(batch);
+        }
+        self.is_dirty = true;
+    }
+}
