@@ -345,7 +345,8 @@ impl Agent {
         }
         for running in &mut self.running {
             if let Some(watch) = &mut running.watch {
-                watch.drain();
+                let files = &mut running.pipeline.files;
+                watch.drain(&mut |name| files.notice(name));
             }
         }
     }

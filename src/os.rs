@@ -2,6 +2,7 @@
 //! descriptors, locks, durable directories. Each wrapper is small and says why it is sound; the
 //! rest of the program has no `unsafe`.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
@@ -337,6 +338,22 @@ pub struct Inotify {
     file: File,
 }
 
+/// The names in a buffer of inotify events (inotify(7)): wd i32, mask u32, cookie u32, length u32,
+/// and the name, filled up with zeros to that length.
+fn each_name(events: &[u8], tell: &mut dyn FnMut(&OsStr)) {
+    use std::os::unix::ffi::OsStrExt;
+    let mut rest = events;
+    while let Some((header, behind)) = rest.split_first_chunk::<16>() {
+        let length = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]) as usize;
+        let Some((name, next)) = behind.split_at_checked(length) else { return };
+        let end = name.iter().position(|b| *b == 0).unwrap_or(length);
+        if end > 0 {
+            tell(OsStr::from_bytes(&name[..end]));
+        }
+        rest = next;
+    }
+}
+
 impl Inotify {
     /// Fails where the kernel or a limit (`fs.inotify.max_user_instances`) does not permit it.
     pub fn watch(dir: &Path) -> io::Result<Inotify> {
@@ -364,12 +381,14 @@ impl Inotify {
         self.file.as_raw_fd()
     }
 
-    /// Reads the notices away. What has changed is looked up in the files themselves, so that a
-    /// lost notice costs half a second and nothing else.
-    pub fn drain(&mut self) {
+    /// Reads the notices and tells the names that they are of. What has changed is looked up in
+    /// the files themselves, so that a lost notice costs a little time and nothing else.
+    pub fn drain(&mut self, changed: &mut dyn FnMut(&OsStr)) {
         use std::io::Read;
         let mut buffer = [0u8; 16 * 1024];
-        while matches!(self.file.read(&mut buffer), Ok(n) if n > 0) {}
+        while let Ok(len @ 1..) = self.file.read(&mut buffer) {
+            each_name(&buffer[..len], changed);
+        }
     }
 }
 
@@ -452,4 +471,41 @@ pub fn set_io_timeout(fd: RawFd, timeout: Duration) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &[u8], filled_to: u32) -> Vec<u8> {
+        let mut bytes = [1i32.to_ne_bytes(), 2i32.to_ne_bytes(), [0; 4]].concat();
+        bytes.extend(filled_to.to_ne_bytes());
+        bytes.extend(name);
+        bytes.resize(16 + filled_to as usize, 0);
+        bytes
+    }
+
+    fn names(events: &[u8]) -> Vec<String> {
+        let mut names = Vec::new();
+        each_name(events, &mut |name| names.push(name.to_string_lossy().into_owned()));
+        names
+    }
+
+    #[test]
+    fn names_of_notices_are_told_also_behind_one_of_the_directory_itself() {
+        let events = [event(b"a", 16), event(b"", 0), event(b"0123456789abcdef", 32)].concat();
+        assert_eq!(names(&events), ["a", "0123456789abcdef"]);
+    }
+
+    #[test]
+    fn a_notice_cut_short_or_of_an_impossible_length_ends_the_list() {
+        let whole = [event(b"a", 16), event(b"b", 16)].concat();
+        for len in 0..whole.len() {
+            let told = usize::from(len >= 32);
+            assert_eq!(names(&whole[..len]).len(), told, "{len} bytes");
+        }
+        let mut endless = event(b"a", 16);
+        endless[12..16].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert_eq!(names(&endless), [""; 0]);
+    }
 }

@@ -19,6 +19,8 @@ mod late;
 mod lines;
 #[path = "files/names.rs"]
 mod names;
+#[path = "files/parked.rs"]
+mod parked;
 #[path = "files/random.rs"]
 mod random;
 #[path = "files/reload.rs"]

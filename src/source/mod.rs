@@ -14,6 +14,7 @@ pub mod interceptor;
 pub mod known;
 pub mod line;
 pub mod parked;
+mod present;
 pub mod restore;
 pub mod retire;
 pub mod scan;
@@ -22,6 +23,7 @@ pub mod tracked;
 mod turn;
 pub mod window;
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -39,6 +41,7 @@ use follow::Refusals;
 use known::Known;
 use line::{LineConfig, LineDecoder};
 use parked::Parking;
+use present::Present;
 use scan::{Candidate, Scanner};
 use tracked::Tracked;
 use turn::Turns;
@@ -80,9 +83,7 @@ pub struct Files {
     list_interval_ms: u64,
     /// When to list the directory once more though it seems unchanged.
     confirm_ms: Option<u64>,
-    /// The present time as `targetFilename` writes it, in lower case, and when it was written.
-    target: String,
-    target_second: i64,
+    present: Present,
     refusals: Refusals,
     /// Positions to begin at for names that are not tracked yet (a Java tracker, or `end`).
     start_at: Vec<(OsString, u64)>,
@@ -115,8 +116,7 @@ impl Files {
             listed_ms: None,
             list_interval_ms: LIST_INTERVAL_MS,
             confirm_ms: None,
-            target: String::new(),
-            target_second: i64::MIN,
+            present: Present::unknown(),
             refusals: Refusals::default(),
             start_at: Vec::new(),
             directory_fault: None,
@@ -196,6 +196,7 @@ impl Files {
     }
 
     fn list(&mut self, now_ms: u64) -> io::Result<()> {
+        self.update_present();
         let is_stale = self.scanner.is_stale()? || self.listed_ms.is_none();
         let is_to_confirm = self.confirm_ms.is_some_and(|at| now_ms >= at);
         if !is_stale && !is_to_confirm {
@@ -208,10 +209,32 @@ impl Files {
         }
         let took_ms = self.clock.monotonic_ms() - now_ms;
         self.list_interval_ms = (took_ms * 10).clamp(LIST_INTERVAL_MS, LIST_INTERVAL_MS_MAX);
-        for index in 0..self.tracked.len() {
+        self.scanner.mark(|name| self.present.is_in(name));
+        self.turns.look_for_waiting();
+        for index in self.moved() {
             self.follow(index);
         }
         Ok(())
+    }
+
+    /// The tracked files that are not where they were, by the last listing. One pass over the
+    /// names, however many files there are.
+    fn moved(&self) -> Vec<usize> {
+        let mut listed: HashMap<(u64, u64), Option<&OsStr>> = HashMap::new();
+        listed.extend(self.tracked.iter().map(|t| ((t.record.device, t.record.inode), None)));
+        for candidate in self.scanner.candidates() {
+            if let Some(found) = listed.get_mut(&(candidate.device, candidate.inode)) {
+                *found = Some(&candidate.name);
+            }
+        }
+        let has_moved = |tracked: &Tracked| {
+            let found = listed.get(&(tracked.record.device, tracked.record.inode)).copied();
+            match found.flatten() {
+                Some(name) => !tracked.is_named || name != tracked.name(),
+                None => tracked.is_named,
+            }
+        };
+        (0..self.tracked.len()).filter(|&at| has_moved(&self.tracked[at])).collect()
     }
 
     /// The directory can not be listed now: nothing in it is moved, nothing counts as done.
@@ -255,13 +278,16 @@ impl Files {
 
     /// Does the name hold the present time as `targetFilename` writes it?
     pub fn is_target(&mut self, name: &OsStr) -> bool {
-        let now_ms = self.clock.now_ms();
-        if now_ms.div_euclid(1000) != self.target_second {
-            self.target_second = now_ms.div_euclid(1000);
-            let local = self.clock.local(now_ms);
-            self.target = self.config.target_filename.format(&local).to_lowercase();
+        self.update_present();
+        self.present.is_in(name)
+    }
+
+    /// Takes the time: which names are those of the present hour?
+    fn update_present(&mut self) {
+        if self.present.update(&*self.clock, &self.config.target_filename) {
+            self.scanner.mark(|name| self.present.is_in(name));
+            self.turns.look_for_waiting();
         }
-        name.to_string_lossy().to_lowercase().contains(&self.target)
     }
 
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.

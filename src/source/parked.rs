@@ -1,7 +1,9 @@
 //! More files than descriptors: a file that has nothing to read gives its descriptor to one that
-//! waits, and is looked at by its name meanwhile.
+//! waits, and is looked at by its name meanwhile: at once if the kernel says that it was written
+//! to, and in its turn in any case.
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
@@ -15,10 +17,13 @@ const LOOK_MAX: usize = 512;
 /// They are looked at so often, ms.
 const LOOK_INTERVAL_MS: u64 = 250;
 
+/// Notices that are kept until then at most; what is beyond is found in its turn.
+const NOTICES_MAX: usize = LOOK_MAX;
+
 /// A file without a descriptor. All of it that was read is in the topic.
 pub struct Parked {
     pub record: FileRecord,
-    /// Size and modification time when it was parked.
+    /// Size and modification time (s, ns) at the last look before it was parked.
     seen: (u64, i64, i64),
 }
 
@@ -30,6 +35,8 @@ pub struct Parking {
     identities: HashSet<(u64, u64)>,
     next: usize,
     looked_ms: u64,
+    /// Names that were written to, as the kernel says, and that no open file has.
+    notices: HashSet<OsString>,
 }
 
 impl Parking {
@@ -41,7 +48,8 @@ impl Parking {
         self.files.iter().map(|p| &p.record)
     }
 
-    fn push(&mut self, record: FileRecord, seen: (u64, i64, i64)) {
+    fn push(&mut self, mut record: FileRecord, seen: (u64, i64, i64)) {
+        record.ranges.shrink_to_fit();
         self.identities.insert((record.device, record.inode));
         self.files.push(Parked { record, seen });
     }
@@ -66,8 +74,7 @@ impl Files {
             {
                 continue;
             }
-            let name = tracked.name().to_owned();
-            if self.is_target(&name) != live {
+            if self.present.is_in(tracked.name()) != live {
                 continue;
             }
             if matches!(self.tracked[index].look(now_ms), Ok(Look::Quiet)) {
@@ -76,7 +83,8 @@ impl Files {
         }
         let Some(index) = best else { return false };
         let tracked = self.tracked.remove(index);
-        let seen = tracked.file.metadata().map_or((0, 0, 0), |m| seen(&m));
+        // As it was when nothing was left to read: what is written from then on is a change.
+        let seen = tracked.last_look();
         self.parking.push(tracked.record, seen);
         true
     }
@@ -86,9 +94,21 @@ impl Files {
         self.parking.push(record, (0, 0, 0));
     }
 
+    /// The kernel says that `name` was written to.
+    pub fn notice(&mut self, name: &OsStr) {
+        let is_wanted = !self.parking.files.is_empty()
+            && self.parking.notices.len() < NOTICES_MAX
+            && !self.parking.notices.contains(name)
+            && self.index_by_name(name).is_none();
+        if is_wanted {
+            self.parking.notices.insert(name.to_owned());
+        }
+    }
+
     /// Opens parked files that have changed again, and those of the backlog where there is room
     /// to retire them.
     pub(super) fn look_at_parked(&mut self) {
+        self.look_at_noticed();
         let now_ms = self.clock().monotonic_ms();
         if self.parking.files.is_empty() || now_ms < self.parking.looked_ms + LOOK_INTERVAL_MS {
             return;
@@ -97,22 +117,43 @@ impl Files {
         for _ in 0..LOOK_MAX.min(self.parking.files.len()) {
             self.parking.next = (self.parking.next + 1) % self.parking.files.len().max(1);
             let at = self.parking.next;
-            let Some(parked) = self.parking.files.get(at) else { break };
-            let path = self.path(std::ffi::OsStr::from_bytes(&parked.record.current_name));
-            let has_changed =
-                std::fs::metadata(path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
-            let name = std::ffi::OsString::from(std::ffi::OsStr::from_bytes(&parked.record.name));
-            let live = self.is_target(&name);
-            let may_retire = !live && !self.names_are_stuck() && self.has_backlog_room();
-            if !has_changed && !may_retire {
-                continue;
+            if at < self.parking.files.len() && !self.look_at(at) {
+                return;
             }
-            if self.tracked.len() >= OPEN_FILES_MAX && !self.park_one(true) && !self.park_one(false)
+        }
+    }
+
+    fn look_at_noticed(&mut self) {
+        if self.parking.notices.is_empty() {
+            return;
+        }
+        let notices = std::mem::take(&mut self.parking.notices);
+        // From the end: what takes the place of an opened one was looked at before.
+        for at in (0..self.parking.files.len()).rev() {
+            let Some(parked) = self.parking.files.get(at) else { continue };
+            if notices.contains(OsStr::from_bytes(&parked.record.current_name)) && !self.look_at(at)
             {
                 return;
             }
-            self.unpark(at);
         }
+    }
+
+    /// Opens a parked file if it has changed or may be retired. `false`: there is no descriptor
+    /// for it.
+    fn look_at(&mut self, at: usize) -> bool {
+        let parked = &self.parking.files[at];
+        let path = self.path(OsStr::from_bytes(&parked.record.current_name));
+        let has_changed = std::fs::metadata(path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
+        let live = self.present.is_in(OsStr::from_bytes(&parked.record.name));
+        let may_retire = !live && !self.names_are_stuck() && self.has_backlog_room();
+        if !has_changed && !may_retire {
+            return true;
+        }
+        if self.tracked.len() >= OPEN_FILES_MAX && !self.park_one(true) && !self.park_one(false) {
+            return false;
+        }
+        self.unpark(at);
+        true
     }
 
     fn unpark(&mut self, at: usize) {
@@ -120,21 +161,13 @@ impl Files {
         self.restore_one(record, None);
     }
 
-    pub(super) fn has_backlog_room(&mut self) -> bool {
+    pub(super) fn has_backlog_room(&self) -> bool {
         self.backlog_open() < BACKLOG_OPEN_MAX && self.tracked.len() < OPEN_FILES_MAX * 3 / 4
     }
 
     /// Files that are not of the present hour and still have their names.
-    fn backlog_open(&mut self) -> usize {
-        let mut open = 0;
-        for index in 0..self.tracked.len() {
-            let tracked = &self.tracked[index];
-            if tracked.is_named {
-                let name = tracked.name().to_owned();
-                open += usize::from(!self.is_target(&name));
-            }
-        }
-        open
+    fn backlog_open(&self) -> usize {
+        self.tracked.iter().filter(|t| t.is_named && !self.present.is_in(t.name())).count()
     }
 }
 

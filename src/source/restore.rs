@@ -1,6 +1,7 @@
 //! After a start: the files of the last run, wherever they are now; what a crash left of files that
 //! were to be deleted; and finished files that have grown.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -34,14 +35,14 @@ impl Files {
         self.set_next_file_id(next_file_id);
         // Of several records of one inode the newest is the file; the others speak of what it held
         // before, and would each read it from its beginning once more.
-        let identities: Vec<(u64, u64, u64)> =
-            records.iter().map(|r| (r.id, r.device, r.inode)).collect();
+        let mut newest: HashMap<(u64, u64), u64> = HashMap::new();
+        for record in &records {
+            let id = newest.entry((record.device, record.inode)).or_default();
+            *id = record.id.max(*id);
+        }
         for mut record in records {
             let reached = announced(record.id);
-            let has_successor = identities.iter().any(|&(id, device, inode)| {
-                id > record.id && (device, inode) == (record.device, record.inode)
-            });
-            if has_successor {
+            if record.id < newest[&(record.device, record.inode)] {
                 record.state = FileState::Superseded;
             }
             if record.state == FileState::Superseded {

@@ -76,6 +76,7 @@ impl Files {
         if self.is_directory_absent() {
             return due;
         }
+        self.update_present();
         let may_retire = !self.names_are_stuck();
         // One candidate must stay, as if the files were retired one by one.
         let mut going: Vec<OsString> = Vec::new();
@@ -100,12 +101,16 @@ impl Files {
         if tracked.has_uncommitted() || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms {
             return None;
         }
+        let is_named = self.tracked[index].is_named;
+        if is_named && self.present.is_in(self.tracked[index].name()) {
+            self.tracked[index].was_live = true;
+            return None;
+        }
         if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
         let name = self.tracked[index].name().to_owned();
-        let is_named = self.tracked[index].is_named;
-        if is_named && (self.is_target(&name) || !self.has_other_candidate(&name, &[])) {
+        if is_named && !self.has_other_candidate(&name, &[]) {
             self.tracked[index].was_live = true;
             return None;
         }
@@ -136,7 +141,8 @@ impl Files {
             .quiet_ms(wall_ms, now_ms)
             .is_ok_and(|quiet_ms| quiet_ms >= self.config.retire_grace_ms);
         let (name, is_named) = (tracked.name().to_owned(), tracked.is_named && !tracked.was_live);
-        is_quiet && is_named && !self.is_target(&name) && self.has_other_candidate(&name, &[])
+        self.update_present();
+        is_quiet && is_named && !self.present.is_in(&name) && self.has_other_candidate(&name, &[])
     }
 
     /// Milliseconds until the grace time of some file may be over, if one is running.

@@ -25,8 +25,10 @@ pub struct Candidate {
     pub inode: u64,
     /// Modification time when it was first seen, ms: what `consumeOrder` goes by.
     pub mtime_ms: i64,
-    /// Place in the directory's listing, for `consumeOrder = random`.
-    listed: usize,
+    /// Its name holds the present time ([`Scanner::mark`]).
+    pub is_present: bool,
+    /// Place in the directory's listing, for `consumeOrder = random`; `None` if it is not in it.
+    listed: Option<usize>,
 }
 
 /// The candidates of one directory, kept up to date.
@@ -81,6 +83,13 @@ impl Scanner {
         Ok(self.seen != Some((stat.mtime(), stat.mtime_nsec())))
     }
 
+    /// Notes of which candidates the name holds the present time.
+    pub fn mark(&mut self, is_present: impl Fn(&OsStr) -> bool) {
+        for candidate in &mut self.candidates {
+            candidate.is_present = is_present(&candidate.name);
+        }
+    }
+
     /// Forgets a name that we have renamed away ourselves.
     pub fn forget(&mut self, name: &OsStr) {
         self.candidates.retain(|c| c.name != name);
@@ -93,21 +102,29 @@ impl Scanner {
         // Before the names are read: how long that takes must not count.
         let is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
         let mut problems = Vec::new();
-        let mut known: HashMap<OsString, Candidate> =
-            self.candidates.drain(..).map(|c| (c.name.clone(), c)).collect();
+        // What is known already keeps its place, so that only what is new is moved by the sort.
+        let mut places: HashMap<u64, usize> = HashMap::with_capacity(self.candidates.len());
+        for (at, candidate) in self.candidates.iter_mut().enumerate() {
+            places.insert(candidate.inode, at);
+            candidate.listed = None;
+        }
         for (listed, entry) in fs::read_dir(&self.dir)?.enumerate() {
             let entry = entry?;
             let name = entry.file_name();
-            if let Some(old) = known.remove(&name).filter(|old| old.inode == entry.ino()) {
-                self.candidates.push(Candidate { listed, ..old });
+            let place = places.get(&entry.ino()).copied();
+            if let Some(at) = place.filter(|&at| self.candidates[at].name == name) {
+                self.candidates[at].listed = Some(listed);
                 continue;
             }
             match self.judge(&name) {
-                Ok(Some(candidate)) => self.candidates.push(Candidate { listed, ..candidate }),
+                Ok(Some(found)) => {
+                    self.candidates.push(Candidate { listed: Some(listed), ..found });
+                }
                 Ok(None) => {}
                 Err(why) => problems.push((name, why)),
             }
         }
+        self.candidates.retain(|c| c.listed.is_some());
         self.sort();
         self.seen = Some((stat.mtime(), stat.mtime_nsec()));
         self.seen_is_fresh = is_fresh;
@@ -175,7 +192,8 @@ fn stat_file(dir: &Path, name: &OsStr) -> io::Result<Option<Candidate>> {
         device: stat.dev(),
         inode: stat.ino(),
         mtime_ms: stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000,
-        listed: 0,
+        is_present: false,
+        listed: None,
     }))
 }
 
@@ -190,6 +208,9 @@ fn younger_first(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
 
 /// Java compares strings by UTF-16 unit, which differs from byte order above U+FFFF.
 fn utf16_order(a: &OsStr, b: &OsStr) -> std::cmp::Ordering {
+    if a.is_ascii() && b.is_ascii() {
+        return a.cmp(b);
+    }
     a.to_string_lossy().encode_utf16().cmp(b.to_string_lossy().encode_utf16())
 }
 

@@ -151,6 +151,11 @@ impl Tracked {
         Ok(Look::Readable)
     }
 
+    /// Size and modification time (s, ns) at the last look; zeros before the first.
+    pub fn last_look(&self) -> (u64, i64, i64) {
+        self.modified.map_or((0, 0, 0), |(s, ns)| (self.size, s, ns))
+    }
+
     /// Do the fingerprints of the beginning and of the bytes before the position still hold?
     fn is_intact(&self) -> io::Result<bool> {
         if !head_matches(&self.file, &self.record)? {

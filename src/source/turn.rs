@@ -8,6 +8,7 @@
 
 use std::ffi::OsStr;
 
+use super::scan::Candidate;
 use super::tracked::Look;
 use super::{BACKLOG_OPEN_MAX, Files, OPEN_FILES_MAX};
 use crate::config::model::ConsumeOrder;
@@ -25,11 +26,24 @@ pub(super) struct Turns {
     live_since_ms: Option<u64>,
     /// The last slice of the backlog came from a file that had been read to its end before.
     was_late: bool,
+    /// Every file of the present hour is open or parked; looked for again from this time on.
+    none_waits_ms: u64,
 }
 
 impl Turns {
     pub fn new(now_ms: u64) -> Turns {
-        Turns { live_ms: now_ms, backlog_ms: now_ms, live_since_ms: None, was_late: false }
+        Turns {
+            live_ms: now_ms,
+            backlog_ms: now_ms,
+            live_since_ms: None,
+            was_late: false,
+            none_waits_ms: 0,
+        }
+    }
+
+    /// Another listing, or another hour: files of the present hour may be waiting to be opened.
+    pub fn look_for_waiting(&mut self) {
+        self.none_waits_ms = 0;
     }
 }
 
@@ -38,6 +52,7 @@ impl Files {
     /// read anywhere.
     pub fn choose(&mut self) -> Option<usize> {
         let now_ms = self.clock().monotonic_ms();
+        self.update_present();
         self.look_at_parked();
         if self.config.consume_order == ConsumeOrder::Youngest {
             return self.choose_youngest(now_ms);
@@ -92,9 +107,8 @@ impl Files {
         best
     }
 
-    fn is_live(&mut self, index: usize) -> bool {
-        let name = self.tracked[index].name().to_owned();
-        self.tracked[index].is_named && self.is_target(&name)
+    fn is_live(&self, index: usize) -> bool {
+        self.tracked[index].is_named && self.present.is_in(self.tracked[index].name())
     }
 
     fn choose_backlog(&mut self) -> Option<usize> {
@@ -128,11 +142,12 @@ impl Files {
     /// end yet.
     fn choose_fresh(&mut self) -> Option<usize> {
         for at in 0..self.scanner.candidates().len() {
-            let name = self.scanner.candidates()[at].name.clone();
-            if self.is_target(&name) {
+            let candidate = &self.scanner.candidates()[at];
+            // First what most of ten thousand are, and what is found out without a search.
+            if candidate.is_present || self.parking.holds(candidate.device, candidate.inode) {
                 continue;
             }
-            let index = match self.index_by_name(&name) {
+            let index = match self.index_by_name(&candidate.name) {
                 Some(index) if self.tracked[index].is_caught_up => continue,
                 Some(index) => index,
                 None if self.is_held_elsewhere(at) => continue,
@@ -154,14 +169,15 @@ impl Files {
         None
     }
 
-    /// Is the candidate a file that can not be opened now, that is tracked under another name, or
-    /// that is parked?
+    /// Is the candidate a file that can not be opened now, or that is tracked under another name?
     fn is_held_elsewhere(&self, at: usize) -> bool {
         let candidate = &self.scanner.candidates()[at];
+        self.is_refused(&candidate.name) || self.is_tracked(candidate)
+    }
+
+    fn is_tracked(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
-        self.is_refused(&candidate.name)
-            || self.parking.holds(device, inode)
-            || self.tracked.iter().any(|t| t.is_named && t.is_inode(device, inode))
+        self.tracked.iter().any(|t| t.is_named && t.is_inode(device, inode))
     }
 
     pub(super) fn index_by_name(&self, name: &OsStr) -> Option<usize> {
@@ -170,23 +186,31 @@ impl Files {
 
     /// Opens the waiting files of the present hour.
     fn open_waiting(&mut self) {
+        let now_ms = self.clock().monotonic_ms();
+        if now_ms < self.turns.none_waits_ms {
+            return;
+        }
+        let mut none_waits = true;
         for at in 0..self.scanner.candidates().len() {
             let candidate = &self.scanner.candidates()[at];
-            // First what most of ten thousand are, and what is found out without a search.
-            if self.parking.holds(candidate.device, candidate.inode) {
+            let is_held = !candidate.is_present
+                || self.parking.holds(candidate.device, candidate.inode)
+                || self.is_tracked(candidate)
+                || self.index_by_name(&candidate.name).is_some();
+            if is_held {
                 continue;
             }
-            let name = candidate.name.clone();
-            let is_new = self.is_target(&name)
-                && self.index_by_name(&name).is_none()
-                && !self.is_held_elsewhere(at);
-            if !is_new {
+            none_waits = false;
+            if self.is_refused(&candidate.name) {
                 continue;
             }
             if self.tracked.len() >= OPEN_FILES_MAX && !self.park_one(true) {
                 return;
             }
             self.track(at);
+        }
+        if none_waits {
+            self.turns.none_waits_ms = now_ms + TURN_MS;
         }
     }
 

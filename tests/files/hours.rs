@@ -1,24 +1,11 @@
 //! Whose hour is it? Clocks that jump, summer time, time zones, leap days, other granularities.
 
 use std::path::Path;
-use std::rc::Rc;
 
 use flume_ng::clock::ManualClock;
-use flume_ng::config;
-use flume_ng::source::Files;
 
-use super::scene::{OLD_S, Scene, skipped, spool};
+use super::scene::{OLD_S, Scene, reader, skipped, spool};
 use crate::support::Hour;
-
-/// The reader of a source whose `targetFilename` is `pattern`, and its clock.
-fn reader(pattern: &str, clock: &ManualClock) -> (Scene, Files) {
-    let scene = spool("hours").source("targetFilename", pattern);
-    let conf = scene.work.write_conf();
-    let loaded = config::load(&conf, "a1").unwrap_or_else(|f| panic!("{f:?}"));
-    let source = loaded.config.sources.into_iter().next().expect("a source");
-    let files = Files::new(Rc::new(source), Rc::new(clock.clone()));
-    (scene, files)
-}
 
 /// 2024-02-28 23:59:59 UTC.
 const BEFORE_LEAP_DAY_MS: i64 = 1_709_164_799_000;

@@ -4,7 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use flume_ng::clock::ManualClock;
+use flume_ng::config;
+use flume_ng::source::Files;
 
 use crate::support::{Agent, Topic, Work, eventually, shared, wait_for};
 
@@ -260,4 +265,14 @@ pub fn is_root() -> bool {
 /// For a test that needs what this machine does not permit.
 pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");
+}
+
+/// The reader of a source whose `targetFilename` is `pattern`, alone, by `clock`.
+pub fn reader(pattern: &str, clock: &ManualClock) -> (Scene, Files) {
+    let scene = spool("hours").source("targetFilename", pattern);
+    let conf = scene.work.write_conf();
+    let loaded = config::load(&conf, "a1").unwrap_or_else(|f| panic!("{f:?}"));
+    let source = loaded.config.sources.into_iter().next().expect("a source");
+    let files = Files::new(Rc::new(source), Rc::new(clock.clone()));
+    (scene, files)
 }
