@@ -15,7 +15,11 @@ pub fn describe(contenders: &[Contender], brokers: &[&str]) -> Vec<String> {
         format!("disk: {}", disk()),
         format!("kernel: Linux {}, {}", kernel.trim(), distribution()),
         format!("flume-ng: {}", first_line("rustc", &["--version"], "built by ")),
-        format!("brokers: Kafka {} on the same machine", brokers.join(" and ")),
+        format!(
+            "brokers: Kafka {} on the same machine, with the JVM options of Kafka's own scripts \
+             (1 GB, G1)",
+            brokers.join(" and ")
+        ),
         format!("Java: {}", first_line("java", &["-version"], "")),
     ];
     for contender in contenders {

@@ -14,7 +14,7 @@ use crate::support::{Cluster, TempDir};
 use crate::{NEW, OLD, flat, latency, micro};
 
 /// Runs that do not count, when a cluster has started.
-const WARM_UPS: usize = 3;
+const WARM_UPS: usize = 8;
 /// The slow and the fast writer of the latency table, lines a second.
 const RATES: [u64; 2] = [20, 20_000];
 
@@ -65,7 +65,8 @@ impl Bench {
     /// A cluster that has warmed up: a JVM is slow at first, which would fall on whoever is first.
     fn cluster(&self, version: &str) -> Cluster {
         // Topics are deleted between the runs: their files should go at once.
-        let cluster = Cluster::with(version).set("file.delete.delay.ms", 500).start();
+        let plan = Cluster::with(version).set("file.delete.delay.ms", 500);
+        let cluster = plan.jvm_as_shipped().start();
         let data = self.file(Text::Plain);
         for _ in 0..WARM_UPS {
             measure(&Contender::Ours, &Job::new().link(&data), &cluster, self.settings.lines);

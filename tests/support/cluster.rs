@@ -139,6 +139,12 @@ impl Plan {
         self
     }
 
+    /// Brokers in the JVM that Kafka's own scripts start, not in the small one of the tests.
+    pub fn jvm_as_shipped(mut self) -> Plan {
+        self.options.extend(["--jvm".to_string(), "shipped".to_string()]);
+        self
+    }
+
     pub fn start(self) -> Cluster {
         self.start_when_prepared(|_| ())
     }
