@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::broker::{Fault, Topic, Wire};
 use super::protocol::{self, METADATA, METADATA_OLD, PRODUCE, Versions};
-use super::wire::{ANSWER_BYTES_MAX, Connection, pause};
+use super::wire::{ANSWER_BYTES_MAX, Connection, host_port, pause};
 
 /// How long a cluster has to answer and to have the topic ready.
 pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
@@ -197,12 +197,7 @@ fn greet_leader(
 
 fn address_of(answer: &MetadataResponse, node: i32) -> Option<String> {
     let broker = answer.brokers.iter().find(|b| b.node_id.0 == node)?;
-    // An IPv6 address needs brackets before a port.
-    let host = broker.host.as_str();
-    Some(match host.contains(':') {
-        true => format!("[{host}]:{}", broker.port),
-        false => format!("{host}:{}", broker.port),
-    })
+    Some(host_port(&broker.host, broker.port))
 }
 
 struct Seen {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::broker::Fault;
 use super::content::ContentSearch;
-use super::records::{Entry, first_entry_bytes, next_entry};
+use super::records::{Entry, ReadError, first_entry_bytes, next_entry};
 use super::wire::{FETCH_BYTES_MAX, pause};
 use crate::checkpoint::record::BatchRecord;
 
@@ -135,6 +135,30 @@ pub fn walk(
     Ok(begins_behind)
 }
 
+/// Hands the whole entries of a fetch that was asked for from `from` on to `take`, in order, but
+/// for those that end before. Returns the offset to go on from.
+///
+/// # Errors
+/// `Lost` with the offset at which the log can not be read.
+pub fn each_entry(
+    records: &[u8],
+    from: i64,
+    take: &mut dyn FnMut(&Entry<'_>) -> Result<(), ReadError>,
+) -> Result<i64, Fault> {
+    let unreadable = |at: i64, why: &ReadError| {
+        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
+    };
+    let mut rest = records;
+    let mut at = from;
+    while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
+        if entry.next_offset > from {
+            take(&entry).map_err(|e| unreadable(entry.base_offset, &e))?;
+            at = at.max(entry.next_offset);
+        }
+    }
+    Ok(at)
+}
+
 /// Before Fetch v3 a broker cuts even the first message at the limit.
 fn larger(bytes_max: usize, records: &[u8]) -> Result<usize, Fault> {
     let needed = first_entry_bytes(records).unwrap_or(0).max(bytes_max * 2);
@@ -174,22 +198,10 @@ impl<'a> Search<'a> {
 
     /// Takes a piece of log in; returns the offset to go on from.
     fn take(&mut self, records: &[u8], from: i64) -> Result<i64, Fault> {
-        let unreadable = |at: i64, why: &dyn std::fmt::Display| {
-            Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
-        };
-        let mut rest = records;
-        let mut at = from;
-        while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
-            if entry.next_offset <= from {
-                continue;
-            }
-            self.recognise(&entry);
-            if !self.nameless.is_empty() {
-                self.read(&entry, from).map_err(|e| unreadable(entry.base_offset, &e))?;
-            }
-            at = at.max(entry.next_offset);
-        }
-        Ok(at)
+        each_entry(records, from, &mut |entry| {
+            self.recognise(entry);
+            if self.nameless.is_empty() { Ok(()) } else { self.read(entry, from) }
+        })
     }
 
     fn recognise(&mut self, entry: &Entry<'_>) {
@@ -207,7 +219,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn read(&mut self, entry: &Entry<'_>, from: i64) -> Result<(), super::records::ReadError> {
+    fn read(&mut self, entry: &Entry<'_>, from: i64) -> Result<(), ReadError> {
         let content = &mut self.content;
         entry.values(&mut self.scratch, &mut |offset, value| {
             if offset >= from {

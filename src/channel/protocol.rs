@@ -10,7 +10,7 @@ use std::time::Instant;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::broker::Fault;
+use super::broker::{Fault, Verdict};
 use super::records::{ReadError, Reader};
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
@@ -119,9 +119,13 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 /// # Errors
 /// `Fault::Lost` where it is not.
 pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -> Result<A, Fault> {
-    let garbled = || Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name));
-    walk(shape(api, version), &mut Reader(answer)).map_err(|_| garbled())?;
-    A::decode(&mut &answer[..], version).map_err(|_| garbled())
+    walk(shape(api, version), &mut Reader(answer)).map_err(|_| garbled(api, peer))?;
+    A::decode(&mut &answer[..], version).map_err(|_| garbled(api, peer))
+}
+
+/// An answer that can not be read.
+pub fn garbled(api: Api, peer: &str) -> Fault {
+    Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name))
 }
 
 /// A piece of an answer.
@@ -144,13 +148,9 @@ fn walk(shape: &[Shape], r: &mut Reader<'_>) -> Result<(), ReadError> {
             Fixed(n) => {
                 r.take(*n)?;
             }
-            Text => match r.i16()? {
-                -1 => {}
-                n => {
-                    let text = r.take(usize::try_from(n).map_err(|_| ReadError::Malformed)?)?;
-                    std::str::from_utf8(text).map_err(|_| ReadError::Malformed)?;
-                }
-            },
+            Text => {
+                r.text()?;
+            }
             Blob => {
                 r.bytes()?;
             }
@@ -204,6 +204,34 @@ pub fn fault(code: i16, what: &str) -> Fault {
         29..=31 | 53 => Fault::Unauthorised(format!("{what}: not authorised (error {code})")),
         _ => Fault::Lost(format!("{what}: error {code}")),
     }
+}
+
+/// Likewise, where it is about one partition.
+pub fn partition_fault(code: i16, partition: i32, topic: &str) -> Fault {
+    fault(code, &format!("partition {partition} of topic {topic}"))
+}
+
+/// What a produce answer says of a batch; both wires.
+///
+/// # Errors
+/// `Lost` where it acknowledges without an offset; `Unauthorised`.
+pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<Verdict, Fault> {
+    Ok(match code {
+        0 if base_offset < 0 => {
+            return Err(Fault::Lost(format!("{peer} acknowledged without an offset")));
+        }
+        0 => Verdict::Acked { base_offset },
+        10 | 18 => Verdict::TooLarge,
+        29..=31 => return Err(fault(code, &format!("writing to topic {topic}"))),
+        43 => Verdict::OldFormat,
+        47 | 90 => Verdict::Fenced,
+        // 46, a duplicate older than what it remembers: it is in the log, as a look will show.
+        45 | 46 | 59 => Verdict::OutOfSequence { code },
+        // A time stamp too far from the broker's clock, a codec that it does not know, a record
+        // that the topic does not allow.
+        32 | 76 | 87 => Verdict::Rejected { code },
+        _ => Verdict::Doubtful { code },
+    })
 }
 
 #[cfg(test)]

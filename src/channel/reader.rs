@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::broker::{Fault, Wire};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
-use super::look::{Fetch, Step, walk};
+use super::look::{Fetch, Step, each_entry, walk};
 use super::modern::Modern;
-use super::records::next_entry;
 use super::wire::pause;
 use crate::config::model::ChannelConfig;
 
@@ -157,24 +156,15 @@ fn hand_over(
     scratch: &mut Vec<u8>,
     visit: &mut dyn FnMut(TopicRecord<'_>),
 ) -> Result<i64, Fault> {
-    let unreadable = |at: i64, why: &dyn std::fmt::Display| {
-        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
-    };
-    let mut rest = records;
     let mut at = from;
-    while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
-        if entry.next_offset <= from {
-            continue;
-        }
+    each_entry(records, from, &mut |entry| {
         let producer_id = entry.producer_id;
-        entry
-            .values(scratch, &mut |offset, value| {
-                if (at..to).contains(&offset) {
-                    visit(TopicRecord { partition, offset, producer_id, value });
-                }
-            })
-            .map_err(|e| unreadable(entry.base_offset, &e))?;
+        entry.values(scratch, &mut |offset, value| {
+            if (at..to).contains(&offset) {
+                visit(TopicRecord { partition, offset, producer_id, value });
+            }
+        })?;
         at = at.max(entry.next_offset);
-    }
-    Ok(at)
+        Ok(())
+    })
 }

@@ -258,6 +258,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Text behind a 16-bit length, of which -1 is null.
+    pub fn text(&mut self) -> Result<Option<&'a str>, ReadError> {
+        match self.i16()? {
+            -1 => Ok(None),
+            n => {
+                let bytes = self.take(to_len(n.into())?)?;
+                std::str::from_utf8(bytes).map(Some).map_err(|_| ReadError::Malformed)
+            }
+        }
+    }
+
     fn varint(&mut self) -> Result<i64, ReadError> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
