@@ -12,6 +12,7 @@ use super::{Origin, Trouble};
 use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
+use crate::ledger::receipt_ranges;
 use crate::source::tracked;
 
 /// What is known of a file beside its bytes.
@@ -241,18 +242,6 @@ fn live(
             break;
         }
     }
-    let ranges = file.ranges.iter().filter_map(|range| {
-        let channel = record.channels.get(usize::from(range.channel))?;
-        Some(ReceiptRange {
-            channel: channel.name.clone(),
-            topic: channel.topic.clone(),
-            partition: range.partition,
-            producer_id: range.producer_id,
-            first: range.first,
-            last: range.last,
-            events: range.events,
-        })
-    });
     Ok(Subject {
         origin: at,
         name: OsString::from_vec(file.name.clone()),
@@ -269,7 +258,7 @@ fn live(
             bytes_crc: file.bytes_crc,
         },
         opened_ms: file.opened_ms,
-        ranges: ranges.collect(),
+        ranges: receipt_ranges(file, &record.channels),
     })
 }
 
