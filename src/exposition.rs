@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
-use crate::command::table::Json;
+use crate::json::Json;
 
 /// Name, type and help of every metric there is, in the order of printing.
 const METRICS: &[(&str, &str, &str)] = &[

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::record::ChannelRecord;
 use crate::cli::AgentArgs;
-use crate::command::table::{quote, size};
+use crate::command::table::size;
 use crate::exposition::{Exposition, FileView};
+use crate::json::quote;
 use crate::log;
 use crate::pipeline::Counters;
 use crate::systemd::Notifier;

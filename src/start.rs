@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::agent;
 use crate::cli::{AgentArgs, FATAL};
 use crate::config::diagnostics::{Diagnostic, Severity};
+use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::log::{self, Level};
@@ -57,6 +59,20 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
         return Exit::Clean.into();
     }
     agent::run_agent(args, config, reload)
+}
+
+/// The configuration for a command that only looks. Its errors are told, its warnings are not:
+/// the agent has told them.
+pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
+    match config::load(conf_file, agent) {
+        Ok(Loaded { config, .. }) => Some(config),
+        Err(findings) => {
+            for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
+                log::continuation(Level::Error, format_args!("flume-ng: {finding}"));
+            }
+            None
+        }
+    }
 }
 
 /// Prints to stdout; a reader that has gone away is no fault of ours.

@@ -14,7 +14,6 @@ use crate::checkpoint::lock::Tenant;
 use crate::cli::StatusArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::{AgentConfig, SourceConfig};
-use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::start;
 
@@ -38,12 +37,8 @@ struct Rate {
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let config = match config::load(&args.agent.conf_file, &args.agent.name) {
-        Ok(Loaded { config, .. }) => config,
-        Err(findings) => {
-            findings.iter().for_each(|finding| eprintln!("flume-ng: {finding}"));
-            return Exit::Configuration.into();
-        }
+    let Some(config) = start::load(&args.agent.conf_file, &args.agent.name) else {
+        return Exit::Configuration.into();
     };
     let mut last = sample(&config);
     if args.watch {
