@@ -262,7 +262,7 @@ impl Legacy {
             Ok((code, if count > 0 { r.i64()? } else { -1 }))
         })();
         match told {
-            Ok((0, offset)) => Ok(Some(offset).filter(|offset| *offset >= 0)),
+            Ok((0, offset)) => Ok(protocol::told_offset(offset)),
             Ok((code, _)) => Err(self.partition_fault(code, partition)),
             Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(LIST_OFFSETS_0)),
         }

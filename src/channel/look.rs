@@ -110,6 +110,10 @@ pub fn walk(
                 continue;
             }
         };
+        // An end that is none would make everything absent.
+        if high_watermark < 0 {
+            return Err(Fault::Lost(format!("the end of the log is told as {high_watermark}")));
+        }
         end.get_or_insert(high_watermark);
         let next = match take(&records, at)? {
             Step::To(next) => next,
@@ -123,9 +127,9 @@ pub fn walk(
             if stalls > STALLS_MAX {
                 return Err(Fault::Lost(format!("offset {at} can not be read")));
             }
-            bytes_max = larger(bytes_max, &records)?;
-            if records.is_empty() {
-                pause(STALL_PAUSE)?;
+            match records.is_empty() {
+                true => pause(STALL_PAUSE)?,
+                false => bytes_max = larger(bytes_max, &records)?,
             }
         } else {
             // The log was cut back behind `to`.
@@ -253,6 +257,8 @@ mod tests {
         first: i64,
         entries: Vec<(i64, Vec<u8>)>,
         end: i64,
+        /// In place of `end`.
+        end_told: Option<i64>,
         cuts_first: bool,
         fetches: usize,
     }
@@ -270,7 +276,7 @@ mod tests {
                 records.extend_from_slice(&bytes[..bytes.len().min(keep)]);
                 let _ = next;
             }
-            Ok(Piece::Log { records, high_watermark: self.end })
+            Ok(Piece::Log { records, high_watermark: self.end_told.unwrap_or(self.end) })
         }
 
         fn bounds(&mut self) -> Result<(i64, i64), Fault> {
@@ -279,8 +285,14 @@ mod tests {
     }
 
     fn memory(batches: &[(Identity, i32, &[&[u8]])]) -> (Memory, Vec<BatchRecord>) {
-        let mut log =
-            Memory { first: 0, entries: Vec::new(), end: 0, cuts_first: false, fetches: 0 };
+        let mut log = Memory {
+            first: 0,
+            entries: Vec::new(),
+            end: 0,
+            end_told: None,
+            cuts_first: false,
+            fetches: 0,
+        };
         let mut records = Vec::new();
         for (identity, sequence, values) in batches {
             let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
@@ -333,6 +345,25 @@ mod tests {
             assert_eq!(found.offsets, [Some(1)]);
             assert!(log.fetches <= 3);
         }
+    }
+
+    #[test]
+    fn an_end_that_is_none_proves_nothing_absent() {
+        let (mut log, records) = memory(&[(ID, 0, &[b"a"])]);
+        log.end_told = Some(-1);
+        for by_identity in [true, false] {
+            assert!(matches!(look(&mut log, 0, &[&records[0]], by_identity), Err(Fault::Lost(_))));
+        }
+    }
+
+    #[test]
+    fn a_log_that_stays_empty_before_its_end_is_no_large_batch() {
+        let (mut log, records) = memory(&[(ID, 0, &[b"a"])]);
+        log.end_told = Some(7);
+        log.end = 7;
+        let wanted = BatchRecord { base_sequence: 9, ..records[0].clone() };
+        let fault = look(&mut log, 0, &[&wanted], true).unwrap_err();
+        assert_eq!(fault, Fault::Lost("offset 1 can not be read".to_string()));
     }
 
     #[test]

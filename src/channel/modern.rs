@@ -152,7 +152,7 @@ impl Modern {
             self.ask(lane, LIST_OFFSETS, &request, ANSWER_BYTES_MAX, deadline)?;
         let told = answer.topics.iter().flat_map(|t| &t.partitions);
         match told.into_iter().find(|p| p.partition_index == partition) {
-            Some(p) if p.error_code == 0 => Ok(Some(p.offset).filter(|offset| *offset >= 0)),
+            Some(p) if p.error_code == 0 => Ok(protocol::told_offset(p.offset)),
             Some(p) => Err(self.partition_fault(p.error_code, partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
         }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::broker::{Fault, Verdict};
+use super::broker::{Fault, OFFSET_MAX, Verdict};
 use super::records::{ReadError, Reader};
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
@@ -211,13 +211,19 @@ pub fn partition_fault(code: i16, partition: i32, topic: &str) -> Fault {
     fault(code, &format!("partition {partition} of topic {topic}"))
 }
 
+/// An offset that a broker tells; `None` for -1, by which it says that there is none, and for
+/// what no log has.
+pub fn told_offset(offset: i64) -> Option<i64> {
+    Some(offset).filter(|offset| (0..=OFFSET_MAX).contains(offset))
+}
+
 /// What a produce answer says of a batch; both wires.
 ///
 /// # Errors
 /// `Lost` where it acknowledges without an offset; `Unauthorised`.
 pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<Verdict, Fault> {
     Ok(match code {
-        0 if base_offset < 0 => {
+        0 if told_offset(base_offset).is_none() => {
             return Err(Fault::Lost(format!("{peer} acknowledged without an offset")));
         }
         0 => Verdict::Acked { base_offset },
@@ -268,6 +274,17 @@ mod tests {
             decode_as_all(&garbage);
             decode_as_all(&[&[0x7f; 4], &garbage[..]].concat());
             decode_as_all(&[&[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff], &garbage[..]].concat());
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_without_a_possible_offset_is_a_doubt() {
+        let verdict = |offset| verdict(0, offset, "t", "h:1");
+        for base_offset in [0, OFFSET_MAX] {
+            assert_eq!(verdict(base_offset), Ok(Verdict::Acked { base_offset }));
+        }
+        for offset in [-1, i64::MIN, i64::MAX] {
+            assert!(matches!(verdict(offset), Err(Fault::Lost(_))), "{offset}");
         }
     }
 
