@@ -14,6 +14,10 @@ use super::broker::{Fault, OFFSET_MAX, Verdict};
 use super::records::{ReadError, Reader};
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
+/// Most elements that the lists of an answer may have together: decoded, each takes up to some 200
+/// bytes, though the wire needs no more than six. A topic of 100,000 partitions has 700,000.
+const ELEMENTS_MAX: u32 = 1 << 20;
+
 /// A request, and the versions of it that this program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Api {
@@ -119,7 +123,9 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 /// # Errors
 /// `Fault::Lost` where it is not.
 pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -> Result<A, Fault> {
-    walk(shape(api, version), &mut Reader(answer)).map_err(|_| garbled(api, peer))?;
+    let mut elements_left = ELEMENTS_MAX;
+    walk(shape(api, version), &mut Reader(answer), &mut elements_left)
+        .map_err(|_| garbled(api, peer))?;
     A::decode(&mut &answer[..], version).map_err(|_| garbled(api, peer))
 }
 
@@ -142,7 +148,8 @@ enum Shape {
 
 use Shape::{Blob, Each, Fixed, Text};
 
-fn walk(shape: &[Shape], r: &mut Reader<'_>) -> Result<(), ReadError> {
+/// `elements_left`: how many there may be.
+fn walk(shape: &[Shape], r: &mut Reader<'_>, elements_left: &mut u32) -> Result<(), ReadError> {
     for piece in shape {
         match piece {
             Fixed(n) => {
@@ -154,10 +161,14 @@ fn walk(shape: &[Shape], r: &mut Reader<'_>) -> Result<(), ReadError> {
             Blob => {
                 r.bytes()?;
             }
-            // Every element takes bytes, so that a count too high ends at the end.
             Each(shape) => match r.i32()? {
                 n if n < -1 => return Err(ReadError::Malformed),
-                n => (0..n).try_for_each(|_| walk(shape, r))?,
+                n => {
+                    let count = u32::try_from(n).unwrap_or(0);
+                    let left = elements_left.checked_sub(count).ok_or(ReadError::Malformed)?;
+                    *elements_left = left;
+                    (0..count).try_for_each(|_| walk(shape, r, elements_left))?;
+                }
             },
         }
     }
@@ -275,6 +286,19 @@ mod tests {
             decode_as_all(&[&[0x7f; 4], &garbage[..]].concat());
             decode_as_all(&[&[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff], &garbage[..]].concat());
         }
+    }
+
+    #[test]
+    fn many_small_elements_take_no_memory() {
+        let fetched = |topics: u32| {
+            let mut answer = vec![0; 4];
+            answer.extend_from_slice(&topics.to_be_bytes());
+            // Each an empty name and no partitions.
+            answer.resize(answer.len() + 6 * topics as usize, 0);
+            decode::<FetchResponse>(FETCH, 4, &answer, "h:1")
+        };
+        assert_eq!(fetched(1_000).unwrap().responses.len(), 1_000);
+        assert_eq!(fetched(ELEMENTS_MAX + 1), Err(garbled(FETCH, "h:1")));
     }
 
     #[test]
