@@ -233,7 +233,7 @@ fn page(path: &str, stats: &dyn Fn() -> Stats) -> Option<Page> {
 }
 
 /// Flume's own shape: components by type and name, all values as text.
-pub fn flume_json(stats: &Stats) -> String {
+fn flume_json(stats: &Stats) -> String {
     let start = stats.start_ms.to_string();
     let times = [("StartTime", start.as_str()), ("StopTime", "0")];
     let mut groups = Vec::new();

@@ -80,7 +80,7 @@ impl ContentSearch {
     }
 
     /// Something stands here that is none of ours.
-    pub fn interrupt(&mut self) {
+    fn interrupt(&mut self) {
         self.window.clear();
         self.running = crc32fast::Hasher::new();
         self.next_offset = -1;

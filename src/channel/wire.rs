@@ -14,7 +14,7 @@ use super::broker::Fault;
 use crate::os::{self, Interest};
 
 /// Longest wait for a TCP connection to one address.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_000);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_000);
 /// Largest answer to anything but a Fetch, bytes. Metadata of one topic with 10,000 partitions is
 /// half a megabyte.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -224,7 +224,7 @@ impl Connection {
 ///
 /// # Errors
 /// `Fault::Stopped`; `Fault::Lost` where poll itself fails.
-pub fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fault> {
+fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fault> {
     loop {
         if os::stop_requested().is_some() {
             return Err(Fault::Stopped);

@@ -85,7 +85,7 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
 
 /// A date pattern in which other words need no quotes: `app-yyyyMMddHH.log`. One with quotes is
 /// taken as Java takes it.
-pub fn friendly(text: &str) -> Result<DatePattern, String> {
+fn friendly(text: &str) -> Result<DatePattern, String> {
     let java = if text.contains('\'') { text.to_string() } else { quote_words(text) };
     let pattern = DatePattern::parse(&java).map_err(|e| format!("--pattern {e}"))?;
     let sample = pattern.format(&SystemClock::new().local(0));
