@@ -111,7 +111,7 @@ pub fn end_frame(frame: &mut [u8], beyond: usize) {
     frame[..4].copy_from_slice(&length.to_be_bytes());
 }
 
-/// A string behind its 16-bit length. The configuration limits names to 249 characters.
+/// A string behind its 16-bit length. The configuration lets no longer topic or client id pass.
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
     let length = i16::try_from(text.len()).expect("checked with the configuration");
     out.extend_from_slice(&length.to_be_bytes());

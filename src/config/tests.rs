@@ -272,3 +272,11 @@ fn a_byte_order_mark_is_told() {
     let loaded = load(&format!("\u{feff}{BASE}"));
     assert!(loaded.findings[0].message.contains("byte order mark"));
 }
+
+#[test]
+fn a_client_id_that_no_request_can_hold_is_refused() {
+    let line = |length: usize| format!("a1.channels.c1.kafka.client.id = {}", "x".repeat(length));
+    assert_eq!(load(&with(&line(32_767))).config.channels[0].client_id.len(), 32_767);
+    let found = errors(&with(&line(32_768)));
+    assert!(found.len() == 1 && found[0].contains("32768 bytes are too long"), "{found:?}");
+}
