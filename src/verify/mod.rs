@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod table;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use crate::channel::broker::Fault;
@@ -127,8 +128,9 @@ fn survey_all(
 
 /// Files that no topic is asked for: those without an event.
 fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report) {
+    let told: HashSet<usize> = report.rows.iter().map(|row| row.subject).collect();
     for (at, (subject, survey)) in subjects.iter().zip(surveys).enumerate() {
-        if subject.is_selected && report.rows.iter().all(|row| row.subject != at) {
+        if subject.is_selected && !told.contains(&at) {
             report.rows.push(Row::new(at, subject, survey, String::new()));
         }
     }

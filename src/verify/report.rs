@@ -1,5 +1,6 @@
 //! What was found, as a table for people and as JSON for scripts.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::content::Survey;
@@ -181,13 +182,7 @@ impl Report {
     /// With bare names unless two files share one, and with the topics if there are several.
     fn table(&self) -> String {
         let Some(first) = self.rows.first() else { return String::new() };
-        let bare = |row: &Row| row.file.rsplit('/').next().unwrap_or_default().to_string();
-        let is_alone =
-            |row: &Row| self.rows.iter().all(|r| r.subject == row.subject || bare(r) != bare(row));
-        let names: Vec<String> = match self.rows.iter().all(is_alone) {
-            true => self.rows.iter().map(bare).collect(),
-            false => self.rows.iter().map(|row| row.file.clone()).collect(),
-        };
+        let names = self.names();
         let topics: Vec<&str> = match self.rows.iter().all(|row| row.topic == first.topic) {
             true => vec![""; self.rows.len()],
             false => self.rows.iter().map(|row| row.topic.as_str()).collect(),
@@ -219,6 +214,16 @@ impl Report {
         out
     }
 
+    /// What to call the file of each row.
+    fn names(&self) -> Vec<&str> {
+        let mut bearers = HashMap::new();
+        let is_alone = |row| *bearers.entry(bare_name(row)).or_insert(row.subject) == row.subject;
+        match self.rows.iter().all(is_alone) {
+            true => self.rows.iter().map(bare_name).collect(),
+            false => self.rows.iter().map(|row| row.file.as_str()).collect(),
+        }
+    }
+
     pub fn json(&self) -> Json {
         let texts = |texts: &[String]| Json::List(texts.iter().map(Json::text).collect());
         Json::Map(vec![
@@ -230,6 +235,10 @@ impl Report {
             ("remarks", texts(&self.remarks)),
         ])
     }
+}
+
+fn bare_name(row: &Row) -> &str {
+    row.file.rsplit('/').next().unwrap_or_default()
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -287,6 +296,32 @@ fn excerpt(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_have_bare_names_unless_two_share_one() {
+        let row = |subject, file: &str| Row {
+            subject,
+            file: file.to_string(),
+            topic: String::new(),
+            state: "live",
+            bytes: 0,
+            lines: 0,
+            events: 0,
+            once: 0,
+            missing: 0,
+            repeated: 0,
+            foreign: 0,
+            notes: Vec::new(),
+            is_provable: true,
+        };
+        let names = |rows: &[(usize, &str)]| -> Vec<String> {
+            let rows = rows.iter().map(|(subject, file)| row(*subject, file)).collect();
+            let report = Report { rows, ..Report::default() };
+            report.names().iter().map(|name| name.to_string()).collect()
+        };
+        assert_eq!(names(&[(0, "/a/x"), (0, "/a/x"), (1, "/b/y")]), ["x", "x", "y"]);
+        assert_eq!(names(&[(0, "/a/x"), (1, "/b/x")]), ["/a/x", "/b/x"]);
+    }
 
     #[test]
     fn excerpts_are_short_and_harmless() {
