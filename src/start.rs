@@ -2,7 +2,7 @@
 //! about it.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -77,8 +77,13 @@ pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
 
 /// Prints to stdout; a reader that has gone away is no fault of ours.
 pub fn print(text: fmt::Arguments<'_>) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    let _ = try_print(text);
+}
+
+/// Prints to stdout, for who would go on for ever without a reader.
+pub fn try_print(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_fmt(text).and_then(|()| stdout.flush())
 }
 
 fn set_log_level(args: &AgentArgs) {

@@ -5,6 +5,7 @@
 
 mod show;
 
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -45,16 +46,20 @@ pub fn run(args: &StatusArgs) -> ExitCode {
         loop {
             std::thread::sleep(WATCH_PAUSE);
             let next = sample(&config);
-            print(args, &config, &last, &next);
+            if print(args, &config, &last, &next).is_err() {
+                // Nobody watches any more.
+                return Exit::Clean.into();
+            }
             last = next;
         }
     }
-    if args.prometheus || !last.sources.iter().any(is_busy) {
-        print(args, &config, &last, &last);
+    // What can not be printed because its reader is gone is no fault.
+    let _ = if args.prometheus || !last.sources.iter().any(is_busy) {
+        print(args, &config, &last, &last)
     } else {
         std::thread::sleep(SAMPLE_PAUSE);
-        print(args, &config, &last, &sample(&config));
-    }
+        print(args, &config, &last, &sample(&config))
+    };
     Exit::Clean.into()
 }
 
@@ -75,7 +80,7 @@ fn is_busy(look: &SourceLook) -> bool {
     is_running(look) && look.files.iter().any(|f| f.view.behind() > 0)
 }
 
-fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample) {
+fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample) -> io::Result<()> {
     let rates: Vec<Option<Rate>> = config
         .sources
         .iter()
@@ -90,15 +95,15 @@ fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample)
         .map(|((config, look), rate)| Shown { config, look, rate, now_ms: now.now_ms })
         .collect();
     if args.prometheus {
-        return start::print(format_args!("{}", show::prometheus(&config.name, &views)));
+        return start::try_print(format_args!("{}", show::prometheus(&config.name, &views)));
     }
     if args.json {
-        return start::print(format_args!("{}\n", show::json(&config.name, &views)));
+        return start::try_print(format_args!("{}\n", show::json(&config.name, &views)));
     }
     let style = Style::of_stdout();
     // Home and clear, so that it is redrawn in place.
     let clear = if args.watch && style.terminal { "\x1b[H\x1b[2J" } else { "" };
-    start::print(format_args!("{clear}{}", show::text(&config.name, &views, style)));
+    start::try_print(format_args!("{clear}{}", show::text(&config.name, &views, style)))
 }
 
 /// One source as it is to be shown.
