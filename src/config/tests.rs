@@ -1,5 +1,7 @@
 //! What each line of a configuration means, or why it is refused.
 
+use std::path::Path;
+
 use super::diagnostics::{Diagnostics, Severity};
 use super::model::{
     Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, PartitionBy,
@@ -279,4 +281,10 @@ fn a_client_id_that_no_request_can_hold_is_refused() {
     assert_eq!(load(&with(&line(32_767))).config.channels[0].client_id.len(), 32_767);
     let found = errors(&with(&line(32_768)));
     assert!(found.len() == 1 && found[0].contains("32768 bytes are too long"), "{found:?}");
+}
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let found = super::load(Path::new("/dev/zero"), "a1").unwrap_err();
+    assert!(found[0].message.starts_with("more than 16777216 bytes"), "{found:?}");
 }
