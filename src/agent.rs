@@ -1,6 +1,8 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -423,12 +425,18 @@ fn source_stats(pipeline: &Pipeline) -> SourceStats {
 }
 
 /// Flume tries at the start whether it may create and delete in the spool directory, since it
-/// will have to rename there. Here it is only a warning: reading works all the same.
+/// will have to rename there.
+pub fn canary(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
+    fs::write(&path, b"canary")?;
+    let read = fs::read(&path);
+    fs::remove_file(&path)?;
+    read.map(drop)
+}
+
+/// Only a warning: reading works all the same.
 fn tell_canary(config: &SourceConfig) {
-    let path =
-        config.spool_dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
-    let result = std::fs::write(&path, b"canary").and_then(|()| std::fs::remove_file(&path));
-    if let Err(e) = result {
+    if let Err(e) = canary(&config.spool_dir) {
         log::warn(
             SOURCE,
             format_args!(

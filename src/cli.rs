@@ -90,6 +90,10 @@ const MEMORY_MIB_MAX: usize = 1 << 20;
 /// Length of a generated line unless another one is asked for, bytes.
 pub const LINE_BYTES_DEFAULT: usize = 110;
 
+/// A line is held in memory, and more is a slip of the finger.
+const LINE_BYTES_MAX: u64 = 1 << 30;
+const LINE_RATE_MAX: u64 = 1_000_000_000;
+
 /// `flume-ng agent ...`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentArgs {

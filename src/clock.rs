@@ -270,11 +270,6 @@ impl ManualClock {
     pub fn set_wall(&self, epoch_ms: i64) {
         self.wall.set(epoch_ms);
     }
-
-    /// Sets the monotonic clock, forwards only: an earlier time is ignored.
-    pub fn set_monotonic(&self, ms: u64) {
-        self.monotonic.set(ms.max(self.monotonic.get()));
-    }
 }
 
 impl fmt::Debug for ManualClock {
@@ -332,7 +327,6 @@ mod tests {
         clock.advance(500);
         assert_eq!((other.now_ms(), other.monotonic_ms()), (1_500, 500));
         clock.set_wall(0);
-        clock.set_monotonic(100);
         assert_eq!((other.now_ms(), other.monotonic_ms()), (0, 500));
         assert_eq!(other.local(0).offset_s(), 3_600);
     }

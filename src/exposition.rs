@@ -1,9 +1,10 @@
 //! Metrics in Prometheus's text format, from a running agent and from `status` alike.
 
+use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
 
 use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
-use crate::command::table::Json;
+use crate::json::Json;
 
 /// Name, type and help of every metric there is, in the order of printing.
 const METRICS: &[(&str, &str, &str)] = &[
@@ -89,9 +90,11 @@ impl Exposition {
             &of_source,
             files.iter().map(FileView::behind).sum::<u64>(),
         );
-        // Of two incarnations of one name the later one counts: labels must differ.
-        let superseded = |f: &&FileView| f.state != "superseded";
-        for file in files.iter().filter(superseded) {
+        // Two samples with the same labels make a reader refuse all: of the files that had one name
+        // (one is drained, the next is there already) the last counts, which is the newest.
+        let shown = || files.iter().filter(|f| f.state != "superseded");
+        let newest: HashMap<&str, &FileView> = shown().map(|f| (f.name.as_str(), f)).collect();
+        for file in shown().filter(|f| std::ptr::eq(*f, newest[f.name.as_str()])) {
             let labels = [("agent", agent), ("source", source), ("file", file.name.as_str())];
             self.add("flume_ng_file_size_bytes", &labels, file.size);
             self.add("flume_ng_file_position_bytes", &labels, file.position);
@@ -169,5 +172,35 @@ mod tests {
              flume_ng_file_size_bytes{agent=\"a1\",source=\"r1\",file=\"y\"} 5\n"
         ));
         assert!(text.contains("flume_ng_behind_bytes{agent=\"a1\",source=\"r1\"} 7\n"), "{text}");
+    }
+
+    #[test]
+    fn no_two_samples_have_the_same_labels() {
+        let file = |name: &str, state, size| FileView {
+            name: name.to_string(),
+            state,
+            size,
+            ..FileView::default()
+        };
+        let files = [
+            file("x", "superseded", 1),
+            file("x", "draining", 2),
+            file("y", "live", 3),
+            file("x", "live", 4),
+        ];
+        let mut out = Exposition::default();
+        out.add_files("a1", "r1", &files);
+        let text = out.text();
+        let of = |metric: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
+            lines
+                .filter_map(|line| line.split_once(',')?.1.rsplit_once(','))
+                .map(|(_, end)| end.to_string())
+                .collect()
+        };
+        assert_eq!(of("flume_ng_file_size_bytes"), ["file=\"y\"} 3", "file=\"x\"} 4"]);
+        // The others are still to be sent.
+        assert!(text.contains("flume_ng_files{agent=\"a1\",source=\"r1\"} 4\n"), "{text}");
+        assert!(text.contains("flume_ng_behind_bytes{agent=\"a1\",source=\"r1\"} 9\n"), "{text}");
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
+use crate::checkpoint::record::{ChannelRecord, FileRecord};
 use crate::os;
 use crate::pipeline::{DeadLetter, FinishedFile, GiantLine, Ledger, LedgerError};
 
@@ -155,10 +156,10 @@ impl Ledger for FileLedger {
     }
 }
 
-fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
-    let record = finished.record;
-    let ranges = record.ranges.iter().filter_map(|range| {
-        let channel = finished.channels.get(usize::from(range.channel))?;
+/// A file's ranges as a receipt has them: with names in place of the channels' numbers.
+pub fn receipt_ranges(record: &FileRecord, channels: &[ChannelRecord]) -> Vec<ReceiptRange> {
+    let named = record.ranges.iter().filter_map(|range| {
+        let channel = channels.get(usize::from(range.channel))?;
         Some(ReceiptRange {
             channel: channel.name.clone(),
             topic: channel.topic.clone(),
@@ -169,6 +170,11 @@ fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
             events: range.events,
         })
     });
+    named.collect()
+}
+
+fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
+    let record = finished.record;
     Receipt {
         name: record.name.clone(),
         completed: record.current_name.clone(),
@@ -184,7 +190,7 @@ fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
         bytes_crc: record.bytes_crc,
         opened_ms: record.opened_ms,
         finished_ms: finished.done_ms,
-        ranges: ranges.collect(),
+        ranges: receipt_ranges(record, finished.channels),
     }
 }
 

@@ -66,14 +66,6 @@ pub fn enabled(level: Level) -> bool {
     level as u8 >= THRESHOLD.load(Ordering::Relaxed) && level != Level::Off
 }
 
-pub fn trace(class: &str, message: fmt::Arguments<'_>) {
-    log(Level::Trace, class, message);
-}
-
-pub fn debug(class: &str, message: fmt::Arguments<'_>) {
-    log(Level::Debug, class, message);
-}
-
 pub fn info(class: &str, message: fmt::Arguments<'_>) {
     log(Level::Info, class, message);
 }
@@ -202,7 +194,7 @@ mod tests {
 
     #[test]
     fn debug_is_below_the_first_threshold() {
-        let ((), lines) = capture(|| debug("a.B", format_args!("quiet")));
+        let ((), lines) = capture(|| log(Level::Debug, "a.B", format_args!("quiet")));
         assert!(lines.is_empty() && !enabled(Level::Off));
     }
 }

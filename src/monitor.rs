@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::record::ChannelRecord;
 use crate::cli::AgentArgs;
-use crate::command::table::{quote, size};
+use crate::command::table::size;
 use crate::exposition::{Exposition, FileView};
+use crate::json::quote;
 use crate::log;
 use crate::pipeline::Counters;
 use crate::systemd::Notifier;
@@ -232,7 +233,7 @@ fn page(path: &str, stats: &dyn Fn() -> Stats) -> Option<Page> {
 }
 
 /// Flume's own shape: components by type and name, all values as text.
-pub fn flume_json(stats: &Stats) -> String {
+fn flume_json(stats: &Stats) -> String {
     let start = stats.start_ms.to_string();
     let times = [("StartTime", start.as_str()), ("StopTime", "0")];
     let mut groups = Vec::new();

@@ -32,17 +32,6 @@ pub fn stop_requested() -> Option<i32> {
     }
 }
 
-/// Asks the agent to stop as a signal would (tests, and faults that end the loop in order).
-pub fn request_stop(signal: i32) {
-    STOP_SIGNAL.store(signal, Ordering::Relaxed);
-    wake();
-}
-
-/// Takes a request to stop back, so that the next agent of the same process (a test) may run.
-pub fn clear_stop() {
-    STOP_SIGNAL.store(0, Ordering::Relaxed);
-}
-
 fn wake() {
     let fd = WAKE_WRITE.load(Ordering::Relaxed);
     if fd >= 0 {

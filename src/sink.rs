@@ -4,9 +4,6 @@ use std::fmt::Write as _;
 
 use crate::event::HeaderMap;
 
-/// The default of `maxBytesToLog`.
-pub const MAX_BYTES_TO_LOG: usize = 16;
-
 /// An event as the `logger` sink shows it, with at most `max_bytes` bytes of the body:
 /// 16 bytes a line in hex and as ASCII, each line but the first begun by its offset.
 pub fn logger_dump(headers: &HeaderMap, body: &[u8], max_bytes: usize) -> String {

@@ -2,12 +2,14 @@
 //! about it.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::agent;
 use crate::cli::{AgentArgs, FATAL};
 use crate::config::diagnostics::{Diagnostic, Severity};
+use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::log::{self, Level};
@@ -59,10 +61,29 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
     agent::run_agent(args, config, reload)
 }
 
+/// The configuration for a command that only looks. Its errors are told, its warnings are not:
+/// the agent has told them.
+pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
+    match config::load(conf_file, agent) {
+        Ok(Loaded { config, .. }) => Some(config),
+        Err(findings) => {
+            for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
+                log::continuation(Level::Error, format_args!("flume-ng: {finding}"));
+            }
+            None
+        }
+    }
+}
+
 /// Prints to stdout; a reader that has gone away is no fault of ours.
 pub fn print(text: fmt::Arguments<'_>) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    let _ = try_print(text);
+}
+
+/// Prints to stdout, for who would go on for ever without a reader.
+pub fn try_print(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_fmt(text).and_then(|()| stdout.flush())
 }
 
 fn set_log_level(args: &AgentArgs) {

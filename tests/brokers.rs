@@ -203,10 +203,13 @@ fn a_broker_of_4_3_comes_back_with_its_data() {
 fn comes_back(cluster: &Cluster, write: impl Fn(&Topic), assert: impl Fn(&Topic)) {
     let topic = cluster.create_topic("kept", 3);
     write(&topic);
+    let written = topic.count();
     cluster.kill9(0);
     assert!(!cluster.is_running(0));
     assert!(Connection::open(cluster.bootstrap()).is_err(), "nobody should answer");
     cluster.restart(0);
+    // The high watermark that it finds on its disk is seconds old, and moves on in a moment.
+    topic.wait_for(written, Duration::from_secs(30));
     assert(&topic);
 
     cluster.terminate(0);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::proxy::{Cut, Proxy};
 use support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines};
-use support::{Brokers, Topic, Work, eventually};
+use support::{Agent, Brokers, Topic, Work, eventually};
 
 /// `kafka.request.timeout.ms` here; the agent waits two seconds more for an answer.
 const REQUEST_TIMEOUT_MS: u64 = 300;
@@ -56,14 +56,7 @@ fn strike(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut, k: u64)
     // Some more in flight behind it.
     let then = growing.written();
     agent.expect(&case, ARRIVE_MAX, || growing.written() > then + 100);
-    let written = growing.stop();
-    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
-    assert_eq!(agent.term().code(), Some(0), "{case}\n{}", agent.log());
-    // Longer than any request that is still on its way.
-    if let Cut::LateRequest(delay) = cut {
-        std::thread::sleep(delay);
-    }
-    tally.exact(&case, &topic, &[("a", written)], &agent);
+    settle(agent, growing, &topic, tally, cut, &case);
 }
 
 /// The agent is killed while the request is on its way, and started again.
@@ -76,14 +69,44 @@ fn strike_and_kill(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut
     let growing = Growing::start(&work, FILE, "a", 20_000, 20);
     agent.expect(&case, ARRIVE_MAX, || proxy.has_struck());
     agent.kill9();
-    let mut agent = work.start();
+    let agent = work.start();
+    settle(agent, growing, &topic, tally, cut, &case);
+}
+
+/// The writer ends, everything arrives, and after the last copy could have come it is exact.
+fn settle(
+    mut agent: Agent,
+    growing: Growing,
+    topic: &Topic,
+    tally: &mut Tally,
+    cut: Cut,
+    case: &str,
+) {
     let written = growing.stop();
-    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    agent.expect_records(topic, written as usize, ARRIVE_MAX);
     assert_eq!(agent.term().code(), Some(0), "{case}\n{}", agent.log());
+    // Longer than any request that is still on its way.
     if let Cut::LateRequest(delay) = cut {
         std::thread::sleep(delay);
     }
-    tally.exact(&case, &topic, &[("a", written)], &agent);
+    tally.exact(case, topic, &[("a", written)], &agent);
+}
+
+/// A hundred lines are in the topic, and the request with the next hundred gets lost.
+fn second_request_lost(
+    proxy: &Proxy,
+    brokers: &Brokers,
+    name: &str,
+    cut: Cut,
+) -> (Topic, Work, Agent) {
+    let topic = brokers.fresh_topic(name, 1);
+    let work = work(&topic).file(FILE, &lines("a", 0, 100), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    proxy.arm(cut, 1);
+    work.append(FILE, &lines("a", 100, 200));
+    agent.expect("a request that nobody gets", ARRIVE_MAX, || proxy.has_struck());
+    (topic, work, agent)
 }
 
 fn run(version: &str, cuts: &[Cut]) {
@@ -120,13 +143,7 @@ fn kafka_4_3_1() {
 #[test]
 fn a_copied_checkpoint_never_uses_its_producer_id_again() {
     let (proxy, _cluster, brokers) = Proxy::cluster("4.3.1");
-    let topic = brokers.fresh_topic("copied", 1);
-    let work = work(&topic).file(FILE, &lines("a", 0, 100), 0);
-    let mut agent = work.start();
-    agent.expect_records(&topic, 100, ARRIVE_MAX);
-    proxy.arm(Cut::Silence, 1);
-    work.append(FILE, &lines("a", 100, 200));
-    agent.expect("a request that nobody gets", ARRIVE_MAX, || proxy.has_struck());
+    let (topic, work, mut agent) = second_request_lost(&proxy, &brokers, "copied", Cut::Silence);
     agent.kill9();
 
     let checkpoint = work.tracker_dir().join("checkpoint");
@@ -153,13 +170,8 @@ fn a_copied_checkpoint_never_uses_its_producer_id_again() {
 #[test]
 fn a_resend_that_is_late_is_waited_for() {
     let (proxy, _cluster, brokers) = Proxy::cluster("0.10.2.0");
-    let topic = brokers.fresh_topic("late", 1);
-    let work = work(&topic).file(FILE, &lines("a", 0, 100), 0);
-    let mut agent = work.start();
-    agent.expect_records(&topic, 100, ARRIVE_MAX);
-    proxy.arm(Cut::BeforeRequest, 1);
-    work.append(FILE, &lines("a", 100, 200));
-    agent.expect("the first copy that nobody gets", ARRIVE_MAX, || proxy.has_struck());
+    let (topic, _work, mut agent) =
+        second_request_lost(&proxy, &brokers, "late", Cut::BeforeRequest);
     proxy.arm(Cut::LateRequest(WITHIN_SETTLE), 1);
     agent.expect("the second that is late", ARRIVE_MAX, || proxy.has_struck());
     agent.expect_records(&topic, 200, ARRIVE_MAX);

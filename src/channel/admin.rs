@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::broker::Fault;
 use super::protocol::{self, Api, Versions};
 use super::records::{ReadError, Reader};
-use super::wire::{ANSWER_BYTES_MAX, Connection};
+use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
 
 /// Version 1 brings the controller, 4 asks without making the topic, 8 tells what we may do.
 const METADATA: Api = Api { key: 3, name: "Metadata", lowest: 1, highest: 8 };
@@ -81,8 +81,7 @@ impl Admin<'_> {
     }
 
     fn garbled(&self, api: Api) -> Fault {
-        let peer = self.connection.peer();
-        Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name))
+        protocol::garbled(api, self.connection.peer())
     }
 
     /// Looks at the cluster and at `topic`, without making the topic: before 0.11 a broker may
@@ -182,14 +181,7 @@ fn create_error(code: i16) -> &'static str {
 }
 
 fn text(r: &mut Reader<'_>) -> Result<Option<String>, ReadError> {
-    match r.i16()? {
-        -1 => Ok(None),
-        n => {
-            let bytes = r.take(usize::try_from(n).map_err(|_| ReadError::Malformed)?)?;
-            let text = std::str::from_utf8(bytes).map_err(|_| ReadError::Malformed)?;
-            Ok(Some(text.to_string()))
-        }
-    }
+    Ok(r.text()?.map(str::to_string))
 }
 
 /// Reads so many elements as are claimed, without believing the claim: each takes bytes.
@@ -210,10 +202,9 @@ fn read_view(r: &mut Reader<'_>, version: i16, wanted: &str) -> Result<View, Rea
         r.i32()?;
     }
     let brokers = each(r, |r| {
-        let (id, host, port) = (r.i32()?, text(r)?.unwrap_or_default(), r.i32()?);
-        text(r)?;
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        Ok((id, format!("{host}:{port}")))
+        let (id, host, port) = (r.i32()?, r.text()?.unwrap_or_default(), r.i32()?);
+        r.text()?;
+        Ok((id, host_port(host, port)))
     })?;
     let cluster_id = if version >= 2 { text(r)? } else { None };
     let controller = r.i32()?;

@@ -12,10 +12,7 @@ use crate::config::model::{Compression, ValueFormat};
 pub const HEADER_BYTES: usize = 61;
 /// Bytes of a message of magic 0 beside its value: offset 8, size 4, CRC 4, magic 1, attributes 1,
 /// key length 4, value length 4.
-pub const MESSAGE_OVERHEAD: usize = 26;
-/// Most bytes of a record v2 beside its value: length 5, attributes 1, timestamp delta 1, offset
-/// delta 5, key length 1, value length 5, number of headers 1.
-const RECORD_OVERHEAD_MAX: usize = 19;
+const MESSAGE_OVERHEAD: usize = 26;
 
 /// Where fields of a record batch v2 begin.
 mod field {
@@ -153,16 +150,6 @@ impl Batch {
             Wire::Modern => self.plain.len(),
             Wire::Legacy => self.plain.len() + self.ends.len() * MESSAGE_OVERHEAD,
         }
-    }
-
-    /// What `size` is at most after a `push` of these, bytes.
-    pub fn size_with(&self, headers: &[u8], body: &[u8]) -> usize {
-        let overhead = match self.wire {
-            Wire::Modern => RECORD_OVERHEAD_MAX,
-            Wire::Legacy => MESSAGE_OVERHEAD,
-        };
-        // 5: the length of the body in Avro.
-        self.size() + overhead + headers.len() + 5 + body.len()
     }
 
     /// Completes it: header, compression, checksum. Until the next `begin` it may be sent any
@@ -412,19 +399,6 @@ mod tests {
         assert!(legacy.values().eq(values.iter().map(|v| &v[..])));
         let bytes: usize = values.iter().map(|v| v.len() + 26).sum();
         assert_eq!(legacy.size(), bytes);
-    }
-
-    #[test]
-    fn the_size_never_exceeds_what_was_foretold() {
-        for wire in [Wire::Legacy, Wire::Modern] {
-            let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
-            batch.begin(0, 0);
-            for body in bodies() {
-                let foretold = batch.size_with(&[0], &body);
-                batch.push(&[0], &body);
-                assert!(batch.size() <= foretold);
-            }
-        }
     }
 
     #[test]

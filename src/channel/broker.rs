@@ -9,6 +9,10 @@ use std::os::fd::RawFd;
 use super::batch::Batch;
 use crate::checkpoint::record::BatchRecord;
 
+/// Largest offset that a broker is believed: behind it is room to count a batch's events, so that
+/// no sum of the two overflows. A log that gets a million events a second is there in 290,000 years.
+pub const OFFSET_MAX: i64 = i64::MAX - u32::MAX as i64;
+
 /// Which protocol a batch is encoded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {

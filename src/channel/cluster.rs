@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::broker::{Fault, Topic, Wire};
 use super::protocol::{self, METADATA, METADATA_OLD, PRODUCE, Versions};
-use super::wire::{ANSWER_BYTES_MAX, Connection, pause};
+use super::wire::{ANSWER_BYTES_MAX, Connection, host_port, pause};
 
 /// How long a cluster has to answer and to have the topic ready.
 pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
@@ -55,10 +55,17 @@ pub struct Leader {
 /// # Errors
 /// `Unreachable` with each broker's reason in one line; `NotReady`, `Unauthorised`, `Stopped`.
 pub fn find(quest: Quest<'_>) -> Result<Cluster, Fault> {
-    let deadline = Instant::now() + OPEN_TIMEOUT;
+    find_within(quest, OPEN_TIMEOUT)
+}
+
+fn find_within(quest: Quest<'_>, timeout: Duration) -> Result<Cluster, Fault> {
+    let deadline = Instant::now() + timeout;
     let mut reasons = Vec::new();
-    for broker in quest.brokers {
-        match ask(broker, quest, deadline) {
+    for (broker, left) in quest.brokers.iter().zip((1..=quest.brokers.len() as u32).rev()) {
+        // One that takes connections and is frozen would use up the time of all behind it.
+        let now = Instant::now();
+        let greet_until = now + deadline.saturating_duration_since(now) / left;
+        match ask(broker, quest, greet_until, deadline) {
             Ok(cluster) => return Ok(cluster),
             Err(Fault::Unreachable(why) | Fault::Lost(why)) => {
                 let named = why.starts_with(broker.as_str());
@@ -70,8 +77,13 @@ pub fn find(quest: Quest<'_>) -> Result<Cluster, Fault> {
     Err(Fault::Unreachable(format!("no broker can be reached: {}", reasons.join("; "))))
 }
 
-fn ask(broker: &str, quest: Quest<'_>, deadline: Instant) -> Result<Cluster, Fault> {
-    let (mut connection, versions) = greet(broker, quest.topic, quest.client, deadline)?;
+fn ask(
+    broker: &str,
+    quest: Quest<'_>,
+    greet_until: Instant,
+    deadline: Instant,
+) -> Result<Cluster, Fault> {
+    let (mut connection, versions) = greet(broker, quest.topic, quest.client, greet_until)?;
     let until = deadline.min(Instant::now() + TOPIC_TIMEOUT);
     // A topic that is made by our asking has no leaders for a moment, and a leader that has just
     // died stands in the metadata until its session is over.
@@ -97,7 +109,7 @@ pub fn greet(
     let mut connection = Connection::open(broker, deadline)?;
     match Versions::ask(&mut connection, client, deadline) {
         Ok(versions) => return Ok((connection, Some(versions))),
-        Err(Fault::Lost(_)) => {}
+        Err(Fault::Lost(_)) if Instant::now() < deadline => {}
         Err(other) => return Err(other),
     }
     let mut connection = Connection::open(broker, deadline)?;
@@ -197,12 +209,7 @@ fn greet_leader(
 
 fn address_of(answer: &MetadataResponse, node: i32) -> Option<String> {
     let broker = answer.brokers.iter().find(|b| b.node_id.0 == node)?;
-    // An IPv6 address needs brackets before a port.
-    let host = broker.host.as_str();
-    Some(match host.contains(':') {
-        true => format!("[{host}]:{}", broker.port),
-        false => format!("{host}:{}", broker.port),
-    })
+    Some(host_port(&broker.host, broker.port))
 }
 
 struct Seen {
@@ -236,4 +243,28 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
     partitions.dedup_by_key(|p| p.0);
     let replicas = topic.partitions.iter().map(|p| p.replica_nodes.len()).max().unwrap_or(1);
     Ok(Seen { partitions, replicas })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_frozen_broker_leaves_time_for_those_behind_it() {
+        // The kernel takes connections for it, and nobody answers.
+        let frozen = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+        let brokers = [&frozen, &gone].map(|l| l.local_addr().unwrap().to_string());
+        drop(gone);
+        let quest =
+            Quest { brokers: &brokers, topic: "t", client: "c", legacy: false, may_create: false };
+        let fault = find_within(quest, Duration::from_millis(800)).map(drop).unwrap_err();
+        let [frozen, gone] = brokers;
+        let why = format!(
+            "no broker can be reached: {frozen} does not answer; {gone}: Connection refused"
+        );
+        assert_eq!(fault, Fault::Unreachable(why));
+    }
 }

@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::broker::{Answer, Broker, Fault, Identity, Topic, Wire};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
-use super::look::Found;
+use super::look::{Found, look};
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use crate::checkpoint::record::BatchRecord;
 use crate::config::model::ChannelConfig;
@@ -131,8 +131,9 @@ impl Broker for Kafka {
     ) -> Result<Vec<Option<i64>>, Fault> {
         let result = match &mut self.link {
             Link::Closed => Err(closed()),
-            Link::Modern(modern) => modern.look(partition, floor, wanted),
-            Link::Legacy(legacy) => legacy.look(partition, floor, wanted),
+            // The older log keeps no identity, whatever a batch was sent with.
+            Link::Modern(modern) => look(&mut modern.reading(partition), floor, wanted, true),
+            Link::Legacy(legacy) => look(&mut legacy.reading(partition), floor, wanted, false),
         };
         let Found { offsets, floor_is_gone } = self.settle(result)?;
         if floor_is_gone {

@@ -67,10 +67,11 @@ impl ContentSearch {
         if offset != self.next_offset {
             self.interrupt();
         }
-        self.next_offset = offset + 1;
+        // What a broken wrapper message says may be at the end of all numbers.
+        self.next_offset = offset.saturating_add(1);
         let Some(value) = value else { return self.interrupt() };
         let crc = crc32fast::hash(value);
-        if self.window.len() == self.window_max {
+        if self.window.len() >= self.window_max {
             self.window.pop_front();
         }
         self.window.push_back(Seen { offset, crc, before: self.running.clone().finalize() });
@@ -79,7 +80,7 @@ impl ContentSearch {
     }
 
     /// Something stands here that is none of ours.
-    pub fn interrupt(&mut self) {
+    fn interrupt(&mut self) {
         self.window.clear();
         self.running = crc32fast::Hasher::new();
         self.next_offset = -1;
@@ -189,6 +190,22 @@ mod tests {
         let log = [(1, Some("a")), (2, None), (3, Some("b"))];
         assert_eq!(search(&log, &[&["a", "b"]]), [None]);
         assert_eq!(search(&log, &[&[]]), [None]);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_longest_wanted_batch() {
+        for wanted in [&[][..], &["a", "b"]] {
+            let record = self::wanted(wanted);
+            let mut search = ContentSearch::new(&[&record]);
+            (0..1_000).for_each(|offset| search.feed(offset, Some(b"x")));
+            assert_eq!(search.window.len(), wanted.len().max(1));
+        }
+    }
+
+    #[test]
+    fn the_last_of_all_offsets_is_no_end_of_the_program() {
+        let log = [(i64::MAX - 1, Some("a")), (i64::MAX, Some("b")), (i64::MAX, Some("c"))];
+        assert_eq!(search(&log, &[&["a", "b"]]), [Some(i64::MAX - 1)]);
     }
 
     #[test]

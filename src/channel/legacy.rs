@@ -18,19 +18,15 @@ use kafka::client::{Compression as Codec, FetchOffset, KafkaClient, ProduceMessa
 use kafka::error::{Error, KafkaCode};
 
 use super::batch::Batch;
-use super::broker::{Answer, Fault, Verdict};
+use super::broker::{Answer, Fault};
 use super::cluster::{Cluster, greet};
-use super::look::{Fetch, Found, Piece, look};
-use super::modern::refusal;
+use super::look::{Fetch, Piece};
 use super::protocol::{self, Api, begin_frame, end_frame, put_string};
 use super::records::{ReadError, Reader};
-use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, pause};
-use crate::checkpoint::record::BatchRecord;
+use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, answer_timeout, pause};
 use crate::config::model::Compression;
 use crate::os::{self, Interest};
 
-/// How long after the broker's own time limit its answer is still waited for.
-const ANSWER_MARGIN: Duration = Duration::from_millis(2_000);
 /// The crate opens a new connection, without our time limit, when the old one has been idle so
 /// long: never. Whether the broker has closed it is looked at before each round instead.
 const IDLE_NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -109,7 +105,7 @@ impl Legacy {
     }
 
     fn answer_timeout(&self) -> Duration {
-        Duration::from_millis(self.request_timeout_ms.into()) + ANSWER_MARGIN
+        answer_timeout(self.request_timeout_ms)
     }
 
     /// A new client with a connection to each leader. After any error the old one is of no use:
@@ -210,16 +206,11 @@ impl Legacy {
                 let why = format!("{} does not speak of partition {partition}", self.told_by);
                 return Err(Fault::Lost(why));
             };
-            let verdict = match *result {
-                Ok(base_offset) => Verdict::Acked { base_offset },
-                Err(code) => match code as i16 {
-                    code @ (29..=31) => {
-                        let what = format!("writing to topic {}", self.topic);
-                        return Err(protocol::fault(code, &what));
-                    }
-                    code => refusal(code),
-                },
+            let (code, base_offset) = match *result {
+                Ok(base_offset) => (0, base_offset),
+                Err(code) => (code as i16, -1),
             };
+            let verdict = protocol::verdict(code, base_offset, &self.topic, &self.told_by)?;
             self.answers.push(Answer { partition, base_sequence: batch.base_sequence(), verdict });
         }
         Ok(())
@@ -271,18 +262,18 @@ impl Legacy {
             Ok((code, if count > 0 { r.i64()? } else { -1 }))
         })();
         match told {
-            Ok((0, offset)) => Ok(Some(offset).filter(|offset| *offset >= 0)),
+            Ok((0, offset)) => Ok(protocol::told_offset(offset)),
             Ok((code, _)) => Err(self.partition_fault(code, partition)),
             Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(LIST_OFFSETS_0)),
         }
     }
 
     fn partition_fault(&self, code: i16, partition: i32) -> Fault {
-        protocol::fault(code, &format!("partition {partition} of topic {}", self.topic))
+        protocol::partition_fault(code, partition, &self.topic)
     }
 
     fn garbled(&self, api: Api) -> Fault {
-        Fault::Lost(format!("{} gave an answer to {} that is none", self.told_by, api.name))
+        protocol::garbled(api, &self.told_by)
     }
 
     /// A question about one partition to its leader: replica -1, `middle`, one topic, one
@@ -317,16 +308,6 @@ impl Legacy {
         reader.call(&frame, correlation, bytes_max, deadline)
     }
 
-    /// See `Broker::look`: by content, whatever identity a batch was sent with.
-    pub fn look(
-        &mut self,
-        partition: i32,
-        floor: i64,
-        wanted: &[&BatchRecord],
-    ) -> Result<Found, Fault> {
-        look(&mut self.reading(partition), floor, wanted, false)
-    }
-
     /// One partition, to be read from its leader.
     pub fn reading(&mut self, partition: i32) -> impl Fetch + '_ {
         Reading { legacy: self, partition }
@@ -336,8 +317,7 @@ impl Legacy {
 /// Reads to the error code of the only partition of the only topic of an answer.
 fn partition_head(r: &mut Reader<'_>, partition: i32) -> Result<i16, ReadError> {
     let topics = r.i32()?;
-    let name = r.i16()?;
-    r.take(usize::try_from(name).map_err(|_| ReadError::Malformed)?)?;
+    r.text()?;
     let partitions = r.i32()?;
     if topics != 1 || partitions != 1 || r.i32()? != partition {
         return Err(ReadError::Malformed);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::broker::Fault;
 use super::content::ContentSearch;
-use super::records::{Entry, first_entry_bytes, next_entry};
+use super::records::{Entry, ReadError, first_entry_bytes, next_entry};
 use super::wire::{FETCH_BYTES_MAX, pause};
 use crate::checkpoint::record::BatchRecord;
 
@@ -110,6 +110,10 @@ pub fn walk(
                 continue;
             }
         };
+        // An end that is none would make everything absent.
+        if high_watermark < 0 {
+            return Err(Fault::Lost(format!("the end of the log is told as {high_watermark}")));
+        }
         end.get_or_insert(high_watermark);
         let next = match take(&records, at)? {
             Step::To(next) => next,
@@ -123,9 +127,9 @@ pub fn walk(
             if stalls > STALLS_MAX {
                 return Err(Fault::Lost(format!("offset {at} can not be read")));
             }
-            bytes_max = larger(bytes_max, &records)?;
-            if records.is_empty() {
-                pause(STALL_PAUSE)?;
+            match records.is_empty() {
+                true => pause(STALL_PAUSE)?,
+                false => bytes_max = larger(bytes_max, &records)?,
             }
         } else {
             // The log was cut back behind `to`.
@@ -133,6 +137,30 @@ pub fn walk(
         }
     }
     Ok(begins_behind)
+}
+
+/// Hands the whole entries of a fetch that was asked for from `from` on to `take`, in order, but
+/// for those that end before. Returns the offset to go on from.
+///
+/// # Errors
+/// `Lost` with the offset at which the log can not be read.
+pub fn each_entry(
+    records: &[u8],
+    from: i64,
+    take: &mut dyn FnMut(&Entry<'_>) -> Result<(), ReadError>,
+) -> Result<i64, Fault> {
+    let unreadable = |at: i64, why: &ReadError| {
+        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
+    };
+    let mut rest = records;
+    let mut at = from;
+    while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
+        if entry.next_offset > from {
+            take(&entry).map_err(|e| unreadable(entry.base_offset, &e))?;
+            at = at.max(entry.next_offset);
+        }
+    }
+    Ok(at)
 }
 
 /// Before Fetch v3 a broker cuts even the first message at the limit.
@@ -174,22 +202,10 @@ impl<'a> Search<'a> {
 
     /// Takes a piece of log in; returns the offset to go on from.
     fn take(&mut self, records: &[u8], from: i64) -> Result<i64, Fault> {
-        let unreadable = |at: i64, why: &dyn std::fmt::Display| {
-            Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
-        };
-        let mut rest = records;
-        let mut at = from;
-        while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
-            if entry.next_offset <= from {
-                continue;
-            }
-            self.recognise(&entry);
-            if !self.nameless.is_empty() {
-                self.read(&entry, from).map_err(|e| unreadable(entry.base_offset, &e))?;
-            }
-            at = at.max(entry.next_offset);
-        }
-        Ok(at)
+        each_entry(records, from, &mut |entry| {
+            self.recognise(entry);
+            if self.nameless.is_empty() { Ok(()) } else { self.read(entry, from) }
+        })
     }
 
     fn recognise(&mut self, entry: &Entry<'_>) {
@@ -207,7 +223,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn read(&mut self, entry: &Entry<'_>, from: i64) -> Result<(), super::records::ReadError> {
+    fn read(&mut self, entry: &Entry<'_>, from: i64) -> Result<(), ReadError> {
         let content = &mut self.content;
         entry.values(&mut self.scratch, &mut |offset, value| {
             if offset >= from {
@@ -241,6 +257,8 @@ mod tests {
         first: i64,
         entries: Vec<(i64, Vec<u8>)>,
         end: i64,
+        /// In place of `end`.
+        end_told: Option<i64>,
         cuts_first: bool,
         fetches: usize,
     }
@@ -258,7 +276,7 @@ mod tests {
                 records.extend_from_slice(&bytes[..bytes.len().min(keep)]);
                 let _ = next;
             }
-            Ok(Piece::Log { records, high_watermark: self.end })
+            Ok(Piece::Log { records, high_watermark: self.end_told.unwrap_or(self.end) })
         }
 
         fn bounds(&mut self) -> Result<(i64, i64), Fault> {
@@ -267,8 +285,14 @@ mod tests {
     }
 
     fn memory(batches: &[(Identity, i32, &[&[u8]])]) -> (Memory, Vec<BatchRecord>) {
-        let mut log =
-            Memory { first: 0, entries: Vec::new(), end: 0, cuts_first: false, fetches: 0 };
+        let mut log = Memory {
+            first: 0,
+            entries: Vec::new(),
+            end: 0,
+            end_told: None,
+            cuts_first: false,
+            fetches: 0,
+        };
         let mut records = Vec::new();
         for (identity, sequence, values) in batches {
             let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
@@ -321,6 +345,25 @@ mod tests {
             assert_eq!(found.offsets, [Some(1)]);
             assert!(log.fetches <= 3);
         }
+    }
+
+    #[test]
+    fn an_end_that_is_none_proves_nothing_absent() {
+        let (mut log, records) = memory(&[(ID, 0, &[b"a"])]);
+        log.end_told = Some(-1);
+        for by_identity in [true, false] {
+            assert!(matches!(look(&mut log, 0, &[&records[0]], by_identity), Err(Fault::Lost(_))));
+        }
+    }
+
+    #[test]
+    fn a_log_that_stays_empty_before_its_end_is_no_large_batch() {
+        let (mut log, records) = memory(&[(ID, 0, &[b"a"])]);
+        log.end_told = Some(7);
+        log.end = 7;
+        let wanted = BatchRecord { base_sequence: 9, ..records[0].clone() };
+        let fault = look(&mut log, 0, &[&wanted], true).unwrap_err();
+        assert_eq!(fault, Fault::Lost("offset 1 can not be read".to_string()));
     }
 
     #[test]

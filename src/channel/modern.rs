@@ -30,20 +30,17 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::batch::Batch;
-use super::broker::{Answer, Fault, Identity, Verdict};
+use super::broker::{Answer, Fault, Identity};
 use super::cluster::{Cluster, Leader, OPEN_TIMEOUT, greet};
-use super::look::{Fetch, Found, Piece, look};
+use super::look::{Fetch, Piece};
 use super::protocol::{
     self, Api, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, Versions, begin_frame, end_frame,
     put_string,
 };
-use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, pause};
-use crate::checkpoint::record::BatchRecord;
+use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, answer_timeout, pause};
 
 /// Rounds under way at once: a broker remembers the last five batches of a producer (KAFKA-5494).
 pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
-/// How long after the broker's own time limit its answer is still waited for.
-const ANSWER_MARGIN: Duration = Duration::from_millis(2_000);
 /// Between two tries to get a producer id from a broker that has just started.
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -95,8 +92,8 @@ impl Modern {
         }
     }
 
-    fn request_timeout(&self) -> Duration {
-        Duration::from_millis(self.request_timeout_ms.into()) + ANSWER_MARGIN
+    fn answer_timeout(&self) -> Duration {
+        answer_timeout(self.request_timeout_ms)
     }
 
     fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
@@ -150,12 +147,12 @@ impl Modern {
             ListOffsetsTopic::default().with_name(self.topic_name()).with_partitions(vec![at]);
         let request =
             ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
-        let deadline = Instant::now() + self.request_timeout();
+        let deadline = Instant::now() + self.answer_timeout();
         let answer: ListOffsetsResponse =
             self.ask(lane, LIST_OFFSETS, &request, ANSWER_BYTES_MAX, deadline)?;
         let told = answer.topics.iter().flat_map(|t| &t.partitions);
         match told.into_iter().find(|p| p.partition_index == partition) {
-            Some(p) if p.error_code == 0 => Ok(Some(p.offset).filter(|offset| *offset >= 0)),
+            Some(p) if p.error_code == 0 => Ok(protocol::told_offset(p.offset)),
             Some(p) => Err(self.partition_fault(p.error_code, partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
         }
@@ -166,17 +163,7 @@ impl Modern {
     }
 
     fn partition_fault(&self, code: i16, partition: i32) -> Fault {
-        protocol::fault(code, &format!("partition {partition} of topic {}", self.topic))
-    }
-
-    /// See `Broker::look`.
-    pub fn look(
-        &mut self,
-        partition: i32,
-        floor: i64,
-        wanted: &[&BatchRecord],
-    ) -> Result<Found, Fault> {
-        look(&mut self.reading(partition), floor, wanted, true)
+        protocol::partition_fault(code, partition, &self.topic)
     }
 
     /// One partition, to be read from its leader.
@@ -217,7 +204,7 @@ impl Modern {
     }
 
     fn send_to(&mut self, lane: usize, batches: &[&Batch]) -> Result<(), Fault> {
-        let timeout = self.request_timeout();
+        let timeout = self.answer_timeout();
         let lane = &mut self.lanes[lane];
         debug_assert!(lane.flights.len() < ROUNDS_IN_FLIGHT_MAX);
         let version = lane.versions.common(PRODUCE, &lane.peer)?;
@@ -249,7 +236,7 @@ impl Modern {
 
     /// See `Broker::receive`.
     pub fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
-        let timeout = self.request_timeout();
+        let timeout = self.answer_timeout();
         self.lanes.iter_mut().try_for_each(|lane| lane.receive(timeout, &self.topic, answers))
     }
 
@@ -390,34 +377,10 @@ fn verdicts(
         let Some(told) = told.find(|p| p.index == *partition) else {
             return Err(Fault::Lost(format!("{peer} does not speak of partition {partition}")));
         };
-        let verdict = match told.error_code {
-            0 if told.base_offset < 0 => {
-                return Err(Fault::Lost(format!("{peer} acknowledged without an offset")));
-            }
-            0 => Verdict::Acked { base_offset: told.base_offset },
-            code @ (29..=31) => {
-                return Err(protocol::fault(code, &format!("writing to topic {topic}")));
-            }
-            code => refusal(code),
-        };
+        let verdict = protocol::verdict(told.error_code, told.base_offset, topic, peer)?;
         answers.push(Answer { partition: *partition, base_sequence: *base_sequence, verdict });
     }
     Ok(())
-}
-
-/// What an error code of a produce answer says of the batch; both wires.
-pub fn refusal(code: i16) -> Verdict {
-    match code {
-        10 | 18 => Verdict::TooLarge,
-        43 => Verdict::OldFormat,
-        47 | 90 => Verdict::Fenced,
-        // 46, a duplicate older than what it remembers: it is in the log, as a look will show.
-        45 | 46 | 59 => Verdict::OutOfSequence { code },
-        // A time stamp too far from the broker's clock, a codec that it does not know, a record
-        // that the topic does not allow.
-        32 | 76 | 87 => Verdict::Rejected { code },
-        _ => Verdict::Doubtful { code },
-    }
 }
 
 /// Reads one partition from its leader.
@@ -440,7 +403,7 @@ impl Fetch for Reading<'_> {
             .with_max_bytes(bytes_max as i32)
             .with_topics(vec![topic]);
         let lane = self.modern.lane_of(self.partition)?;
-        let deadline = Instant::now() + self.modern.request_timeout();
+        let deadline = Instant::now() + self.modern.answer_timeout();
         // A batch may be larger than what was asked for.
         let answer: FetchResponse =
             self.modern.ask(lane, FETCH, &request, FETCH_BYTES_MAX, deadline)?;

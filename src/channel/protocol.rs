@@ -10,9 +10,13 @@ use std::time::Instant;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::broker::Fault;
+use super::broker::{Fault, OFFSET_MAX, Verdict};
 use super::records::{ReadError, Reader};
 use super::wire::{ANSWER_BYTES_MAX, Connection};
+
+/// Most elements that the lists of an answer may have together: decoded, each takes up to some 200
+/// bytes, though the wire needs no more than six. A topic of 100,000 partitions has 700,000.
+const ELEMENTS_MAX: u32 = 1 << 20;
 
 /// A request, and the versions of it that this program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +111,7 @@ pub fn end_frame(frame: &mut [u8], beyond: usize) {
     frame[..4].copy_from_slice(&length.to_be_bytes());
 }
 
-/// A string behind its 16-bit length. The configuration limits names to 249 characters.
+/// A string behind its 16-bit length. The configuration lets no longer topic or client id pass.
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
     let length = i16::try_from(text.len()).expect("checked with the configuration");
     out.extend_from_slice(&length.to_be_bytes());
@@ -119,9 +123,15 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 /// # Errors
 /// `Fault::Lost` where it is not.
 pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -> Result<A, Fault> {
-    let garbled = || Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name));
-    walk(shape(api, version), &mut Reader(answer)).map_err(|_| garbled())?;
-    A::decode(&mut &answer[..], version).map_err(|_| garbled())
+    let mut elements_left = ELEMENTS_MAX;
+    walk(shape(api, version), &mut Reader(answer), &mut elements_left)
+        .map_err(|_| garbled(api, peer))?;
+    A::decode(&mut &answer[..], version).map_err(|_| garbled(api, peer))
+}
+
+/// An answer that can not be read.
+pub fn garbled(api: Api, peer: &str) -> Fault {
+    Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name))
 }
 
 /// A piece of an answer.
@@ -138,26 +148,27 @@ enum Shape {
 
 use Shape::{Blob, Each, Fixed, Text};
 
-fn walk(shape: &[Shape], r: &mut Reader<'_>) -> Result<(), ReadError> {
+/// `elements_left`: how many there may be.
+fn walk(shape: &[Shape], r: &mut Reader<'_>, elements_left: &mut u32) -> Result<(), ReadError> {
     for piece in shape {
         match piece {
             Fixed(n) => {
                 r.take(*n)?;
             }
-            Text => match r.i16()? {
-                -1 => {}
-                n => {
-                    let text = r.take(usize::try_from(n).map_err(|_| ReadError::Malformed)?)?;
-                    std::str::from_utf8(text).map_err(|_| ReadError::Malformed)?;
-                }
-            },
+            Text => {
+                r.text()?;
+            }
             Blob => {
                 r.bytes()?;
             }
-            // Every element takes bytes, so that a count too high ends at the end.
             Each(shape) => match r.i32()? {
                 n if n < -1 => return Err(ReadError::Malformed),
-                n => (0..n).try_for_each(|_| walk(shape, r))?,
+                n => {
+                    let count = u32::try_from(n).unwrap_or(0);
+                    let left = elements_left.checked_sub(count).ok_or(ReadError::Malformed)?;
+                    *elements_left = left;
+                    (0..count).try_for_each(|_| walk(shape, r, elements_left))?;
+                }
             },
         }
     }
@@ -206,6 +217,40 @@ pub fn fault(code: i16, what: &str) -> Fault {
     }
 }
 
+/// Likewise, where it is about one partition.
+pub fn partition_fault(code: i16, partition: i32, topic: &str) -> Fault {
+    fault(code, &format!("partition {partition} of topic {topic}"))
+}
+
+/// An offset that a broker tells; `None` for -1, by which it says that there is none, and for
+/// what no log has.
+pub fn told_offset(offset: i64) -> Option<i64> {
+    Some(offset).filter(|offset| (0..=OFFSET_MAX).contains(offset))
+}
+
+/// What a produce answer says of a batch; both wires.
+///
+/// # Errors
+/// `Lost` where it acknowledges without an offset; `Unauthorised`.
+pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<Verdict, Fault> {
+    Ok(match code {
+        0 if told_offset(base_offset).is_none() => {
+            return Err(Fault::Lost(format!("{peer} acknowledged without an offset")));
+        }
+        0 => Verdict::Acked { base_offset },
+        10 | 18 => Verdict::TooLarge,
+        29..=31 => return Err(fault(code, &format!("writing to topic {topic}"))),
+        43 => Verdict::OldFormat,
+        47 | 90 => Verdict::Fenced,
+        // 46, a duplicate older than what it remembers: it is in the log, as a look will show.
+        45 | 46 | 59 => Verdict::OutOfSequence { code },
+        // A time stamp too far from the broker's clock, a codec that it does not know, a record
+        // that the topic does not allow.
+        32 | 76 | 87 => Verdict::Rejected { code },
+        _ => Verdict::Doubtful { code },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +285,30 @@ mod tests {
             decode_as_all(&garbage);
             decode_as_all(&[&[0x7f; 4], &garbage[..]].concat());
             decode_as_all(&[&[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff], &garbage[..]].concat());
+        }
+    }
+
+    #[test]
+    fn many_small_elements_take_no_memory() {
+        let fetched = |topics: u32| {
+            let mut answer = vec![0; 4];
+            answer.extend_from_slice(&topics.to_be_bytes());
+            // Each an empty name and no partitions.
+            answer.resize(answer.len() + 6 * topics as usize, 0);
+            decode::<FetchResponse>(FETCH, 4, &answer, "h:1")
+        };
+        assert_eq!(fetched(1_000).unwrap().responses.len(), 1_000);
+        assert_eq!(fetched(ELEMENTS_MAX + 1), Err(garbled(FETCH, "h:1")));
+    }
+
+    #[test]
+    fn an_acknowledgement_without_a_possible_offset_is_a_doubt() {
+        let verdict = |offset| verdict(0, offset, "t", "h:1");
+        for base_offset in [0, OFFSET_MAX] {
+            assert_eq!(verdict(base_offset), Ok(Verdict::Acked { base_offset }));
+        }
+        for offset in [-1, i64::MIN, i64::MAX] {
+            assert!(matches!(verdict(offset), Err(Fault::Lost(_))), "{offset}");
         }
     }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::broker::{Fault, Wire};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
-use super::look::{Fetch, Step, walk};
+use super::look::{Fetch, Step, each_entry, walk};
 use super::modern::Modern;
-use super::records::next_entry;
 use super::wire::pause;
 use crate::config::model::ChannelConfig;
 
@@ -122,9 +121,12 @@ impl TopicReader {
         visit: &mut dyn FnMut(TopicRecord<'_>),
     ) -> Result<(), Fault> {
         let scratch = &mut self.scratch;
-        let from = (*at).max(0);
+        *at = (*at).max(0);
+        let from = *at;
         let mut take = |records: &[u8], from: i64| {
-            *at = hand_over(records, (partition, from, to), scratch, visit)?;
+            // Further on than before where the log begins behind it.
+            *at = from;
+            *at = hand_over(records, partition, at, to, scratch, visit)?;
             Ok(Step::To(*at))
         };
         match &mut self.link {
@@ -150,31 +152,56 @@ fn connect(config: &ChannelConfig) -> Result<(Link, Vec<i32>), Fault> {
     Ok((link, partitions))
 }
 
-/// Visits the records of the whole entries of a fetch; returns the offset to go on from.
+/// Visits the records of the whole entries of a fetch; returns the offset to go on from. `at` moves
+/// with each record: where the rest can not be read, what was handed over is not handed over again.
 fn hand_over(
     records: &[u8],
-    (partition, from, to): (i32, i64, i64),
+    partition: i32,
+    at: &mut i64,
+    to: i64,
     scratch: &mut Vec<u8>,
     visit: &mut dyn FnMut(TopicRecord<'_>),
 ) -> Result<i64, Fault> {
-    let unreadable = |at: i64, why: &dyn std::fmt::Display| {
-        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
-    };
-    let mut rest = records;
-    let mut at = from;
-    while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
-        if entry.next_offset <= from {
-            continue;
-        }
+    each_entry(records, *at, &mut |entry| {
         let producer_id = entry.producer_id;
-        entry
-            .values(scratch, &mut |offset, value| {
-                if (at..to).contains(&offset) {
-                    visit(TopicRecord { partition, offset, producer_id, value });
-                }
+        entry.values(scratch, &mut |offset, value| {
+            if (*at..to).contains(&offset) {
+                visit(TopicRecord { partition, offset, producer_id, value });
+                *at = offset + 1;
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::Batch;
+    use super::super::broker::{Identity, Wire};
+    use super::*;
+    use crate::config::model::{Compression, ValueFormat};
+
+    #[test]
+    fn what_was_read_before_a_fault_is_not_read_again() {
+        let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
+        batch.begin(0, 1);
+        ["a", "b", "c"].iter().for_each(|v| batch.push(&[], v.as_bytes()));
+        batch.seal(Identity::NONE, -1);
+        let whole = batch.sealed_bytes().to_vec();
+        let mut torn = whole.clone();
+        // The length of the last record.
+        let last = torn.len() - "c".len() - 7;
+        assert_eq!(std::mem::replace(&mut torn[last], 0x7f), 14);
+
+        let mut at = 0;
+        let mut seen = Vec::new();
+        let mut read = |records: &[u8], at: &mut i64| {
+            hand_over(records, 0, at, 9, &mut Vec::new(), &mut |r| {
+                seen.push((r.offset, r.value.unwrap_or_default().to_vec()));
             })
-            .map_err(|e| unreadable(entry.base_offset, &e))?;
-        at = at.max(entry.next_offset);
+        };
+        assert!(matches!(read(&torn, &mut at), Err(Fault::Lost(_))));
+        assert_eq!(at, 2);
+        assert_eq!(read(&whole, &mut at), Ok(3));
+        assert_eq!(seen, [(0, b"a".to_vec()), (1, b"b".to_vec()), (2, b"c".to_vec())]);
     }
-    Ok(at)
 }

@@ -4,6 +4,7 @@
 //! The piece ends where the answer's size limit cut it, mostly in the middle of a batch; what is
 //! not whole is left for the next fetch. Lengths are checked before they are believed.
 
+use super::broker::OFFSET_MAX;
 use super::compress::{UnpackError, unpack};
 
 /// Bytes before the part that differs: offset and length.
@@ -66,7 +67,7 @@ pub fn next_entry<'a>(log: &mut &'a [u8]) -> Result<Option<Entry<'a>>, ReadError
     if log.len() < total {
         return Ok(None);
     }
-    if base_offset < 0 {
+    if !(0..=OFFSET_MAX).contains(&base_offset) {
         return Err(ReadError::Malformed);
     }
     let bytes = &log[..total];
@@ -110,7 +111,7 @@ fn batch_entry(base_offset: i64, bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
     let count = u32::try_from(last_offset_delta).map_err(|_| ReadError::Malformed)? + 1;
     Ok(Entry {
         base_offset,
-        next_offset: base_offset.checked_add(i64::from(count)).ok_or(ReadError::Malformed)?,
+        next_offset: base_offset + i64::from(count),
         producer_id,
         producer_epoch,
         base_sequence,
@@ -149,13 +150,16 @@ impl Entry<'_> {
             record.take(1)?;
             record.varint()?;
             let delta = record.varint()?;
+            if !(0..i64::from(self.count)).contains(&delta) {
+                return Err(ReadError::Malformed);
+            }
             let key_len = record.varint()?;
             if key_len > 0 {
                 record.take(to_len(key_len)?)?;
             }
             let value_len = record.varint()?;
             let value = if value_len < 0 { None } else { Some(record.take(to_len(value_len)?)?) };
-            visit(self.base_offset.saturating_add(delta), value);
+            visit(self.base_offset + delta, value);
         }
         Ok(())
     }
@@ -255,6 +259,17 @@ impl<'a> Reader<'a> {
         match self.i32()? {
             -1 => Ok(None),
             n => self.take(to_len(n.into())?).map(Some),
+        }
+    }
+
+    /// Text behind a 16-bit length, of which -1 is null.
+    pub fn text(&mut self) -> Result<Option<&'a str>, ReadError> {
+        match self.i16()? {
+            -1 => Ok(None),
+            n => {
+                let bytes = self.take(to_len(n.into())?)?;
+                std::str::from_utf8(bytes).map(Some).map_err(|_| ReadError::Malformed)
+            }
         }
     }
 
@@ -372,6 +387,24 @@ mod tests {
             assert_eq!(values.len(), usize::from(cut >= one.len()));
         }
         assert_eq!(read(&log).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn offsets_that_no_log_has_are_refused() {
+        let far = [i64::MAX, OFFSET_MAX + 1, -1];
+        for base_offset in far {
+            for mut log in [message(1, 0, 0, Some(b"one")), sealed(Compression::None)] {
+                log[..8].copy_from_slice(&base_offset.to_be_bytes());
+                assert_eq!(read(&log), Err(ReadError::Malformed), "{base_offset}");
+            }
+        }
+        let mut log = sealed(Compression::None);
+        log[..8].copy_from_slice(&OFFSET_MAX.to_be_bytes());
+        assert_eq!(read(&log).unwrap()[2].0, OFFSET_MAX + 2);
+        // Of the first record: length, attributes, time, and then what is added to the offset.
+        let delta = &mut log[super::super::batch::HEADER_BYTES + 3];
+        assert_eq!(std::mem::replace(delta, 0x7f), 0);
+        assert_eq!(read(&log), Err(ReadError::Malformed));
     }
 
     #[test]

@@ -14,12 +14,14 @@ use super::broker::Fault;
 use crate::os::{self, Interest};
 
 /// Longest wait for a TCP connection to one address.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_000);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_000);
 /// Largest answer to anything but a Fetch, bytes. Metadata of one topic with 10,000 partitions is
 /// half a megabyte.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Largest answer to a Fetch, bytes: room for one batch of a very large `message.max.bytes`.
 pub const FETCH_BYTES_MAX: usize = 128 << 20;
+/// How long after the broker's own time limit its answer is still waited for.
+const ANSWER_MARGIN: Duration = Duration::from_millis(2_000);
 /// What one read asks for.
 const READ_BYTES: usize = 64 << 10;
 
@@ -222,7 +224,7 @@ impl Connection {
 ///
 /// # Errors
 /// `Fault::Stopped`; `Fault::Lost` where poll itself fails.
-pub fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fault> {
+fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fault> {
     loop {
         if os::stop_requested().is_some() {
             return Err(Fault::Stopped);
@@ -237,9 +239,19 @@ pub fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fau
     }
 }
 
+/// How long an answer is waited for of a broker that has so many milliseconds for its work.
+pub fn answer_timeout(request_timeout_ms: u32) -> Duration {
+    Duration::from_millis(request_timeout_ms.into()) + ANSWER_MARGIN
+}
+
 /// Waits `pause`, or until the agent is asked to stop.
 pub fn pause(pause: Duration) -> Result<(), Fault> {
     wait_until(&[], Instant::now() + pause).map(drop)
+}
+
+/// `host:port`; an IPv6 address needs brackets before a port.
+pub fn host_port(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The addresses of `host:port`. The system's resolver can not be cut short, hence the guard.
@@ -272,7 +284,7 @@ fn is_not_now(error: &io::Error) -> bool {
 }
 
 /// Without the "(os error 111)" that means nothing to an operator.
-fn reason(error: &io::Error) -> String {
+pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()
 }

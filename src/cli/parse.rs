@@ -1,13 +1,14 @@
 //! Words to a [`Command`]: Flume's two parsers, and our own commands in the same forms.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::table::{self, AGENT, CHECK, CommandRow, GENERATE, OPTIONS, OptionRow, STATUS};
 use super::table::{TakenBy, VERIFY};
 use super::{
-    AgentArgs, CheckArgs, Command, GenerateArgs, LINE_BYTES_DEFAULT, MEMORY_MIB_DEFAULT,
-    MEMORY_MIB_MAX, StatusArgs, UsageError, VerifyArgs, documents,
+    AgentArgs, CheckArgs, Command, GenerateArgs, LINE_BYTES_DEFAULT, LINE_BYTES_MAX, LINE_RATE_MAX,
+    MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, StatusArgs, UsageError, VerifyArgs, documents,
 };
 
 /// Reads the words behind the program's name.
@@ -125,13 +126,11 @@ fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyA
 }
 
 fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<GenerateArgs, UsageError> {
-    let number = |option: &'static str, min: u64| {
+    let number = |option: &'static str, range: RangeInclusive<u64>, want: &'static str| {
         let Some(value) = first(matches, option) else { return Ok(None) };
         match value.parse::<u64>() {
-            Ok(n) if n >= min => Ok(Some(n)),
-            _ => {
-                Err(UsageError::BadValue { option, value, want: "a number that can be used here" })
-            }
+            Ok(n) if range.contains(&n) => Ok(Some(n)),
+            _ => Err(UsageError::BadValue { option, value, want }),
         }
     };
     let says_agent = matches.opt_present("name") || matches.opt_present("conf-file");
@@ -139,9 +138,10 @@ fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<Generate
     let args = GenerateArgs {
         dir: first(matches, "dir").map(PathBuf::from),
         pattern: first(matches, "pattern"),
-        lines: number("lines", 0)?,
-        rate: number("rate", 1)?,
-        size: number("size", 1)?.map_or(LINE_BYTES_DEFAULT, |n| n as usize),
+        lines: number("lines", 0..=u64::MAX, "a number of lines")?,
+        rate: number("rate", 1..=LINE_RATE_MAX, "a number of lines a second, up to a billion")?,
+        size: number("size", 1..=LINE_BYTES_MAX, "a number of bytes, up to 1073741824")?
+            .map_or(LINE_BYTES_DEFAULT, |n| n as usize),
         torn: matches.opt_present("torn"),
         json: matches.opt_present("json"),
         agent,

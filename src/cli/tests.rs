@@ -142,6 +142,8 @@ fn commands_beside_the_agent_take_its_command_line_and_their_own() {
         ("generate --pattern x", "where to?"),
         ("generate --dir D", "which files?"),
         ("generate --dir D --pattern x --rate 0", "--rate: \"0\" is not"),
+        ("generate --dir D --pattern x --size 99999999999999", "--size: \"99999999999999\" is not"),
+        ("generate --dir D --pattern x --lines -1", "--lines: \"-1\" is not a number of lines"),
         ("generate --dir D --pattern x --lines", "option lines needs an argument"),
         ("--generate troff", "--generate: \"troff\" is not one of"),
     ] {

@@ -9,12 +9,13 @@ mod local;
 
 use std::process::ExitCode;
 
-use super::table::{Json, State, Style, columns, printable};
+use super::table::{State, Style, columns, printable};
 use crate::cli::CheckArgs;
 use crate::config::diagnostics::Severity;
 use crate::config::inventory::{self, Fate, Listed};
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
+use crate::json::Json;
 use crate::start;
 
 /// One look.

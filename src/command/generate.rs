@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::table::{Json, grouped, size};
+use super::table::{grouped, size};
 use crate::cli::GenerateArgs;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config;
 use crate::config::date::DatePattern;
+use crate::config::model::SourceConfig;
 use crate::exit::Exit;
+use crate::json::Json;
+use crate::log::{self, Level};
 use crate::{os, start};
 
 /// Unthrottled lines are written in pieces of about this size, bytes.
@@ -38,49 +40,39 @@ struct Target {
 
 /// Runs the command.
 pub fn run(args: &GenerateArgs) -> ExitCode {
-    let target = match target(args) {
-        Ok(target) => target,
-        Err((exit, why)) => {
-            eprintln!("flume-ng: {why}");
-            return exit.into();
+    let mut config = None;
+    if let Some(agent) = &args.agent {
+        config = start::load(&agent.conf_file, &agent.name);
+        if config.is_none() {
+            return Exit::Configuration.into();
         }
-    };
-    if let Err(e) = os::install_signals() {
-        eprintln!("flume-ng: can not catch signals: {e}");
-        return Exit::Temporary.into();
     }
-    let mut generator = match Generator::new(target, args) {
-        Ok(generator) => generator,
-        Err(why) => {
-            eprintln!("flume-ng: {why}");
-            return Exit::Usage.into();
-        }
-    };
-    let result = generator.run();
-    generator.report(args.json);
-    match result {
+    let source = config.as_ref().and_then(|config| config.sources.first());
+    match generate(args, source) {
         Ok(()) => Exit::Clean.into(),
-        Err(e) => {
-            eprintln!("flume-ng: {}: {e}", generator.path.display());
-            Exit::Temporary.into()
+        Err((exit, why)) => {
+            log::continuation(Level::Error, format_args!("flume-ng: {why}"));
+            exit.into()
         }
     }
 }
 
-fn target(args: &GenerateArgs) -> Result<Target, (Exit, String)> {
+fn generate(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<(), (Exit, String)> {
+    let target = target(args, source)?;
+    os::install_signals().map_err(|e| (Exit::Temporary, format!("can not catch signals: {e}")))?;
+    let mut generator = Generator::new(target, args).map_err(|why| (Exit::Usage, why))?;
+    let result = generator.run();
+    generator.report(args.json);
+    result.map_err(|e| (Exit::Temporary, format!("{}: {e}", generator.path.display())))
+}
+
+/// What the command line does not say comes from `source`.
+fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, (Exit, String)> {
     let mut dir = args.dir.clone();
     let mut pattern = args.pattern.clone();
-    if let Some(agent) = &args.agent {
-        let loaded = config::load(&agent.conf_file, &agent.name).map_err(|findings| {
-            let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            (Exit::Configuration, texts.join("\n"))
-        })?;
-        // A configuration that loads has a source.
-        if let Some(source) = loaded.config.sources.first() {
-            dir = dir.or_else(|| Some(source.spool_dir.clone()));
-            pattern =
-                pattern.or_else(|| Some(format!("'010_'{}", source.target_filename.as_str())));
-        }
+    if let Some(source) = source {
+        dir = dir.or_else(|| Some(source.spool_dir.clone()));
+        pattern = pattern.or_else(|| Some(format!("'010_'{}", source.target_filename.as_str())));
     }
     let dir = dir.unwrap_or_default();
     let text = pattern.unwrap_or_default();
@@ -93,7 +85,7 @@ fn target(args: &GenerateArgs) -> Result<Target, (Exit, String)> {
 
 /// A date pattern in which other words need no quotes: `app-yyyyMMddHH.log`. One with quotes is
 /// taken as Java takes it.
-pub fn friendly(text: &str) -> Result<DatePattern, String> {
+fn friendly(text: &str) -> Result<DatePattern, String> {
     let java = if text.contains('\'') { text.to_string() } else { quote_words(text) };
     let pattern = DatePattern::parse(&java).map_err(|e| format!("--pattern {e}"))?;
     let sample = pattern.format(&SystemClock::new().local(0));

@@ -90,7 +90,8 @@ pub fn look(config: &SourceConfig) -> SourceLook {
 }
 
 fn modified_ms(stat: &fs::Metadata) -> i64 {
-    stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000
+    // A file system may keep any number that somebody has set.
+    stat.mtime().saturating_mul(1000).saturating_add(stat.mtime_nsec() / 1_000_000)
 }
 
 fn java_position(dir: &Path) -> Option<(Vec<u8>, u64)> {

@@ -5,6 +5,7 @@
 
 mod show;
 
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,6 @@ use crate::checkpoint::lock::Tenant;
 use crate::cli::StatusArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::{AgentConfig, SourceConfig};
-use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::start;
 
@@ -38,28 +38,28 @@ struct Rate {
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let config = match config::load(&args.agent.conf_file, &args.agent.name) {
-        Ok(Loaded { config, .. }) => config,
-        Err(findings) => {
-            findings.iter().for_each(|finding| eprintln!("flume-ng: {finding}"));
-            return Exit::Configuration.into();
-        }
+    let Some(config) = start::load(&args.agent.conf_file, &args.agent.name) else {
+        return Exit::Configuration.into();
     };
     let mut last = sample(&config);
     if args.watch {
         loop {
             std::thread::sleep(WATCH_PAUSE);
             let next = sample(&config);
-            print(args, &config, &last, &next);
+            if print(args, &config, &last, &next).is_err() {
+                // Nobody watches any more.
+                return Exit::Clean.into();
+            }
             last = next;
         }
     }
-    if args.prometheus || !last.sources.iter().any(is_busy) {
-        print(args, &config, &last, &last);
+    // What can not be printed because its reader is gone is no fault.
+    let _ = if args.prometheus || !last.sources.iter().any(is_busy) {
+        print(args, &config, &last, &last)
     } else {
         std::thread::sleep(SAMPLE_PAUSE);
-        print(args, &config, &last, &sample(&config));
-    }
+        print(args, &config, &last, &sample(&config))
+    };
     Exit::Clean.into()
 }
 
@@ -80,7 +80,7 @@ fn is_busy(look: &SourceLook) -> bool {
     is_running(look) && look.files.iter().any(|f| f.view.behind() > 0)
 }
 
-fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample) {
+fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample) -> io::Result<()> {
     let rates: Vec<Option<Rate>> = config
         .sources
         .iter()
@@ -95,15 +95,15 @@ fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample)
         .map(|((config, look), rate)| Shown { config, look, rate, now_ms: now.now_ms })
         .collect();
     if args.prometheus {
-        return start::print(format_args!("{}", show::prometheus(&config.name, &views)));
+        return start::try_print(format_args!("{}", show::prometheus(&config.name, &views)));
     }
     if args.json {
-        return start::print(format_args!("{}\n", show::json(&config.name, &views)));
+        return start::try_print(format_args!("{}\n", show::json(&config.name, &views)));
     }
     let style = Style::of_stdout();
     // Home and clear, so that it is redrawn in place.
     let clear = if args.watch && style.terminal { "\x1b[H\x1b[2J" } else { "" };
-    start::print(format_args!("{clear}{}", show::text(&config.name, &views, style)));
+    start::try_print(format_args!("{clear}{}", show::text(&config.name, &views, style)))
 }
 
 /// One source as it is to be shown.

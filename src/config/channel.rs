@@ -9,6 +9,8 @@ pub const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
 const DEFAULT_TOPIC: &str = "flume-channel";
 /// The longest name that Kafka takes for a topic.
 const TOPIC_LEN_MAX: usize = 249;
+/// The longest client id that a request has room for, bytes.
+const CLIENT_ID_LEN_MAX: usize = i16::MAX as usize;
 const REQUEST_TIMEOUT_MS: u64 = 10_000;
 
 /// Names of 1.7 and later, each with that of 1.6.
@@ -81,8 +83,7 @@ pub fn build(
         compression: compression(section, found),
         default_partition,
         partition_by,
-        client_id: either(section, found, "kafka.producer.client.id")
-            .map_or_else(String::new, |p| p.value.clone()),
+        client_id: client_id(section, found),
         request_timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
     }
 }
@@ -228,6 +229,18 @@ fn topic(section: &Section, found: &mut Diagnostics) -> String {
         section.error(found, &prop.name, message);
     }
     topic
+}
+
+fn client_id(section: &Section, found: &mut Diagnostics) -> String {
+    let Some(prop) = either(section, found, "kafka.producer.client.id") else {
+        return String::new();
+    };
+    if prop.value.len() > CLIENT_ID_LEN_MAX {
+        let message =
+            format!("{} bytes are too long a name; at most {CLIENT_ID_LEN_MAX}", prop.value.len());
+        section.error(found, &prop.name, message);
+    }
+    prop.value.clone()
 }
 
 /// 1.6 writes Avro whatever `parseAsFlumeEvent` says, and its users' consumers rely on it.

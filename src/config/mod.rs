@@ -19,6 +19,7 @@ mod sink;
 mod source;
 mod tree;
 
+use std::io::Read as _;
 use std::path::Path;
 
 use diagnostics::{Diagnostic, Diagnostics, Severity};
@@ -55,14 +56,16 @@ pub fn load(path: &Path, agent: &str) -> Result<Loaded, Vec<Diagnostic>> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let told = |error: std::io::Error| format!("the configuration file can not be read: {error}");
-    let metadata = std::fs::metadata(path).map_err(told)?;
-    if metadata.len() > FILE_BYTES_MAX {
+    let file = std::fs::File::open(path).map_err(told)?;
+    let mut bytes = Vec::new();
+    // The length of a pipe or a device is told as 0.
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(told)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!(
-            "{} bytes are no configuration (at most {FILE_BYTES_MAX}); give the right file",
-            metadata.len()
+            "more than {FILE_BYTES_MAX} bytes are no configuration; give the right file"
         ));
     }
-    std::fs::read(path).map_err(told)
+    Ok(bytes)
 }
 
 fn parse(bytes: &[u8], agent: &str, mut found: Diagnostics) -> Result<Loaded, Vec<Diagnostic>> {

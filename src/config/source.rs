@@ -294,19 +294,27 @@ fn backoff_ms_max(section: &Section, found: &mut Diagnostics) -> u64 {
     value.max(BACKOFF_MS_MIN)
 }
 
+impl SourceConfig {
+    /// Names that the file of the present time is likely to have. The first is the time alone, as
+    /// `targetFilename` writes it.
+    pub fn likely_names(&self) -> [String; 6] {
+        let clock = SystemClock::new();
+        let now = self.target_filename.format(&clock.local(clock.now_ms()));
+        [
+            now.clone(),
+            format!("010_{now}"),
+            format!("{now}.log"),
+            format!("010_{now}.log"),
+            format!("app-{now}.log"),
+            format!("app.log.{now}"),
+        ]
+    }
+}
+
 /// The two must select the same files. Whether they do can not be decided in general, so likely
 /// names with the present time are tried, and it is only a warning.
 fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &SourceConfig) {
-    let clock = SystemClock::new();
-    let now = source.target_filename.format(&clock.local(clock.now_ms()));
-    let likely = [
-        now.clone(),
-        format!("010_{now}"),
-        format!("{now}.log"),
-        format!("010_{now}.log"),
-        format!("app-{now}.log"),
-        format!("app.log.{now}"),
-    ];
+    let likely = source.likely_names();
     if likely.iter().any(|name| source.target_pattern.full_match(name.as_bytes()).unwrap_or(true)) {
         return;
     }

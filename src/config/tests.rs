@@ -1,5 +1,7 @@
 //! What each line of a configuration means, or why it is refused.
 
+use std::path::Path;
+
 use super::diagnostics::{Diagnostics, Severity};
 use super::model::{
     Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, PartitionBy,
@@ -271,4 +273,18 @@ fn the_tree_names_what_matters() {
 fn a_byte_order_mark_is_told() {
     let loaded = load(&format!("\u{feff}{BASE}"));
     assert!(loaded.findings[0].message.contains("byte order mark"));
+}
+
+#[test]
+fn a_client_id_that_no_request_can_hold_is_refused() {
+    let line = |length: usize| format!("a1.channels.c1.kafka.client.id = {}", "x".repeat(length));
+    assert_eq!(load(&with(&line(32_767))).config.channels[0].client_id.len(), 32_767);
+    let found = errors(&with(&line(32_768)));
+    assert!(found.len() == 1 && found[0].contains("32768 bytes are too long"), "{found:?}");
+}
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let found = super::load(Path::new("/dev/zero"), "a1").unwrap_err();
+    assert!(found[0].message.starts_with("more than 16777216 bytes"), "{found:?}");
 }

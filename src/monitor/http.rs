@@ -16,6 +16,8 @@ const REQUEST_BYTES_MAX: usize = 4096;
 const CLIENT_MS_MAX: u64 = 3_000;
 /// New connections in one turn.
 const ACCEPTS_MAX: usize = 4;
+/// How long nobody is accepted after that has failed, ms: who waits would wake the loop at once.
+const REST_MS: u64 = 1_000;
 /// Pages made in one turn.
 const PAGES_MAX: usize = 2;
 
@@ -25,6 +27,8 @@ pub type Page = (&'static str, String);
 /// See the module.
 pub struct Http {
     listener: TcpListener,
+    /// Until then nobody is accepted.
+    rests_until_ms: Option<u64>,
     clients: Vec<Client>,
 }
 
@@ -41,7 +45,7 @@ impl Http {
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Http> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Http { listener, clients: Vec::with_capacity(CLIENTS_MAX) })
+        Ok(Http { listener, rests_until_ms: None, clients: Vec::with_capacity(CLIENTS_MAX) })
     }
 
     pub fn address(&self) -> io::Result<std::net::SocketAddr> {
@@ -50,7 +54,9 @@ impl Http {
 
     /// What to wait for: descriptor, and whether room to write is waited for too.
     pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        add(self.listener.as_raw_fd(), false);
+        if self.rests_until_ms.is_none() {
+            add(self.listener.as_raw_fd(), false);
+        }
         for client in &self.clients {
             add(client.stream.as_raw_fd(), !client.output.is_empty());
         }
@@ -67,8 +73,15 @@ impl Http {
     }
 
     fn accept(&mut self, now_ms: u64) {
+        if self.rests_until_ms.is_some_and(|until_ms| now_ms < until_ms) {
+            return;
+        }
+        self.rests_until_ms = None;
         for _ in 0..ACCEPTS_MAX {
-            let Ok((stream, _)) = self.listener.accept() else { return };
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(e) => return self.rest_after(&e, now_ms),
+            };
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
@@ -83,6 +96,12 @@ impl Http {
                 output_at: 0,
             });
         }
+    }
+
+    /// Without a descriptor left, who waits stays in the queue and the listener readable.
+    fn rest_after(&mut self, e: &io::Error, now_ms: u64) {
+        let is_over = is_not_now(e) || e.kind() == io::ErrorKind::ConnectionAborted;
+        self.rests_until_ms = (!is_over).then_some(now_ms + REST_MS);
     }
 }
 
@@ -207,6 +226,25 @@ mod tests {
         for garbage in ["", "\n\n", "GET", "GET /x", "\u{0}\u{1}"] {
             assert!(get(garbage).starts_with("HTTP/1.1 400 "));
         }
+    }
+
+    #[test]
+    fn a_listener_that_can_not_accept_does_not_wake_the_loop() {
+        let mut http = Http::bind("127.0.0.1:0").unwrap();
+        let count = |http: &Http| {
+            let mut count = 0;
+            http.descriptors(&mut |_, _| count += 1);
+            count
+        };
+        http.rest_after(&io::ErrorKind::WouldBlock.into(), 0);
+        assert_eq!(count(&http), 1);
+        // EMFILE
+        http.rest_after(&io::Error::from_raw_os_error(24), 0);
+        let _client = TcpStream::connect(http.address().unwrap()).unwrap();
+        http.turn(REST_MS - 1, &mut |_| None);
+        assert_eq!((count(&http), http.clients.len()), (0, 0));
+        http.turn(REST_MS, &mut |_| None);
+        assert_eq!((count(&http), http.clients.len()), (2, 1));
     }
 
     #[test]

@@ -222,14 +222,14 @@ impl Counting<'_> {
             return Ok(());
         }
         let opened = plan.rows.iter().map(|row| self.subjects[row.subject].opened_ms).min();
-        let since_ms = (opened.unwrap_or(0) - CLOCK_MARGIN_MS).max(0);
+        let since_ms = opened.unwrap_or(0).saturating_sub(CLOCK_MARGIN_MS).max(0);
         for partition in reader.partitions().to_vec() {
             let bounds = reader.bounds(partition)?;
             tell_bounds(plan, partition, bounds);
             let verified = plan.places.iter().filter(|p| p.file < GONE_FILES).map(|p| &p.range);
             let ranges = verified.filter(|range| range.partition == partition);
             if self.range_only {
-                let spans = ranges.map(|r| Span { partition, from: r.first, to: r.last + 1 });
+                let spans = ranges.map(|r| Span { partition, from: r.first, to: behind(r) });
                 plan.spans.extend(merged(spans.collect()));
                 continue;
             }
@@ -257,7 +257,7 @@ impl Counting<'_> {
             let mut row = Row::new(*at, subject, &self.surveys[*at], topic);
             let mut records = 0u64;
             for range in ranges {
-                reader.read(range.partition, range.first, range.last + 1, &mut |record| {
+                reader.read(range.partition, range.first, behind(range), &mut |record| {
                     let is_its = !shows_producers || record.producer_id == range.producer_id;
                     records += u64::from(is_its);
                 })?;
@@ -272,6 +272,11 @@ impl Counting<'_> {
         }
         Ok(())
     }
+}
+
+/// The offset behind a recorded range, whatever a damaged receipt says.
+fn behind(range: &ReceiptRange) -> i64 {
+    range.last.saturating_add(1)
 }
 
 /// Says where the topic no longer holds, or does not reach, what was recorded.
@@ -317,7 +322,8 @@ impl Plan<'_> {
     }
 
     fn records(&self) -> u64 {
-        self.spans.iter().map(|span| (span.to - span.from) as u64).sum()
+        let lengths = self.spans.iter().map(|span| span.from.abs_diff(span.to));
+        lengths.fold(0, u64::saturating_add)
     }
 }
 
@@ -512,8 +518,8 @@ impl<'p> Cover<'p> {
         }
         if has_changed {
             self.open.retain(|at| self.places[*at].range.last >= offset);
-            let last = self.open.iter().map(|at| self.places[*at].range.last).min();
-            self.over_at = last.map_or(i64::MAX, |last| last + 1);
+            let over = self.open.iter().map(|at| behind(&self.places[*at].range)).min();
+            self.over_at = over.unwrap_or(i64::MAX);
         }
         &self.open
     }
@@ -544,6 +550,13 @@ mod tests {
         assert_eq!(cover.at(11), [2]);
         assert_eq!(cover.at(21), [3]);
         assert_eq!(cover.at(22), [0; 0]);
+    }
+
+    #[test]
+    fn a_range_to_the_end_of_all_numbers_is_no_end_of_the_program() {
+        let places = [place(0, 0, i64::MIN, i64::MAX)];
+        assert_eq!(Cover::new(&places, 0).at(5), [0]);
+        assert_eq!(behind(&places[0].range), i64::MAX);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which files there are to be verified: receipts of finished ones, the checkpoint's live ones.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,6 +13,7 @@ use super::{Origin, Trouble};
 use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
+use crate::ledger::receipt_ranges;
 use crate::source::tracked;
 
 /// What is known of a file beside its bytes.
@@ -116,14 +118,11 @@ impl Inventory {
         let mut receipts: Vec<Receipt> = Vec::new();
         for item in receipt::read_all(dir).map_err(|e| Trouble::Temporary(e.to_string()))? {
             match item {
-                Ok(receipt) => {
-                    // After a crash the same one may be there again.
-                    receipts.retain(|r| !r.is_same_file(&receipt));
-                    receipts.push(receipt);
-                }
+                Ok(receipt) => receipts.push(receipt),
                 Err(e) => self.problems.push(e.to_string()),
             }
         }
+        let receipts = last_of_each(receipts);
         let record = record.unwrap_or_default();
         for file in &record.files {
             // Retired while we looked. An inode alone may have been given out again since.
@@ -194,6 +193,22 @@ impl Inventory {
     }
 }
 
+/// After a crash the same receipt may be there again; the later one counts. Found by a key, since
+/// there may be a hundred thousand.
+fn last_of_each(receipts: Vec<Receipt>) -> Vec<Receipt> {
+    let mut kept: Vec<Receipt> = Vec::new();
+    let mut places: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+    for receipt in receipts.into_iter().rev() {
+        let alike = places.entry((receipt.inode, receipt.size)).or_default();
+        if !alike.iter().any(|at| kept[*at].is_same_file(&receipt)) {
+            alike.push(kept.len());
+            kept.push(receipt);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
 fn finished(at: usize, origin: &Origin<'_>, receipt: Receipt) -> Result<Subject, Trouble> {
     let is_gone = receipt.completed.is_empty();
     let shown = if is_gone { &receipt.name } else { &receipt.completed };
@@ -241,18 +256,6 @@ fn live(
             break;
         }
     }
-    let ranges = file.ranges.iter().filter_map(|range| {
-        let channel = record.channels.get(usize::from(range.channel))?;
-        Some(ReceiptRange {
-            channel: channel.name.clone(),
-            topic: channel.topic.clone(),
-            partition: range.partition,
-            producer_id: range.producer_id,
-            first: range.first,
-            last: range.last,
-            events: range.events,
-        })
-    });
     Ok(Subject {
         origin: at,
         name: OsString::from_vec(file.name.clone()),
@@ -269,7 +272,7 @@ fn live(
             bytes_crc: file.bytes_crc,
         },
         opened_ms: file.opened_ms,
-        ranges: ranges.collect(),
+        ranges: receipt_ranges(file, &record.channels),
     })
 }
 
@@ -283,5 +286,30 @@ fn regular_file(path: &Path) -> Result<Option<Metadata>, Trouble> {
         Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Trouble::Temporary(format!("{}: {e}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_receipts_for_the_same_bytes_the_last_counts() {
+        let receipt = |name: &str, size, finished_ms| Receipt {
+            name: name.into(),
+            inode: 7,
+            size,
+            finished_ms,
+            ..Receipt::default()
+        };
+        let all = [
+            receipt("a", 1, 1),
+            receipt("b", 1, 2),
+            receipt("a", 2, 3),
+            receipt("a", 1, 4),
+            receipt("c", 1, 5),
+        ];
+        let kept = last_of_each(all.to_vec());
+        assert_eq!(kept, [all[1].clone(), all[2].clone(), all[3].clone(), all[4].clone()]);
     }
 }

@@ -13,13 +13,12 @@ mod progress;
 mod report;
 mod table;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use crate::channel::broker::Fault;
 use crate::cli::VerifyArgs;
-use crate::config::diagnostics::Severity;
 use crate::config::model::{AgentConfig, SourceConfig};
-use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::ledger::DEAD_LETTER_FILE;
 use crate::log::{self, Level};
@@ -56,11 +55,15 @@ struct Origin<'a> {
 /// Verifies and tells the result on stdout.
 pub fn verify(args: &VerifyArgs) -> ExitCode {
     log::set_level(Level::Warn);
-    let Some(config) = load(args) else { return Exit::Configuration.into() };
+    let Some(config) = start::load(&args.conf_file, &args.name) else {
+        return Exit::Configuration.into();
+    };
     match run(args, &config) {
         Ok(report) => {
-            let text = if args.json { report.json() } else { report.text() };
-            start::print(format_args!("{text}"));
+            match args.json {
+                true => start::print(format_args!("{}\n", report.json())),
+                false => start::print(format_args!("{}", report.text())),
+            }
             if report.is_exact() { Exit::Clean.into() } else { Exit::Difference.into() }
         }
         Err(trouble) => {
@@ -70,19 +73,6 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
             };
             log::continuation(Level::Error, format_args!("flume-ng: {why}"));
             exit.into()
-        }
-    }
-}
-
-/// The agent's configuration; its errors are told as at a start, its warnings are not.
-fn load(args: &VerifyArgs) -> Option<AgentConfig> {
-    match config::load(&args.conf_file, &args.name) {
-        Ok(Loaded { config, .. }) => Some(config),
-        Err(findings) => {
-            for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
-                log::continuation(Level::Error, format_args!("flume-ng: {finding}"));
-            }
-            None
         }
     }
 }
@@ -138,8 +128,9 @@ fn survey_all(
 
 /// Files that no topic is asked for: those without an event.
 fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report) {
+    let told: HashSet<usize> = report.rows.iter().map(|row| row.subject).collect();
     for (at, (subject, survey)) in subjects.iter().zip(surveys).enumerate() {
-        if subject.is_selected && report.rows.iter().all(|row| row.subject != at) {
+        if subject.is_selected && !told.contains(&at) {
             report.rows.push(Row::new(at, subject, survey, String::new()));
         }
     }

@@ -1,10 +1,12 @@
 //! What was found, as a table for people and as JSON for scripts.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::content::Survey;
 use super::inventory::{State, Subject};
 use crate::channel::reader::TopicRecord;
+use crate::json::Json;
 
 /// So many missing and repeated lines are shown.
 pub const EXAMPLES_MAX: usize = 10;
@@ -180,13 +182,7 @@ impl Report {
     /// With bare names unless two files share one, and with the topics if there are several.
     fn table(&self) -> String {
         let Some(first) = self.rows.first() else { return String::new() };
-        let bare = |row: &Row| row.file.rsplit('/').next().unwrap_or_default().to_string();
-        let is_alone =
-            |row: &Row| self.rows.iter().all(|r| r.subject == row.subject || bare(r) != bare(row));
-        let names: Vec<String> = match self.rows.iter().all(is_alone) {
-            true => self.rows.iter().map(bare).collect(),
-            false => self.rows.iter().map(|row| row.file.clone()).collect(),
-        };
+        let names = self.names();
         let topics: Vec<&str> = match self.rows.iter().all(|row| row.topic == first.topic) {
             true => vec![""; self.rows.len()],
             false => self.rows.iter().map(|row| row.topic.as_str()).collect(),
@@ -218,23 +214,31 @@ impl Report {
         out
     }
 
-    pub fn json(&self) -> String {
-        let rows: Vec<String> = self.rows.iter().map(json_row).collect();
-        let missing: Vec<String> = self.missing.iter().map(json_missing).collect();
-        let repeats: Vec<String> = self.repeats.iter().map(json_repeat).collect();
-        let problems: Vec<String> = self.problems.iter().map(|p| quoted(p)).collect();
-        let remarks: Vec<String> = self.remarks.iter().map(|r| quoted(r)).collect();
-        format!(
-            "{{\"exact\":{},\"files\":[{}],\"missing\":[{}],\"repeated\":[{}],\
-             \"problems\":[{}],\"remarks\":[{}]}}\n",
-            self.is_exact(),
-            rows.join(","),
-            missing.join(","),
-            repeats.join(","),
-            problems.join(","),
-            remarks.join(",")
-        )
+    /// What to call the file of each row.
+    fn names(&self) -> Vec<&str> {
+        let mut bearers = HashMap::new();
+        let is_alone = |row| *bearers.entry(bare_name(row)).or_insert(row.subject) == row.subject;
+        match self.rows.iter().all(is_alone) {
+            true => self.rows.iter().map(bare_name).collect(),
+            false => self.rows.iter().map(|row| row.file.as_str()).collect(),
+        }
     }
+
+    pub fn json(&self) -> Json {
+        let texts = |texts: &[String]| Json::List(texts.iter().map(Json::text).collect());
+        Json::Map(vec![
+            ("exact", Json::Bool(self.is_exact())),
+            ("files", Json::List(self.rows.iter().map(json_row).collect())),
+            ("missing", Json::List(self.missing.iter().map(json_missing).collect())),
+            ("repeated", Json::List(self.repeats.iter().map(json_repeat).collect())),
+            ("problems", texts(&self.problems)),
+            ("remarks", texts(&self.remarks)),
+        ])
+    }
+}
+
+fn bare_name(row: &Row) -> &str {
+    row.file.rsplit('/').next().unwrap_or_default()
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -242,58 +246,41 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-fn json_row(row: &Row) -> String {
-    let notes: Vec<String> = row.notes.iter().map(|note| quoted(note)).collect();
-    format!(
-        "{{\"file\":{},\"topic\":{},\"state\":\"{}\",\"exact\":{},\"bytes\":{},\"lines\":{},\
-         \"events\":{},\"found_once\":{},\"missing\":{},\"repeated\":{},\"foreign\":{},\
-         \"notes\":[{}]}}",
-        quoted(&row.file),
-        quoted(&row.topic),
-        row.state,
-        row.is_exact(),
-        row.bytes,
-        row.lines,
-        row.events,
-        row.once,
-        row.missing,
-        row.repeated,
-        row.foreign,
-        notes.join(",")
-    )
+fn json_row(row: &Row) -> Json {
+    Json::Map(vec![
+        ("file", Json::text(&row.file)),
+        ("topic", Json::text(&row.topic)),
+        ("state", Json::text(row.state)),
+        ("exact", Json::Bool(row.is_exact())),
+        ("bytes", Json::int(row.bytes)),
+        ("lines", Json::int(row.lines)),
+        ("events", Json::int(row.events)),
+        ("found_once", Json::int(row.once)),
+        ("missing", Json::int(row.missing)),
+        ("repeated", Json::int(row.repeated)),
+        ("foreign", Json::int(row.foreign)),
+        ("notes", Json::List(row.notes.iter().map(Json::text).collect())),
+    ])
 }
 
-fn json_missing(missing: &Missing) -> String {
+fn json_missing(missing: &Missing) -> Json {
     let Missing { file, end, excerpt } = missing;
-    format!("{{\"file\":{},\"end\":{end},\"text\":{}}}", quoted(file), quoted(excerpt))
+    Json::Map(vec![
+        ("file", Json::text(file)),
+        ("end", Json::int(*end)),
+        ("text", Json::text(excerpt)),
+    ])
 }
 
-fn json_repeat(repeat: &Repeat) -> String {
+fn json_repeat(repeat: &Repeat) -> Json {
     let Repeat { topic, partition, offset, producer_id, excerpt } = repeat;
-    format!(
-        "{{\"topic\":{},\"partition\":{partition},\"offset\":{offset},\
-         \"producer_id\":{producer_id},\"text\":{}}}",
-        quoted(topic),
-        quoted(excerpt)
-    )
-}
-
-/// A JSON string (RFC 8259).
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    Json::Map(vec![
+        ("topic", Json::text(topic)),
+        ("partition", Json::int(*partition)),
+        ("offset", Json::int(*offset)),
+        ("producer_id", Json::int(*producer_id)),
+        ("text", Json::text(excerpt)),
+    ])
 }
 
 /// The beginning of a line, on one line of a terminal.
@@ -311,8 +298,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_strings() {
-        assert_eq!(quoted("a\"b\\c\n\u{1}é"), "\"a\\\"b\\\\c\\u000a\\u0001é\"");
+    fn files_have_bare_names_unless_two_share_one() {
+        let row = |subject, file: &str| Row {
+            subject,
+            file: file.to_string(),
+            topic: String::new(),
+            state: "live",
+            bytes: 0,
+            lines: 0,
+            events: 0,
+            once: 0,
+            missing: 0,
+            repeated: 0,
+            foreign: 0,
+            notes: Vec::new(),
+            is_provable: true,
+        };
+        let names = |rows: &[(usize, &str)]| -> Vec<String> {
+            let rows = rows.iter().map(|(subject, file)| row(*subject, file)).collect();
+            let report = Report { rows, ..Report::default() };
+            report.names().iter().map(|name| name.to_string()).collect()
+        };
+        assert_eq!(names(&[(0, "/a/x"), (0, "/a/x"), (1, "/b/y")]), ["x", "x", "y"]);
+        assert_eq!(names(&[(0, "/a/x"), (1, "/b/x")]), ["/a/x", "/b/x"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! rests on.
 
 /// Bytes of a slot.
-pub const SLOT_BYTES: usize = size_of::<Entry>();
+const SLOT_BYTES: usize = size_of::<Entry>();
 /// At most 4 of 5 slots are in use, so that a search stays short.
 const LOAD: (usize, usize) = (4, 5);
 
@@ -119,7 +119,7 @@ impl Table {
     }
 
     /// Does any file have an event with this value?
-    pub fn has_any(&self, key: u64) -> bool {
+    fn has_any(&self, key: u64) -> bool {
         self.slots[self.seek(key, |_| true)].file != 0
     }
 

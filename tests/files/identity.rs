@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use super::scene::{OLD_S, numbered, spool};
+use super::scene::{OLD_S, numbered, spool, stopped_after_an_hour};
 
 /// Row 10: the original did not read the next file at all.
 #[test]
@@ -87,13 +87,7 @@ fn a_file_that_goes_and_comes_back_is_the_same_file() {
 
 #[test]
 fn a_completed_file_that_is_renamed_back_is_not_sent_twice() {
-    let mut scene = spool("again")
-        .file("a_{H-1}.log", "one\n", OLD_S)
-        .file("a_{H}.log", "two\n", 0)
-        .agent_runs();
-    scene.receipts(1);
-    scene.arrive(2);
-    scene.stop();
+    let mut scene = stopped_after_an_hour("again");
     scene.rename("a_{H-1}.log.COMPLETED", "a_{H-1}.log");
     scene.start();
     scene.log_says("copy it");

@@ -1,6 +1,6 @@
 //! Lines that come after their file's time.
 
-use super::scene::{OLD_S, numbered, spool};
+use super::scene::{OLD_S, numbered, spool, stopped_after_an_hour};
 
 /// Row 1: the original lost ten lines of ten.
 #[test]
@@ -37,13 +37,7 @@ fn lines_written_after_the_retirement_are_sent_by_the_next_run() {
 /// A writer that outlives the grace time: the receipt is written already.
 #[test]
 fn a_completed_file_that_has_grown_is_read_at_the_next_start() {
-    let mut scene = spool("grown")
-        .file("a_{H-1}.log", "one\n", OLD_S)
-        .file("a_{H}.log", "two\n", 0)
-        .agent_runs();
-    scene.receipts(1);
-    scene.arrive(2);
-    scene.stop();
+    let mut scene = stopped_after_an_hour("grown");
     scene.append("a_{H-1}.log.COMPLETED", "much later\n");
     scene.start();
     scene.receipts(2);

@@ -44,6 +44,17 @@ pub fn spool_with_partitions(label: &str, partitions: i32) -> Scene {
     Scene { topic, work, agent: None, command: None }
 }
 
+/// An hour that is finished (`a_{H-1}.log`: one) and the present one (`a_{H}.log`: two), both in
+/// the topic, and the agent stopped.
+pub fn stopped_after_an_hour(label: &str) -> Scene {
+    let mut scene =
+        spool(label).file("a_{H-1}.log", "one\n", OLD_S).file("a_{H}.log", "two\n", 0).agent_runs();
+    scene.receipts(1);
+    scene.arrive(2);
+    scene.stop();
+    scene
+}
+
 impl Scene {
     pub fn source(mut self, key: &str, value: impl std::fmt::Display) -> Scene {
         self.work = self.work.set(&format!("a1.sources.r1.{key}"), value);

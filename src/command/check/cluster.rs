@@ -12,7 +12,7 @@ use crate::channel::broker::Fault;
 use crate::channel::cluster::greet;
 use crate::channel::outlet::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
-use crate::channel::wire::{Connection, pause};
+use crate::channel::wire::{Connection, pause, reason};
 use crate::command::table::{State, size};
 use crate::config::inventory::Listed;
 use crate::config::model::{ChannelConfig, SourceConfig};
@@ -354,11 +354,7 @@ pub fn zookeeper(report: &mut Report, properties: &[Listed], agent: &str, channe
         let text = match ask_zookeeper(host) {
             Ok(answer) if answer == "imok" => "imok (not needed)".to_string(),
             Ok(_) => "answers, but not to ruok (not needed)".to_string(),
-            Err(e) => {
-                let reason = e.to_string();
-                let reason = reason.split(" (os error").next().unwrap_or_default();
-                format!("{reason} (not needed)")
-            }
+            Err(e) => format!("{} (not needed)", reason(&e)),
         };
         report.timed(&format!("ZooKeeper {host}"), State::Info, text, ms(since));
     }

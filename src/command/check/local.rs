@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{FOR_GOOD, FOR_NOW, Report};
+use crate::agent::canary;
 use crate::checkpoint::lock::Tenant;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
@@ -58,16 +59,6 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
         ),
     }
     true
-}
-
-/// A file is made, read and removed, as Flume does it.
-fn canary(dir: &Path) -> std::io::Result<()> {
-    let name = format!(".flume-spooldir-perm-check-{}.canary", std::process::id());
-    let path = dir.join(name);
-    fs::write(&path, b"canary")?;
-    let read = fs::read(&path);
-    fs::remove_file(&path)?;
-    read.map(drop)
 }
 
 fn tracker_directory(report: &mut Report, source: &SourceConfig) {
@@ -198,8 +189,8 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
 /// Do `targetPattern` and `targetFilename` mean the same files? Flume retires a file by the one
 /// and finds it by the other, and nobody tells when they differ.
 fn names(report: &mut Report, source: &SourceConfig) {
-    let clock = SystemClock::new();
-    let now = source.target_filename.format(&clock.local(clock.now_ms()));
+    let likely = source.likely_names();
+    let now = &likely[0];
     let name = "names agree";
     let list = fs::read_dir(&source.spool_dir).into_iter().flatten().flatten();
     let existing: Vec<String> =
@@ -219,14 +210,6 @@ fn names(report: &mut Report, source: &SourceConfig) {
         let text = format!("{found} is the file of the present time {now}");
         return report.add(name, State::Ok, text);
     }
-    let likely = [
-        now.clone(),
-        format!("010_{now}"),
-        format!("{now}.log"),
-        format!("010_{now}.log"),
-        format!("app-{now}.log"),
-        format!("app.log.{now}"),
-    ];
     match likely.iter().find(|n| matches(n)) {
         Some(found) => report.add(name, State::Ok, format!("{found} would be read at present")),
         None => report.add(
