@@ -2,7 +2,8 @@
 //! synced, unruly writers, a jumping clock, and a process that may die at any call.
 //!
 //! A run is told by its seed. Thousands are run at each `cargo test`; more with
-//! `FLUME_NG_SIM_SEEDS=n`. A seed that fails is replayed alone, with all that happened, by
+//! `FLUME_NG_SIM_SEEDS=n`, and from another one on with `FLUME_NG_SIM_FIRST=n`. `make torture` runs
+//! seeds that nobody has run before and notes how many. A seed that fails is replayed alone, with all that happened, by
 //! `FLUME_NG_SIM_SEED=seed cargo test --test simulation one_seed -- --nocapture`.
 
 #[path = "simulation/broker.rs"]
@@ -25,6 +26,8 @@ mod world;
 #[path = "simulation/writers.rs"]
 mod writers;
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +42,8 @@ use world::World;
 
 /// Seeds of a plain test run.
 const SEEDS: u64 = 2_500;
+/// Seeds of a round of `make torture`.
+const TORTURE_SEEDS: u64 = 20_000;
 /// Lines of a failed run that are printed.
 const TOLD: usize = 120;
 
@@ -93,8 +98,10 @@ fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
     World::new(seed, &ground.0, scenario, plant, trace)
 }
 
-fn run(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> Result<(), String> {
-    scenario::run(&mut world(seed, ground, plant, trace))
+/// Returns how many lines were compared.
+fn run(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> Result<u64, String> {
+    let mut world = world(seed, ground, plant, trace);
+    scenario::run(&mut world).map(|()| world.lines())
 }
 
 /// The run once more, with everything that happens told.
@@ -103,14 +110,24 @@ fn replay(seed: u64, ground: &Ground, plant: Plant, lines: usize) -> String {
     let trace = Trace::telling();
     let result = run(seed, ground, plant, trace.clone());
     log::set_level(Level::Off);
+    let result = result.map(|_| ());
     format!("{}\n{result:?}", trace.last(lines).join("\n"))
 }
 
-/// Runs seeds on all processors until one fails. Returns how many ran, and what failed.
-fn run_many(first: u64, count: u64, plant: Plant) -> (u64, Option<(u64, String)>) {
+/// What came of many seeds.
+struct Hunt {
+    ran: u64,
+    /// Lines that were compared.
+    lines: u64,
+    /// Seed and reason.
+    failed: Option<(u64, String)>,
+}
+
+/// Runs seeds on all processors until one fails.
+fn run_many(first: u64, count: u64, plant: Plant) -> Hunt {
     log::set_level(Level::Off);
     let next = AtomicU64::new(first);
-    let ran = AtomicU64::new(0);
+    let (ran, lines) = (AtomicU64::new(0), AtomicU64::new(0));
     let is_over = AtomicBool::new(false);
     let failed: Mutex<Option<(u64, String)>> = Mutex::new(None);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -125,15 +142,21 @@ fn run_many(first: u64, count: u64, plant: Plant) -> (u64, Option<(u64, String)>
                     }
                     let result = run(seed, &ground, plant, Trace::default());
                     ran.fetch_add(1, Ordering::Relaxed);
-                    if let Err(why) = result {
-                        is_over.store(true, Ordering::Relaxed);
-                        failed.lock().expect("no panic holds it").get_or_insert((seed, why));
+                    match result {
+                        Ok(compared) => {
+                            lines.fetch_add(compared, Ordering::Relaxed);
+                        }
+                        Err(why) => {
+                            is_over.store(true, Ordering::Relaxed);
+                            failed.lock().expect("no panic holds it").get_or_insert((seed, why));
+                        }
                     }
                 }
             });
         }
     });
-    (ran.into_inner(), failed.into_inner().expect("no panic holds it"))
+    let failed = failed.into_inner().expect("no panic holds it");
+    Hunt { ran: ran.into_inner(), lines: lines.into_inner(), failed }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -147,16 +170,33 @@ fn how_to_replay(seed: u64) -> String {
 
 #[test]
 fn every_line_is_there_exactly_once_whatever_happens() {
-    let count = number("FLUME_NG_SIM_SEEDS").unwrap_or(SEEDS);
-    let first = number("FLUME_NG_SIM_FIRST").unwrap_or(0);
+    let is_torture = number("FLUME_NG_TORTURE") == Some(1);
+    let rounds = number("TORTURE_ROUNDS").unwrap_or(1).max(1);
+    let usual = if is_torture { TORTURE_SEEDS * rounds } else { SEEDS };
+    let count = number("FLUME_NG_SIM_SEEDS").unwrap_or(usual);
+    let now_s = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
+    let unused = if is_torture { now_s * TORTURE_SEEDS } else { 0 };
+    let first = number("FLUME_NG_SIM_FIRST").unwrap_or(unused);
     let begun = std::time::Instant::now();
-    let (ran, failed) = run_many(first, count, Plant::Nothing);
+    let Hunt { ran, lines, failed } = run_many(first, count, Plant::Nothing);
+    note(ran, lines, failed.is_none());
     let seconds = begun.elapsed().as_secs_f64();
     println!("{ran} seeds in {seconds:.1} s, {:.0} a second", ran as f64 / seconds);
     if let Some((seed, why)) = failed {
         let told = replay(seed, &Ground::new(), Plant::Nothing, TOLD);
         panic!("{told}\nseed {seed}: {why}\n{}", how_to_replay(seed));
     }
+}
+
+/// For the table of `make torture`; see tests/torture-report.
+fn note(ran: u64, lines: u64, is_held: bool) {
+    let Some(path) = std::env::var_os("FLUME_NG_TORTURE_RESULTS") else { return };
+    let outcome = if is_held { "held" } else { "failed" };
+    let entry = format!(
+        "simulated: brokers, disk, writers, clock and kills at once, by seed\tscripted\t{ran}\t{lines}\t0\t0\t0\t{outcome}\n"
+    );
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(entry.as_bytes())).expect("a file for results");
 }
 
 /// Replays the seed of `FLUME_NG_SIM_SEED`, if that is set, and tells all.
@@ -228,7 +268,7 @@ fn planted_faults_are_found() {
         (Plant::AckWithoutAppend, 200),
     ];
     for (plant, seeds_max) in plants {
-        let (ran, failed) = run_many(0, seeds_max, plant);
+        let Hunt { ran, failed, .. } = run_many(0, seeds_max, plant);
         let Some((seed, why)) = failed else { panic!("{plant:?} passed {ran} seeds") };
         println!("{plant:?} found after {ran} seeds (seed {seed}): {why}");
     }

@@ -117,6 +117,11 @@ pub trait Broker {
     /// watermark, as far as the protocol tells it).
     fn end_offset(&mut self, partition: i32) -> Result<i64, Fault>;
 
+    /// The same of several partitions, in their order.
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
+        partitions.iter().map(|partition| self.end_offset(*partition)).collect()
+    }
+
     /// Hands a round over: at most one batch for each partition. On the modern wire it returns
     /// when the round is written or buffered; on the legacy wire when it is answered.
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;

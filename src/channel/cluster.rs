@@ -44,7 +44,6 @@ pub struct Cluster {
 }
 
 pub struct Leader {
-    pub node: i32,
     pub connection: Connection,
     /// `None` before 0.10.
     pub versions: Option<Versions>,
@@ -92,7 +91,8 @@ fn ask(
             .and_then(|answer| visit(broker, &answer, quest, deadline));
         match result {
             Err(Fault::NotReady(_)) if Instant::now() < until => pause(TOPIC_PAUSE)?,
-            other => return other,
+            Err(other) => return Err(other),
+            Ok(visit) => return Ok(visit.into_cluster(broker, (connection, versions), quest)),
         }
     }
 }
@@ -155,40 +155,73 @@ fn metadata(
     protocol::call(connection, api, version, quest.client, &request, ANSWER_BYTES_MAX, deadline)
 }
 
-/// Connects to every leader: with the wire of the oldest of them the topic is spoken to, so that
-/// a cluster in the middle of an upgrade is served as well.
+/// A connection, and what the broker behind it speaks.
+type Greeted = (Connection, Option<Versions>);
+
+/// What one broker told of a topic whose leaders all answer.
+struct Visit {
+    seen: Seen,
+    cluster_id: String,
+    /// The leaders; without a connection the broker that told, which has one already.
+    leaders: Vec<(i32, Option<Greeted>)>,
+    /// Index into `leaders` of each of `seen.partitions`.
+    led_by: Vec<usize>,
+}
+
+/// Connects to every leader.
 fn visit(
     told_by: &str,
     answer: &MetadataResponse,
     quest: Quest<'_>,
     deadline: Instant,
-) -> Result<Cluster, Fault> {
+) -> Result<Visit, Fault> {
     let seen = leaders_of(answer, quest.topic)?;
-    let mut leaders: Vec<Leader> = Vec::new();
+    let mut leaders: Vec<(i32, Option<Greeted>)> = Vec::new();
     let mut led_by = Vec::new();
     for (partition, node) in &seen.partitions {
-        let index = match leaders.iter().position(|l| l.node == *node) {
-            Some(index) => index,
-            None => {
-                let address = address_of(answer, *node).ok_or_else(|| {
-                    Fault::NotReady(format!("leader {node} of partition {partition} is not up"))
-                })?;
-                leaders.push(greet_leader(*node, &address, quest, deadline)?);
-                leaders.len() - 1
-            }
+        if let Some(index) = leaders.iter().position(|(known, _)| known == node) {
+            led_by.push(index);
+            continue;
+        }
+        let address = address_of(answer, *node).ok_or_else(|| {
+            Fault::NotReady(format!("leader {node} of partition {partition} is not up"))
+        })?;
+        // Two nodes behind one address would be a fault of the brokers' configuration, no panic.
+        let is_teller = address == told_by && leaders.iter().all(|(_, known)| known.is_some());
+        let greeted = match is_teller {
+            true => None,
+            false => Some(greet_leader(*node, &address, quest, deadline)?),
         };
-        led_by.push(index);
+        led_by.push(leaders.len());
+        leaders.push((*node, greeted));
     }
-    let speaks_modern =
-        |l: &Leader| l.versions.as_ref().is_some_and(|v| v.highest(PRODUCE) >= PRODUCE.lowest);
-    let modern = !quest.legacy && leaders.iter().all(speaks_modern);
-    let topic = Topic {
-        wire: if modern { Wire::Modern } else { Wire::Legacy },
-        cluster_id: answer.cluster_id.as_ref().map(|id| id.to_string()).unwrap_or_default(),
-        partitions: seen.partitions.iter().map(|(partition, _)| *partition).collect(),
-        replicas: seen.replicas,
-    };
-    Ok(Cluster { topic, told_by: told_by.to_string(), leaders, led_by })
+    let cluster_id = answer.cluster_id.as_ref().map(|id| id.to_string()).unwrap_or_default();
+    Ok(Visit { seen, cluster_id, leaders, led_by })
+}
+
+impl Visit {
+    /// With the wire of the oldest of its leaders the topic is spoken to, so that a cluster in the
+    /// middle of an upgrade is served as well.
+    fn into_cluster(self, told_by: &str, teller: Greeted, quest: Quest<'_>) -> Cluster {
+        let mut teller = Some(teller);
+        let leaders: Vec<Leader> = self
+            .leaders
+            .into_iter()
+            // One of them at most is without, so that each finds a connection.
+            .filter_map(|(_, greeted)| greeted.or_else(|| teller.take()))
+            .map(|(connection, versions)| Leader { connection, versions })
+            .collect();
+        let speaks_modern =
+            |l: &Leader| l.versions.as_ref().is_some_and(|v| v.highest(PRODUCE) >= PRODUCE.lowest);
+        let modern = !quest.legacy && leaders.iter().all(speaks_modern);
+        let topic = Topic {
+            wire: if modern { Wire::Modern } else { Wire::Legacy },
+            cluster_id: self.cluster_id,
+            partitions: self.seen.partitions.iter().map(|(partition, _)| *partition).collect(),
+            replicas: self.seen.replicas,
+        };
+        Cluster { topic, told_by: told_by.to_string(), leaders, led_by: self.led_by }
+    }
 }
 
 /// A leader that is gone will be replaced: that is worth another look at the metadata.
@@ -197,9 +230,9 @@ fn greet_leader(
     address: &str,
     quest: Quest<'_>,
     deadline: Instant,
-) -> Result<Leader, Fault> {
+) -> Result<Greeted, Fault> {
     match greet(address, quest.topic, quest.client, deadline) {
-        Ok((connection, versions)) => Ok(Leader { node, connection, versions }),
+        Ok(greeted) => Ok(greeted),
         Err(Fault::Unreachable(why) | Fault::Lost(why)) => {
             Err(Fault::NotReady(format!("leader {node} at {address}: {why}")))
         }

@@ -102,6 +102,14 @@ impl Broker for Kafka {
         self.settle(result)
     }
 
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
+        if let Link::Modern(modern) = &mut self.link {
+            let result = modern.end_offsets(partitions);
+            return self.settle(result);
+        }
+        partitions.iter().map(|partition| self.end_offset(*partition)).collect()
+    }
+
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         let result = match &mut self.link {
             Link::Closed => Err(closed()),

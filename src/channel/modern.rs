@@ -16,7 +16,7 @@
 //! watermark and is found. The gap that is left, forgotten and at once still unseen, needs a
 //! follower in sync that has not fetched for longer than the producer's expiration.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -50,7 +50,8 @@ pub struct Modern {
     client: String,
     request_timeout_ms: u32,
     partitions: Vec<i32>,
-    led_by: Vec<usize>,
+    /// Index into `lanes` of each of `partitions`.
+    lane_of: Vec<usize>,
     lanes: Vec<Lane>,
     /// Reused for the frame and the heads of the partitions of each request.
     heads: Vec<u8>,
@@ -80,13 +81,13 @@ struct Flight {
 impl Modern {
     /// Takes over the connections of `cluster`.
     pub fn new(cluster: Cluster, topic: &str, client: &str, request_timeout_ms: u32) -> Modern {
-        let lanes = cluster.leaders.into_iter().map(Lane::new).collect();
+        let (lanes, lane_of) = lanes(cluster.leaders, &cluster.led_by);
         Modern {
             topic: topic.to_string(),
             client: client.to_string(),
             request_timeout_ms,
             partitions: cluster.topic.partitions,
-            led_by: cluster.led_by,
+            lane_of,
             lanes,
             heads: Vec::new(),
         }
@@ -98,7 +99,7 @@ impl Modern {
 
     fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
         match self.partitions.binary_search(&partition) {
-            Ok(index) => Ok(self.led_by[index]),
+            Ok(index) => Ok(self.lane_of[index]),
             Err(_) => Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic))),
         }
     }
@@ -132,30 +133,69 @@ impl Modern {
         self.list_offset(partition, -1)
     }
 
+    /// See `Broker::end_offsets`: one question to each lane, however many partitions there are.
+    pub fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
+        let mut ends = vec![0; partitions.len()];
+        for lane in 0..self.lanes.len() {
+            let mut of_lane = Vec::new();
+            for (at, partition) in partitions.iter().enumerate() {
+                if self.lane_of(*partition)? == lane {
+                    of_lane.push(at);
+                }
+            }
+            let asked: Vec<i32> = of_lane.iter().map(|at| partitions[*at]).collect();
+            let told = self.offsets_in(lane, &asked, -1)?;
+            for ((at, partition), end) in of_lane.into_iter().zip(asked).zip(told) {
+                ends[at] = end.ok_or_else(|| untold(partition))?;
+            }
+        }
+        Ok(ends)
+    }
+
     /// `time`: -1 for the end, -2 for the first offset.
     fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
-        self.offset_at(partition, time)?
-            .ok_or_else(|| Fault::Lost(format!("no offset for partition {partition} was told")))
+        self.offset_at(partition, time)?.ok_or_else(|| untold(partition))
     }
 
     /// The first offset that was stamped at `time` (Unix time, ms) or later; `None` without one.
     pub fn offset_at(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
         let lane = self.lane_of(partition)?;
-        let at =
-            ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(time);
-        let topic =
-            ListOffsetsTopic::default().with_name(self.topic_name()).with_partitions(vec![at]);
+        Ok(self.offsets_in(lane, &[partition], time)?.first().copied().flatten())
+    }
+
+    /// The same of several partitions of one lane.
+    fn offsets_in(
+        &mut self,
+        lane: usize,
+        partitions: &[i32],
+        time: i64,
+    ) -> Result<Vec<Option<i64>>, Fault> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = |partition: &i32| {
+            ListOffsetsPartition::default().with_partition_index(*partition).with_timestamp(time)
+        };
+        let topic = ListOffsetsTopic::default()
+            .with_name(self.topic_name())
+            .with_partitions(partitions.iter().map(asked).collect());
         let request =
             ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
         let deadline = Instant::now() + self.answer_timeout();
         let answer: ListOffsetsResponse =
             self.ask(lane, LIST_OFFSETS, &request, ANSWER_BYTES_MAX, deadline)?;
-        let told = answer.topics.iter().flat_map(|t| &t.partitions);
-        match told.into_iter().find(|p| p.partition_index == partition) {
-            Some(p) if p.error_code == 0 => Ok(protocol::told_offset(p.offset)),
-            Some(p) => Err(self.partition_fault(p.error_code, partition)),
+        let told: HashMap<i32, _> = answer
+            .topics
+            .iter()
+            .flat_map(|t| &t.partitions)
+            .map(|p| (p.partition_index, (p.error_code, p.offset)))
+            .collect();
+        let of_each = partitions.iter().map(|partition| match told.get(partition) {
+            Some((0, offset)) => Ok(protocol::told_offset(*offset)),
+            Some((code, _)) => Err(self.partition_fault(*code, *partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
-        }
+        });
+        of_each.collect()
     }
 
     fn topic_name(&self) -> TopicName {
@@ -275,13 +315,43 @@ fn put_produce(
     gaps
 }
 
+fn untold(partition: i32) -> Fault {
+    Fault::Lost(format!("no offset for partition {partition} was told"))
+}
+
+/// Shares the partitions of each leader out to its lanes, of which the first has the connection
+/// and the others make theirs when they are needed. Returns the lanes and that of each partition.
+fn lanes(leaders: Vec<Leader>, led_by: &[usize]) -> (Vec<Lane>, Vec<usize>) {
+    let mut lanes = Vec::new();
+    let mut lane_of = vec![0; led_by.len()];
+    for (at, leader) in leaders.into_iter().enumerate() {
+        let led = (0..led_by.len()).filter(|partition| led_by[*partition] == at);
+        let first = lanes.len();
+        let mut width = 0;
+        for (number, partition) in led.enumerate() {
+            lane_of[partition] = first + number % lanes_max();
+            width = (number + 1).min(lanes_max());
+        }
+        let peer = leader.connection.peer().to_string();
+        let versions = leader.versions.unwrap_or_default();
+        let mut connection = Some(leader.connection);
+        lanes.extend(
+            (0..width).map(|_| Lane::new(peer.clone(), connection.take(), versions.clone())),
+        );
+    }
+    (lanes, lane_of)
+}
+fn lanes_max() -> usize {
+    std::env::var("LANES").map_or(1, |v| v.parse().unwrap())
+}
+
 impl Lane {
-    fn new(leader: Leader) -> Lane {
+    fn new(peer: String, connection: Option<Connection>, versions: Versions) -> Lane {
         Lane {
-            peer: leader.connection.peer().to_string(),
-            connection: Some(leader.connection),
+            peer,
+            connection,
             side: None,
-            versions: leader.versions.unwrap_or_default(),
+            versions,
             flights: VecDeque::new(),
             deadline: Instant::now(),
         }

@@ -433,8 +433,8 @@ impl Pipeline {
             Some(fixed) => vec![fixed],
             None => topic.partitions.clone(),
         };
-        for partition in partitions {
-            let end = outlet.broker.end_offset(partition)?;
+        let ends = outlet.broker.end_offsets(&partitions)?;
+        for (partition, end) in partitions.into_iter().zip(ends) {
             outlet.partition(partition).floor_offset = end;
         }
         Ok(())

@@ -100,6 +100,11 @@ impl World {
         self.pipeline.is_some()
     }
 
+    /// Whole lines that were written, once for each topic that they have to be in.
+    pub fn lines(&self) -> u64 {
+        (self.writers.texts.len() * self.clusters.len()) as u64
+    }
+
     /// How often the process ended.
     pub fn ends(&self) -> u64 {
         self.ends
