@@ -88,10 +88,11 @@ impl FileLedger {
     }
 
     fn dead_letter_error(&self, e: &io::Error) -> String {
-        format!(
-            "{}: a refused event can not be kept: {e}; give the disk room",
-            self.dead_letters.display()
-        )
+        let way_out = match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; give the disk room",
+            _ => "",
+        };
+        format!("{}: a refused event can not be kept: {e}{way_out}", self.dead_letters.display())
     }
 }
 
@@ -139,13 +140,15 @@ impl Ledger for FileLedger {
             line.end - line.start,
             escape(line.reason.as_bytes()),
         );
+        let name = String::from_utf8_lossy(line.name);
+        let unreadable = |e: io::Error| io::Error::other(format!("{name} can not be read: {e}"));
         let mut crc = crc32fast::Hasher::new();
         self.append_letter(&head, |out| {
             let mut piece = vec![0; PIECE_BYTES];
             let mut at = line.start;
             while at < line.end {
                 let len = PIECE_BYTES.min(usize::try_from(line.end - at).unwrap_or(PIECE_BYTES));
-                line.file.read_exact_at(&mut piece[..len], at)?;
+                line.file.read_exact_at(&mut piece[..len], at).map_err(unreadable)?;
                 crc.update(&piece[..len]);
                 out.write_all(&piece[..len])?;
                 at += len as u64;
@@ -206,4 +209,36 @@ fn escape(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_giant_line_that_is_cut_off_meanwhile_leaves_no_letter() {
+        let dir = std::env::temp_dir().join(format!("flume-ng-giant-cut-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("log");
+        std::fs::write(&path, [b'x'; 1_000]).unwrap();
+        let file = File::open(&path).unwrap();
+        let mut line = GiantLine {
+            topic: "t",
+            name: b"log",
+            file: &file,
+            start: 0,
+            end: 1_001,
+            reason: "long",
+            now_ms: 1,
+        };
+        let mut ledger = FileLedger::new(&dir);
+        let Err(LedgerError::Later(why)) = ledger.giant_line(&line) else { panic!() };
+        assert!(why.contains("log can not be read: ") && !why.contains("room"), "{why}");
+        let letters = dir.join(DEAD_LETTER_FILE);
+        assert_eq!(std::fs::read(&letters).unwrap(), b"");
+        line.end = 1_000;
+        assert_eq!(ledger.giant_line(&line).unwrap(), crc32fast::hash(&[b'x'; 1_000]));
+        assert!(std::fs::read(&letters).unwrap().ends_with(b"x\n"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::AgentArgs;
 use crate::config::model::AgentConfig;
@@ -14,7 +14,7 @@ use crate::start::{self, PROVIDER};
 /// The file is looked at so often, ms: one `stat`. (Flume does it every 30 seconds.)
 const LOOK_MS: u64 = 500;
 
-/// Inode, length, modification time; `None` if it is not there.
+/// Inode, length, modification time; `None` if it is not there or no regular file.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// See the module.
@@ -34,7 +34,8 @@ impl Reload {
     pub fn new(args: &AgentArgs) -> Reload {
         let path = args.conf_file.clone();
         let known = stamp(&path);
-        let content = fs::read(&path).ok().map(|bytes| crc32fast::hash(&bytes));
+        // What a pipe holds can be read once only, and that is for the start to do.
+        let content = known.and_then(|_| content(&path));
         Reload { path, agent: args.name.clone(), known, last: known, content, next_look_ms: 0 }
     }
 
@@ -52,7 +53,7 @@ impl Reload {
             return None;
         }
         self.known = now;
-        let content = fs::read(&self.path).ok().map(|bytes| crc32fast::hash(&bytes));
+        let content = content(&self.path);
         if content.is_some() && content == self.content {
             return None;
         }
@@ -79,7 +80,26 @@ impl Reload {
     }
 }
 
-fn stamp(path: &std::path::Path) -> Stamp {
-    let stat = fs::metadata(path).ok()?;
+fn content(path: &Path) -> Option<u32> {
+    fs::read(path).ok().map(|bytes| crc32fast::hash(&bytes))
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let stat = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     Some((stat.ino(), stat.len(), stat.mtime(), stat.mtime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_neither_read_nor_watched() {
+        let args = AgentArgs { conf_file: "/dev/zero".into(), ..AgentArgs::default() };
+        let mut reload = Reload::new(&args);
+        assert_eq!((reload.known, reload.content), (None, None));
+        for look in 0..3 {
+            assert!(reload.look(look * LOOK_MS).is_none());
+        }
+    }
 }

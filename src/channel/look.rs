@@ -101,10 +101,7 @@ pub fn walk(
                 if at >= first && at > last {
                     break;
                 }
-                stalls += 1;
-                if stalls > STALLS_MAX {
-                    return Err(Fault::Lost(format!("offset {at} stays out of range")));
-                }
+                stall(&mut stalls, || format!("offset {at} stays out of range"))?;
                 begins_behind |= at < first;
                 at = at.max(first);
                 continue;
@@ -123,10 +120,7 @@ pub fn walk(
             at = next;
             stalls = 0;
         } else if at < high_watermark {
-            stalls += 1;
-            if stalls > STALLS_MAX {
-                return Err(Fault::Lost(format!("offset {at} can not be read")));
-            }
+            stall(&mut stalls, || format!("offset {at} can not be read"))?;
             match records.is_empty() {
                 true => pause(STALL_PAUSE)?,
                 false => bytes_max = larger(bytes_max, &records)?,
@@ -137,6 +131,11 @@ pub fn walk(
         }
     }
     Ok(begins_behind)
+}
+
+fn stall(stalls: &mut u32, why: impl Fn() -> String) -> Result<(), Fault> {
+    *stalls += 1;
+    if *stalls > STALLS_MAX { Err(Fault::Lost(why())) } else { Ok(()) }
 }
 
 /// Hands the whole entries of a fetch that was asked for from `from` on to `take`, in order, but

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ use crate::source::scan::{Candidate, Scanner};
 
 /// Lines behind are counted in so many bytes of all files, and estimated beyond.
 const COUNTED_BYTES_MAX: u64 = 64 << 20;
+/// A dead letter's head is a line of words; what is longer is none.
+const LETTER_HEAD_BYTES_MAX: u64 = 64 << 10;
+
 /// How many of the last receipts are kept.
 pub const RECEIPTS_SHOWN: usize = 5;
 
@@ -247,7 +250,7 @@ fn dead_letters(path: &Path) -> io::Result<u64> {
     let (mut count, mut head) = (0, Vec::new());
     loop {
         head.clear();
-        input.read_until(b'\n', &mut head)?;
+        input.by_ref().take(LETTER_HEAD_BYTES_MAX).read_until(b'\n', &mut head)?;
         let text = String::from_utf8_lossy(&head);
         let bytes = text.split(' ').find_map(|word| word.strip_prefix("bytes=")?.parse().ok());
         let Some(bytes) = bytes.filter(|n: &i64| *n >= 0 && *n < i64::MAX) else {
