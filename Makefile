@@ -69,10 +69,10 @@ torture:
 	status=$$?; \
 	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
 
-# What it fetches, and its settings: tests/bench/.
+# What it fetches, and its settings: tests/bench/. zstd, which is not in the usual program, is
+# measured as well.
 bench:
-	$(CARGO) build --release --locked
-	$(CARGO) bench --locked --bench compare
+	$(CARGO) bench --locked --features zstd --bench compare
 
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
