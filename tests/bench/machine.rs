@@ -14,7 +14,14 @@ pub fn describe(contenders: &[Contender], brokers: &[&str]) -> Vec<String> {
         format!("memory: {} MB", memory_mb()),
         format!("disk: {}", disk()),
         format!("kernel: Linux {}, {}", kernel.trim(), distribution()),
-        format!("flume-ng: {}", first_line("rustc", &["--version"], "with all its codecs (zstd is off by default), by ")),
+        format!(
+            "flume-ng: {}",
+            first_line(
+                "rustc",
+                &["--version"],
+                "with all its codecs (zstd is off by default), by "
+            )
+        ),
         format!(
             "brokers: Kafka {} on the same machine, with the JVM options of Kafka's own scripts \
              (1 GB, G1)",
