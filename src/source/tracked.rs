@@ -134,6 +134,11 @@ impl Tracked {
         if was_written && last.is_some() {
             self.written_ms = Some(now_ms);
         }
+        if was_written && size <= self.size {
+            // Written to and not longer: what stood behind the position, half a line perhaps, may
+            // be another's bytes now.
+            (self.exhausted_at, self.giant_scanned) = (None, None);
+        }
         self.size = size;
         if size < self.read_position {
             return Ok(Look::Truncated { size });

@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use super::scene::{OLD_S, numbered, spool, stopped_after_an_hour};
+use flume_ng::clock::ManualClock;
+
+use super::scene::{OLD_S, numbered, reader, spool, stopped_after_an_hour};
 
 /// Row 10: the original did not read the next file at all.
 #[test]
@@ -228,4 +230,23 @@ fn a_symbolic_link_is_deleted_and_its_file_is_not() {
     assert!(real.exists());
     let left = scene.work.listing();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// Truncated and written again between two looks, and as long as before: half a line that was
+/// waited for became three whole ones.
+#[test]
+fn half_a_line_that_is_overwritten_by_whole_ones_of_the_same_length_is_looked_at_again() {
+    let clock = ManualClock::new(1_709_164_799_000, 0);
+    let (_scene, mut files) = reader("yyyyMMddHH", &clock);
+    let path = files.config.spool_dir.join("a_2024022823");
+    std::fs::write(&path, "half a").expect("a file");
+    files.refresh(true);
+    let at = files.choose().expect("something to read");
+    files.tracked[at].exhausted_at = Some(6);
+    assert_eq!(files.choose(), None);
+    std::fs::write(&path, "a\nb\nc\n").expect("a file");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    let file = std::fs::File::options().append(true).open(&path).expect("a file");
+    file.set_modified(later).expect("a time");
+    assert_eq!(files.choose(), Some(at));
 }
