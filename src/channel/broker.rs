@@ -1,7 +1,7 @@
 //! The seam between a pipeline and a cluster: one topic, one set of connections.
 //!
 //! Two wires stand behind it (`modern` from 0.11 on, `legacy` before) and, in tests, a scripted
-//! broker. A pipeline never asks which one it has but through [`Broker::wire`].
+//! broker. A pipeline never asks which one it has but through [`Topic::wire`].
 
 use std::fmt;
 use std::os::fd::RawFd;

@@ -49,41 +49,51 @@ pub struct Leader {
     pub versions: Option<Versions>,
 }
 
-/// Asks the brokers of the list in turn.
+/// Asks the brokers of the list in turn until one tells of a topic that is ready: what one says
+/// that is cut off from the others may be long untrue.
 ///
 /// # Errors
-/// `Unreachable` with each broker's reason in one line; `NotReady`, `Unauthorised`, `Stopped`.
+/// `NotReady` in the words of the first that says so, else `Unreachable` with each broker's reason
+/// in one line; `Unauthorised`, `Stopped`.
 pub fn find(quest: Quest<'_>) -> Result<Cluster, Fault> {
     find_within(quest, OPEN_TIMEOUT)
 }
 
 fn find_within(quest: Quest<'_>, timeout: Duration) -> Result<Cluster, Fault> {
     let deadline = Instant::now() + timeout;
-    let mut reasons = Vec::new();
+    let (mut reasons, mut not_ready, mut ready_until) = (Vec::new(), None, None);
     for (broker, left) in quest.brokers.iter().zip((1..=quest.brokers.len() as u32).rev()) {
         // One that takes connections and is frozen would use up the time of all behind it.
         let now = Instant::now();
         let greet_until = now + deadline.saturating_duration_since(now) / left;
-        match ask(broker, quest, greet_until, deadline) {
+        match ask(broker, quest, greet_until, &mut ready_until, deadline) {
             Ok(cluster) => return Ok(cluster),
             Err(Fault::Unreachable(why) | Fault::Lost(why)) => {
                 let named = why.starts_with(broker.as_str());
                 reasons.push(if named { why } else { format!("{broker}: {why}") });
             }
+            Err(fault @ Fault::NotReady(_)) => {
+                not_ready.get_or_insert(fault);
+            }
             Err(other) => return Err(other),
         }
     }
-    Err(Fault::Unreachable(format!("no broker can be reached: {}", reasons.join("; "))))
+    let unreachable = || format!("no broker can be reached: {}", reasons.join("; "));
+    Err(not_ready.unwrap_or_else(|| Fault::Unreachable(unreachable())))
 }
 
+/// `ready_until`: how long the topic is waited for, from the first broker on that answers. Later
+/// ones are asked once.
 fn ask(
     broker: &str,
     quest: Quest<'_>,
     greet_until: Instant,
+    ready_until: &mut Option<Instant>,
     deadline: Instant,
 ) -> Result<Cluster, Fault> {
     let (mut connection, versions) = greet(broker, quest.topic, quest.client, greet_until)?;
-    let until = deadline.min(Instant::now() + TOPIC_TIMEOUT);
+    let patience = TOPIC_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()) / 2);
+    let until = *ready_until.get_or_insert(Instant::now() + patience);
     // A topic that is made by our asking has no leaders for a moment, and a leader that has just
     // died stands in the metadata until its session is over.
     loop {
@@ -280,9 +290,73 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
+    use super::protocol::Api;
     use super::*;
+
+    /// A broker of one partition, which it says that it leads, or that nobody does.
+    fn broker(leads: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let metadata = metadata_5(address, if leads { 1 } else { -1 });
+                std::thread::spawn(move || while serve(&stream, &metadata).is_ok() {});
+            }
+        });
+        address.to_string()
+    }
+
+    /// Metadata, version 5: one broker with the id 1, no rack; no cluster id, no controller; topic
+    /// "t" with one partition without replicas.
+    fn metadata_5(address: SocketAddr, leader: i32) -> Vec<u8> {
+        let mut out = [0i32, 1, 1].map(i32::to_be_bytes).concat();
+        protocol::put_string(&mut out, &address.ip().to_string());
+        out.extend_from_slice(&i32::from(address.port()).to_be_bytes());
+        out.extend_from_slice(&[0xff; 8]);
+        out.extend_from_slice(&[0, 0, 0, 1, 0, 0]);
+        protocol::put_string(&mut out, "t");
+        out.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0]);
+        out.extend([0, leader, 0, 0, 0].map(i32::to_be_bytes).concat());
+        out
+    }
+
+    fn serve(mut stream: &TcpStream, metadata: &[u8]) -> std::io::Result<()> {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let mut request = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut request)?;
+        let mut answer = request[4..8].to_vec();
+        match request[..2] {
+            [0, 18] => {
+                let speaks = |api: Api| [api.key, api.lowest, api.highest].map(i16::to_be_bytes);
+                answer.extend_from_slice(&[0, 0, 0, 0, 0, 2]);
+                answer.extend([METADATA, PRODUCE].map(speaks).concat().concat());
+            }
+            _ => answer.extend_from_slice(metadata),
+        }
+        stream.write_all(&(answer.len() as u32).to_be_bytes())?;
+        stream.write_all(&answer)
+    }
+
+    #[test]
+    fn a_broker_that_knows_of_no_leader_does_not_hide_one_that_does() {
+        let brokers = [false, false, true].map(broker);
+        let find = |brokers: &[String]| {
+            let quest =
+                Quest { brokers, topic: "t", client: "c", legacy: false, may_create: false };
+            find_within(quest, Duration::from_millis(800))
+        };
+        let cluster = find(&brokers).map_err(|fault| fault.to_string()).unwrap();
+        assert_eq!(
+            (cluster.told_by.as_str(), cluster.topic.wire),
+            (brokers[2].as_str(), Wire::Modern)
+        );
+        let fault = find(&brokers[..2]).map(drop).unwrap_err();
+        assert_eq!(fault, Fault::NotReady("topic t: partition 0 has no leader".to_string()));
+    }
 
     #[test]
     fn a_frozen_broker_leaves_time_for_those_behind_it() {
