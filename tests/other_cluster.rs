@@ -1,4 +1,7 @@
-//! The same configuration, another cluster behind it. Producer ids begin at 0 on every cluster, so
+//! What a channel points to is not what it was: another cluster, a topic made anew, a channel that
+//! was added, while batches are in doubt.
+//!
+//! *The same configuration, another cluster behind it.* Producer ids begin at 0 on every cluster, so
 //! a batch in doubt that keeps its old identity there can be taken for somebody else's, and its
 //! lines are lost in silence. Here the new cluster's coordinator is not ready at first, which once
 //! made the second try forget that the cluster was another one.
@@ -17,10 +20,10 @@ use flume_ng::config;
 use flume_ng::ledger::FileLedger;
 use flume_ng::pipeline::{self, Observer, Pipeline, Startup};
 
-/// A cluster of one partition.
-#[derive(Default)]
+/// A cluster with one topic.
 struct Cluster {
     id: &'static str,
+    partitions: Vec<i32>,
     /// Does it answer to a round, or keep silent?
     answers: bool,
     /// So many questions for a producer id fail.
@@ -32,14 +35,36 @@ struct Cluster {
     pending: Vec<Answer>,
 }
 
-struct Link(Rc<RefCell<Cluster>>);
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster {
+            id: "A",
+            partitions: vec![0],
+            answers: false,
+            init_faults: 0,
+            next_producer_id: 0,
+            foreign: Vec::new(),
+            appended: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+}
+
+type Shared = Rc<RefCell<Cluster>>;
+
+fn shared(cluster: Cluster) -> Shared {
+    Rc::new(RefCell::new(cluster))
+}
+
+struct Link(Shared);
 
 impl Broker for Link {
     fn open(&mut self) -> Result<Topic, Fault> {
         let mut cluster = self.0.borrow_mut();
         cluster.pending.clear();
         let cluster_id = cluster.id.to_string();
-        Ok(Topic { wire: Wire::Modern, cluster_id, partitions: vec![0], replicas: 1 })
+        let partitions = cluster.partitions.clone();
+        Ok(Topic { wire: Wire::Modern, cluster_id, partitions, replicas: 1 })
     }
 
     fn init_producer(&mut self) -> Result<Identity, Fault> {
@@ -59,10 +84,11 @@ impl Broker for Link {
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         let mut cluster = self.0.borrow_mut();
         for batch in round.iter().filter(|_| cluster.answers).collect::<Vec<_>>() {
+            let (partition, base_sequence) = (batch.partition(), batch.base_sequence());
+            assert!(cluster.partitions.contains(&partition), "there is no partition {partition}");
             cluster.appended.extend(batch.values().map(<[u8]>::to_vec));
             let verdict = Verdict::Acked { base_offset: 100 };
-            let base_sequence = batch.base_sequence();
-            cluster.pending.push(Answer { partition: 0, base_sequence, verdict });
+            cluster.pending.push(Answer { partition, base_sequence, verdict });
         }
         Ok(())
     }
@@ -100,28 +126,39 @@ impl Observer for Nobody {
     fn acked(&mut self, _: usize, _: u64, _: Option<&Batch>) {}
 }
 
-/// A run of `steps` steps that ends as by kill -9.
-fn run(root: &Path, cluster: &Rc<RefCell<Cluster>>, clock: &ManualClock, steps: u32) {
-    let spool = root.join("spool");
-    let conf = format!(
-        "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = spooltail\n\
-         a1.sources.r1.channels = c1\na1.sources.r1.spoolDir = {}\n\
-         a1.sources.r1.targetPattern = .*\n\
-         a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel\n\
-         a1.channels.c1.brokerList = h:1\na1.channels.c1.topic = t\n",
-        spool.display()
+/// A run of `steps` steps, of 100 ms each, that ends as by kill -9: channels by name. Returns how
+/// many batches were under way at its end.
+fn run(root: &Path, channels: &[(&str, &Shared)], clock: &ManualClock, steps: u32) -> usize {
+    let names: Vec<&str> = channels.iter().map(|(name, _)| *name).collect();
+    let names = names.join(" ");
+    let mut conf = format!(
+        "a1.sources = r1\na1.channels = {names}\na1.sources.r1.type = spooltail\n\
+         a1.sources.r1.channels = {names}\na1.sources.r1.spoolDir = {}\n\
+         a1.sources.r1.targetPattern = .*\na1.sources.r1.batchSize = 2\n",
+        root.join("spool").display()
     );
+    for (name, _) in channels {
+        conf += &format!(
+            "a1.channels.{name}.type = org.apache.flume.channel.kafka.KafkaChannel\n\
+             a1.channels.{name}.brokerList = h:1\na1.channels.{name}.topic = t-{name}\n"
+        );
+    }
     let path = root.join("c.conf");
     fs::write(&path, conf).unwrap();
     let mut agent = config::load(&path, "a1").unwrap().config;
-    let (source, channel) = (Rc::new(agent.sources.remove(0)), Rc::new(agent.channels.remove(0)));
+    let source = Rc::new(agent.sources.remove(0));
     fs::create_dir_all(&source.tracker_dir).unwrap();
     let inherited = pipeline::inherit(&source, 0).unwrap();
+    let link = |cluster: &Shared| -> Box<dyn Broker> { Box::new(Link(cluster.clone())) };
+    let configs = agent.channels.into_iter().map(Rc::new).enumerate();
     let startup = Startup {
         agent: "a1".to_string(),
         ledger: Box::new(FileLedger::new(&source.tracker_dir)),
         config: source,
-        channels: vec![(0, channel, Box::new(Link(cluster.clone())))],
+        channels: configs
+            .zip(channels)
+            .map(|((at, c), (_, link_to))| (at, c, link(link_to)))
+            .collect(),
         clock: Rc::new(clock.clone()),
     };
     let mut pipeline = Pipeline::assemble(startup, inherited);
@@ -129,6 +166,13 @@ fn run(root: &Path, cluster: &Rc<RefCell<Cluster>>, clock: &ManualClock, steps: 
         pipeline.step(&mut Nobody).unwrap();
         clock.advance(100);
     }
+    assert!(pipeline.files.tracked.iter().all(|t| !t.has_uncommitted() || pipeline.in_doubt() > 0));
+    pipeline.in_doubt()
+}
+
+/// Values of events without headers, as they stand in the topic.
+fn values(lines: &[&str]) -> Vec<Vec<u8>> {
+    lines.iter().map(|l| [&[0, 2 * l.len() as u8], l.as_bytes()].concat()).collect()
 }
 
 fn directory(name: &str) -> PathBuf {
@@ -144,21 +188,69 @@ fn doubts_are_not_looked_for_on_another_cluster_whatever_fails_there() {
         fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
         let clock = ManualClock::new(1_700_000_000_000, 0);
         // Announced under producer id 0 and sent to A, which never answers.
-        let a = Rc::new(RefCell::new(Cluster { id: "A", ..Cluster::default() }));
-        run(&root, &a, &clock, 20);
-        let b = Rc::new(RefCell::new(Cluster {
+        let a = shared(Cluster::default());
+        run(&root, &[("c1", &a)], &clock, 20);
+        let b = shared(Cluster {
             id: "B",
             answers: true,
             init_faults,
             next_producer_id: 7,
             foreign: vec![(0, 0, 0, 2)],
             ..Cluster::default()
-        }));
-        run(&root, &b, &clock, 100);
+        });
+        run(&root, &[("c1", &b)], &clock, 100);
         // A third run finds nothing in doubt.
-        run(&root, &b, &clock, 20);
+        run(&root, &[("c1", &b)], &clock, 20);
         let appended = b.borrow().appended.clone();
-        assert_eq!(appended, [b"\x00\x06one".to_vec(), b"\x00\x06two".to_vec()], "{init_faults}");
+        assert_eq!(appended, values(&["one", "two"]), "{init_faults}");
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
+
+/// The topic was deleted and made anew with fewer partitions: the batch in doubt for the one that
+/// is gone once waited for it for ever, and everything behind it with it.
+#[test]
+fn a_doubt_in_a_partition_that_is_gone_goes_to_another_after_a_minute() {
+    let root = directory("fewer-partitions");
+    fs::write(root.join("spool/f"), "one\ntwo\nthree\nfour\nfive\nsix\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let silent = shared(Cluster { partitions: vec![0, 1], ..Cluster::default() });
+    assert!(run(&root, &[("c1", &silent)], &clock, 20) >= 2);
+    let answering = || shared(Cluster { answers: true, next_producer_id: 9, ..Cluster::default() });
+    // A broker that has not heard of the partition yet: nothing is decided within half a minute.
+    let early = answering();
+    assert!(run(&root, &[("c1", &early)], &clock, 300) >= 2);
+    assert_eq!(early.borrow().appended, values(&[]));
+    let late = answering();
+    assert_eq!(run(&root, &[("c1", &late)], &clock, 800), 0);
+    let mut appended = late.borrow().appended.clone();
+    appended.sort();
+    let mut expected = values(&["one", "two", "three", "four", "five", "six"]);
+    expected.sort();
+    assert_eq!(appended, expected);
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// The new channel has no batch at the position, and once kept it from ever moving again when it
+/// was named first.
+#[test]
+fn a_channel_added_while_batches_are_in_doubt_does_not_hold_the_position() {
+    for second in [["c1", "c2"], ["c2", "c1"]] {
+        let root = directory(&format!("added-{}", second[0]));
+        fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
+        let clock = ManualClock::new(1_700_000_000_000, 0);
+        let silent = shared(Cluster::default());
+        assert_eq!(run(&root, &[("c1", &silent)], &clock, 20), 1);
+        fs::write(root.join("spool/f"), "one\ntwo\nthree\n").unwrap();
+        let ours = || shared(Cluster { answers: true, ..Cluster::default() });
+        let (old, new) = (ours(), ours());
+        let link = |name: &str| if name == "c1" { old.clone() } else { new.clone() };
+        let links = second.map(|name| (name, link(name)));
+        let channels = [(links[0].0, &links[0].1), (links[1].0, &links[1].1)];
+        assert_eq!(run(&root, &channels, &clock, 100), 0);
+        assert_eq!(old.borrow().appended, values(&["one", "two", "three"]));
+        // It begins with what had not been announced when it joined.
+        assert_eq!(new.borrow().appended, values(&["three"]));
         fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -50,6 +50,8 @@ pub struct Outlet {
     pub absent_since_ms: Option<u64>,
     /// Monotonic time of the first "out of sequence" that looking did not explain.
     pub out_of_sequence_since_ms: Option<u64>,
+    /// Monotonic time since which the topic lacks a partition in which something is in doubt.
+    pub partition_missing_since_ms: Option<u64>,
     backoff_ms: u64,
     /// Partitions and the monotonic time of the last ack there under the present identity.
     acks: Vec<(i32, u64)>,
@@ -84,6 +86,7 @@ impl Outlet {
             batch_bytes_max: BATCH_BYTES_MAX,
             absent_since_ms: None,
             out_of_sequence_since_ms: None,
+            partition_missing_since_ms: None,
             backoff_ms: BACKOFF_MS_MIN,
             acks: Vec::new(),
             pool: Vec::new(),
@@ -96,6 +99,11 @@ impl Outlet {
 
     pub fn identity(&self) -> Identity {
         Identity { producer_id: self.record.producer_id, epoch: self.record.producer_epoch }
+    }
+
+    /// Is it known that the topic has no such partition?
+    pub fn lacks(&self, partition: i32) -> bool {
+        self.topic.as_ref().is_some_and(|topic| !topic.partitions.contains(&partition))
     }
 
     /// Partitions that a round can fill.

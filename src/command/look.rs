@@ -17,6 +17,7 @@ use crate::config::model::SourceConfig;
 use crate::exposition::FileView;
 use crate::ledger::DEAD_LETTER_FILE;
 use crate::source::scan::{Candidate, Scanner};
+use crate::source::tracked::modified_ms;
 
 /// Lines behind are counted in so many bytes of all files, and estimated beyond.
 const COUNTED_BYTES_MAX: u64 = 64 << 20;
@@ -90,11 +91,6 @@ pub fn look(config: &SourceConfig) -> SourceLook {
         dead_letters: dead_letters(&dir.join(DEAD_LETTER_FILE)).unwrap_or(0),
         record,
     }
-}
-
-fn modified_ms(stat: &fs::Metadata) -> i64 {
-    // A file system may keep any number that somebody has set.
-    stat.mtime().saturating_mul(1000).saturating_add(stat.mtime_nsec() / 1_000_000)
 }
 
 fn java_position(dir: &Path) -> Option<(Vec<u8>, u64)> {

@@ -6,6 +6,7 @@
 //! nothing is sent that is not announced in an fsynced record, nothing is announced twice, and
 //! after any doubt [`recovery`] looks before it sends.
 
+mod moved;
 mod recovery;
 mod reshape;
 mod rounds;
@@ -338,16 +339,16 @@ impl Pipeline {
         }
     }
 
-    /// A batch of the source's first channel that begins at its file's position and up to whose
-    /// end every channel has everything.
+    /// A batch that begins at its file's position and up to whose end every channel has everything
+    /// that was announced for it. Any channel's: one that was added since has nothing there.
     fn next_foldable(&self) -> Option<usize> {
         self.announced.iter().position(|a| {
             let b = &a.record;
-            b.channel == 0
-                && self
-                    .files
-                    .index_of(b.file)
-                    .is_none_or(|i| self.files.tracked[i].record.position == b.start)
+            let is_next = self
+                .files
+                .index_of(b.file)
+                .is_none_or(|i| self.files.tracked[i].record.position == b.start);
+            is_next
                 && self
                     .announced
                     .iter()

@@ -10,7 +10,6 @@
 //! *Before 0.11* the log has no identity: batches are looked for by content, and what is absent is
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
-use super::rounds::assign;
 use super::{Announced, CHANNEL, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Answer, Fault, Topic, Verdict, Wire};
@@ -52,6 +51,7 @@ impl Pipeline {
     pub(super) fn recover(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
         let topic = self.outlets[at].broker.open()?;
         self.adopt_topic(at, topic)?;
+        self.leave_missing_partitions(at)?;
         self.resolve(at, observer)?;
         if !self.outlets[at].has_own_identity {
             let identity = self.outlets[at].broker.init_producer()?;
@@ -100,57 +100,6 @@ impl Pipeline {
             self.drop_identities(at)?;
         }
         Ok(())
-    }
-
-    /// The channel points to another cluster or topic than the checkpoint: what was acked there
-    /// stays there, what is in doubt can not be looked for here and is sent here. The record names
-    /// the new place only once nothing in it bears an identity of the old one, which may be
-    /// another producer's here.
-    fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
-        let outlet = &mut self.outlets[at];
-        log::warn(
-            CHANNEL,
-            format_args!(
-                "Channel {}: topic {} (cluster {}) is not where the checkpoint was written for \
-                 ({}); positions are kept, batches in doubt are sent here.",
-                outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
-            ),
-        );
-        outlet.record.partitions.clear();
-        outlet.has_own_identity = false;
-        self.rename_doubts(at)?;
-        let outlet = &mut self.outlets[at];
-        outlet.record.topic.clone_from(&outlet.config.topic);
-        outlet.record.cluster_id = cluster_id.to_owned();
-        self.commit()?;
-        Ok(())
-    }
-
-    /// Gives everything in doubt of channel `at` a fresh identity, as if it had never been
-    /// announced. Only where an old copy can not stand in, or still reach, this log. The caller
-    /// commits.
-    fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
-        let identity = self.outlets[at].broker.init_producer()?;
-        self.outlets[at].take_identity(identity);
-        let doubts = self.doubts(at);
-        for &n in &doubts {
-            if !self.encode(n)? {
-                self.tell_lost(at, n);
-                self.void(at, n);
-                continue;
-            }
-            let Some(batch) = self.announced[n].encoded.take() else { continue };
-            let known = self.outlets[at].topic.as_ref().map(|t| t.partitions.clone());
-            let mut batch = batch;
-            if known.is_some_and(|p| !p.contains(&batch.partition())) {
-                let partition = self.outlets[at].next_partition(&[]);
-                self.announced[n].record.partition = partition;
-                batch = self.encode_for(n)?.unwrap_or(batch);
-            }
-            let record = &mut self.announced[n].record;
-            self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
-        }
-        self.refresh_floors(at)
     }
 
     /// On the wire before 0.11 batches go without identity, whatever they had before, and are
@@ -426,7 +375,7 @@ impl Pipeline {
 
     /// From where to look for what will be announced next: the present end, since nothing is in
     /// doubt now. (An end that an ack told may be that of a topic deleted and made anew since.)
-    fn refresh_floors(&mut self, at: usize) -> Result<(), Pause> {
+    pub(super) fn refresh_floors(&mut self, at: usize) -> Result<(), Pause> {
         let outlet = &mut self.outlets[at];
         let Some(topic) = &outlet.topic else { return Ok(()) };
         let partitions = match outlet.config.default_partition {

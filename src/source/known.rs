@@ -147,8 +147,7 @@ pub fn is_same(file: &File, stat: &Metadata, receipt: &Receipt, is_in_place: boo
     // Without a time of birth, an inode that was used again may hold the same few bytes: then only
     // a file that has not been written to since can be the old one.
     let is_born = born_ns(stat) != 0 && receipt.born_ns != 0;
-    let modified_ms = stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000;
-    if !is_born && !is_in_place && modified_ms > receipt.finished_ms {
+    if !is_born && !is_in_place && tracked::modified_ms(stat) > receipt.finished_ms {
         return false;
     }
     let tail_len = receipt.size.min(TAIL_BYTES as u64);

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
 use crate::config::pattern::Pattern;
+use crate::source::tracked::modified_ms;
 
 /// A name that Flume would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,7 +192,7 @@ fn stat_file(dir: &Path, name: &OsStr) -> io::Result<Option<Candidate>> {
         name: name.to_owned(),
         device: stat.dev(),
         inode: stat.ino(),
-        mtime_ms: stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000,
+        mtime_ms: modified_ms(&stat),
         is_present: false,
         listed: None,
     }))
@@ -218,7 +219,8 @@ fn is_within_tick(seconds: i64, nanos: i64) -> bool {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as i64);
-    (now - (seconds * 1_000_000_000 + nanos)).abs() < TICK_NS
+    let stamp = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+    now.saturating_sub(stamp).saturating_abs() < TICK_NS
 }
 
 #[cfg(test)]

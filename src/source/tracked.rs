@@ -192,8 +192,7 @@ impl Tracked {
         if let Some(written_ms) = self.written_ms {
             return Ok(now_ms - written_ms);
         }
-        let modified_ms = stat.mtime() * 1000 + stat.mtime_nsec() / 1_000_000;
-        let by_stamp = u64::try_from(now_wall_ms - modified_ms).unwrap_or(0);
+        let by_stamp = u64::try_from(now_wall_ms.saturating_sub(modified_ms(&stat))).unwrap_or(0);
         Ok(by_stamp.max(now_ms - self.opened_ms))
     }
 
@@ -216,6 +215,11 @@ impl Tracked {
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Modification time, Unix ms; a file system may hold any, and the furthest ones are cut off.
+pub fn modified_ms(stat: &Metadata) -> i64 {
+    stat.mtime().saturating_mul(1000).saturating_add(stat.mtime_nsec() / 1_000_000)
 }
 
 /// When the inode was made, ns since 1970; 0 where the file system does not say.

@@ -1,0 +1,123 @@
+//! The log behind a channel is another one than that in which its batches are in doubt: another
+//! cluster, another topic, or a topic that was deleted and made anew with fewer partitions. What
+//! was acknowledged there stays there; what is in doubt is sent here under a fresh identity.
+
+use super::recovery::{LOOK_AGAIN_MS, Pause};
+use super::rounds::assign;
+use super::{CHANNEL, Pipeline};
+use crate::channel::outlet::FLOOR_UNKNOWN;
+use crate::log;
+
+/// So long the brokers must say that a partition of a batch in doubt does not exist, ms. For a
+/// moment after a partition was added, a broker may not know of it.
+const PARTITION_MISSING_MS: u64 = 60_000;
+
+impl Pipeline {
+    /// The channel points to another cluster or topic than the checkpoint: what was acked there
+    /// stays there, what is in doubt can not be looked for here and is sent here. The record names
+    /// the new place only once nothing in it bears an identity of the old one, which may be
+    /// another producer's here.
+    pub(super) fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {}: topic {} (cluster {}) is not where the checkpoint was written for \
+                 ({}); positions are kept, batches in doubt are sent here.",
+                outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
+            ),
+        );
+        outlet.record.partitions.clear();
+        outlet.has_own_identity = false;
+        self.rename_doubts(at)?;
+        let outlet = &mut self.outlets[at];
+        outlet.record.topic.clone_from(&outlet.config.topic);
+        outlet.record.cluster_id = cluster_id.to_owned();
+        self.commit()?;
+        Ok(())
+    }
+
+    /// Gives everything in doubt of channel `at` a fresh identity, as if it had never been
+    /// announced. Only where an old copy can not stand in, or still reach, this log. The caller
+    /// commits.
+    pub(super) fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
+        let identity = self.outlets[at].broker.init_producer()?;
+        self.outlets[at].take_identity(identity);
+        for n in self.doubts(at) {
+            self.rename(at, n)?;
+        }
+        self.refresh_floors(at)
+    }
+
+    /// Batch `n` as if it had never been announced, in another partition where its own is gone.
+    fn rename(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        if !self.encode(n)? {
+            self.tell_lost(at, n);
+            self.void(at, n);
+            return Ok(());
+        }
+        let Some(mut batch) = self.announced[n].encoded.take() else { return Ok(()) };
+        if self.outlets[at].lacks(batch.partition()) {
+            let partition = self.outlets[at].next_partition(&[]);
+            self.announced[n].record.partition = partition;
+            batch = self.encode_for(n)?.unwrap_or(batch);
+        }
+        let record = &mut self.announced[n].record;
+        self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
+        Ok(())
+    }
+
+    /// Partitions of a topic do not go: where one is missing, the topic was deleted and made anew,
+    /// and what is in doubt in that partition can not stand in this log. It goes to another one.
+    pub(super) fn leave_missing_partitions(&mut self, at: usize) -> Result<(), Pause> {
+        let mut missing = self.doubts(at);
+        missing.retain(|&n| self.outlets[at].lacks(self.announced[n].record.partition));
+        let Some(&first) = missing.first() else {
+            self.outlets[at].partition_missing_since_ms = None;
+            return Ok(());
+        };
+        let now_ms = self.clock.monotonic_ms();
+        let partition = self.announced[first].record.partition;
+        let is_first_time = self.outlets[at].partition_missing_since_ms.is_none();
+        let since_ms = *self.outlets[at].partition_missing_since_ms.get_or_insert(now_ms);
+        let outlet = &self.outlets[at];
+        let (channel, topic) = (&outlet.config.name, &outlet.config.topic);
+        if is_first_time {
+            log::warn(
+                CHANNEL,
+                format_args!(
+                    "Channel {channel}: {} batches are in doubt in partition {partition} of topic \
+                     {topic}, which has no such partition. If that is so for a minute, the topic \
+                     was made anew, and they are sent to another partition.",
+                    missing.len()
+                ),
+            );
+        }
+        if now_ms - since_ms < PARTITION_MISSING_MS {
+            return Err(Pause::Wait(LOOK_AGAIN_MS));
+        }
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {channel}: topic {topic} was made anew without partition {partition}; \
+                 {} batches in doubt are sent to another one.",
+                missing.len()
+            ),
+        );
+        let identity = self.outlets[at].broker.init_producer()?;
+        self.outlets[at].take_identity(identity);
+        for n in missing {
+            self.rename(at, n)?;
+            let partition = self.announced[n].record.partition;
+            let outlet = &mut self.outlets[at];
+            let is_unknown = outlet.partition(partition).floor_offset == FLOOR_UNKNOWN;
+            if is_unknown && !outlet.lacks(partition) {
+                let end = self.outlets[at].broker.end_offset(partition)?;
+                self.outlets[at].partition(partition).floor_offset = end;
+            }
+        }
+        self.outlets[at].partition_missing_since_ms = None;
+        self.commit()?;
+        Ok(())
+    }
+}
