@@ -254,3 +254,23 @@ fn a_channel_added_while_batches_are_in_doubt_does_not_hold_the_position() {
         fs::remove_dir_all(&root).unwrap();
     }
 }
+
+/// Rows of one shape: what was written over a file in doubt ends, where the batch ended, in the
+/// same bytes. Reading once went on there, in the middle of a line.
+#[test]
+fn a_file_overwritten_with_like_rows_while_in_doubt_is_read_from_its_beginning() {
+    let root = directory("like-rows");
+    let row = |text: &str| format!("{text:-<99}\n");
+    let path = root.join("spool/f");
+    fs::write(&path, row("a") + &row("b")).unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let silent = shared(Cluster::default());
+    assert_eq!(run(&root, &[("c1", &silent)], &clock, 20), 1);
+    fs::write(&path, row("c") + &row("d") + &row("e")).unwrap();
+    let answering = shared(Cluster { answers: true, ..Cluster::default() });
+    assert_eq!(run(&root, &[("c1", &answering)], &clock, 800), 0);
+    let rows = answering.borrow().appended.clone();
+    let starts: Vec<u8> = rows.iter().map(|value| value[3]).collect();
+    assert_eq!(starts, b"cde");
+    fs::remove_dir_all(&root).unwrap();
+}

@@ -10,7 +10,7 @@ use super::{Announced, Counters, Journal, Ledger, Pipeline, SOURCE};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::java_tracker::{self, JavaState};
-use crate::checkpoint::record::{ChannelRecord, Record};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
 use crate::clock::Clock;
 use crate::config::model::{ChannelConfig, InterceptorConfig, OnBadCheckpoint, SourceConfig};
@@ -18,7 +18,7 @@ use crate::config::pattern::Pattern;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::{self, Interceptor};
-use crate::source::restore::Announced as Reached;
+use crate::source::restore::{Announced as Reached, AnnouncedRange};
 
 /// Why a pipeline does not start.
 #[derive(Debug)]
@@ -232,10 +232,17 @@ impl Pipeline {
         let announced = &self.announced;
         let reached = |id: u64| {
             let of_file = announced.iter().map(|a| &a.record).filter(|b| b.file == id);
+            let range =
+                |b: &BatchRecord| AnnouncedRange { start: b.start, end: b.end, crc: b.bytes_crc };
+            // Each channel has its batches of the same bytes.
+            let mut ranges: Vec<AnnouncedRange> = of_file.clone().map(range).collect();
+            ranges.sort_unstable_by_key(|r| (r.start, r.end));
+            ranges.dedup();
             of_file.max_by_key(|b| b.end).map(|b| Reached {
                 end: b.end,
                 tail_crc: Some(b.tail_crc),
                 is_final: b.is_final,
+                ranges,
             })
         };
         self.files.restore(record.files, record.next_file_id, reached);

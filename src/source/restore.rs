@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::retire::{HIDDEN, HIDDEN_BESIDE, Move};
@@ -15,12 +16,44 @@ use super::{Files, OPEN_FILES_MAX, READER, known};
 use crate::checkpoint::record::{FileRecord, FileState};
 use crate::log;
 
+/// What one read of a check asks for, bytes.
+const BLOCK_BYTES: usize = 64 * 1024;
+
 /// How far a file was announced in the last run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
     pub end: u64,
     pub tail_crc: Option<u32>,
     pub is_final: bool,
+    /// What was announced and is not covered by the position.
+    pub ranges: Vec<AnnouncedRange>,
+}
+
+/// Bytes of a file, and their CRC-32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnouncedRange {
+    pub start: u64,
+    pub end: u64,
+    pub crc: u32,
+}
+
+impl AnnouncedRange {
+    /// Does the file hold these bytes there? One that can not be read now is believed: what is
+    /// sent is compared once more.
+    fn is_in(&self, file: &File) -> bool {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut at = self.start;
+        while at < self.end {
+            let len = BLOCK_BYTES.min(usize::try_from(self.end - at).unwrap_or(BLOCK_BYTES));
+            match file.read_exact_at(&mut block[..len], at) {
+                Ok(()) => hasher.update(&block[..len]),
+                Err(e) => return e.kind() != io::ErrorKind::UnexpectedEof,
+            }
+            at += len as u64;
+        }
+        hasher.finalize() == self.crc
+    }
 }
 
 impl Files {
@@ -75,8 +108,12 @@ impl Files {
         reached: Option<Announced>,
     ) {
         let position = record.position;
-        let announced =
-            reached.unwrap_or(Announced { end: position, tail_crc: None, is_final: false });
+        let announced = reached.unwrap_or(Announced {
+            end: position,
+            tail_crc: None,
+            is_final: false,
+            ranges: Vec::new(),
+        });
         let is_own_name = found.as_bytes() == record.name;
         let is_to_be_moved = record.state == FileState::Draining
             && is_own_name
@@ -108,7 +145,7 @@ impl Files {
             }
         }
         self.tell_restored(index);
-        self.check_restored(index, announced.end, expected_crc);
+        self.check_restored(index, expected_crc, &announced);
     }
 
     fn tell_restored(&self, index: usize) {
@@ -125,13 +162,17 @@ impl Files {
         );
     }
 
-    /// Was the file truncated, and perhaps written anew, while no agent was looking?
-    fn check_restored(&mut self, index: usize, end: u64, tail_crc: u32) {
+    /// Was the file truncated, and perhaps written anew, while no agent was looking? The last bytes
+    /// may be alike by chance; all that was announced is not.
+    fn check_restored(&mut self, index: usize, tail_crc: u32, announced: &Announced) {
         let file = &self.tracked[index].file;
+        let end = announced.end;
         let size = file.metadata().map_or(0, |m| m.len());
         let what = if size < end {
             format!("was truncated to {size} bytes")
-        } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc) {
+        } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)
+            && announced.ranges.iter().all(|range| range.is_in(file))
+        {
             return;
         } else {
             "was truncated and has grown past the old position".to_owned()
