@@ -137,6 +137,16 @@ pub enum Pace {
     Rest(u64),
 }
 
+impl Pace {
+    /// What suits both.
+    pub fn sooner(self, other: Pace) -> Pace {
+        match (self, other) {
+            (Pace::Rest(one), Pace::Rest(two)) => Pace::Rest(one.min(two)),
+            _ => Pace::Again,
+        }
+    }
+}
+
 /// A batch that was announced, with its encoding unless an earlier run made it.
 pub(crate) struct Announced {
     pub record: BatchRecord,

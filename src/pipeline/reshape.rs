@@ -3,7 +3,7 @@
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
 use super::rounds::{NOWHERE, Plan};
-use super::{Announced, CHANNEL, DeadLetter, Fatal, Pipeline};
+use super::{Announced, CHANNEL, DeadLetter, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
 use crate::channel::broker::Identity;
 use crate::channel::outlet::sequence_after;
@@ -89,6 +89,13 @@ impl Pipeline {
         let Some(second) = self.read_part(at, &second, second.count)? else {
             return self.write_off(at, n);
         };
+        // The file may have been overwritten since the whole was read, and then these are other
+        // lines, which will be read as what they are.
+        let length = second.0.end - second.0.start;
+        let bytes_crc = combine_crc(first.0.bytes_crc, second.0.bytes_crc, length);
+        if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
+            return self.write_off(at, n);
+        }
         let round = self.announced[n].round;
         let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
         self.announced[n] = part(first);

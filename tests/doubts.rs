@@ -26,6 +26,10 @@ struct Cluster {
     partitions: Vec<i32>,
     /// Does it answer to a round, or keep silent?
     answers: bool,
+    /// Nobody can connect.
+    is_down: bool,
+    /// Batches of more events are too large for it.
+    events_max: u32,
     /// So many questions for a producer id fail.
     init_faults: u32,
     next_producer_id: i64,
@@ -41,6 +45,8 @@ impl Default for Cluster {
             id: "A",
             partitions: vec![0],
             answers: false,
+            is_down: false,
+            events_max: u32::MAX,
             init_faults: 0,
             next_producer_id: 0,
             foreign: Vec::new(),
@@ -62,6 +68,9 @@ impl Broker for Link {
     fn open(&mut self) -> Result<Topic, Fault> {
         let mut cluster = self.0.borrow_mut();
         cluster.pending.clear();
+        if cluster.is_down {
+            return Err(Fault::Unreachable("down".to_string()));
+        }
         let cluster_id = cluster.id.to_string();
         let partitions = cluster.partitions.clone();
         Ok(Topic { wire: Wire::Modern, cluster_id, partitions, replicas: 1 })
@@ -86,8 +95,12 @@ impl Broker for Link {
         for batch in round.iter().filter(|_| cluster.answers).collect::<Vec<_>>() {
             let (partition, base_sequence) = (batch.partition(), batch.base_sequence());
             assert!(cluster.partitions.contains(&partition), "there is no partition {partition}");
-            cluster.appended.extend(batch.values().map(<[u8]>::to_vec));
-            let verdict = Verdict::Acked { base_offset: 100 };
+            let verdict = if batch.values().count() > cluster.events_max as usize {
+                Verdict::TooLarge
+            } else {
+                cluster.appended.extend(batch.values().map(<[u8]>::to_vec));
+                Verdict::Acked { base_offset: 100 }
+            };
             cluster.pending.push(Answer { partition, base_sequence, verdict });
         }
         Ok(())
@@ -129,6 +142,17 @@ impl Observer for Nobody {
 /// A run of `steps` steps, of 100 ms each, that ends as by kill -9: channels by name. Returns how
 /// many batches were under way at its end.
 fn run(root: &Path, channels: &[(&str, &Shared)], clock: &ManualClock, steps: u32) -> usize {
+    run_with(root, channels, clock, steps, &mut |_| ())
+}
+
+/// The same; `before` comes before each step.
+fn run_with(
+    root: &Path,
+    channels: &[(&str, &Shared)],
+    clock: &ManualClock,
+    steps: u32,
+    before: &mut dyn FnMut(u32),
+) -> usize {
     let names: Vec<&str> = channels.iter().map(|(name, _)| *name).collect();
     let names = names.join(" ");
     let mut conf = format!(
@@ -162,7 +186,8 @@ fn run(root: &Path, channels: &[(&str, &Shared)], clock: &ManualClock, steps: u3
         clock: Rc::new(clock.clone()),
     };
     let mut pipeline = Pipeline::assemble(startup, inherited);
-    for _ in 0..steps {
+    for step in 0..steps {
+        before(step);
         pipeline.step(&mut Nobody).unwrap();
         clock.advance(100);
     }
@@ -182,7 +207,7 @@ fn directory(name: &str) -> PathBuf {
 }
 
 #[test]
-fn doubts_are_not_looked_for_on_another_cluster_whatever_fails_there() {
+fn doubts_are_not_looked_for_on_andoubts_whatever_fails_there() {
     for init_faults in 0..4 {
         let root = directory("other-cluster");
         fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
@@ -272,5 +297,35 @@ fn a_file_overwritten_with_like_rows_while_in_doubt_is_read_from_its_beginning()
     let rows = answering.borrow().appended.clone();
     let starts: Vec<u8> = rows.iter().map(|value| value[3]).collect();
     assert_eq!(starts, b"cde");
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// The broker refuses a batch as too large, and while it is away the file is overwritten: the
+/// halves, read again, would be other lines, which are read once more as what they are.
+#[test]
+fn a_batch_that_is_split_after_its_file_was_overwritten_is_given_up() {
+    let root = directory("split-overwritten");
+    let path = root.join("spool/f");
+    fs::write(&path, "a1\na2\n").unwrap();
+    // Another file, whose bytes are those that are still in memory.
+    fs::write(root.join("spool/g"), "c1\nc2\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let partitions = vec![0, 1];
+    let cluster =
+        shared(Cluster { answers: true, events_max: 1, partitions, ..Cluster::default() });
+    let mut overwritten = None;
+    let left = run_with(&root, &[("c1", &cluster)], &clock, 1_000, &mut |step| {
+        let mut cluster = cluster.borrow_mut();
+        if overwritten.is_none() && !cluster.pending.is_empty() {
+            fs::write(&path, "b1\nb2\nb3\n").unwrap();
+            cluster.is_down = true;
+            overwritten = Some(step);
+        }
+        cluster.is_down &= overwritten.is_none_or(|at| step < at + 20);
+    });
+    assert_eq!(left, 0);
+    let mut appended = cluster.borrow().appended.clone();
+    appended.sort();
+    assert_eq!(appended, values(&["b1", "b2", "b3", "c1", "c2"]));
     fs::remove_dir_all(&root).unwrap();
 }
