@@ -169,12 +169,7 @@ impl Agent {
         }
         for at in 0..self.running.len() {
             match self.running[at].pipeline.step(&mut self.sinks) {
-                Ok(Pace::Again) => pace = Pace::Again,
-                Ok(Pace::Rest(ms)) => {
-                    if let Pace::Rest(shortest) = pace {
-                        pace = Pace::Rest(shortest.min(ms));
-                    }
-                }
+                Ok(own) => pace = pace.sooner(own),
                 Err(fatal) => return Err(self.die(&fatal)),
             }
         }
@@ -383,29 +378,42 @@ impl Agent {
         exit
     }
 
-    /// Steps the pipelines, without new rounds, until nothing is under way or time is up.
+    /// Steps the pipelines in turn, without new rounds, until nothing is under way or time is up:
+    /// one whose broker is silent does not take the time of the others.
     fn finish_rounds(&mut self) -> Exit {
         let end_ms = self.clock.monotonic_ms() + STOP_WAIT_MS;
         let mut exit = Exit::Clean;
-        for at in 0..self.running.len() {
-            self.running[at].pipeline.stop();
-            while !self.running[at].pipeline.is_idle() && self.clock.monotonic_ms() < end_ms {
-                match self.running[at].pipeline.step(&mut self.sinks) {
-                    Ok(Pace::Again) => {}
-                    Ok(Pace::Rest(ms)) => {
-                        let left = end_ms.saturating_sub(self.clock.monotonic_ms());
-                        self.rest(ms.clamp(1, 20).min(left));
-                    }
-                    Err(fatal) => {
-                        log::fatal(SOURCE, format_args!("{fatal}"));
-                        exit = Exit::BrokenPromise;
-                        break;
-                    }
+        let mut fatal = |why: &Fatal| {
+            log::fatal(SOURCE, format_args!("{why}"));
+            exit = Exit::BrokenPromise;
+        };
+        self.running.iter_mut().for_each(|running| running.pipeline.stop());
+        let mut under_way: Vec<usize> = (0..self.running.len()).collect();
+        while self.clock.monotonic_ms() < end_ms {
+            under_way.retain(|&at| !self.running[at].pipeline.is_idle());
+            let mut pace: Option<Pace> = None;
+            under_way.retain(|&at| match self.running[at].pipeline.step(&mut self.sinks) {
+                Ok(own) => {
+                    pace = Some(pace.map_or(own, |others| others.sooner(own)));
+                    true
+                }
+                Err(why) => {
+                    fatal(&why);
+                    false
+                }
+            });
+            match pace {
+                None => break,
+                Some(Pace::Again) => {}
+                Some(Pace::Rest(ms)) => {
+                    let left = end_ms.saturating_sub(self.clock.monotonic_ms());
+                    self.rest(ms.clamp(1, 20).min(left));
                 }
             }
-            if let Err(fatal) = self.running[at].pipeline.close() {
-                log::fatal(SOURCE, format_args!("{fatal}"));
-                exit = Exit::BrokenPromise;
+        }
+        for running in &mut self.running {
+            if let Err(why) = running.pipeline.close() {
+                fatal(&why);
             }
         }
         exit

@@ -7,6 +7,7 @@ mod support;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use flume_ng::checkpoint::slots::read_newest;
 use support::proxy::{Cut, Proxy};
 use support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines};
 use support::{Agent, Brokers, Topic, Work, eventually};
@@ -207,4 +208,45 @@ fn a_stop_with_an_answer_outstanding() {
             tally.exact(&format!("{cut:?}"), &topic, &[("a", 1_000)], &agent);
         }
     }
+}
+
+/// Two sources, two clusters: the one that keeps silent does not take the time in which the other
+/// answers, whose lines would be in doubt at the next start.
+#[test]
+fn a_stop_waits_for_one_broker_though_another_is_silent() {
+    let (silent, _first, first_brokers) = Proxy::cluster("4.3.1");
+    let (late, _second, second_brokers) = Proxy::cluster("4.3.1");
+    let topics = [first_brokers.fresh_topic("one", 1), second_brokers.fresh_topic("two", 1)];
+    let work = Work::new(&topics[0]).file(FILE, &lines("a", 0, 10), 0);
+    let other = Work::new(&topics[1]).file(FILE, &lines("a", 0, 10), 0);
+    let work = work
+        .set("a1.sources", "r1 r2")
+        .set("a1.channels", "c1 c2")
+        .set("a1.sources.r2.type", "com.github.ningg.flume.source.SpoolDirectoryTailFileSource")
+        .set("a1.sources.r2.channels", "c2")
+        .set("a1.sources.r2.spoolDir", other.spool().display())
+        .set("a1.sources.r2.targetPattern", ".*")
+        .set("a1.sources.r2.targetFilename", "yyyyMMddHH")
+        .set("a1.channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel")
+        .set("a1.channels.c2.brokerList", topics[1].bootstrap())
+        .set("a1.channels.c2.topic", topics[1].name());
+    let mut agent = work.start();
+    for topic in &topics {
+        agent.expect_records(topic, 10, ARRIVE_MAX);
+    }
+    silent.arm(Cut::Silence, 1);
+    late.arm(Cut::LateAnswer(Duration::from_millis(600)), 1);
+    for work in [&work, &other] {
+        work.append(FILE, &lines("a", 10, 20));
+    }
+    agent.expect("both requests", ARRIVE_MAX, || silent.has_struck() && late.has_struck());
+    let (status, took) = agent.term_timed();
+    assert_eq!(status.code(), Some(0), "{}", agent.log());
+    assert!(took <= Duration::from_secs(2), "{took:?}\n{}", agent.log());
+    let in_doubt = [&work, &other].map(|work| {
+        let record =
+            read_newest(&work.tracker_dir()).expect("it can be read").expect("a checkpoint");
+        record.batches.iter().filter(|b| b.acked.is_none()).count()
+    });
+    assert_eq!(in_doubt, [1, 0], "{}", agent.log());
 }
