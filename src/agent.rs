@@ -71,6 +71,11 @@ pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) 
     exit.into()
 }
 
+/// The last word of an agent whose directory another one holds.
+pub fn tell_busy(held: &str) {
+    log::error(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
+}
+
 /// See the module.
 struct Agent {
     name: String,
@@ -229,8 +234,7 @@ impl Agent {
         let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::Busy { path, holder }) => {
-                let message = lock::busy_message(&path, holder.as_ref());
-                log::error(SOURCE, format_args!("{message}. This agent ends (exit code 75)."));
+                tell_busy(&lock::busy_message(&path, holder.as_ref()));
                 return Err(End(Exit::Temporary));
             }
             Err(e) => return Ok(Err(e.to_string())),
