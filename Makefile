@@ -30,8 +30,9 @@ KAFKA ?= 0.10.2.0
 MUSL = x86_64-unknown-linux-musl
 
 # What `flume-ng version` tells. The day is that of the commit, so that the same source gives
-# the same program.
-all static: export FLUME_NG_REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# the same program; the checksum is git's of the source tree.
+all static: export FLUME_NG_REVISION := $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+all static: export FLUME_NG_CHECKSUM := $(shell git rev-parse 'HEAD^{tree}' 2>/dev/null || echo unknown)
 all static: export FLUME_NG_BUILD_DATE := $(shell git log -1 --format=%cd --date=short 2>/dev/null || echo 'an unknown date')
 
 all:
