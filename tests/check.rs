@@ -151,10 +151,15 @@ fn one_of_two_brokers_is_enough_and_none_is_not() {
     let both = format!("127.0.0.1:1,{}", topic.bootstrap());
     let (code, json) = check_json(&Work::new(&topic).set("a1.channels.c1.brokerList", both), &[]);
     assert_eq!((code, row(&json, "127.0.0.1:1").0), (0, "warn"));
+    // In the order of the list, so that a person finds a host where it was written.
+    let names: Vec<&str> = json.list("checks").iter().map(|r| r.text("name")).collect();
+    let at = |name: &str| names.iter().position(|n| *n == name).unwrap();
+    assert_eq!(at("127.0.0.1:1") + 1, at(topic.bootstrap()));
     let none = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1,localhost:1");
     let (code, json) = check_json(&none, &[]);
     assert_eq!((code, row(&json, "localhost:1").0), (75, "fail"));
-    assert_eq!(row(&json, "localhost:1").1, "Connection refused");
+    let way_out = "Connection refused; start it, or correct the list of brokers";
+    assert_eq!(row(&json, "localhost:1").1, way_out);
 }
 
 /// Looking must not cost a running agent its lock, nor keep one from starting.

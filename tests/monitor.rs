@@ -128,6 +128,18 @@ fn a_port_that_is_taken_costs_the_monitoring_only() {
     assert!(agent.log().contains("no monitoring"), "{}", agent.log());
 }
 
+/// Whoever writes `tpye` would wait for metrics that never come.
+#[test]
+fn a_slip_in_a_monitoring_property_is_told() {
+    let (topic, work) = fresh("monitor-slip");
+    let mut command = work.command();
+    command.args(["-Dflume.monitoring.tpye=http", "-Dflume.monitoring.port=99999"]);
+    let mut agent = work.start_command(command);
+    agent.expect_records(&topic, 3, PATIENCE);
+    let log = agent.log();
+    assert!(log.contains("did you mean -Dflume.monitoring.type?"), "{log}");
+}
+
 #[test]
 fn a_text_file_is_written_whole() {
     let (topic, work) = fresh("monitor-textfile");

@@ -161,8 +161,8 @@ fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Styl
     };
     let verdict = match exit {
         Exit::Clean => "the agent can be started",
-        Exit::Temporary => "not now; try again later",
-        _ => "not before this is mended",
+        Exit::Temporary => "not yet: see what failed, and try again",
+        _ => "not before what failed is mended",
     };
     out.push_str(&format!(
         "\n{}  {verdict}: {}, {} (exit code {})\n",

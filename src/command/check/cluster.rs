@@ -88,14 +88,13 @@ fn ms(since: Instant) -> f64 {
 
 /// Every broker of the list, one by one. The first that answers.
 fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
-    let (mut found, mut failed) = (None, Vec::new());
-    let mut old = false;
+    let (mut found, mut old, mut rows) = (None, false, Vec::new());
     for broker in &channel.brokers {
         let since = Instant::now();
         match greet(broker, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
             Ok((connection, versions)) => {
                 let text = format!("Kafka {}", admin::release(versions.as_ref()));
-                report.timed(broker, State::Ok, text, ms(since));
+                rows.push((broker, Ok(text), ms(since)));
                 match versions {
                     Some(versions) => {
                         found.get_or_insert(Peer { connection, versions });
@@ -103,12 +102,19 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
                     None => old = true,
                 }
             }
-            Err(fault) => failed.push((broker, fault.to_string(), ms(since))),
+            Err(fault) => rows.push((broker, Err(fault), ms(since))),
         }
     }
-    let state = if found.is_some() || old { State::Warn } else { FOR_NOW };
-    for (broker, why, ms) in failed {
-        report.timed(broker, state, why, ms);
+    let fault_state = if found.is_some() || old { State::Warn } else { FOR_NOW };
+    // In the order of the list: whether one that is down matters is known only at its end.
+    for (broker, answer, ms) in rows {
+        match answer {
+            Ok(text) => report.timed(broker, State::Ok, text, ms),
+            Err(why) => {
+                let text = format!("{why}; start it, or correct the list of brokers");
+                report.timed(broker, fault_state, text, ms);
+            }
+        }
     }
     if found.is_none() && old {
         report.add("cluster", State::Info, "not told by brokers before 0.10");
