@@ -85,12 +85,12 @@ install: all
 
 # Units and crontab name the program where `make install` puts it; a package has it in /usr/bin.
 deb: all
-	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install cargo-deb" >&2; exit 1; }
+	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install --locked cargo-deb" >&2; exit 1; }
 	mkdir -p "$(CARGO_TARGET_DIR)/release/packaging"
 	for file in flume-ng.service flume-ng-hardened.service crontab; do \
 	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$file" >"$(CARGO_TARGET_DIR)/release/packaging/$$file" || exit 1; \
 	done
-	$(CARGO) deb --no-build --no-strip
+	$(CARGO) deb --no-build
 
 static:
 	@$(CARGO) --version >/dev/null
