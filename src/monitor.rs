@@ -4,6 +4,7 @@
 //! All of it is driven by the agent's loop ([`Monitor::turn`]) and none of it matters for the
 //! events: a fault here is logged once and the agent goes on.
 
+pub mod files;
 mod http;
 
 use std::fmt::Write as _;

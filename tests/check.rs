@@ -158,7 +158,7 @@ fn one_of_two_brokers_is_enough_and_none_is_not() {
     let none = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1,localhost:1");
     let (code, json) = check_json(&none, &[]);
     assert_eq!((code, row(&json, "localhost:1").0), (75, "fail"));
-    let way_out = "Connection refused; start it, or correct the list of brokers";
+    let way_out = "Connection refused; is it running, and is the list of brokers right?";
     assert_eq!(row(&json, "localhost:1").1, way_out);
 }
 
@@ -200,6 +200,20 @@ fn what_is_wrong_with_the_directories() {
     let (state, text) = row(&json, "tracker");
     assert_eq!((code, state), (78, "fail"));
     assert!(text.contains("no slot is valid"), "{text}");
+}
+
+#[test]
+fn a_text_file_that_can_not_be_written_is_told_before_the_start() {
+    let topic = shared("0.10.2.0").fresh_topic("check-textfile", 1);
+    let work = Work::new(&topic).set("a1.monitoring.textfile", "nowhere/a1.prom");
+    let (code, json) = check_json(&work, &[]);
+    let (state, text) = row(&json, "monitoring.textfile");
+    assert_eq!((code, state), (0, "warn"));
+    assert!(text.contains("nowhere can not be written"), "{text}");
+    let work = work.set("a1.monitoring.textfile", "a1.prom");
+    assert_eq!(row(&check_json(&work, &[]).1, "monitoring.textfile").0, "ok");
+    let left = std::fs::read_dir(work.dir()).unwrap().flatten();
+    assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().contains("check-")));
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
         match answer {
             Ok(text) => report.timed(broker, State::Ok, text, ms),
             Err(why) => {
-                let text = format!("{why}; start it, or correct the list of brokers");
+                let text = format!("{why}; is it running, and is the list of brokers right?");
                 report.timed(broker, fault_state, text, ms);
             }
         }

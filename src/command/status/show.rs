@@ -200,12 +200,11 @@ fn receipts(source: &Shown<'_>) -> String {
     if receipts.count == 0 {
         return out;
     }
-    let _ = writeln!(
-        out,
-        "\n      the last {} of {} finished files",
-        receipts.last.len().min(RECEIPTS_SHOWN),
-        grouped(receipts.count)
-    );
+    let _ = match receipts.count {
+        1 => writeln!(out, "\n      one finished file"),
+        n if n <= RECEIPTS_SHOWN as u64 => writeln!(out, "\n      {n} finished files"),
+        n => writeln!(out, "\n      the last {RECEIPTS_SHOWN} of {} finished files", grouped(n)),
+    };
     let row = |r: &Receipt| {
         vec![
             printable(&String::from_utf8_lossy(&r.name)),
