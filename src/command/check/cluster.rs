@@ -273,7 +273,11 @@ fn partitions(
         );
         report.add("replicas in sync", FOR_NOW, text);
     } else if !thin.is_empty() {
-        report.add("replicas in sync", State::Warn, format!("not all of partition {thin}"));
+        report.add(
+            "replicas in sync",
+            State::Warn,
+            format!("partition {thin}: a replica is behind, or its broker is down"),
+        );
     } else {
         report.add("replicas in sync", State::Ok, "all");
     }
