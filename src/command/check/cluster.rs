@@ -111,8 +111,7 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
         match answer {
             Ok(text) => report.timed(broker, State::Ok, text, ms),
             Err(why) => {
-                let text = format!("{why}; is it running, and is the list of brokers right?");
-                report.timed(broker, fault_state, text, ms);
+                report.timed(broker, fault_state, with_way_out(&why.to_string()), ms);
             }
         }
     }
@@ -120,6 +119,16 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
         report.add("cluster", State::Info, "not told by brokers before 0.10");
     }
     found
+}
+
+/// A broker's fault, and what to look at first.
+fn with_way_out(why: &str) -> String {
+    let unknown_name = "failed to lookup address information";
+    match why.strip_prefix(unknown_name) {
+        Some(_) => "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
+            .to_string(),
+        None => format!("{why}; is it running, and is the list of brokers right?"),
+    }
 }
 
 /// Brokers tell under which addresses they want to be spoken to; those need not be reachable from
@@ -386,6 +395,14 @@ fn ask_zookeeper(host: &str) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_not_known_is_no_broker_that_is_down() {
+        let text = with_way_out("failed to lookup address information: Name or service not known");
+        assert!(text.starts_with("this name is not known here; correct it"), "{text}");
+        let text = with_way_out("Connection refused");
+        assert!(text.starts_with("Connection refused; is it running"), "{text}");
+    }
 
     #[test]
     fn sizes_are_judged() {
