@@ -30,8 +30,9 @@ KAFKA ?= 0.10.2.0
 MUSL = x86_64-unknown-linux-musl
 
 # What `flume-ng version` tells. The day is that of the commit, so that the same source gives
-# the same program.
-all static: export FLUME_NG_REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# the same program; the checksum is git's of the source tree.
+all static: export FLUME_NG_REVISION := $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+all static: export FLUME_NG_CHECKSUM := $(shell git rev-parse 'HEAD^{tree}' 2>/dev/null || echo unknown)
 all static: export FLUME_NG_BUILD_DATE := $(shell git log -1 --format=%cd --date=short 2>/dev/null || echo 'an unknown date')
 
 all:
@@ -84,12 +85,12 @@ install: all
 
 # Units and crontab name the program where `make install` puts it; a package has it in /usr/bin.
 deb: all
-	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install cargo-deb" >&2; exit 1; }
+	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install --locked cargo-deb" >&2; exit 1; }
 	mkdir -p "$(CARGO_TARGET_DIR)/release/packaging"
 	for file in flume-ng.service flume-ng-hardened.service crontab; do \
 	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$file" >"$(CARGO_TARGET_DIR)/release/packaging/$$file" || exit 1; \
 	done
-	$(CARGO) deb --no-build --no-strip
+	$(CARGO) deb --no-build
 
 static:
 	@$(CARGO) --version >/dev/null

@@ -1,6 +1,7 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
 use crate::event::{self, HeaderMap};
 use crate::exit::Exit;
-use crate::exposition::FileView;
 use crate::ledger::FileLedger;
 use crate::lifecycle;
 use crate::log;
+use crate::monitor::files::FileLooks;
 use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
@@ -57,6 +58,8 @@ struct Running {
     pipeline: Pipeline,
     watch: Option<Inotify>,
     lock: Lock,
+    /// For the metrics, which are made of an agent that nobody changes.
+    looks: RefCell<FileLooks>,
 }
 
 /// Ends the loop with this code.
@@ -69,6 +72,11 @@ pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) 
     let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();
     exit.into()
+}
+
+/// The last word of an agent whose directory another one holds.
+pub fn tell_busy(held: &str) {
+    log::error(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
 }
 
 /// See the module.
@@ -224,8 +232,7 @@ impl Agent {
         let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::Busy { path, holder }) => {
-                let message = lock::busy_message(&path, holder.as_ref());
-                log::error(SOURCE, format_args!("{message}. This agent ends (exit code 75)."));
+                tell_busy(&lock::busy_message(&path, holder.as_ref()));
                 return Err(End(Exit::Temporary));
             }
             Err(e) => return Ok(Err(e.to_string())),
@@ -270,7 +277,8 @@ impl Agent {
                 );
             })
             .ok();
-        Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock }
+        let looks = RefCell::new(FileLooks::new(config));
+        Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock, looks }
     }
 
     fn tend_monitor(&mut self, busy: bool) {
@@ -316,7 +324,7 @@ impl Agent {
             sources: self
                 .running
                 .iter()
-                .map(|r| source_stats(&r.pipeline))
+                .map(|r| source_stats(r, self.clock.monotonic_ms()))
                 .chain(waiting)
                 .collect(),
             channels: channels.collect(),
@@ -420,13 +428,13 @@ impl Agent {
     }
 }
 
-fn source_stats(pipeline: &Pipeline) -> SourceStats {
-    let tracked = pipeline.files.tracked.iter();
+fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
+    let pipeline = &running.pipeline;
     SourceStats {
         name: pipeline.config.name.clone(),
         started: true,
         counters: pipeline.counters,
-        files: tracked.map(|t| FileView::of_record(&t.record, t.size)).collect(),
+        files: running.looks.borrow_mut().views(pipeline, now_ms),
         in_doubt: pipeline.in_doubt(),
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
     }

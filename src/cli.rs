@@ -12,6 +12,7 @@ pub mod table;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::config::known;
 use crate::log::{self, Level};
 pub use documents::usage;
 pub use parse::parse;
@@ -179,18 +180,60 @@ impl UsageError {
         Some(format!("org.apache.commons.cli.{text}"))
     }
 
-    /// Tells it on stderr: Flume's words, then ours.
-    pub fn report(&self) {
-        if let Some(exception) = self.exception() {
+    /// Tells it on stderr: Flume's words where Flume has that command, then ours.
+    pub fn report(&self, command: &str) {
+        if let Some(exception) = self.exception().filter(|_| is_flumes(command)) {
             log::error("node.Application", format_args!("{FATAL}"));
             log::continuation(Level::Error, format_args!("{exception}"));
         }
-        if !matches!(self, UsageError::UnknownCommand(_) | UsageError::ScriptArgument(_)) {
-            log::continuation(Level::Error, format_args!("flume-ng: {self}"));
-        } else {
+        if matches!(self, UsageError::UnknownCommand(_) | UsageError::ScriptArgument(_)) {
             log::continuation(Level::Error, format_args!("Error: {self}"));
+            if let Some(near) = self.nearest(command) {
+                log::continuation(Level::Error, format_args!("flume-ng: did you mean {near}?"));
+            }
+        } else {
+            let way_out = self.way_out(command);
+            log::continuation(Level::Error, format_args!("flume-ng: {self}{way_out}"));
         }
     }
+
+    /// Where to read on.
+    fn way_out(&self, command: &str) -> String {
+        let help = if is_flumes(command) { "" } else { command };
+        let help = format!("flume-ng help {help}");
+        let help = help.trim_end();
+        match self {
+            UsageError::UnrecognizedOption(_) => match self.nearest(command) {
+                Some(near) => format!("; did you mean {near}? See {help}"),
+                None => format!("; options are not abbreviated, see {help}"),
+            },
+            UsageError::MissingArgument(_) | UsageError::StrayWord(_) => format!("; see {help}"),
+            _ => String::new(),
+        }
+    }
+
+    /// The command or option that was probably meant.
+    fn nearest(&self, command: &str) -> Option<String> {
+        match self {
+            UsageError::UnknownCommand(word) => {
+                let names: Vec<&str> = table::COMMANDS.iter().map(|c| c.name).collect();
+                known::nearest_word(&names, word).map(str::to_string)
+            }
+            UsageError::UnrecognizedOption(word) => {
+                let command = if is_flumes(command) { "agent" } else { command };
+                let options = table::shown(table::command(command)?.bit);
+                let names: Vec<&str> = options.map(|o| o.long).collect();
+                let word = word.split('=').next().unwrap_or_default().trim_start_matches('-');
+                known::nearest_word(&names, word).map(|name| format!("--{name}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Commands that Flume has, too.
+fn is_flumes(command: &str) -> bool {
+    matches!(command, "agent" | "node")
 }
 
 /// First line of every start that fails, as operators know it.
@@ -204,13 +247,10 @@ impl fmt::Display for UsageError {
             }
             UsageError::ScriptArgument(option) => write!(f, "Option {option} requires an argument"),
             UsageError::MissingArgument(option) => {
-                write!(f, "option {option} needs an argument; see flume-ng help")
+                write!(f, "option {option} needs an argument")
             }
             UsageError::UnrecognizedOption(option) => {
-                write!(
-                    f,
-                    "there is no option {option}; options are not abbreviated, see flume-ng help"
-                )
+                write!(f, "there is no option {option}")
             }
             UsageError::BadNumber(option) => {
                 write!(f, "option {option} needs a number from 1 to {MEMORY_MIB_MAX}")
@@ -228,7 +268,7 @@ impl fmt::Display for UsageError {
             ),
             UsageError::NotUtf8(word) => write!(f, "the word {word} is not UTF-8"),
             UsageError::StrayWord(word) => {
-                write!(f, "\"{word}\" belongs to no option; see flume-ng help")
+                write!(f, "\"{word}\" belongs to no option")
             }
             UsageError::BadValue { option, value, want } => {
                 write!(f, "--{option}: \"{value}\" is not {want}")
@@ -256,13 +296,14 @@ pub fn help(about: Option<&str>) -> String {
 /// The five lines of `flume-ng version`, in Flume's shape.
 pub fn version() -> String {
     let revision = option_env!("FLUME_NG_REVISION").unwrap_or("unknown");
+    let checksum = option_env!("FLUME_NG_CHECKSUM").unwrap_or("unknown");
     let date = option_env!("FLUME_NG_BUILD_DATE").unwrap_or("an unknown date");
     format!(
         "Flume 1.6.0 compatible: flume-ng {}
 Source code repository: {}
 Revision: {revision}
 Compiled by cargo for {}-{} on {date}, with {}
-From source with checksum unknown
+From source with checksum {checksum}
 ",
         env!("CARGO_PKG_VERSION"),
         option_env!("FLUME_NG_REPOSITORY").unwrap_or("unknown"),

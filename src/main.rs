@@ -18,7 +18,8 @@ fn main() -> ExitCode {
         Ok(Command::Generate(args)) => return generate::run(&args),
         Ok(Command::Verify(args)) => return verify::verify(&args),
         Err(error) => {
-            error.report();
+            let command = std::env::args_os().nth(1).unwrap_or_default();
+            error.report(&command.to_string_lossy());
             if let UsageError::UnknownCommand(_) = error {
                 start::print(format_args!("\n{}", cli::usage()));
             }

@@ -4,6 +4,7 @@
 //! All of it is driven by the agent's loop ([`Monitor::turn`]) and none of it matters for the
 //! events: a fault here is logged once and the agent goes on.
 
+pub mod files;
 mod http;
 
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::record::ChannelRecord;
 use crate::cli::AgentArgs;
 use crate::command::table::size;
+use crate::config::known;
 use crate::exposition::{Exposition, FileView};
 use crate::json::quote;
 use crate::log;
@@ -188,7 +190,25 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
+/// What `-Dflume.monitoring.` can be continued with.
+const HTTP_PROPERTIES: [&str; 3] = ["type", "port", "host"];
+
+/// A slip in a key would leave the agent without monitoring, or at another port, in silence.
+fn warn_of_unknown(args: &AgentArgs) {
+    const PREFIX: &str = "flume.monitoring.";
+    for (key, _) in &args.system_properties {
+        let Some(name) = key.strip_prefix(PREFIX) else { continue };
+        if HTTP_PROPERTIES.contains(&name) {
+            continue;
+        }
+        let near = known::nearest_word(&HTTP_PROPERTIES, name);
+        let hint = near.map_or_else(String::new, |n| format!("; did you mean -D{PREFIX}{n}?"));
+        log::warn(CLASS, format_args!("-D{key} is not known here, ignored{hint}"));
+    }
+}
+
 fn start_http(args: &AgentArgs) -> Option<Http> {
+    warn_of_unknown(args);
     let kind = args.system_property("flume.monitoring.type")?;
     if !kind.eq_ignore_ascii_case("http") {
         let text = "is not supported, http is; the agent runs without it";
@@ -199,7 +219,13 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
         None => PORT_DEFAULT,
         Some(Ok(port)) => port,
         Some(Err(_)) => {
-            log::error(CLASS, format_args!("-Dflume.monitoring.port is no port: no monitoring."));
+            let value = args.system_property("flume.monitoring.port").unwrap_or_default();
+            log::error(
+                CLASS,
+                format_args!(
+                    "-Dflume.monitoring.port={value} is no port (0 to 65535): no monitoring."
+                ),
+            );
             return None;
         }
     };
@@ -214,7 +240,12 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
             Some(http)
         }
         Err(e) => {
-            log::error(CLASS, format_args!("{host}:{port}: {e}: no monitoring."));
+            log::error(
+                CLASS,
+                format_args!(
+                    "{host}:{port}: {e}: no monitoring; -Dflume.monitoring.port takes another."
+                ),
+            );
             None
         }
     }

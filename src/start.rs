@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::agent;
+use crate::checkpoint::lock::{self, Tenant};
 use crate::cli::{AgentArgs, FATAL};
 use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::model::AgentConfig;
@@ -34,11 +35,19 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
     if !args.conf_file.exists() {
         return missing_file(args);
     }
-    log::info(PROVIDER, format_args!("Configuration provider starting"));
     let file = args.conf_file.display();
-    log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
     let reload = args.reload_conf.then(|| Reload::new(args));
-    let Loaded { config, findings } = match config::load(&args.conf_file, &args.name) {
+    let loaded = config::load(&args.conf_file, &args.name);
+    if let Ok(Loaded { config, .. }) = &loaded
+        && !args.dry_run
+        && let Some(held) = held_by_another(config)
+    {
+        agent::tell_busy(&held);
+        return Exit::Temporary.into();
+    }
+    log::info(PROVIDER, format_args!("Configuration provider starting"));
+    log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
+    let Loaded { config, findings } = match loaded {
         Ok(loaded) => loaded,
         Err(findings) => {
             tell(&findings);
@@ -73,6 +82,19 @@ pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
             None
         }
     }
+}
+
+/// Who holds a tracker directory already. Asked before the first line is written: cron starts a
+/// second agent every minute, and twenty lines of each would bury the log of the one that works.
+/// What can not be looked at is left to the start itself, which locks and does not only look.
+fn held_by_another(config: &AgentConfig) -> Option<String> {
+    config.sources.iter().find_map(|source| match lock::look(&source.tracker_dir) {
+        Ok(Tenant::Agent(holder)) => {
+            let path = source.tracker_dir.join(lock::FILE_NAME);
+            Some(lock::busy_message(&path, holder.as_ref()))
+        }
+        _ => None,
+    })
 }
 
 /// Prints to stdout; a reader that has gone away is no fault of ours.

@@ -151,10 +151,15 @@ fn one_of_two_brokers_is_enough_and_none_is_not() {
     let both = format!("127.0.0.1:1,{}", topic.bootstrap());
     let (code, json) = check_json(&Work::new(&topic).set("a1.channels.c1.brokerList", both), &[]);
     assert_eq!((code, row(&json, "127.0.0.1:1").0), (0, "warn"));
+    // In the order of the list, so that a person finds a host where it was written.
+    let names: Vec<&str> = json.list("checks").iter().map(|r| r.text("name")).collect();
+    let at = |name: &str| names.iter().position(|n| *n == name).unwrap();
+    assert_eq!(at("127.0.0.1:1") + 1, at(topic.bootstrap()));
     let none = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1,localhost:1");
     let (code, json) = check_json(&none, &[]);
     assert_eq!((code, row(&json, "localhost:1").0), (75, "fail"));
-    assert_eq!(row(&json, "localhost:1").1, "Connection refused");
+    let way_out = "Connection refused; is it running, and is the list of brokers right?";
+    assert_eq!(row(&json, "localhost:1").1, way_out);
 }
 
 /// Looking must not cost a running agent its lock, nor keep one from starting.
@@ -195,6 +200,20 @@ fn what_is_wrong_with_the_directories() {
     let (state, text) = row(&json, "tracker");
     assert_eq!((code, state), (78, "fail"));
     assert!(text.contains("no slot is valid"), "{text}");
+}
+
+#[test]
+fn a_text_file_that_can_not_be_written_is_told_before_the_start() {
+    let topic = shared("0.10.2.0").fresh_topic("check-textfile", 1);
+    let work = Work::new(&topic).set("a1.monitoring.textfile", "nowhere/a1.prom");
+    let (code, json) = check_json(&work, &[]);
+    let (state, text) = row(&json, "monitoring.textfile");
+    assert_eq!((code, state), (0, "warn"));
+    assert!(text.contains("nowhere can not be written"), "{text}");
+    let work = work.set("a1.monitoring.textfile", "a1.prom");
+    assert_eq!(row(&check_json(&work, &[]).1, "monitoring.textfile").0, "ok");
+    let left = std::fs::read_dir(work.dir()).unwrap().flatten();
+    assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().contains("check-")));
 }
 
 #[test]

@@ -35,13 +35,15 @@ fn help_and_version_go_to_stdout_with_0() {
 
 #[test]
 fn an_unknown_command_is_told_with_the_usage() {
-    for (args, word) in
-        [(&[][..], ""), (&["agnet"], "agnet"), (&["avro-client", "-H", "x"], "avro-client")]
-    {
+    for (args, word, hint) in [
+        (&[][..], "", ""),
+        (&["statsu"], "statsu", "flume-ng: did you mean status?\n"),
+        (&["avro-client", "-H", "x"], "avro-client", ""),
+    ] {
         let output = run(args);
         let (stdout, stderr) = texts(&output);
         assert_eq!(output.status.code(), Some(2));
-        assert_eq!(stderr, format!("Error: Unknown or unspecified command '{word}'\n"));
+        assert_eq!(stderr, format!("Error: Unknown or unspecified command '{word}'\n{hint}"));
         assert!(stdout.starts_with("\nUsage: flume-ng"), "{stdout}");
     }
 }
@@ -87,6 +89,24 @@ fn usage_errors_have_flumes_words_and_code_2() {
         assert!(lines[0].ends_with(fatal), "{stderr}");
         assert_eq!(lines[1], exception);
         assert!(lines[2].starts_with("flume-ng: ") && lines[2].contains(way_out), "{stderr}");
+    }
+}
+
+/// Flume has no such command, so a Java exception is nobody's expectation there.
+#[test]
+fn our_own_commands_speak_no_java() {
+    for (args, text) in [
+        (&["check", "-n", "a1"][..], "flume-ng: which configuration? give --conf-file "),
+        (&["status"], "flume-ng: which agent? give --name "),
+        (&["check", "--jsn"], "--jsn; did you mean --json? See flume-ng help check\n"),
+        (&["verify", "--bogus"], "options are not abbreviated, see flume-ng help verify\n"),
+        (&["status", "a1"], "\"a1\" belongs to no option; see flume-ng help status\n"),
+    ] {
+        let output = run(args);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(text), "{stderr}");
     }
 }
 
@@ -195,8 +215,12 @@ fn the_documentation_of_the_options_is_that_of_the_table() {
 
 #[test]
 fn each_command_has_its_help() {
+    let (agent, _) = texts(&run(&["help", "agent"]));
+    assert!(agent.contains("-Dflume.monitoring.port=PORT"), "{agent}");
+    assert!(agent.lines().all(|line| line.len() <= 80), "{agent}");
     for command in ["check", "status", "generate", "verify"] {
         let (by_help, _) = texts(&run(&["help", command]));
+        assert!(by_help.lines().all(|line| line.len() <= 80), "{by_help}");
         let output = run(&[command, "--help"]);
         assert_eq!((output.status.code(), texts(&output).0), (Some(0), by_help.clone()));
         assert!(by_help.starts_with(&format!("Usage: flume-ng {command} ")), "{by_help}");

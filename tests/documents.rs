@@ -119,5 +119,33 @@ fn the_units_run_the_installed_program_and_know_its_codes() {
         assert!(text.contains(&line), "{unit}");
     }
     assert!(read("Makefile").contains("PREFIX ?= /usr/local\n"));
-    assert!(read("packaging/crontab").contains(" /usr/local/bin/flume-ng agent "));
+    // cron looks into /usr/bin and /bin only.
+    for file in ["packaging/crontab", "README.md"] {
+        let text = read(file);
+        let line = text.lines().find(|line| line.trim_start().starts_with("* * * * * ")).unwrap();
+        assert!(line.contains(" exec /usr/local/bin/flume-ng agent "), "{file}: {line}");
+    }
+}
+
+/// dpkg shows one line of it in every list.
+#[test]
+fn the_package_says_in_one_line_what_it_is() {
+    let manifest = read("Cargo.toml");
+    let line = manifest.lines().find_map(|line| line.strip_prefix("description = ")).unwrap();
+    assert!(line.trim_matches('"').len() <= 79 - "flume-ng - ".len(), "{line}");
+}
+
+/// Positions and lines that were not sent outlive the package; scripts that dpkg runs as root are
+/// at least shell.
+#[test]
+fn a_purge_keeps_positions_and_unsent_files() {
+    for script in ["postinst", "prerm", "postrm"] {
+        let path = root().join("packaging/deb").join(script);
+        let status = std::process::Command::new("sh").arg("-n").arg(&path).status().unwrap();
+        assert!(status.success(), "{script}");
+        let text = read(path);
+        assert!(!text.contains("#DEBHELPER#"), "{script}: nobody replaces it");
+        let deletes = text.lines().filter(|line| line.contains("rm -r"));
+        assert!(deletes.into_iter().all(|line| !line.contains("/var/lib")), "{script}");
+    }
 }

@@ -142,6 +142,8 @@ fn what_can_not_be_done_says_why() {
     }
     let output = command(Path::new("/nowhere"), &["--pattern", "yyyy"]).output().unwrap();
     assert_eq!(output.status.code(), Some(75));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.ends_with("with mkdir -p \"/nowhere\"\n"), "{stderr}");
     // A disk that is full says so, and what was written is counted.
     let output = command(dir.path(), &["--pattern", "'full'", "--lines", "10"]);
     std::os::unix::fs::symlink("/dev/full", dir.path().join("full")).unwrap();

@@ -10,7 +10,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use support::json::Json;
-use support::{Agent, Topic, Work, shared, wait_for};
+use support::{Agent, Cluster, Topic, Work, shared, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -75,6 +75,45 @@ fn flumes_json_and_prometheus_over_http() {
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
+/// Whoever is to be woken when lines pile up must not be told that nothing is behind just because
+/// nothing can be sent: neither of files that were never opened, nor of one that has grown.
+#[test]
+fn what_piles_up_while_the_brokers_are_away_is_behind() {
+    let (_, work) = fresh("monitor-away");
+    let work = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
+    let (mut agent, port) = start_with_http(&work);
+    let behind = |bytes: u64| {
+        let line = format!("flume_ng_behind_bytes{{agent=\"a1\",source=\"r1\"}} {bytes}\n");
+        get(port, "/prometheus").is_some_and(|(_, body)| body.contains(&line))
+    };
+    agent.expect("14 bytes behind", PATIENCE, || behind(14));
+    work.append("010_{H}.log", b"four\n");
+    agent.expect("19 bytes behind", PATIENCE, || behind(19));
+    assert_eq!(agent.term().code(), Some(0));
+}
+
+#[test]
+fn what_piles_up_while_a_broker_hangs_is_behind() {
+    let cluster = Cluster::start("4.3.1");
+    let topic = cluster.fresh_topic("monitor-hangs", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 1, PATIENCE);
+    let behind = |bytes: u64| {
+        let line = format!("flume_ng_behind_bytes{{agent=\"a1\",source=\"r1\"}} {bytes}\n");
+        get(port, "/prometheus").is_some_and(|(_, body)| body.contains(&line))
+    };
+    // The answer has come, too.
+    agent.expect("nothing behind", PATIENCE, || behind(0));
+    cluster.pause(0);
+    work.append("010_{H}.log", b"two\nthree\n");
+    agent.expect("10 bytes behind", PATIENCE, || behind(10));
+    work.append("010_{H}.log", b"four\n");
+    agent.expect("15 bytes behind", PATIENCE, || behind(15));
+    cluster.resume(0);
+    agent.expect_records(&topic, 4, PATIENCE);
+}
+
 /// Silent, slow, endless and garbled clients, many of them: lines go on as ever, and who asks
 /// properly is answered.
 #[test]
@@ -126,6 +165,18 @@ fn a_port_that_is_taken_costs_the_monitoring_only() {
     let mut agent = work.start_command(command);
     agent.expect_records(&topic, 3, PATIENCE);
     assert!(agent.log().contains("no monitoring"), "{}", agent.log());
+}
+
+/// Whoever writes `tpye` would wait for metrics that never come.
+#[test]
+fn a_slip_in_a_monitoring_property_is_told() {
+    let (topic, work) = fresh("monitor-slip");
+    let mut command = work.command();
+    command.args(["-Dflume.monitoring.tpye=http", "-Dflume.monitoring.port=99999"]);
+    let mut agent = work.start_command(command);
+    agent.expect_records(&topic, 3, PATIENCE);
+    let log = agent.log();
+    assert!(log.contains("did you mean -Dflume.monitoring.type?"), "{log}");
 }
 
 #[test]

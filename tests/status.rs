@@ -133,6 +133,33 @@ fn watching_goes_on_as_long_as_there_is_a_reader() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// "All of it behind, nothing in doubt" would be a guess that a monitor takes for the truth.
+#[test]
+fn what_can_not_be_read_is_not_given_as_a_number() {
+    let topic = shared("0.10.2.0").topic("status-unreadable");
+    let work = Work::new(&topic).file("010_{H-1}.log", b"one\ntwo\n", 100);
+    std::fs::create_dir_all(work.tracker_dir()).unwrap();
+    std::fs::write(work.tracker_dir().join("checkpoint"), b"no checkpoint").unwrap();
+    let unsure = |args: &[&str]| {
+        let output = command(&work, args).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(75), "{stderr}");
+        assert!(stderr.starts_with("flume-ng: what can not be read is not known: checkpoint: "));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = unsure(&[]);
+    assert!(text.contains("behind      not known\n"), "{text}");
+    assert!(!text.contains("in doubt") && !text.contains("010_"), "{text}");
+    let json = Json::parse(unsure(&["--json"]).trim());
+    let source = &json.list("sources")[0];
+    for member in ["behind_bytes", "behind_lines", "batches_in_doubt", "dead_letters"] {
+        assert_eq!(source.get(member), Some(&Json::Null), "{member}");
+    }
+    assert!(source.list("files").is_empty());
+    let metrics = unsure(&["--prometheus"]);
+    assert!(!metrics.contains("behind_bytes") && !metrics.contains("in_doubt"), "{metrics}");
+}
+
 #[test]
 fn a_wrong_configuration_ends_with_78() {
     let topic = shared("0.10.2.0").topic("status-wrong");

@@ -24,11 +24,15 @@ _flume_ng() {
   esac
   case ${COMP_WORDS[1]} in
     agent) options="--name --conf-file --dryrun --no-reload-conf --conf --help" ;;
-    check) options="--name --conf-file --no-reload-conf --conf --create-topic --json --help" ;;
-    status) options="--name --conf-file --no-reload-conf --conf --json --prometheus --watch --help" ;;
+    check) options="--name --conf-file --conf --create-topic --json --help" ;;
+    status) options="--name --conf-file --conf --json --prometheus --watch --help" ;;
     verify) options="--name --conf-file --conf --json --range-only --memory --help" ;;
     generate) options="--name --conf-file --dir --pattern --lines --rate --size --torn --json --help" ;;
     help) options="agent check status verify generate help version" ;;
+  esac
+  case ${COMP_WORDS[1]}:$cur in
+    verify:-*) ;;
+    verify:*) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   COMPREPLY=($(compgen -W "$options" -- "$cur"))
 }

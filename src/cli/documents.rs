@@ -18,7 +18,7 @@ pub fn usage() -> String {
     text.push_str("\noptions of agent:\n");
     shown(AGENT).for_each(|option| option_line(&mut text, option));
     text.push_str(
-        "  -Dkey=value              -Dflume.root.logger=LEVEL,console sets the log level
+        "  -Dkey=value              log level and monitoring: see flume-ng help agent
 
 exit codes: 0 clean stop, 1 verify found a difference, 2 usage, 70 exactly-once
 can not be kept, 75 try again later, 78 configuration
@@ -37,11 +37,14 @@ pub fn command_usage(command: &CommandRow) -> String {
     shown(command.bit).for_each(|option| option_line(&mut text, option));
     if command.bit == AGENT {
         for (property, help) in SYSTEM_PROPERTIES {
-            let _ = writeln!(text, "  -D{property:<34} {help}");
+            let _ = writeln!(text, "  -D{property:<33} {help}");
         }
     }
     text
 }
+
+/// Where the words about an option begin.
+const HELP_COLUMN: usize = 27;
 
 fn option_line(text: &mut String, option: &OptionRow) {
     let short = match option.short {
@@ -49,7 +52,12 @@ fn option_line(text: &mut String, option: &OptionRow) {
         short => format!("-{short},"),
     };
     let long = format!("--{} {}", option.long, option.argument);
-    let _ = writeln!(text, "  {short} {long:<20} {}", option.help);
+    let (head, column) = (format!("  {short} {long:<20}"), HELP_COLUMN);
+    if head.len() < HELP_COLUMN {
+        let _ = writeln!(text, "{head} {}", option.help);
+    } else {
+        let _ = writeln!(text, "{}\n{:column$}{}", head.trim_end(), "", option.help);
+    }
 }
 
 /// Words in lines of at most `width` characters.
@@ -86,6 +94,11 @@ fn roff(text: &str) -> String {
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
 
+/// A paragraph in lines as short as roff's checkers want them.
+fn roff_lines(text: &str) -> String {
+    wrap(text, 72).iter().map(|line| roff(line)).collect::<Vec<_>>().join("\n")
+}
+
 fn man_page() -> String {
     let mut page = String::from(
         ".\\\" Made by: flume-ng --generate man\n\
@@ -95,17 +108,26 @@ fn man_page() -> String {
     );
     for command in COMMANDS {
         let (name, synopsis) = (roff(command.name), roff(command.synopsis));
-        let _ = writeln!(page, ".B flume\\-ng {name}\n{synopsis}\n.br");
+        // Between two, not behind the last.
+        let gap = if command.name == COMMANDS[0].name { "" } else { ".br\n" };
+        let _ = writeln!(page, "{gap}.B flume\\-ng {name}");
+        if !synopsis.is_empty() {
+            let _ = writeln!(page, "{synopsis}");
+        }
     }
     page.push_str(
-        ".SH DESCRIPTION\nA drop\\-in for the agent of Apache Flume 1.6 with a \
-         SpoolDirectoryTailFileSource and a KafkaChannel. It takes the same command line and the \
+        ".SH DESCRIPTION\nA drop\\-in for the agent of Apache Flume 1.6 with a\n\
+         SpoolDirectoryTailFileSource and a KafkaChannel.\nIt takes the same command line and the \
          same properties file.\n",
     );
     for command in COMMANDS.iter().filter(|c| !c.about.is_empty()) {
         let _ = writeln!(page, ".SH {}", command.name.to_uppercase());
-        let _ =
-            writeln!(page, "{}.\n.PP\n{}", roff(&sentence(command.summary)), roff(command.about));
+        let _ = writeln!(
+            page,
+            "{}.\n.PP\n{}",
+            roff(&sentence(command.summary)),
+            roff_lines(command.about)
+        );
         for option in shown(command.bit) {
             man_option(&mut page, option);
         }
@@ -169,6 +191,11 @@ fn names(option: &OptionRow, separator: &str) -> String {
     }
 }
 
+/// Has it words that are names of files?
+fn takes_files(command: &CommandRow) -> bool {
+    command.synopsis.ends_with("[FILE...]")
+}
+
 fn with_options() -> impl Iterator<Item = &'static CommandRow> {
     COMMANDS.iter().filter(|c| c.bit != 0)
 }
@@ -199,6 +226,13 @@ _flume_ng() {
         let _ = writeln!(text, "    {}) options=\"{}\" ;;", command.name, list.join(" "));
     }
     let _ = writeln!(text, "    help) options=\"{}\" ;;", all.join(" "));
+    text.push_str("  esac\n");
+    let takers: Vec<&str> = with_options().filter(|c| takes_files(c)).map(|c| c.name).collect();
+    let _ = writeln!(text, "  case ${{COMP_WORDS[1]}}:$cur in");
+    for name in takers {
+        let _ = writeln!(text, "    {name}:-*) ;;");
+        let _ = writeln!(text, "    {name}:*) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
+    }
     text.push_str(
         "  esac
   COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))
@@ -234,7 +268,10 @@ _flume_ng() {
     );
     for command in with_options() {
         let _ = writeln!(text, "    {})\n      _arguments \\", command.name);
-        let lines: Vec<String> = shown(command.bit).flat_map(zsh_option).collect();
+        let mut lines: Vec<String> = shown(command.bit).flat_map(zsh_option).collect();
+        if takes_files(command) {
+            lines.push("        '*:FILE:_files'".to_string());
+        }
         let _ = writeln!(text, "{}\n      ;;", lines.join(" \\\n"));
     }
     text.push_str("    help) _describe command commands ;;\n  esac\n}\n_flume_ng \"$@\"\n");
@@ -269,7 +306,20 @@ fn fish() -> String {
             fish_quoted(command.summary)
         );
     }
+    let all: Vec<&str> = with_options().map(|c| c.name).collect();
+    let _ = writeln!(
+        text,
+        "complete -c flume-ng -n '__fish_seen_subcommand_from help' -a '{}'",
+        all.join(" ")
+    );
     for command in with_options() {
+        if takes_files(command) {
+            let _ = writeln!(
+                text,
+                "complete -c flume-ng -n '__fish_seen_subcommand_from {}' -F",
+                command.name
+            );
+        }
         for option in shown(command.bit) {
             let _ = write!(
                 text,

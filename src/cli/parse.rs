@@ -26,7 +26,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
     match command.as_str() {
         "help" | "--help" | "-h" => {
             let about = rest.iter().find_map(|word| table::command(word));
-            Ok(Command::Help(about.filter(|c| c.bit != 0 && c.bit != AGENT).map(|c| c.name)))
+            Ok(Command::Help(about.filter(|c| c.bit != 0).map(|c| c.name)))
         }
         "version" | "--version" => Ok(Command::Version),
         "--generate" => {

@@ -61,9 +61,10 @@ pub const COMMANDS: &[CommandRow] = &[
         name: "verify",
         bit: VERIFY,
         synopsis: "--name NAME --conf-file FILE [options] [FILE...]",
-        summary: "prove collected files (all) against the topic",
-        about: "Reads the receipts, the files and the topic, and tells for each file whether every \
-                line is in the topic, once and in order. Exit code 1 if there is a difference.",
+        summary: "prove that each line of collected files is in the topic once",
+        about: "Reads the receipts, the files and the topic, and tells for each FILE, or for all \
+                that were collected, whether every line is in the topic exactly once. Exit code 1 \
+                if there is a difference.",
     },
     CommandRow {
         name: "generate",
@@ -131,7 +132,8 @@ pub const OPTIONS: &[OptionRow] = &[
     row("n", "name", "NAME", Agent, ALL, "the agent: first word of its keys"),
     row("f", "conf-file", "FILE", Agent, ALL, "its properties file"),
     row("d", "dryrun", "", Script, AGENT, "check the configuration, print it and stop"),
-    row("", "no-reload-conf", "", Agent, LIKE_AGENT, "do not look for changes of the file"),
+    row("", "no-reload-conf", "", Agent, AGENT, "do not look for changes of the file"),
+    row("", "no-reload-conf", "", Agent, CHECK | STATUS, ""),
     row("c", "conf", "DIR", Script, READS_CONF, "accepted for Flume's sake, as -C and -X"),
     row("C", "classpath", "PATH", Script, READS_CONF, ""),
     row("", "plugins-path", "DIRS", Script, READS_CONF, ""),
@@ -139,14 +141,7 @@ pub const OPTIONS: &[OptionRow] = &[
     row("p", "zkBasePath", "PATH", Agent, LIKE_AGENT, ""),
     row("", "create-topic", "PARTITIONS:REPLICATION", Agent, CHECK, "make missing topics"),
     row("", "dir", "DIR", Agent, GENERATE, "where to write (default: spoolDir of the agent)"),
-    row(
-        "",
-        "pattern",
-        "PATTERN",
-        Agent,
-        GENERATE,
-        "name of the files with the time in it, as 010_yyyyMMddHH",
-    ),
+    row("", "pattern", "PATTERN", Agent, GENERATE, "names of the files, such as 010_yyyyMMddHH"),
     row("", "lines", "N", Agent, GENERATE, "stop after so many lines (default: at a signal)"),
     row("", "rate", "N", Agent, GENERATE, "lines a second (default: as fast as can be)"),
     row("", "size", "BYTES", Agent, GENERATE, "length of a line with its newline (default: 110)"),
@@ -165,9 +160,9 @@ pub const DEFINE_HELP: &str = "system property, see below";
 /// Those that mean something, for the usage text and the man page.
 pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
     ("flume.root.logger=LEVEL,console", "log level"),
-    ("flume.monitoring.type=http", "with the next: serve /metrics and /prometheus"),
-    ("flume.monitoring.port=PORT", "its port"),
-    ("flume.monitoring.host=ADDRESS", "its address (default: 127.0.0.1)"),
+    ("flume.monitoring.type=http", "serve /metrics and /prometheus"),
+    ("flume.monitoring.port=PORT", "at this port (default: 41414)"),
+    ("flume.monitoring.host=ADDRESS", "at this address (default: 127.0.0.1)"),
 ];
 
 pub const EXIT_CODES: &[(u8, &str)] = &[

@@ -112,13 +112,14 @@ fn verify_refuses() {
 
 #[test]
 fn help_in_any_place() {
-    for line in ["help", "help agent", "--help", "agent -h", "agent -n a1 --help", "agent -help"] {
+    for line in ["help", "--help", "agent -h", "agent -n a1 --help", "agent -help"] {
         assert_eq!(parse_line(line), Ok(Command::Help(None)), "{line}");
     }
     assert_eq!(parse_line("version -x"), Ok(Command::Version));
     assert!(matches!(parse_line("agent -n --bogus -f F"), Ok(Command::Agent(_))));
     assert_eq!(parse_line("verify -h"), Ok(Command::Help(Some("verify"))));
     assert_eq!(parse_line("help check"), Ok(Command::Help(Some("check"))));
+    assert_eq!(parse_line("help agent"), Ok(Command::Help(Some("agent"))));
     assert_eq!(parse_line("generate -h"), Ok(Command::Help(Some("generate"))));
 }
 

@@ -7,12 +7,15 @@
 mod cluster;
 mod local;
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::table::{State, Style, columns, printable};
 use crate::cli::CheckArgs;
-use crate::config::diagnostics::Severity;
+use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::inventory::{self, Fate, Listed};
+use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::json::Json;
@@ -83,27 +86,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Ok(Loaded { config, findings }) => (Some(config), findings),
         Err(findings) => (None, findings),
     };
-    if let Some(config) = &loaded {
-        let parts = [config.sources.len(), config.channels.len(), config.sinks.len()];
-        let [sources, channels, sinks] = parts;
-        let text = format!(
-            "{}: agent {agent} with {}, {}, {}",
-            file.display(),
-            counted(sources, "source"),
-            counted(channels, "channel"),
-            counted(sinks, "sink")
-        );
-        report.add("file", State::Ok, text);
-    }
-    for finding in &findings {
-        let state = match finding.severity {
-            Severity::Info => State::Info,
-            Severity::Warning => State::Warn,
-            Severity::Error => FOR_GOOD,
-        };
-        let place = finding.line.map_or_else(|| "file".to_string(), |n| format!("line {n}"));
-        let key = finding.key.as_ref().map_or_else(String::new, |key| format!("{key}: "));
-        report.add(&place, state, format!("{key}{}", finding.message));
+    configuration(&mut report, args, loaded.as_ref(), &findings);
+    if let Some(path) = loaded.as_ref().and_then(|config| config.monitoring.textfile.as_ref()) {
+        textfile(&mut report, path);
     }
     if let Some(config) = &loaded {
         for source in &config.sources {
@@ -124,6 +109,52 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         start::print(format_args!("{}", to_text(args, &report, &properties, style)));
     }
     exit.into()
+}
+
+/// What the file is, and everything that was found in it.
+fn configuration(
+    report: &mut Report,
+    args: &CheckArgs,
+    loaded: Option<&AgentConfig>,
+    findings: &[Diagnostic],
+) {
+    let (file, agent) = (&args.agent.conf_file, &args.agent.name);
+    if let Some(config) = loaded {
+        let parts = [config.sources.len(), config.channels.len(), config.sinks.len()];
+        let [sources, channels, sinks] = parts;
+        let text = format!(
+            "{}: agent {agent} with {}, {}, {}",
+            file.display(),
+            counted(sources, "source"),
+            counted(channels, "channel"),
+            counted(sinks, "sink")
+        );
+        report.add("file", State::Ok, text);
+    }
+    for finding in findings {
+        let state = match finding.severity {
+            Severity::Info => State::Info,
+            Severity::Warning => State::Warn,
+            Severity::Error => FOR_GOOD,
+        };
+        let place = finding.line.map_or_else(|| "file".to_string(), |n| format!("line {n}"));
+        let key = finding.key.as_ref().map_or_else(String::new, |key| format!("{key}: "));
+        report.add(&place, state, format!("{key}{}", finding.message));
+    }
+}
+
+/// The agent runs without its text file, so it is a warning; but whoever reads it waits in vain.
+fn textfile(report: &mut Report, path: &Path) {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".check-{}", std::process::id()));
+    match fs::write(&beside, b"").and_then(|()| fs::remove_file(&beside)) {
+        Ok(()) => report.add("monitoring.textfile", State::Ok, path.display().to_string()),
+        Err(e) => {
+            let dir = path.parent().unwrap_or(path).display();
+            let text = format!("{}: {dir} can not be written: {e}", path.display());
+            report.add("monitoring.textfile", State::Warn, text);
+        }
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -161,8 +192,8 @@ fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Styl
     };
     let verdict = match exit {
         Exit::Clean => "the agent can be started",
-        Exit::Temporary => "not now; try again later",
-        _ => "not before this is mended",
+        Exit::Temporary => "not yet: see what failed, and try again",
+        _ => "not before what failed is mended",
     };
     out.push_str(&format!(
         "\n{}  {verdict}: {}, {} (exit code {})\n",

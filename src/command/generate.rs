@@ -78,7 +78,9 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
     let text = pattern.unwrap_or_default();
     let pattern = friendly(&text).map_err(|why| (Exit::Usage, why))?;
     if !dir.is_dir() {
-        return Err((Exit::Temporary, format!("{}: no such directory", dir.display())));
+        let dir = dir.display();
+        let text = format!("{dir}: no such directory; make it first, with mkdir -p \"{dir}\"");
+        return Err((Exit::Temporary, text));
     }
     Ok(Target { dir, pattern })
 }

@@ -44,6 +44,16 @@ pub struct SourceLook {
     pub dead_letters: u64,
 }
 
+impl SourceLook {
+    /// The first thing that could not be read.
+    pub fn fault(&self) -> Option<String> {
+        let tenant = self.tenant.as_ref().err().map(|why| format!("lock: {why}"));
+        let record = self.record.as_ref().err().map(|why| format!("checkpoint: {why}"));
+        let files = self.files_fault.as_ref().map(|why| format!("spool directory: {why}"));
+        record.or(files).or(tenant).or_else(|| self.receipts.fault.clone())
+    }
+}
+
 /// A file that is read or waits.
 #[derive(Debug, Clone)]
 pub struct FileLook {

@@ -16,6 +16,7 @@ use crate::cli::StatusArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
+use crate::log::{self, Level};
 use crate::start;
 
 /// Pause between the two looks that a rate is made from.
@@ -60,7 +61,24 @@ pub fn run(args: &StatusArgs) -> ExitCode {
         std::thread::sleep(SAMPLE_PAUSE);
         print(args, &config, &last, &sample(&config))
     };
-    Exit::Clean.into()
+    match last.sources.iter().find_map(SourceLook::fault) {
+        None => Exit::Clean.into(),
+        Some(why) => {
+            let way_out = way_out(&why);
+            log::continuation(
+                Level::Error,
+                format_args!("flume-ng: what can not be read is not known: {why}{way_out}"),
+            );
+            Exit::Temporary.into()
+        }
+    }
+}
+
+fn way_out(why: &str) -> &'static str {
+    match why.contains("Permission denied") {
+        true => "; run it as the agent's user",
+        false => "",
+    }
 }
 
 fn sample(config: &AgentConfig) -> Sample {
@@ -115,6 +133,12 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// Without the checkpoint or the directory nothing is known about positions: a zero, or all
+    /// bytes of all files, would be believed.
+    fn is_known(&self) -> bool {
+        self.look.record.is_ok() && self.look.files_fault.is_none()
+    }
+
     fn behind(&self) -> u64 {
         self.look.files.iter().map(|f| f.view.behind()).sum()
     }

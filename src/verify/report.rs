@@ -173,8 +173,13 @@ impl Report {
     fn verdict(&self) -> String {
         let (files, events) = (self.rows.len(), self.rows.iter().map(|r| r.events).sum::<u64>());
         match (self.is_exact(), self.rows.is_empty()) {
-            (true, true) => "Nothing to verify: no receipts and no live files.".to_string(),
-            (true, false) => format!("Exact: {files} files, {events} events, each there once."),
+            (true, true) => "Nothing to verify: this agent has not collected anything yet (no \
+                             receipts, and no live files in the checkpoint)."
+                .to_string(),
+            (true, false) => {
+                let [file, event] = [files as u64, events].map(|n| if n == 1 { "" } else { "s" });
+                format!("Exact: {files} file{file}, {events} event{event}, each there once.")
+            }
             (false, _) => "NOT exact: see above.".to_string(),
         }
     }

@@ -88,14 +88,13 @@ fn ms(since: Instant) -> f64 {
 
 /// Every broker of the list, one by one. The first that answers.
 fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
-    let (mut found, mut failed) = (None, Vec::new());
-    let mut old = false;
+    let (mut found, mut old, mut rows) = (None, false, Vec::new());
     for broker in &channel.brokers {
         let since = Instant::now();
         match greet(broker, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
             Ok((connection, versions)) => {
                 let text = format!("Kafka {}", admin::release(versions.as_ref()));
-                report.timed(broker, State::Ok, text, ms(since));
+                rows.push((broker, Ok(text), ms(since)));
                 match versions {
                     Some(versions) => {
                         found.get_or_insert(Peer { connection, versions });
@@ -103,17 +102,33 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
                     None => old = true,
                 }
             }
-            Err(fault) => failed.push((broker, fault.to_string(), ms(since))),
+            Err(fault) => rows.push((broker, Err(fault), ms(since))),
         }
     }
-    let state = if found.is_some() || old { State::Warn } else { FOR_NOW };
-    for (broker, why, ms) in failed {
-        report.timed(broker, state, why, ms);
+    let fault_state = if found.is_some() || old { State::Warn } else { FOR_NOW };
+    // In the order of the list: whether one that is down matters is known only at its end.
+    for (broker, answer, ms) in rows {
+        match answer {
+            Ok(text) => report.timed(broker, State::Ok, text, ms),
+            Err(why) => {
+                report.timed(broker, fault_state, with_way_out(&why.to_string()), ms);
+            }
+        }
     }
     if found.is_none() && old {
         report.add("cluster", State::Info, "not told by brokers before 0.10");
     }
     found
+}
+
+/// A broker's fault, and what to look at first.
+fn with_way_out(why: &str) -> String {
+    let unknown_name = "failed to lookup address information";
+    match why.strip_prefix(unknown_name) {
+        Some(_) => "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
+            .to_string(),
+        None => format!("{why}; is it running, and is the list of brokers right?"),
+    }
 }
 
 /// Brokers tell under which addresses they want to be spoken to; those need not be reachable from
@@ -267,7 +282,11 @@ fn partitions(
         );
         report.add("replicas in sync", FOR_NOW, text);
     } else if !thin.is_empty() {
-        report.add("replicas in sync", State::Warn, format!("not all of partition {thin}"));
+        report.add(
+            "replicas in sync",
+            State::Warn,
+            format!("partition {thin}: a replica is behind, or its broker is down"),
+        );
     } else {
         report.add("replicas in sync", State::Ok, "all");
     }
@@ -376,6 +395,14 @@ fn ask_zookeeper(host: &str) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_not_known_is_no_broker_that_is_down() {
+        let text = with_way_out("failed to lookup address information: Name or service not known");
+        assert!(text.starts_with("this name is not known here; correct it"), "{text}");
+        let text = with_way_out("Connection refused");
+        assert!(text.starts_with("Connection refused; is it running"), "{text}");
+    }
 
     #[test]
     fn sizes_are_judged() {

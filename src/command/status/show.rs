@@ -21,7 +21,9 @@ pub fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
         let title = format!("agent {agent}, source {}", source.config.name);
         let _ = writeln!(out, "{}  {}: {what}", style.state(state), style.bold(&title));
         out.push_str(&summary(source));
-        out.push_str(&files(source, style));
+        if source.is_known() {
+            out.push_str(&files(source, style));
+        }
         if let Ok(Some(record)) = &source.look.record {
             out.push_str(&channels(record));
         }
@@ -61,7 +63,7 @@ fn summary(source: &Shown<'_>) -> String {
     let mut rows: Vec<(&str, String)> =
         vec![("directory", source.config.spool_dir.display().to_string())];
     let checkpoint = match &source.look.record {
-        Err(e) => e.clone(),
+        Err(e) => format!("can not be read: {e}"),
         Ok(None) => match &source.look.java {
             Some((name, at)) => {
                 let name = String::from_utf8_lossy(name);
@@ -77,18 +79,27 @@ fn summary(source: &Shown<'_>) -> String {
     };
     rows.push(("checkpoint", checkpoint));
     if let Some(fault) = &source.look.files_fault {
-        rows.push(("files", fault.clone()));
+        rows.push(("files", format!("can not be listed: {fault}")));
     }
+    match source.is_known() {
+        true => known(source, &mut rows),
+        false => rows.push(("behind", "not known".to_string())),
+    }
+    let cells: Vec<Vec<String>> =
+        rows.into_iter().map(|(name, text)| vec![name.to_string(), printable(&text)]).collect();
+    columns(&cells, 6)
+}
+
+fn known(source: &Shown<'_>, rows: &mut Vec<(&str, String)>) {
     rows.push(("behind", behind(source)));
     if let Some(ms) = source.oldest_unsent_ms() {
         let text = format!("at least {} old (its file was last written then)", span(ms));
         rows.push(("oldest unsent", text));
     }
-    rows.push(("in doubt", format!("{} batches", source.in_doubt())));
+    let in_doubt = source.in_doubt();
+    let plural = if in_doubt == 1 { "" } else { "es" };
+    rows.push(("in doubt", format!("{in_doubt} batch{plural}")));
     rows.push(("dead letters", grouped(source.look.dead_letters)));
-    let cells: Vec<Vec<String>> =
-        rows.into_iter().map(|(name, text)| vec![name.to_string(), printable(&text)]).collect();
-    columns(&cells, 6)
 }
 
 fn behind(source: &Shown<'_>) -> String {
@@ -152,16 +163,21 @@ fn channels(record: &Record) -> String {
             id => format!(", producer {id}, epoch {producer_epoch}"),
         };
         let _ = writeln!(out, "\n      channel {name}: topic {topic}{who}");
-        let heads = ["partition", "next sequence", "floor offset", "in doubt"];
+        let heads = ["partition", "next sequence", "offset", "in doubt"];
         let mut rows = vec![heads.map(str::to_string).to_vec()];
         for p in &channel.partitions {
             let floor = match p.floor_offset {
                 ..0 => "-".to_string(),
                 offset => offset.to_string(),
             };
+            // Before 0.11 the log has no sequences.
+            let sequence = match channel.producer_id {
+                ..0 => "-".to_string(),
+                _ => p.next_sequence.to_string(),
+            };
             rows.push(vec![
                 p.partition.to_string(),
-                p.next_sequence.to_string(),
+                sequence,
                 floor,
                 doubt_of(record, at, p.partition).to_string(),
             ]);
@@ -184,12 +200,11 @@ fn receipts(source: &Shown<'_>) -> String {
     if receipts.count == 0 {
         return out;
     }
-    let _ = writeln!(
-        out,
-        "\n      the last {} of {} finished files",
-        receipts.last.len().min(RECEIPTS_SHOWN),
-        grouped(receipts.count)
-    );
+    let _ = match receipts.count {
+        1 => writeln!(out, "\n      one finished file"),
+        n if n <= RECEIPTS_SHOWN as u64 => writeln!(out, "\n      {n} finished files"),
+        n => writeln!(out, "\n      the last {RECEIPTS_SHOWN} of {} finished files", grouped(n)),
+    };
     let row = |r: &Receipt| {
         vec![
             printable(&String::from_utf8_lossy(&r.name)),
@@ -219,7 +234,9 @@ fn source_json(source: &Shown<'_>) -> Json {
         Err(_) => None,
     };
     let record = look.record.as_ref().ok().and_then(Option::as_ref);
-    let files = look.files.iter().map(|file| {
+    let is_known = source.is_known();
+    let known = |json: Json| if is_known { json } else { Json::Null };
+    let files = look.files.iter().filter(|_| is_known).map(|file| {
         let mut members = file_json(&file.view);
         members.push(("lines_behind", Json::int(file.lines_behind)));
         members.push(("lines_behind_is_estimate", Json::Bool(file.is_estimate)));
@@ -240,15 +257,15 @@ fn source_json(source: &Shown<'_>) -> Json {
         ("fault", Json::opt(fault, |why| Json::text(why.as_str()))),
         ("generation", Json::opt(record, |r| Json::int(r.generation))),
         ("last_ack_ms", Json::opt(look.checkpoint_ms, Json::int)),
-        ("behind_bytes", Json::int(source.behind())),
-        ("behind_lines", Json::int(source.lines_behind())),
+        ("behind_bytes", known(Json::int(source.behind()))),
+        ("behind_lines", known(Json::int(source.lines_behind()))),
         ("behind_lines_is_estimate", Json::Bool(source.is_estimate())),
-        ("oldest_unsent_at_least_ms", Json::opt(source.oldest_unsent_ms(), Json::int)),
+        ("oldest_unsent_at_least_ms", known(Json::opt(source.oldest_unsent_ms(), Json::int))),
         ("bytes_per_second", rate(|r| r.bytes_per_s)),
         ("lines_per_second", rate(|r| r.lines_per_s)),
         ("catch_up_seconds", Json::opt(source.catch_up_s(), Json::Real)),
-        ("batches_in_doubt", Json::int(source.in_doubt() as u64)),
-        ("dead_letters", Json::int(look.dead_letters)),
+        ("batches_in_doubt", known(Json::int(source.in_doubt() as u64))),
+        ("dead_letters", known(Json::int(look.dead_letters))),
         ("files", Json::List(files.collect())),
         ("channels", Json::List(channels.collect())),
         ("receipts", Json::int(look.receipts.count)),
@@ -291,15 +308,22 @@ fn receipt_json(receipt: &Receipt) -> Json {
 pub fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {
     let mut out = Exposition::default();
     let up = sources.iter().any(|s| is_running(s.look));
-    out.add("flume_ng_up", &[("agent", agent)], u8::from(up));
+    // A lock that can not be looked at says neither.
+    if up || sources.iter().all(|s| s.look.tenant.is_ok()) {
+        out.add("flume_ng_up", &[("agent", agent)], u8::from(up));
+    }
     for source in sources {
         let name = source.config.name.as_str();
         let labels = [("agent", agent), ("source", name)];
-        let files: Vec<FileView> = source.look.files.iter().map(|f| f.view.clone()).collect();
-        out.add_files(agent, name, &files);
-        out.add("flume_ng_batches_in_doubt", &labels, source.in_doubt());
-        out.add("flume_ng_dead_letters", &labels, source.look.dead_letters);
-        out.add("flume_ng_receipts", &labels, source.look.receipts.count);
+        if source.is_known() {
+            let files: Vec<FileView> = source.look.files.iter().map(|f| f.view.clone()).collect();
+            out.add_files(agent, name, &files);
+            out.add("flume_ng_batches_in_doubt", &labels, source.in_doubt());
+            out.add("flume_ng_dead_letters", &labels, source.look.dead_letters);
+        }
+        if source.look.receipts.fault.is_none() {
+            out.add("flume_ng_receipts", &labels, source.look.receipts.count);
+        }
         if let Some(ms) = source.look.checkpoint_ms {
             out.add("flume_ng_checkpoint_time_seconds", &labels, ms as f64 / 1000.0);
         }
