@@ -75,7 +75,7 @@ impl Pipeline {
             ))));
         }
         let wire = topic.wire;
-        let is_doubts = !outlet.record.cluster_id.is_empty()
+        let is_other_cluster = !outlet.record.cluster_id.is_empty()
             && !topic.cluster_id.is_empty()
             && outlet.record.cluster_id != topic.cluster_id;
         let is_other_topic = outlet.record.topic != outlet.config.topic;
@@ -90,7 +90,7 @@ impl Pipeline {
                 self.announced[n].encoded = None;
             }
         }
-        if is_doubts || is_other_topic {
+        if is_other_cluster || is_other_topic {
             return self.move_to_other_log(at, &cluster_id);
         }
         if !cluster_id.is_empty() {
