@@ -51,7 +51,7 @@ pub struct Modern {
     request_timeout_ms: u32,
     partitions: Vec<i32>,
     /// Index into `lanes` of each of `partitions`.
-    lane_of: Vec<usize>,
+    led_by: Vec<usize>,
     lanes: Vec<Lane>,
     /// Reused for the frame and the heads of the partitions of each request.
     heads: Vec<u8>,
@@ -81,13 +81,13 @@ struct Flight {
 impl Modern {
     /// Takes over the connections of `cluster`.
     pub fn new(cluster: Cluster, topic: &str, client: &str, request_timeout_ms: u32) -> Modern {
-        let (lanes, lane_of) = lanes(cluster.leaders, &cluster.led_by);
+        let lanes = cluster.leaders.into_iter().map(Lane::new).collect();
         Modern {
             topic: topic.to_string(),
             client: client.to_string(),
             request_timeout_ms,
             partitions: cluster.topic.partitions,
-            lane_of,
+            led_by: cluster.led_by,
             lanes,
             heads: Vec::new(),
         }
@@ -99,7 +99,7 @@ impl Modern {
 
     fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
         match self.partitions.binary_search(&partition) {
-            Ok(index) => Ok(self.lane_of[index]),
+            Ok(index) => Ok(self.led_by[index]),
             Err(_) => Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic))),
         }
     }
@@ -133,7 +133,7 @@ impl Modern {
         self.list_offset(partition, -1)
     }
 
-    /// See `Broker::end_offsets`: one question to each lane, however many partitions there are.
+    /// See `Broker::end_offsets`: one question to each leader, however many partitions it leads.
     pub fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
         let mut ends = vec![0; partitions.len()];
         for lane in 0..self.lanes.len() {
@@ -319,39 +319,13 @@ fn untold(partition: i32) -> Fault {
     Fault::Lost(format!("no offset for partition {partition} was told"))
 }
 
-/// Shares the partitions of each leader out to its lanes, of which the first has the connection
-/// and the others make theirs when they are needed. Returns the lanes and that of each partition.
-fn lanes(leaders: Vec<Leader>, led_by: &[usize]) -> (Vec<Lane>, Vec<usize>) {
-    let mut lanes = Vec::new();
-    let mut lane_of = vec![0; led_by.len()];
-    for (at, leader) in leaders.into_iter().enumerate() {
-        let led = (0..led_by.len()).filter(|partition| led_by[*partition] == at);
-        let first = lanes.len();
-        let mut width = 0;
-        for (number, partition) in led.enumerate() {
-            lane_of[partition] = first + number % lanes_max();
-            width = (number + 1).min(lanes_max());
-        }
-        let peer = leader.connection.peer().to_string();
-        let versions = leader.versions.unwrap_or_default();
-        let mut connection = Some(leader.connection);
-        lanes.extend(
-            (0..width).map(|_| Lane::new(peer.clone(), connection.take(), versions.clone())),
-        );
-    }
-    (lanes, lane_of)
-}
-fn lanes_max() -> usize {
-    std::env::var("LANES").map_or(1, |v| v.parse().unwrap())
-}
-
 impl Lane {
-    fn new(peer: String, connection: Option<Connection>, versions: Versions) -> Lane {
+    fn new(leader: Leader) -> Lane {
         Lane {
-            peer,
-            connection,
+            peer: leader.connection.peer().to_string(),
+            connection: Some(leader.connection),
             side: None,
-            versions,
+            versions: leader.versions.unwrap_or_default(),
             flights: VecDeque::new(),
             deadline: Instant::now(),
         }
