@@ -149,6 +149,9 @@ impl Pipeline {
             batch.begin(partition, stamp_ms);
             batches.push(batch);
         }
+        // What the present file has goes to all partitions. Of a backlog, file after file, each
+        // batch is filled: large ones cost the broker least.
+        let share = if self.files.is_live(index) { share } else { 1 };
         let tracked = &self.files.tracked[index];
         let left = tracked.size.saturating_sub(tracked.read_position);
         let plan = Plan {

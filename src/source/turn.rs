@@ -16,6 +16,9 @@ use crate::config::model::ConsumeOrder;
 /// A file of the other class (live or backlog) waits at most so long for its turn, ms.
 const TURN_MS: u64 = 1_000;
 
+/// While there is other backlog, files that were read to their end are looked at so often, ms.
+const LATE_LOOK_MS: u64 = 20;
+
 /// Who was served when.
 pub(super) struct Turns {
     /// Monotonic time of the end of the last turn of the live files, and of the last slice from
@@ -26,6 +29,9 @@ pub(super) struct Turns {
     live_since_ms: Option<u64>,
     /// The last slice of the backlog came from a file that had been read to its end before.
     was_late: bool,
+    /// No file that was read to its end before has grown; looked at again from this time on, or
+    /// when there is nothing else to read.
+    none_late_ms: u64,
     /// Every file of the present hour is open or parked; looked for again from this time on.
     none_waits_ms: u64,
 }
@@ -37,6 +43,7 @@ impl Turns {
             backlog_ms: now_ms,
             live_since_ms: None,
             was_late: false,
+            none_late_ms: 0,
             none_waits_ms: 0,
         }
     }
@@ -107,14 +114,20 @@ impl Files {
         best
     }
 
-    fn is_live(&self, index: usize) -> bool {
+    /// Has the file the present hour in its name, as of the last look at the clock?
+    pub fn is_live(&self, index: usize) -> bool {
         self.tracked[index].is_named && self.present.is_in(self.tracked[index].name())
     }
 
     fn choose_backlog(&mut self) -> Option<usize> {
-        let late_first = !self.turns.was_late;
+        let now_ms = self.clock().monotonic_ms();
+        // Each of hundreds of files would be asked for its length before every slice.
+        let late_first = !self.turns.was_late && now_ms >= self.turns.none_late_ms;
         for late in [late_first, !late_first] {
             let found = if late { self.choose_late() } else { self.choose_fresh() };
+            if late && found.is_none() {
+                self.turns.none_late_ms = now_ms + LATE_LOOK_MS;
+            }
             if found.is_some() {
                 self.turns.was_late = late;
                 return found;
