@@ -277,7 +277,7 @@ impl Agent {
                 );
             })
             .ok();
-        let looks = RefCell::new(FileLooks::new(config));
+        let looks = RefCell::new(FileLooks::default());
         Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock, looks }
     }
 

@@ -598,7 +598,11 @@ pub fn read_newest(dir: &Path) -> io::Result<Option<Record>> {
         }
         std::thread::sleep(std::time::Duration::from_millis(READ_PAUSE_MS));
     }
-    let why = format!("{}: no slot is valid; start the agent, it says more", path.display());
+    let why = format!(
+        "{}: damaged, no slot is valid; the log line of a start says what is wrong with each, and \
+         docs/operating.md what to do",
+        path.display()
+    );
     Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }
 

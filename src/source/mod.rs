@@ -135,6 +135,11 @@ impl Files {
         tracked.chain(self.parking.records()).chain(&self.gone)
     }
 
+    /// Names that are read or wait to be, by the last listing.
+    pub fn candidates(&self) -> &[Candidate] {
+        self.scanner.candidates()
+    }
+
     pub fn next_file_id(&self) -> u64 {
         self.next_file_id
     }

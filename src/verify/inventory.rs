@@ -144,11 +144,12 @@ impl Inventory {
             subject.is_selected = !subject.bytes.are_gone();
         }
         let gone = self.subjects.iter().filter(|subject| !subject.is_selected).count();
-        if gone > 0 {
-            self.remarks.push(format!(
-                "{gone} collected files are gone (deleted or moved away): not verified"
-            ));
-        }
+        let files = match gone {
+            0 => return,
+            1 => "1 collected file is".to_string(),
+            n => format!("{n} collected files are"),
+        };
+        self.remarks.push(format!("{files} gone (deleted or moved away): not verified"));
     }
 
     /// Selects what `word`, a path or a bare name, means: a live file, else the name under which
