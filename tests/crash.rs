@@ -274,15 +274,19 @@ fn sigterm_with_a_frozen_broker_of_4_3_1() {
 fn a_hangup_counts_only_where_it_was_not_ignored() {
     let topic = shared("4.3.1").fresh_topic("hangup", 1);
     let work = Work::new(&topic).file(FILE, &lines("a", 0, 10), 0);
-    let mut command = work.command();
-    // SAFETY: signal is async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(libc::SIGHUP, libc::SIG_IGN);
-            Ok(())
-        });
-    }
-    let mut agent = work.start_command(command);
+    // The tests themselves may run under nohup.
+    let start = |inherited: libc::sighandler_t| {
+        let mut command = work.command();
+        // SAFETY: signal is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(libc::SIGHUP, inherited);
+                Ok(())
+            });
+        }
+        work.start_command(command)
+    };
+    let mut agent = start(libc::SIG_IGN);
     agent.expect_records(&topic, 10, ARRIVE_MAX);
     agent.signal(libc::SIGHUP);
     work.append(FILE, &lines("a", 10, 20));
@@ -290,7 +294,7 @@ fn a_hangup_counts_only_where_it_was_not_ignored() {
     assert!(agent.is_running(), "{}", agent.log());
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
 
-    let mut agent = work.start();
+    let mut agent = start(libc::SIG_DFL);
     work.append(FILE, &lines("a", 20, 30));
     agent.expect_records(&topic, 30, ARRIVE_MAX);
     agent.signal(libc::SIGHUP);
