@@ -207,7 +207,7 @@ fn directory(name: &str) -> PathBuf {
 }
 
 #[test]
-fn doubts_are_not_looked_for_on_andoubts_whatever_fails_there() {
+fn doubts_are_not_looked_for_on_another_cluster_whatever_fails_there() {
     for init_faults in 0..4 {
         let root = directory("other-cluster");
         fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
@@ -237,7 +237,9 @@ fn doubts_are_not_looked_for_on_andoubts_whatever_fails_there() {
 #[test]
 fn a_doubt_in_a_partition_that_is_gone_goes_to_another_after_a_minute() {
     let root = directory("fewer-partitions");
-    fs::write(root.join("spool/f"), "one\ntwo\nthree\nfour\nfive\nsix\n").unwrap();
+    // A batch of each, in one partition each.
+    fs::write(root.join("spool/f"), "one\ntwo\nthree\n").unwrap();
+    fs::write(root.join("spool/g"), "four\nfive\nsix\n").unwrap();
     let clock = ManualClock::new(1_700_000_000_000, 0);
     let silent = shared(Cluster { partitions: vec![0, 1], ..Cluster::default() });
     assert!(run(&root, &[("c1", &silent)], &clock, 20) >= 2);

@@ -54,6 +54,8 @@ fn another_spool_directory_and_topic_are_taken_over_in_the_middle_of_a_load() {
         scene.append("a_{H}.log", format!("{line}\n"));
         lines.push(line);
         if n == 1_000 {
+            // Else a slow start would begin with the changed file.
+            scene.until("the first lines", || scene.topic.count() > 0);
             let from = format!("c1.topic = {}", scene.topic.name());
             let to = format!("c1.topic = {}", other.topic.name());
             rewrite(&scene, |old| old.replace(&from, &to));
