@@ -23,13 +23,19 @@ pub struct FileLedger {
     receipts: Receipts,
     dead_letters: PathBuf,
     dir: PathBuf,
+    /// Length of the file of letters when this run began, until its last letter is asked for again:
+    /// the run before may have died between that letter and the checkpoint that says so. Of those
+    /// before it a checkpoint knows.
+    inherited: Option<u64>,
 }
 
 impl FileLedger {
     pub fn new(tracker_dir: &Path) -> FileLedger {
+        let dead_letters = tracker_dir.join(DEAD_LETTER_FILE);
         FileLedger {
             receipts: Receipts::new(tracker_dir),
-            dead_letters: tracker_dir.join(DEAD_LETTER_FILE),
+            inherited: std::fs::metadata(&dead_letters).ok().map(|stat| stat.len()),
+            dead_letters,
             dir: tracker_dir.to_owned(),
         }
     }
@@ -66,25 +72,44 @@ impl FileLedger {
         synced.map_err(|e| LedgerError::Final(self.dead_letter_error(&e)))
     }
 
-    /// Was this the last letter? Then the last run kept it and died before its checkpoint said so;
-    /// it was durable only if the sync came before, so it is synced (again).
-    fn ends_with_letter(&self, head: &str, value: &[u8]) -> bool {
-        let is_last = || -> io::Result<bool> {
+    /// Is this the letter that the last run ended with? `same` compares a piece of it with that at
+    /// a place in the body. It was durable only if the sync came before, so it is synced (again).
+    fn is_inherited(
+        &mut self,
+        head: &str,
+        body_bytes: u64,
+        same: impl Fn(u64, &[u8]) -> io::Result<bool>,
+    ) -> bool {
+        let Some(end) = self.inherited else { return false };
+        let is_it = || -> io::Result<bool> {
             let file = File::open(&self.dead_letters)?;
-            let entry = [head.as_bytes(), value, b"\n"].concat();
-            let Some(at) = file.metadata()?.len().checked_sub(entry.len() as u64) else {
+            let head_bytes = head.len() as u64;
+            let Some(start) = end.checked_sub(head_bytes + body_bytes + 1) else {
                 return Ok(false);
             };
-            let mut tail = vec![0; entry.len()];
-            file.read_exact_at(&mut tail, at)?;
-            if tail != entry {
+            let mut piece = vec![0; PIECE_BYTES.max(head.len())];
+            file.read_exact_at(&mut piece[..head.len()], start)?;
+            if &piece[..head.len()] != head.as_bytes() {
                 return Ok(false);
+            }
+            let mut at = 0;
+            while at < body_bytes {
+                let len = PIECE_BYTES.min(usize::try_from(body_bytes - at).unwrap_or(PIECE_BYTES));
+                file.read_exact_at(&mut piece[..len], start + head_bytes + at)?;
+                if !same(at, &piece[..len])? {
+                    return Ok(false);
+                }
+                at += len as u64;
             }
             file.sync_data()?;
             os::sync_directory(&self.dir)?;
             Ok(true)
         };
-        is_last().unwrap_or(false)
+        let is_it = is_it().unwrap_or(false);
+        if is_it {
+            self.inherited = None;
+        }
+        is_it
     }
 
     fn dead_letter_error(&self, e: &io::Error) -> String {
@@ -120,7 +145,9 @@ impl Ledger for FileLedger {
             letter.value.len(),
             escape(letter.reason.as_bytes()),
         );
-        if self.ends_with_letter(&head, letter.value) {
+        let value = letter.value;
+        let same = |at: u64, piece: &[u8]| Ok(value[at as usize..].starts_with(piece));
+        if self.is_inherited(&head, value.len() as u64, same) {
             return Ok(());
         }
         let head = format!("time={}{head}", letter.now_ms);
@@ -131,8 +158,7 @@ impl Ledger for FileLedger {
 
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
         let head = format!(
-            "time={} topic={} partition=-1 file={} start={} end={} bytes={} reason={}\n",
-            line.now_ms,
+            " topic={} partition=-1 file={} start={} end={} bytes={} reason={}\n",
             line.topic,
             escape(line.name),
             line.start,
@@ -142,7 +168,18 @@ impl Ledger for FileLedger {
         );
         let name = String::from_utf8_lossy(line.name);
         let unreadable = |e: io::Error| io::Error::other(format!("{name} can not be read: {e}"));
+        let crc = std::cell::RefCell::new(crc32fast::Hasher::new());
+        let same = |at: u64, piece: &[u8]| {
+            let mut own = vec![0; piece.len()];
+            line.file.read_exact_at(&mut own, line.start + at)?;
+            crc.borrow_mut().update(&own);
+            Ok(own == piece)
+        };
+        if self.is_inherited(&head, line.end - line.start, same) {
+            return Ok(crc.into_inner().finalize());
+        }
         let mut crc = crc32fast::Hasher::new();
+        let head = format!("time={}{head}", line.now_ms);
         self.append_letter(&head, |out| {
             let mut piece = vec![0; PIECE_BYTES];
             let mut at = line.start;
@@ -214,6 +251,7 @@ fn escape(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::record::BatchRecord;
 
     #[test]
     fn a_giant_line_that_is_cut_off_meanwhile_leaves_no_letter() {
@@ -239,6 +277,58 @@ mod tests {
         line.end = 1_000;
         assert_eq!(ledger.giant_line(&line).unwrap(), crc32fast::hash(&[b'x'; 1_000]));
         assert!(std::fs::read(&letters).unwrap().ends_with(b"x\n"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// The run before died between its last letter and the checkpoint that says so; this one comes
+    /// upon another refused event first.
+    #[test]
+    fn the_last_letter_of_a_run_that_died_is_known_again_whatever_comes_first() {
+        let dir = std::env::temp_dir().join(format!("flume-ng-letters-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let keep = |ledger: &mut FileLedger, start: u64, value: &[u8]| {
+            let batch = BatchRecord { start, end: start + 9, ..BatchRecord::default() };
+            let letter = DeadLetter {
+                topic: "t",
+                file: b"log",
+                batch: &batch,
+                value,
+                reason: "large",
+                now_ms: start as i64,
+            };
+            ledger.dead_letter(&letter).unwrap();
+        };
+        let log = dir.join("log");
+        std::fs::write(&log, [b'y'; 300_000]).unwrap();
+        let file = File::open(&log).unwrap();
+        let giant = GiantLine {
+            topic: "t",
+            name: b"log",
+            file: &file,
+            start: 7,
+            end: 300_000,
+            reason: "long",
+            now_ms: 1,
+        };
+        let letters = || {
+            let text = std::fs::read(dir.join(DEAD_LETTER_FILE)).unwrap();
+            text.windows(5).filter(|w| *w == b"time=").count()
+        };
+        keep(&mut FileLedger::new(&dir), 10, b"first");
+        let mut second = FileLedger::new(&dir);
+        keep(&mut second, 20, b"another");
+        keep(&mut second, 10, b"first");
+        assert_eq!(letters(), 2);
+        let crc = second.giant_line(&giant).unwrap();
+        assert_eq!(letters(), 3);
+        let mut third = FileLedger::new(&dir);
+        keep(&mut third, 30, b"one more");
+        assert_eq!(third.giant_line(&giant).unwrap(), crc);
+        assert_eq!(letters(), 4);
+        // Only the very letter, and once.
+        third.giant_line(&giant).unwrap();
+        keep(&mut FileLedger::new(&dir), 30, b"one mole");
+        assert_eq!(letters(), 6);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -184,7 +184,7 @@ impl Pipeline {
     }
 
     /// A line that is too long for memory goes to the dead-letter file, durable before the slice
-    /// that it makes up is announced. A crash in between writes the letter twice.
+    /// that it makes up is announced.
     fn pass_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Outcome>, Fatal> {
         let slice = match self.bury_giant(index, is_final) {
             Ok(Some(slice)) => slice,
@@ -198,6 +198,8 @@ impl Pipeline {
         };
         let stamp_ms = self.clock.now_ms();
         self.push_announced(index, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
+        // At once: a start knows one letter again that no record knows, not two.
+        self.commit()?;
         Ok(Some(Outcome::Announced))
     }
 
