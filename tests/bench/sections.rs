@@ -287,7 +287,11 @@ impl Bench {
         };
         self.sections.push(Section {
             title: "The shape of the backlog".to_string(),
-            text: format!("flume-ng into Kafka {NEW}."),
+            text: format!(
+                "flume-ng into Kafka {NEW}. What a broker has not written to its disk yet stands in \
+                 memory up to a limit (vm.dirty_ratio); a backlog larger than that waits for the \
+                 broker's disk."
+            ),
             columns: vec!["", "lines/s", "x first", "CPU µs/line", "peak MB"],
             rows: found.iter().map(row).collect(),
             missing,
