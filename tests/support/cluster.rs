@@ -273,13 +273,7 @@ impl Cluster {
                 ended || self.is_ready(&node.name, logged)
             });
             if ready && !ended {
-                if !self.is_lame(&node.name, logged) {
-                    return;
-                }
-                kill(node);
-                assert!(Instant::now() < deadline, "{}", self.node_log(&node.name));
-                logged = self.launch(node);
-                continue;
+                return;
             }
             // A broker that was killed may register with ZooKeeper only after its old
             // session is over; until then it gives up at once.
@@ -291,13 +285,6 @@ impl Cluster {
             );
             logged = self.launch(node);
         }
-    }
-
-    /// A broker 0.10 that was killed may find its own old entry as the controller in ZooKeeper and
-    /// fail to become it: it serves, and nobody ever tells it of its partitions.
-    fn is_lame(&self, node: &str, logged: usize) -> bool {
-        self.node_log(node)[logged..]
-            .contains("at kafka.controller.KafkaController$$anonfun$startup")
     }
 
     fn is_ready(&self, node: &str, logged: usize) -> bool {

@@ -170,6 +170,11 @@ impl Topic {
         })
     }
 
+    /// Does the broker know of it?
+    pub fn is_known(&self) -> bool {
+        metadata(&self.bootstrap, &self.name).is_ok_and(|metadata| !metadata.leaders.is_empty())
+    }
+
     fn leaders(&self) -> HashMap<i32, Option<String>> {
         eventually(&format!("metadata of {}", self.name), PATIENCE, || {
             let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
