@@ -147,6 +147,8 @@ impl Tracked {
             || self.exhausted_at == Some(size)
             || self.finished_at == Some(size);
         if (was_written || !is_quiet) && !self.is_intact()? {
+            // Not every caller begins again: the next look must find it, too.
+            self.modified = last;
             return Ok(Look::Rewritten);
         }
         if is_quiet {

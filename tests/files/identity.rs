@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use flume_ng::clock::ManualClock;
+use flume_ng::source::tracked::Look;
 
 use super::scene::{OLD_S, numbered, reader, spool, stopped_after_an_hour};
 
@@ -249,4 +250,27 @@ fn half_a_line_that_is_overwritten_by_whole_ones_of_the_same_length_is_looked_at
     let file = std::fs::File::options().append(true).open(&path).expect("a file");
     file.set_modified(later).expect("a time");
     assert_eq!(files.choose(), Some(at));
+}
+
+/// As long as what was read of it: whoever looks first, and leaves it to others to begin again,
+/// must not hide it from them.
+#[test]
+fn a_file_overwritten_to_its_very_length_is_found_at_every_look() {
+    let clock = ManualClock::new(1_709_164_799_000, 0);
+    let (_scene, mut files) = reader("yyyyMMddHH", &clock);
+    let path = files.config.spool_dir.join("a_2024022823");
+    std::fs::write(&path, "old\n").expect("a file");
+    files.refresh(true);
+    let at = files.choose().expect("something to read");
+    let tracked = &mut files.tracked[at];
+    (tracked.read_position, tracked.record.position) = (4, 4);
+    tracked.update_head();
+    assert_eq!(tracked.look(0).expect("a look"), Look::Quiet);
+    std::fs::write(&path, "new\n").expect("a file");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    let file = std::fs::File::options().append(true).open(&path).expect("a file");
+    file.set_modified(later).expect("a time");
+    for _ in 0..3 {
+        assert_eq!(tracked.look(1).expect("a look"), Look::Rewritten);
+    }
 }
