@@ -1,7 +1,8 @@
 //! Whether the backlog's shape matters: one large file, many small ones, finished ones beside.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::contenders::{Contender, Job};
@@ -29,68 +30,124 @@ pub struct Sizes {
 pub struct Row {
     pub label: String,
     pub rate: Rate,
+    /// Lines a second of the slowest and of the fastest run.
+    pub range: (f64, f64),
 }
 
-/// One row for each shape, and a line on each that was left out.
+/// A backlog that can be laid out anew for every run.
+struct Shape {
+    label: String,
+    lines: u64,
+    job: Box<dyn Fn() -> Job>,
+}
+
+/// One row for each shape, and a line on each that was left out. Every shape in turn in each
+/// round, so that what the disk and the machine do besides falls on all of them.
 pub fn shapes(brokers: &Brokers, sizes: Sizes) -> (Vec<Row>, Vec<String>) {
     let store = TempDir::new("bench-data");
-    let (mut rows, mut missing) = (Vec::new(), Vec::new());
-    let lines = sizes.megabytes * MB / (LINE_BYTES as u64 + 1);
-
-    let one = store.path().join("one");
-    Lines::new(Text::Plain).write(&one, lines);
-    rows.push(run(format!("1 file of {} MB", sizes.megabytes), brokers, sizes.runs, lines, || {
-        Job::new().link(&one)
-    }));
-    let label = format!("the same beside {} finished files", sizes.completed);
-    rows.push(run(label, brokers, sizes.runs, lines, || {
-        let job = Job::new().link(&one);
-        for n in 0..sizes.completed {
-            let name = format!("{n:06}_2017010112.log.COMPLETED");
-            File::create(job.spool().join(name)).expect("room for a file");
+    let (shapes, missing) = lay_out(store.path(), sizes);
+    let mut rates = vec![Vec::new(); shapes.len()];
+    for run in 0..sizes.runs {
+        for (shape, rates) in shapes.iter().zip(&mut rates) {
+            let job = (shape.job)();
+            read_into_cache(&job);
+            machine::wait_for_calm_disk();
+            let rate = measure(&Contender::Ours, &job, brokers, shape.lines);
+            eprintln!(
+                "bench: {} run {}: {:.0} lines/s, {:.3} us/line, {:.1} MB",
+                shape.label,
+                run + 1,
+                rate.lines_per_s,
+                rate.cpu_us_per_line,
+                rate.peak_mb
+            );
+            rates.push(rate);
         }
-        job
-    }));
+    }
+    let rows = shapes.into_iter().zip(&rates).map(|(shape, runs)| Row {
+        label: shape.label,
+        rate: Rate::medians(runs),
+        range: runs.iter().fold((f64::MAX, 0.0), |(least, most), run| {
+            (run.lines_per_s.min(least), run.lines_per_s.max(most))
+        }),
+    });
+    (rows.collect(), missing)
+}
 
+/// Writes what the shapes are made of to `store`.
+fn lay_out(store: &Path, sizes: Sizes) -> (Vec<Shape>, Vec<String>) {
+    let lines = sizes.megabytes * MB / (LINE_BYTES as u64 + 1);
+    let one = store.join("one");
+    Lines::new(Text::Plain).write(&one, lines);
     let of_small = MB / (LINE_BYTES as u64 + 1);
     let mut source = Lines::new(Text::Plain);
     let small: Vec<PathBuf> = (0..sizes.megabytes)
         .map(|n| {
-            let path = store.path().join(format!("{n:06}_2017010112.log"));
+            let path = store.join(format!("{n:06}_2017010112.log"));
             source.write(&path, of_small);
             path
         })
         .collect();
-    let label = format!("{} files of 1 MB, each renamed when read", sizes.megabytes);
-    rows.push(run(label, brokers, sizes.runs, of_small * sizes.megabytes, || {
-        let job = Job::new();
-        for path in &small {
-            let name = path.file_name().expect("it has a name");
-            fs::hard_link(path, job.spool().join(name)).expect("a link");
-        }
-        job
-    }));
 
+    let alone = one.clone();
+    let mut shapes = vec![
+        Shape {
+            label: format!("1 file of {} MB", sizes.megabytes),
+            lines,
+            job: Box::new(move || Job::new().link(&alone)),
+        },
+        Shape {
+            label: format!("the same beside {} finished files", sizes.completed),
+            lines,
+            job: Box::new(move || beside_finished(&one, sizes.completed)),
+        },
+        Shape {
+            label: format!("{} files of 1 MB, each renamed when read", sizes.megabytes),
+            lines: of_small * sizes.megabytes,
+            job: Box::new(move || of_files(&small)),
+        },
+    ];
+    let mut missing = Vec::new();
     if sizes.big {
         let label = format!("1 file of {} MB", 10 * sizes.megabytes);
         // The file and what the broker makes of it, twice for what is being deleted.
         if machine::disk_free() > 40 * sizes.megabytes * MB {
-            let big = store.path().join("big");
+            let big = store.join("big");
             Lines::new(Text::Plain).write(&big, 10 * lines);
-            rows.push(run(label, brokers, 1, 10 * lines, || Job::new().link(&big)));
+            let job = Box::new(move || Job::new().link(&big));
+            shapes.push(Shape { label, lines: 10 * lines, job });
         } else {
             missing.push(format!("{label} is left out: the disk has no room for it"));
         }
     }
-    (rows, missing)
+    (shapes, missing)
 }
 
-fn run(label: String, brokers: &Brokers, runs: usize, lines: u64, job: impl Fn() -> Job) -> Row {
-    let rates: Vec<Rate> =
-        (0..runs).map(|_| measure(&Contender::Ours, &job(), brokers, lines)).collect();
-    let rate = Rate::medians(&rates);
-    eprintln!("bench: {label}: {:.0} lines/s, {:.1} MB", rate.lines_per_s, rate.peak_mb);
-    Row { label, rate }
+/// How fast the disk is that the files stand on is not what is measured.
+fn read_into_cache(job: &Job) {
+    let mut buffer = vec![0; 1 << 20];
+    for entry in fs::read_dir(job.spool()).expect("a spool directory").flatten() {
+        let mut file = File::open(entry.path()).expect("a file");
+        while file.read(&mut buffer).expect("its bytes") > 0 {}
+    }
+}
+
+fn beside_finished(file: &Path, count: usize) -> Job {
+    let job = Job::new().link(file);
+    for n in 0..count {
+        let name = format!("{n:06}_2017010112.log.COMPLETED");
+        File::create(job.spool().join(name)).expect("room for a file");
+    }
+    job
+}
+
+fn of_files(files: &[PathBuf]) -> Job {
+    let job = Job::new();
+    for path in files {
+        let name = path.file_name().expect("it has a name");
+        fs::hard_link(path, job.spool().join(name)).expect("a link");
+    }
+    job
 }
 
 /// What many candidates cost, all of the present hour, so that none is ever done.

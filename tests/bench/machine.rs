@@ -1,9 +1,16 @@
 //! What the numbers were measured on.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::contenders::Contender;
+
+/// In this time free space changes by less than this on a calm disk. Longer than a broker of the
+/// bench waits before it removes the files of a deleted topic.
+const CALM_TIME: Duration = Duration::from_secs(1);
+const CALM_BYTES: u64 = 1_000_000;
 
 /// Lines `what: value`.
 pub fn describe(contenders: &[Contender], brokers: &[&str]) -> Vec<String> {
@@ -48,7 +55,12 @@ pub fn today() -> String {
 
 /// Bytes free where temporary files go.
 pub fn disk_free() -> u64 {
-    let path = std::env::temp_dir().into_os_string().into_encoded_bytes();
+    free_in(&std::env::temp_dir())
+}
+
+/// Bytes free in the file system of a directory, 0 if there is none.
+pub fn free_in(dir: &Path) -> u64 {
+    let path = dir.as_os_str().to_owned().into_encoded_bytes();
     let path = std::ffi::CString::new(path).expect("no NUL in a path");
     // SAFETY: a zeroed statvfs is valid and written to alone; the path ends with a NUL.
     unsafe {
@@ -57,6 +69,22 @@ pub fn disk_free() -> u64 {
             return 0;
         }
         about.f_bavail * about.f_frsize
+    }
+}
+
+/// Until what was deleted is gone and what was written is on the disk. The broker removes a
+/// topic's files some time after it was told to, and gigabytes take a while.
+pub fn wait_for_calm_disk() {
+    let mut free = 0;
+    loop {
+        // SAFETY: it takes nothing and can not fail.
+        unsafe { libc::sync() };
+        let now = disk_free();
+        if now.abs_diff(free) < CALM_BYTES {
+            return;
+        }
+        free = now;
+        std::thread::sleep(CALM_TIME);
     }
 }
 

@@ -73,13 +73,22 @@ pub struct TempDir(PathBuf);
 
 impl TempDir {
     pub fn new(label: &str) -> TempDir {
+        TempDir::within(&std::env::temp_dir(), label)
+    }
+
+    /// In main memory.
+    pub fn in_memory(label: &str) -> TempDir {
+        TempDir::within(Path::new(MEMORY), label)
+    }
+
+    fn within(parent: &Path, label: &str) -> TempDir {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static SWEPT: OnceLock<()> = OnceLock::new();
         SWEPT.get_or_init(sweep);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{label}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("a new directory in the temporary directory");
+        let path = parent.join(name);
+        fs::create_dir(&path).expect("a new directory for temporary files");
         TempDir(path)
     }
 
@@ -101,12 +110,13 @@ impl Drop for TempDir {
 }
 
 const PREFIX: &str = "flume-ng-test-";
+/// The file system that Linux keeps in main memory.
+pub const MEMORY: &str = "/dev/shm";
 
 /// Removes what a killed run could not.
 fn sweep() {
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
-        return;
-    };
+    let parents = [std::env::temp_dir(), PathBuf::from(MEMORY)];
+    let entries = parents.iter().flat_map(fs::read_dir).flatten();
     for entry in entries.flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));

@@ -125,6 +125,7 @@ struct Node {
 pub struct Plan {
     version: String,
     options: Vec<String>,
+    is_in_memory: bool,
 }
 
 impl Plan {
@@ -145,13 +146,20 @@ impl Plan {
         self
     }
 
+    /// All that it writes stays in main memory, which has to have room for it.
+    pub fn in_memory(mut self) -> Plan {
+        self.is_in_memory = true;
+        self
+    }
+
     pub fn start(self) -> Cluster {
         self.start_when_prepared(|_| ())
     }
 
     /// Tells the address (`host:port,...`) before anything runs there.
     pub fn start_when_prepared(self, tell: impl FnOnce(&str)) -> Cluster {
-        let dir = TempDir::new("kafka");
+        let make_dir = if self.is_in_memory { TempDir::in_memory } else { TempDir::new };
+        let dir = make_dir("kafka");
         let output = Command::new(SCRIPT)
             .args(["prepare", &self.version])
             .arg(dir.path())
@@ -179,7 +187,7 @@ impl Cluster {
     }
 
     pub fn with(version: &str) -> Plan {
-        Plan { version: version.to_string(), options: Vec::new() }
+        Plan { version: version.to_string(), options: Vec::new(), is_in_memory: false }
     }
 
     /// kill -9 of broker `i`.

@@ -27,8 +27,8 @@ mod work;
 use std::time::{Duration, Instant};
 
 pub use avro::{Event, decode_event};
-pub use children::{TempDir, signal, spawn, wait_exit};
-pub use cluster::{Brokers, Cluster, shared};
+pub use children::{MEMORY, TempDir, signal, spawn, wait_exit};
+pub use cluster::{Brokers, Cluster, Plan, shared};
 pub use records::{Producer, Record};
 pub use topic::Topic;
 pub use work::{Agent, Hour, Work, java_tracker};
