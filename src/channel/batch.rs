@@ -94,10 +94,8 @@ impl Batch {
             Wire::Modern => self.push_record(headers, body),
             Wire::Legacy => {
                 if self.format == ValueFormat::Avro {
-                    let mut length = Head::new();
-                    length.varint(body.len() as u64);
                     self.plain.extend_from_slice(headers);
-                    self.plain.extend_from_slice(length.bytes());
+                    Field::varint(body.len() as u64).append_to(&mut self.plain);
                 }
                 self.plain.extend_from_slice(body);
                 self.ends.push(self.plain.len() as u32);
@@ -109,33 +107,35 @@ impl Batch {
     /// A record: length, attributes, timestamp delta, offset delta, key, value, headers; all
     /// numbers zigzag varints (KIP-98).
     fn push_record(&mut self, headers: &[u8], body: &[u8]) {
-        let mut avro = Head::new();
-        let headers = match self.format {
-            ValueFormat::Avro => {
-                avro.varint(body.len() as u64);
-                headers
-            }
-            ValueFormat::Bare => &[],
+        let body_len = Field::varint(body.len() as u64);
+        let value_len = match self.format {
+            ValueFormat::Avro => headers.len() + body_len.len as usize + body.len(),
+            ValueFormat::Bare => body.len(),
         };
-        let value_len = headers.len() + avro.len + body.len();
+        let offset_delta = Field::varint(self.count.into());
+        let value_len_field = Field::varint(value_len as u64);
         // Attributes, timestamp delta, key length and number of headers take one byte each.
-        let record_len =
-            4 + varint_len(self.count.into()) + varint_len(value_len as u64) + value_len;
-        let mut head = Head::new();
-        head.varint(record_len as u64);
-        head.byte(0);
-        head.byte(0);
-        head.varint(self.count.into());
-        head.byte(1); // key length -1 in zigzag: no key
-        head.varint(value_len as u64);
-        self.plain.reserve(head.len + value_len + 1);
-        self.plain.extend_from_slice(head.bytes());
-        if self.format == ValueFormat::Avro {
-            self.plain.extend_from_slice(headers);
-            self.plain.extend_from_slice(avro.bytes());
+        let numbers = 4 + offset_delta.len + value_len_field.len;
+        let record_len = Field::varint(value_len as u64 + u64::from(numbers));
+        let out = &mut self.plain;
+        out.reserve(4 * Field::BYTES_MAX + value_len + 1);
+        record_len.then(0).then(0).append_to(out);
+        offset_delta.then(NO_KEY).append_to(out);
+        match (self.format, headers) {
+            (ValueFormat::Bare, _) => value_len_field.append_to(out),
+            // The empty map, as nearly always.
+            (ValueFormat::Avro, [byte]) => {
+                value_len_field.then(*byte).append_to(out);
+                body_len.append_to(out);
+            }
+            (ValueFormat::Avro, _) => {
+                value_len_field.append_to(out);
+                out.extend_from_slice(headers);
+                body_len.append_to(out);
+            }
         }
-        self.plain.extend_from_slice(body);
-        self.plain.push(0);
+        out.extend_from_slice(body);
+        out.push(0);
     }
 
     /// Events so far.
@@ -249,41 +249,45 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// Small fields gathered on the stack, so that a record costs two or three copies.
-struct Head {
-    bytes: [u8; 24],
-    len: usize,
+/// The length of a key that is not there, -1 in zigzag.
+const NO_KEY: u8 = 1;
+
+/// A small field of a record in a register, where one in memory would cost as much as the body.
+#[derive(Clone, Copy)]
+struct Field {
+    /// The first byte is the lowest; zero behind the last.
+    bytes: u64,
+    len: u32,
 }
 
-impl Head {
-    fn new() -> Head {
-        Head { bytes: [0; 24], len: 0 }
-    }
+impl Field {
+    const BYTES_MAX: usize = 8;
 
-    fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    /// A non-negative number in zigzag, seven bits a byte, lowest first.
-    fn varint(&mut self, value: u64) {
-        let mut rest = value << 1;
+    /// A non-negative number below 2^41 in zigzag, seven bits a byte, lowest first: with two
+    /// bytes of room behind it.
+    fn varint(value: u64) -> Field {
+        let (mut rest, mut bytes, mut shift) = (value << 1, 0, 0);
         while rest >= 0x80 {
-            self.byte(rest as u8 | 0x80);
+            bytes |= (rest & 0x7F | 0x80) << shift;
             rest >>= 7;
+            shift += 8;
         }
-        self.byte(rest as u8);
+        Field { bytes: bytes | rest << shift, len: shift / 8 + 1 }
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    /// A byte behind it.
+    fn then(self, byte: u8) -> Field {
+        debug_assert!((self.len as usize) < Field::BYTES_MAX, "lengths fit into four bytes");
+        Field { bytes: self.bytes | u64::from(byte) << (8 * self.len), len: self.len + 1 }
     }
-}
 
-/// Bytes of a non-negative number in zigzag.
-fn varint_len(value: u64) -> usize {
-    let bits = 64 - (value << 1 | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    /// All of the register and back again: a copy of constant length is one move, where one of a
+    /// few bytes is a call.
+    fn append_to(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len as usize;
+        out.extend_from_slice(&self.bytes.to_le_bytes());
+        out.truncate(end);
+    }
 }
 
 /// Reads a non-negative zigzag varint that this module wrote.
@@ -354,9 +358,10 @@ mod tests {
     }
 
     fn avro(body: &[u8]) -> Vec<u8> {
-        let mut length = Head::new();
-        length.varint(body.len() as u64);
-        [&[0], length.bytes(), body].concat()
+        let mut value = vec![0];
+        Field::varint(body.len() as u64).append_to(&mut value);
+        value.extend_from_slice(body);
+        value
     }
 
     #[test]

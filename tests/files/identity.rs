@@ -245,10 +245,7 @@ fn half_a_line_that_is_overwritten_by_whole_ones_of_the_same_length_is_looked_at
     let at = files.choose().expect("something to read");
     files.tracked[at].exhausted_at = Some(6);
     assert_eq!(files.choose(), None);
-    std::fs::write(&path, "a\nb\nc\n").expect("a file");
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
-    let file = std::fs::File::options().append(true).open(&path).expect("a file");
-    file.set_modified(later).expect("a time");
+    overwrite_later(&path, "a\nb\nc\n");
     assert_eq!(files.choose(), Some(at));
 }
 
@@ -266,11 +263,16 @@ fn a_file_overwritten_to_its_very_length_is_found_at_every_look() {
     (tracked.read_position, tracked.record.position) = (4, 4);
     tracked.update_head();
     assert_eq!(tracked.look(0).expect("a look"), Look::Quiet);
-    std::fs::write(&path, "new\n").expect("a file");
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
-    let file = std::fs::File::options().append(true).open(&path).expect("a file");
-    file.set_modified(later).expect("a time");
+    overwrite_later(&path, "new\n");
     for _ in 0..3 {
         assert_eq!(tracked.look(1).expect("a look"), Look::Rewritten);
     }
+}
+
+/// With a time that no earlier writing can have had, however coarse the file system's clock.
+fn overwrite_later(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).expect("a file");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    let file = std::fs::File::options().append(true).open(path).expect("a file");
+    file.set_modified(later).expect("a time");
 }
