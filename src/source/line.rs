@@ -122,6 +122,16 @@ enum End {
     Block(Tail),
 }
 
+/// A line that has to be decoded.
+#[derive(Clone, Copy)]
+struct OddLine {
+    /// Where its text ends.
+    limit: usize,
+    /// Up to here it is the same in UTF-8, and for all one knows no further.
+    plain: usize,
+    end: End,
+}
+
 impl LineDecoder {
     /// A decoder; it allocates only when it meets text that must be converted.
     pub fn new(config: LineConfig) -> LineDecoder {
@@ -206,7 +216,8 @@ impl LineDecoder {
             if valid < end && !split.stopped {
                 // The line that the bad byte is in has a newline: the window ends with one.
                 let newline = memchr(b'\n', &block[valid..end]).map_or(end - 1, |at| valid + at);
-                self.slow_line(block, newline, End::Newline(1), split, emit)?;
+                let line = OddLine { limit: newline, plain: valid, end: End::Newline(1) };
+                self.odd_line(block, line, split, emit)?;
             }
         }
         Ok(())

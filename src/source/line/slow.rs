@@ -1,6 +1,6 @@
 //! Lines that must be looked at character by character.
 
-use super::{CutCharacter, DecodePolicy, End, LineDecoder, Malformed, Split, Tail};
+use super::{CutCharacter, DecodePolicy, End, LineDecoder, Malformed, OddLine, Split, Tail};
 use crate::source::charset::{Mode, Step};
 
 /// UTF-16 units of (a piece of) UTF-8 text. Written so that the compiler can vectorise it.
@@ -75,12 +75,24 @@ impl LineDecoder {
             self.valid_line(block, limit, end, split, emit);
             return Ok(());
         }
+        let line = OddLine { limit, plain: split.consumed, end };
+        self.odd_line(block, line, split, emit)
+    }
+
+    /// The same of a line of which more is known.
+    pub(super) fn odd_line(
+        &mut self,
+        block: &[u8],
+        line: OddLine,
+        split: &mut Split,
+        emit: &mut impl FnMut(&[u8], usize) -> bool,
+    ) -> Result<(), Malformed> {
         // Taken out for the time, so that it can be lent while `self` is changed.
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        let done = self.decode_line(block, limit, end, &mut text, split, emit);
+        let done = self.decode_line(block, line, &mut text, split, emit);
         if let Ok(true) = done {
-            self.finish(&text, limit, end, split, emit);
+            self.finish(&text, line.limit, line.end, split, emit);
         }
         self.text = text;
         done.map(|_| ())
@@ -91,8 +103,7 @@ impl LineDecoder {
     fn decode_line(
         &mut self,
         block: &[u8],
-        limit: usize,
-        end: End,
+        OddLine { limit, plain, end }: OddLine,
         text: &mut String,
         split: &mut Split,
         emit: &mut impl FnMut(&[u8], usize) -> bool,
@@ -106,7 +117,10 @@ impl LineDecoder {
         while at < limit {
             // First what needs no conversion; of so many bytes it is never too long.
             let room = max.saturating_sub(count).min(limit - at);
-            let run = self.charset.plain_run(&block[at..at + room], mode);
+            let run = match &block[at..at + room] {
+                room if at < plain => &room[..room.len().min(plain - at)],
+                room => self.charset.plain_run(room, mode),
+            };
             if let Some(run) = std::str::from_utf8(run).ok().filter(|run| !run.is_empty()) {
                 text.push_str(run);
                 at += run.len();
