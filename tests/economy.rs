@@ -15,7 +15,7 @@ use std::time::Duration;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Wire;
 use flume_ng::checkpoint::lock::make_directory;
-use flume_ng::clock::SystemClock;
+use flume_ng::clock::{Clock, ManualClock, SystemClock};
 use flume_ng::config;
 use flume_ng::ledger::FileLedger;
 use flume_ng::pipeline::{Observer, Pipeline, Startup, inherit};
@@ -44,24 +44,10 @@ impl Observer for Acked {
 /// Sends `count` lines through a pipeline to a broker that takes all; returns how often memory
 /// was allocated after the first quarter, and how many rounds those were.
 fn allocations_of(wire: Wire, count: usize) -> (u64, u64) {
-    let topic = Brokers::at("127.0.0.1:1").topic("nowhere");
-    let work = Work::new(&topic).file("010_{H}.log", &lines(count), 5);
-    let loaded = config::load(&work.write_conf(), "a1").expect("the reference configuration");
-    let mut config = loaded.config;
-    let source = Rc::new(config.sources.remove(0));
-    let channel = Rc::new(config.channels.remove(0));
-    make_directory(&source.tracker_dir).expect("a tracker directory");
+    let work = work(count);
     let broker = Instant::new(wire);
     let rounds = broker.rounds();
-    let startup = Startup {
-        agent: "a1".to_string(),
-        config: source.clone(),
-        channels: vec![(0, channel, Box::new(broker))],
-        clock: Rc::new(SystemClock::new()),
-        ledger: Box::new(FileLedger::new(&source.tracker_dir)),
-    };
-    let inherited = inherit(&source, 0).expect("an empty tracker directory");
-    let mut pipeline = Pipeline::assemble(startup, inherited);
+    let mut pipeline = pipeline(&work, broker, Rc::new(SystemClock::new()));
     let mut acked = Acked::default();
     let mut step_until = |end: u64| {
         while acked.0 < end {
@@ -73,6 +59,29 @@ fn allocations_of(wire: Wire, count: usize) -> (u64, u64) {
     let (allocated, sent) = (allocations::count(), rounds.get());
     step_until(count as u64);
     (allocations::count() - allocated, rounds.get() - sent)
+}
+
+/// With a file of the present hour.
+fn work(count: usize) -> Work {
+    let topic = Brokers::at("127.0.0.1:1").topic("nowhere");
+    Work::new(&topic).file("010_{H}.log", &lines(count), 5)
+}
+
+fn pipeline(work: &Work, broker: Instant, clock: Rc<dyn Clock>) -> Pipeline {
+    let loaded = config::load(&work.write_conf(), "a1").expect("the reference configuration");
+    let mut config = loaded.config;
+    let source = Rc::new(config.sources.remove(0));
+    let channel = Rc::new(config.channels.remove(0));
+    make_directory(&source.tracker_dir).expect("a tracker directory");
+    let startup = Startup {
+        agent: "a1".to_string(),
+        config: source.clone(),
+        channels: vec![(0, channel, Box::new(broker))],
+        clock,
+        ledger: Box::new(FileLedger::new(&source.tracker_dir)),
+    };
+    let inherited = inherit(&source, 0).expect("an empty tracker directory");
+    Pipeline::assemble(startup, inherited)
 }
 
 /// More rounds may allocate more, more lines may not.
@@ -89,6 +98,38 @@ fn assert_allocations(wire: Wire, a_round_max: u64) {
 fn a_line_costs_no_allocation() {
     assert_allocations(Wire::Modern, 50);
     assert_allocations(Wire::Legacy, 50);
+}
+
+/// A busy broker answers five small requests later than two larger ones.
+#[test]
+fn a_few_lines_behind_a_request_do_not_become_a_request_each() {
+    let work = work(1000);
+    let now_ms = SystemClock::new().now_ms();
+    let clock = Rc::new(ManualClock::new(now_ms, 0));
+    let broker = Instant::new(Wire::Modern);
+    let (rounds, is_mute) = (broker.rounds(), broker.is_mute());
+    let mut pipeline = pipeline(&work, broker, clock.clone());
+    let mut acked = Acked::default();
+    let mut rounds_after = |step: &str, text: &[u8]| {
+        work.append("010_{H}.log", text);
+        for _ in 0..50 {
+            pipeline.step(&mut acked).expect(step);
+        }
+        (rounds.get(), acked.0)
+    };
+    let (first, all) = rounds_after("the file", b"");
+    assert_eq!(all, 1000);
+    is_mute.set(true);
+    assert_eq!(rounds_after("nothing under way", b"one\n"), (first + 1, all));
+    assert_eq!(rounds_after("little behind it", b"two\n"), (first + 1, all));
+    assert_eq!(rounds_after("little behind it", b"three\n"), (first + 1, all));
+    assert_eq!(rounds_after("much behind it", &lines(1000)), (first + 2, all));
+    assert_eq!(rounds_after("little again", b"four\n"), (first + 2, all));
+    clock.advance(10);
+    assert_eq!(rounds_after("no answer for a while", b"five\n"), (first + 3, all));
+    assert_eq!(rounds_after("little again", b"six\n"), (first + 3, all));
+    is_mute.set(false);
+    assert_eq!(rounds_after("the answers", b""), (first + 4, all + 1006));
 }
 
 /// Runs the agent over `count` lines and counts its calls.

@@ -14,6 +14,11 @@ use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 /// Encoded bytes under way at most, all channels together: what keeps the memory small.
 const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// So much of the present file is sent at once, whatever is under way.
+const LITTLE_BYTES: u64 = 64 * 1024;
+/// After this time the answer is not waited for, ms: a broker may be far away.
+const MOMENT_MS: i64 = 10;
+
 /// Waits after a failed read of a file, ms.
 const READ_RETRY_MS: u64 = 4_000;
 
@@ -48,6 +53,9 @@ impl Pipeline {
         // A file may turn out to hold nothing whole; a few of them do not end the round.
         for _ in 0..width + 16 {
             let Some(index) = self.files.choose() else { break };
+            if filled == 0 && self.may_wait(index) {
+                break;
+            }
             let share = (width - filled).max(1) as u64;
             let bound = if self.files.is_ending(index) { Bound::Final } else { Bound::Open };
             match self.announce(index, bound, share, first_new)? {
@@ -74,6 +82,23 @@ impl Pipeline {
         }
         self.dispatch(first_new)?;
         Ok(())
+    }
+
+    /// Is it a little of the present file, of which something was sent a moment ago? With the
+    /// answer to that it goes out in one request with what comes until then, as Nagle has it for
+    /// TCP: a broker that is busy with five small requests answers each of them later than two
+    /// larger ones, one after the other.
+    fn may_wait(&self, index: usize) -> bool {
+        let tracked = &self.files.tracked[index];
+        let left = tracked.size.saturating_sub(tracked.read_position);
+        if left >= LITTLE_BYTES || !self.files.is_live(index) {
+            return false;
+        }
+        let now_ms = self.clock.now_ms();
+        self.announced.iter().any(|a| {
+            let is_under_way = a.record.acked.is_none() && a.record.file == tracked.record.id;
+            is_under_way && (0..MOMENT_MS).contains(&(now_ms - a.record.stamp_ms))
+        })
     }
 
     /// Is there room under way for one more round?

@@ -15,12 +15,19 @@ pub struct Instant {
     ends: [i64; PARTITIONS as usize],
     answers: Vec<Answer>,
     rounds: Rc<Cell<u64>>,
+    is_mute: Rc<Cell<bool>>,
 }
 
 impl Instant {
     pub fn new(wire: Wire) -> Instant {
         let ends = [0; PARTITIONS as usize];
-        Instant { wire, ends, answers: Vec::new(), rounds: Rc::default() }
+        let (rounds, is_mute) = Default::default();
+        Instant { wire, ends, answers: Vec::new(), rounds, is_mute }
+    }
+
+    /// While it is set, answers are kept back.
+    pub fn is_mute(&self) -> Rc<Cell<bool>> {
+        self.is_mute.clone()
     }
 
     /// Counts the rounds that come.
@@ -64,7 +71,9 @@ impl Broker for Instant {
     }
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
-        answers.append(&mut self.answers);
+        if !self.is_mute.get() {
+            answers.append(&mut self.answers);
+        }
         Ok(())
     }
 
