@@ -97,7 +97,7 @@ impl Pipeline {
         let now_ms = self.clock.now_ms();
         self.announced.iter().any(|a| {
             let is_under_way = a.record.acked.is_none() && a.record.file == tracked.record.id;
-            is_under_way && (0..MOMENT_MS).contains(&(now_ms - a.record.stamp_ms))
+            is_under_way && (0..MOMENT_MS).contains(&now_ms.saturating_sub(a.record.stamp_ms))
         })
     }
 
