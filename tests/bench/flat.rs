@@ -61,10 +61,7 @@ pub fn shapes(brokers: &Brokers, sizes: Sizes) -> (Vec<Row>, Vec<String>) {
             read_into_cache(&job);
             machine::wait_for_calm_disk();
             let rate = measure(&Contender::Ours, &job, brokers, shape.lines);
-            eprintln!(
-                "bench: {} round {round}: {:.0} lines/s, {:.3} us/line, {:.1} MB",
-                shape.label, rate.lines_per_s, rate.cpu_us_per_line, rate.peak_mb
-            );
+            eprintln!("bench: {} round {round}: {rate}", shape.label);
             // The broker's JVM is still warming up in the first round.
             if round > 0 {
                 rates.push(rate);

@@ -1,9 +1,11 @@
 //! Lines per second, CPU time, memory, and the time to the first record.
 
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::contenders::{Contender, Job};
+use crate::machine;
 use crate::stats::median;
 use crate::support::Brokers;
 use crate::watch::Watch;
@@ -25,6 +27,13 @@ pub struct Rate {
     pub peak_mb: f64,
 }
 
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rate { lines_per_s, cpu_us_per_line, peak_mb } = self;
+        write!(f, "{lines_per_s:.0} lines/s, {cpu_us_per_line:.3} us/line, {peak_mb:.1} MB")
+    }
+}
+
 impl Rate {
     pub fn medians(runs: &[Rate]) -> Rate {
         let of = |field: fn(&Rate) -> f64| median(&runs.iter().map(field).collect::<Vec<_>>());
@@ -40,7 +49,7 @@ impl Rate {
 pub fn measure(contender: &Contender, job: &Job, brokers: &Brokers, lines: u64) -> Rate {
     let topic = brokers.fresh_topic("bench", PARTITIONS);
     let mut watch = Watch::new(&topic, PARTITIONS);
-    settle_disk();
+    machine::settle_disk();
     let mut process = contender.start(job, &topic);
     let (mut seen, mut moved) = (0, Instant::now());
     let took = loop {
@@ -88,15 +97,8 @@ pub fn compare(
             let mut job = Job::new().link(data);
             job.codec = codec;
             let rate = measure(contender, &job, brokers, lines);
-            eprintln!(
-                "bench: {} {} run {}: {:.0} lines/s, {:.3} us/line, {:.1} MB",
-                contender.name(),
-                codec.unwrap_or_default(),
-                run + 1,
-                rate.lines_per_s,
-                rate.cpu_us_per_line,
-                rate.peak_mb
-            );
+            let codec = codec.unwrap_or_default();
+            eprintln!("bench: {} {codec} run {}: {rate}", contender.name(), run + 1);
             rates.push(rate);
         }
     }
@@ -112,7 +114,7 @@ pub fn first_record_ms(contender: &Contender, brokers: &Brokers, runs: usize) ->
             std::fs::write(job.live(), "the first line\n").expect("a data file");
             let topic = brokers.fresh_topic("first", PARTITIONS);
             let mut watch = Watch::new(&topic, PARTITIONS);
-            settle_disk();
+            machine::settle_disk();
             let process = contender.start(&job, &topic);
             while watch.count() == 0 {
                 let waited = process.started.elapsed();
@@ -126,10 +128,4 @@ pub fn first_record_ms(contender: &Contender, brokers: &Brokers, runs: usize) ->
         })
         .collect();
     median(&times)
-}
-
-/// Writes out what earlier runs left in the kernel's memory: no run pays for another one.
-fn settle_disk() {
-    // SAFETY: it takes nothing and can not fail.
-    unsafe { libc::sync() };
 }
