@@ -337,7 +337,9 @@ impl Agent {
         let mut interests = Vec::new();
         self.monitor.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
         for running in &self.running {
-            if let Some(watch) = &running.watch {
+            if let Some(watch) = &running.watch
+                && !running.pipeline.awaits_answer()
+            {
                 interests.push(Interest { fd: watch.descriptor(), write: false });
             }
             for outlet in &running.pipeline.outlets {

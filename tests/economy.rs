@@ -9,16 +9,17 @@ mod support;
 #[path = "economy/trace.rs"]
 mod trace;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Wire;
 use flume_ng::checkpoint::lock::make_directory;
-use flume_ng::clock::{Clock, ManualClock, SystemClock};
+use flume_ng::clock::{Clock, LocalTime, ManualClock, SystemClock};
 use flume_ng::config;
 use flume_ng::ledger::FileLedger;
-use flume_ng::pipeline::{Observer, Pipeline, Startup, inherit};
+use flume_ng::pipeline::{Observer, Pace, Pipeline, Startup, inherit};
 use instant::Instant;
 use support::{Brokers, Work, shared};
 use trace::Calls;
@@ -31,13 +32,42 @@ fn lines(count: usize) -> Vec<u8> {
     (0..count).flat_map(|n| format!("{n:0108}\n").into_bytes()).collect()
 }
 
-/// Counts what was acknowledged.
+/// Counts what was acknowledged: lines and batches.
 #[derive(Default)]
-struct Acked(u64);
+struct Acked {
+    lines: u64,
+    batches: u64,
+}
 
 impl Observer for Acked {
     fn acked(&mut self, _: usize, count: u64, _: Option<&Batch>) {
-        self.0 += count;
+        self.lines += count;
+        self.batches += 1;
+    }
+}
+
+/// A clock that shows, each time it is looked at, that a writer has written one more line.
+struct WriterClock {
+    work: Work,
+    clock: ManualClock,
+    left: Cell<u32>,
+}
+
+impl Clock for WriterClock {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        if self.left.get() > 0 {
+            self.left.set(self.left.get() - 1);
+            self.work.append("010_{H}.log", b"one more\n");
+        }
+        self.clock.monotonic_ms()
+    }
+
+    fn local(&self, epoch_ms: i64) -> LocalTime {
+        self.clock.local(epoch_ms)
     }
 }
 
@@ -50,7 +80,7 @@ fn allocations_of(wire: Wire, count: usize) -> (u64, u64) {
     let mut pipeline = pipeline(&work, broker, Rc::new(SystemClock::new()));
     let mut acked = Acked::default();
     let mut step_until = |end: u64| {
-        while acked.0 < end {
+        while acked.lines < end {
             pipeline.step(&mut acked).expect("no fault");
         }
     };
@@ -115,7 +145,7 @@ fn a_few_lines_behind_a_request_do_not_become_a_request_each() {
         for _ in 0..50 {
             pipeline.step(&mut acked).expect(step);
         }
-        (rounds.get(), acked.0)
+        (rounds.get(), acked.lines)
     };
     let (first, all) = rounds_after("the file", b"");
     assert_eq!(all, 1000);
@@ -130,6 +160,55 @@ fn a_few_lines_behind_a_request_do_not_become_a_request_each() {
     assert_eq!(rounds_after("little again", b"six\n"), (first + 3, all));
     is_mute.set(false);
     assert_eq!(rounds_after("the answers", b""), (first + 4, all + 1006));
+}
+
+/// Each line that is written would wake the agent, which could do nothing about it.
+#[test]
+fn while_a_few_lines_wait_for_an_answer_their_file_wakes_nobody() {
+    let work = work(1000);
+    let clock = Rc::new(ManualClock::new(SystemClock::new().now_ms(), 0));
+    let broker = Instant::new(Wire::Modern);
+    let is_mute = broker.is_mute();
+    let mut pipeline = pipeline(&work, broker, clock.clone());
+    let mut acked = Acked::default();
+    let mut rest_after = |text: &[u8]| {
+        work.append("010_{H}.log", text);
+        loop {
+            if let Pace::Rest(ms) = pipeline.step(&mut acked).expect("no fault") {
+                return (pipeline.awaits_answer(), ms);
+            }
+        }
+    };
+    assert!(!rest_after(b"").0, "nothing is under way");
+    is_mute.set(true);
+    assert!(!rest_after(b"one\n").0, "nothing waits");
+    let (awaits_answer, ms) = rest_after(b"two\n");
+    assert!(awaits_answer);
+    assert!(ms <= 10, "without an answer it goes out all the same");
+    clock.advance(10);
+    assert!(!rest_after(b"").0, "it has gone out");
+    is_mute.set(false);
+    assert!(!rest_after(b"").0, "all is answered");
+}
+
+/// A round that took along what was written while it was made went out in a batch of many lines
+/// and one or two of a line each.
+#[test]
+fn a_writer_that_never_rests_does_not_get_a_batch_for_each_line() {
+    const LINES: u32 = 2_000;
+    let written = Rc::new(WriterClock {
+        work: work(1),
+        clock: ManualClock::new(SystemClock::new().now_ms(), 0),
+        left: Cell::new(LINES),
+    });
+    let broker = Instant::new(Wire::Modern);
+    let rounds = broker.rounds();
+    let mut pipeline = pipeline(&written.work, broker, written.clone());
+    let mut acked = Acked::default();
+    while acked.lines < u64::from(LINES) + 1 {
+        pipeline.step(&mut acked).expect("no fault");
+    }
+    assert_eq!(acked.batches, rounds.get(), "batches, rounds of {LINES} lines");
 }
 
 /// Runs the agent over `count` lines and counts its calls.

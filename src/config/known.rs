@@ -302,7 +302,7 @@ pub const PROPERTIES: &[Property] = &[
     ignores(Channel, "kafka.key.serializer.class", "keys are null"),
     ignores(Channel, "kafka.producer.key.serializer", "keys are null"),
     ignores(Channel, "kafka.producer.value.serializer", "values are bytes"),
-    ignores(Channel, "kafka.producer.linger.ms", "a round never waits to be filled"),
+    ignores(Channel, "kafka.producer.linger.ms", "a round does not wait to be filled"),
     ignores(Channel, "kafka.producer.batch.size", "rounds are filled by what waits"),
     ignores(Channel, "kafka.producer.buffer.memory", "rounds are bounded"),
     ignores(Channel, "kafka.producer.max.block.ms", "the agent waits by itself"),

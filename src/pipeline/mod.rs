@@ -187,6 +187,8 @@ pub struct Pipeline {
     /// Monotonic time before which the brokers are left alone.
     retry_at_ms: u64,
     is_stopping: bool,
+    /// A little of the present file waits for the answer to what went before it.
+    awaits_answer: bool,
     /// Monotonic time of the last retirement, and before which receipts are not tried again.
     settled_ms: u64,
     ledger_retry_ms: u64,
@@ -196,6 +198,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// One turn of the loop.
     pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+        self.awaits_answer = false;
         self.files.refresh(false);
         self.files.sweep();
         if !self.is_connected() {
@@ -223,6 +226,11 @@ impl Pipeline {
     /// Is nothing under way any more?
     pub fn is_idle(&self) -> bool {
         self.announced.iter().all(|a| a.record.acked.is_some())
+    }
+
+    /// Is the next turn best when an answer has come? What files do until then changes nothing.
+    pub fn awaits_answer(&self) -> bool {
+        self.awaits_answer
     }
 
     /// Announced batches without an answer.
@@ -425,7 +433,8 @@ impl Pipeline {
         if self.files.is_sweeping() {
             return Ok(Pace::Again);
         }
-        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(REST_MS).clamp(REST_MS_MIN, REST_MS)))
+        let most_ms = if self.awaits_answer { rounds::MOMENT_MS } else { REST_MS };
+        Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(most_ms).clamp(REST_MS_MIN, most_ms)))
     }
 
     /// Waits out the back-off, then opens the channels that are closed and resolves what is in

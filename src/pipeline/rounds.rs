@@ -17,7 +17,7 @@ const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// So much of the present file is sent at once, whatever is under way.
 const LITTLE_BYTES: u64 = 64 * 1024;
 /// After this time the answer is not waited for, ms: a broker may be far away.
-const MOMENT_MS: i64 = 10;
+pub(super) const MOMENT_MS: u64 = 10;
 
 /// Waits after a failed read of a file, ms.
 const READ_RETRY_MS: u64 = 4_000;
@@ -54,6 +54,10 @@ impl Pipeline {
         for _ in 0..width + 16 {
             let Some(index) = self.files.choose() else { break };
             if filled == 0 && self.may_wait(index) {
+                self.awaits_answer = true;
+                break;
+            }
+            if self.is_in_round(index, first_new) {
                 break;
             }
             let share = (width - filled).max(1) as u64;
@@ -89,16 +93,32 @@ impl Pipeline {
     /// TCP: a broker that is busy with five small requests answers each of them later than two
     /// larger ones, one after the other.
     fn may_wait(&self, index: usize) -> bool {
+        let now_ms = self.clock.now_ms();
+        self.is_little(index)
+            && self.announced_of(index, 0).any(|a| {
+                let age_ms = now_ms.saturating_sub(a.record.stamp_ms);
+                a.record.acked.is_none() && (0..MOMENT_MS as i64).contains(&age_ms)
+            })
+    }
+
+    /// Is all that the present file had in this round, and what has come since but a little? One
+    /// more batch for a line or two would cost as much as the next round's.
+    fn is_in_round(&self, index: usize, first_new: usize) -> bool {
+        let is_exhausted = self.files.tracked[index].exhausted_at.is_some();
+        is_exhausted
+            && self.is_little(index)
+            && self.announced_of(index, first_new).next().is_some()
+    }
+
+    fn is_little(&self, index: usize) -> bool {
         let tracked = &self.files.tracked[index];
         let left = tracked.size.saturating_sub(tracked.read_position);
-        if left >= LITTLE_BYTES || !self.files.is_live(index) {
-            return false;
-        }
-        let now_ms = self.clock.now_ms();
-        self.announced.iter().any(|a| {
-            let is_under_way = a.record.acked.is_none() && a.record.file == tracked.record.id;
-            is_under_way && (0..MOMENT_MS).contains(&now_ms.saturating_sub(a.record.stamp_ms))
-        })
+        left < LITTLE_BYTES && self.files.is_live(index)
+    }
+
+    fn announced_of(&self, index: usize, from: usize) -> impl Iterator<Item = &Announced> {
+        let id = self.files.tracked[index].record.id;
+        self.announced[from..].iter().filter(move |a| a.record.file == id)
     }
 
     /// Is there room under way for one more round?

@@ -215,6 +215,7 @@ impl Pipeline {
             last_ack_ms: now_ms,
             retry_at_ms: now_ms,
             is_stopping: false,
+            awaits_answer: false,
             settled_ms: now_ms,
             ledger_retry_ms: now_ms,
             counters: Counters::default(),

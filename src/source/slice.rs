@@ -98,10 +98,15 @@ pub fn read(
     mut take: impl FnMut(&[u8]) -> Take,
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
+    let mut at_end = false;
     loop {
         let stop = progress.advance(window, tracked, bound, &mut take)?;
         if stop {
             return Ok(progress.finish());
+        }
+        if at_end {
+            progress.exhausted = true;
+            break;
         }
         if progress.position - start >= SLICE_BYTES_MAX && !bound.is_exact() {
             break;
@@ -127,6 +132,9 @@ pub fn read(
             }
             break;
         }
+        // One that is being written to would go on like this for another line or two, again and
+        // again.
+        at_end = bound == Bound::Open && window.is_at_end();
     }
     if let Bound::Exactly { end, .. } = bound
         && progress.position != end

@@ -31,7 +31,7 @@ impl Watch {
         }
     }
 
-    /// Records in the topic, by its end offsets: nothing is ever deleted from it.
+    /// Records that have come into the topic, by its end offsets, whether they are still kept.
     pub fn count(&mut self) -> u64 {
         let mut body = Body::new();
         body.i32(-1).i32(1).string(&self.topic).i32(self.partitions);
