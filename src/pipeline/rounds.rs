@@ -93,12 +93,14 @@ impl Pipeline {
     /// TCP: a broker that is busy with five small requests answers each of them later than two
     /// larger ones, one after the other.
     fn may_wait(&self, index: usize) -> bool {
+        if !self.is_little(index) {
+            return false;
+        }
         let now_ms = self.clock.now_ms();
-        self.is_little(index)
-            && self.announced_of(index, 0).any(|a| {
-                let age_ms = now_ms.saturating_sub(a.record.stamp_ms);
-                a.record.acked.is_none() && (0..MOMENT_MS as i64).contains(&age_ms)
-            })
+        self.announced_of(index, 0).any(|a| {
+            let age_ms = now_ms.saturating_sub(a.record.stamp_ms);
+            a.record.acked.is_none() && (0..MOMENT_MS as i64).contains(&age_ms)
+        })
     }
 
     /// Is all that the present file had in this round, and what has come since but a little? One

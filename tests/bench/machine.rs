@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::contenders::Contender;
+use crate::support::MEMORY;
 
 /// In this time free space changes by less than this on a calm disk. Longer than a broker of the
 /// bench waits before it removes the files of a deleted topic.
@@ -80,14 +81,14 @@ pub fn settle_disk() {
     unsafe { libc::sync() };
 }
 
-/// Until what was deleted is gone and what was written is on the disk. The broker removes a
-/// topic's files some time after it was told to, and gigabytes take a while.
+/// Until what was deleted is gone, in memory too, and what was written is on the disk. The broker
+/// removes a topic's files some time after it was told to, and gigabytes take a while.
 pub fn wait_for_calm_disk() {
-    let mut free = 0;
+    let mut free = [0; 2];
     for _ in 0..CALM_TRIES {
         settle_disk();
-        let now = disk_free();
-        if now.abs_diff(free) < CALM_BYTES {
+        let now = [disk_free(), free_in(Path::new(MEMORY))];
+        if now.iter().zip(free).all(|(now, before)| now.abs_diff(before) < CALM_BYTES) {
             return;
         }
         free = now;

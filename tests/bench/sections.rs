@@ -18,6 +18,9 @@ use crate::{NEW, OLD, flat, latency, machine, micro};
 const WARM_UPS: usize = 8;
 /// Room in memory for a broker that keeps the newest records only, with some to spare.
 const MEMORY_BYTES: u64 = 4_000_000_000;
+/// Of a partition whose broker is in memory: less than a run of any length writes, so that long
+/// ones do not alone pay for what is forgotten.
+const KEPT: u64 = 128 << 20;
 /// The slow and the fast writer of the latency table, lines a second.
 const RATES: [u64; 2] = [20, 20_000];
 /// What the compilers in a JVM take to be done with a broker's way for small requests.
@@ -73,23 +76,26 @@ impl Bench {
     }
 
     /// One whose disk has no part in what is measured, if main memory has room for that: it
-    /// keeps the newest quarter of a gigabyte of each partition and forgets the rest.
+    /// keeps the newest `KEPT` bytes of each partition and forgets the rest.
     fn cluster_without_disk(&self, version: &str) -> (Cluster, bool) {
         let has_room = machine::free_in(Path::new(MEMORY)) > MEMORY_BYTES;
         let mut plan = Cluster::with(version);
         if has_room {
             plan = plan
                 .in_memory()
-                .set("log.segment.bytes", 64 << 20)
-                .set("log.retention.bytes", 256 << 20)
+                .set("log.segment.bytes", KEPT / 2)
+                .set("log.retention.bytes", KEPT)
                 .set("log.retention.check.interval.ms", 500);
         }
         (self.warm_cluster(plan), has_room)
     }
 
     fn warm_cluster(&self, plan: Plan) -> Cluster {
-        // Topics are deleted between the runs: their files should go at once.
-        let plan = plan.set("file.delete.delay.ms", 500);
+        // Topics are deleted between the runs: their files should go at once, and from the start,
+        // or they fill the memory that the page cache needs.
+        let plan = plan
+            .set("log.segment.delete.delay.ms", 500)
+            .set("log.initial.task.delay.ms", 500);
         let cluster = plan.jvm_as_shipped().start();
         let data = self.file(Text::Plain);
         for _ in 0..WARM_UPS {
