@@ -93,9 +93,8 @@ impl Bench {
     fn warm_cluster(&self, plan: Plan) -> Cluster {
         // Topics are deleted between the runs: their files should go at once, and from the start,
         // or they fill the memory that the page cache needs.
-        let plan = plan
-            .set("log.segment.delete.delay.ms", 500)
-            .set("log.initial.task.delay.ms", 500);
+        let plan =
+            plan.set("log.segment.delete.delay.ms", 500).set("log.initial.task.delay.ms", 500);
         let cluster = plan.jvm_as_shipped().start();
         let data = self.file(Text::Plain);
         for _ in 0..WARM_UPS {
