@@ -12,6 +12,7 @@ pub mod exit;
 pub mod exposition;
 pub mod json;
 pub mod ledger;
+pub mod letters;
 pub mod lifecycle;
 pub mod log;
 pub mod monitor;

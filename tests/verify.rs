@@ -201,6 +201,47 @@ fn a_line_that_is_not_in_the_topic_is_missing() {
     });
 }
 
+/// What the brokers refuse is accounted for by its letter, and missing without one.
+#[test]
+fn what_is_in_the_dead_letter_file_is_not_missing() {
+    each_version(|version| {
+        let settings = [("max.message.bytes", "6000")];
+        let name = format!("verify-letters-{}", std::process::id());
+        let topic = shared(version).create_topic_with(&name, 2, 1, &settings);
+        let mut content = lines("a", 1_000);
+        for n in 0..3 {
+            content.extend(format!("too large {}\n", "x".repeat(8_000)).as_bytes());
+            content.extend(lines(&format!("b{n}"), 100));
+        }
+        // Longer than what is held in memory, so no event at all.
+        content.resize(content.len() + (17 << 20), b'y');
+        content.extend(b"\nthe last line\n");
+        let work = Work::new(&topic)
+            .set("a1.sources.r1.retireGraceMs", 100)
+            .set("a1.sources.r1.deserializer.maxLineLength", 40_000_000)
+            .file("010_{H-1}.log", &content, 600)
+            .file("010_{H}.log", b"live\n", 0);
+        let bench = Bench { topic, work };
+        bench.collect(1_302, 1);
+
+        let (code, json) = bench.json(&[]);
+        assert_eq!(code, Some(1));
+        assert_eq!(counts(&json, ".COMPLETED")[..5], [1_305, 1_305, 1_301, 0, 0], "{json:?}");
+        let mut files = json.list("files").iter();
+        let done = files.find(|f| f.text("file").ends_with(".COMPLETED")).expect("its row");
+        assert_eq!(done.number("dead_letters"), 4);
+        assert!(done.list("notes").is_empty() && json.list("missing").is_empty(), "{json:?}");
+        let text = String::from_utf8(bench.verify(&["--memory", "1"]).stdout).expect("UTF-8");
+        let verdict = "NOT exact: 4 of 1306 events in the dead-letter file";
+        assert!(text.lines().last().is_some_and(|line| line.starts_with(verdict)), "{text}");
+
+        std::fs::remove_file(bench.work.tracker_dir().join("dead-letter")).expect("it is there");
+        let (_, json) = bench.json(&[]);
+        assert_eq!(counts(&json, ".COMPLETED")[..5], [1_305, 1_305, 1_301, 4, 0], "{json:?}");
+        assert_eq!(json.list("missing").len(), 3, "{json:?}");
+    });
+}
+
 #[test]
 fn a_record_too_many_is_found_wherever_it_stands() {
     each_version(|version| {

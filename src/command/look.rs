@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,12 @@ use crate::checkpoint::slots;
 use crate::config::model::SourceConfig;
 use crate::exposition::FileView;
 use crate::ledger::DEAD_LETTER_FILE;
+use crate::letters;
 use crate::source::scan::{Candidate, Scanner};
 use crate::source::tracked::modified_ms;
 
 /// Lines behind are counted in so many bytes of all files, and estimated beyond.
 const COUNTED_BYTES_MAX: u64 = 64 << 20;
-/// A dead letter's head is a line of words; what is longer is none.
-const LETTER_HEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// How many of the last receipts are kept.
 pub const RECEIPTS_SHOWN: usize = 5;
@@ -98,9 +97,20 @@ pub fn look(config: &SourceConfig) -> SourceLook {
         files,
         files_fault,
         receipts: receipts(dir),
-        dead_letters: dead_letters(&dir.join(DEAD_LETTER_FILE)).unwrap_or(0),
+        dead_letters: dead_letters(dir),
         record,
     }
+}
+
+/// As many as can be read.
+fn dead_letters(dir: &Path) -> u64 {
+    let mut count = 0;
+    let add = &mut |_: &File, _| {
+        count += 1;
+        Ok(())
+    };
+    let _ = letters::each(&dir.join(DEAD_LETTER_FILE), add);
+    count
 }
 
 fn java_position(dir: &Path) -> Option<(Vec<u8>, u64)> {
@@ -245,41 +255,9 @@ fn receipts(dir: &Path) -> ReceiptsLook {
     found
 }
 
-/// Counts the entries: a head that says how many bytes follow, those, and a newline.
-fn dead_letters(path: &Path) -> io::Result<u64> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(e) => return Err(e),
-    };
-    let mut input = BufReader::new(file);
-    let (mut count, mut head) = (0, Vec::new());
-    loop {
-        head.clear();
-        input.by_ref().take(LETTER_HEAD_BYTES_MAX).read_until(b'\n', &mut head)?;
-        let text = String::from_utf8_lossy(&head);
-        let bytes = text.split(' ').find_map(|word| word.strip_prefix("bytes=")?.parse().ok());
-        let Some(bytes) = bytes.filter(|n: &i64| *n >= 0 && *n < i64::MAX) else {
-            return Ok(count);
-        };
-        input.seek_relative(bytes + 1)?;
-        count += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dead_letters_are_counted_by_their_heads() {
-        let path = std::env::temp_dir().join(format!("flume-ng-letters-{}", std::process::id()));
-        let entry = "time=1 topic=t bytes=12 reason=x\nbytes=99\nabc\n";
-        fs::write(&path, [entry, entry].concat()).unwrap();
-        assert_eq!(dead_letters(&path).unwrap(), 2);
-        fs::remove_file(&path).unwrap();
-        assert_eq!(dead_letters(&path).unwrap(), 0);
-    }
 
     #[test]
     fn what_is_too_much_to_count_is_estimated() {

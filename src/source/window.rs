@@ -11,7 +11,7 @@ use crate::checkpoint::record::TAIL_BYTES;
 /// work on the lines, small enough to stay in a processor's second-level cache.
 pub const BLOCK_BYTES: usize = 128 * 1024;
 
-/// The longest line that is held in memory, bytes: far more than a broker takes by default. A
+/// The longest line that is held in memory, bytes, with its newline: far more than a broker takes by default. A
 /// longer one, which can only come with a raised `maxLineLength`, is no event; see
 /// [`super::giant`].
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -66,8 +66,8 @@ impl Window {
         self.start = position;
         self.filled = kept;
         // A line longer than a block doubles the buffer, so that reading it stays linear.
-        let want = kept + BLOCK_BYTES.max(kept);
-        if want > EVENT_BYTES_MAX + BLOCK_BYTES {
+        let want = (kept + BLOCK_BYTES.max(kept)).min(EVENT_BYTES_MAX);
+        if kept == want {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
                 format!("a line is longer than {EVENT_BYTES_MAX} bytes"),
@@ -145,6 +145,25 @@ impl TailBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However little of it came at a time: what is an event does not depend on its writer's pace.
+    #[test]
+    fn a_line_is_too_long_when_it_is_longer_than_the_most() {
+        let path = std::env::temp_dir().join(format!("flume-ng-window-{}", std::process::id()));
+        std::fs::write(&path, vec![b'x'; 9 << 20]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mut window = Window::default();
+        while !window.is_at_end() {
+            window.read_more(1, &file, 0).unwrap();
+        }
+        assert_eq!(window.bytes(1, 0).len(), 9 << 20);
+        file.set_len(1 << 30).unwrap();
+        assert!(window.read_more(1, &file, 0).unwrap() > 0);
+        assert_eq!(window.bytes(1, 0).len(), EVENT_BYTES_MAX);
+        let error = window.read_more(1, &file, 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn tail_bytes_are_the_last_ones_whatever_the_chunks() {

@@ -1,13 +1,17 @@
 //! The events of a file, split anew from its bytes by the decoder of the configuration.
 
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use super::inventory::{Bytes, Subject};
+use super::letters::Letters;
 use super::progress::Progress;
 use super::{Origin, SourceConfig};
 use crate::source::interceptor;
 use crate::source::line::{CutCharacter, LineConfig, LineDecoder, Tail};
+use crate::source::window::EVENT_BYTES_MAX;
 
 /// What a read asks for; more where a line is longer.
 const READ_BYTES: usize = 256 * 1024;
@@ -36,6 +40,8 @@ pub struct Survey {
     pub bytes: u64,
     pub lines: u64,
     pub events: u64,
+    /// Lines that are too long to be events.
+    pub giants: Vec<Range<u64>>,
     /// The bytes that were read by the agent are still the same, and nothing came behind them.
     pub is_as_recorded: bool,
 }
@@ -50,16 +56,16 @@ fn decoder(config: &SourceConfig) -> LineDecoder {
 }
 
 /// Hands the events of `extent` that pass the filters to `visit`; `read` gets the bytes, as they
-/// are used up, and the lines that ended in them.
+/// are used up, and the lines that ended in them. Returns the lines that are too long to be events.
 ///
-/// Memory: [`READ_BYTES`], or twice the longest line.
+/// Memory: [`READ_BYTES`], or twice the longest line, [`EVENT_BYTES_MAX`] at most.
 pub fn each_event(
     bytes: &Bytes,
     origin: &Origin<'_>,
     extent: Extent,
     read: &mut dyn FnMut(&[u8], u64),
     visit: &mut dyn FnMut(FileEvent<'_>),
-) -> io::Result<()> {
+) -> io::Result<Vec<Range<u64>>> {
     let file = bytes.open()?;
     let mut decoder = decoder(origin.config);
     if extent.start > 0 {
@@ -69,9 +75,15 @@ pub fn each_event(
     }
     let has_filter = interceptor::filters(&origin.chain);
     let (mut position, mut held, mut buffer) = (extent.start, 0, vec![0; READ_BYTES]);
+    let mut giants = Vec::new();
     loop {
+        if held == EVENT_BYTES_MAX {
+            let line = position..giant_end(&file, &decoder, position, extent, read)?;
+            (position, held) = (line.end, 0);
+            giants.push(line);
+        }
         if held == buffer.len() {
-            buffer.resize(2 * held, 0);
+            buffer.resize((2 * held).min(EVENT_BYTES_MAX), 0);
         }
         let left = usize::try_from(extent.end - position).unwrap_or(usize::MAX);
         let room = buffer.len().min(left);
@@ -79,7 +91,7 @@ pub fn each_event(
         held += got;
         let at_end = got == 0 || held == left;
         let tail = match (at_end, extent.is_final) {
-            (true, true) => Tail::Final(CutCharacter::Drop),
+            (true, true) if held < EVENT_BYTES_MAX => Tail::Final(CutCharacter::Drop),
             _ => Tail::Open,
         };
         let mut emit = |body: &[u8], used: usize| {
@@ -95,8 +107,38 @@ pub fn each_event(
         buffer.copy_within(split.consumed..held, 0);
         held -= split.consumed;
         position += split.consumed as u64;
-        if at_end {
-            return Ok(());
+        if at_end && held < EVENT_BYTES_MAX {
+            return Ok(giants);
+        }
+    }
+}
+
+/// Where the line at `start` ends, which is too long for memory. Where it has no end, `extent` is
+/// one.
+fn giant_end(
+    file: &File,
+    decoder: &LineDecoder,
+    start: u64,
+    extent: Extent,
+    read: &mut dyn FnMut(&[u8], u64),
+) -> io::Result<u64> {
+    // Even: a unit of UTF-16 is never cut.
+    let (mut block, mut at) = (vec![0; READ_BYTES], start);
+    loop {
+        let (mut filled, left) = (0, usize::try_from(extent.end - at).unwrap_or(usize::MAX));
+        let room = block.len().min(left);
+        while filled < room {
+            match file.read_at(&mut block[filled..room], at + filled as u64)? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        let newline = decoder.newline_end(&block[..filled]);
+        let end = newline.unwrap_or(filled);
+        read(&block[..end], u64::from(newline.is_some()));
+        at += end as u64;
+        if newline.is_some() || filled < block.len() {
+            return Ok(at);
         }
     }
 }
@@ -105,6 +147,7 @@ pub fn each_event(
 pub fn survey(
     origin: &Origin<'_>,
     subject: &Subject,
+    letters: &Letters,
     progress: &mut Progress,
 ) -> io::Result<Survey> {
     let claim = subject.claim;
@@ -123,9 +166,11 @@ pub fn survey(
         events += 1;
         events_claimed += u64::from(event.end <= claim.size);
     };
-    each_event(&subject.bytes, origin, subject.extent, &mut read, &mut visit)?;
-    survey.events = events;
-    let is_same = crc.finalize() == claim.bytes_crc && events_claimed == claim.events;
+    let giants = each_event(&subject.bytes, origin, subject.extent, &mut read, &mut visit)?;
+    (survey.giants, survey.events) = (giants, events);
+    // What was refused is not counted by receipts, but stands in the file.
+    let counts = claim.events..=claim.events.saturating_add(letters.refused(&subject.name));
+    let is_same = crc.finalize() == claim.bytes_crc && counts.contains(&events_claimed);
     survey.is_as_recorded = is_same && survey.bytes == claim.size;
     if !is_same
         && let Some(skipped) = events_claimed.checked_sub(claim.events)

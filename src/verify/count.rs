@@ -18,6 +18,7 @@ use std::iter;
 use super::content::{Extent, FileEvent, Survey, each_event};
 use super::inventory::{Bytes, State, Subject};
 use super::key::{FileKey, Keyer, body};
+use super::letters::{Letters, Refused};
 use super::progress::Progress;
 use super::report::{EXAMPLES_MAX, Missing, Repeat, Report, Row};
 use super::table::{Met, OTHER_FILES, Table, Tally, capacity};
@@ -93,6 +94,8 @@ pub struct Counting<'a> {
     pub origins: &'a [Origin<'a>],
     pub subjects: &'a [Subject],
     pub surveys: &'a [Survey],
+    /// Of each origin.
+    pub letters: &'a [Letters],
     pub target: Target,
     /// Look nowhere but in the recorded ranges.
     pub range_only: bool,
@@ -105,6 +108,8 @@ struct Task<'a> {
     origin: &'a Origin<'a>,
     extent: Extent,
     key: FileKey,
+    /// Those of its events that are in the dead-letter file.
+    refused: Refused,
 }
 
 /// A stretch of a partition to read.
@@ -181,7 +186,7 @@ impl Counting<'_> {
         };
         for (at, ranges) in &self.target.files {
             let subject = &self.subjects[*at];
-            let number = self.add_file(&mut plan, *at, subject);
+            let number = self.add_file(&mut plan, *at, subject)?;
             let place = |range: &ReceiptRange| Place { file: number, range: range.clone() };
             plan.places.extend(ranges.iter().map(place));
         }
@@ -191,28 +196,38 @@ impl Counting<'_> {
     }
 
     /// Returns how the file is called in places and in the table.
-    fn add_file<'a>(&'a self, plan: &mut Plan<'a>, at: usize, subject: &'a Subject) -> u32 {
+    fn add_file<'a>(
+        &'a self,
+        plan: &mut Plan<'a>,
+        at: usize,
+        subject: &'a Subject,
+    ) -> Result<u32, Trouble> {
         if subject.bytes.are_gone() {
-            return GONE_FILES;
+            return Ok(GONE_FILES);
         }
         let bytes = &subject.bytes;
         let origin = &self.origins[subject.origin];
         let keyer = &plan.keyer;
-        let task =
-            |extent| Task { bytes, origin, extent, key: keyer.of_file(origin, &subject.name) };
+        let task = |extent| {
+            let key = keyer.of_file(origin, &subject.name);
+            Task { bytes, origin, extent, key, refused: Refused::default() }
+        };
         if subject.state == State::Live {
             let rest = Extent { start: subject.extent.end, end: u64::MAX, is_final: false };
             plan.unrecorded.push(task(rest));
         }
-        let task = task(Extent { start: self.surveys[at].start, ..subject.extent });
+        let mut task = task(Extent { start: self.surveys[at].start, ..subject.extent });
         if !subject.is_selected {
             plan.others.push(task);
-            return OTHER_FILES;
+            return Ok(OTHER_FILES);
         }
+        let (letters, topic) = (&self.letters[subject.origin], &self.target.channel.topic);
+        task.refused = letters
+            .events(&subject.name, topic, keyer)
+            .map_err(|e| Trouble::Temporary(format!("{}: {e}", letters.path.display())))?;
         plan.verified.push(task);
-        let topic = self.target.channel.topic.clone();
-        plan.rows.push(Row::new(at, subject, &self.surveys[at], topic));
-        plan.rows.len() as u32 - 1
+        plan.rows.push(Row::new(at, subject, &self.surveys[at], letters, topic.clone()));
+        Ok(plan.rows.len() as u32 - 1)
     }
 
     /// From the first recorded offset of each partition to its end. Partitions without one are
@@ -254,7 +269,8 @@ impl Counting<'_> {
                 continue;
             }
             let topic = self.target.channel.topic.clone();
-            let mut row = Row::new(*at, subject, &self.surveys[*at], topic);
+            let letters = &self.letters[subject.origin];
+            let mut row = Row::new(*at, subject, &self.surveys[*at], letters, topic);
             let mut records = 0u64;
             for range in ranges {
                 reader.read(range.partition, range.first, behind(range), &mut |record| {
@@ -374,6 +390,7 @@ impl Pass<'_, '_> {
             row.repeated += tally.repeated;
         }
         if tallies.iter().any(|tally| tally.missing > 0) {
+            self.find_refused(counting)?;
             self.find_missing(counting, report)?;
         }
         Ok(())
@@ -410,6 +427,29 @@ impl Pass<'_, '_> {
             };
             // What of another file can not be read is no fault of the verified ones.
             let _ = each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+        }
+        Ok(())
+    }
+
+    /// Reads the files again for those of the missing events that are in a dead-letter file.
+    fn find_refused(&mut self, counting: &Counting<'_>) -> Result<(), Trouble> {
+        let (number, passes) = (self.number, self.passes);
+        for file in 0..self.plan.verified.len() {
+            let Task { bytes, origin, extent, key, refused } = &mut self.plan.verified[file];
+            if refused.is_empty() {
+                continue;
+            }
+            let mut found = 0;
+            let mut visit = |event: FileEvent<'_>| {
+                let key = key.of_event(event.body);
+                let is_refused = key % passes == number && refused.take(key, event.end);
+                found += u64::from(is_refused && self.table.take_missing(key, file as u32));
+            };
+            let read = each_event(bytes, origin, *extent, &mut |_, _| {}, &mut visit);
+            read.map_err(|e| self.unreadable(counting, file, &e))?;
+            let row = &mut self.plan.rows[file];
+            row.missing -= found;
+            row.dead_letters += found;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod content;
 mod count;
 mod inventory;
 mod key;
+mod letters;
 mod progress;
 mod report;
 mod table;
@@ -20,7 +21,6 @@ use crate::channel::broker::Fault;
 use crate::cli::VerifyArgs;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::ledger::DEAD_LETTER_FILE;
 use crate::log::{self, Level};
 use crate::pipeline::build_interceptors;
 use crate::source::interceptor::Interceptor;
@@ -28,6 +28,7 @@ use crate::start;
 
 use content::Survey;
 use inventory::{Inventory, Subject};
+use letters::Letters;
 use progress::Progress;
 use report::{Report, Row};
 
@@ -87,12 +88,14 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
     let mut report =
         Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
     let mut progress = Progress::new();
-    let surveys = survey_all(&origins, &inventory.subjects, &mut progress)?;
+    let letters = origins.iter().map(Letters::read).collect::<Result<Vec<_>, _>>()?;
+    let surveys = survey_all(&origins, &inventory.subjects, &letters, &mut progress)?;
     for target in count::targets(config, &inventory.subjects, &mut report) {
         let counting = count::Counting {
             origins: &origins,
             subjects: &inventory.subjects,
             surveys: &surveys,
+            letters: &letters,
             target,
             range_only: args.range_only,
             table_bytes: args.memory_mib << 20,
@@ -100,9 +103,9 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
         counting.run(&mut progress, &mut report)?;
     }
     progress.finish();
-    add_silent_rows(&inventory.subjects, &surveys, &mut report);
+    add_silent_rows(&inventory.subjects, &surveys, &letters, &mut report);
     report.rows.sort_by_key(|row| row.subject);
-    add_remarks(&origins, &mut report);
+    add_remarks(&mut report);
     Ok(report)
 }
 
@@ -110,6 +113,7 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
 fn survey_all(
     origins: &[Origin<'_>],
     subjects: &[Subject],
+    letters: &[Letters],
     progress: &mut Progress,
 ) -> Result<Vec<Survey>, Trouble> {
     let bytes = subjects.iter().filter(|s| s.is_selected).map(|s| s.extent.end).sum();
@@ -118,8 +122,13 @@ fn survey_all(
     for subject in subjects {
         let is_read = subject.is_selected && !subject.bytes.are_gone();
         surveys.push(match is_read {
-            true => content::survey(&origins[subject.origin], subject, progress)
-                .map_err(|e| Trouble::Temporary(format!("{}: {e}", subject.label)))?,
+            true => content::survey(
+                &origins[subject.origin],
+                subject,
+                &letters[subject.origin],
+                progress,
+            )
+            .map_err(|e| Trouble::Temporary(format!("{}: {e}", subject.label)))?,
             false => Survey::default(),
         });
     }
@@ -127,32 +136,32 @@ fn survey_all(
 }
 
 /// Files that no topic is asked for: those without an event.
-fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report) {
+fn add_silent_rows(
+    subjects: &[Subject],
+    surveys: &[Survey],
+    letters: &[Letters],
+    report: &mut Report,
+) {
     let told: HashSet<usize> = report.rows.iter().map(|row| row.subject).collect();
     for (at, (subject, survey)) in subjects.iter().zip(surveys).enumerate() {
         if subject.is_selected && !told.contains(&at) {
-            report.rows.push(Row::new(at, subject, survey, String::new()));
+            report.rows.push(Row::new(
+                at,
+                subject,
+                survey,
+                &letters[subject.origin],
+                String::new(),
+            ));
         }
     }
 }
 
-fn add_remarks(origins: &[Origin<'_>], report: &mut Report) {
+fn add_remarks(report: &mut Report) {
     if report.unclear > 0 {
         report.remarks.push(format!(
             "{} records are like lines of these files, but stand among the events of files whose \
              bytes are gone: not counted",
             report.unclear
         ));
-    }
-    if report.rows.iter().all(|row| row.missing == 0) {
-        return;
-    }
-    for path in origins.iter().map(|o| o.config.tracker_dir.join(DEAD_LETTER_FILE)) {
-        if path.exists() {
-            report.remarks.push(format!(
-                "{} holds lines that the brokers refused: missing ones may be there",
-                path.display()
-            ));
-        }
     }
 }

@@ -1,0 +1,148 @@
+//! Reading the dead-letter file: entries of a head (a line of words `key=value`), as many bytes as
+//! the head says, and a newline. The ledger writes it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// A head is a line of words; what is longer is none.
+const HEAD_BYTES_MAX: u64 = 64 << 10;
+
+/// An entry, but for its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    pub topic: String,
+    /// Bare name of the file that the event stood in; what is not UTF-8 in it is replaced.
+    pub file: String,
+    /// Its bytes in that file.
+    pub start: u64,
+    pub end: u64,
+    /// The body is a line as it stood in the file, longer than an event may be, and no event.
+    pub is_giant: bool,
+    /// Where the body begins in the dead-letter file, and how long it is.
+    pub at: u64,
+    pub bytes: u64,
+}
+
+/// Hands each entry to `visit`, up to the first that is none (half an entry, after a disk was
+/// full). No file is as good as an empty one.
+///
+/// # Errors
+/// Those of reading, and of `visit`.
+pub fn each(path: &Path, visit: &mut dyn FnMut(&File, Letter) -> io::Result<()>) -> io::Result<()> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let len = file.metadata()?.len();
+    let mut input = BufReader::new(&file);
+    let (mut at, mut head) = (0, Vec::new());
+    loop {
+        head.clear();
+        at += input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)? as u64;
+        let Some(letter) = parse(&head, at).filter(|letter| letter.bytes < len.saturating_sub(at))
+        else {
+            return Ok(());
+        };
+        let entry_bytes = letter.bytes + 1;
+        at += entry_bytes;
+        visit(&file, letter)?;
+        // Less than the file is long, which is less than half of all numbers.
+        input.seek_relative(entry_bytes as i64)?;
+    }
+}
+
+fn parse(head: &[u8], at: u64) -> Option<Letter> {
+    let head = std::str::from_utf8(head.strip_suffix(b"\n")?).ok()?;
+    let word = |key: &str| {
+        let words = head.split(' ').filter_map(|word| word.split_once('='));
+        words.filter(|(k, _)| *k == key).map(|(_, value)| value).next()
+    };
+    let number = |key| word(key).and_then(|value| value.parse().ok());
+    Some(Letter {
+        topic: word("topic")?.to_string(),
+        file: String::from_utf8_lossy(&unescape(word("file")?)).into_owned(),
+        start: number("start")?,
+        end: number("end")?,
+        is_giant: word("partition")? == "-1",
+        at,
+        bytes: number("bytes")?,
+    })
+}
+
+/// The bytes of a word of a head, in which some are written as `%XX`.
+fn unescape(word: &str) -> Vec<u8> {
+    let bytes = word.as_bytes();
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let code = word.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &str) -> Vec<Letter> {
+        let name = format!("flume-ng-letters-{}-{}", std::process::id(), content.len());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        let mut letters = Vec::new();
+        let add = &mut |_: &File, letter| {
+            letters.push(letter);
+            Ok(())
+        };
+        each(&path, add).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        letters
+    }
+
+    #[test]
+    fn entries_are_found_by_their_heads_whatever_their_bodies_hold() {
+        let entry = "time=1 topic=t partition=2 file=a%20%25b start=3 end=9 bytes=12 reason=x\n\
+                     bytes=99\nabc\n";
+        let letters = read(&[entry, entry].concat());
+        let head = entry.find('\n').unwrap() as u64 + 1;
+        let first = Letter {
+            topic: "t".to_string(),
+            file: "a %b".to_string(),
+            start: 3,
+            end: 9,
+            is_giant: false,
+            at: head,
+            bytes: 12,
+        };
+        let second = Letter { at: head + entry.len() as u64, ..first.clone() };
+        assert_eq!(letters, [first, second]);
+    }
+
+    #[test]
+    fn half_an_entry_is_none() {
+        let entry = "topic=t partition=-1 file=f start=0 end=3 bytes=3 reason=x\nabc\n";
+        for cut in 0..entry.len() {
+            let whole_and_half = format!("{entry}{}", &entry[..cut]);
+            assert_eq!(read(&whole_and_half).len(), 1, "{cut}");
+        }
+        assert!(read("").is_empty() && read("topic=t bytes=-1\n").is_empty());
+        let path = Path::new("/nonexistent/dead-letter");
+        assert!(each(path, &mut |_, _| panic!("there is none")).is_ok());
+    }
+
+    #[test]
+    fn a_word_that_was_not_escaped_is_left_alone() {
+        assert_eq!(unescape("%C3%A4%2"), "ä%2".as_bytes());
+        assert_eq!(unescape("%€%zz"), "%€%zz".as_bytes());
+    }
+}

@@ -1,0 +1,97 @@
+//! What stands in a source's dead-letter file instead of the topic.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::key::Keyer;
+use super::{Origin, Trouble};
+use crate::ledger::DEAD_LETTER_FILE;
+use crate::letters::{self, Letter};
+
+/// The letters of a source.
+#[derive(Debug)]
+pub struct Letters {
+    pub path: PathBuf,
+    /// By the name of the file that they are from.
+    by_file: HashMap<String, Vec<Letter>>,
+}
+
+impl Letters {
+    pub fn read(origin: &Origin<'_>) -> Result<Letters, Trouble> {
+        let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
+        let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
+        letters::each(&path, &mut |_, letter| {
+            by_file.entry(letter.file.clone()).or_default().push(letter);
+            Ok(())
+        })
+        .map_err(|e| Trouble::Temporary(format!("{}: {e}", path.display())))?;
+        Ok(Letters { path, by_file })
+    }
+
+    fn of(&self, file: &OsStr) -> &[Letter] {
+        self.by_file.get(&*file.to_string_lossy()).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many events of a file the brokers refused, whatever the topic.
+    pub fn refused(&self, file: &OsStr) -> u64 {
+        self.of(file).iter().filter(|letter| !letter.is_giant).count() as u64
+    }
+
+    /// Is there a letter for this line, which is too long to be an event?
+    pub fn has_giant(&self, file: &OsStr, line: &Range<u64>) -> bool {
+        self.of(file).iter().any(|l| l.is_giant && l.start == line.start && l.end == line.end)
+    }
+
+    /// The events of a file that the brokers refused for `topic`.
+    pub fn events(&self, file: &OsStr, topic: &str, keyer: &Keyer) -> io::Result<Refused> {
+        let mut places: HashMap<u64, Vec<Range<u64>>> = HashMap::new();
+        let wanted = self.of(file).iter().filter(|l| !l.is_giant && l.topic == topic);
+        let wanted: Vec<&Letter> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(Refused::default());
+        }
+        let bodies = File::open(&self.path)?;
+        for letter in wanted {
+            let mut value = vec![0; usize::try_from(letter.bytes).unwrap_or(usize::MAX)];
+            bodies.read_exact_at(&mut value, letter.at)?;
+            let key = keyer.of_record(Some(&value));
+            places.entry(key).or_default().push(letter.start..letter.end);
+        }
+        Ok(Refused(places))
+    }
+}
+
+/// Refused events of one file: their values' keys, and the bytes of the file that each is in.
+#[derive(Debug, Default)]
+pub struct Refused(HashMap<u64, Vec<Range<u64>>>);
+
+impl Refused {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Is the event that ends at `end` one of them? Each is found once.
+    pub fn take(&mut self, key: u64, end: u64) -> bool {
+        let Some(places) = self.0.get_mut(&key) else { return false };
+        let at = places.iter().position(|place| place.start < end && end <= place.end);
+        at.map(|at| places.swap_remove(at)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_stands_for_one_event_in_its_place() {
+        let mut refused = Refused(HashMap::from([(7, vec![10..20, 30..40])]));
+        assert!(!refused.take(7, 10) && !refused.take(7, 21) && !refused.take(8, 20));
+        assert!(refused.take(7, 40) && !refused.take(7, 40));
+        assert!(refused.take(7, 20) && !refused.take(7, 20));
+    }
+}
