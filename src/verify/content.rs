@@ -77,6 +77,7 @@ pub fn each_event(
     let (mut position, mut held, mut buffer) = (extent.start, 0, vec![0; READ_BYTES]);
     let mut giants = Vec::new();
     loop {
+        // The agent holds no more of a line either: this one is no event, wherever it ends.
         if held == EVENT_BYTES_MAX {
             let line = position..giant_end(&file, &decoder, position, extent, read)?;
             (position, held) = (line.end, 0);

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use super::Origin;
 use super::key::Keyer;
-use super::{Origin, Trouble};
 use crate::ledger::DEAD_LETTER_FILE;
 use crate::letters::{self, Letter};
 
@@ -22,15 +22,20 @@ pub struct Letters {
 }
 
 impl Letters {
-    pub fn read(origin: &Origin<'_>) -> Result<Letters, Trouble> {
+    /// Those that can be read: only the agent's user may, while checkpoint and receipts are open to
+    /// others. `remarks` gets what can not.
+    pub fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
-        letters::each(&path, &mut |_, letter| {
+        let read = letters::each(&path, &mut |_, letter| {
             by_file.entry(letter.file.clone()).or_default().push(letter);
             Ok(())
-        })
-        .map_err(|e| Trouble::Temporary(format!("{}: {e}", path.display())))?;
-        Ok(Letters { path, by_file })
+        });
+        if let Err(e) = read {
+            let path = path.display();
+            remarks.push(format!("{path}: {e}; the events in it are told as missing"));
+        }
+        Letters { path, by_file }
     }
 
     fn of(&self, file: &OsStr) -> &[Letter] {

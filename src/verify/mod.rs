@@ -88,7 +88,8 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
     let mut report =
         Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
     let mut progress = Progress::new();
-    let letters = origins.iter().map(Letters::read).collect::<Result<Vec<_>, _>>()?;
+    let letters: Vec<Letters> =
+        origins.iter().map(|origin| Letters::read(origin, &mut report.remarks)).collect();
     let surveys = survey_all(&origins, &inventory.subjects, &letters, &mut progress)?;
     for target in count::targets(config, &inventory.subjects, &mut report) {
         let counting = count::Counting {
