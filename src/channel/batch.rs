@@ -5,7 +5,7 @@
 //! legacy wire the values stand end to end and the `kafka` crate makes messages of them.
 
 use super::broker::{Identity, Wire};
-use super::compress::{Packer, codec_id};
+use super::compress::{self, codec_id};
 use crate::config::model::{Compression, ValueFormat};
 
 /// Bytes before the first record of a record batch v2 (KIP-98).
@@ -43,7 +43,6 @@ pub struct Batch {
     plain: Vec<u8>,
     /// Legacy: where each value ends in `plain`.
     ends: Vec<u32>,
-    packer: Packer,
     /// Modern: header and compressed records, where there is a compression.
     packed: Vec<u8>,
     sealed: bool,
@@ -55,6 +54,7 @@ impl Batch {
     /// # Panics
     /// If this build can not write `compression` (`compress::is_supported`).
     pub fn new(wire: Wire, format: ValueFormat, compression: Compression) -> Batch {
+        assert!(compress::is_supported(compression), "{compression:?} is not in this build");
         Batch {
             wire,
             format,
@@ -65,7 +65,6 @@ impl Batch {
             count: 0,
             plain: Vec::new(),
             ends: Vec::new(),
-            packer: Packer::new(compression),
             packed: Vec::new(),
             sealed: false,
         }
@@ -166,7 +165,7 @@ impl Batch {
             _ => {
                 if self.packed.is_empty() {
                     self.packed.resize(HEADER_BYTES, 0);
-                    self.packer.pack(&self.plain[HEADER_BYTES..], &mut self.packed);
+                    compress::pack(self.compression, &self.plain[HEADER_BYTES..], &mut self.packed);
                 }
                 &mut self.packed
             }

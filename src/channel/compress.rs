@@ -60,68 +60,52 @@ impl fmt::Display for UnpackError {
     }
 }
 
-/// Compressors with their state, kept from one batch to the next: a deflate state alone is
-/// a third of a megabyte.
-pub struct Packer {
-    compression: Compression,
-    deflate: Option<flate2::Compress>,
-    snappy: snap::raw::Encoder,
+/// Appends `plain`, compressed, to `out`. A compressor's state (a third of a megabyte for deflate)
+/// lives as long as the call: kept in each of a dozen batches it was a quarter of the memory, and to
+/// set it up takes a thousandth of the work.
+///
+/// # Panics
+/// If this build can not write `compression`; see [`is_supported`].
+pub fn pack(compression: Compression, plain: &[u8], out: &mut Vec<u8>) {
+    match compression {
+        Compression::None => out.extend_from_slice(plain),
+        Compression::Gzip => gzip(plain, out),
+        Compression::Snappy => snappy(plain, out),
+        Compression::Lz4 => lz4(plain, out),
+        Compression::Zstd => zstd(plain, out),
+    }
 }
 
-impl Packer {
-    /// # Panics
-    /// If this build can not write `compression`; see [`is_supported`].
-    pub fn new(compression: Compression) -> Packer {
-        assert!(is_supported(compression), "{compression:?} is not in this build");
-        let deflate = (compression == Compression::Gzip)
-            .then(|| flate2::Compress::new(flate2::Compression::default(), false));
-        Packer { compression, deflate, snappy: snap::raw::Encoder::new() }
-    }
-
-    /// Appends `plain`, compressed, to `out`.
-    pub fn pack(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        match self.compression {
-            Compression::None => out.extend_from_slice(plain),
-            Compression::Gzip => self.gzip(plain, out),
-            Compression::Snappy => self.snappy(plain, out),
-            Compression::Lz4 => lz4(plain, out),
-            Compression::Zstd => zstd(plain, out),
+fn gzip(plain: &[u8], out: &mut Vec<u8>) {
+    let mut deflate = flate2::Compress::new(flate2::Compression::default(), false);
+    out.extend_from_slice(&GZIP_HEAD);
+    // Deflate grows incompressible data by less than a thousandth; the loop is for safety.
+    out.reserve(plain.len() + plain.len() / 512 + 64);
+    loop {
+        let done = deflate.total_in() as usize;
+        let status = deflate
+            .compress_vec(&plain[done..], out, flate2::FlushCompress::Finish)
+            .expect("deflate takes any input");
+        if status == flate2::Status::StreamEnd {
+            break;
         }
+        out.reserve(4096);
     }
+    out.extend_from_slice(&crc32fast::hash(plain).to_le_bytes());
+    out.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+}
 
-    fn gzip(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        let deflate = self.deflate.as_mut().expect("made in new");
-        deflate.reset();
-        out.extend_from_slice(&GZIP_HEAD);
-        // Deflate grows incompressible data by less than a thousandth; the loop is for safety.
-        out.reserve(plain.len() + plain.len() / 512 + 64);
-        let before = deflate.total_in();
-        loop {
-            let done = (deflate.total_in() - before) as usize;
-            let status = deflate
-                .compress_vec(&plain[done..], out, flate2::FlushCompress::Finish)
-                .expect("deflate takes any input");
-            if status == flate2::Status::StreamEnd {
-                break;
-            }
-            out.reserve(4096);
-        }
-        out.extend_from_slice(&crc32fast::hash(plain).to_le_bytes());
-        out.extend_from_slice(&(plain.len() as u32).to_le_bytes());
-    }
-
-    fn snappy(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(SNAPPY_MAGIC);
-        for block in plain.chunks(SNAPPY_BLOCK_BYTES) {
-            let head = out.len();
-            out.resize(head + 4 + snap::raw::max_compress_len(block.len()), 0);
-            let packed = self
-                .snappy
-                .compress(block, &mut out[head + 4..])
-                .expect("the buffer has the length that the encoder asks for");
-            out[head..head + 4].copy_from_slice(&(packed as u32).to_be_bytes());
-            out.truncate(head + 4 + packed);
-        }
+fn snappy(plain: &[u8], out: &mut Vec<u8>) {
+    let mut encoder = snap::raw::Encoder::new();
+    out.extend_from_slice(SNAPPY_MAGIC);
+    for block in plain.chunks(SNAPPY_BLOCK_BYTES) {
+        let head = out.len();
+        out.resize(head + 4 + snap::raw::max_compress_len(block.len()), 0);
+        let packed = encoder
+            .compress(block, &mut out[head + 4..])
+            .expect("the buffer has the length that the encoder asks for");
+        out[head..head + 4].copy_from_slice(&(packed as u32).to_be_bytes());
+        out.truncate(head + 4 + packed);
     }
 }
 
@@ -138,7 +122,7 @@ fn lz4(plain: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(not(feature = "lz4"))]
 fn lz4(_: &[u8], _: &mut Vec<u8>) {
-    unreachable!("refused in Packer::new");
+    unreachable!("refused with the configuration");
 }
 
 #[cfg(feature = "zstd")]
@@ -149,7 +133,7 @@ fn zstd(plain: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(not(feature = "zstd"))]
 fn zstd(_: &[u8], _: &mut Vec<u8>) {
-    unreachable!("refused in Packer::new");
+    unreachable!("refused with the configuration");
 }
 
 /// Appends what `packed` unfolds to. `codec` is that of the attributes.
@@ -229,10 +213,9 @@ mod tests {
     fn every_codec_gives_back_what_it_was_given() {
         let lines: Vec<u8> = (0..200_000u32).flat_map(|i| i.to_string().into_bytes()).collect();
         for compression in ALL.into_iter().filter(|c| is_supported(*c)) {
-            let mut packer = Packer::new(compression);
             for plain in [&lines[..], b"", b"x", &[0u8; 100_000]] {
                 let mut packed = b"kept".to_vec();
-                packer.pack(plain, &mut packed);
+                pack(compression, plain, &mut packed);
                 let mut back = Vec::new();
                 unpack(codec_id(compression), &packed[4..], &mut back).unwrap();
                 assert!(back == plain, "{compression:?} of {} bytes", plain.len());

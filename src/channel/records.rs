@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::super::batch::Batch;
     use super::super::broker::{Identity, Wire};
-    use super::super::compress::{Packer, codec_id, is_supported};
+    use super::super::compress::{codec_id, is_supported, pack};
     use super::*;
     use crate::config::model::{Compression, ValueFormat};
 
@@ -361,7 +361,7 @@ mod tests {
             let inner = [message(magic, start, 0, Some(b"c")), message(magic, start + 1, 0, None)];
             for codec in [Compression::Gzip, Compression::Snappy] {
                 let mut packed = Vec::new();
-                Packer::new(codec).pack(&inner.concat(), &mut packed);
+                pack(codec, &inner.concat(), &mut packed);
                 let log = [
                     message(magic, 5, 0, Some(b"plain")),
                     message(magic, 7, codec_id(codec) as u8, Some(&packed)),
