@@ -167,6 +167,7 @@ fn run_with(
              a1.channels.{name}.brokerList = h:1\na1.channels.{name}.topic = t-{name}\n"
         );
     }
+    conf += &fs::read_to_string(root.join("more.conf")).unwrap_or_default();
     let path = root.join("c.conf");
     fs::write(&path, conf).unwrap();
     let mut agent = config::load(&path, "a1").unwrap().config;
@@ -329,5 +330,26 @@ fn a_batch_that_is_split_after_its_file_was_overwritten_is_given_up() {
     let mut appended = cluster.borrow().appended.clone();
     appended.sort();
     assert_eq!(appended, values(&["b1", "b2", "b3", "c1", "c2"]));
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// A filter that was added takes every event of a batch in doubt. It once ended the agent in a
+/// panic, at each start again.
+#[test]
+fn a_batch_in_doubt_that_a_new_filter_takes_whole_is_given_up() {
+    let root = directory("filtered");
+    let path = root.join("spool/f");
+    fs::write(&path, "one\ntwo\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let silent = shared(Cluster::default());
+    assert_eq!(run(&root, &[("c1", &silent)], &clock, 20), 1);
+    fs::write(&path, "one\ntwo\nthree\n").unwrap();
+    let filter = "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = \
+                  regex_filter\na1.sources.r1.interceptors.i1.regex = ^(one|two)$\n\
+                  a1.sources.r1.interceptors.i1.excludeEvents = true\n";
+    fs::write(root.join("more.conf"), filter).unwrap();
+    let answering = shared(Cluster { answers: true, ..Cluster::default() });
+    assert_eq!(run(&root, &[("c1", &answering)], &clock, 800), 0);
+    assert_eq!(answering.borrow().appended, values(&["three"]));
     fs::remove_dir_all(&root).unwrap();
 }

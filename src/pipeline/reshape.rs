@@ -138,6 +138,11 @@ impl Pipeline {
                 return Ok(None);
             }
         };
+        if events == 0 {
+            // Overwritten, or a filter takes all of them now.
+            self.outlets[at].give_back(batch);
+            return Ok(None);
+        }
         let (values_crc, first_crc) =
             if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
         let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
@@ -175,9 +180,6 @@ impl Pipeline {
         let at = usize::from(old.channel);
         let Some((record, batch)) = self.read_part(at, &old, old.count)? else { return Ok(None) };
         if record.bytes_crc != old.bytes_crc {
-            return Ok(None);
-        }
-        if record.count == 0 {
             return Ok(None);
         }
         let is_reshaped = record.count != old.count;
@@ -218,7 +220,8 @@ impl Pipeline {
             CHANNEL,
             format_args!(
                 "LOST: {} events of {} (bytes {}-{}) were announced, are not in topic {} and can \
-                 no longer be read: the file was deleted or overwritten while it was being sent.",
+                 no longer be read: the file was deleted or overwritten while it was being sent, or a \
+                 filter takes them now.",
                 b.count,
                 self.file_text(b.file),
                 b.start,
