@@ -61,8 +61,8 @@ impl fmt::Display for UnpackError {
 }
 
 /// Appends `plain`, compressed, to `out`. A compressor's state (a third of a megabyte for deflate)
-/// lives as long as the call: kept in each of a dozen batches it was a quarter of the memory, and to
-/// set it up takes a thousandth of the work.
+/// lives as long as the call: kept in each batch it took the agent's peak from 11.7 to 12.3 MB, and
+/// a line cost the same (`BENCH_ONLY=codecs make bench`).
 ///
 /// # Panics
 /// If this build can not write `compression`; see [`is_supported`].

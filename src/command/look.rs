@@ -105,11 +105,7 @@ pub fn look(config: &SourceConfig) -> SourceLook {
 /// As many as can be read.
 fn dead_letters(dir: &Path) -> u64 {
     let mut count = 0;
-    let add = &mut |_: &File, _| {
-        count += 1;
-        Ok(())
-    };
-    let _ = letters::each(&dir.join(DEAD_LETTER_FILE), add);
+    let _ = letters::each(&dir.join(DEAD_LETTER_FILE), &mut |_| count += 1);
     count
 }
 

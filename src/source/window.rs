@@ -11,8 +11,8 @@ use crate::checkpoint::record::TAIL_BYTES;
 /// work on the lines, small enough to stay in a processor's second-level cache.
 pub const BLOCK_BYTES: usize = 128 * 1024;
 
-/// The longest line that is held in memory, bytes, with its newline: far more than a broker takes by default. A
-/// longer one, which can only come with a raised `maxLineLength`, is no event; see
+/// The longest line that is held in memory, bytes, with its newline: far more than a broker takes by
+/// default. A longer one, which can only come with a raised `maxLineLength`, is no event; see
 /// [`super::giant`].
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 

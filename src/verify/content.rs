@@ -40,8 +40,9 @@ pub struct Survey {
     pub bytes: u64,
     pub lines: u64,
     pub events: u64,
-    /// Lines that are too long to be events.
-    pub giants: Vec<Range<u64>>,
+    /// Lines that are too long to be events, and how many of them are in the dead-letter file.
+    pub giants: u64,
+    pub buried: u64,
     /// The bytes that were read by the agent are still the same, and nothing came behind them.
     pub is_as_recorded: bool,
 }
@@ -168,7 +169,10 @@ pub fn survey(
         events_claimed += u64::from(event.end <= claim.size);
     };
     let giants = each_event(&subject.bytes, origin, subject.extent, &mut read, &mut visit)?;
-    (survey.giants, survey.events) = (giants, events);
+    survey.events = events;
+    survey.giants = giants.len() as u64;
+    let is_buried = |line: &&Range<u64>| letters.has_giant(&subject.name, line);
+    survey.buried = giants.iter().filter(is_buried).count() as u64;
     // What was refused is not counted by receipts, but stands in the file.
     let counts = claim.events..=claim.events.saturating_add(letters.refused(&subject.name));
     let is_same = crc.finalize() == claim.bytes_crc && counts.contains(&events_claimed);

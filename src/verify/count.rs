@@ -226,7 +226,7 @@ impl Counting<'_> {
             .events(&subject.name, topic, keyer)
             .map_err(|e| Trouble::Temporary(format!("{}: {e}", letters.path.display())))?;
         plan.verified.push(task);
-        plan.rows.push(Row::new(at, subject, &self.surveys[at], letters, topic.clone()));
+        plan.rows.push(Row::new(at, subject, &self.surveys[at], topic.clone()));
         Ok(plan.rows.len() as u32 - 1)
     }
 
@@ -269,8 +269,7 @@ impl Counting<'_> {
                 continue;
             }
             let topic = self.target.channel.topic.clone();
-            let letters = &self.letters[subject.origin];
-            let mut row = Row::new(*at, subject, &self.surveys[*at], letters, topic);
+            let mut row = Row::new(*at, subject, &self.surveys[*at], topic);
             let mut records = 0u64;
             for range in ranges {
                 reader.read(range.partition, range.first, behind(range), &mut |record| {

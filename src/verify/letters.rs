@@ -27,9 +27,8 @@ impl Letters {
     pub fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
-        let read = letters::each(&path, &mut |_, letter| {
+        let read = letters::each(&path, &mut |letter| {
             by_file.entry(letter.file.clone()).or_default().push(letter);
-            Ok(())
         });
         if let Err(e) = read {
             let path = path.display();

@@ -104,7 +104,7 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
         counting.run(&mut progress, &mut report)?;
     }
     progress.finish();
-    add_silent_rows(&inventory.subjects, &surveys, &letters, &mut report);
+    add_silent_rows(&inventory.subjects, &surveys, &mut report);
     report.rows.sort_by_key(|row| row.subject);
     add_remarks(&mut report);
     Ok(report)
@@ -137,22 +137,11 @@ fn survey_all(
 }
 
 /// Files that no topic is asked for: those without an event.
-fn add_silent_rows(
-    subjects: &[Subject],
-    surveys: &[Survey],
-    letters: &[Letters],
-    report: &mut Report,
-) {
+fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report) {
     let told: HashSet<usize> = report.rows.iter().map(|row| row.subject).collect();
     for (at, (subject, survey)) in subjects.iter().zip(surveys).enumerate() {
         if subject.is_selected && !told.contains(&at) {
-            report.rows.push(Row::new(
-                at,
-                subject,
-                survey,
-                &letters[subject.origin],
-                String::new(),
-            ));
+            report.rows.push(Row::new(at, subject, survey, String::new()));
         }
     }
 }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use super::content::Survey;
 use super::inventory::{State, Subject};
-use super::letters::Letters;
 use crate::channel::reader::TopicRecord;
 use crate::json::Json;
 
@@ -39,13 +38,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(
-        at: usize,
-        subject: &Subject,
-        survey: &Survey,
-        letters: &Letters,
-        topic: String,
-    ) -> Row {
+    pub fn new(at: usize, subject: &Subject, survey: &Survey, topic: String) -> Row {
         let is_gone = subject.bytes.are_gone();
         let claim = subject.claim;
         let mut notes = Vec::new();
@@ -62,9 +55,6 @@ impl Row {
                 claim.size, claim.events, claim.bytes_crc
             ));
         }
-        let giants = survey.giants.len() as u64;
-        let is_buried = |line: &&std::ops::Range<u64>| letters.has_giant(&subject.name, line);
-        let buried = survey.giants.iter().filter(is_buried).count() as u64;
         Row {
             subject: at,
             file: subject.label.clone(),
@@ -76,10 +66,10 @@ impl Row {
             },
             bytes: if is_gone { claim.size } else { survey.bytes },
             lines: if is_gone { claim.lines } else { survey.lines },
-            events: if is_gone { claim.events } else { survey.events + giants },
+            events: if is_gone { claim.events } else { survey.events + survey.giants },
             once: 0,
-            missing: giants - buried,
-            dead_letters: buried,
+            missing: survey.giants - survey.buried,
+            dead_letters: survey.buried,
             repeated: 0,
             foreign: 0,
             notes,
