@@ -254,3 +254,34 @@ fn a_line_costs_no_call_of_its_own_on_the_modern_wire() {
 fn a_line_costs_no_call_of_its_own_on_the_legacy_wire() {
     assert_calls("0.10.2.0");
 }
+
+/// From the start until the first record is in the topic.
+#[test]
+fn a_start_lists_the_directory_once() {
+    const FINISHED: usize = 20_000;
+    let topic = shared("4.3.1").fresh_topic("listed", 3);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 5);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, Duration::from_secs(60));
+    agent.term();
+    for n in 0..FINISHED {
+        std::fs::write(work.path(&format!("{n:05}_2017010112.log.COMPLETED")), "").expect("a file");
+    }
+    let all = std::fs::read_dir(work.spool()).expect("the spool directory").count();
+    work.append("010_{H}.log", b"two\n");
+    // The stamp of what was made above is not of the present tick of the clock any more.
+    std::thread::sleep(Duration::from_millis(30));
+    let started = std::time::Instant::now();
+    let until = {
+        let topic = topic.clone();
+        move || topic.wait_for(2, Duration::from_secs(60))
+    };
+    let calls = trace::run(work.command(), &work.dir().join("traced.log"), until);
+    // The kernel's answer has 32 KB, and a name of this length takes 56 bytes of it; two more end
+    // each listing, and the tracker directory has one.
+    let listing = all as u64 * 56 / 32_768 + 4;
+    // One more is due after 250 ms, which a busy machine may need.
+    let listings = 1 + started.elapsed().as_millis() as u64 / 250;
+    let made = calls.of(libc::SYS_getdents64);
+    assert!(made <= listing * listings + 4, "{made} calls for {listings} listings of {listing}");
+}

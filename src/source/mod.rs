@@ -57,8 +57,9 @@ const LIST_INTERVAL_MS: u64 = 250;
 /// listed so often in any case, ms.
 const LIST_INTERVAL_MS_MAX: u64 = 900;
 
-/// After a change the directory is listed once more, ms later: there are file systems that stamp
-/// their changes with whole seconds, or with another machine's clock.
+/// After a change the directory is listed once more, so many ms later if that has not happened by
+/// then: there are file systems that stamp their changes with whole seconds, or with another
+/// machine's clock.
 const CONFIRM_MS: u64 = 1_500;
 
 /// Waits after a file could not be opened, ms.
@@ -83,6 +84,8 @@ pub struct Files {
     list_interval_ms: u64,
     /// When to list the directory once more though it seems unchanged.
     confirm_ms: Option<u64>,
+    /// What the last run had left to be deleted was seen to.
+    is_cleared: bool,
     present: Present,
     refusals: Refusals,
     /// Positions to begin at for names that are not tracked yet (a Java tracker, or `end`).
@@ -116,6 +119,7 @@ impl Files {
             listed_ms: None,
             list_interval_ms: LIST_INTERVAL_MS,
             confirm_ms: None,
+            is_cleared: false,
             present: Present::unknown(),
             refusals: Refusals::default(),
             start_at: Vec::new(),
@@ -202,15 +206,22 @@ impl Files {
 
     fn list(&mut self, now_ms: u64) -> io::Result<()> {
         self.update_present();
-        let is_stale = self.scanner.is_stale()? || self.listed_ms.is_none();
+        let last_ms = self.listed_ms;
+        let is_stale = self.scanner.is_stale()? || last_ms.is_none();
         let is_to_confirm = self.confirm_ms.is_some_and(|at| now_ms >= at);
         if !is_stale && !is_to_confirm {
             return Ok(());
         }
-        self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
         self.listed_ms = Some(now_ms);
+        self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
         for (name, why) in self.scanner.refresh()? {
             self.complain(&name, &why);
+        }
+        if self.scanner.is_confirmed() && last_ms.is_some_and(|t| now_ms - t >= LIST_INTERVAL_MS) {
+            self.confirm_ms = None;
+        }
+        if !std::mem::replace(&mut self.is_cleared, true) {
+            self.clear_leftovers();
         }
         let took_ms = self.clock.monotonic_ms() - now_ms;
         self.list_interval_ms = (took_ms * 10).clamp(LIST_INTERVAL_MS, LIST_INTERVAL_MS_MAX);

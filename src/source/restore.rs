@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
-use super::retire::{HIDDEN, HIDDEN_BESIDE, Move};
+use super::retire::{HIDDEN, Move};
 use super::tracked::{self, born_ns, is_other_birth};
 use super::window::TailBytes;
 use super::{Files, OPEN_FILES_MAX, READER, known};
@@ -89,7 +89,6 @@ impl Files {
                 self.restore_one(record, reached);
             }
         }
-        self.clear_leftovers();
     }
 
     /// Finds and opens the file of a record that is not open.
@@ -233,17 +232,15 @@ impl Files {
 
     /// Deletes what the last run had hidden for deletion and was done with. What has been written
     /// to since its receipt is read first.
-    fn clear_leftovers(&mut self) {
-        let dirs = [(&self.config.tracker_dir, HIDDEN), (&self.config.spool_dir, HIDDEN_BESIDE)];
-        let mut leftovers = Vec::new();
-        for (dir, start) in dirs {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                if entry.file_name().as_bytes().starts_with(start.as_bytes()) {
-                    leftovers.push(entry.path());
-                }
+    pub(super) fn clear_leftovers(&mut self) {
+        let mut leftovers = self.scanner.left().to_vec();
+        for entry in std::fs::read_dir(&self.config.tracker_dir).into_iter().flatten().flatten() {
+            if entry.file_name().as_bytes().starts_with(HIDDEN.as_bytes()) {
+                leftovers.push(entry.path().into_os_string());
             }
         }
-        for path in leftovers {
+        for name in leftovers {
+            let path = self.path(&name);
             let Ok(file) = tracked::open(&path) else { continue };
             let Ok(stat) = file.metadata() else { continue };
             let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
@@ -255,7 +252,7 @@ impl Files {
                     log::info(READER, format_args!("Deleting {}, which was done.", path.display()));
                     super::retire::delete(&path, stat.ino());
                 }
-                Some(receipt) => self.resume_done(file, &receipt, path.as_os_str()),
+                Some(receipt) => self.resume_done(file, &receipt, &name),
                 None => log::warn(
                     READER,
                     format_args!("{} has no receipt; it is left alone.", path.display()),

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
 use crate::config::pattern::Pattern;
+use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::tracked::modified_ms;
 
 /// A name that Flume would read.
@@ -41,7 +42,10 @@ pub struct Scanner {
     seen: Option<(i64, i64)>,
     /// The listing may have missed a change that fell into the same tick of the clock.
     seen_is_fresh: bool,
+    /// Nothing had changed since the listing before.
+    is_confirmed: bool,
     candidates: Vec<Candidate>,
+    left: Vec<OsString>,
 }
 
 struct Rules {
@@ -66,7 +70,9 @@ impl Scanner {
             order: config.consume_order,
             seen: None,
             seen_is_fresh: false,
+            is_confirmed: false,
             candidates: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -82,6 +88,17 @@ impl Scanner {
         }
         let stat = fs::metadata(&self.dir)?;
         Ok(self.seen != Some((stat.mtime(), stat.mtime_nsec())))
+    }
+
+    /// Did the last listing follow another with no change of the directory between them, by a
+    /// stamp that is finer than whole seconds?
+    pub fn is_confirmed(&self) -> bool {
+        self.is_confirmed
+    }
+
+    /// The names of the last listing in which a file waits to be deleted.
+    pub fn left(&self) -> &[OsString] {
+        &self.left
     }
 
     /// Notes of which candidates the name holds the present time.
@@ -103,6 +120,7 @@ impl Scanner {
         // Before the names are read: how long that takes must not count.
         let is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
         let mut problems = Vec::new();
+        self.left.clear();
         // What is known already keeps its place, so that only what is new is moved by the sort.
         let mut places: HashMap<u64, usize> = HashMap::with_capacity(self.candidates.len());
         for (at, candidate) in self.candidates.iter_mut().enumerate() {
@@ -112,6 +130,10 @@ impl Scanner {
         for (listed, entry) in fs::read_dir(&self.dir)?.enumerate() {
             let entry = entry?;
             let name = entry.file_name();
+            if name.as_bytes().starts_with(HIDDEN_BESIDE.as_bytes()) {
+                self.left.push(name);
+                continue;
+            }
             let place = places.get(&entry.ino()).copied();
             if let Some(at) = place.filter(|&at| self.candidates[at].name == name) {
                 self.candidates[at].listed = Some(listed);
@@ -127,7 +149,9 @@ impl Scanner {
         }
         self.candidates.retain(|c| c.listed.is_some());
         self.sort();
-        self.seen = Some((stat.mtime(), stat.mtime_nsec()));
+        let stamp = (stat.mtime(), stat.mtime_nsec());
+        self.is_confirmed = self.seen == Some(stamp) && stamp.1 != 0;
+        self.seen = Some(stamp);
         self.seen_is_fresh = is_fresh;
         Ok(problems)
     }

@@ -110,3 +110,40 @@ fn a_file_to_be_deleted_is_hidden_for_its_grace_time() {
     scene.until("the hidden file is deleted", || !hidden(&scene));
     scene.in_the_end(&["one", "two", "late", "while nobody looked"]);
 }
+
+/// A crash after the receipt and before the deletion.
+#[test]
+fn what_the_last_run_had_left_to_be_deleted_is_deleted_at_a_start() {
+    let mut scene = spool("leftovers")
+        .source("deletePolicy", "immediate")
+        .source("retireGraceMs", 1)
+        .file("a_{H-1}.log", "one\n", 3)
+        .file("b_{H-1}.log", "two\n", 2)
+        .file("c_{H-1}.log", "three\n", 1)
+        .file("d_{H}.log", "four\n", 0);
+    // Their other names keep the files, so that they are what the receipts speak of.
+    let kept = ["a", "b", "c"].map(|name| scene.work.dir().join(name));
+    for (kept, name) in kept.iter().zip(["a_{H-1}.log", "b_{H-1}.log", "c_{H-1}.log"]) {
+        std::fs::hard_link(scene.path(name), kept).expect("a second name");
+    }
+    scene.start();
+    scene.receipts(3);
+    scene.stop();
+    let (beside, grown) = (".flume-ng-deleted-2-2", ".flume-ng-deleted-3-3");
+    let left = [
+        scene.work.tracker_dir().join("deleted-1-1"),
+        scene.path(beside),
+        scene.path(grown),
+        scene.path(".flume-ng-of-someone-else"),
+    ];
+    for (kept, left) in kept.iter().zip(&left) {
+        std::fs::rename(kept, left).expect("a leftover");
+    }
+    std::fs::write(&left[3], "not ours\n").expect("a file");
+    scene.append(grown, "late\n");
+    scene.start();
+    scene.log_says("of-someone-else has no receipt; it is left alone.");
+    scene.until("what was done is deleted", || !left[..3].iter().any(|path| path.exists()));
+    assert!(left[3].exists(), "what has no receipt is left alone");
+    scene.in_the_end(&["one", "two", "three", "four", "late"]);
+}
