@@ -14,8 +14,12 @@ use crate::stats::{short, thousands};
 use crate::support::{Cluster, MEMORY, Plan, TempDir};
 use crate::{NEW, OLD, flat, latency, machine, micro};
 
-/// Runs that do not count, when a cluster has started.
-const WARM_UPS: usize = 8;
+/// So many runs in a row that are no faster than those before them end the warm-up, which has so
+/// many at most.
+const STEADY_RUNS: usize = 6;
+const WARM_UPS_MAX: usize = 40;
+/// Less than that is no gain.
+const GAIN: f64 = 1.03;
 /// Room in memory for a broker that keeps the newest records only, with some to spare.
 const MEMORY_BYTES: u64 = 4_000_000_000;
 /// Of a partition whose broker is in memory: less than a run of any length writes, so that long
@@ -96,11 +100,29 @@ impl Bench {
         let plan =
             plan.set("log.segment.delete.delay.ms", 500).set("log.initial.task.delay.ms", 500);
         let cluster = plan.jvm_as_shipped().start();
-        let data = self.file(Text::Plain);
-        for _ in 0..WARM_UPS {
-            measure(&Contender::Ours, &Job::new().link(&data), &cluster, self.settings.lines);
-        }
+        self.warm_up(&cluster, None);
         cluster
+    }
+
+    /// Runs that do not count, until the rate no longer rises: what a JVM compiles, and when,
+    /// depends on the way through the broker, so a codec wants its own.
+    fn warm_up(&self, cluster: &Cluster, codec: Option<&'static str>) {
+        let data = self.file(Text::Plain);
+        let (mut best, mut steady) = (0.0, 0);
+        for run in 1..=WARM_UPS_MAX {
+            let mut job = Job::new().link(&data);
+            job.codec = codec;
+            let rate = measure(&Contender::Ours, &job, cluster, self.settings.lines).lines_per_s;
+            eprintln!("bench: warm-up {run}: {rate:.0} lines/s");
+            if rate > best * GAIN {
+                (best, steady) = (rate, 0);
+                continue;
+            }
+            steady += 1;
+            if steady == STEADY_RUNS {
+                break;
+            }
+        }
     }
 
     pub fn throughput(&mut self) {
@@ -169,6 +191,7 @@ impl Bench {
                 missing.push(format!("{name} is left out: {why}"));
                 continue;
             }
+            self.warm_up(&cluster, Some(name));
             let lines = self.settings.lines;
             let rates = compare(&pair, &cluster, &data, lines, self.runs(), Some(name));
             let kcat = rates.get(1);
