@@ -61,7 +61,6 @@ pub fn shapes(brokers: &Brokers, sizes: Sizes) -> (Vec<Row>, Vec<String>) {
             }
             let job = (shape.job)();
             read_into_cache(&job);
-            machine::wait_for_calm_disk();
             let rate = measure(&Contender::Ours, &job, brokers, shape.lines);
             eprintln!("bench: {} round {round}: {rate}", shape.label);
             // The broker's JVM is still warming up in the first round.

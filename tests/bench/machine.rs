@@ -10,7 +10,7 @@ use crate::support::MEMORY;
 
 /// In this time free space changes by less than this on a calm disk. Longer than a broker of the
 /// bench waits before it removes the files of a deleted topic.
-const CALM_TIME: Duration = Duration::from_secs(1);
+const CALM_TIME: Duration = Duration::from_millis(400);
 const CALM_BYTES: u64 = 1_000_000;
 /// Where others write all the time, it never is.
 const CALM_TRIES: u32 = 30;
@@ -75,24 +75,21 @@ pub fn free_in(dir: &Path) -> u64 {
     }
 }
 
-/// Writes out what earlier runs left in the kernel's memory: no run pays for another one.
-pub fn settle_disk() {
-    // SAFETY: it takes nothing and can not fail.
-    unsafe { libc::sync() };
-}
-
-/// Until what was deleted is gone, in memory too, and what was written is on the disk. The broker
-/// removes a topic's files some time after it was told to, and gigabytes take a while.
+/// Until what earlier runs left is gone, in memory too, and what was written is on the disk: no run
+/// pays for another one. The broker removes a topic's files some time after it was told to, which
+/// on a file system that discards what is freed makes whoever syncs then wait.
 pub fn wait_for_calm_disk() {
     let mut free = [0; 2];
     for _ in 0..CALM_TRIES {
-        settle_disk();
+        // First, so that most of what is to be removed never gets to the disk.
+        std::thread::sleep(CALM_TIME);
+        // SAFETY: it takes nothing and can not fail.
+        unsafe { libc::sync() };
         let now = [disk_free(), free_in(Path::new(MEMORY))];
         if now.iter().zip(free).all(|(now, before)| now.abs_diff(before) < CALM_BYTES) {
             return;
         }
         free = now;
-        std::thread::sleep(CALM_TIME);
     }
 }
 

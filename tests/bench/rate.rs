@@ -49,7 +49,7 @@ impl Rate {
 pub fn measure(contender: &Contender, job: &Job, brokers: &Brokers, lines: u64) -> Rate {
     let topic = brokers.fresh_topic("bench", PARTITIONS);
     let mut watch = Watch::new(&topic, PARTITIONS);
-    machine::settle_disk();
+    machine::wait_for_calm_disk();
     let mut process = contender.start(job, &topic);
     let (mut seen, mut moved) = (0, Instant::now());
     let took = loop {
@@ -114,7 +114,7 @@ pub fn first_record_ms(contender: &Contender, brokers: &Brokers, runs: usize) ->
             std::fs::write(job.live(), "the first line\n").expect("a data file");
             let topic = brokers.fresh_topic("first", PARTITIONS);
             let mut watch = Watch::new(&topic, PARTITIONS);
-            machine::settle_disk();
+            machine::wait_for_calm_disk();
             let process = contender.start(&job, &topic);
             while watch.count() == 0 {
                 let waited = process.started.elapsed();

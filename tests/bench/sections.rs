@@ -98,7 +98,7 @@ impl Bench {
         // Topics are deleted between the runs: their files should go at once, and from the start,
         // or they fill the memory that the page cache needs.
         let plan =
-            plan.set("log.segment.delete.delay.ms", 500).set("log.initial.task.delay.ms", 500);
+            plan.set("log.segment.delete.delay.ms", 20).set("log.initial.task.delay.ms", 500);
         let cluster = plan.jvm_as_shipped().start();
         self.warm_up(&cluster, None);
         cluster
