@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::contenders::{Contender, Job};
 use crate::data::LINE_BYTES;
+use crate::machine;
 use crate::rate::PARTITIONS;
 use crate::stats::percentile;
 use crate::support::{Brokers, Topic};
@@ -46,6 +47,7 @@ fn one_run(contender: &Contender, brokers: &Brokers, rate: u64, length: Duration
     let job = Job::new();
     let topic = brokers.fresh_topic("latency", PARTITIONS);
     std::fs::write(job.live(), "before the clock\n").expect("a data file");
+    machine::wait_for_calm_disk();
     let process = contender.start(&job, &topic);
     let mut watch = await_first(&topic, &process, contender);
     std::thread::sleep(CALM / 2);
