@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::java::hash::string_hash;
+
 /// Appends an unsigned LEB128 number.
 fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
@@ -64,13 +66,6 @@ struct Entry {
     value: String,
 }
 
-/// `String.hashCode` over UTF-16 units, spread as `HashMap` does.
-fn java_hash(key: &str) -> u32 {
-    let code =
-        key.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
-    code ^ code >> 16
-}
-
 /// The number of buckets of a map that has grown to `count` entries: 16 up to 12, then
 /// doubled whenever the load goes over three quarters.
 fn buckets(count: usize) -> usize {
@@ -93,7 +88,9 @@ impl HeaderMap {
             entry.value = value.to_string();
             return;
         }
-        let hash = java_hash(key);
+        // Spread as `HashMap` does.
+        let code = string_hash(key);
+        let hash = code ^ code >> 16;
         let age = self.entries.len();
         self.entries.push(Entry { hash, age, key: key.to_string(), value: value.to_string() });
         // Growing keeps the order within a bucket, so the order follows from the final

@@ -10,6 +10,7 @@ pub mod config;
 pub mod event;
 pub mod exit;
 pub mod exposition;
+pub mod java;
 pub mod json;
 pub mod ledger;
 pub mod letters;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::Diagnostics;
 use super::known;
-use super::properties::Properties;
 use super::section::{Prop, Section, words};
+use crate::java::properties::Properties;
 
 /// The four lists an agent may have, in the order they are read.
 const LISTS: [&str; 4] = ["sources", "channels", "sinks", "sinkgroups"];

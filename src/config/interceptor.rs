@@ -3,8 +3,8 @@
 use super::diagnostics::Diagnostics;
 use super::known::Scope;
 use super::model::InterceptorConfig;
-use super::pattern::Pattern;
 use super::section::{Prop, Section, words};
+use crate::java::pattern::Pattern;
 
 /// The alias and the class name in Flume of each supported type.
 const TYPES: [(Scope, [&str; 2]); 4] = [

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::diagnostics::Diagnostics;
 use super::known::{self, Scope, Status};
 use super::section::Section;
-use super::{graph, properties, read_file};
+use super::{graph, read_file};
+use crate::java::properties;
 
 /// One property of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,15 +5,12 @@
 //! would leave Flume idle for ever is an error here.
 
 mod channel;
-pub mod date;
 pub mod diagnostics;
 mod graph;
 mod interceptor;
 pub mod inventory;
 pub mod known;
 pub mod model;
-pub mod pattern;
-pub mod properties;
 mod section;
 mod sink;
 mod source;
@@ -22,6 +19,7 @@ mod tree;
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::java::properties;
 use diagnostics::{Diagnostic, Diagnostics, Severity};
 use graph::Graph;
 use known::Scope;

@@ -6,9 +6,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::date::DatePattern;
-use super::pattern::Pattern;
-use crate::source::charset::Charset;
+use crate::java::charset::Charset;
+use crate::java::date::DatePattern;
+use crate::java::pattern::Pattern;
 use crate::source::line::DecodePolicy;
 
 /// Everything that `flume-ng agent --name NAME` runs.

@@ -3,15 +3,15 @@
 use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 
-use super::date::DatePattern;
 use super::diagnostics::Diagnostics;
 use super::interceptor;
 use super::known::Scope;
 use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, SourceConfig};
-use super::pattern::Pattern;
 use super::section::{Section, words};
 use crate::clock::{Clock as _, SystemClock};
-use crate::source::charset::Charset;
+use crate::java::charset::Charset;
+use crate::java::date::DatePattern;
+use crate::java::pattern::Pattern;
 use crate::source::line::DecodePolicy;
 
 /// Names of the source's type: its alias here and its class in Flume.

@@ -14,7 +14,7 @@ use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
 use crate::clock::Clock;
 use crate::config::model::{ChannelConfig, InterceptorConfig, OnBadCheckpoint, SourceConfig};
-use crate::config::pattern::Pattern;
+use crate::java::pattern::Pattern;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::{self, Interceptor};

@@ -25,7 +25,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::charset::{Charset, Mode};
+use crate::java::charset::{Charset, Mode};
 
 /// What to do with bytes that the charset does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

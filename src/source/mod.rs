@@ -7,7 +7,6 @@
 //! [`turn`], what becomes of open files in [`follow`], what happens when a file is done in
 //! [`retire`], and how a done one is known again in [`known`].
 
-pub mod charset;
 mod follow;
 pub mod giant;
 pub mod interceptor;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::clock::Clock;
-use crate::config::date::DatePattern;
+use crate::java::date::DatePattern;
 
 /// See the module. Every candidate is asked for it in each turn of the loop, so that it is written
 /// anew only when the second changes, and compared without a copy.

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
-use crate::config::pattern::Pattern;
+use crate::java::pattern::Pattern;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::tracked::modified_ms;
 

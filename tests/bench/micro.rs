@@ -13,7 +13,7 @@ use flume_ng::checkpoint::record::{
 use flume_ng::checkpoint::slots::{FileStore, Opened, Slots};
 use flume_ng::config::model::{Compression, ValueFormat};
 use flume_ng::event::{self, HeaderMap};
-use flume_ng::source::charset::Charset;
+use flume_ng::java::charset::Charset;
 use flume_ng::source::line::{DecodePolicy, LineConfig, LineDecoder, Tail};
 
 use crate::data::{Lines, Text};

@@ -15,8 +15,8 @@ import java.util.TreeSet;
  * DIR/NAME.pairs: for the double-byte charsets, one line per byte 80-FF and per
  *   pair 80 00-FF FF: bytes, UTF-16 units in hex or "-".
  *
- * src/source/charset/single_byte.tsv is a copy of the first;
- * src/source/charset/double_byte.tsv is made of the others by
+ * src/java/charset/single_byte.tsv is a copy of the first;
+ * src/java/charset/double_byte.tsv is made of the others by
  * FLUME_NG_PAIRS=DIR cargo test --lib regenerate_double_byte -- --ignored
  */
 public class JavaPairs {

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use flume_ng::clock::{Clock, ManualClock};
-use flume_ng::config::date::DatePattern;
 use flume_ng::config::model::{
     ChannelConfig, Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint,
     PartitionBy, SourceConfig, ValueFormat,
 };
-use flume_ng::config::pattern::Pattern;
-use flume_ng::source::charset::Charset;
+use flume_ng::java::charset::Charset;
+use flume_ng::java::date::DatePattern;
+use flume_ng::java::pattern::Pattern;
 use flume_ng::source::line::DecodePolicy;
 
 use crate::Plant;

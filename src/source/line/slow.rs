@@ -1,7 +1,7 @@
 //! Lines that must be looked at character by character.
 
 use super::{CutCharacter, DecodePolicy, End, LineDecoder, Malformed, OddLine, Split, Tail};
-use crate::source::charset::{Mode, Step};
+use crate::java::charset::{Mode, Step};
 
 /// UTF-16 units of (a piece of) UTF-8 text. Written so that the compiler can vectorise it.
 fn units(text: &[u8]) -> usize {

@@ -96,7 +96,7 @@ fn regenerate_double_byte() {
         runs(name, 2, 0x80, &ours.single, &single, &mut out);
         runs(name, 4, 0x8000, &ours.pair, &pair, &mut out);
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/charset/double_byte.tsv");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/java/charset/double_byte.tsv");
     std::fs::write(path, out).unwrap();
 }
 

@@ -16,7 +16,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-pub(super) use decode::{Mode, Step};
+pub(crate) use decode::{Mode, Step};
 use tables::{Pairs, Single};
 
 /// A character set that bytes can be decoded from and text be encoded to.
@@ -112,7 +112,7 @@ impl Charset {
     /// Whether a newline is `00 0A` (false) or `0A 00` (true); none if the bytes of a
     /// file below 0x80 are ASCII (in ISO-2022-JP: if no escape says otherwise), so that
     /// a newline is the byte 0A.
-    pub(super) fn little_endian(&self) -> Option<bool> {
+    pub(crate) fn little_endian(&self) -> Option<bool> {
         match self.form {
             Form::Utf16 { little, .. } => Some(little),
             _ => None,

@@ -11,7 +11,7 @@ use super::{Charset, Form};
 /// The shift state of a stateful charset between two characters of a line. The default
 /// is that at the start of each line, and the only one of stateless charsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::source) struct Mode {
+pub(crate) struct Mode {
     set: Set,
     /// What a shift-in goes back to.
     before: Set,
@@ -31,7 +31,7 @@ enum Set {
 
 /// What the next bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source) enum Step {
+pub(crate) enum Step {
     /// A character and the number of its bytes.
     Char(char, usize),
     /// Bytes that are no text (an escape sequence).
@@ -45,7 +45,7 @@ pub(in crate::source) enum Step {
 impl Charset {
     /// The longest beginning of `bytes` that is the same text in UTF-8. In UTF-16 none.
     #[inline]
-    pub(in crate::source) fn plain_run<'a>(&self, bytes: &'a [u8], mode: Mode) -> &'a [u8] {
+    pub(crate) fn plain_run<'a>(&self, bytes: &'a [u8], mode: Mode) -> &'a [u8] {
         let length = match &self.form {
             Form::Utf8 => match simdutf8::compat::from_utf8(bytes) {
                 Ok(_) => bytes.len(),
@@ -65,7 +65,7 @@ impl Charset {
     /// it has at most `room` UTF-16 units and holds no ASCII (UTF-16: no surrogates).
     /// Gives the number of bytes and of units. What it stops at is for [`Charset::step`].
     #[inline]
-    pub(in crate::source) fn foreign_run(
+    pub(crate) fn foreign_run(
         &self,
         bytes: &[u8],
         room: usize,
@@ -103,7 +103,7 @@ impl Charset {
 
     /// Decodes the first character of `bytes`, which must not be empty.
     #[inline]
-    pub(in crate::source) fn step(&self, bytes: &[u8], mode: &mut Mode) -> Step {
+    pub(crate) fn step(&self, bytes: &[u8], mode: &mut Mode) -> Step {
         match &self.form {
             Form::Utf8 => utf8(bytes),
             Form::Utf16 { little, .. } => utf16(bytes, *little),

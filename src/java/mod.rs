@@ -1,0 +1,8 @@
+//! Java's dialects, each usable by itself: properties files, regular expressions, date formats,
+//! charsets, the order of a `HashMap`. Nothing here knows of Flume or Kafka.
+
+pub mod charset;
+pub mod date;
+pub mod hash;
+pub mod pattern;
+pub mod properties;
