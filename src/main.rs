@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 
 use flume_ng::cli::{self, Command, UsageError};
-use flume_ng::command::{check, generate, status};
+use flume_ng::command::{agent, check, generate, status, verify};
 use flume_ng::exit::Exit;
-use flume_ng::{start, verify};
+use flume_ng::text;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help(about)) => start::print(format_args!("{}", cli::help(about))),
-        Ok(Command::Document(text)) => start::print(format_args!("{text}")),
-        Ok(Command::Version) => start::print(format_args!("{}", cli::version())),
-        Ok(Command::Agent(args)) => return start::agent(&args),
+        Ok(Command::Help(about)) => text::print(format_args!("{}", cli::help(about))),
+        Ok(Command::Document(text)) => text::print(format_args!("{text}")),
+        Ok(Command::Version) => text::print(format_args!("{}", cli::version())),
+        Ok(Command::Agent(args)) => return agent::run(&args),
         Ok(Command::Check(args)) => return check::run(&args),
         Ok(Command::Status(args)) => return status::run(&args),
         Ok(Command::Generate(args)) => return generate::run(&args),
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             let command = std::env::args_os().nth(1).unwrap_or_default();
             error.report(&command.to_string_lossy());
             if let UsageError::UnknownCommand(_) = error {
-                start::print(format_args!("\n{}", cli::usage()));
+                text::print(format_args!("\n{}", cli::usage()));
             }
             return Exit::Usage.into();
         }

@@ -462,6 +462,16 @@ pub fn set_io_timeout(fd: RawFd, timeout: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// Flume tries at the start whether it may create and delete in the spool directory, since it
+/// will have to rename there.
+pub fn canary(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
+    std::fs::write(&path, b"canary")?;
+    let read = std::fs::read(&path);
+    std::fs::remove_file(&path)?;
+    read.map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -406,7 +406,7 @@ fn fenced_by_the_versions_between() {
 /// One record, with sequence 0, of a producer that is not the agent.
 fn write_as(topic: &Topic, id: i64, epoch: i16) {
     use flume_ng::channel::batch::Batch;
-    use flume_ng::channel::broker::{Identity, Wire};
+    use flume_ng::channel::batch::{Identity, Wire};
     use flume_ng::config::model::{Compression, ValueFormat};
     let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
     let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_millis() as i64;

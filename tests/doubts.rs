@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Verdict, Wire};
+use flume_ng::channel::batch::{Identity, Wire};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
+use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::clock::ManualClock;
 use flume_ng::config;
-use flume_ng::ledger::FileLedger;
 use flume_ng::pipeline::{self, Observer, Pipeline, Startup};
 
 /// A cluster with one topic.

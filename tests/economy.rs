@@ -14,11 +14,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::Wire;
+use flume_ng::channel::batch::Wire;
+use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::lock::make_directory;
 use flume_ng::clock::{Clock, LocalTime, ManualClock, SystemClock};
 use flume_ng::config;
-use flume_ng::ledger::FileLedger;
 use flume_ng::pipeline::{Observer, Pace, Pipeline, Startup, inherit};
 use instant::Instant;
 use support::{Brokers, Work, shared};

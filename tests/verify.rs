@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::{Answer, Verdict, Wire};
+use flume_ng::channel::batch::Wire;
+use flume_ng::channel::broker::{Answer, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
 use support::json::Json;

@@ -8,8 +8,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Verdict, Wire};
-use flume_ng::channel::compress::is_supported;
+use flume_ng::channel::batch::{Identity, Wire};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
@@ -267,7 +267,7 @@ fn modern(version: &str) {
     for codec in CODECS.into_iter().chain([Compression::Lz4, Compression::Zstd]) {
         // Kafka takes zstd from 2.1 on.
         let is_taken = codec != Compression::Zstd || !["0.11.0.3", "1.1.1"].contains(&version);
-        if is_supported(codec) && is_taken {
+        if codec.is_supported() && is_taken {
             send_and_look(version, Wire::Modern, codec);
         }
     }

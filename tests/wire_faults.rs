@@ -9,7 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Verdict, Wire};
+use flume_ng::channel::batch::{Identity, Wire};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};

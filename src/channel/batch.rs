@@ -4,9 +4,29 @@
 //! each event is copied once, behind the last one, and [`Batch::seal`] fills the header in. On the
 //! legacy wire the values stand end to end and the `kafka` crate makes messages of them.
 
-use super::broker::{Identity, Wire};
 use super::compress::{self, codec_id};
 use crate::config::model::{Compression, ValueFormat};
+
+/// Which protocol a batch is encoded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Message sets of magic 0 without identity: brokers before 0.11, topics that answer 43.
+    Legacy,
+    /// Record batches v2 with producer id, epoch and sequence.
+    Modern,
+}
+
+/// Producer id and epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub producer_id: i64,
+    pub epoch: i16,
+}
+
+impl Identity {
+    /// On the legacy wire there is none.
+    pub const NONE: Identity = Identity { producer_id: -1, epoch: -1 };
+}
 
 /// Bytes before the first record of a record batch v2 (KIP-98).
 pub const HEADER_BYTES: usize = 61;
@@ -54,7 +74,7 @@ impl Batch {
     /// # Panics
     /// If this build can not write `compression` (`compress::is_supported`).
     pub fn new(wire: Wire, format: ValueFormat, compression: Compression) -> Batch {
-        assert!(compress::is_supported(compression), "{compression:?} is not in this build");
+        assert!(compression.is_supported(), "{compression:?} is not in this build");
         Batch {
             wire,
             format,
@@ -377,7 +397,7 @@ mod tests {
     fn a_compressed_batch_unfolds_to_the_plain_one() {
         let plain = filled(Wire::Modern, ValueFormat::Avro, Compression::None);
         for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
-            if !super::super::compress::is_supported(compression) {
+            if !compression.is_supported() {
                 continue;
             }
             let batch = filled(Wire::Modern, ValueFormat::Avro, compression);

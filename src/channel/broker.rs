@@ -6,21 +6,12 @@
 use std::fmt;
 use std::os::fd::RawFd;
 
-use super::batch::Batch;
+use super::batch::{Batch, Identity, Wire};
 use crate::checkpoint::record::BatchRecord;
 
 /// Largest offset that a broker is believed: behind it is room to count a batch's events, so that
 /// no sum of the two overflows. A log that gets a million events a second is there in 290,000 years.
 pub const OFFSET_MAX: i64 = i64::MAX - u32::MAX as i64;
-
-/// Which protocol a batch is encoded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
-    /// Message sets of magic 0 without identity: brokers before 0.11, topics that answer 43.
-    Legacy,
-    /// Record batches v2 with producer id, epoch and sequence.
-    Modern,
-}
 
 /// What `open` learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +23,6 @@ pub struct Topic {
     pub partitions: Vec<i32>,
     /// Most replicas of a partition; with one, an append is visible as soon as it is made.
     pub replicas: usize,
-}
-
-/// Producer id and epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    pub producer_id: i64,
-    pub epoch: i16,
-}
-
-impl Identity {
-    /// On the legacy wire there is none.
-    pub const NONE: Identity = Identity { producer_id: -1, epoch: -1 };
 }
 
 /// The broker's word on one batch, in the order of sending within a partition.

@@ -8,7 +8,8 @@ use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::broker::{Fault, Topic, Wire};
+use super::batch::Wire;
+use super::broker::{Fault, Topic};
 use super::protocol::{self, METADATA, METADATA_OLD, PRODUCE, Versions};
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port, pause};
 

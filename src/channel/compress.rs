@@ -31,15 +31,6 @@ pub fn codec_id(compression: Compression) -> i16 {
     }
 }
 
-/// Can this build write `compression`? lz4 and zstd are cargo features.
-pub fn is_supported(compression: Compression) -> bool {
-    match compression {
-        Compression::None | Compression::Gzip | Compression::Snappy => true,
-        Compression::Lz4 => cfg!(feature = "lz4"),
-        Compression::Zstd => cfg!(feature = "zstd"),
-    }
-}
-
 /// Why a set of records could not be unfolded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnpackError {
@@ -65,7 +56,7 @@ impl fmt::Display for UnpackError {
 /// a line cost the same (`BENCH_ONLY=codecs make bench`).
 ///
 /// # Panics
-/// If this build can not write `compression`; see [`is_supported`].
+/// If this build can not write `compression`; see [`Compression::is_supported`].
 pub fn pack(compression: Compression, plain: &[u8], out: &mut Vec<u8>) {
     match compression {
         Compression::None => out.extend_from_slice(plain),
@@ -212,7 +203,7 @@ mod tests {
     #[test]
     fn every_codec_gives_back_what_it_was_given() {
         let lines: Vec<u8> = (0..200_000u32).flat_map(|i| i.to_string().into_bytes()).collect();
-        for compression in ALL.into_iter().filter(|c| is_supported(*c)) {
+        for compression in ALL.into_iter().filter(|c| c.is_supported()) {
             for plain in [&lines[..], b"", b"x", &[0u8; 100_000]] {
                 let mut packed = b"kept".to_vec();
                 pack(compression, plain, &mut packed);

@@ -5,7 +5,8 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::broker::{Answer, Broker, Fault, Identity, Topic, Wire};
+use super::batch::{Identity, Wire};
+use super::broker::{Answer, Broker, Fault, Topic};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
 use super::look::{Found, look};

@@ -247,7 +247,7 @@ impl<'a> Search<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::batch::Batch;
-    use super::super::broker::{Identity, Wire};
+    use super::super::batch::{Identity, Wire};
     use super::*;
     use crate::config::model::{Compression, ValueFormat};
 

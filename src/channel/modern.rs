@@ -30,7 +30,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::batch::Batch;
-use super::broker::{Answer, Fault, Identity};
+use super::batch::Identity;
+use super::broker::{Answer, Fault};
 use super::cluster::{Cluster, Leader, OPEN_TIMEOUT, greet};
 use super::look::{Fetch, Piece};
 use super::protocol::{

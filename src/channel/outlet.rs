@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::batch::Batch;
-use super::broker::{Broker, Identity, Topic, Wire};
+use super::batch::{Identity, Wire};
+use super::broker::{Broker, Topic};
 use crate::checkpoint::record::{ChannelRecord, PartitionRecord};
 use crate::config::model::{ChannelConfig, PartitionBy};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::broker::{Fault, Wire};
+use super::batch::Wire;
+use super::broker::Fault;
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
 use super::look::{Fetch, Step, each_entry, walk};
@@ -176,7 +177,7 @@ fn hand_over(
 #[cfg(test)]
 mod tests {
     use super::super::batch::Batch;
-    use super::super::broker::{Identity, Wire};
+    use super::super::batch::{Identity, Wire};
     use super::*;
     use crate::config::model::{Compression, ValueFormat};
 

@@ -289,8 +289,8 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::batch::Batch;
-    use super::super::broker::{Identity, Wire};
-    use super::super::compress::{codec_id, is_supported, pack};
+    use super::super::batch::{Identity, Wire};
+    use super::super::compress::{codec_id, pack};
     use super::*;
     use crate::config::model::{Compression, ValueFormat};
 
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn batches_of_every_codec() {
         for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4] {
-            if !is_supported(codec) {
+            if !codec.is_supported() {
                 continue;
             }
             let mut log = sealed(codec);

@@ -3,7 +3,9 @@
 //! the tracker file of the Java agent, which is taken over.
 
 pub mod codec;
+pub mod dead_letter;
 pub mod java_tracker;
+pub mod ledger;
 pub mod lock;
 pub mod receipt;
 pub mod record;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::table::{grouped, size};
+use super::look;
 use crate::cli::GenerateArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::SourceConfig;
@@ -20,7 +20,8 @@ use crate::exit::Exit;
 use crate::java::date::DatePattern;
 use crate::json::Json;
 use crate::log::{self, Level};
-use crate::{os, start};
+use crate::text::{grouped, size};
+use crate::{os, text};
 
 /// Unthrottled lines are written in pieces of about this size, bytes.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -42,7 +43,7 @@ struct Target {
 pub fn run(args: &GenerateArgs) -> ExitCode {
     let mut config = None;
     if let Some(agent) = &args.agent {
-        config = start::load(&agent.conf_file, &agent.name);
+        config = look::load(&agent.conf_file, &agent.name);
         if config.is_none() {
             return Exit::Configuration.into();
         }
@@ -330,9 +331,9 @@ impl Generator {
                 ("lines_per_second", Json::int(self.speed())),
                 ("last_file", Json::text(self.path.to_string_lossy())),
             ]);
-            return start::print(format_args!("{map}\n"));
+            return text::print(format_args!("{map}\n"));
         }
-        start::print(format_args!(
+        text::print(format_args!(
             "{} lines, {} in {:.1} s ({} lines/s); last file {}\n",
             grouped(self.written),
             size(bytes),

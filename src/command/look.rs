@@ -8,15 +8,18 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::dead_letter;
 use crate::checkpoint::java_tracker::{self, JavaState};
+use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, Tenant};
 use crate::checkpoint::receipt::{self, Receipt};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
-use crate::config::model::SourceConfig;
-use crate::exposition::FileView;
-use crate::ledger::DEAD_LETTER_FILE;
-use crate::letters;
+use crate::config::diagnostics::Severity;
+use crate::config::model::{AgentConfig, SourceConfig};
+use crate::config::{self, Loaded};
+use crate::log::{self, Level};
+use crate::monitor::exposition::FileView;
 use crate::source::scan::{Candidate, Scanner};
 use crate::source::tracked::modified_ms;
 
@@ -75,6 +78,20 @@ pub struct ReceiptsLook {
     pub last: VecDeque<Receipt>,
 }
 
+/// The configuration for a command that only looks. Its errors are told, its warnings are not:
+/// the agent has told them.
+pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
+    match config::load(conf_file, agent) {
+        Ok(Loaded { config, .. }) => Some(config),
+        Err(findings) => {
+            for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
+                log::continuation(Level::Error, format_args!("flume-ng: {finding}"));
+            }
+            None
+        }
+    }
+}
+
 /// Looks at everything of a source.
 pub fn look(config: &SourceConfig) -> SourceLook {
     let dir = &config.tracker_dir;
@@ -105,7 +122,7 @@ pub fn look(config: &SourceConfig) -> SourceLook {
 /// As many as can be read.
 fn dead_letters(dir: &Path) -> u64 {
     let mut count = 0;
-    let _ = letters::each(&dir.join(DEAD_LETTER_FILE), &mut |_| count += 1);
+    let _ = dead_letter::each(&dir.join(DEAD_LETTER_FILE), &mut |_| count += 1);
     count
 }
 

@@ -1,7 +1,8 @@
 //! What an operator does beside running an agent: one command each.
 
+pub mod agent;
 pub mod check;
 pub mod generate;
 pub mod look;
 pub mod status;
-pub mod table;
+pub mod verify;

@@ -23,13 +23,6 @@ const BOTH_NAMES: [(&str, &str); 6] = [
     ("kafka.producer.acks", "kafka.request.required.acks"),
 ];
 
-impl Compression {
-    /// Can this build compress so?
-    pub fn available(self) -> bool {
-        crate::channel::compress::is_supported(self)
-    }
-}
-
 /// Is the channel's type the supported one? Told if not.
 pub fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
     let Some(prop) = section.get("type") else {
@@ -274,7 +267,7 @@ fn compression(section: &Section, found: &mut Diagnostics) -> Compression {
     ];
     let chosen = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&prop.value));
     match chosen {
-        Some((_, compression)) if compression.available() => *compression,
+        Some((_, compression)) if compression.is_supported() => *compression,
         Some(_) => {
             let message = format!("this build can not write {}; use gzip or snappy", prop.value);
             section.error(found, &prop.name, message);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::log::{self, Level};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Info,
@@ -79,5 +81,17 @@ impl Diagnostics {
     pub fn into_list(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|d| d.line);
         self.list
+    }
+}
+
+/// Logs what was found in a configuration.
+pub fn tell(findings: &[Diagnostic]) {
+    for finding in findings {
+        let level = match finding.severity {
+            Severity::Info => Level::Info,
+            Severity::Warning => Level::Warn,
+            Severity::Error => Level::Error,
+        };
+        log::log(level, "conf.FlumeConfiguration", format_args!("{finding}"));
     }
 }

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
-use crate::source::line::DecodePolicy;
 
 /// Everything that `flume-ng agent --name NAME` runs.
 #[derive(Debug)]
@@ -66,6 +65,17 @@ pub struct SourceConfig {
     /// How long a retired file must have been left unmodified before its receipt is written, ms.
     pub retire_grace_ms: u64,
     pub on_bad_checkpoint: OnBadCheckpoint,
+}
+
+/// What to do with bytes that the charset does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodePolicy {
+    /// Stop with the file, byte and bytes.
+    Fail,
+    /// U+FFFD for each malformed sequence.
+    Replace,
+    /// Leave them out.
+    Ignore,
 }
 
 /// What happens to a file's name when it is retired.
@@ -139,6 +149,17 @@ pub enum Compression {
     Snappy,
     Lz4,
     Zstd,
+}
+
+impl Compression {
+    /// Can this build compress so? lz4 and zstd are cargo features.
+    pub fn is_supported(self) -> bool {
+        match self {
+            Compression::None | Compression::Gzip | Compression::Snappy => true,
+            Compression::Lz4 => cfg!(feature = "lz4"),
+            Compression::Zstd => cfg!(feature = "zstd"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

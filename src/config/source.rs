@@ -6,13 +6,13 @@ use std::path::{Component, Path, PathBuf};
 use super::diagnostics::Diagnostics;
 use super::interceptor;
 use super::known::Scope;
+use super::model::DecodePolicy;
 use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, SourceConfig};
 use super::section::{Section, words};
 use crate::clock::{Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
-use crate::source::line::DecodePolicy;
 
 /// Names of the source's type: its alias here and its class in Flume.
 const TYPES: [&str; 2] =

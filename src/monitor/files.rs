@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::exposition::FileView;
+use super::exposition::FileView;
 use crate::pipeline::Pipeline;
 use crate::source::scan::Candidate;
 use crate::source::tracked::Tracked;

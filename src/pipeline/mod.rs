@@ -19,7 +19,8 @@ use std::rc::Rc;
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Answer, Fault, Verdict};
 use crate::channel::outlet::Outlet;
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, OffsetRange, Record};
+use crate::checkpoint::ledger::Ledger;
+use crate::checkpoint::record::{BatchRecord, OffsetRange, Record};
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
 use crate::log;
@@ -51,64 +52,6 @@ pub trait Observer {
     /// `count` events of channel `channel` are in the topic; `batch` is there unless they were
     /// sent by an earlier run.
     fn acked(&mut self, channel: usize, count: u64, batch: Option<&Batch>);
-}
-
-/// Receipts and dead letters: append-only, fsynced.
-pub trait Ledger {
-    /// A file is done.
-    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String>;
-    /// An event that the broker never takes.
-    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String>;
-
-    /// Several files are done.
-    fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
-        finished.iter().try_for_each(|f| self.receipt(f)).map_err(LedgerError::Final)
-    }
-
-    /// A line that is too long to be an event: the bytes of the file as they are. Returns the
-    /// CRC-32 of the bytes, whose memory stays bounded.
-    fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
-        Err(LedgerError::Final(format!("no place for a line of {} bytes", line.end - line.start)))
-    }
-}
-
-/// Why something was not kept.
-#[derive(Debug)]
-pub enum LedgerError {
-    /// Nothing durable was written; it is tried again later.
-    Later(String),
-    /// It is not known what stands on the disk.
-    Final(String),
-}
-
-/// A line longer than [`crate::source::window::EVENT_BYTES_MAX`].
-pub struct GiantLine<'a> {
-    pub topic: &'a str,
-    pub name: &'a [u8],
-    pub file: &'a std::fs::File,
-    /// Byte range of the file, the newline with it.
-    pub start: u64,
-    pub end: u64,
-    pub reason: &'a str,
-    pub now_ms: i64,
-}
-
-/// A file of which everything is in the topic.
-pub struct FinishedFile<'a> {
-    pub record: &'a FileRecord,
-    pub channels: &'a [ChannelRecord],
-    pub done_ms: i64,
-}
-
-/// An event that goes to the `dead-letter` file instead of the topic.
-pub struct DeadLetter<'a> {
-    pub topic: &'a str,
-    pub file: &'a [u8],
-    pub batch: &'a BatchRecord,
-    /// The record value that was refused.
-    pub value: &'a [u8],
-    pub reason: &'a str,
-    pub now_ms: i64,
 }
 
 /// Ends the agent. Each says what happened and what to do.

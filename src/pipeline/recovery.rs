@@ -12,7 +12,8 @@
 
 use super::{Announced, CHANNEL, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::Batch;
-use crate::channel::broker::{Answer, Fault, Topic, Verdict, Wire};
+use crate::channel::batch::Wire;
+use crate::channel::broker::{Answer, Fault, Topic, Verdict};
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 

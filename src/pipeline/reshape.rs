@@ -3,10 +3,11 @@
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
 use super::rounds::{NOWHERE, Plan};
-use super::{Announced, CHANNEL, DeadLetter, Fatal, Pipeline, combine_crc};
+use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
-use crate::channel::broker::Identity;
+use crate::channel::batch::Identity;
 use crate::channel::outlet::sequence_after;
+use crate::checkpoint::ledger::DeadLetter;
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 use crate::source::slice::Bound;

@@ -1,9 +1,10 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
-use super::{Announced, Fatal, GiantLine, LedgerError, Observer, Pipeline, SOURCE};
+use super::{Announced, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
-use crate::channel::broker::{Identity, Wire};
+use crate::channel::batch::{Identity, Wire};
 use crate::channel::outlet::{Outlet, sequence_after};
+use crate::checkpoint::ledger::{GiantLine, LedgerError};
 use crate::checkpoint::record::BatchRecord;
 use crate::event::{self, HeaderMap};
 use crate::log;

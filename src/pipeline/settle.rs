@@ -1,8 +1,9 @@
 //! Carrying out what [`crate::source::retire`] decides: each step durable before the next, and
 //! many files at a time, since a step costs a sync however many it is for.
 
-use super::{Fatal, FinishedFile, LedgerError, Pipeline, SOURCE, merge_range};
+use super::{Fatal, Pipeline, SOURCE, merge_range};
 use crate::channel::outlet::Outlet;
+use crate::checkpoint::ledger::{FinishedFile, LedgerError};
 use crate::checkpoint::record::{FileRecord, FileState, OffsetRange};
 use crate::log;
 use crate::source::retire::Move;

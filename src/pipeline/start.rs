@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::{Announced, Counters, Journal, Ledger, Pipeline, SOURCE};
+use super::{Announced, Counters, Journal, Pipeline, SOURCE};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::java_tracker::{self, JavaState};
+use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
 use crate::clock::Clock;

@@ -4,17 +4,17 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::{Identity, Wire};
-use flume_ng::channel::compress::is_supported;
+use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::checkpoint::codec::encode_into;
 use flume_ng::checkpoint::record::{
     BatchRecord, ChannelRecord, FileRecord, OffsetRange, PartitionRecord, Record,
 };
 use flume_ng::checkpoint::slots::{FileStore, Opened, Slots};
+use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{Compression, ValueFormat};
 use flume_ng::event::{self, HeaderMap};
 use flume_ng::java::charset::Charset;
-use flume_ng::source::line::{DecodePolicy, LineConfig, LineDecoder, Tail};
+use flume_ng::source::line::{LineConfig, LineDecoder, Tail};
 
 use crate::data::{Lines, Text};
 use crate::stats::median;
@@ -170,7 +170,7 @@ fn codecs(rows: &mut Vec<Row>) {
         ("lz4", Compression::Lz4),
         ("zstd", Compression::Zstd),
     ] {
-        if !is_supported(codec) {
+        if !codec.is_supported() {
             continue;
         }
         let mut batch = Batch::new(Wire::Modern, ValueFormat::Avro, codec);

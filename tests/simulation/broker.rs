@@ -5,7 +5,8 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
-use flume_ng::channel::broker::{Answer, Broker, Fault, Identity, Topic, Wire};
+use flume_ng::channel::batch::{Identity, Wire};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Topic};
 use flume_ng::channel::content::ContentSearch;
 use flume_ng::checkpoint::record::BatchRecord;
 

@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use flume_ng::channel::broker::{Answer, Verdict, Wire};
+use flume_ng::channel::batch::Wire;
+use flume_ng::channel::broker::{Answer, Verdict};
 use flume_ng::clock::{Clock, ManualClock};
 
 use crate::Plant;

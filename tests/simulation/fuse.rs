@@ -6,11 +6,12 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
+use flume_ng::checkpoint::ledger::FileLedger;
+use flume_ng::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger};
 use flume_ng::checkpoint::record::{FileRecord, Record};
 use flume_ng::checkpoint::slots::{Slots, Store};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
-use flume_ng::ledger::FileLedger;
-use flume_ng::pipeline::{DeadLetter, FinishedFile, Journal, Ledger};
+use flume_ng::pipeline::Journal;
 
 use crate::Plant;
 use crate::crash_store::CrashStore;

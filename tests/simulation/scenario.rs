@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use flume_ng::clock::{Clock, ManualClock};
+use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
     ChannelConfig, Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint,
     PartitionBy, SourceConfig, ValueFormat,
@@ -11,7 +12,6 @@ use flume_ng::config::model::{
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
 use flume_ng::java::pattern::Pattern;
-use flume_ng::source::line::DecodePolicy;
 
 use crate::Plant;
 use crate::cluster::{Cluster, Trouble, Version};

@@ -9,11 +9,11 @@ use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
+use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::SourceConfig;
-use flume_ng::ledger::FileLedger;
 use flume_ng::log;
 use flume_ng::pipeline::{Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
 use flume_ng::source::tracked::Tracked;

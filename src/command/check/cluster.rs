@@ -13,9 +13,9 @@ use crate::channel::cluster::greet;
 use crate::channel::outlet::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
 use crate::channel::wire::{Connection, pause, reason};
-use crate::command::table::{State, size};
 use crate::config::inventory::Listed;
 use crate::config::model::{ChannelConfig, SourceConfig};
+use crate::text::{State, size};
 
 /// How long one broker has for everything that it is asked.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(6);

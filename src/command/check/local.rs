@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use super::{FOR_GOOD, FOR_NOW, Report};
-use crate::agent::canary;
 use crate::checkpoint::lock::Tenant;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
-use crate::command::table::{State, grouped, size, span};
 use crate::config::model::{OnBadCheckpoint, SourceConfig};
 use crate::os;
+use crate::os::canary;
+use crate::text::{State, grouped, size, span};
 
 /// From here on a full disk is worth a word, and a failure.
 const DISK_WARN_PERCENT: u8 = 75;

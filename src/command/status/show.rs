@@ -8,9 +8,9 @@ use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN};
-use crate::command::table::{State, Style, columns, grouped, printable, size, span};
-use crate::exposition::{Exposition, FileView, file_json};
 use crate::json::Json;
+use crate::monitor::exposition::{Exposition, FileView, file_json};
+use crate::text::{State, Style, columns, grouped, printable, size, span};
 
 // Writing to a String does not fail, hence `let _ =` throughout.
 

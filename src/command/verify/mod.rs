@@ -19,12 +19,13 @@ use std::process::ExitCode;
 
 use crate::channel::broker::Fault;
 use crate::cli::VerifyArgs;
+use crate::command::look;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::pipeline::build_interceptors;
 use crate::source::interceptor::Interceptor;
-use crate::start;
+use crate::text;
 
 use content::Survey;
 use inventory::{Inventory, Subject};
@@ -56,14 +57,14 @@ struct Origin<'a> {
 /// Verifies and tells the result on stdout.
 pub fn verify(args: &VerifyArgs) -> ExitCode {
     log::set_level(Level::Warn);
-    let Some(config) = start::load(&args.conf_file, &args.name) else {
+    let Some(config) = look::load(&args.conf_file, &args.name) else {
         return Exit::Configuration.into();
     };
     match run(args, &config) {
         Ok(report) => {
             match args.json {
-                true => start::print(format_args!("{}\n", report.json())),
-                false => start::print(format_args!("{}", report.text())),
+                true => text::print(format_args!("{}\n", report.json())),
+                false => text::print(format_args!("{}", report.text())),
             }
             if report.is_exact() { Exit::Clean.into() } else { Exit::Difference.into() }
         }

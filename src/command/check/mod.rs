@@ -11,7 +11,6 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::table::{State, Style, columns, printable};
 use crate::cli::CheckArgs;
 use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::inventory::{self, Fate, Listed};
@@ -19,7 +18,8 @@ use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::json::Json;
-use crate::start;
+use crate::text;
+use crate::text::{State, Style, columns, printable};
 
 /// One look.
 #[derive(Debug)]
@@ -103,10 +103,10 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
     let exit = report.exit();
     if args.json {
-        start::print(format_args!("{}\n", to_json(args, &report, &properties)));
+        text::print(format_args!("{}\n", to_json(args, &report, &properties)));
     } else {
         let style = Style::of_stdout();
-        start::print(format_args!("{}", to_text(args, &report, &properties, style)));
+        text::print(format_args!("{}", to_text(args, &report, &properties, style)));
     }
     exit.into()
 }

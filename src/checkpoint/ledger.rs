@@ -8,9 +8,66 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
-use crate::checkpoint::record::{ChannelRecord, FileRecord};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
 use crate::os;
-use crate::pipeline::{DeadLetter, FinishedFile, GiantLine, Ledger, LedgerError};
+
+/// Receipts and dead letters: append-only, fsynced.
+pub trait Ledger {
+    /// A file is done.
+    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String>;
+    /// An event that the broker never takes.
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String>;
+
+    /// Several files are done.
+    fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
+        finished.iter().try_for_each(|f| self.receipt(f)).map_err(LedgerError::Final)
+    }
+
+    /// A line that is too long to be an event: the bytes of the file as they are. Returns the
+    /// CRC-32 of the bytes, whose memory stays bounded.
+    fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        Err(LedgerError::Final(format!("no place for a line of {} bytes", line.end - line.start)))
+    }
+}
+
+/// Why something was not kept.
+#[derive(Debug)]
+pub enum LedgerError {
+    /// Nothing durable was written; it is tried again later.
+    Later(String),
+    /// It is not known what stands on the disk.
+    Final(String),
+}
+
+/// A line longer than an event may be in memory.
+pub struct GiantLine<'a> {
+    pub topic: &'a str,
+    pub name: &'a [u8],
+    pub file: &'a std::fs::File,
+    /// Byte range of the file, the newline with it.
+    pub start: u64,
+    pub end: u64,
+    pub reason: &'a str,
+    pub now_ms: i64,
+}
+
+/// A file of which everything is in the topic.
+pub struct FinishedFile<'a> {
+    pub record: &'a FileRecord,
+    pub channels: &'a [ChannelRecord],
+    pub done_ms: i64,
+}
+
+/// An event that goes to the `dead-letter` file instead of the topic.
+pub struct DeadLetter<'a> {
+    pub topic: &'a str,
+    pub file: &'a [u8],
+    pub batch: &'a BatchRecord,
+    /// The record value that was refused.
+    pub value: &'a [u8],
+    pub reason: &'a str,
+    pub now_ms: i64,
+}
 
 /// Name of the file of refused events in the tracker directory.
 pub const DEAD_LETTER_FILE: &str = "dead-letter";
@@ -251,7 +308,6 @@ fn escape(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::record::BatchRecord;
 
     #[test]
     fn a_giant_line_that_is_cut_off_meanwhile_leaves_no_letter() {

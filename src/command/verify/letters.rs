@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use super::Origin;
 use super::key::Keyer;
-use crate::ledger::DEAD_LETTER_FILE;
-use crate::letters::{self, Letter};
+use crate::checkpoint::dead_letter::{self, Letter};
+use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 
 /// The letters of a source.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Letters {
     pub fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
-        let read = letters::each(&path, &mut |letter| {
+        let read = dead_letter::each(&path, &mut |letter| {
             by_file.entry(letter.file.clone()).or_default().push(letter);
         });
         if let Err(e) = read {

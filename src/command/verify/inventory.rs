@@ -8,13 +8,21 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::content::Extent;
 use super::{Origin, Trouble};
+use crate::checkpoint::ledger::receipt_ranges;
 use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
-use crate::ledger::receipt_ranges;
 use crate::source::tracked;
+
+/// Bytes of a file that are read. A `start` other than 0 is where an event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    pub start: u64,
+    pub end: u64,
+    /// The last line needs no newline.
+    pub is_final: bool,
+}
 
 /// What is known of a file beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

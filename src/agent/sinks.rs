@@ -1,8 +1,14 @@
-//! What the sinks print of events, line by line as Flume prints it.
+//! The sinks of an agent: they report what the brokers acknowledged, line by line as Flume prints
+//! it.
 
 use std::fmt::Write as _;
 
-use crate::event::HeaderMap;
+use super::lifecycle;
+use crate::channel::batch::Batch;
+use crate::config::model::{AgentConfig, SinkKind, ValueFormat};
+use crate::event::{self, HeaderMap};
+use crate::log;
+use crate::pipeline::Observer;
 
 /// An event as the `logger` sink shows it, with at most `max_bytes` bytes of the body:
 /// 16 bytes a line in hex and as ASCII, each line but the first begun by its offset.
@@ -70,6 +76,84 @@ impl NullSink {
             let count = multiple * self.log_every;
             format!("Null sink {} successful processed {count} events.", self.name)
         })
+    }
+}
+
+/// The sinks of the agent: they report what the brokers acknowledged.
+pub struct Sinks {
+    /// Names of all, each with its channel.
+    pub names: Vec<(String, usize)>,
+    null: Vec<(usize, NullSink)>,
+    logger: Vec<(usize, usize)>,
+    formats: Vec<ValueFormat>,
+    pub acked_by_channel: Vec<u64>,
+}
+
+impl Sinks {
+    pub fn new(config: &AgentConfig) -> Sinks {
+        let mut sinks = Sinks {
+            names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
+            null: Vec::new(),
+            logger: Vec::new(),
+            formats: config.channels.iter().map(|c| c.value_format).collect(),
+            acked_by_channel: vec![0; config.channels.len()],
+        };
+        for sink in &config.sinks {
+            match sink.kind {
+                SinkKind::Null { log_every, .. } => {
+                    sinks.null.push((sink.channel, NullSink::new(sink.name.clone(), log_every)));
+                }
+                SinkKind::Logger { max_bytes } => sinks.logger.push((sink.channel, max_bytes)),
+            }
+        }
+        sinks
+    }
+
+    pub fn tell_stopped(&self) {
+        for (_, sink) in &self.null {
+            lifecycle::tell_null_sink_stopped(sink.name(), sink.taken());
+        }
+    }
+
+    fn log_event(&self, channel: usize, max_bytes: usize, value: &[u8]) {
+        let mut headers = HeaderMap::new();
+        let body = match self.formats[channel] {
+            ValueFormat::Bare => value,
+            ValueFormat::Avro => match event::decode(value) {
+                Ok(event) => {
+                    for (key, value) in &event.headers {
+                        headers.insert(key, value);
+                    }
+                    event.body
+                }
+                Err(_) => value,
+            },
+        };
+        let dump = logger_dump(&headers, body, max_bytes);
+        let mut lines = dump.split('\n');
+        if let Some(first) = lines.next() {
+            log::info("sink.LoggerSink", format_args!("{first}"));
+        }
+        for line in lines {
+            log::continuation(log::Level::Info, format_args!("{line}"));
+        }
+    }
+}
+
+impl Observer for Sinks {
+    fn acked(&mut self, channel: usize, count: u64, batch: Option<&Batch>) {
+        self.acked_by_channel[channel] += count;
+        for (_, sink) in self.null.iter_mut().filter(|(c, _)| *c == channel) {
+            for line in sink.take(count) {
+                log::info("sink.NullSink", format_args!("{line}"));
+            }
+        }
+        let Some(batch) = batch else { return };
+        for (_, max_bytes) in self.logger.iter().filter(|(c, _)| *c == channel) {
+            for value in batch.values() {
+                self.log_event(channel, *max_bytes, value);
+            }
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! All of it is driven by the agent's loop ([`Monitor::turn`]) and none of it matters for the
 //! events: a fault here is logged once and the agent goes on.
 
+pub mod exposition;
 pub mod files;
 mod http;
+pub mod systemd;
 
 use std::fmt::Write as _;
 use std::os::fd::RawFd;
@@ -13,14 +15,14 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::record::ChannelRecord;
 use crate::cli::AgentArgs;
-use crate::command::table::size;
 use crate::config::known;
-use crate::exposition::{Exposition, FileView};
 use crate::json::quote;
 use crate::log;
 use crate::pipeline::Counters;
-use crate::systemd::Notifier;
+use crate::text::size;
+use exposition::{Exposition, FileView};
 use http::{Http, Page};
+use systemd::Notifier;
 
 const CLASS: &str = "instrumentation.MonitorService";
 

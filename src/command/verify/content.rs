@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::inventory::{Bytes, Subject};
+use super::inventory::{Bytes, Extent, Subject};
 use super::letters::Letters;
 use super::progress::Progress;
 use super::{Origin, SourceConfig};
@@ -15,15 +15,6 @@ use crate::source::window::EVENT_BYTES_MAX;
 
 /// What a read asks for; more where a line is longer.
 const READ_BYTES: usize = 256 * 1024;
-
-/// Bytes of a file that are read. A `start` other than 0 is where an event ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extent {
-    pub start: u64,
-    pub end: u64,
-    /// The last line needs no newline.
-    pub is_final: bool,
-}
 
 /// An event of a file.
 pub struct FileEvent<'a> {

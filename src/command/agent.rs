@@ -1,27 +1,24 @@
 //! From `flume-ng agent ...` to a running agent: log level, configuration, what there is to say
 //! about it.
 
-use std::fmt;
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
-use crate::agent;
+use crate::agent::reload::{PROVIDER, Reload};
+use crate::agent::{self, lifecycle};
 use crate::checkpoint::lock::{self, Tenant};
 use crate::cli::{AgentArgs, FATAL};
-use crate::config::diagnostics::{Diagnostic, Severity};
+use crate::config::diagnostics::{Severity, tell};
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::os;
-use crate::reload::Reload;
+use crate::text::print;
 
-pub const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
 const APPLICATION: &str = "node.Application";
 
 /// Checks the configuration and runs the agent, or prints the component graph (`--dryrun`).
-pub fn agent(args: &AgentArgs) -> ExitCode {
+pub fn run(args: &AgentArgs) -> ExitCode {
     set_log_level(args);
     // Before anything takes time: a stop in the first milliseconds is one in order, too.
     if let Err(e) = os::install_signals() {
@@ -42,7 +39,7 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
         && !args.dry_run
         && let Some(held) = held_by_another(config)
     {
-        agent::tell_busy(&held);
+        lifecycle::tell_busy(&held);
         return Exit::Temporary.into();
     }
     log::info(PROVIDER, format_args!("Configuration provider starting"));
@@ -70,20 +67,6 @@ pub fn agent(args: &AgentArgs) -> ExitCode {
     agent::run_agent(args, config, reload)
 }
 
-/// The configuration for a command that only looks. Its errors are told, its warnings are not:
-/// the agent has told them.
-pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
-    match config::load(conf_file, agent) {
-        Ok(Loaded { config, .. }) => Some(config),
-        Err(findings) => {
-            for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
-                log::continuation(Level::Error, format_args!("flume-ng: {finding}"));
-            }
-            None
-        }
-    }
-}
-
 /// Who holds a tracker directory already. Asked before the first line is written: cron starts a
 /// second agent every minute, and twenty lines of each would bury the log of the one that works.
 /// What can not be looked at is left to the start itself, which locks and does not only look.
@@ -95,17 +78,6 @@ fn held_by_another(config: &AgentConfig) -> Option<String> {
         }
         _ => None,
     })
-}
-
-/// Prints to stdout; a reader that has gone away is no fault of ours.
-pub fn print(text: fmt::Arguments<'_>) {
-    let _ = try_print(text);
-}
-
-/// Prints to stdout, for who would go on for ever without a reader.
-pub fn try_print(text: fmt::Arguments<'_>) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_fmt(text).and_then(|()| stdout.flush())
 }
 
 fn set_log_level(args: &AgentArgs) {
@@ -137,16 +109,4 @@ fn missing_file(args: &AgentArgs) -> ExitCode {
         format_args!("flume-ng: give --conf-file the properties file of agent {}", args.name),
     );
     Exit::Configuration.into()
-}
-
-/// Logs what was found in a configuration.
-pub fn tell(findings: &[Diagnostic]) {
-    for finding in findings {
-        let level = match finding.severity {
-            Severity::Info => Level::Info,
-            Severity::Warning => Level::Warn,
-            Severity::Error => Level::Error,
-        };
-        log::log(level, "conf.FlumeConfiguration", format_args!("{finding}"));
-    }
 }

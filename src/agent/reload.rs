@@ -6,10 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::AgentArgs;
+use crate::config::diagnostics;
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::log;
-use crate::start::{self, PROVIDER};
+
+/// Class name in log lines, as Flume's.
+pub const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
 
 /// The file is looked at so often, ms: one `stat`. (Flume does it every 30 seconds.)
 const LOOK_MS: u64 = 500;
@@ -62,11 +65,11 @@ impl Reload {
         log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
         match config::load(&self.path, &self.agent) {
             Ok(Loaded { config, findings }) => {
-                start::tell(&findings);
+                diagnostics::tell(&findings);
                 Some(config)
             }
             Err(findings) => {
-                start::tell(&findings);
+                diagnostics::tell(&findings);
                 log::error(
                     PROVIDER,
                     format_args!(

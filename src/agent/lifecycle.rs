@@ -1,14 +1,34 @@
 //! The lines that an operator of Flume waits and greps for when an agent starts and stops, in
 //! Flume's words.
 
-use crate::config::model::{AgentConfig, SinkConfig, SinkKind};
+use crate::config::model::{AgentConfig, SinkConfig, SinkKind, SourceConfig};
 use crate::log;
+use crate::os;
 use crate::pipeline::{CHANNEL, Counters, SOURCE};
 
 const APPLICATION: &str = "node.Application";
 const PROVIDER: &str = "node.AbstractConfigurationProvider";
 const METRICS: &str = "instrumentation.MonitoredCounterGroup";
 const NULL_SINK: &str = "sink.NullSink";
+
+/// The last word of an agent whose directory another one holds.
+pub fn tell_busy(held: &str) {
+    log::error(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
+}
+
+/// Only a warning: reading works all the same.
+pub fn tell_canary(config: &SourceConfig) {
+    if let Err(e) = os::canary(&config.spool_dir) {
+        log::warn(
+            SOURCE,
+            format_args!(
+                "Unable to read and modify files in the spooling directory: {}: {e}. Files are \
+                 read, but not renamed until this is mended.",
+                config.spool_dir_text
+            ),
+        );
+    }
+}
 
 /// From the configuration to the source's start.
 pub fn tell_start(config: &AgentConfig) {

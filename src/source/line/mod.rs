@@ -25,18 +25,8 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
+use crate::config::model::DecodePolicy;
 use crate::java::charset::{Charset, Mode};
-
-/// What to do with bytes that the charset does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecodePolicy {
-    /// Stop with [`Malformed`].
-    Fail,
-    /// U+FFFD for each malformed sequence.
-    Replace,
-    /// Leave them out.
-    Ignore,
-}
 
 /// Settings of a [`LineDecoder`].
 #[derive(Debug, Clone)]

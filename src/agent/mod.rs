@@ -1,34 +1,34 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
+pub mod lifecycle;
+pub mod reload;
+pub mod sinks;
+
 use std::cell::RefCell;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
+use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked};
 use crate::cli::AgentArgs;
 use crate::clock::{Clock, SystemClock};
-use crate::config::model::{AgentConfig, ChannelConfig, SinkKind, SourceConfig, ValueFormat};
-use crate::event::{self, HeaderMap};
+use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::ledger::FileLedger;
-use crate::lifecycle;
 use crate::log;
 use crate::monitor::files::FileLooks;
 use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
-    self, CHANNEL, Fatal, Inheritance, Observer, Pace, Pipeline, SOURCE, StartError, Startup,
+    self, CHANNEL, Fatal, Inheritance, Pace, Pipeline, SOURCE, StartError, Startup,
 };
-use crate::reload::Reload;
-use crate::sink::{self, NullSink};
+
+use reload::Reload;
+use sinks::Sinks;
 
 /// A round that is under way at a request to stop is waited for so long, ms.
 const STOP_WAIT_MS: u64 = 1_200;
@@ -72,11 +72,6 @@ pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) 
     let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();
     exit.into()
-}
-
-/// The last word of an agent whose directory another one holds.
-pub fn tell_busy(held: &str) {
-    log::error(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
 }
 
 /// See the module.
@@ -232,7 +227,7 @@ impl Agent {
         let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::Busy { path, holder }) => {
-                tell_busy(&lock::busy_message(&path, holder.as_ref()));
+                lifecycle::tell_busy(&lock::busy_message(&path, holder.as_ref()));
                 return Err(End(Exit::Temporary));
             }
             Err(e) => return Ok(Err(e.to_string())),
@@ -245,7 +240,7 @@ impl Agent {
                 return Err(End(Exit::BrokenPromise));
             }
         };
-        tell_canary(config);
+        lifecycle::tell_canary(config);
         Ok(Ok(self.assemble(config, inherited, lock)))
     }
 
@@ -439,107 +434,5 @@ fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
         files: running.looks.borrow_mut().views(pipeline, now_ms),
         in_doubt: pipeline.in_doubt(),
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
-    }
-}
-
-/// Flume tries at the start whether it may create and delete in the spool directory, since it
-/// will have to rename there.
-pub fn canary(dir: &Path) -> io::Result<()> {
-    let path = dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
-    fs::write(&path, b"canary")?;
-    let read = fs::read(&path);
-    fs::remove_file(&path)?;
-    read.map(drop)
-}
-
-/// Only a warning: reading works all the same.
-fn tell_canary(config: &SourceConfig) {
-    if let Err(e) = canary(&config.spool_dir) {
-        log::warn(
-            SOURCE,
-            format_args!(
-                "Unable to read and modify files in the spooling directory: {}: {e}. Files are \
-                 read, but not renamed until this is mended.",
-                config.spool_dir_text
-            ),
-        );
-    }
-}
-
-/// The sinks of the agent: they report what the brokers acknowledged.
-struct Sinks {
-    /// Names of all, each with its channel.
-    names: Vec<(String, usize)>,
-    null: Vec<(usize, NullSink)>,
-    logger: Vec<(usize, usize)>,
-    formats: Vec<ValueFormat>,
-    acked_by_channel: Vec<u64>,
-}
-
-impl Sinks {
-    fn new(config: &AgentConfig) -> Sinks {
-        let mut sinks = Sinks {
-            names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
-            null: Vec::new(),
-            logger: Vec::new(),
-            formats: config.channels.iter().map(|c| c.value_format).collect(),
-            acked_by_channel: vec![0; config.channels.len()],
-        };
-        for sink in &config.sinks {
-            match sink.kind {
-                SinkKind::Null { log_every, .. } => {
-                    sinks.null.push((sink.channel, NullSink::new(sink.name.clone(), log_every)));
-                }
-                SinkKind::Logger { max_bytes } => sinks.logger.push((sink.channel, max_bytes)),
-            }
-        }
-        sinks
-    }
-
-    fn tell_stopped(&self) {
-        for (_, sink) in &self.null {
-            lifecycle::tell_null_sink_stopped(sink.name(), sink.taken());
-        }
-    }
-
-    fn log_event(&self, channel: usize, max_bytes: usize, value: &[u8]) {
-        let mut headers = HeaderMap::new();
-        let body = match self.formats[channel] {
-            ValueFormat::Bare => value,
-            ValueFormat::Avro => match event::decode(value) {
-                Ok(event) => {
-                    for (key, value) in &event.headers {
-                        headers.insert(key, value);
-                    }
-                    event.body
-                }
-                Err(_) => value,
-            },
-        };
-        let dump = sink::logger_dump(&headers, body, max_bytes);
-        let mut lines = dump.split('\n');
-        if let Some(first) = lines.next() {
-            log::info("sink.LoggerSink", format_args!("{first}"));
-        }
-        for line in lines {
-            log::continuation(log::Level::Info, format_args!("{line}"));
-        }
-    }
-}
-
-impl Observer for Sinks {
-    fn acked(&mut self, channel: usize, count: u64, batch: Option<&Batch>) {
-        self.acked_by_channel[channel] += count;
-        for (_, sink) in self.null.iter_mut().filter(|(c, _)| *c == channel) {
-            for line in sink.take(count) {
-                log::info("sink.NullSink", format_args!("{line}"));
-            }
-        }
-        let Some(batch) = batch else { return };
-        for (_, max_bytes) in self.logger.iter().filter(|(c, _)| *c == channel) {
-            for value in batch.values() {
-                self.log_event(channel, *max_bytes, value);
-            }
-        }
     }
 }

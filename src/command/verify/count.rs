@@ -15,8 +15,8 @@
 
 use std::iter;
 
-use super::content::{Extent, FileEvent, Survey, each_event};
-use super::inventory::{Bytes, State, Subject};
+use super::content::{FileEvent, Survey, each_event};
+use super::inventory::{Bytes, Extent, State, Subject};
 use super::key::{FileKey, Keyer, body};
 use super::letters::{Letters, Refused};
 use super::progress::Progress;

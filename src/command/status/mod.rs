@@ -10,14 +10,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::look::{self, SourceLook};
-use super::table::Style;
 use crate::checkpoint::lock::Tenant;
 use crate::cli::StatusArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Level};
-use crate::start;
+use crate::text;
+use crate::text::Style;
 
 /// Pause between the two looks that a rate is made from.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(1_000);
@@ -39,7 +39,7 @@ struct Rate {
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let Some(config) = start::load(&args.agent.conf_file, &args.agent.name) else {
+    let Some(config) = look::load(&args.agent.conf_file, &args.agent.name) else {
         return Exit::Configuration.into();
     };
     let mut last = sample(&config);
@@ -113,15 +113,15 @@ fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample)
         .map(|((config, look), rate)| Shown { config, look, rate, now_ms: now.now_ms })
         .collect();
     if args.prometheus {
-        return start::try_print(format_args!("{}", show::prometheus(&config.name, &views)));
+        return text::try_print(format_args!("{}", show::prometheus(&config.name, &views)));
     }
     if args.json {
-        return start::try_print(format_args!("{}\n", show::json(&config.name, &views)));
+        return text::try_print(format_args!("{}\n", show::json(&config.name, &views)));
     }
     let style = Style::of_stdout();
     // Home and clear, so that it is redrawn in place.
     let clear = if args.watch && style.terminal { "\x1b[H\x1b[2J" } else { "" };
-    start::try_print(format_args!("{clear}{}", show::text(&config.name, &views, style)))
+    text::try_print(format_args!("{clear}{}", show::text(&config.name, &views, style)))
 }
 
 /// One source as it is to be shown.
@@ -201,7 +201,7 @@ fn rate(before: &SourceLook, now: &SourceLook, elapsed: Duration) -> Option<Rate
 mod tests {
     use super::*;
     use crate::command::look::{FileLook, ReceiptsLook};
-    use crate::exposition::FileView;
+    use crate::monitor::exposition::FileView;
 
     fn look(files: &[(u64, u64, u64)]) -> SourceLook {
         let file = |&(id, size, position): &(u64, u64, u64)| FileLook {

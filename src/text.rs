@@ -3,8 +3,8 @@
 //! Words say everything, so that a log or a blind reader misses nothing; ticks and colours are
 //! added on a terminal only, colours not where `NO_COLOR` is set (no-color.org).
 
-use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 /// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,6 +163,17 @@ pub fn columns(rows: &[Vec<String>], indent: usize) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Prints to stdout; a reader that has gone away is no fault of ours.
+pub fn print(text: fmt::Arguments<'_>) {
+    let _ = try_print(text);
+}
+
+/// Prints to stdout, for who would go on for ever without a reader.
+pub fn try_print(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_fmt(text).and_then(|()| stdout.flush())
 }
 
 #[cfg(test)]
