@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Once;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use time::{OffsetDateTime, UtcOffset};
+
+use crate::os;
 
 /// Where the agent takes its time from.
 pub trait Clock {
@@ -154,14 +155,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// Reads the time zone and starts the monotonic clock at 0.
     pub fn new() -> SystemClock {
-        unsafe extern "C" {
-            // Not in the `libc` crate.
-            fn tzset();
-        }
-        static ZONE: Once = Once::new();
-        // SAFETY: tzset has no preconditions but that no other thread changes
-        // the environment meanwhile, which this program never does.
-        ZONE.call_once(|| unsafe { tzset() });
+        os::read_time_zone();
         SystemClock { start: Instant::now(), last: Cell::new(None) }
     }
 }
@@ -200,29 +194,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// The offset, in seconds east of UTC, and the name of the local zone.
-///
-/// This asks `localtime_r` rather than the `time` crate: that one refuses in
-/// a process with several threads, which tests are, reads `/proc` at each
-/// call to count them, and does not tell the zone's name.
+/// The offset, in seconds east of UTC, and the name of the local zone; UTC for a year that does not
+/// fit.
 fn system_zone(epoch_s: i64) -> (i32, ZoneName) {
-    // Of 64 bits wherever the agent is built for.
-    let at = epoch_s as _;
-    // SAFETY: all-zero bytes are a valid `tm`, whose pointer may be null.
-    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are valid for the call. Reading `TZ` races only
-    // with a change of the environment, which this program never does.
-    if unsafe { libc::localtime_r(&at, &mut tm) }.is_null() {
-        // The year does not fit.
-        return (0, ZoneName::new("UTC"));
+    match os::local_zone(epoch_s) {
+        Some((offset_s, name)) => (offset_s, ZoneName::new(&name)),
+        None => (0, ZoneName::new("UTC")),
     }
-    if tm.tm_zone.is_null() {
-        return (tm.tm_gmtoff as i32, ZoneName::new(""));
-    }
-    // SAFETY: the C library keeps the zone's names as strings as long as the
-    // zone is not changed; this one is copied at once.
-    let name = unsafe { std::ffi::CStr::from_ptr(tm.tm_zone) };
-    (tm.tm_gmtoff as i32, ZoneName::new(&name.to_string_lossy()))
 }
 
 /// A zone as a function: epoch seconds to the offset in seconds east of UTC

@@ -4,11 +4,11 @@
 //! batch: encoding a batch again with the stamp recorded for it gives the same bytes.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
 use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs};
 
 use crate::event::HeaderMap;
+use crate::os;
 
 /// One interceptor of a source's chain.
 pub enum Interceptor {
@@ -109,7 +109,7 @@ pub fn keeps(chain: &[Interceptor], body: &[u8]) -> bool {
 /// name) or no name (then `localhost`). Asks the system's resolver, which for the own
 /// name reads `/etc/hosts` first; call it once, at the start.
 pub fn local_host(use_ip: bool) -> (String, Option<String>) {
-    let Some(name) = host_name() else {
+    let Some(name) = os::host_name() else {
         return ("localhost".into(), Some("This machine has no name; using localhost.".into()));
     };
     if !use_ip {
@@ -129,16 +129,6 @@ pub fn local_host(use_ip: bool) -> (String, Option<String>) {
             (name, Some(note))
         }
     }
-}
-
-/// `gethostname`, unless it is empty or no UTF-8.
-fn host_name() -> Option<String> {
-    // Linux names have 64 bytes at most; the last byte stays 0 whatever is written.
-    let mut buffer = [0u8; 256];
-    // SAFETY: the call writes at most the given length, one less than the buffer has.
-    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
-    let name = CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
-    (result == 0 && !name.is_empty()).then(|| name.to_string())
 }
 
 #[cfg(test)]
