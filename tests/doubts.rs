@@ -74,7 +74,7 @@ impl Broker for Link {
         }
         let cluster_id = cluster.id.to_string();
         let partitions = cluster.partitions.clone();
-        Ok(Topic { wire: Wire::Modern, cluster_id, partitions, replicas: 1 })
+        Ok(Topic { wire: Wire::Modern, cluster_id, topic_id: [0; 16], partitions, replicas: 1 })
     }
 
     fn init_producer(&mut self) -> Result<Identity, Fault> {

@@ -19,6 +19,8 @@ pub struct Topic {
     pub wire: Wire,
     /// Empty where the broker does not tell.
     pub cluster_id: String,
+    /// Zeros where the broker does not tell (before 2.8).
+    pub topic_id: [u8; 16],
     /// Partition ids, ascending, never empty.
     pub partitions: Vec<i32>,
     /// Most replicas of a partition; with one, an append is visible as soon as it is made.

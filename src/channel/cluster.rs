@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::batch::Wire;
 use super::broker::{Fault, Topic};
-use super::protocol::{self, METADATA, METADATA_OLD, PRODUCE, Versions};
+use super::protocol::{self, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, Versions};
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port, pause};
 
 /// How long a cluster has to answer and to have the topic ready.
@@ -154,9 +154,11 @@ fn metadata(
     deadline: Instant,
 ) -> Result<MetadataResponse, Fault> {
     // Version 2 (0.10.1) brings the cluster id, version 4 (0.11) the wish to make the topic;
-    // before that a broker makes it, or not, as it is configured.
+    // before that a broker makes it, or not, as it is configured. Version 10 (2.8) brings the
+    // topic's id.
     let highest = versions.map_or(0, |v| v.highest(METADATA));
     let (api, version) = match highest {
+        10.. => (METADATA_ID, METADATA_ID.highest),
         4.. => (METADATA, versions.map_or(Ok(4), |v| v.common(METADATA, connection.peer()))?),
         n => (METADATA_OLD, n.clamp(0, 2)),
     };
@@ -228,6 +230,7 @@ impl Visit {
         let topic = Topic {
             wire: if modern { Wire::Modern } else { Wire::Legacy },
             cluster_id: self.cluster_id,
+            topic_id: self.seen.topic_id,
             partitions: self.seen.partitions.iter().map(|(partition, _)| *partition).collect(),
             replicas: self.seen.replicas,
         };
@@ -259,6 +262,7 @@ fn address_of(answer: &MetadataResponse, node: i32) -> Option<String> {
 struct Seen {
     /// Partition and leader, ascending.
     partitions: Vec<(i32, i32)>,
+    topic_id: [u8; 16],
     replicas: usize,
 }
 
@@ -286,7 +290,7 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
     partitions.sort_unstable();
     partitions.dedup_by_key(|p| p.0);
     let replicas = topic.partitions.iter().map(|p| p.replica_nodes.len()).max().unwrap_or(1);
-    Ok(Seen { partitions, replicas })
+    Ok(Seen { partitions, topic_id: topic.topic_id.into_bytes(), replicas })
 }
 
 #[cfg(test)]

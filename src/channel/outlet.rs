@@ -139,6 +139,7 @@ impl Outlet {
                     partition,
                     next_sequence: 0,
                     floor_offset: FLOOR_UNKNOWN,
+                    mark: None,
                 });
                 self.record.partitions.len() - 1
             }

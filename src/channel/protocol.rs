@@ -1,5 +1,6 @@
 //! The requests that are made of a broker, in versions whose fields are plain (before the
-//! "flexible" ones), which every broker from 0.11 to 4.x takes.
+//! "flexible" ones), which every broker from 0.11 to 4.x takes. One is flexible: the first version
+//! of Metadata that brings a topic's id.
 //!
 //! `kafka-protocol` reserves memory for as many elements as an array claims to have, before it has
 //! seen one: four bytes of garbage would end the process. So each answer's shape is walked first,
@@ -31,6 +32,8 @@ pub const PRODUCE: Api = Api { key: 0, name: "Produce", lowest: 3, highest: 8 };
 pub const FETCH: Api = Api { key: 1, name: "Fetch", lowest: 4, highest: 10 };
 pub const LIST_OFFSETS: Api = Api { key: 2, name: "ListOffsets", lowest: 1, highest: 3 };
 pub const METADATA: Api = Api { key: 3, name: "Metadata", lowest: 4, highest: 5 };
+/// From 2.8 on: with the topic's id.
+pub const METADATA_ID: Api = Api { key: 3, name: "Metadata", lowest: 10, highest: 10 };
 pub const METADATA_OLD: Api = Api { key: 3, name: "Metadata", lowest: 0, highest: 2 };
 pub const INIT_PRODUCER_ID: Api = Api { key: 22, name: "InitProducerId", lowest: 0, highest: 1 };
 const API_VERSIONS: Api = Api { key: 18, name: "ApiVersions", lowest: 0, highest: 0 };
@@ -95,13 +98,22 @@ pub fn call<Q: Encodable, A: Decodable>(
     decode(api, version, &answer, connection.peer())
 }
 
-/// Length (to be filled in) and request header v1: key, version, correlation id, client id.
+/// Are lengths in this version varints, and may fields follow that are not known here?
+fn is_flexible(api: Api, version: i16) -> bool {
+    api.key == METADATA_ID.key && version >= 9
+}
+
+/// Length (to be filled in) and request header v1, or v2 where the version is flexible: key,
+/// version, correlation id, client id; no further fields.
 pub fn begin_frame(api: Api, version: i16, correlation: i32, client: &str) -> Vec<u8> {
     let mut frame = vec![0; 4];
     frame.extend_from_slice(&api.key.to_be_bytes());
     frame.extend_from_slice(&version.to_be_bytes());
     frame.extend_from_slice(&correlation.to_be_bytes());
     put_string(&mut frame, client);
+    if is_flexible(api, version) {
+        frame.push(0);
+    }
     frame
 }
 
@@ -124,9 +136,14 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 /// `Fault::Lost` where it is not.
 pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -> Result<A, Fault> {
     let mut elements_left = ELEMENTS_MAX;
-    walk(shape(api, version), &mut Reader(answer), &mut elements_left)
+    let mut body = Reader(answer);
+    if is_flexible(api, version) {
+        // Of the header.
+        walk(&[Tags], &mut body, &mut elements_left).map_err(|_| garbled(api, peer))?;
+    }
+    walk(shape(api, version), &mut Reader(body.0), &mut elements_left)
         .map_err(|_| garbled(api, peer))?;
-    A::decode(&mut &answer[..], version).map_err(|_| garbled(api, peer))
+    A::decode(&mut { body.0 }, version).map_err(|_| garbled(api, peer))
 }
 
 /// An answer that can not be read.
@@ -144,9 +161,14 @@ enum Shape {
     Blob,
     /// 32-bit count, -1 for null, and so many of these.
     Each(&'static [Shape]),
+    /// As `Text` and `Each`; the length is a varint, one more than it is, 0 for null.
+    Compact,
+    CompactEach(&'static [Shape]),
+    /// Fields that the version does not name: their count, and each one's number, length and bytes.
+    Tags,
 }
 
-use Shape::{Blob, Each, Fixed, Text};
+use Shape::{Blob, Compact, CompactEach, Each, Fixed, Tags, Text};
 
 /// `elements_left`: how many there may be.
 fn walk(shape: &[Shape], r: &mut Reader<'_>, elements_left: &mut u32) -> Result<(), ReadError> {
@@ -165,14 +187,55 @@ fn walk(shape: &[Shape], r: &mut Reader<'_>, elements_left: &mut u32) -> Result<
                 n if n < -1 => return Err(ReadError::Malformed),
                 n => {
                     let count = u32::try_from(n).unwrap_or(0);
-                    let left = elements_left.checked_sub(count).ok_or(ReadError::Malformed)?;
-                    *elements_left = left;
-                    (0..count).try_for_each(|_| walk(shape, r, elements_left))?;
+                    each(count, shape, r, elements_left)?;
                 }
             },
+            Compact => {
+                let length = varint(r)?.saturating_sub(1);
+                let text = r.take(length as usize)?;
+                std::str::from_utf8(text).map_err(|_| ReadError::Malformed)?;
+            }
+            CompactEach(shape) => {
+                let count = varint(r)?.saturating_sub(1);
+                each(count, shape, r, elements_left)?;
+            }
+            Tags => {
+                let count = varint(r)?;
+                *elements_left = elements_left.checked_sub(count).ok_or(ReadError::Malformed)?;
+                for _ in 0..count {
+                    varint(r)?;
+                    let length = varint(r)?;
+                    r.take(length as usize)?;
+                }
+            }
         }
     }
     Ok(())
+}
+
+fn each(
+    count: u32,
+    shape: &[Shape],
+    r: &mut Reader<'_>,
+    elements_left: &mut u32,
+) -> Result<(), ReadError> {
+    *elements_left = elements_left.checked_sub(count).ok_or(ReadError::Malformed)?;
+    (0..count).try_for_each(|_| walk(shape, r, elements_left))
+}
+
+/// An unsigned number, seven bits in each byte, the lowest first; at most five bytes.
+fn varint(r: &mut Reader<'_>) -> Result<u32, ReadError> {
+    let mut value = 0u32;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = r.take(1)?[0];
+        let bits = u32::from(byte & 0x7f);
+        value |=
+            bits.checked_shl(shift).filter(|v| v >> shift == bits).ok_or(ReadError::Malformed)?;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(ReadError::Malformed)
 }
 
 const IDS: Shape = Each(&[Fixed(4)]);
@@ -181,6 +244,12 @@ const BROKERS_1: Shape = Each(&[Fixed(4), Text, Fixed(4), Text]);
 const TOPICS_0: Shape = Each(&[Fixed(2), Text, Each(&[Fixed(10), IDS, IDS])]);
 const TOPICS_1: Shape = Each(&[Fixed(2), Text, Fixed(1), Each(&[Fixed(10), IDS, IDS])]);
 const TOPICS_5: Shape = Each(&[Fixed(2), Text, Fixed(1), Each(&[Fixed(10), IDS, IDS, IDS])]);
+
+const IDS_10: Shape = CompactEach(&[Fixed(4)]);
+const BROKERS_10: Shape = CompactEach(&[Fixed(4), Compact, Fixed(4), Compact, Tags]);
+const PARTITIONS_10: Shape = CompactEach(&[Fixed(14), IDS_10, IDS_10, IDS_10, Tags]);
+const TOPICS_10: Shape =
+    CompactEach(&[Fixed(2), Compact, Fixed(17), PARTITIONS_10, Fixed(4), Tags]);
 
 /// From the message definitions of Apache Kafka (clients/src/main/resources/common/message).
 fn shape(api: Api, version: i16) -> &'static [Shape] {
@@ -197,7 +266,8 @@ fn shape(api: Api, version: i16) -> &'static [Shape] {
         (3, 1) => &[BROKERS_1, Fixed(4), TOPICS_1],
         (3, 2) => &[BROKERS_1, Text, Fixed(4), TOPICS_1],
         (3, 3..=4) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_1],
-        (3, _) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_5],
+        (3, 5) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_5],
+        (3, 10) => &[Fixed(4), BROKERS_10, Compact, Fixed(4), TOPICS_10, Fixed(4), Tags],
         (18, _) => &[Fixed(2), Each(&[Fixed(6)])],
         (22, _) => &[Fixed(16)],
         _ => unreachable!("every request of this module has a shape"),
@@ -266,6 +336,7 @@ mod tests {
             let _ = decode::<FetchResponse>(FETCH, version.max(4) + 2, bytes, "p");
             let _ = decode::<ListOffsetsResponse>(LIST_OFFSETS, version.clamp(1, 3), bytes, "p");
             let _ = decode::<MetadataResponse>(METADATA, version.min(5), bytes, "p");
+            let _ = decode::<MetadataResponse>(METADATA_ID, 10, bytes, "p");
             let _ = decode::<InitProducerIdResponse>(INIT_PRODUCER_ID, version.min(1), bytes, "p");
             let _ = decode::<ApiVersionsResponse>(API_VERSIONS, 0, bytes, "p");
         }
@@ -285,6 +356,31 @@ mod tests {
             decode_as_all(&garbage);
             decode_as_all(&[&[0x7f; 4], &garbage[..]].concat());
             decode_as_all(&[&[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff], &garbage[..]].concat());
+        }
+    }
+
+    /// Version 10: one broker, cluster id "C", topic "t" with an id and one partition; a field of
+    /// the header and one behind the topic that a later release may add.
+    #[test]
+    fn a_topic_tells_its_id() {
+        let mut answer = vec![1, 9, 2, 0xab, 0xcd];
+        answer.extend([0; 4]);
+        answer.extend([2, 0, 0, 0, 1, 2, b'h', 0, 0, 0x23, 0x84, 0, 0]);
+        answer.extend([2, b'C', 0, 0, 0, 1]);
+        answer.extend([2, 0, 0, 2, b't']);
+        answer.extend([7; 16]);
+        answer.push(0);
+        answer.extend([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3]);
+        answer.extend([2, 0, 0, 0, 1, 2, 0, 0, 0, 1, 1, 0]);
+        answer.extend([0, 0, 0, 0, 1, 5, 1, 0xee]);
+        answer.extend([0, 0, 0, 0, 0]);
+        let told = decode::<MetadataResponse>(METADATA_ID, 10, &answer, "h:1").unwrap();
+        assert_eq!(told.cluster_id.as_deref(), Some("C"));
+        assert_eq!(told.topics[0].topic_id.into_bytes(), [7; 16]);
+        assert_eq!(told.topics[0].partitions[0].leader_id.0, 1);
+        for len in 0..answer.len() {
+            let cut = decode::<MetadataResponse>(METADATA_ID, 10, &answer[..len], "h:1");
+            assert_eq!(cut.map(drop), Err(garbled(METADATA_ID, "h:1")), "{len}");
         }
     }
 

@@ -2,18 +2,21 @@
 //!
 //! Integers are little endian and of fixed width; texts, names and lists are preceded by their
 //! length (u32). An encoding begins with the format's version (u16). Each record has exactly one
-//! encoding: whatever decodes is encoded to the same bytes again, so nothing can hide in one.
+//! encoding: whatever decodes is encoded to the same bytes again, so nothing can hide in one. (What
+//! the version before has written is read as well.)
 //! Decoding is total: no input makes it panic, or allocate more than a small multiple of itself.
 
 use std::fmt;
 
 use super::record::{
-    BatchRecord, ChannelRecord, FileRecord, FileState, HEAD_BYTES, OffsetRange, PartitionRecord,
-    Record, TAIL_BYTES,
+    BatchRecord, ChannelRecord, FileRecord, FileState, HEAD_BYTES, Mark, OffsetRange,
+    PartitionRecord, Record, TAIL_BYTES,
 };
 
 /// Version of the encoding. To be raised with every change of a field.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
+/// The oldest version that is read: without topic ids and marks.
+const VERSION_MIN: u16 = 2;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -22,7 +25,7 @@ const FINAL: u8 = 2;
 /// Fewest bytes that one element of each list takes: a length that promises more elements than
 /// the rest of the input can hold is refused before anything is allocated for them.
 const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
-const PARTITION_BYTES: usize = 4 + 4 + 8;
+const PARTITION_BYTES_MIN: usize = 4 + 4 + 8;
 const FILE_BYTES_MIN: usize = 4 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
 const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
 const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
@@ -58,6 +61,7 @@ fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
     put_bytes(out, channel.name.as_bytes());
     put_bytes(out, channel.topic.as_bytes());
     put_bytes(out, channel.cluster_id.as_bytes());
+    put(out, channel.topic_id);
     put(out, channel.producer_id.to_le_bytes());
     put(out, channel.producer_epoch.to_le_bytes());
     put_length(out, channel.partitions.len());
@@ -65,7 +69,21 @@ fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
         put(out, partition.partition.to_le_bytes());
         put(out, partition.next_sequence.to_le_bytes());
         put(out, partition.floor_offset.to_le_bytes());
+        put(out, [u8::from(partition.mark.is_some())]);
+        if let Some(mark) = &partition.mark {
+            encode_mark(mark, out);
+        }
     }
+}
+
+fn encode_mark(mark: &Mark, out: &mut Vec<u8>) {
+    put(out, mark.offset.to_le_bytes());
+    put(out, mark.producer_id.to_le_bytes());
+    put(out, mark.producer_epoch.to_le_bytes());
+    put(out, mark.base_sequence.to_le_bytes());
+    put(out, mark.count.to_le_bytes());
+    put(out, mark.values_crc.to_le_bytes());
+    put(out, mark.first_crc.to_le_bytes());
 }
 
 fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
@@ -175,7 +193,7 @@ impl std::error::Error for DecodeError {}
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let mut input = Input { bytes, at: 0 };
     let version = input.u16()?;
-    if version != VERSION {
+    if !(VERSION_MIN..=VERSION).contains(&version) {
         return Err(DecodeError::Version(version));
     }
     let mut record = Record {
@@ -187,7 +205,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         next_file_id: input.u64()?,
         ..Record::default()
     };
-    record.channels = input.list(CHANNEL_BYTES_MIN, decode_channel)?;
+    record.channels = input.list(CHANNEL_BYTES_MIN, |input| decode_channel(input, version))?;
     let channels = record.channels.len();
     record.files = input.list(FILE_BYTES_MIN, |input| decode_file(input, channels))?;
     record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
@@ -197,20 +215,36 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     Ok(record)
 }
 
-fn decode_channel(input: &mut Input) -> Result<ChannelRecord, DecodeError> {
+fn decode_channel(input: &mut Input, version: u16) -> Result<ChannelRecord, DecodeError> {
     Ok(ChannelRecord {
         name: input.text("channel name")?,
         topic: input.text("topic")?,
         cluster_id: input.text("cluster id")?,
+        topic_id: if version == VERSION_MIN { [0; 16] } else { input.array()? },
         producer_id: input.i64()?,
         producer_epoch: input.i16()?,
-        partitions: input.list(PARTITION_BYTES, |input| {
-            Ok(PartitionRecord {
-                partition: input.i32()?,
-                next_sequence: input.i32()?,
-                floor_offset: input.i64()?,
-            })
-        })?,
+        partitions: input.list(PARTITION_BYTES_MIN, |input| decode_partition(input, version))?,
+    })
+}
+
+fn decode_partition(input: &mut Input, version: u16) -> Result<PartitionRecord, DecodeError> {
+    Ok(PartitionRecord {
+        partition: input.i32()?,
+        next_sequence: input.i32()?,
+        floor_offset: input.i64()?,
+        mark: match if version == VERSION_MIN { 0 } else { input.u8()? } {
+            0 => None,
+            1 => Some(Mark {
+                offset: input.i64()?,
+                producer_id: input.i64()?,
+                producer_epoch: input.i16()?,
+                base_sequence: input.i32()?,
+                count: input.u32()?,
+                values_crc: input.u32()?,
+                first_crc: input.u32()?,
+            }),
+            _ => return Err(input.impossible("mark of a partition")),
+        },
     })
 }
 
@@ -414,13 +448,27 @@ mod tests {
                 name: self.text(),
                 topic: self.text(),
                 cluster_id: self.text(),
+                topic_id: std::array::from_fn(|_| self.next() as u8),
                 producer_id: self.next() as i64,
                 producer_epoch: self.next() as i16,
                 partitions: self.list(5, |r| PartitionRecord {
                     partition: r.next() as i32,
                     next_sequence: r.next() as i32,
                     floor_offset: r.next() as i64,
+                    mark: (r.below(2) == 0).then(|| r.mark()),
                 }),
+            }
+        }
+
+        fn mark(&mut self) -> Mark {
+            Mark {
+                offset: self.next() as i64,
+                producer_id: self.next() as i64,
+                producer_epoch: self.next() as i16,
+                base_sequence: self.next() as i32,
+                count: self.next() as u32,
+                values_crc: self.next() as u32,
+                first_crc: self.next() as u32,
             }
         }
 
@@ -498,6 +546,41 @@ mod tests {
         out
     }
 
+    /// As the version before wrote it: without topic ids and marks.
+    fn encode_2(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        let head = Record {
+            channels: Vec::new(),
+            files: Vec::new(),
+            batches: Vec::new(),
+            ..record.clone()
+        };
+        encode_into(&head, &mut out);
+        out.truncate(out.len() - 3 * 4);
+        put(&mut out, VERSION_MIN.to_le_bytes());
+        out.rotate_right(2);
+        out.drain(2..4);
+        put_length(&mut out, record.channels.len());
+        for channel in &record.channels {
+            put_bytes(&mut out, channel.name.as_bytes());
+            put_bytes(&mut out, channel.topic.as_bytes());
+            put_bytes(&mut out, channel.cluster_id.as_bytes());
+            put(&mut out, channel.producer_id.to_le_bytes());
+            put(&mut out, channel.producer_epoch.to_le_bytes());
+            put_length(&mut out, channel.partitions.len());
+            for partition in &channel.partitions {
+                put(&mut out, partition.partition.to_le_bytes());
+                put(&mut out, partition.next_sequence.to_le_bytes());
+                put(&mut out, partition.floor_offset.to_le_bytes());
+            }
+        }
+        put_length(&mut out, record.files.len());
+        record.files.iter().for_each(|file| encode_file(file, &mut out));
+        put_length(&mut out, record.batches.len());
+        record.batches.iter().for_each(|batch| encode_batch(batch, &mut out));
+        out
+    }
+
     /// The state of a busy source: one file, three partitions, `batches` batches.
     fn typical(batches: usize) -> Record {
         let mut random = Random(7);
@@ -531,13 +614,27 @@ mod tests {
     }
 
     #[test]
+    fn the_version_before_is_read() {
+        let mut random = Random(5);
+        for _ in 0..1000 {
+            let mut record = random.record();
+            for channel in &mut record.channels {
+                channel.topic_id = [0; 16];
+                channel.partitions.iter_mut().for_each(|p| p.mark = None);
+            }
+            assert_eq!(decode(&encode_2(&record)), Ok(record));
+        }
+    }
+
+    #[test]
     fn the_least_sizes_are_those_of_empty_elements() {
         let size = |record: &Record| encode(record).len();
         let none = Record { channels: vec![ChannelRecord::default()], ..Record::default() };
-        assert_eq!(size(&none) - size(&Record::default()), CHANNEL_BYTES_MIN);
+        // Those of the version before, which has no topic id and no byte for the mark.
+        assert_eq!(size(&none) - size(&Record::default()), CHANNEL_BYTES_MIN + 16);
         let mut some = none.clone();
         some.channels[0].partitions.push(PartitionRecord::default());
-        assert_eq!(size(&some) - size(&none), PARTITION_BYTES);
+        assert_eq!(size(&some) - size(&none), PARTITION_BYTES_MIN + 1);
         let mut file = none.clone();
         file.files.push(FileRecord::default());
         assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN);
@@ -585,7 +682,7 @@ mod tests {
         other[at] = 1;
         let place = (0..other.len()).find(|&place| {
             let mut cut = other.clone();
-            cut.drain(place..(place + CHANNEL_BYTES_MIN).min(other.len()));
+            cut.drain(place..(place + CHANNEL_BYTES_MIN + 16).min(other.len()));
             matches!(decode(&cut), Err(DecodeError::Value { what: "index of a channel", .. }))
         });
         assert!(place.is_some());
@@ -597,7 +694,11 @@ mod tests {
         let mut random = Random(3);
         let mut decoded = 0;
         for round in 0..20_000 {
-            let mut bytes = if round % 4 == 0 { random.bytes() } else { encode(&random.record()) };
+            let mut bytes = match round % 8 {
+                0 => random.bytes(),
+                1 => encode_2(&random.record()),
+                _ => encode(&random.record()),
+            };
             for _ in 0..random.below(4) {
                 if !bytes.is_empty() {
                     let at = random.below(bytes.len());
@@ -605,7 +706,11 @@ mod tests {
                 }
             }
             if let Ok(record) = decode(&bytes) {
-                assert_eq!(encode(&record), bytes);
+                if bytes[..2] == VERSION.to_le_bytes() {
+                    assert_eq!(encode(&record), bytes);
+                } else {
+                    assert_eq!(encode_2(&record), bytes);
+                }
                 decoded += 1;
             }
         }

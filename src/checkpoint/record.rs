@@ -27,6 +27,8 @@ pub struct ChannelRecord {
     pub topic: String,
     /// Empty where the broker is too old to have one.
     pub cluster_id: String,
+    /// What the brokers gave the topic when it was made (from 2.8 on); zeros where they tell none.
+    pub topic_id: [u8; 16],
     /// Producer id and epoch under which new batches go; -1 on the wire before 0.11.
     pub producer_id: i64,
     pub producer_epoch: i16,
@@ -40,6 +42,23 @@ pub struct PartitionRecord {
     pub next_sequence: i32,
     /// Every batch in doubt of this partition stands at or behind this offset, or nowhere.
     pub floor_offset: i64,
+    /// By which the log is known again.
+    pub mark: Option<Mark>,
+}
+
+/// The last batch that was acknowledged in a partition before everything that is in doubt there: a
+/// log in which it does not stand is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    /// Of its first event.
+    pub offset: i64,
+    /// As in [`BatchRecord`].
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    pub count: u32,
+    pub values_crc: u32,
+    pub first_crc: u32,
 }
 
 /// A file that has been read from and is not done.

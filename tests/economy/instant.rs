@@ -42,6 +42,7 @@ impl Broker for Instant {
         Ok(Topic {
             wire: self.wire,
             cluster_id: String::new(),
+            topic_id: [0; 16],
             partitions: (0..PARTITIONS).collect(),
             replicas: 1,
         })

@@ -165,6 +165,7 @@ impl Broker for Scripted {
         Ok(Topic {
             wire: self.wire,
             cluster_id: if self.wire == Wire::Modern { "C".to_owned() } else { String::new() },
+            topic_id: [0; 16],
             partitions: (0..cluster.logs.len() as i32).collect(),
             replicas: if hasty { 1 } else { cluster.replicas },
         })
