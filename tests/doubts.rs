@@ -36,6 +36,12 @@ struct Cluster {
     next_producer_id: i64,
     /// Producer id, epoch, base sequence and count of what somebody else has written.
     foreign: Vec<(i64, i16, i32, u32)>,
+    /// The broker's clock, where it refuses time stamps that differ by more than an hour.
+    clock_ms: Option<i64>,
+    /// The brokers have lost what they knew of producers: of epoch 0 they expect sequence 0.
+    has_forgotten: bool,
+    /// Producer id, epoch, base sequence and stamp of each batch that was appended.
+    heads: Vec<(i64, i16, i32, i64)>,
     appended: Vec<Vec<u8>>,
     pending: Vec<Answer>,
 }
@@ -51,6 +57,9 @@ impl Default for Cluster {
             init_faults: 0,
             next_producer_id: 0,
             foreign: Vec::new(),
+            clock_ms: None,
+            has_forgotten: false,
+            heads: Vec::new(),
             appended: Vec::new(),
             pending: Vec::new(),
         }
@@ -61,6 +70,13 @@ type Shared = Rc<RefCell<Cluster>>;
 
 fn shared(cluster: Cluster) -> Shared {
     Rc::new(RefCell::new(cluster))
+}
+
+/// Producer id, epoch, base sequence and time stamp in the header of a batch.
+fn head(batch: &Batch) -> (i64, i16, i32, i64) {
+    let bytes = batch.sealed_bytes();
+    let long = |at: usize| i64::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
+    (long(43), (long(51) >> 48) as i16, batch.base_sequence(), long(27))
 }
 
 struct Link(Shared);
@@ -96,11 +112,19 @@ impl Broker for Link {
         for batch in round.iter().filter(|_| cluster.answers).collect::<Vec<_>>() {
             let (partition, base_sequence) = (batch.partition(), batch.base_sequence());
             assert!(cluster.partitions.contains(&partition), "there is no partition {partition}");
+            let head = head(batch);
+            let is_off = |broker_ms: i64| (head.3 - broker_ms).abs() > 3_600_000;
             let verdict = if batch.values().count() > cluster.events_max as usize {
                 Verdict::TooLarge
+            } else if cluster.clock_ms.is_some_and(is_off) {
+                Verdict::StampRefused
+            } else if cluster.has_forgotten && head.1 == 0 {
+                Verdict::OutOfSequence { code: 45 }
             } else {
+                let base_offset = cluster.appended.len() as i64;
                 cluster.appended.extend(batch.values().map(<[u8]>::to_vec));
-                Verdict::Acked { base_offset: 100 }
+                cluster.heads.push(head);
+                Verdict::Acked { base_offset }
             };
             cluster.pending.push(Answer { partition, base_sequence, verdict });
         }
@@ -282,6 +306,62 @@ fn a_channel_added_while_batches_are_in_doubt_does_not_hold_the_position() {
         assert_eq!(new.borrow().appended, values(&["three"]));
         fs::remove_dir_all(&root).unwrap();
     }
+}
+
+/// The agent's clock was a day ahead when a batch was announced. The broker refused its time stamp
+/// for ever, also when the clock was right again.
+#[test]
+fn a_batch_whose_time_stamp_is_refused_is_stamped_anew() {
+    const NOW_MS: i64 = 1_700_000_000_000;
+    const DAY_MS: i64 = 86_400_000;
+    let root = directory("stamp-refused");
+    fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
+    let clock = ManualClock::new(NOW_MS + DAY_MS, 0);
+    let silent = shared(Cluster::default());
+    assert_eq!(run(&root, &[("c1", &silent)], &clock, 20), 1);
+    let strict = Cluster { answers: true, clock_ms: Some(NOW_MS), ..Cluster::default() };
+    let strict = shared(strict);
+    // Ahead for a while yet: it waits, whatever is tried.
+    assert_eq!(run(&root, &[("c1", &strict)], &clock, 100), 1);
+    clock.set_wall(NOW_MS);
+    assert_eq!(run(&root, &[("c1", &strict)], &clock, 100), 0);
+    let cluster = strict.borrow();
+    assert_eq!(cluster.appended, values(&["one", "two"]));
+    let (producer_id, epoch, sequence, stamp_ms) = cluster.heads[0];
+    assert_eq!((producer_id, epoch, sequence), (0, 0, 0), "its identity stays");
+    assert!((stamp_ms - NOW_MS).abs() < 60_000, "{stamp_ms}");
+    drop(cluster);
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// Kafka 0.11 forgets producers with the records that retention removes. Each partition once
+/// waited its minute after the one before it.
+#[test]
+fn what_brokers_have_forgotten_is_waited_out_in_all_partitions_at_once() {
+    let root = directory("forgotten");
+    let lines = ["one", "two", "three", "four", "five"];
+    for line in lines {
+        fs::write(root.join("spool").join(line), format!("{line}\n")).unwrap();
+    }
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let partitions = vec![0, 1, 2, 3, 4];
+    let silent = shared(Cluster { partitions: partitions.clone(), ..Cluster::default() });
+    assert_eq!(run(&root, &[("c1", &silent)], &clock, 20), 5);
+    let forgetful = shared(Cluster {
+        answers: true,
+        has_forgotten: true,
+        next_producer_id: 1,
+        partitions,
+        ..Cluster::default()
+    });
+    assert_eq!(run(&root, &[("c1", &forgetful)], &clock, 500), 5, "a minute is waited");
+    assert_eq!(run(&root, &[("c1", &forgetful)], &clock, 700), 0);
+    let mut appended = forgetful.borrow().appended.clone();
+    appended.sort();
+    let mut expected = values(&lines);
+    expected.sort();
+    assert_eq!(appended, expected);
+    fs::remove_dir_all(&root).unwrap();
 }
 
 /// Rows of one shape: what was written over a file in doubt ends, where the batch ended, in the

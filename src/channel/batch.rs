@@ -207,6 +207,11 @@ impl Batch {
         put(bytes, field::CRC, &crc.to_be_bytes());
     }
 
+    /// Another time stamp than that of `begin`; `seal` comes next. No value changes.
+    pub fn stamp(&mut self, stamp_ms: i64) {
+        self.stamp_ms = stamp_ms;
+    }
+
     /// The partition given to `begin`.
     pub fn partition(&self) -> i32 {
         self.partition

@@ -42,8 +42,14 @@ pub enum Verdict {
     Acked { base_offset: i64 },
     /// Errors 10, 18: the batch is larger than the broker takes. Not appended.
     TooLarge,
-    /// Error 87 and its like: the broker will never take this batch. Not appended.
+    /// Error 87: a record of this batch is none that the topic takes. Not appended. Others may
+    /// pass.
     Rejected { code: i16 },
+    /// Error 76, a codec that the broker does not know: it takes no batch of ours at all. Not
+    /// appended.
+    Barred { code: i16 },
+    /// Error 32: the time stamp is too far from the broker's clock. Not appended.
+    StampRefused,
     /// Error 43: the topic's message format is older than 0.11. Not appended.
     OldFormat,
     /// Error 47: someone else writes under our id.
@@ -128,7 +134,8 @@ pub trait Broker {
     fn rounds_in_flight_max(&self) -> usize;
 
     /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic, and so do
-    /// all after it.
+    /// all after it until something fails on that wire: then the brokers are asked anew. The
+    /// topic's format may be another one by then, or the brokers may speak the old wire no more.
     fn use_legacy(&mut self);
 
     /// Descriptors to wait on, with whether room to write is waited for too.

@@ -26,7 +26,7 @@ pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
 
 struct Kafka {
     config: ChannelConfig,
-    /// The topic answered 43 once.
+    /// The topic answered 43, and nothing has failed on the legacy wire since.
     legacy: bool,
     link: Link,
 }
@@ -69,6 +69,7 @@ impl Kafka {
     /// After a fault nothing of the connections is of use; a request to stop leaves them.
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
         if result.as_ref().is_err_and(|fault| *fault != Fault::Stopped) {
+            self.legacy &= !matches!(self.link, Link::Legacy(_));
             self.link = Link::Closed;
         }
         result
@@ -82,7 +83,9 @@ fn closed() -> Fault {
 impl Broker for Kafka {
     fn open(&mut self) -> Result<Topic, Fault> {
         self.link = Link::Closed;
-        self.connect()
+        let result = self.connect();
+        self.legacy &= result.is_ok();
+        result
     }
 
     fn init_producer(&mut self) -> Result<Identity, Fault> {

@@ -49,8 +49,9 @@ pub struct Outlet {
     /// only while a broker answers does waiting for a late copy prove anything. A frozen one has
     /// requests in its queues that it works on when it is awake again.
     pub absent_since_ms: Option<u64>,
-    /// Monotonic time of the first "out of sequence" that looking did not explain.
-    pub out_of_sequence_since_ms: Option<u64>,
+    /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
+    /// explain.
+    out_of_sequence: Vec<(i32, u64)>,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
     backoff_ms: u64,
@@ -86,7 +87,7 @@ impl Outlet {
             turn: 0,
             batch_bytes_max: BATCH_BYTES_MAX,
             absent_since_ms: None,
-            out_of_sequence_since_ms: None,
+            out_of_sequence: Vec::new(),
             partition_missing_since_ms: None,
             backoff_ms: BACKOFF_MS_MIN,
             acks: Vec::new(),
@@ -171,6 +172,22 @@ impl Outlet {
     /// that the second would be appended though the first is refused.
     pub fn is_warm(&self, partition: i32, now_ms: u64) -> bool {
         self.acks.iter().any(|(p, at_ms)| *p == partition && now_ms - at_ms < WARM_MS)
+    }
+
+    /// The broker expects another sequence in `partition`; since when it has said so.
+    pub fn out_of_sequence_since(&mut self, partition: i32, now_ms: u64) -> u64 {
+        match self.out_of_sequence.iter().find(|(p, _)| *p == partition) {
+            Some((_, since_ms)) => *since_ms,
+            None => {
+                self.out_of_sequence.push((partition, now_ms));
+                now_ms
+            }
+        }
+    }
+
+    /// The sequence in `partition` is right again; `None`: in all of them.
+    pub fn in_sequence(&mut self, partition: Option<i32>) {
+        self.out_of_sequence.retain(|(p, _)| partition.is_some_and(|partition| *p != partition));
     }
 
     /// An empty batch of the present wire, from the pool if there is one.

@@ -314,9 +314,9 @@ pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<V
         47 | 90 => Verdict::Fenced,
         // 46, a duplicate older than what it remembers: it is in the log, as a look will show.
         45 | 46 | 59 => Verdict::OutOfSequence { code },
-        // A time stamp too far from the broker's clock, a codec that it does not know, a record
-        // that the topic does not allow.
-        32 | 76 | 87 => Verdict::Rejected { code },
+        32 => Verdict::StampRefused,
+        76 => Verdict::Barred { code },
+        87 => Verdict::Rejected { code },
         _ => Verdict::Doubtful { code },
     })
 }

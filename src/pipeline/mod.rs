@@ -433,6 +433,8 @@ pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
         Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
         Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
         Verdict::Rejected { code } => format!("batch rejected (error {code})"),
+        Verdict::Barred { code } => format!("every batch is refused (error {code})"),
+        Verdict::StampRefused => "time stamp refused (error 32)".to_owned(),
         Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
         Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
         Verdict::OutOfSequence { code } => format!("not the sequence expected (error {code})"),

@@ -60,7 +60,7 @@ impl Pipeline {
         }
         self.outlets[at].is_identity_foreign = false;
         self.refresh_floors(at)?;
-        self.outlets[at].out_of_sequence_since_ms = None;
+        self.outlets[at].in_sequence(None);
         Ok(())
     }
 
@@ -250,9 +250,15 @@ impl Pipeline {
             let answers = self.converse(at, &ready);
             // Whatever is not answered now was under way until now.
             self.outlets[at].absent_since_ms = None;
+            // All of them, before any is waited for: what is to be waited out is so at once.
+            let mut pause = Ok(());
             for answer in answers? {
-                self.settle_answer(at, &answer, observer)?;
+                match self.settle_answer(at, &answer, observer) {
+                    Err(Pause::Fatal(fatal)) => return Err(fatal.into()),
+                    settled => pause = pause.and(settled),
+                }
             }
+            pause?;
         }
     }
 
@@ -314,20 +320,15 @@ impl Pipeline {
                     ),
                 );
                 self.mark_acked(n, *base_offset, observer);
-                self.outlets[at].out_of_sequence_since_ms = None;
+                self.outlets[at].in_sequence(Some(answer.partition));
                 Ok(())
             }
             Verdict::TooLarge => self.too_large(at, n),
-            // The clock is off or the codec unknown: true of every batch, so none is given up.
-            Verdict::Rejected { code: code @ (32 | 76) } => {
-                let what = if *code == 32 {
-                    "the time stamps are too far from the broker's clock (error 32); set this \
-                     machine's clock"
-                } else {
-                    "the broker does not know the compression (error 76); configure another"
-                };
-                Err(Pause::Fault(Fault::NotReady(what.to_owned())))
-            }
+            // True of every batch, so none is given up.
+            Verdict::Barred { code } => Err(Pause::Fault(Fault::NotReady(format!(
+                "the broker does not know the compression (error {code}); configure another"
+            )))),
+            Verdict::StampRefused => self.stamp_anew(at, n),
             Verdict::Rejected { code } => {
                 self.split_or_bury(at, n, &format!("the broker answers error {code}"))
             }
@@ -355,23 +356,21 @@ impl Pipeline {
     fn out_of_sequence(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
         let now_ms = self.clock.monotonic_ms();
         let patience_ms = if code == 59 { LOOK_AGAIN_MS } else { OUT_OF_SEQUENCE_MS };
+        let partition = self.announced[n].record.partition;
         let outlet = &mut self.outlets[at];
-        let since_ms = *outlet.out_of_sequence_since_ms.get_or_insert(now_ms);
-        if now_ms - since_ms < patience_ms {
+        if now_ms - outlet.out_of_sequence_since(partition, now_ms) < patience_ms {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
-        outlet.out_of_sequence_since_ms = None;
+        outlet.in_sequence(Some(partition));
         log::warn(
             CHANNEL,
             format_args!(
                 "{}: the brokers no longer know producer id {}; partition {} goes on under its \
                  next epoch.",
-                outlet.config.name,
-                self.announced[n].record.producer_id,
-                self.announced[n].record.partition
+                outlet.config.name, self.announced[n].record.producer_id, partition
             ),
         );
-        self.raise_epoch(at, self.announced[n].record.partition)
+        self.raise_epoch(at, partition)
     }
 
     /// From where to look for what will be announced next: the present end, since nothing is in

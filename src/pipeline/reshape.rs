@@ -6,6 +6,7 @@ use super::rounds::{NOWHERE, Plan};
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
+use crate::channel::broker::Fault;
 use crate::channel::outlet::sequence_after;
 use crate::checkpoint::ledger::DeadLetter;
 use crate::checkpoint::record::BatchRecord;
@@ -14,6 +15,8 @@ use crate::source::slice::Bound;
 
 /// A batch is not split below this size: the broker's limit is for one event then.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
+/// A stamp that differs from the clock by less is that of the present time, ms.
+const STAMP_FRESH_MS: u64 = 1_000;
 
 impl Pipeline {
     /// What is absent of a partition gets the next epoch, counted from 0: the broker takes it
@@ -47,6 +50,44 @@ impl Pipeline {
         }
         self.commit()?;
         Ok(())
+    }
+
+    /// Refused for its time stamp: the clock of this machine, or of the broker, was another one
+    /// when it was made. The stamp is no part of what a batch is known by, so everything in doubt is
+    /// stamped with the present time and keeps its identity. What is stamped so already waits for
+    /// the clocks to be set.
+    pub(super) fn stamp_anew(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let now_ms = self.clock.now_ms();
+        let ahead_ms = self.announced[n].record.stamp_ms.saturating_sub(now_ms);
+        if ahead_ms.unsigned_abs() < STAMP_FRESH_MS {
+            return Err(Pause::Fault(Fault::NotReady(
+                "the time stamps are too far from the broker's clock (error 32); set the clock of \
+                 this machine, or that of the broker"
+                    .to_owned(),
+            )));
+        }
+        let doubts = self.doubts(at);
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {}: the broker refuses a time stamp (error 32), which is {} s {} this \
+                 machine's clock; {} batches in doubt are stamped with the present time.",
+                self.outlets[at].config.name,
+                ahead_ms.unsigned_abs() / 1000,
+                if ahead_ms > 0 { "ahead of" } else { "behind" },
+                doubts.len()
+            ),
+        );
+        for n in doubts {
+            let Announced { record, encoded, .. } = &mut self.announced[n];
+            record.stamp_ms = now_ms;
+            if let Some(batch) = encoded {
+                batch.stamp(now_ms);
+                let (producer_id, epoch) = (record.producer_id, record.producer_epoch);
+                batch.seal(Identity { producer_id, epoch }, record.base_sequence);
+            }
+        }
+        Ok(self.commit()?)
     }
 
     pub(super) fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
