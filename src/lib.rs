@@ -10,6 +10,8 @@ pub mod monitor;
 
 pub mod pipeline;
 
+pub mod rebuild;
+
 pub mod channel;
 pub mod source;
 

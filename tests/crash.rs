@@ -14,6 +14,7 @@ use support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
 const FILE: &str = "010_{H}.log";
 const STOP_MAX: Duration = Duration::from_secs(2);
 const KILLS: u64 = 20;
+const DELETIONS: u64 = 10;
 
 /// Kills the agent at a moment that chance chooses: in its first moments, or when it has
 /// brought something to the topic.
@@ -349,4 +350,46 @@ fn a_damaged_checkpoint_is_not_guessed_at() {
     let kept = fs::read_dir(work.tracker_dir()).expect("the tracker directory").flatten();
     let kept = kept.filter(|e| fs::read(e.path()).is_ok_and(|bytes| bytes == damaged)).count();
     assert_eq!(kept, 2, "the bad ones are kept aside");
+}
+
+/// Kills the agent, takes everything away that it knew, and starts it again, under load: the topic
+/// alone tells what has been sent.
+fn tracker_loop(version: &str, partitions: i32) {
+    let mut tally = Tally::new("kill -9, and the tracker directory deleted", version);
+    let mut chance = Chance::new();
+    let topic = shared(version).fresh_topic("trackerless", partitions);
+    let work = Work::new(&topic)
+        .set("a1.sources.r1.retireGraceMs", 300)
+        .set("a1.sources.r1.onNoCheckpoint", "topic")
+        .file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
+    let growing = Growing::start(&work, FILE, "new", 0, 40);
+    for _ in 0..DELETIONS {
+        kill_sometime(&mut work.start(), &topic, &mut chance);
+        match fs::remove_dir_all(work.tracker_dir()) {
+            // Killed before it was made.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.expect("it is ours"),
+        }
+    }
+    let mut agent = work.start();
+    let written = growing.stop();
+    agent.expect_records(&topic, 30_000 + written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("10 deletions", &topic, &[("old", 30_000), ("new", written)], &agent);
+    tally.add(DELETIONS - 1, 0);
+    assert!(!work.tracker_dir().join("rebuilding").exists(), "{}", agent.log());
+}
+
+#[test]
+fn the_tracker_is_deleted_again_and_again_with_0_10_2_0() {
+    for partitions in [3, 1].into_iter().cycle().take(2 * rounds() as usize - 1) {
+        tracker_loop("0.10.2.0", partitions);
+    }
+}
+
+#[test]
+fn the_tracker_is_deleted_again_and_again_with_4_3_1() {
+    for partitions in [3, 1].into_iter().cycle().take(2 * rounds() as usize - 1) {
+        tracker_loop("4.3.1", partitions);
+    }
 }

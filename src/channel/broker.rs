@@ -7,6 +7,7 @@ use std::fmt;
 use std::os::fd::RawFd;
 
 use super::batch::{Batch, Identity, Wire};
+use super::reader::History;
 use crate::checkpoint::record::BatchRecord;
 
 /// Largest offset that a broker is believed: behind it is room to count a batch's events, so that
@@ -126,6 +127,11 @@ pub trait Broker {
         floor: i64,
         wanted: &[&BatchRecord],
     ) -> Result<Vec<Option<i64>>, Fault>;
+
+    /// The topic as it is, over connections of its own. Waits for the brokers, as a start does.
+    fn history(&mut self) -> Result<Box<dyn History>, Fault> {
+        Err(Fault::NotReady("this broker shows nothing of its past".to_owned()))
+    }
 
     /// Waits until `receive` may have something, for the request timeout at most.
     fn wait(&mut self) -> Result<(), Fault>;

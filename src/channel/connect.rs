@@ -11,6 +11,7 @@ use super::cluster::{Quest, find};
 use super::legacy::Legacy;
 use super::look::{Found, look};
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
+use super::reader::{History, TopicReader};
 use crate::checkpoint::record::BatchRecord;
 use crate::config::model::ChannelConfig;
 use crate::log;
@@ -157,6 +158,10 @@ impl Broker for Kafka {
             log::warn("kafka.KafkaChannel", format_args!("{line}"));
         }
         Ok(offsets)
+    }
+
+    fn history(&mut self) -> Result<Box<dyn History>, Fault> {
+        Ok(Box::new(TopicReader::open_own(&self.config)?))
     }
 
     fn wait(&mut self) -> Result<(), Fault> {

@@ -39,6 +39,8 @@ pub struct Outlet {
     /// The identity in the record may be in use elsewhere (a copied checkpoint): nothing that is
     /// absent is sent under it.
     pub is_identity_foreign: bool,
+    /// What is in doubt was read from the topic as missing, and has no identity yet.
+    pub is_rebuilt: bool,
     /// The log says already that what is in doubt is not in the topic.
     pub has_told_absent: bool,
     /// Counts batches, for partitions in turn.
@@ -83,6 +85,7 @@ impl Outlet {
             last_wire: None,
             has_own_identity: false,
             is_identity_foreign: false,
+            is_rebuilt: false,
             has_told_absent: false,
             turn: 0,
             batch_bytes_max: BATCH_BYTES_MAX,

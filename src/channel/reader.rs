@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::batch::Wire;
-use super::broker::Fault;
+use super::broker::{Fault, Topic};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
 use super::look::{Fetch, Step, each_entry, walk};
@@ -25,11 +25,36 @@ pub struct TopicRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// What a topic holds, for who has lost everything else. Each call waits for a broker's answer, no
+/// more than one at a time, and is not tried again inside.
+pub trait History {
+    /// Ascending.
+    fn partitions(&self) -> &[i32];
+
+    /// Most replicas of a partition.
+    fn replicas(&self) -> usize;
+
+    /// The partition's first offset and its end.
+    fn bounds(&mut self, partition: i32) -> Result<(i64, i64), Fault>;
+
+    /// Hands some records from `at` up to but not including `to` to `visit`, in order, and moves
+    /// `at` behind them, also where it fails on the way. Where nothing is left to be read, `at`
+    /// becomes `to`.
+    fn read_some(
+        &mut self,
+        partition: i32,
+        at: &mut i64,
+        to: i64,
+        visit: &mut dyn FnMut(TopicRecord<'_>),
+    ) -> Result<(), Fault>;
+}
+
 /// A topic, connected for reading. It never makes a topic (but see [`Quest::may_create`]).
 pub struct TopicReader {
     config: ChannelConfig,
     link: Link,
     partitions: Vec<i32>,
+    replicas: usize,
     scratch: Vec<u8>,
 }
 
@@ -44,8 +69,18 @@ impl TopicReader {
     /// # Errors
     /// As [`find`].
     pub fn open(config: &ChannelConfig) -> Result<TopicReader, Fault> {
-        let (link, partitions) = connect(config)?;
-        Ok(TopicReader { config: config.clone(), link, partitions, scratch: Vec::new() })
+        Self::open_or_make(config, false)
+    }
+
+    /// The same; a topic that is not there is made, if the brokers do so when they are asked.
+    pub fn open_own(config: &ChannelConfig) -> Result<TopicReader, Fault> {
+        Self::open_or_make(config, true)
+    }
+
+    fn open_or_make(config: &ChannelConfig, may_create: bool) -> Result<TopicReader, Fault> {
+        let (link, topic) = connect(config, may_create)?;
+        let (partitions, replicas) = (topic.partitions, topic.replicas);
+        Ok(TopicReader { config: config.clone(), link, partitions, replicas, scratch: Vec::new() })
     }
 
     /// Ascending.
@@ -104,7 +139,7 @@ impl TopicReader {
                     tries = if at > before { 1 } else { tries + 1 };
                     pause(TRY_PAUSE)?;
                     // Where it fails, the next read does so on the dead link, and counts.
-                    if let Ok((link, _)) = connect(&self.config) {
+                    if let Ok((link, _)) = connect(&self.config, false) {
                         self.link = link;
                     }
                 }
@@ -138,11 +173,50 @@ impl TopicReader {
     }
 }
 
-fn connect(config: &ChannelConfig) -> Result<(Link, Vec<i32>), Fault> {
+impl History for TopicReader {
+    fn partitions(&self) -> &[i32] {
+        TopicReader::partitions(self)
+    }
+
+    fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    fn bounds(&mut self, partition: i32) -> Result<(i64, i64), Fault> {
+        TopicReader::bounds(self, partition)
+    }
+
+    fn read_some(
+        &mut self,
+        partition: i32,
+        at: &mut i64,
+        to: i64,
+        visit: &mut dyn FnMut(TopicRecord<'_>),
+    ) -> Result<(), Fault> {
+        let scratch = &mut self.scratch;
+        let from = *at;
+        let mut take = |records: &[u8], from: i64| {
+            *at = from;
+            *at = hand_over(records, partition, at, to, scratch, visit)?;
+            // What is larger than a fetch is asked for once more.
+            Ok(if *at > from { Step::Enough } else { Step::To(*at) })
+        };
+        match &mut self.link {
+            Link::Modern(modern) => walk(&mut modern.reading(partition), from, Some(to), &mut take),
+            Link::Legacy(legacy) => walk(&mut legacy.reading(partition), from, Some(to), &mut take),
+        }?;
+        if *at == from {
+            *at = to;
+        }
+        Ok(())
+    }
+}
+
+fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fault> {
     let (topic, client) = (config.topic.as_str(), config.client_id.as_str());
-    let quest = Quest { brokers: &config.brokers, topic, client, legacy: false, may_create: false };
+    let quest = Quest { brokers: &config.brokers, topic, client, legacy: false, may_create };
     let cluster = find(quest)?;
-    let partitions = cluster.topic.partitions.clone();
+    let found = cluster.topic.clone();
     let timeout = config.request_timeout_ms;
     let link = match cluster.topic.wire {
         Wire::Modern => Link::Modern(Modern::new(cluster, topic, client, timeout)),
@@ -150,7 +224,7 @@ fn connect(config: &ChannelConfig) -> Result<(Link, Vec<i32>), Fault> {
             Link::Legacy(Box::new(Legacy::for_reading(cluster, topic, client, timeout)))
         }
     };
-    Ok((link, partitions))
+    Ok((link, found))
 }
 
 /// Visits the records of the whole entries of a fetch; returns the offset to go on from. `at` moves

@@ -285,8 +285,9 @@ impl fmt::Display for Damage {
             f.write_str("go on with the version of the program that wrote it")
         } else {
             f.write_str(
-                "set onBadCheckpoint = beginning (sends every file again) or end (skips what \
-                 stands in them) to go on without it; it is kept aside then",
+                "set onBadCheckpoint = topic (reads the topic back and sends what it lacks), \
+                 beginning (sends every file again) or end (skips what stands in them) to go on \
+                 without it; it is kept aside then",
             )
         }
     }

@@ -188,7 +188,15 @@ pub const PROPERTIES: &[Property] = &[
         Source,
         "onBadCheckpoint",
         "fail",
-        "positions unreadable: `fail` stops, `beginning` or `end` of the files (not Flume's)",
+        "positions unreadable: `fail` stops, `beginning` or `end` of the files, or `topic`: what it \
+         lacks is sent (not Flume's)",
+    ),
+    takes(
+        Source,
+        "onNoCheckpoint",
+        "beginning",
+        "no positions at all: `beginning` or `end` of the files, or `topic`: what it lacks is sent \
+         (not Flume's)",
     ),
     refuses(
         Source,

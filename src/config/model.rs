@@ -65,6 +65,7 @@ pub struct SourceConfig {
     /// How long a retired file must have been left unmodified before its receipt is written, ms.
     pub retire_grace_ms: u64,
     pub on_bad_checkpoint: OnBadCheckpoint,
+    pub on_no_checkpoint: OnNoCheckpoint,
 }
 
 /// What to do with bytes that the charset does not have.
@@ -105,6 +106,19 @@ pub enum OnBadCheckpoint {
     Beginning,
     /// Keep it aside, skip what the files hold at this moment.
     End,
+    /// Keep it aside, read the topic back and send what it lacks.
+    Topic,
+}
+
+/// Where to begin in a tracker directory without any state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnNoCheckpoint {
+    /// At the first byte of every file.
+    Beginning,
+    /// Behind what the files hold at this moment.
+    End,
+    /// Read the topic back and send what it lacks.
+    Topic,
 }
 
 /// One interceptor of a source, in chain order.

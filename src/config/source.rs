@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::interceptor;
 use super::known::Scope;
 use super::model::DecodePolicy;
-use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, SourceConfig};
+use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
 use super::section::{Section, words};
 use crate::clock::{Clock as _, SystemClock};
 use crate::java::charset::Charset;
@@ -60,7 +60,8 @@ pub fn build(
     let output_charset = charset(section, found, "deserializer.outputCharset");
     let interceptors = interceptor::build_all(section, found);
     let numbers = Numbers::read(section, found);
-    let (delete_policy, consume_order, decode_policy, on_bad_checkpoint) = choices(section, found);
+    let (delete_policy, consume_order, decode_policy) = choices(section, found);
+    let (on_bad_checkpoint, on_no_checkpoint) = without_state(section, found);
     let file_header = header(section, found, "fileHeader", "file");
     let basename_header = header(section, found, "basenameHeader", "basename");
     let (spool_dir_text, spool_dir, tracker_dir) = directories?;
@@ -88,6 +89,7 @@ pub fn build(
         backoff_ms_max: numbers.backoff_ms_max,
         retire_grace_ms: numbers.retire_grace_ms,
         on_bad_checkpoint,
+        on_no_checkpoint,
     };
     warn_if_names_disagree(section, found, &source);
     Some(source)
@@ -235,22 +237,35 @@ fn header(
 fn choices(
     section: &Section,
     found: &mut Diagnostics,
-) -> (DeletePolicy, ConsumeOrder, DecodePolicy, OnBadCheckpoint) {
+) -> (DeletePolicy, ConsumeOrder, DecodePolicy) {
     use ConsumeOrder::{Oldest, Random, Youngest};
     use DecodePolicy::{Fail, Ignore, Replace};
     let deletes = [("never", DeletePolicy::Never), ("immediate", DeletePolicy::Immediate)];
     let orders = [("oldest", Oldest), ("youngest", Youngest), ("random", Random)];
     let decodes = [("FAIL", Fail), ("REPLACE", Replace), ("IGNORE", Ignore)];
-    let bad = [
-        ("fail", OnBadCheckpoint::Fail),
-        ("beginning", OnBadCheckpoint::Beginning),
-        ("end", OnBadCheckpoint::End),
-    ];
     (
         section.choice(found, "deletePolicy", DeletePolicy::Never, &deletes),
         section.choice(found, "consumeOrder", Oldest, &orders),
         section.choice(found, "decodeErrorPolicy", Fail, &decodes),
+    )
+}
+
+/// What to do where the positions are unreadable, and where there are none.
+fn without_state(section: &Section, found: &mut Diagnostics) -> (OnBadCheckpoint, OnNoCheckpoint) {
+    let bad = [
+        ("fail", OnBadCheckpoint::Fail),
+        ("beginning", OnBadCheckpoint::Beginning),
+        ("end", OnBadCheckpoint::End),
+        ("topic", OnBadCheckpoint::Topic),
+    ];
+    let none = [
+        ("beginning", OnNoCheckpoint::Beginning),
+        ("end", OnNoCheckpoint::End),
+        ("topic", OnNoCheckpoint::Topic),
+    ];
+    (
         section.choice(found, "onBadCheckpoint", OnBadCheckpoint::Fail, &bad),
+        section.choice(found, "onNoCheckpoint", OnNoCheckpoint::Beginning, &none),
     )
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::diagnostics::{Diagnostics, Severity};
 use super::model::{
-    Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, PartitionBy,
-    SinkKind, ValueFormat,
+    Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint,
+    PartitionBy, SinkKind, ValueFormat,
 };
 use super::{Loaded, parse};
 
@@ -68,6 +68,7 @@ fn defaults() {
     assert_eq!((source.batch_size, source.max_line_units), (100, 2048));
     assert_eq!((source.backoff_ms_max, source.retire_grace_ms), (4000, 60_000));
     assert_eq!(source.on_bad_checkpoint, OnBadCheckpoint::Fail);
+    assert_eq!(source.on_no_checkpoint, OnNoCheckpoint::Beginning);
     assert_eq!((&source.file_header, &source.basename_header), (&None, &None));
     assert_eq!(source.channels, [0]);
     let channel = &config.channels[0];
@@ -83,7 +84,8 @@ fn defaults() {
 fn values_in_any_letter_case() {
     let text = format!(
         "{BASE}a1.sources.r1.deletePolicy = IMMEDIATE\na1.sources.r1.consumeOrder = Youngest
-a1.sources.r1.onBadCheckpoint = End\na1.channels.c1.partitionBy = FILE
+a1.sources.r1.onBadCheckpoint = End\na1.sources.r1.onNoCheckpoint = topic
+a1.channels.c1.partitionBy = FILE
 a1.sources.r1.fileHeader = TRUE\na1.sources.r1.fileHeaderKey = path\na1.sources.r1.batchSize = +7
 a1.channels.c1.kafka.compression.codec = 2\na1.sources.r1.trackerDir = /var/t\n"
     );
@@ -92,6 +94,7 @@ a1.channels.c1.kafka.compression.codec = 2\na1.sources.r1.trackerDir = /var/t\n"
     assert_eq!(source.delete_policy, DeletePolicy::Immediate);
     assert_eq!(source.consume_order, ConsumeOrder::Youngest);
     assert_eq!(source.on_bad_checkpoint, OnBadCheckpoint::End);
+    assert_eq!(source.on_no_checkpoint, OnNoCheckpoint::Topic);
     assert_eq!(source.file_header.as_deref(), Some("path"));
     assert_eq!(source.batch_size, 7);
     assert_eq!(source.tracker_dir.to_str(), Some("/var/t"));

@@ -6,7 +6,9 @@
 //! nothing is sent that is not announced in an fsynced record, nothing is announced twice, and
 //! after any doubt [`recovery`] looks before it sends.
 
+pub mod marker;
 mod moved;
+mod rebuild;
 mod recovery;
 mod reshape;
 mod rounds;
@@ -26,9 +28,10 @@ use crate::config::model::SourceConfig;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
+use rebuild::Rebuild;
 
 pub(crate) use start::build_interceptors;
-pub use start::{Inheritance, StartError, Startup, inherit};
+pub use start::{Begin, Inheritance, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
 pub const SOURCE: &str = "source.SpoolDirectoryTailFileSource";
@@ -135,6 +138,10 @@ pub struct Pipeline {
     /// Monotonic time of the last retirement, and before which receipts are not tried again.
     settled_ms: u64,
     ledger_retry_ms: u64,
+    /// Nothing is known but what the topic tells, which is being read.
+    rebuild: Option<Rebuild>,
+    /// It was read, and the first checkpoint since is not trusted yet.
+    is_rebuilt: bool,
     pub counters: Counters,
 }
 
@@ -142,10 +149,16 @@ impl Pipeline {
     /// One turn of the loop.
     pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
         self.awaits_answer = false;
+        if self.rebuild.is_some() {
+            return self.step_rebuild();
+        }
         self.files.refresh(false);
         self.files.sweep();
         if !self.is_connected() {
             return self.reconnect(observer);
+        }
+        if self.is_rebuilt {
+            self.trust_rebuilt()?;
         }
         self.receive(observer);
         self.fold();
@@ -452,7 +465,8 @@ fn combine_crc(first: u32, second: u32, second_len: u64) -> u32 {
 
 /// Extends the file's range of offsets in the batch's partition.
 fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
-    let Some(first) = batch.acked.filter(|_| batch.count > 0) else { return };
+    // What was found by its values has no batch: where it stands is in the file's record already.
+    let Some(first) = batch.acked.filter(|at| *at >= 0 && batch.count > 0) else { return };
     let last = first + i64::from(batch.count) - 1;
     let events = u64::from(batch.count);
     merge_range(

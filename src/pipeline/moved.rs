@@ -50,7 +50,7 @@ impl Pipeline {
     }
 
     /// Batch `n` as if it had never been announced, in another partition where its own is gone.
-    fn rename(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    pub(super) fn rename(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         if !self.encode(n)? {
             self.tell_lost(at, n);
             self.void(at, n);

@@ -21,7 +21,7 @@ use crate::log;
 /// partition has several replicas (`replica.lag.time.max.ms` is 10 s by default), ms.
 pub(super) const REPLICA_LAG_MS: u64 = 11_000;
 /// The same with one replica: an append is visible within milliseconds.
-const SETTLE_SINGLE_MS: u64 = 1_000;
+pub(super) const SETTLE_SINGLE_MS: u64 = 1_000;
 /// How long "out of sequence" is answered with looking before the state counts as lost, ms.
 const OUT_OF_SEQUENCE_MS: u64 = 60_000;
 pub(super) const LOOK_AGAIN_MS: u64 = 500;
@@ -59,6 +59,7 @@ impl Pipeline {
             self.outlets[at].take_identity(identity);
         }
         self.outlets[at].is_identity_foreign = false;
+        self.outlets[at].is_rebuilt = false;
         self.refresh_floors(at)?;
         self.outlets[at].in_sequence(None);
         Ok(())
@@ -130,6 +131,11 @@ impl Pipeline {
     fn resolve(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
         if self.doubts(at).is_empty() {
             return Ok(());
+        }
+        if self.outlets[at].is_rebuilt {
+            // Looked for and settled before it was announced.
+            self.identify_rebuilt(at)?;
+            return self.send_doubts(at, observer);
         }
         self.look(at, observer)?;
         self.wait_until_settled(at)?;

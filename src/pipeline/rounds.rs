@@ -27,7 +27,7 @@ const READ_RETRY_MS: u64 = 4_000;
 pub(crate) const NOWHERE: i64 = -1;
 
 /// What became of an attempt to announce a slice.
-enum Outcome {
+pub(super) enum Outcome {
     Announced,
     /// Nothing whole to read there now.
     Nothing,
@@ -233,7 +233,11 @@ impl Pipeline {
 
     /// A line that is too long for memory goes to the dead-letter file, durable before the slice
     /// that it makes up is announced.
-    fn pass_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Outcome>, Fatal> {
+    pub(super) fn pass_giant(
+        &mut self,
+        index: usize,
+        is_final: bool,
+    ) -> Result<Option<Outcome>, Fatal> {
         let slice = match self.bury_giant(index, is_final) {
             Ok(Some(slice)) => slice,
             Ok(None) => return Ok(Some(Outcome::Nothing)),
@@ -342,7 +346,7 @@ impl Pipeline {
     }
 
     /// The encoded header map that all events of a batch share.
-    fn headers(&self, index: usize, stamp_ms: i64) -> Vec<u8> {
+    pub(super) fn headers(&self, index: usize, stamp_ms: i64) -> Vec<u8> {
         let tracked = &self.files.tracked[index];
         let mut map = HeaderMap::new();
         if let Some(key) = &self.config.file_header {

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::{Announced, Counters, Journal, Pipeline, SOURCE};
+use super::rebuild::Rebuild;
+use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::java_tracker::{self, JavaState};
@@ -14,7 +15,9 @@ use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
 use crate::clock::Clock;
-use crate::config::model::{ChannelConfig, InterceptorConfig, OnBadCheckpoint, SourceConfig};
+use crate::config::model::{
+    ChannelConfig, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
+};
 use crate::java::pattern::Pattern;
 use crate::log;
 use crate::source::Files;
@@ -46,8 +49,19 @@ pub struct Inheritance {
     pub is_copied: bool,
     /// Position of the Java agent: bare name and offset.
     pub java: Option<(OsString, u64)>,
-    /// `onBadCheckpoint = end`: what the files hold now is skipped.
-    pub from_ends: bool,
+    /// Where to begin without a record and without Java's position.
+    pub begin: Begin,
+}
+
+/// Where a pipeline begins that inherits no position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// At the first byte of every file.
+    Beginnings,
+    /// Behind what the files hold now.
+    Ends,
+    /// Where the topic ends: it is read back, and what it lacks is sent.
+    Topic,
 }
 
 /// What a pipeline is made of.
@@ -72,7 +86,17 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
     let dir = &config.tracker_dir;
     let not_yet = |e: &dyn fmt::Display| StartError::NotYet(format!("{}: {e}", dir.display()));
     let open = || FileStore::open(dir).and_then(Slots::open).map_err(|e| not_yet(&e));
+    let is_rebuilding = marker::is_there(dir).map_err(|e| not_yet(&e))?;
+    let from_topic = |journal: Box<dyn Journal>| Inheritance {
+        journal,
+        record: None,
+        is_copied: false,
+        java: None,
+        begin: Begin::Topic,
+    };
     match open()? {
+        // What it says was written before all of the topic had been looked at.
+        Opened::Valid { slots, .. } if is_rebuilding => Ok(from_topic(Box::new(slots))),
         Opened::Valid { slots, record, copied, other } => {
             if !matches!(other, SlotFinding::Valid { .. } | SlotFinding::Empty) {
                 log::info(
@@ -88,19 +112,37 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
                 record: Some(record),
                 is_copied: copied,
                 java: None,
-                from_ends: false,
+                begin: Begin::Beginnings,
             })
         }
-        Opened::Absent(slots) => Ok(Inheritance {
-            journal: Box::new(slots),
-            record: None,
-            is_copied: false,
-            java: java_position(config)?,
-            from_ends: false,
-        }),
+        Opened::Absent(slots) if is_rebuilding => Ok(from_topic(Box::new(slots))),
+        Opened::Absent(slots) => {
+            let java = java_position(config)?;
+            let begin = match config.on_no_checkpoint {
+                OnNoCheckpoint::Beginning => Begin::Beginnings,
+                OnNoCheckpoint::End => Begin::Ends,
+                OnNoCheckpoint::Topic => Begin::Topic,
+            };
+            if begin == Begin::Topic && java.is_none() {
+                marker::make(dir).map_err(|e| not_yet(&e))?;
+            }
+            let journal = Box::new(slots);
+            Ok(Inheritance { journal, record: None, is_copied: false, java, begin })
+        }
         Opened::Damaged(damage) => {
-            if config.on_bad_checkpoint == OnBadCheckpoint::Fail || damage.is_other_version() {
+            let is_forbidden = config.on_bad_checkpoint == OnBadCheckpoint::Fail && !is_rebuilding;
+            if is_forbidden || damage.is_other_version() {
                 return Err(StartError::Broken(damage.to_string()));
+            }
+            let begin = match config.on_bad_checkpoint {
+                _ if is_rebuilding => Begin::Topic,
+                OnBadCheckpoint::Fail | OnBadCheckpoint::Beginning => Begin::Beginnings,
+                OnBadCheckpoint::End => Begin::Ends,
+                OnBadCheckpoint::Topic => Begin::Topic,
+            };
+            if begin == Begin::Topic {
+                // Before the damage is out of the way: then nothing else would tell.
+                marker::make(dir).map_err(|e| not_yet(&e))?;
             }
             let aside = slots::keep_aside(dir, now_ms).map_err(|e| not_yet(&e))?;
             log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
@@ -112,7 +154,7 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
                 record: None,
                 is_copied: false,
                 java: None,
-                from_ends: config.on_bad_checkpoint == OnBadCheckpoint::End,
+                begin,
             })
         }
     }
@@ -128,9 +170,14 @@ fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, Start
             log::info(
                 SOURCE,
                 format_args!(
-                    "No checkpoint and no tracker of Flume in {}: every file is read from its \
-                     beginning.",
-                    config.tracker_dir.display()
+                    "No checkpoint and no tracker of Flume in {}: {}.",
+                    config.tracker_dir.display(),
+                    match config.on_no_checkpoint {
+                        OnNoCheckpoint::Beginning => "every file is read from its beginning",
+                        OnNoCheckpoint::End => "what the files hold now is skipped",
+                        OnNoCheckpoint::Topic =>
+                            "the topic is read back, and what it lacks is sent",
+                    }
                 ),
             );
             Ok(None)
@@ -185,6 +232,7 @@ impl Pipeline {
     /// Puts a pipeline together; opens the files that the checkpoint names, no connection yet.
     pub fn assemble(startup: Startup, inherited: Inheritance) -> Pipeline {
         let Startup { agent, config, channels, clock, ledger } = startup;
+        let is_new = inherited.record.is_none();
         let mut record = inherited.record.unwrap_or_default();
         if inherited.is_copied {
             log::warn(
@@ -219,10 +267,12 @@ impl Pipeline {
             awaits_answer: false,
             settled_ms: now_ms,
             ledger_retry_ms: now_ms,
+            rebuild: None,
+            is_rebuilt: false,
             counters: Counters::default(),
         };
         pipeline.inherit_state(record);
-        pipeline.inherit_positions(inherited.java, inherited.from_ends);
+        pipeline.inherit_positions(inherited.java, inherited.begin, is_new);
         pipeline.forget_old_floors();
         pipeline
     }
@@ -250,11 +300,15 @@ impl Pipeline {
         self.files.restore(record.files, record.next_file_id, reached);
     }
 
-    fn inherit_positions(&mut self, java: Option<(OsString, u64)>, from_ends: bool) {
-        let result = match java {
-            Some((name, position)) => self.files.take_over(&name, position),
-            None if from_ends => self.files.take_over_ends(),
-            None => return,
+    fn inherit_positions(&mut self, java: Option<(OsString, u64)>, begin: Begin, is_new: bool) {
+        let result = match (java, begin) {
+            (Some((name, position)), _) => self.files.take_over(&name, position),
+            (None, Begin::Ends) => self.files.take_over_ends(),
+            (None, Begin::Topic) if is_new => {
+                self.rebuild = Some(Rebuild::new(self.outlets.len()));
+                return;
+            }
+            (None, _) => return,
         };
         if let Err(e) = result {
             log::warn(SOURCE, format_args!("Can not take the position over: {e}"));

@@ -13,6 +13,7 @@ pub mod interceptor;
 pub mod known;
 pub mod line;
 pub mod parked;
+pub mod past;
 mod present;
 pub mod restore;
 pub mod retire;
@@ -399,19 +400,23 @@ impl Files {
     }
 
     fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> usize {
-        let now_ms = self.clock.monotonic_ms();
+        let mut tracked = self.prepare(record, file);
+        tracked.read_position = read_position;
+        tracked.size = read_position;
+        tracked.tail = TailBytes::read(&tracked.file, read_position).unwrap_or_default();
+        self.tracked.push(tracked);
+        self.tracked.len() - 1
+    }
+
+    /// A file with its decoder, not on the list yet.
+    fn prepare(&self, record: FileRecord, file: File) -> Tracked {
         let mut decoder = LineDecoder::new(self.line_config());
         if self.config.input_charset.looks_at_file() {
             let mut head = [0u8; 2];
             let len = file.read_at(&mut head, 0).unwrap_or(0);
             decoder.begin_file(&head[..len]);
         }
-        let mut tracked = Tracked::new(record, file, decoder, now_ms);
-        tracked.read_position = read_position;
-        tracked.size = read_position;
-        tracked.tail = TailBytes::read(&tracked.file, read_position).unwrap_or_default();
-        self.tracked.push(tracked);
-        self.tracked.len() - 1
+        Tracked::new(record, file, decoder, self.clock.monotonic_ms())
     }
 
     fn set_next_file_id(&mut self, id: u64) {

@@ -175,6 +175,17 @@ impl Scanner {
         }
     }
 
+    /// The name that a finished file had, if this is one's that was a candidate.
+    pub fn name_before(&self, name: &OsStr) -> Option<OsString> {
+        let (bytes, suffix) = (name.as_bytes(), self.rules.suffix.as_bytes());
+        if suffix.is_empty() || !is_completed(bytes, suffix) {
+            return None;
+        }
+        let at = bytes.windows(suffix.len()).rposition(|part| part == suffix)?;
+        let before = OsStr::from_bytes(&bytes[..at]);
+        self.accepts(before).then(|| before.to_owned())
+    }
+
     /// Would this name be a candidate?
     pub fn accepts(&self, name: &OsStr) -> bool {
         self.rules.accept(name).unwrap_or(false)

@@ -8,6 +8,7 @@ use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Topic};
 use flume_ng::channel::content::ContentSearch;
+use flume_ng::channel::reader::{History, TopicRecord};
 use flume_ng::checkpoint::record::BatchRecord;
 
 use crate::Plant;
@@ -297,6 +298,18 @@ impl Broker for Scripted {
         Ok(found)
     }
 
+    fn history(&mut self) -> Result<Box<dyn History>, Fault> {
+        self.fuse.tick();
+        let cluster = self.cluster.borrow();
+        if cluster.unreachable_until_ms > cluster.now_ms() || cluster.is_leaderless() {
+            return Err(Fault::Unreachable("connection refused".to_owned()));
+        }
+        let partitions = (0..cluster.logs.len() as i32).collect();
+        let replicas = cluster.replicas;
+        let (cluster, fuse) = (self.cluster.clone(), self.fuse.clone());
+        Ok(Box::new(Reader { cluster, fuse, partitions, replicas }))
+    }
+
     fn wait(&mut self) -> Result<(), Fault> {
         self.fuse.tick();
         if self.is_stopping.get() {
@@ -322,4 +335,70 @@ impl Broker for Scripted {
     }
 
     fn descriptors(&self, _: &mut dyn FnMut(RawFd, bool)) {}
+}
+
+/// Reads the log over a connection of its own.
+struct Reader {
+    cluster: Rc<RefCell<Cluster>>,
+    fuse: Fuse,
+    partitions: Vec<i32>,
+    replicas: usize,
+}
+
+impl Reader {
+    fn ask(&mut self) -> Result<(), Fault> {
+        self.fuse.tick();
+        let mut cluster = self.cluster.borrow_mut();
+        let ms = cluster.rng.below(3);
+        cluster.clock.advance(ms);
+        cluster.pump();
+        let percent = cluster.trouble.question_fails;
+        let fails = cluster.rng.chance(percent);
+        let is_down = cluster.unreachable_until_ms > cluster.now_ms();
+        if fails || is_down { Err(Fault::Lost("no answer".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl History for Reader {
+    fn partitions(&self) -> &[i32] {
+        &self.partitions
+    }
+
+    fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    fn bounds(&mut self, partition: i32) -> Result<(i64, i64), Fault> {
+        self.ask()?;
+        let cluster = self.cluster.borrow();
+        Ok((0, cluster.logs[partition as usize].high_watermark(cluster.now_ms())))
+    }
+
+    fn read_some(
+        &mut self,
+        partition: i32,
+        at: &mut i64,
+        to: i64,
+        visit: &mut dyn FnMut(TopicRecord<'_>),
+    ) -> Result<(), Fault> {
+        self.ask()?;
+        let cluster = self.cluster.borrow();
+        let now_ms = cluster.now_ms();
+        let from = *at;
+        for stored in cluster.logs[partition as usize].visible(now_ms) {
+            for (offset, value) in (stored.base..to).zip(stored.values.iter()) {
+                if offset >= *at {
+                    let producer_id = stored.producer_id;
+                    let value = Some(&value[..]);
+                    visit(TopicRecord { partition, offset, producer_id, value });
+                    *at = offset + 1;
+                }
+            }
+            if *at >= from + 50 {
+                return Ok(());
+            }
+        }
+        *at = to;
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@ use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
     ChannelConfig, Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint,
-    PartitionBy, SourceConfig, ValueFormat,
+    OnNoCheckpoint, PartitionBy, SourceConfig, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -165,6 +165,7 @@ impl Scenario {
             backoff_ms_max: 4_000,
             retire_grace_ms: self.grace_ms,
             on_bad_checkpoint: OnBadCheckpoint::Fail,
+            on_no_checkpoint: OnNoCheckpoint::Beginning,
         }
     }
 

@@ -15,7 +15,7 @@ use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::SourceConfig;
 use flume_ng::log;
-use flume_ng::pipeline::{Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
+use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
 use flume_ng::source::tracked::Tracked;
 
 use crate::Plant;
@@ -177,7 +177,8 @@ impl World {
             }),
         };
         let kept = record.clone();
-        let inheritance = Inheritance { journal, record, is_copied, java: None, from_ends: false };
+        let begin = Begin::Beginnings;
+        let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
         Ok((Pipeline::assemble(startup, inheritance), kept))
     }
 

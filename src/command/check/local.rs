@@ -7,7 +7,7 @@ use super::{FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::lock::Tenant;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
-use crate::config::model::{OnBadCheckpoint, SourceConfig};
+use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
 use crate::os;
 use crate::os::canary;
 use crate::text::{State, grouped, size, span};
@@ -149,6 +149,9 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
                 OnBadCheckpoint::Fail => (FOR_GOOD, "the agent would end with exit code 70"),
                 OnBadCheckpoint::Beginning => (State::Warn, "every file would be sent again"),
                 OnBadCheckpoint::End => (State::Warn, "what the files hold would be skipped"),
+                OnBadCheckpoint::Topic => {
+                    (State::Warn, "the topic would be read back, and what it lacks be sent")
+                }
             };
             report.add(name, state, format!("{e}; {way_out}"));
         }
@@ -158,7 +161,16 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
                 let text = format!("Flume's, {file} at byte {offset}, will be taken over");
                 report.add(name, State::Ok, text);
             }
-            None => report.add(name, State::Info, "none yet: files are read from their beginning"),
+            None => {
+                let text = match source.on_no_checkpoint {
+                    OnNoCheckpoint::Beginning => "none yet: files are read from their beginning",
+                    OnNoCheckpoint::End => "none yet: what the files hold is skipped",
+                    OnNoCheckpoint::Topic => {
+                        "none yet: the topic is read back, and what it lacks of the files is sent"
+                    }
+                };
+                report.add(name, State::Info, text);
+            }
         },
         Ok(Some(record)) => {
             let now_ms = SystemClock::new().now_ms();

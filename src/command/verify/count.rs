@@ -17,7 +17,6 @@ use std::iter;
 
 use super::content::{FileEvent, Survey, each_event};
 use super::inventory::{Bytes, Extent, State, Subject};
-use super::key::{FileKey, Keyer, body};
 use super::letters::{Letters, Refused};
 use super::progress::Progress;
 use super::report::{EXAMPLES_MAX, Missing, Repeat, Report, Row};
@@ -26,6 +25,7 @@ use super::{Origin, Trouble};
 use crate::channel::reader::{TopicReader, TopicRecord};
 use crate::checkpoint::receipt::ReceiptRange;
 use crate::config::model::{AgentConfig, ChannelConfig};
+use crate::rebuild::key::{FileKey, Keyer, body};
 
 /// Records stamped so much before the file was opened can not be its events: two clocks differ.
 const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
@@ -175,7 +175,10 @@ impl Counting<'_> {
 
     fn plan(&self, reader: &mut TopicReader) -> Result<Plan<'_>, Trouble> {
         let mut plan = Plan {
-            keyer: Keyer::new(self.target.channel.value_format, self.origins),
+            keyer: Keyer::new(
+                self.target.channel.value_format,
+                self.origins.iter().map(|o| o.config),
+            ),
             verified: Vec::new(),
             others: Vec::new(),
             unrecorded: Vec::new(),
@@ -209,7 +212,7 @@ impl Counting<'_> {
         let origin = &self.origins[subject.origin];
         let keyer = &plan.keyer;
         let task = |extent| {
-            let key = keyer.of_file(origin, &subject.name);
+            let key = keyer.of_file(origin.config, &origin.chain, &subject.name);
             Task { bytes, origin, extent, key, refused: Refused::default() }
         };
         if subject.state == State::Live {

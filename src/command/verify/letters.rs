@@ -9,9 +9,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::Origin;
-use super::key::Keyer;
 use crate::checkpoint::dead_letter::{self, Letter};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
+use crate::rebuild::key::Keyer;
 
 /// The letters of a source.
 #[derive(Debug)]

@@ -8,7 +8,6 @@
 mod content;
 mod count;
 mod inventory;
-mod key;
 mod letters;
 mod progress;
 mod report;

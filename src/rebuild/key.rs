@@ -4,12 +4,12 @@
 //! chance of 2^-64, in another run by another chance. Headers that depend on when and where an
 //! event was sent (of timestamp and host interceptors) are left out on both sides.
 
+use std::ffi::OsStr;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
-use super::Origin;
-use crate::config::model::{InterceptorConfig, ValueFormat};
+use crate::config::model::{InterceptorConfig, SourceConfig, ValueFormat};
 use crate::event::{self, HeaderMap};
-use crate::source::interceptor;
+use crate::source::interceptor::{self, Interceptor};
 
 /// First byte that is hashed: events and other records never meet.
 const EVENT: u8 = 0;
@@ -23,9 +23,10 @@ pub struct Keyer {
 }
 
 impl Keyer {
-    pub fn new(format: ValueFormat, origins: &[Origin<'_>]) -> Keyer {
+    /// For the events of these sources.
+    pub fn new<'a>(format: ValueFormat, sources: impl Iterator<Item = &'a SourceConfig>) -> Keyer {
         let mut unsteady = Vec::new();
-        for interceptor in origins.iter().flat_map(|o| &o.config.interceptors) {
+        for interceptor in sources.flat_map(|source| &source.interceptors) {
             match interceptor {
                 InterceptorConfig::Timestamp { header, .. }
                 | InterceptorConfig::Host { header, .. } => unsteady.push(header.clone()),
@@ -36,8 +37,7 @@ impl Keyer {
     }
 
     /// What all events of a file called `name` begin with.
-    pub fn of_file(&self, origin: &Origin<'_>, name: &std::ffi::OsStr) -> FileKey {
-        let config = origin.config;
+    pub fn of_file(&self, config: &SourceConfig, chain: &[Interceptor], name: &OsStr) -> FileKey {
         let mut map = HeaderMap::new();
         if let Some(key) = &config.file_header {
             map.insert(key, &config.spool_dir.join(name).to_string_lossy());
@@ -45,7 +45,7 @@ impl Keyer {
         if let Some(key) = &config.basename_header {
             map.insert(key, &name.to_string_lossy());
         }
-        let map = interceptor::headers(&origin.chain, map, 0);
+        let map = interceptor::headers(chain, map, 0);
         FileKey(self.headers(map.iter()))
     }
 

@@ -1,0 +1,274 @@
+//! Making a state of what was found: file after file, a slice in each turn.
+
+use std::collections::VecDeque;
+use std::os::unix::ffi::OsStrExt;
+
+use super::super::rounds::NOWHERE;
+use super::super::{Announced, SOURCE};
+use super::{Log, Pipeline, Subject, Trouble};
+use crate::checkpoint::record::BatchRecord;
+use crate::config::model::PartitionBy;
+use crate::log;
+use crate::rebuild::marks::{Segment, segments};
+use crate::source::interceptor;
+use crate::source::slice::{self, Bound, Slice, SliceError, Take};
+
+/// Encoded bytes of a missing batch, at most and about.
+const BATCH_BYTES: usize = 512 * 1024;
+/// What an event costs beside its body and headers, bytes.
+const EVENT_OVERHEAD: usize = 40;
+
+/// Where it is.
+#[derive(Default)]
+pub(super) struct Apply {
+    subject: usize,
+    work: Option<Work>,
+    /// Counts batches, for partitions in turn.
+    turn: usize,
+}
+
+/// A file of which something is in the topic.
+struct Work {
+    /// Id of its record.
+    id: u64,
+    left: VecDeque<Segment>,
+    /// Number of the next event.
+    event: u64,
+    /// It is read as a whole, its last line too.
+    is_whole: bool,
+}
+
+impl Apply {
+    /// For the log.
+    pub fn text(&self, subjects: &[Subject]) -> String {
+        format!("positions of file {} of {}", self.subject + 1, subjects.len())
+    }
+}
+
+impl Pipeline {
+    /// One turn. `true`: the state is made.
+    pub(super) fn apply(
+        &mut self,
+        apply: &mut Apply,
+        logs: &[Log],
+        subjects: &[Subject],
+    ) -> Result<bool, Trouble> {
+        let Some(subject) = subjects.get(apply.subject) else { return Ok(true) };
+        match &mut apply.work {
+            None => {
+                apply.work = self.begin_apply(subject)?;
+                if apply.work.is_none() {
+                    apply.subject += 1;
+                }
+            }
+            Some(work) => {
+                let index = self.files.index_of(work.id);
+                let Some(index) = index else {
+                    return Err(Trouble::Changed(subject.past.found_as.clone()));
+                };
+                match work.left.pop_front() {
+                    Some(segment) => {
+                        let left =
+                            self.apply_slice(index, subject, segment, work, logs, &mut apply.turn)?;
+                        if let Some(left) = left {
+                            work.left.push_front(left);
+                        }
+                    }
+                    None => {
+                        self.files.settle_past(index);
+                        (apply.work, apply.subject) = (None, apply.subject + 1);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// `None`: nothing of it is to be done, or all of it as of a new file.
+    fn begin_apply(&mut self, subject: &Subject) -> Result<Option<Work>, Trouble> {
+        let past = &subject.past;
+        let ends: Option<Vec<u64>> = subject.marks.iter().map(|m| m.end_of_there()).collect();
+        let Some(ends) = ends else { return Ok(None) };
+        let most = ends.iter().copied().max().unwrap_or(0).min(subject.events);
+        let is_complete = past.is_finished && ends.iter().all(|end| *end >= subject.events);
+        self.tell_found(subject, is_complete);
+        if most == 0 || is_complete {
+            return Ok(None);
+        }
+        let tracked = self.files.track_past(past);
+        let index = match tracked.map_err(|e| Trouble::File(past.found_as.clone(), e))? {
+            Some(index) => index,
+            None => return Err(Trouble::Changed(past.found_as.clone())),
+        };
+        let record = &mut self.files.tracked[index].record;
+        record.ranges.clone_from(&subject.ranges);
+        let marks: Vec<_> = subject.marks.iter().collect();
+        let left = segments(&marks, most).into();
+        let is_whole = past.is_ended && most == subject.events;
+        Ok(Some(Work { id: record.id, left, event: 0, is_whole }))
+    }
+
+    fn tell_found(&self, subject: &Subject, is_complete: bool) {
+        if is_complete || subject.events == 0 {
+            return;
+        }
+        for (outlet, marks) in self.outlets.iter().zip(&subject.marks) {
+            let there = marks.count(subject.events);
+            self.files.tell_past(
+                &subject.past.found_as,
+                format_args!(
+                    "{there} of {} events are in topic {}; the others are sent.",
+                    subject.events, outlet.config.topic
+                ),
+            );
+            let undecided = marks.undecided();
+            if undecided > 0 {
+                log::warn(
+                    SOURCE,
+                    format_args!(
+                        "{}: {undecided} events are like records of topic {} that are others' as \
+                         well. Whether theirs are among them can not be decided: they are sent, \
+                         perhaps once more.",
+                        self.files.path(&subject.past.found_as).display(),
+                        outlet.config.topic
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Returns what is left of the segment.
+    fn apply_slice(
+        &mut self,
+        index: usize,
+        subject: &Subject,
+        segment: Segment,
+        work: &mut Work,
+        logs: &[Log],
+        turn: &mut usize,
+    ) -> Result<Option<Segment>, Trouble> {
+        if self.files.tracked[index].giant_scanned.is_some() {
+            self.pass_giant(index, subject.past.is_ended)?;
+            return Ok(Some(segment));
+        }
+        let is_missing = !segment.lacking.is_empty();
+        let bytes_max = if is_missing { BATCH_BYTES } else { usize::MAX };
+        let is_last = work.left.is_empty() && work.is_whole;
+        let (slice, events) = match self.read_segment(index, segment.events, bytes_max, is_last) {
+            Ok(read) => read,
+            Err(SliceError::Giant) => {
+                self.files.begin_giant(index);
+                return Ok(Some(segment));
+            }
+            Err(SliceError::Io(e)) => {
+                return Err(Trouble::File(subject.past.found_as.clone(), e));
+            }
+            Err(SliceError::Malformed { .. } | SliceError::Changed) => {
+                return Err(Trouble::Changed(subject.past.found_as.clone()));
+            }
+        };
+        if slice.end == slice.start {
+            return Err(Trouble::Changed(subject.past.found_as.clone()));
+        }
+        let left = segment.events - u64::from(events);
+        let is_final = is_last && left == 0 && self.is_at_end(index, slice.end);
+        let partitions = self.partitions(subject, &segment.lacking, work.event, logs, *turn);
+        *turn += usize::from(is_missing);
+        work.event += u64::from(events);
+        self.push_segment(index, &slice, events, is_final, &partitions);
+        self.fold();
+        Ok((left > 0).then_some(Segment { events: left, ..segment }))
+    }
+
+    fn read_segment(
+        &mut self,
+        index: usize,
+        events_max: u64,
+        bytes_max: usize,
+        is_last: bool,
+    ) -> Result<(Slice, u32), SliceError> {
+        let event_bytes = self.headers(index, 0).len() + EVENT_OVERHEAD;
+        let has_filter = interceptor::filters(&self.interceptors);
+        let (interceptors, files) = (&self.interceptors, &mut self.files);
+        let tracked = &mut files.tracked[index];
+        let start = tracked.read_position;
+        let bound = if is_last { Bound::Final } else { Bound::Open };
+        let (mut events, mut bytes) = (0u32, 0usize);
+        let slice = slice::read(&mut files.window, tracked, start, bound, |body| {
+            if has_filter && !interceptor::keeps(interceptors, body) {
+                return Take::More;
+            }
+            events += 1;
+            bytes += body.len() + event_bytes;
+            let is_enough = u64::from(events) >= events_max || bytes >= bytes_max;
+            if is_enough { Take::Enough } else { Take::More }
+        })?;
+        Ok((slice, events))
+    }
+
+    fn is_at_end(&self, index: usize, end: u64) -> bool {
+        self.files.tracked[index].file.metadata().is_ok_and(|stat| stat.len() == end)
+    }
+
+    /// Where the missing events from `event` on go: channels and partitions.
+    fn partitions(
+        &self,
+        subject: &Subject,
+        lacking: &[u16],
+        event: u64,
+        logs: &[Log],
+        turn: usize,
+    ) -> Vec<(u16, i32)> {
+        let choose = |channel: &u16| {
+            let at = usize::from(*channel);
+            let config = &self.outlets[at].config;
+            let all: Vec<i32> = logs[at].spans.iter().map(|span| span.partition).collect();
+            let chosen = match (config.default_partition, config.partition_by) {
+                (Some(fixed), _) => Some(fixed),
+                (None, PartitionBy::File) => {
+                    let hash = crc32fast::hash(subject.past.name.as_bytes()) as usize;
+                    all.get(hash % all.len().max(1)).copied()
+                }
+                (None, PartitionBy::Transaction) => subject.marks[at].suitable(event, &all, turn),
+            };
+            (*channel, chosen.unwrap_or(0))
+        };
+        lacking.iter().map(choose).collect()
+    }
+
+    /// Announces a slice: for the channels of `missing`, with their partitions, or as one that is
+    /// acknowledged.
+    fn push_segment(
+        &mut self,
+        index: usize,
+        slice: &Slice,
+        events: u32,
+        is_final: bool,
+        missing: &[(u16, i32)],
+    ) {
+        let base = BatchRecord {
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            count: events,
+            file: self.files.tracked[index].record.id,
+            start: slice.start,
+            end: slice.end,
+            lines: slice.lines,
+            bytes_crc: slice.bytes_crc,
+            tail_crc: slice.tail.crc(),
+            stamp_ms: self.clock.now_ms(),
+            is_final,
+            ..BatchRecord::default()
+        };
+        self.files.announced(index, slice, is_final);
+        let announced = |record| Announced { record, encoded: None, round: 0 };
+        if missing.is_empty() || events == 0 {
+            self.announced.push(announced(BatchRecord { acked: Some(NOWHERE), ..base }));
+            return;
+        }
+        for &(channel, partition) in missing {
+            self.announced.push(announced(BatchRecord { channel, partition, ..base.clone() }));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Files of which nothing is known: which there are, and how their events are read without being
+//! announced.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
+
+use super::interceptor::{self, Interceptor};
+use super::slice::{self, Bound, SliceError, Take};
+use super::tracked::{self, Tracked, modified_ms};
+use super::{Files, READER};
+use crate::checkpoint::record::{FileRecord, FileState};
+
+/// What is searched of an overlong line in one step, bytes.
+const GIANT_STEP: u64 = 64 << 20;
+const GIANT_BLOCK: usize = 1 << 20;
+
+/// A file that was there when the state was missed.
+#[derive(Debug, Clone)]
+pub struct PastFile {
+    /// The name under which it is (or was) read; headers name it so.
+    pub name: OsString,
+    /// Its name in the directory now.
+    pub found_as: OsString,
+    pub is_finished: bool,
+    /// An unterminated last line of it may have been sent.
+    pub is_ended: bool,
+    pub size: u64,
+    device: u64,
+    inode: u64,
+}
+
+/// A file on its way through a reading.
+pub struct Reading {
+    tracked: Tracked,
+    position: u64,
+    /// Events so far.
+    pub events: u64,
+    /// Up to here an overlong line was searched for its end.
+    giant_at: Option<u64>,
+}
+
+impl Files {
+    /// Finished files first, then the candidates in reading order.
+    pub fn past(&mut self) -> io::Result<Vec<PastFile>> {
+        self.update_present();
+        for (name, why) in self.scanner.refresh()? {
+            self.complain(&name, &why);
+        }
+        self.scanner.mark(|name| self.present.is_in(name));
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.config.spool_dir)? {
+            let found_as = entry?.file_name();
+            if let Some(name) = self.scanner.name_before(&found_as) {
+                names.push((name, found_as, true));
+            }
+        }
+        names.sort();
+        let candidates = self.scanner.candidates().iter();
+        names.extend(candidates.map(|c| (c.name.clone(), c.name.clone(), false)));
+        let (mut past, mut seen) = (Vec::new(), HashSet::new());
+        for (name, found_as, is_finished) in names {
+            let stat = match std::fs::metadata(self.path(&found_as)) {
+                Ok(stat) if stat.is_file() => stat,
+                Ok(_) => continue,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            // One name of a file is enough.
+            if !seen.insert((stat.dev(), stat.ino())) {
+                continue;
+            }
+            let quiet_ms = self.clock.now_ms().saturating_sub(modified_ms(&stat));
+            let is_over = is_finished || !self.present.is_in(&name);
+            let grace_ms = i64::try_from(self.config.retire_grace_ms).unwrap_or(i64::MAX);
+            past.push(PastFile {
+                is_ended: is_over && quiet_ms >= grace_ms,
+                name,
+                found_as,
+                is_finished,
+                size: stat.len(),
+                device: stat.dev(),
+                inode: stat.ino(),
+            });
+        }
+        Ok(past)
+    }
+
+    /// Opens it again, also under another name. `None`: it is not there any more.
+    pub fn open_past(&self, past: &PastFile) -> io::Result<Option<File>> {
+        let is_it =
+            |file: &File| file.metadata().map(|s| (s.dev(), s.ino()) == (past.device, past.inode));
+        match tracked::open(&self.path(&past.found_as)) {
+            Ok(file) if is_it(&file)? => return Ok(Some(file)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        for entry in std::fs::read_dir(&self.config.spool_dir)? {
+            let entry = entry?;
+            if entry.ino() == past.inode
+                && let Ok(file) = tracked::open(&entry.path())
+                && is_it(&file)?
+            {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins to read it. `None`: it is not there any more.
+    pub fn read_past(&self, past: &PastFile, at: usize) -> io::Result<Option<Reading>> {
+        let Some(file) = self.open_past(past)? else { return Ok(None) };
+        // No file that is tracked has such an id: what the window holds of one is not taken for it.
+        let record = FileRecord { id: u64::MAX - at as u64, ..FileRecord::default() };
+        let tracked = self.prepare(record, file);
+        Ok(Some(Reading { tracked, position: 0, events: 0, giant_at: None }))
+    }
+
+    /// Reads on and hands the events that pass the filters to `visit`, with their numbers, up to
+    /// the `most`th. Returns whether this is the end of what there is of it.
+    pub fn read_past_on(
+        &mut self,
+        reading: &mut Reading,
+        past: &PastFile,
+        chain: &[Interceptor],
+        most: u64,
+        visit: &mut dyn FnMut(u64, &[u8]),
+    ) -> io::Result<bool> {
+        let Reading { tracked, position, events, giant_at } = reading;
+        if *events >= most {
+            return Ok(true);
+        }
+        if let Some(at) = giant_at {
+            let (end, is_over) = search_giant(tracked, *at)?;
+            match (is_over, end) {
+                (true, Some(end)) => (*position, *giant_at) = (end, None),
+                (true, None) => return Ok(true),
+                (false, _) => *giant_at = Some(*at + GIANT_STEP),
+            }
+            return Ok(false);
+        }
+        let bound = if past.is_ended { Bound::Final } else { Bound::Open };
+        let has_filter = interceptor::filters(chain);
+        let read = slice::read(&mut self.window, tracked, *position, bound, |body| {
+            if !has_filter || interceptor::keeps(chain, body) {
+                visit(*events, body);
+                *events += 1;
+            }
+            if *events >= most { Take::Enough } else { Take::More }
+        });
+        match read {
+            Ok(slice) => {
+                let is_over = slice.is_exhausted || slice.end == *position;
+                *position = slice.end;
+                Ok(is_over || *events >= most || slice.end >= past.size)
+            }
+            Err(SliceError::Giant) => {
+                *giant_at = Some(*position);
+                Ok(false)
+            }
+            // The last run ended here, too.
+            Err(SliceError::Malformed { .. } | SliceError::Changed) => Ok(true),
+            Err(SliceError::Io(e)) => Err(e),
+        }
+    }
+
+    /// Tracks it from its first byte on. `None`: it is not there any more.
+    pub fn track_past(&mut self, past: &PastFile) -> io::Result<Option<usize>> {
+        let Some(file) = self.open_past(past)? else { return Ok(None) };
+        let index = self.push_tracked(past.name.clone(), file, 0);
+        if past.is_finished {
+            let tracked = &mut self.tracked[index];
+            tracked.is_named = false;
+            tracked.record.state = FileState::Draining;
+            tracked.record.current_name = past.found_as.as_bytes().to_vec();
+        }
+        self.window.clear();
+        Ok(Some(index))
+    }
+
+    /// Where there are many, one of which nothing is left to do gives its descriptor away.
+    pub fn settle_past(&mut self, index: usize) {
+        let tracked = &self.tracked[index];
+        if self.tracked.len() > super::BACKLOG_OPEN_MAX
+            && tracked.is_named
+            && !tracked.has_uncommitted()
+        {
+            let tracked = self.tracked.remove(index);
+            self.park_record(tracked.record);
+        }
+    }
+
+    /// Nothing of what was tracked counts.
+    pub fn forget_past(&mut self) {
+        self.tracked.clear();
+        self.parking = super::Parking::default();
+        self.window.clear();
+    }
+
+    /// One line of the log.
+    pub fn tell_past(&self, name: &OsStr, what: std::fmt::Arguments<'_>) {
+        crate::log::info(READER, format_args!("{}: {what}", self.path(name).display()));
+    }
+}
+
+/// Searches on for the end of an overlong line. Returns where it ends, if it does, and whether the
+/// search is over.
+fn search_giant(tracked: &Tracked, from: u64) -> io::Result<(Option<u64>, bool)> {
+    let (mut block, mut at) = (vec![0; GIANT_BLOCK], from);
+    while at < from + GIANT_STEP {
+        let mut filled = 0;
+        while filled < GIANT_BLOCK {
+            match tracked.file.read_at(&mut block[filled..], at + filled as u64)? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        if let Some(end) = tracked.decoder.newline_end(&block[..filled]) {
+            return Ok((Some(at + end as u64), true));
+        }
+        if filled < GIANT_BLOCK {
+            return Ok((None, true));
+        }
+        at += filled as u64;
+    }
+    Ok((None, false))
+}
