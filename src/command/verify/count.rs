@@ -17,15 +17,16 @@ use std::iter;
 
 use super::content::{FileEvent, Survey, each_event};
 use super::inventory::{Bytes, Extent, State, Subject};
+use super::judge::{Cover, GONE_FILES, Judge, Place, behind};
 use super::letters::{Letters, Refused};
 use super::progress::Progress;
-use super::report::{EXAMPLES_MAX, Missing, Repeat, Report, Row};
-use super::table::{Met, OTHER_FILES, Table, Tally, capacity};
+use super::report::{EXAMPLES_MAX, Missing, Report, Row};
+use super::table::{OTHER_FILES, Table, Tally, capacity};
 use super::{Origin, Trouble};
-use crate::channel::reader::{TopicReader, TopicRecord};
+use crate::channel::reader::TopicReader;
 use crate::checkpoint::receipt::ReceiptRange;
 use crate::config::model::{AgentConfig, ChannelConfig};
-use crate::rebuild::key::{FileKey, Keyer, body};
+use crate::rebuild::key::{FileKey, Keyer};
 
 /// Records stamped so much before the file was opened can not be its events: two clocks differ.
 const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
@@ -118,15 +119,6 @@ struct Span {
     partition: i32,
     from: i64,
     to: i64,
-}
-
-/// Files whose bytes are gone, as [`OTHER_FILES`] are those that are not verified.
-const GONE_FILES: u32 = OTHER_FILES - 1;
-
-/// A recorded range of the verified file `file` (index into `Plan::verified`), or of others.
-struct Place {
-    file: u32,
-    range: ReceiptRange,
 }
 
 /// What is read, and against what.
@@ -292,11 +284,6 @@ impl Counting<'_> {
     }
 }
 
-/// The offset behind a recorded range, whatever a damaged receipt says.
-fn behind(range: &ReceiptRange) -> i64 {
-    range.last.saturating_add(1)
-}
-
 /// Says where the topic no longer holds, or does not reach, what was recorded.
 fn tell_bounds(plan: &mut Plan<'_>, partition: i32, (first, end): (i64, i64)) {
     for place in plan.places.iter().filter(|place| place.range.partition == partition) {
@@ -372,7 +359,7 @@ impl Pass<'_, '_> {
                 table: &mut *self.table,
                 rows: &mut self.plan.rows,
                 shows_producers: self.plan.shows_producers,
-                counting,
+                channel: &counting.target.channel,
                 report: &mut *report,
             };
             let (number, passes) = (self.number, self.passes);
@@ -489,117 +476,9 @@ impl Pass<'_, '_> {
     }
 }
 
-/// Judges the records of a topic.
-struct Judge<'p> {
-    keyer: &'p Keyer,
-    table: &'p mut Table,
-    rows: &'p mut [Row],
-    shows_producers: bool,
-    counting: &'p Counting<'p>,
-    report: &'p mut Report,
-}
-
-impl Judge<'_> {
-    /// `covering`: the places whose offsets hold the record.
-    fn judge(&mut self, key: u64, record: TopicRecord<'_>, covering: &[usize], places: &[Place]) {
-        let is_its = |file: u32| {
-            covering.iter().map(|at| &places[*at]).any(|place| {
-                place.file == file
-                    && (!self.shows_producers || place.range.producer_id == record.producer_id)
-            })
-        };
-        match self.table.meet(key, is_its) {
-            Met::Surplus if is_its(GONE_FILES) => self.report.unclear += 1,
-            Met::Surplus if self.table.add_surplus(key) => self.show(&record),
-            _ => {}
-        }
-        for (n, at) in covering.iter().enumerate() {
-            let file = places[*at].file;
-            let is_told = covering[..n].iter().any(|before| places[*before].file == file);
-            if file < GONE_FILES && !is_told && !self.table.has(key, file) {
-                self.rows[file as usize].foreign += 1;
-            }
-        }
-    }
-
-    fn show(&mut self, record: &TopicRecord<'_>) {
-        if self.report.repeats.len() < EXAMPLES_MAX {
-            let channel = &self.counting.target.channel;
-            let body = body(channel.value_format, record.value);
-            self.report.repeats.push(Repeat::new(&channel.topic, record, body));
-        }
-    }
-}
-
-/// Which recorded ranges hold an offset; offsets come in ascending order.
-struct Cover<'p> {
-    places: &'p [Place],
-    /// The first that has not begun, and where those of the partition end.
-    next: usize,
-    end: usize,
-    open: Vec<usize>,
-    /// The first offset at which one of `open` is over.
-    over_at: i64,
-}
-
-impl<'p> Cover<'p> {
-    /// `places` are sorted by partition and first offset.
-    fn new(places: &'p [Place], partition: i32) -> Cover<'p> {
-        let next = places.partition_point(|p| p.range.partition < partition);
-        let end = places.partition_point(|p| p.range.partition <= partition);
-        Cover { places, next, end, open: Vec::new(), over_at: i64::MAX }
-    }
-
-    fn at(&mut self, offset: i64) -> &[usize] {
-        let begins = |at: usize| self.places[at].range.first <= offset;
-        let mut has_changed = offset >= self.over_at;
-        while self.next < self.end && begins(self.next) {
-            self.open.push(self.next);
-            self.next += 1;
-            has_changed = true;
-        }
-        if has_changed {
-            self.open.retain(|at| self.places[*at].range.last >= offset);
-            let over = self.open.iter().map(|at| behind(&self.places[*at].range)).min();
-            self.over_at = over.unwrap_or(i64::MAX);
-        }
-        &self.open
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place(file: u32, partition: i32, first: i64, last: i64) -> Place {
-        let range = ReceiptRange { partition, first, last, ..ReceiptRange::default() };
-        Place { file, range }
-    }
-
-    #[test]
-    fn ranges_open_and_close_as_offsets_ascend() {
-        let places = [
-            place(0, 0, 0, 99),
-            place(0, 1, 5, 10),
-            place(1, 1, 7, 20),
-            place(2, 1, 21, 21),
-            place(2, 2, 0, 5),
-        ];
-        let mut cover = Cover::new(&places, 1);
-        assert_eq!(cover.at(4), [0; 0]);
-        assert_eq!(cover.at(5), [1]);
-        assert_eq!(cover.at(10), [1, 2]);
-        assert_eq!(cover.at(11), [2]);
-        assert_eq!(cover.at(21), [3]);
-        assert_eq!(cover.at(22), [0; 0]);
-    }
-
-    #[test]
-    fn a_range_to_the_end_of_all_numbers_is_no_end_of_the_program() {
-        let places = [place(0, 0, i64::MIN, i64::MAX)];
-        assert_eq!(Cover::new(&places, 0).at(5), [0]);
-        assert_eq!(behind(&places[0].range), i64::MAX);
-    }
 
     #[test]
     fn overlapping_spans_are_read_once() {

@@ -8,6 +8,7 @@
 mod content;
 mod count;
 mod inventory;
+mod judge;
 mod letters;
 mod progress;
 mod report;

@@ -1,0 +1,141 @@
+//! What a record of the topic means for the files: found, repeated, foreign.
+
+use super::report::{EXAMPLES_MAX, Repeat, Report, Row};
+use super::table::{Met, OTHER_FILES, Table};
+use crate::channel::reader::TopicRecord;
+use crate::checkpoint::receipt::ReceiptRange;
+use crate::config::model::ChannelConfig;
+use crate::rebuild::key::{Keyer, body};
+
+/// Files whose bytes are gone, as [`OTHER_FILES`] are those that are not verified.
+pub const GONE_FILES: u32 = OTHER_FILES - 1;
+
+/// A recorded range of the verified file `file` (index into `Plan::verified`), or of others.
+pub struct Place {
+    pub file: u32,
+    pub range: ReceiptRange,
+}
+
+/// The offset behind a recorded range, whatever a damaged receipt says.
+pub fn behind(range: &ReceiptRange) -> i64 {
+    range.last.saturating_add(1)
+}
+
+/// Judges the records of a topic.
+pub struct Judge<'p> {
+    pub keyer: &'p Keyer,
+    pub table: &'p mut Table,
+    pub rows: &'p mut [Row],
+    pub shows_producers: bool,
+    pub channel: &'p ChannelConfig,
+    pub report: &'p mut Report,
+}
+
+impl Judge<'_> {
+    /// `covering`: the places whose offsets hold the record.
+    pub fn judge(
+        &mut self,
+        key: u64,
+        record: TopicRecord<'_>,
+        covering: &[usize],
+        places: &[Place],
+    ) {
+        let is_its = |file: u32| {
+            covering.iter().map(|at| &places[*at]).any(|place| {
+                place.file == file
+                    && (!self.shows_producers || place.range.producer_id == record.producer_id)
+            })
+        };
+        match self.table.meet(key, is_its) {
+            Met::Surplus if is_its(GONE_FILES) => self.report.unclear += 1,
+            Met::Surplus if self.table.add_surplus(key) => self.show(&record),
+            _ => {}
+        }
+        for (n, at) in covering.iter().enumerate() {
+            let file = places[*at].file;
+            let is_told = covering[..n].iter().any(|before| places[*before].file == file);
+            if file < GONE_FILES && !is_told && !self.table.has(key, file) {
+                self.rows[file as usize].foreign += 1;
+            }
+        }
+    }
+
+    fn show(&mut self, record: &TopicRecord<'_>) {
+        if self.report.repeats.len() < EXAMPLES_MAX {
+            let channel = self.channel;
+            let body = body(channel.value_format, record.value);
+            self.report.repeats.push(Repeat::new(&channel.topic, record, body));
+        }
+    }
+}
+
+/// Which recorded ranges hold an offset; offsets come in ascending order.
+pub struct Cover<'p> {
+    places: &'p [Place],
+    /// The first that has not begun, and where those of the partition end.
+    next: usize,
+    end: usize,
+    open: Vec<usize>,
+    /// The first offset at which one of `open` is over.
+    over_at: i64,
+}
+
+impl<'p> Cover<'p> {
+    /// `places` are sorted by partition and first offset.
+    pub fn new(places: &'p [Place], partition: i32) -> Cover<'p> {
+        let next = places.partition_point(|p| p.range.partition < partition);
+        let end = places.partition_point(|p| p.range.partition <= partition);
+        Cover { places, next, end, open: Vec::new(), over_at: i64::MAX }
+    }
+
+    pub fn at(&mut self, offset: i64) -> &[usize] {
+        let begins = |at: usize| self.places[at].range.first <= offset;
+        let mut has_changed = offset >= self.over_at;
+        while self.next < self.end && begins(self.next) {
+            self.open.push(self.next);
+            self.next += 1;
+            has_changed = true;
+        }
+        if has_changed {
+            self.open.retain(|at| self.places[*at].range.last >= offset);
+            let over = self.open.iter().map(|at| behind(&self.places[*at].range)).min();
+            self.over_at = over.unwrap_or(i64::MAX);
+        }
+        &self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(file: u32, partition: i32, first: i64, last: i64) -> Place {
+        let range = ReceiptRange { partition, first, last, ..ReceiptRange::default() };
+        Place { file, range }
+    }
+
+    #[test]
+    fn ranges_open_and_close_as_offsets_ascend() {
+        let places = [
+            place(0, 0, 0, 99),
+            place(0, 1, 5, 10),
+            place(1, 1, 7, 20),
+            place(2, 1, 21, 21),
+            place(2, 2, 0, 5),
+        ];
+        let mut cover = Cover::new(&places, 1);
+        assert_eq!(cover.at(4), [0; 0]);
+        assert_eq!(cover.at(5), [1]);
+        assert_eq!(cover.at(10), [1, 2]);
+        assert_eq!(cover.at(11), [2]);
+        assert_eq!(cover.at(21), [3]);
+        assert_eq!(cover.at(22), [0; 0]);
+    }
+
+    #[test]
+    fn a_range_to_the_end_of_all_numbers_is_no_end_of_the_program() {
+        let places = [place(0, 0, i64::MIN, i64::MAX)];
+        assert_eq!(Cover::new(&places, 0).at(5), [0]);
+        assert_eq!(behind(&places[0].range), i64::MAX);
+    }
+}
