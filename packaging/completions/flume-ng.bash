@@ -26,7 +26,7 @@ _flume_ng() {
     agent) options="--name --conf-file --dryrun --no-reload-conf --conf --help" ;;
     check) options="--name --conf-file --conf --create-topic --json --help" ;;
     status) options="--name --conf-file --conf --json --prometheus --watch --help" ;;
-    verify) options="--name --conf-file --conf --json --range-only --memory --help" ;;
+    verify) options="--name --conf-file --conf --json --whole-topic --range-only --allow-gone --memory --help" ;;
     generate) options="--name --conf-file --dir --pattern --lines --rate --size --torn --json --help" ;;
     help) options="agent check status verify generate help version" ;;
   esac

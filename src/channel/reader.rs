@@ -6,14 +6,17 @@ use super::batch::Wire;
 use super::broker::{Fault, Topic};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
-use super::look::{Fetch, Step, each_entry, walk};
+use super::look::{Fetch, Piece, Step, each_entry, walk};
 use super::modern::Modern;
+use super::records::next_entry;
 use super::wire::pause;
 use crate::config::model::ChannelConfig;
 
 /// Tries in a row to go on after a lost connection, and the pause between.
 const TRIES_MAX: u32 = 10;
 const TRY_PAUSE: Duration = Duration::from_millis(1_000);
+/// What is fetched to tell how large records are.
+const SAMPLE_BYTES: usize = 64 << 10;
 
 /// A record of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +116,33 @@ impl TopicReader {
             Link::Legacy(legacy) => legacy.offset_at(partition, time_ms)?.unwrap_or(bounds.0),
         };
         Ok(offset.clamp(bounds.0, bounds.1))
+    }
+
+    /// About how many bytes so many offsets take in the log, by `samples` pieces that lie evenly
+    /// between `bounds`. Where nothing can be read there, 0.
+    pub fn estimate_bytes(
+        &mut self,
+        partition: i32,
+        bounds: (i64, i64),
+        samples: u32,
+    ) -> Result<u64, Fault> {
+        let length = bounds.0.abs_diff(bounds.1);
+        let (mut offsets, mut bytes) = (0u64, 0u64);
+        for n in 0..u64::from(samples.max(1)).min(length) {
+            let step = u128::from(length) * u128::from(n) / u128::from(samples.max(1));
+            let at = bounds.0.saturating_add(step as i64);
+            let piece = match &mut self.link {
+                Link::Modern(modern) => modern.reading(partition).fetch(at, SAMPLE_BYTES)?,
+                Link::Legacy(legacy) => legacy.reading(partition).fetch(at, SAMPLE_BYTES)?,
+            };
+            if let Piece::Log { records, .. } = piece {
+                let (some, their_bytes) = weigh(&records, at);
+                offsets += some;
+                bytes += their_bytes;
+            }
+        }
+        let total = u128::from(length) * u128::from(bytes) / u128::from(offsets.max(1));
+        Ok(u64::try_from(total).unwrap_or(u64::MAX))
     }
 
     /// Hands each record from `from` up to but not including `to` to `visit`, in order and once,
@@ -227,6 +257,21 @@ fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fa
     Ok((link, found))
 }
 
+/// How many offsets, and how many bytes, the whole entries of a fetch from `at` on take. One that is
+/// cut counts by what is there: it is no smaller.
+fn weigh(records: &[u8], at: i64) -> (u64, u64) {
+    let (mut rest, mut first, mut next) = (records, None, at);
+    while let Ok(Some(entry)) = next_entry(&mut rest) {
+        // A wrapper message of the old format bears the offset of its last record.
+        first.get_or_insert(entry.base_offset.min(at));
+        next = next.max(entry.next_offset);
+    }
+    match first {
+        Some(first) => (first.abs_diff(next), (records.len() - rest.len()) as u64),
+        None => (u64::from(!records.is_empty()), records.len() as u64),
+    }
+}
+
 /// Visits the records of the whole entries of a fetch; returns the offset to go on from. `at` moves
 /// with each record: where the rest can not be read, what was handed over is not handed over again.
 fn hand_over(
@@ -278,5 +323,19 @@ mod tests {
         assert_eq!(at, 2);
         assert_eq!(read(&whole, &mut at), Ok(3));
         assert_eq!(seen, [(0, b"a".to_vec()), (1, b"b".to_vec()), (2, b"c".to_vec())]);
+    }
+
+    #[test]
+    fn records_are_weighed_by_whole_entries() {
+        let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
+        batch.begin(0, 1);
+        ["a", "b", "c"].iter().for_each(|v| batch.push(&[], v.as_bytes()));
+        batch.seal(Identity::NONE, -1);
+        let one = batch.sealed_bytes();
+        let bytes = one.len() as u64;
+        assert_eq!(weigh(one, 1), (3, bytes));
+        assert_eq!(weigh(&[one, &one[..20]].concat(), 0), (3, bytes));
+        assert_eq!(weigh(&one[..20], 0), (1, 20));
+        assert_eq!(weigh(&[], 0), (0, 0));
     }
 }

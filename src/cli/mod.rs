@@ -77,6 +77,10 @@ pub struct VerifyArgs {
     pub json: bool,
     /// `--range-only`: look for repeats nowhere but in the recorded ranges.
     pub range_only: bool,
+    /// `--whole-topic`: search all of the topic, however large it is.
+    pub whole_topic: bool,
+    /// `--allow-gone`: collected files that are no longer there are no difference.
+    pub allow_gone: bool,
     /// `--memory`: MiB of the table of values.
     pub memory_mib: usize,
     /// Files to verify; all if empty.

@@ -120,6 +120,8 @@ fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyA
         conf_file: first(matches, "conf-file").ok_or(UsageError::NoConfFile)?.into(),
         json: matches.opt_present("json"),
         range_only: matches.opt_present("range-only"),
+        whole_topic: matches.opt_present("whole-topic"),
+        allow_gone: matches.opt_present("allow-gone"),
         memory_mib,
         files,
     })

@@ -63,8 +63,11 @@ pub const COMMANDS: &[CommandRow] = &[
         synopsis: "--name NAME --conf-file FILE [options] [FILE...]",
         summary: "prove that each line of collected files is in the topic once",
         about: "Reads the receipts, the files and the topic, and tells for each FILE, or for all \
-                that were collected, whether every line is in the topic exactly once. Exit code 1 \
-                if there is a difference.",
+                that were collected, whether every line is in the topic exactly once. It searches \
+                all of a topic of up to 4 GB; of a larger one the part from the first recorded \
+                offset on, unless --whole-topic is given. Exit code 1 if there is a difference, or \
+                something that can not be checked: a file that is gone (but for --allow-gone), a \
+                directory in which no agent has worked, a part of the topic.",
     },
     CommandRow {
         name: "generate",
@@ -147,7 +150,9 @@ pub const OPTIONS: &[OptionRow] = &[
     row("", "size", "BYTES", Agent, GENERATE, "length of a line with its newline (default: 110)"),
     row("", "torn", "", Agent, GENERATE, "write each line in pieces"),
     row("", "json", "", Agent, ALL & !AGENT, "print JSON, for scripts"),
+    row("", "whole-topic", "", Agent, VERIFY, "search all of the topic, also if it is over 4 GB"),
     row("", "range-only", "", Agent, VERIFY, "no search for repeats beyond the receipts"),
+    row("", "allow-gone", "", Agent, VERIFY, "files that are gone by now are no difference"),
     row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 64)"),
     row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),
     row("", "watch", "", Agent, STATUS, "show it again every two seconds"),
@@ -167,7 +172,7 @@ pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
 
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "clean stop, or nothing wrong"),
-    (1, "verify found a difference"),
+    (1, "verify found a difference, or something that can not be checked"),
     (2, "usage"),
     (70, "exactly-once can not be kept"),
     (75, "try again later"),

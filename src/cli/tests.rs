@@ -86,10 +86,12 @@ fn verify_takes_files_and_options_in_any_order() {
         conf_file: "F".into(),
         json: true,
         range_only: false,
+        whole_topic: true,
+        allow_gone: true,
         memory_mib: 7,
         files: vec!["a.log".into(), "b.log".into(), "-x".into()],
     };
-    let line = "verify a.log --name a1 -c conf --json -f F --memory 7 b.log -- -x";
+    let line = "verify a.log --name a1 -c conf --json -f F --whole-topic --allow-gone --memory 7 b.log -- -x";
     assert_eq!(parse_line(line), Ok(Command::Verify(expected)));
 }
 

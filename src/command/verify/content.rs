@@ -26,8 +26,11 @@ pub struct FileEvent<'a> {
 /// What a file was found to hold.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
-    /// Where the agent began to read: behind what another one had sent.
+    /// Where the agent began to read: behind what another one had sent, which is left out here.
     pub start: u64,
+    /// Where it began to read at a start that skipped what stood in the file: that is searched for
+    /// in the whole topic.
+    pub skipped: u64,
     pub bytes: u64,
     pub lines: u64,
     pub events: u64,
@@ -136,11 +139,13 @@ fn giant_end(
     }
 }
 
-/// Counts lines and events and compares the bytes with what was recorded of them.
+/// Counts lines and events and compares the bytes with what was recorded of them. With
+/// `leaves_out` what the agent had not read itself is left out, whoever had sent it.
 pub fn survey(
     origin: &Origin<'_>,
     subject: &Subject,
     letters: &Letters,
+    leaves_out: bool,
     progress: &mut Progress,
 ) -> io::Result<Survey> {
     let claim = subject.claim;
@@ -169,30 +174,52 @@ pub fn survey(
     let is_same = crc.finalize() == claim.bytes_crc && counts.contains(&events_claimed);
     survey.is_as_recorded = is_same && survey.bytes == claim.size;
     if !is_same
-        && let Some(skipped) = events_claimed.checked_sub(claim.events)
-        && let Some(start) = taken_over_at(origin, subject, skipped)?
+        && let Some(before) = events_claimed.checked_sub(claim.events)
+        && let Some(start) = began_at(origin, subject, before)?
     {
-        survey.start = start;
-        survey.events -= skipped;
         survey.is_as_recorded = survey.bytes == claim.size;
+        if leaves_out || subject.java_offset == Some(start) {
+            survey.start = start;
+            survey.events -= before;
+        } else {
+            survey.skipped = start;
+        }
     }
     Ok(survey)
 }
 
-/// Where an agent that was not this one had stopped: the place, behind `skipped` events, from
-/// which on the bytes are those that this one read.
-fn taken_over_at(origin: &Origin<'_>, subject: &Subject, skipped: u64) -> io::Result<Option<u64>> {
-    let (mut left, mut start) = (skipped, 0);
+/// Where the agent began to read, if it was not at the beginning: where Flume's tracker stands, or
+/// behind so many events.
+fn began_at(origin: &Origin<'_>, subject: &Subject, before: u64) -> io::Result<Option<u64>> {
+    if let Some(offset) = subject.java_offset
+        && is_read_from(origin, subject, offset)?
+    {
+        return Ok(Some(offset));
+    }
+    let start = end_of(origin, subject, before)?;
+    Ok(is_read_from(origin, subject, start)?.then_some(start))
+}
+
+/// Where the first `events` events of a file end.
+fn end_of(origin: &Origin<'_>, subject: &Subject, events: u64) -> io::Result<u64> {
+    let (mut left, mut end) = (events, 0);
     let extent = Extent { end: subject.claim.size, ..subject.extent };
     each_event(&subject.bytes, origin, extent, &mut |_, _| {}, &mut |event| {
         if left > 0 {
             left -= 1;
-            start = event.end;
+            end = event.end;
         }
     })?;
+    Ok(end)
+}
+
+/// Are the bytes from `start` on those that this agent read?
+fn is_read_from(origin: &Origin<'_>, subject: &Subject, start: u64) -> io::Result<bool> {
+    if start == 0 || start > subject.claim.size {
+        return Ok(false);
+    }
     let mut crc = crc32fast::Hasher::new();
-    let rest = Extent { start, ..extent };
+    let rest = Extent { start, end: subject.claim.size, ..subject.extent };
     each_event(&subject.bytes, origin, rest, &mut |bytes, _| crc.update(bytes), &mut |_| {})?;
-    let is_there = start > 0 && crc.finalize() == subject.claim.bytes_crc;
-    Ok(is_there.then_some(start))
+    Ok(crc.finalize() == subject.claim.bytes_crc)
 }

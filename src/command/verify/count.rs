@@ -17,9 +17,10 @@ use std::iter;
 
 use super::content::{FileEvent, Survey, each_event};
 use super::inventory::{Bytes, Extent, State, Subject};
-use super::judge::{Cover, GONE_FILES, Judge, Place, behind};
+use super::judge::{Cover, GONE_FILES, Judge, Place, Strangers, behind};
 use super::letters::{Letters, Refused};
 use super::progress::Progress;
+use super::reach::{self, Bounds, Reach, Searched};
 use super::report::{EXAMPLES_MAX, Missing, Report, Row};
 use super::table::{OTHER_FILES, Table, Tally, capacity};
 use super::{Origin, Trouble};
@@ -98,8 +99,7 @@ pub struct Counting<'a> {
     /// Of each origin.
     pub letters: &'a [Letters],
     pub target: Target,
-    /// Look nowhere but in the recorded ranges.
-    pub range_only: bool,
+    pub reach: Reach,
     pub table_bytes: usize,
 }
 
@@ -111,6 +111,8 @@ struct Task<'a> {
     key: FileKey,
     /// Those of its events that are in the dead-letter file.
     refused: Refused,
+    /// Some of its events are recorded nowhere: they may stand anywhere.
+    is_anywhere: bool,
 }
 
 /// A stretch of a partition to read.
@@ -137,7 +139,8 @@ struct Plan<'a> {
 impl Counting<'_> {
     pub fn run(&self, progress: &mut Progress, report: &mut Report) -> Result<(), Trouble> {
         let mut reader = TopicReader::open(&self.target.channel)?;
-        let mut plan = self.plan(&mut reader)?;
+        let (mut plan, searched) = self.plan(&mut reader)?;
+        report.searched.extend(searched);
         self.count_gone(&mut reader, report)?;
         if plan.verified.is_empty() {
             return Ok(());
@@ -165,7 +168,7 @@ impl Counting<'_> {
         Ok(())
     }
 
-    fn plan(&self, reader: &mut TopicReader) -> Result<Plan<'_>, Trouble> {
+    fn plan(&self, reader: &mut TopicReader) -> Result<(Plan<'_>, Option<Searched>), Trouble> {
         let mut plan = Plan {
             keyer: Keyer::new(
                 self.target.channel.value_format,
@@ -185,9 +188,9 @@ impl Counting<'_> {
             let place = |range: &ReceiptRange| Place { file: number, range: range.clone() };
             plan.places.extend(ranges.iter().map(place));
         }
-        self.find_spans(reader, &mut plan)?;
+        let searched = self.find_spans(reader, &mut plan)?;
         plan.places.sort_by_key(|place| (place.range.partition, place.range.first));
-        Ok(plan)
+        Ok((plan, searched))
     }
 
     /// Returns how the file is called in places and in the table.
@@ -205,7 +208,7 @@ impl Counting<'_> {
         let keyer = &plan.keyer;
         let task = |extent| {
             let key = keyer.of_file(origin.config, &origin.chain, &subject.name);
-            Task { bytes, origin, extent, key, refused: Refused::default() }
+            Task { bytes, origin, extent, key, refused: Refused::default(), is_anywhere: false }
         };
         if subject.state == State::Live {
             let rest = Extent { start: subject.extent.end, end: u64::MAX, is_final: false };
@@ -216,6 +219,7 @@ impl Counting<'_> {
             plan.others.push(task);
             return Ok(OTHER_FILES);
         }
+        task.is_anywhere = self.surveys[at].skipped > 0;
         let (letters, topic) = (&self.letters[subject.origin], &self.target.channel.topic);
         task.refused = letters
             .events(&subject.name, topic, keyer)
@@ -225,33 +229,48 @@ impl Counting<'_> {
         Ok(plan.rows.len() as u32 - 1)
     }
 
-    /// From the first recorded offset of each partition to its end. Partitions without one are
-    /// searched from the time on at which the first file was opened.
-    fn find_spans(&self, reader: &mut TopicReader, plan: &mut Plan<'_>) -> Result<(), Trouble> {
+    /// The whole topic, or from the first recorded offset of each partition to its end; partitions
+    /// without one then from the time on at which the first file was opened. `None` where there is
+    /// nothing to be sought.
+    fn find_spans(
+        &self,
+        reader: &mut TopicReader,
+        plan: &mut Plan<'_>,
+    ) -> Result<Option<Searched>, Trouble> {
         if plan.verified.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let opened = plan.rows.iter().map(|row| self.subjects[row.subject].opened_ms).min();
         let since_ms = opened.unwrap_or(0).saturating_sub(CLOCK_MARGIN_MS).max(0);
+        let mut all = Vec::new();
         for partition in reader.partitions().to_vec() {
-            let bounds = reader.bounds(partition)?;
-            tell_bounds(plan, partition, bounds);
-            let verified = plan.places.iter().filter(|p| p.file < GONE_FILES).map(|p| &p.range);
-            let ranges = verified.filter(|range| range.partition == partition);
-            if self.range_only {
-                let spans = ranges.map(|r| Span { partition, from: r.first, to: behind(r) });
-                plan.spans.extend(merged(spans.collect()));
-                continue;
-            }
-            let from = match ranges.map(|range| range.first).min() {
-                Some(first) => first,
-                None => reader.offset_at(partition, since_ms, bounds)?,
+            let (first, end) = reader.bounds(partition)?;
+            tell_bounds(plan, partition, (first, end));
+            let recorded = match plan.recorded(partition).map(|range| range.first).min() {
+                Some(recorded) => recorded.clamp(first, end),
+                None => reader.offset_at(partition, since_ms, (first, end))?,
             };
-            let from = from.clamp(bounds.0, bounds.1);
-            plan.spans.push(Span { partition, from, to: bounds.1 });
+            all.push(Bounds { partition, first, end, recorded });
+        }
+        let topic = &self.target.channel.topic;
+        let searched = reach::decide(self.reach, reader, topic, &all)?;
+        for Bounds { partition, first, end, recorded } in all {
+            match &searched {
+                Searched::Ranges { .. } => {
+                    let to_span = |r: &ReceiptRange| {
+                        let to = behind(r).min(end);
+                        Span { partition, from: r.first, to }
+                    };
+                    plan.spans.extend(merged(plan.recorded(partition).map(to_span).collect()));
+                }
+                Searched::Whole => plan.spans.push(Span { partition, from: first, to: end }),
+                Searched::From { .. } => {
+                    plan.spans.push(Span { partition, from: recorded, to: end });
+                }
+            }
         }
         plan.spans.retain(|span| span.from < span.to);
-        Ok(())
+        Ok(Some(searched))
     }
 
     /// Of a file whose bytes are gone no more can be told than how many records of its producer
@@ -321,6 +340,18 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
 }
 
 impl Plan<'_> {
+    /// The recorded ranges of the verified files in a partition.
+    fn recorded(&self, partition: i32) -> impl Iterator<Item = &ReceiptRange> {
+        let verified = self.places.iter().filter(|place| place.file < GONE_FILES);
+        verified.map(|place| &place.range).filter(move |range| range.partition == partition)
+    }
+
+    /// Files whose lines are neither in the table nor known by their place.
+    fn unplaced(&self) -> Vec<&Task<'_>> {
+        let others = self.others.iter().filter(|_| !self.shows_producers);
+        others.chain(&self.unrecorded).collect()
+    }
+
     /// Bytes of the files, and as many again for the topic.
     fn work(&self) -> u64 {
         2 * self.verified.iter().map(|task| task.extent.end - task.extent.start).sum::<u64>()
@@ -351,26 +382,42 @@ impl Pass<'_, '_> {
         self.table.clear();
         self.read_files(counting, progress)?;
         let each_record = self.plan.work() / 2 / self.plan.records().max(1);
-        for span in self.plan.spans.clone() {
-            let mut cover = Cover::new(&self.plan.places, span.partition);
-            let places = &self.plan.places;
-            let mut judge = Judge {
-                keyer: &self.plan.keyer,
-                table: &mut *self.table,
-                rows: &mut self.plan.rows,
-                shows_producers: self.plan.shows_producers,
-                channel: &counting.target.channel,
-                report: &mut *report,
-            };
-            let (number, passes) = (self.number, self.passes);
+        let (number, passes) = (self.number, self.passes);
+        let anywhere: Vec<bool> = self.plan.verified.iter().map(|task| task.is_anywhere).collect();
+        let mut rows = std::mem::take(&mut self.plan.rows);
+        let plan = &*self.plan;
+        let unplaced = plan.unplaced();
+        // What of another file can not be read is no fault of the verified ones.
+        let mut lines_of_others = |take: &mut dyn FnMut(u64)| {
+            for task in &unplaced {
+                let mut visit = |event: FileEvent<'_>| take(task.key.of_event(event.body));
+                let _ =
+                    each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+            }
+        };
+        let mut judge = Judge {
+            keyer: &plan.keyer,
+            table: &mut *self.table,
+            rows: &mut rows,
+            anywhere: &anywhere,
+            shows_producers: plan.shows_producers,
+            channel: &counting.target.channel,
+            report: &mut *report,
+            strangers: Strangers::default(),
+            lines_of_others: (!unplaced.is_empty()).then_some(&mut lines_of_others),
+        };
+        for span in &plan.spans {
+            let mut cover = Cover::new(&plan.places, span.partition);
             reader.read(span.partition, span.from, span.to, &mut |record| {
                 progress.advance(each_record);
                 let key = judge.keyer.of_record(record.value);
                 if key % passes == number {
-                    judge.judge(key, record, cover.at(record.offset), places);
+                    judge.judge(key, record, cover.at(record.offset), &plan.places);
                 }
             })?;
         }
+        judge.name_strangers();
+        self.plan.rows = rows;
         let mut tallies = vec![Tally::default(); self.plan.rows.len()];
         self.table.tally(&mut tallies);
         for (row, tally) in self.plan.rows.iter_mut().zip(&tallies) {
@@ -424,7 +471,7 @@ impl Pass<'_, '_> {
     fn find_refused(&mut self, counting: &Counting<'_>) -> Result<(), Trouble> {
         let (number, passes) = (self.number, self.passes);
         for file in 0..self.plan.verified.len() {
-            let Task { bytes, origin, extent, key, refused } = &mut self.plan.verified[file];
+            let Task { bytes, origin, extent, key, refused, .. } = &mut self.plan.verified[file];
             if refused.is_empty() {
                 continue;
             }

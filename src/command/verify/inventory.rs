@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Origin, Trouble};
+use crate::checkpoint::java_tracker::{self, JavaState, read_java_tracker};
 use crate::checkpoint::ledger::receipt_ranges;
 use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
@@ -82,6 +83,8 @@ pub struct Subject {
     /// What of it ought to be in the topic.
     pub extent: Extent,
     pub claim: Claim,
+    /// Where Flume's tracker stands, if it is for a file of this name.
+    pub java_offset: Option<u64>,
     /// Unix time of the first read, ms.
     pub opened_ms: i64,
     pub ranges: Vec<ReceiptRange>,
@@ -96,17 +99,30 @@ pub struct Inventory {
     pub remarks: Vec<String>,
 }
 
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Names or paths of files; all if empty.
+    pub words: &'a [String],
+    /// Files that are gone are no difference.
+    pub allow_gone: bool,
+}
+
 impl Inventory {
-    /// Reads checkpoint and receipts of all sources and selects the files called `words`, or all
-    /// that still exist where there are none.
-    pub fn take(origins: &[Origin<'_>], words: &[String]) -> Result<Inventory, Trouble> {
+    /// Reads checkpoint and receipts of all sources and selects the files that are wanted, or all
+    /// that still exist.
+    pub fn take(origins: &[Origin<'_>], wanted: Wanted<'_>) -> Result<Inventory, Trouble> {
+        let words = wanted.words;
         let mut inventory =
             Inventory { subjects: Vec::new(), problems: Vec::new(), remarks: Vec::new() };
         for (at, origin) in origins.iter().enumerate() {
-            inventory.add_source(at, origin)?;
+            let has_state = inventory.add_source(at, origin)?;
+            if !has_state && words.is_empty() {
+                inventory.problems.push(no_state(origin));
+            }
         }
         if words.is_empty() {
-            inventory.select_all();
+            inventory.select_all(wanted.allow_gone);
         }
         let places: Vec<String> =
             origins.iter().map(|o| o.config.tracker_dir.display().to_string()).collect();
@@ -116,7 +132,8 @@ impl Inventory {
         Ok(inventory)
     }
 
-    fn add_source(&mut self, at: usize, origin: &Origin<'_>) -> Result<(), Trouble> {
+    /// Returns whether an agent has left anything in the tracker directory.
+    fn add_source(&mut self, at: usize, origin: &Origin<'_>) -> Result<bool, Trouble> {
         let dir = &origin.config.tracker_dir;
         // The checkpoint first: a file that is retired meanwhile is then in it or has a receipt.
         let record = slots::read_newest(dir).map_err(|e| match e.kind() {
@@ -130,6 +147,7 @@ impl Inventory {
                 Err(e) => self.problems.push(e.to_string()),
             }
         }
+        let has_state = record.is_some() || !receipts.is_empty();
         let receipts = last_of_each(receipts);
         let record = record.unwrap_or_default();
         for file in &record.files {
@@ -144,10 +162,18 @@ impl Inventory {
         for receipt in receipts {
             self.subjects.push(finished(at, origin, receipt)?);
         }
-        Ok(())
+        if let Ok(JavaState::Found(tracker)) = read_java_tracker(&dir.join(java_tracker::FILE_NAME))
+        {
+            let name = tracker.file.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            for subject in self.subjects.iter_mut().filter(|s| s.origin == at) {
+                let is_its = subject.name.as_bytes() == name;
+                subject.java_offset = is_its.then_some(tracker.offset);
+            }
+        }
+        Ok(has_state)
     }
 
-    fn select_all(&mut self) {
+    fn select_all(&mut self, allow_gone: bool) {
         for subject in &mut self.subjects {
             subject.is_selected = !subject.bytes.are_gone();
         }
@@ -157,7 +183,15 @@ impl Inventory {
             1 => "1 collected file is".to_string(),
             n => format!("{n} collected files are"),
         };
-        self.remarks.push(format!("{files} gone (deleted or moved away): not verified"));
+        match allow_gone {
+            true => {
+                self.remarks.push(format!("{files} gone (deleted or moved away): not verified"))
+            }
+            false => self.problems.push(format!(
+                "{files} gone (deleted or moved away) and can not be verified: name it by its path \
+                 where it was moved to, or give --allow-gone if what is done may be deleted"
+            )),
+        }
     }
 
     /// Selects what `word`, a path or a bare name, means: a live file, else the name under which
@@ -202,6 +236,25 @@ impl Inventory {
     }
 }
 
+/// A directory in which no agent has worked proves nothing, and is mostly another one than is meant.
+fn no_state(origin: &Origin<'_>) -> String {
+    let dir = &origin.config.tracker_dir;
+    let here = std::env::current_dir().unwrap_or_default();
+    let way_out = match Path::new(&origin.config.spool_dir_text).is_relative() {
+        true => format!(
+            "; spoolDir is relative to {}: start verify in the directory in which the agent runs",
+            here.display()
+        ),
+        false => "; correct spoolDir and trackerDir if one has".to_string(),
+    };
+    format!(
+        "source {}: nothing can be verified, since no agent has worked with {}: there is neither a \
+         checkpoint nor a receipt{way_out}",
+        origin.config.name,
+        dir.display()
+    )
+}
+
 /// After a crash the same receipt may be there again; the later one counts. Found by a key, since
 /// there may be a hundred thousand.
 fn last_of_each(receipts: Vec<Receipt>) -> Vec<Receipt> {
@@ -239,6 +292,7 @@ fn finished(at: usize, origin: &Origin<'_>, receipt: Receipt) -> Result<Subject,
             events: receipt.events,
             bytes_crc: receipt.bytes_crc,
         },
+        java_offset: None,
         opened_ms: receipt.opened_ms,
         ranges: receipt.ranges,
     })
@@ -280,6 +334,7 @@ fn live(
             events: file.events,
             bytes_crc: file.bytes_crc,
         },
+        java_offset: None,
         opened_ms: file.opened_ms,
         ranges: receipt_ranges(file, &record.channels),
     })

@@ -1,4 +1,6 @@
-//! What a record of the topic means for the files: found, repeated, foreign.
+//! What a record of the topic means for the files: found, repeated, another file's, foreign.
+
+use std::collections::HashMap;
 
 use super::report::{EXAMPLES_MAX, Repeat, Report, Row};
 use super::table::{Met, OTHER_FILES, Table};
@@ -21,14 +23,30 @@ pub fn behind(range: &ReceiptRange) -> i64 {
     range.last.saturating_add(1)
 }
 
+/// Records among the events of a file that are none of its own, and of which the table does not know
+/// whose they are: by value, how many for each file.
+#[derive(Debug, Default)]
+pub struct Strangers(HashMap<u64, Vec<(u32, u64)>>);
+
+/// So many values of strangers are kept before they are named; some 5 MB.
+const STRANGERS_MAX: usize = 1 << 16;
+
+/// Hands over the hash of each line of the files that only their lines can tell from strangers.
+pub type LinesOfOthers<'a> = dyn FnMut(&mut dyn FnMut(u64)) + 'a;
+
 /// Judges the records of a topic.
 pub struct Judge<'p> {
     pub keyer: &'p Keyer,
     pub table: &'p mut Table,
     pub rows: &'p mut [Row],
+    /// Of each verified file: some of its events may stand anywhere.
+    pub anywhere: &'p [bool],
     pub shows_producers: bool,
     pub channel: &'p ChannelConfig,
     pub report: &'p mut Report,
+    pub strangers: Strangers,
+    /// `None` where there is no such file.
+    pub lines_of_others: Option<&'p mut LinesOfOthers<'p>>,
 }
 
 impl Judge<'_> {
@@ -40,13 +58,19 @@ impl Judge<'_> {
         covering: &[usize],
         places: &[Place],
     ) {
+        let shows_producers = self.shows_producers;
+        let is_by =
+            |place: &Place| !shows_producers || place.range.producer_id == record.producer_id;
         let is_its = |file: u32| {
-            covering.iter().map(|at| &places[*at]).any(|place| {
-                place.file == file
-                    && (!self.shows_producers || place.range.producer_id == record.producer_id)
-            })
+            covering.iter().map(|at| &places[*at]).any(|place| place.file == file && is_by(place))
         };
-        match self.table.meet(key, is_its) {
+        let mut met = self.table.meet(key, is_its);
+        if met == Met::Surplus {
+            let anywhere = self.anywhere;
+            let is_anywhere = |file: u32| anywhere.get(file as usize) == Some(&true);
+            met = self.table.meet(key, is_anywhere);
+        }
+        match met {
             Met::Surplus if is_its(GONE_FILES) => self.report.unclear += 1,
             Met::Surplus if self.table.add_surplus(key) => self.show(&record),
             _ => {}
@@ -54,9 +78,51 @@ impl Judge<'_> {
         for (n, at) in covering.iter().enumerate() {
             let file = places[*at].file;
             let is_told = covering[..n].iter().any(|before| places[*before].file == file);
-            if file < GONE_FILES && !is_told && !self.table.has(key, file) {
+            if file >= GONE_FILES || is_told || self.table.has(key, file) {
+                continue;
+            }
+            // Where no producer is shown, its place makes a record another file's only if there is
+            // no line to ask.
+            let is_others = |place: &Place| {
+                let by_place = shows_producers || place.file == GONE_FILES;
+                place.file != file && by_place && is_by(place)
+            };
+            if met != Met::Unknown || covering.iter().any(|at| is_others(&places[*at])) {
+                self.rows[file as usize].others += 1;
+            } else if self.lines_of_others.is_some() {
+                self.add_stranger(key, file);
+            } else {
                 self.rows[file as usize].foreign += 1;
             }
+        }
+    }
+
+    fn add_stranger(&mut self, key: u64, file: u32) {
+        let files = self.strangers.0.entry(key).or_default();
+        match files.iter_mut().find(|(other, _)| *other == file) {
+            Some((_, records)) => *records += 1,
+            None => files.push((file, 1)),
+        }
+        if self.strangers.0.len() >= STRANGERS_MAX {
+            self.name_strangers();
+        }
+    }
+
+    /// Tells the lines of other files from what nobody here wrote.
+    pub fn name_strangers(&mut self) {
+        let mut strangers = std::mem::take(&mut self.strangers.0);
+        let rows = &mut *self.rows;
+        if let Some(lines_of_others) =
+            self.lines_of_others.as_mut().filter(|_| !strangers.is_empty())
+        {
+            lines_of_others(&mut |key| {
+                for (file, records) in strangers.remove(&key).unwrap_or_default() {
+                    rows[file as usize].others += records;
+                }
+            });
+        }
+        for (file, records) in strangers.into_values().flatten() {
+            rows[file as usize].foreign += records;
         }
     }
 

@@ -11,6 +11,7 @@ mod inventory;
 mod judge;
 mod letters;
 mod progress;
+mod reach;
 mod report;
 mod table;
 
@@ -28,9 +29,10 @@ use crate::source::interceptor::Interceptor;
 use crate::text;
 
 use content::Survey;
-use inventory::{Inventory, Subject};
+use inventory::{Inventory, Subject, Wanted};
 use letters::Letters;
 use progress::Progress;
+use reach::Reach;
 use report::{Report, Row};
 
 /// Why nothing can be said.
@@ -66,7 +68,7 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
                 true => text::print(format_args!("{}\n", report.json())),
                 false => text::print(format_args!("{}", report.text())),
             }
-            if report.is_exact() { Exit::Clean.into() } else { Exit::Difference.into() }
+            if report.holds() { Exit::Clean.into() } else { Exit::Difference.into() }
         }
         Err(trouble) => {
             let (exit, why) = match trouble {
@@ -85,13 +87,19 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
         .iter()
         .map(|source| Origin { config: source, chain: build_interceptors(&source.interceptors) })
         .collect();
-    let inventory = Inventory::take(&origins, &args.files)?;
+    let wanted = Wanted { words: &args.files, allow_gone: args.allow_gone };
+    let inventory = Inventory::take(&origins, wanted)?;
     let mut report =
         Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
     let mut progress = Progress::new();
     let letters: Vec<Letters> =
         origins.iter().map(|origin| Letters::read(origin, &mut report.remarks)).collect();
-    let surveys = survey_all(&origins, &inventory.subjects, &letters, &mut progress)?;
+    let reach = match (args.whole_topic, args.range_only) {
+        (true, _) => Reach::Whole,
+        (false, true) => Reach::Ranges,
+        (false, false) => Reach::Affordable,
+    };
+    let surveys = survey_all(&origins, &inventory.subjects, &letters, reach, &mut progress)?;
     for target in count::targets(config, &inventory.subjects, &mut report) {
         let counting = count::Counting {
             origins: &origins,
@@ -99,7 +107,7 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
             surveys: &surveys,
             letters: &letters,
             target,
-            range_only: args.range_only,
+            reach,
             table_bytes: args.memory_mib << 20,
         };
         counting.run(&mut progress, &mut report)?;
@@ -116,6 +124,7 @@ fn survey_all(
     origins: &[Origin<'_>],
     subjects: &[Subject],
     letters: &[Letters],
+    reach: Reach,
     progress: &mut Progress,
 ) -> Result<Vec<Survey>, Trouble> {
     let bytes = subjects.iter().filter(|s| s.is_selected).map(|s| s.extent.end).sum();
@@ -128,6 +137,7 @@ fn survey_all(
                 &origins[subject.origin],
                 subject,
                 &letters[subject.origin],
+                reach == Reach::Ranges,
                 progress,
             )
             .map_err(|e| Trouble::Temporary(format!("{}: {e}", subject.label)))?,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::content::Survey;
 use super::inventory::{State, Subject};
+use super::reach::Searched;
 use crate::channel::reader::TopicRecord;
 use crate::json::Json;
 
@@ -31,6 +32,9 @@ pub struct Row {
     /// Events that are in the dead-letter file: refused by the brokers, or too long to be one.
     pub dead_letters: u64,
     pub repeated: u64,
+    /// Records among its events that are lines of other files which the agent knows.
+    pub others: u64,
+    /// Those that are nobody's.
     pub foreign: u64,
     pub notes: Vec<String>,
     /// Its bytes are there and are those that were sent.
@@ -44,8 +48,16 @@ impl Row {
         let mut notes = Vec::new();
         if survey.start > 0 {
             notes.push(format!(
-                "read from byte {} on, where another agent had stopped",
+                "read from byte {} on, where another agent had stopped: what stands before is not \
+                 looked for",
                 survey.start
+            ));
+        }
+        if survey.skipped > 0 {
+            notes.push(format!(
+                "this agent read it from byte {} on and did not send what stands before \
+                 (onBadCheckpoint = end): that is looked for in the whole topic",
+                survey.skipped
             ));
         }
         if !is_gone && !survey.is_as_recorded {
@@ -71,6 +83,7 @@ impl Row {
             missing: survey.giants - survey.buried,
             dead_letters: survey.buried,
             repeated: 0,
+            others: 0,
             foreign: 0,
             notes,
             is_provable: !is_gone && survey.is_as_recorded,
@@ -137,11 +150,23 @@ pub struct Report {
     pub remarks: Vec<String>,
     /// Records with a value of the files in the ranges of others whose bytes are gone.
     pub unclear: u64,
+    /// How much of each topic was searched.
+    pub searched: Vec<Searched>,
 }
 
 impl Report {
-    /// Is every event of every file there exactly once?
+    /// Is every event of every file there exactly once? Only who has seen the whole topic can say so.
     pub fn is_exact(&self) -> bool {
+        self.is_clean() && self.searched.iter().all(Searched::is_whole)
+    }
+
+    /// Has everything been found that was asked for, and nothing else? (Exit code 0.)
+    pub fn holds(&self) -> bool {
+        self.is_clean() && !self.searched.iter().any(Searched::is_cut_short)
+    }
+
+    /// Was no difference found where it was looked for?
+    fn is_clean(&self) -> bool {
         self.problems.is_empty() && self.rows.iter().all(Row::is_exact)
     }
 
@@ -183,20 +208,28 @@ impl Report {
         for problem in &self.problems {
             line(&mut out, format_args!("{problem}"));
         }
+        for sentence in self.searched.iter().filter_map(Searched::sentence) {
+            line(&mut out, format_args!("{sentence}"));
+        }
         line(&mut out, format_args!("{}", self.verdict()));
         out
     }
 
     fn verdict(&self) -> String {
         let (files, events) = (self.rows.len(), self.rows.iter().map(|r| r.events).sum::<u64>());
-        match (self.is_exact(), self.rows.is_empty()) {
-            (true, true) => "Nothing to verify: this agent has not collected anything yet (no \
-                             receipts, and no live files in the checkpoint)."
+        let [file, event] = [files as u64, events].map(|n| if n == 1 { "" } else { "s" });
+        match (self.is_clean(), self.rows.is_empty()) {
+            (true, true) => "Nothing to verify: of what this agent has collected no file is there \
+                             (see above), or it has not collected any."
                 .to_string(),
-            (true, false) => {
-                let [file, event] = [files as u64, events].map(|n| if n == 1 { "" } else { "s" });
+            (true, false) if self.is_exact() => {
                 format!("Exact: {files} file{file}, {events} event{event}, each there once.")
             }
+            (true, false) => format!(
+                "No difference where it was looked for: {files} file{file}, {events} \
+                 event{event}, each there once."
+            ),
+            (false, true) => "Nothing was verified: see above.".to_string(),
             (false, _) if self.is_accounted() => {
                 let letters: u64 = self.rows.iter().map(|row| row.dead_letters).sum();
                 format!(
@@ -226,17 +259,25 @@ impl Report {
         line(
             &mut out,
             format_args!(
-                "{:<name_width$}{gap}{head:<topic_width$}  {:<8} {:>9} {:>9} {:>10} {:>7} {:>8} {:>7}",
-                "FILE", "STATE", "LINES", "EVENTS", "FOUND ONCE", "MISSING", "REPEATED", "FOREIGN"
+                "{:<name_width$}{gap}{head:<topic_width$}  {:<8} {:>9} {:>9} {:>10} {:>7} {:>8} {:>7} {:>7}",
+                "FILE",
+                "STATE",
+                "LINES",
+                "EVENTS",
+                "FOUND ONCE",
+                "MISSING",
+                "REPEATED",
+                "OTHERS",
+                "FOREIGN"
             ),
         );
         for ((row, name), topic) in self.rows.iter().zip(&names).zip(&topics) {
-            let Row { state, lines, events, once, missing, repeated, foreign, .. } = row;
+            let Row { state, lines, events, once, missing, repeated, others, foreign, .. } = row;
             line(
                 &mut out,
                 format_args!(
                     "{name:<name_width$}{gap}{topic:<topic_width$}  {state:<8} {lines:>9} \
-                     {events:>9} {once:>10} {missing:>7} {repeated:>8} {foreign:>7}"
+                     {events:>9} {once:>10} {missing:>7} {repeated:>8} {others:>7} {foreign:>7}"
                 ),
             );
         }
@@ -262,6 +303,10 @@ impl Report {
             ("repeated", Json::List(self.repeats.iter().map(json_repeat).collect())),
             ("problems", texts(&self.problems)),
             ("remarks", texts(&self.remarks)),
+            (
+                "searched_in_part",
+                Json::List(self.searched.iter().filter_map(Searched::json).collect()),
+            ),
         ])
     }
 }
@@ -288,6 +333,7 @@ fn json_row(row: &Row) -> Json {
         ("missing", Json::int(row.missing)),
         ("dead_letters", Json::int(row.dead_letters)),
         ("repeated", Json::int(row.repeated)),
+        ("others", Json::int(row.others)),
         ("foreign", Json::int(row.foreign)),
         ("notes", Json::List(row.notes.iter().map(Json::text).collect())),
     ])
@@ -341,6 +387,7 @@ mod tests {
             missing: 0,
             dead_letters: 0,
             repeated: 0,
+            others: 0,
             foreign: 0,
             notes: Vec::new(),
             is_provable: true,
@@ -366,5 +413,15 @@ mod tests {
         assert!(report.is_exact() && report.text().starts_with("Nothing"));
         let problems = vec!["x: no receipt".to_string()];
         assert!(!Report { problems, ..Report::default() }.is_exact());
+    }
+
+    #[test]
+    fn nothing_is_exact_that_was_searched_in_part() {
+        let from = Searched::From { topic: "t".to_string(), bytes: 1, offsets: vec![(0, 7)] };
+        let ranges = Searched::Ranges { topic: "t".to_string() };
+        for (searched, holds) in [(from, false), (ranges, true)] {
+            let report = Report { searched: vec![Searched::Whole, searched], ..Report::default() };
+            assert_eq!((report.is_exact(), report.holds()), (false, holds));
+        }
     }
 }

@@ -1,0 +1,156 @@
+//! How much of a topic is searched for records that should not be there.
+//!
+//! A line that was sent twice may stand before everything that receipts and checkpoint know of: an
+//! agent whose state was lost begins anew, and what it had sent before is in no record. Only who has
+//! looked through the whole topic can say that each line is there once. Reading it takes time, so
+//! that of a large one only the part behind the first recorded offsets is read; then it is said, and
+//! nothing is called exact.
+
+use super::Trouble;
+use crate::channel::reader::TopicReader;
+use crate::command::table::size;
+use crate::json::Json;
+
+/// A topic of so many bytes is searched whole without being asked: some seconds to a minute.
+pub const WHOLE_BYTES_MAX: u64 = 4_000_000_000;
+/// Pieces that are read to tell how large a topic is, over all of its partitions.
+const SAMPLES_MAX: usize = 64;
+/// In one partition at most.
+const PARTITION_SAMPLES_MAX: usize = 8;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The whole topic where it is no larger than [`WHOLE_BYTES_MAX`].
+    Affordable,
+    /// All of it.
+    Whole,
+    /// The recorded ranges alone.
+    Ranges,
+}
+
+/// Where a partition begins and ends, and the first offset that is recorded for a verified file, or
+/// before which none of them had been opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub partition: i32,
+    pub first: i64,
+    pub end: i64,
+    pub recorded: i64,
+}
+
+/// How much of a topic was searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Searched {
+    Whole,
+    /// The partitions from these offsets on; the topic takes about so many bytes.
+    From {
+        topic: String,
+        bytes: u64,
+        offsets: Vec<(i32, i64)>,
+    },
+    Ranges {
+        topic: String,
+    },
+}
+
+/// Decides how much is searched.
+pub fn decide(
+    reach: Reach,
+    reader: &mut TopicReader,
+    topic: &str,
+    bounds: &[Bounds],
+) -> Result<Searched, Trouble> {
+    let begins_behind = bounds.iter().any(|b| b.recorded > b.first);
+    match reach {
+        Reach::Ranges => Ok(Searched::Ranges { topic: topic.to_string() }),
+        Reach::Affordable if begins_behind => {
+            let each = (SAMPLES_MAX / bounds.len()).clamp(1, PARTITION_SAMPLES_MAX) as u32;
+            let mut bytes = 0u64;
+            for b in bounds {
+                let of_it = reader.estimate_bytes(b.partition, (b.first, b.end), each)?;
+                bytes = bytes.saturating_add(of_it);
+            }
+            Ok(affordable(topic, bytes, bounds))
+        }
+        Reach::Whole | Reach::Affordable => Ok(Searched::Whole),
+    }
+}
+
+fn affordable(topic: &str, bytes: u64, bounds: &[Bounds]) -> Searched {
+    if bytes <= WHOLE_BYTES_MAX {
+        return Searched::Whole;
+    }
+    let offsets = bounds.iter().map(|b| (b.partition, b.recorded)).collect();
+    Searched::From { topic: topic.to_string(), bytes, offsets }
+}
+
+impl Searched {
+    pub fn is_whole(&self) -> bool {
+        *self == Searched::Whole
+    }
+
+    /// Less than all, though nobody asked for less.
+    pub fn is_cut_short(&self) -> bool {
+        matches!(self, Searched::From { .. })
+    }
+
+    /// What was left out, in a sentence; `None` where nothing was.
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            Searched::Whole => None,
+            Searched::From { topic, bytes, offsets } => {
+                let offsets: Vec<String> = offsets
+                    .iter()
+                    .map(|(partition, offset)| format!("partition {partition} from {offset}"))
+                    .collect();
+                Some(format!(
+                    "topic {topic} (about {}) was searched from these offsets on: {}; whether \
+                     lines stand before them as well is not known, --whole-topic looks",
+                    size(*bytes),
+                    offsets.join(", ")
+                ))
+            }
+            Searched::Ranges { topic } => Some(format!(
+                "topic {topic} was searched in the recorded ranges alone, as --range-only says: \
+                 whether lines stand elsewhere as well is not known"
+            )),
+        }
+    }
+
+    pub fn json(&self) -> Option<Json> {
+        let (topic, offsets) = match self {
+            Searched::Whole => return None,
+            Searched::From { topic, offsets, .. } => (topic, offsets.as_slice()),
+            Searched::Ranges { topic } => (topic, &[][..]),
+        };
+        let offset = |(partition, offset): &(i32, i64)| {
+            Json::Map(vec![("partition", Json::int(*partition)), ("from", Json::int(*offset))])
+        };
+        Some(Json::Map(vec![
+            ("topic", Json::text(topic)),
+            ("partitions", Json::List(offsets.iter().map(offset).collect())),
+        ]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_topic_is_searched_in_part_and_that_is_said() {
+        let bounds = [
+            Bounds { partition: 0, first: 0, end: 900, recorded: 300 },
+            Bounds { partition: 1, first: 50, end: 900, recorded: 50 },
+        ];
+        assert_eq!(affordable("t", WHOLE_BYTES_MAX, &bounds), Searched::Whole);
+        let part = affordable("t", WHOLE_BYTES_MAX + 1, &bounds);
+        assert!(part.is_cut_short() && !part.is_whole());
+        let text = part.sentence().unwrap();
+        assert!(text.contains("partition 0 from 300, partition 1 from 50;"), "{text}");
+        assert!(text.contains("--whole-topic"), "{text}");
+        let ranges = Searched::Ranges { topic: "t".to_string() };
+        assert!(!ranges.is_whole() && !ranges.is_cut_short());
+    }
+}
