@@ -514,10 +514,12 @@ pub fn local_zone(epoch_s: i64) -> Option<(i32, String)> {
 /// will have to rename there.
 pub fn canary(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
-    std::fs::write(&path, b"canary")?;
-    let read = std::fs::read(&path);
-    std::fs::remove_file(&path)?;
-    read.map(drop)
+    let tried = std::fs::write(&path, b"canary").and_then(|()| std::fs::read(&path));
+    // A full disk takes the name and not the bytes.
+    match std::fs::remove_file(&path) {
+        Err(e) if tried.is_ok() => Err(e),
+        _ => tried.map(drop),
+    }
 }
 
 #[cfg(test)]

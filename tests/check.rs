@@ -2,12 +2,19 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use support::json::Json;
-use support::{Work, shared};
+use support::{Work, java_tracker, shared};
+
+/// Somebody without rights.
+const NOBODY: u32 = 65_534;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs it in the work directory; the exit code and what it printed.
 fn check(work: &Work, args: &[&str]) -> (i32, String) {
@@ -227,4 +234,142 @@ fn names_that_do_not_agree_are_told() {
     assert!(text.contains("targetPattern leaves it out"), "{text}");
     let work = Work::new(&topic).set("a1.sources.r1.targetFilename", "'nothing'");
     assert_eq!(row(&check_json(&work, &[]).1, "names agree").0, "warn");
+}
+
+fn write_tracker(work: &Work, bytes: &[u8]) {
+    fs::create_dir_all(work.tracker_dir()).unwrap();
+    fs::write(work.tracker_dir().join(".flumespooltailfile-main.meta"), bytes).unwrap();
+}
+
+/// To begin at 0 sends again what Flume has sent: `check` says what a start says, and nothing is sent.
+#[test]
+fn a_tracker_of_flume_that_can_not_be_used_stops_check_and_start_alike() {
+    for (label, bytes, words) in [
+        (
+            "elsewhere",
+            java_tracker("/old/spool/010_2017041212.log", 4),
+            "write spoolDir = /old/spool",
+        ),
+        ("empty", Vec::new(), "tells no position (it is empty"),
+        ("noise", b"no Avro at all".to_vec(), "tells no position (it is no Avro file"),
+    ] {
+        let topic = shared("4.3.1").fresh_topic(&format!("check-tracker-{label}"), 1);
+        let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\n", 1);
+        write_tracker(&work, &bytes);
+        let (code, json) = check_json(&work, &[]);
+        let (state, text) = row(&json, "tracker");
+        assert_eq!((code, state), (78, "fail"), "{text}");
+        assert!(text.contains(words) && text.contains("remove"), "{text}");
+        let mut agent = work.start();
+        let status = agent.wait(PATIENCE).expect("it ends by itself");
+        assert_eq!(status.code(), Some(78), "{}", agent.log());
+        let said = text.split("; the agent would").next().unwrap();
+        assert!(agent.log().contains(said), "{said} in {}", agent.log());
+        assert_eq!(topic.count(), 0);
+        assert!(!work.tracker_dir().join("checkpoint").exists());
+    }
+}
+
+/// The same directory by another path is not another one.
+#[test]
+fn a_tracker_of_flume_that_leads_into_the_same_directory_is_taken_over() {
+    let topic = shared("4.3.1").fresh_topic("check-tracker-link", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\n", 1);
+    let link = work.dir().join("link");
+    symlink(work.spool(), &link).unwrap();
+    let file = link.join(work.name("010_{H}.log"));
+    write_tracker(&work, &java_tracker(file.to_str().unwrap(), 4));
+    let (code, json) = check_json(&work, &[]);
+    assert_eq!((code, row(&json, "tracker").0), (0, "ok"), "{json:?}");
+    assert!(row(&json, "tracker").1.contains("at byte 4, will be taken over"), "{json:?}");
+    assert!(row(&json, "files").1.contains("4 B and 1 lines behind"), "{json:?}");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, PATIENCE);
+    assert_eq!(topic.bodies(), ["two"]);
+}
+
+#[test]
+fn a_tracker_of_flume_whose_file_is_done_or_gone_means_nothing() {
+    for (label, left_as, words) in [
+        ("done", Some("010_{H-1}.log.COMPLETED"), "which is finished"),
+        ("gone", None, "which is no longer"),
+    ] {
+        let topic = shared("4.3.1").fresh_topic(&format!("check-tracker-{label}"), 1);
+        let mut work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+        work = work.java_tracker("010_{H-1}.log", 4);
+        if let Some(name) = left_as {
+            work.write(name, b"old\n", 4_000);
+        }
+        let (code, json) = check_json(&work, &[]);
+        assert_eq!(code, 0, "{json:?}");
+        assert!(row(&json, "tracker").1.contains(words), "{json:?}");
+        let mut agent = work.start();
+        agent.expect_records(&topic, 1, PATIENCE);
+        assert!(agent.log().contains(words), "{}", agent.log());
+        assert_eq!(topic.bodies(), ["one"]);
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_told_before_the_start() {
+    let topic = shared("4.3.1").fresh_topic("check-unreadable", 1);
+    let work = Work::new(&topic).file("010_{H-1}.log", b"one\n", 60).file("010_{H}.log", b"", 1);
+    fs::set_permissions(work.path("010_{H-1}.log"), fs::Permissions::from_mode(0o000)).unwrap();
+    work.write_conf();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+    command.args(["check", "--name", "a1", "--conf-file", "log010.conf", "--json"]);
+    // Root reads everything. SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } == 0 {
+        chown(work.spool(), Some(NOBODY), None).unwrap();
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.current_dir(work.dir()).output().unwrap();
+    let json = Json::parse(String::from_utf8(output.stdout).unwrap().trim());
+    assert_eq!(output.status.code(), Some(78), "{json:?}");
+    let (state, text) = row(&json, "unreadable file");
+    assert_eq!(state, "fail");
+    assert!(text.contains(&work.name("010_{H-1}.log")) && text.contains("denied"), "{text}");
+}
+
+/// The first checkpoint needs its room, and a look must not take the last of it.
+#[test]
+fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
+    let unshare =
+        |command: &str| Command::new("unshare").args(["-m", "sh", "-c", command]).output();
+    if !unshare("true").is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: no right to mount a small file system");
+    }
+    let topic = shared("4.3.1").fresh_topic("check-room", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let tracker = work.dir().join("tracker");
+    fs::create_dir(&tracker).unwrap();
+    let work = work.set("a1.sources.r1.trackerDir", tracker.display());
+    work.write_conf();
+    let program = env!("CARGO_BIN_EXE_flume-ng");
+    let look = |size: &str, filler: &str| {
+        let output = unshare(&format!(
+            "mount -t tmpfs -o size={size} none {dir} && cd {work} && {filler}
+             {program} check --name a1 --conf-file log010.conf --json; code=$?
+             ls -A {dir} >&2; exit $code",
+            dir = tracker.display(),
+            work = work.dir().display(),
+        ));
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let json = Json::parse(String::from_utf8(output.stdout).unwrap().trim());
+        (output.status.code(), json, stderr)
+    };
+    let (code, json, left) = look("256k", "");
+    assert_eq!((code, row(&json, "room for the checkpoint").0), (Some(0), "ok"), "{json:?}");
+    assert_eq!(left, "");
+    let (code, json, left) = look("64k", "");
+    let (state, text) = row(&json, "room for the checkpoint");
+    assert_eq!((code, state), (Some(75), "fail"), "{json:?}");
+    assert!(text.contains("make room"), "{text}");
+    assert_eq!(left, "");
+    // Full to the last byte.
+    let filler = format!("head -c 100000 /dev/zero >{}/filler 2>/dev/null;", tracker.display());
+    let (code, json, left) = look("64k", &filler);
+    assert_eq!((code, row(&json, "tracker directory").0), (Some(75), "fail"), "{json:?}");
+    assert_eq!(left, "filler\n");
 }

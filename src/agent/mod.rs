@@ -239,6 +239,10 @@ impl Agent {
                 log::fatal(SOURCE, format_args!("{why}"));
                 return Err(End(Exit::BrokenPromise));
             }
+            Err(StartError::Unsettled(why)) => {
+                log::fatal(SOURCE, format_args!("{why}. This agent ends (exit code 78)."));
+                return Err(End(Exit::Configuration));
+            }
         };
         lifecycle::tell_canary(config);
         Ok(Ok(self.assemble(config, inherited, lock)))

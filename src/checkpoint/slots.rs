@@ -631,6 +631,16 @@ fn newest_valid(store: FileStore) -> io::Result<Option<Record>> {
     Ok([first.1, second.1].into_iter().flatten().max_by_key(|record| record.generation))
 }
 
+/// Is there room in `dir` for a checkpoint that is still to be made? Tried as it is made, with a file
+/// that is removed again.
+pub fn try_room(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!("{NEW_FILE_NAME}.check-{}", std::process::id()));
+    let file = File::options().write(true).create_new(true).open(&path)?;
+    let filled = fill(&file, 2 * SLOT_BYTES_DEFAULT).and_then(|()| file.sync_all());
+    std::fs::remove_file(&path)?;
+    filled
+}
+
 /// Moves the checkpoint of the tracker directory `dir` out of the way, durably, to
 /// `checkpoint.bad-<now_ms>` (Unix time, ms; later where that name is taken). Returns the new path.
 pub fn keep_aside(dir: &Path, now_ms: i64) -> io::Result<PathBuf> {

@@ -66,7 +66,7 @@ pub const COMMANDS: &[CommandRow] = &[
                 that were collected, whether every line is in the topic exactly once. It searches \
                 all of a topic of up to 4 GB; of a larger one the part from the first recorded \
                 offset on, unless --whole-topic is given. Exit code 1 if there is a difference, or \
-                something that can not be checked: a file that is gone (but for --allow-gone), a \
+                something that cannot be checked: a file that is gone (but for --allow-gone), a \
                 directory in which no agent has worked, a part of the topic.",
     },
     CommandRow {
@@ -172,7 +172,7 @@ pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
 
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "clean stop, or nothing wrong"),
-    (1, "verify found a difference, or something that can not be checked"),
+    (1, "verify found a difference, or something that cannot be checked"),
     (2, "usage"),
     (70, "exactly-once can not be kept"),
     (75, "try again later"),

@@ -2,14 +2,13 @@
 //! the agent. Nothing is written, and nothing is believed that can not be read.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::dead_letter;
-use crate::checkpoint::java_tracker::{self, JavaState};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, Tenant};
 use crate::checkpoint::receipt::{self, Receipt};
@@ -20,8 +19,9 @@ use crate::config::model::{AgentConfig, SourceConfig};
 use crate::config::{self, Loaded};
 use crate::log::{self, Level};
 use crate::monitor::exposition::FileView;
+use crate::pipeline::handover::{Handover, HandoverError, handover};
 use crate::source::scan::{Candidate, Scanner};
-use crate::source::tracked::modified_ms;
+use crate::source::tracked::{self, modified_ms};
 
 /// Lines behind are counted in so many bytes of all files, and estimated beyond.
 const COUNTED_BYTES_MAX: u64 = 64 << 20;
@@ -37,8 +37,8 @@ pub struct SourceLook {
     pub checkpoint_ms: Option<i64>,
     /// The checkpoint is not the file that it was written into.
     pub is_copied: bool,
-    /// Where Flume's own tracker stands, if there is no checkpoint: bare name and offset.
-    pub java: Option<(Vec<u8>, u64)>,
+    /// What Flume's own tracker means, if there is no checkpoint.
+    pub java: Option<Result<Handover, HandoverError>>,
     pub files: Vec<FileLook>,
     /// Why the directory could not be listed.
     pub files_fault: Option<String>,
@@ -52,7 +52,8 @@ impl SourceLook {
         let tenant = self.tenant.as_ref().err().map(|why| format!("lock: {why}"));
         let record = self.record.as_ref().err().map(|why| format!("checkpoint: {why}"));
         let files = self.files_fault.as_ref().map(|why| format!("spool directory: {why}"));
-        record.or(files).or(tenant).or_else(|| self.receipts.fault.clone())
+        let java = self.java.as_ref().and_then(|java| java.as_ref().err()).map(|e| e.to_string());
+        record.or(java).or(files).or(tenant).or_else(|| self.receipts.fault.clone())
     }
 }
 
@@ -68,6 +69,8 @@ pub struct FileLook {
     pub lines_behind: u64,
     /// They were estimated from the length of other lines.
     pub is_estimate: bool,
+    /// Why it cannot be read, though it has a name.
+    pub fault: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +102,7 @@ pub fn look(config: &SourceConfig) -> SourceLook {
     let stat = fs::metadata(dir.join(slots::FILE_NAME)).ok();
     let mut budget = COUNTED_BYTES_MAX;
     let known = record.as_ref().ok().and_then(Option::as_ref);
-    let java = if known.is_none() { java_position(dir) } else { None };
+    let java = matches!(record, Ok(None)).then(|| handover(config));
     let (files, files_fault) = match files(config, known, java.as_ref(), &mut budget) {
         Ok(files) => (files, None),
         Err(e) => (Vec::new(), Some(e.to_string())),
@@ -126,21 +129,11 @@ fn dead_letters(dir: &Path) -> u64 {
     count
 }
 
-fn java_position(dir: &Path) -> Option<(Vec<u8>, u64)> {
-    match java_tracker::read_java_tracker(&dir.join(java_tracker::FILE_NAME)) {
-        Ok(JavaState::Found(tracker)) => {
-            let name = tracker.file.rsplit(|&b| b == b'/').next().unwrap_or_default();
-            Some((name.to_vec(), tracker.offset))
-        }
-        _ => None,
-    }
-}
-
 /// Those of the checkpoint, then those that wait, in reading order.
 fn files(
     config: &SourceConfig,
     record: Option<&Record>,
-    java: Option<&(Vec<u8>, u64)>,
+    java: Option<&Result<Handover, HandoverError>>,
     budget: &mut u64,
 ) -> io::Result<Vec<FileLook>> {
     let mut scanner = Scanner::new(config);
@@ -151,17 +144,20 @@ fn files(
         let is_it = |c: &&Candidate| (c.device, c.inode) == (file.device, file.inode);
         let at = waiting.iter().position(|c| is_it(c) && file.state != FileState::Superseded);
         let candidate = at.map(|at| waiting.remove(at));
-        files.push(tracked(config, file, candidate, budget));
+        files.push(known(config, file, candidate, budget));
     }
     for candidate in waiting {
         let path = config.spool_dir.join(&candidate.name);
         let Ok(stat) = fs::metadata(&path) else { continue };
-        let of_java = java.filter(|(name, _)| name == candidate.name.as_bytes());
+        let position = match java {
+            Some(Ok(Handover::At { name, offset })) if *name == candidate.name => *offset,
+            _ => 0,
+        };
         let view = FileView {
             name: candidate.name.to_string_lossy().into_owned(),
             state: "waiting",
             size: stat.len(),
-            position: of_java.map_or(0, |(_, offset)| *offset),
+            position,
             ..FileView::default()
         };
         files.push(with_lines(view, 0, Some(&path), Some(modified_ms(&stat)), budget));
@@ -169,7 +165,7 @@ fn files(
     Ok(files)
 }
 
-fn tracked(
+fn known(
     config: &SourceConfig,
     file: &FileRecord,
     candidate: Option<&Candidate>,
@@ -206,14 +202,14 @@ fn with_lines(
 ) -> FileLook {
     let behind = view.behind();
     let counted = behind.min(*budget);
-    let lines = match path {
-        Some(path) if counted > 0 => count_lines(path, view.position, counted).unwrap_or(0),
-        _ => 0,
-    };
+    // Opened even if there is nothing to count: whether it can be is worth knowing.
+    let lines = path.map_or(Ok(0), |path| count_lines(path, view.position, counted));
+    let fault = lines.as_ref().err().map(io::Error::to_string);
+    let lines = lines.unwrap_or(0);
     *budget -= counted;
     let is_estimate = counted < behind;
     let lines_behind = if is_estimate { estimate(&view, lines, counted) } else { lines };
-    FileLook { view, id, modified_ms, lines_behind, is_estimate }
+    FileLook { view, id, modified_ms, lines_behind, is_estimate, fault }
 }
 
 /// By the lines counted, else by those sent, else by lines of a hundred bytes.
@@ -227,7 +223,7 @@ fn estimate(view: &FileView, lines: u64, counted: u64) -> u64 {
 }
 
 fn count_lines(path: &Path, from: u64, bytes: u64) -> io::Result<u64> {
-    let file = File::open(path)?;
+    let file = tracked::open(path)?;
     let mut buffer = vec![0; 256 << 10];
     let (mut at, end, mut lines) = (from, from + bytes, 0);
     while at < end {

@@ -2,15 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
 use std::rc::Rc;
 
+use super::handover::{Handover, handover};
 use super::rebuild::Rebuild;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
-use crate::checkpoint::java_tracker::{self, JavaState};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
@@ -29,6 +27,8 @@ use crate::source::restore::{Announced as Reached, AnnouncedRange};
 pub enum StartError {
     /// Exit code 70.
     Broken(String),
+    /// Exit code 78: somebody has to say what is meant.
+    Unsettled(String),
     /// The disk or a directory is not as it must be (yet): waited for, said once per try.
     NotYet(String),
 }
@@ -36,7 +36,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Broken(why) | StartError::NotYet(why) => f.write_str(why),
+            StartError::Broken(why) | StartError::Unsettled(why) | StartError::NotYet(why) => {
+                f.write_str(why)
+            }
         }
     }
 }
@@ -160,72 +162,47 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
     }
 }
 
-/// The position of a Java agent that worked here before, if its file is one of ours.
+/// The position of a Java agent that worked here before.
 fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, StartError> {
-    let path = config.tracker_dir.join(java_tracker::FILE_NAME);
-    let state =
-        java_tracker::read_java_tracker(&path).map_err(|e| StartError::Broken(e.to_string()))?;
-    match state {
-        JavaState::Absent => {
-            log::info(
-                SOURCE,
-                format_args!(
-                    "No checkpoint and no tracker of Flume in {}: {}.",
-                    config.tracker_dir.display(),
-                    match config.on_no_checkpoint {
-                        OnNoCheckpoint::Beginning => "every file is read from its beginning",
-                        OnNoCheckpoint::End => "what the files hold now is skipped",
-                        OnNoCheckpoint::Topic =>
-                            "the topic is read back, and what it lacks is sent",
-                    }
-                ),
-            );
-            Ok(None)
-        }
-        JavaState::Unusable(why) => {
-            log::warn(
-                SOURCE,
-                format_args!(
-                    "The tracker of Flume, {}, tells no position ({why}): every file is read from \
-                     its beginning.",
-                    path.display()
-                ),
-            );
-            Ok(None)
-        }
-        JavaState::Found(tracker) => Ok(own_name(config, &tracker.file).map(|name| {
-            log::info(
-                SOURCE,
-                format_args!(
-                    "No checkpoint yet; taking over from Flume's tracker: {} at byte {}.",
-                    name.display(),
-                    tracker.offset
-                ),
-            );
-            (name, tracker.offset)
-        })),
-    }
-}
-
-/// The bare name in the tracker's path, if it is the path that Flume would build for it here.
-fn own_name(config: &SourceConfig, file: &[u8]) -> Option<OsString> {
-    use std::os::unix::ffi::OsStrExt;
-    let name = file.rsplit(|&b| b == b'/').next().unwrap_or(file);
-    let as_configured = java_tracker::tracked_path(config.spool_dir_text.as_bytes(), name) == file;
-    let absolute =
-        java_tracker::tracked_path(config.spool_dir.as_os_str().as_bytes(), name) == file;
-    if as_configured || absolute {
-        return Some(OsString::from_vec(name.to_vec()));
-    }
-    log::warn(
-        SOURCE,
-        format_args!(
-            "Flume's tracker is for {}, which is not in {}: its position is not taken over.",
-            Path::new(&OsString::from_vec(file.to_vec())).display(),
-            config.spool_dir.display()
+    let dir = config.tracker_dir.display();
+    let then = match config.on_no_checkpoint {
+        OnNoCheckpoint::Beginning => "every file is read from its beginning",
+        OnNoCheckpoint::End => "what the files hold now is skipped",
+        OnNoCheckpoint::Topic => "the topic is read back, and what it lacks is sent",
+    };
+    match handover(config).map_err(|e| StartError::Unsettled(e.to_string()))? {
+        Handover::Nothing => log::info(
+            SOURCE,
+            format_args!("No checkpoint and no tracker of Flume in {dir}: {then}."),
         ),
-    );
-    None
+        Handover::At { name, offset } => {
+            log::info(
+                SOURCE,
+                format_args!(
+                    "No checkpoint yet; taking over from Flume's tracker: {} at byte {offset}.",
+                    name.display()
+                ),
+            );
+            return Ok(Some((name, offset)));
+        }
+        Handover::Finished { name, completed } => log::info(
+            SOURCE,
+            format_args!(
+                "No checkpoint yet. Flume's tracker is for {}, which is finished ({} is there): {then}.",
+                name.display(),
+                completed.display()
+            ),
+        ),
+        Handover::Gone { name } => log::warn(
+            SOURCE,
+            format_args!(
+                "No checkpoint yet. Flume's tracker is for {}, which is no longer in {}: {then}.",
+                name.display(),
+                config.spool_dir.display()
+            ),
+        ),
+    }
+    Ok(None)
 }
 
 impl Pipeline {

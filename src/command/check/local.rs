@@ -1,15 +1,19 @@
 //! What stands on this machine: directories, disks, tracker, files.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::{FOR_GOOD, FOR_NOW, Report};
-use crate::checkpoint::lock::Tenant;
+use crate::checkpoint::ledger::DEAD_LETTER_FILE;
+use crate::checkpoint::lock::{self, Tenant};
+use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
 use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
 use crate::os;
 use crate::os::canary;
+use crate::pipeline::handover::{Handover, HandoverError};
 use crate::text::{State, grouped, size, span};
 
 /// From here on a full disk is worth a word, and a failure.
@@ -66,24 +70,68 @@ fn tracker_directory(report: &mut Report, source: &SourceConfig) {
     if dir.exists() {
         match canary(dir) {
             Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
+            // A checkpoint that exists needs no room: see the next row.
+            Err(e) if is_full(&e) => report.add(
+                name,
+                FOR_NOW,
+                format!("{}: {e}; receipts and dead letters need room", dir.display()),
+            ),
             Err(e) => report.add(
                 name,
                 FOR_GOOD,
                 format!("{}: {e}; positions can not be kept there", dir.display()),
             ),
         }
+        own_files(report, dir);
+        room(report, dir, dir);
         return;
     }
     // The first level above it that is there has to take the new name.
     let above = dir.ancestors().skip(1).find(|d| d.exists());
     match above.filter(|d| os::may_write(d)) {
-        Some(_) => report.add(name, State::Ok, format!("{}, to be made", dir.display())),
+        Some(above) => {
+            report.add(name, State::Ok, format!("{}, to be made", dir.display()));
+            room(report, dir, above);
+        }
         None => {
             report.add(
                 name,
                 FOR_GOOD,
                 format!("{} is not there and can not be made", dir.display()),
             );
+        }
+    }
+}
+
+/// A checkpoint is written in place once it is there; the first one needs its room.
+fn room(report: &mut Report, dir: &Path, there: &Path) {
+    let name = "room for the checkpoint";
+    if dir.join(slots::FILE_NAME).exists() {
+        return report.add(name, State::Ok, "it is there, and is written in place");
+    }
+    match slots::try_room(there) {
+        Ok(()) => report.add(name, State::Ok, "tried and removed again"),
+        Err(e) => {
+            let text = format!("{}: {e}; make room, nothing is sent without it", there.display());
+            report.add(name, if is_full(&e) { FOR_NOW } else { FOR_GOOD }, text);
+        }
+    }
+}
+
+fn is_full(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// An agent that was started once as root leaves files which its own user cannot write.
+fn own_files(report: &mut Report, dir: &Path) {
+    for name in [slots::FILE_NAME, lock::FILE_NAME, receipt::FILE_NAME, DEAD_LETTER_FILE] {
+        let path = dir.join(name);
+        match fs::OpenOptions::new().read(true).write(true).open(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                let text = format!("{}: {e}; give it to the user of the agent", path.display());
+                report.add("own files", FOR_GOOD, text);
+            }
+            _ => {}
         }
     }
 }
@@ -155,23 +203,20 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
             };
             report.add(name, state, format!("{e}; {way_out}"));
         }
-        Ok(None) => match &look.java {
-            Some((file, offset)) => {
-                let file = String::from_utf8_lossy(file);
-                let text = format!("Flume's, {file} at byte {offset}, will be taken over");
-                report.add(name, State::Ok, text);
-            }
-            None => {
-                let text = match source.on_no_checkpoint {
-                    OnNoCheckpoint::Beginning => "none yet: files are read from their beginning",
-                    OnNoCheckpoint::End => "none yet: what the files hold is skipped",
-                    OnNoCheckpoint::Topic => {
-                        "none yet: the topic is read back, and what it lacks of the files is sent"
-                    }
-                };
-                report.add(name, State::Info, text);
-            }
-        },
+        Ok(None) => {
+            let then = match source.on_no_checkpoint {
+                OnNoCheckpoint::Beginning => "files are read from their beginning",
+                OnNoCheckpoint::End => "what the files hold is skipped",
+                OnNoCheckpoint::Topic => {
+                    "the topic is read back, and what it lacks of the files is sent"
+                }
+            };
+            let (state, text) = match &look.java {
+                Some(java) => flumes(java, then),
+                None => (State::Info, format!("none yet: {then}")),
+            };
+            report.add(name, state, text);
+        }
         Ok(Some(record)) => {
             let now_ms = SystemClock::new().now_ms();
             let age = look.checkpoint_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0) as u64);
@@ -195,6 +240,28 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     if look.dead_letters > 0 {
         let text = format!("{} refused events wait in the tracker directory", look.dead_letters);
         report.add("dead letters", State::Warn, text);
+    }
+}
+
+/// What a start would do with Flume's tracker.
+fn flumes(java: &Result<Handover, HandoverError>, then: &str) -> (State, String) {
+    match java {
+        Ok(Handover::Nothing) => (State::Info, format!("none yet: {then}")),
+        Ok(Handover::At { name, offset }) => {
+            let name = name.display();
+            (State::Ok, format!("Flume's, {name} at byte {offset}, will be taken over"))
+        }
+        Ok(Handover::Finished { name, completed }) => {
+            let (name, completed) = (name.display(), completed.display());
+            let text =
+                format!("Flume's, for {name}, which is finished ({completed} is there): {then}");
+            (State::Info, text)
+        }
+        Ok(Handover::Gone { name }) => {
+            let name = name.display();
+            (State::Warn, format!("Flume's, for {name}, which is no longer here: {then}"))
+        }
+        Err(why) => (FOR_GOOD, format!("{why}; the agent would end with exit code 78")),
     }
 }
 
@@ -254,6 +321,16 @@ fn files(report: &mut Report, look: &SourceLook) {
         grouped(lines)
     );
     report.add(name, State::Ok, text);
+    for file in &look.files {
+        if let Some(why) = &file.fault {
+            let text = format!(
+                "{} cannot be read: {why}; let the user of the agent read it, or leave it out by \
+                 ignorePattern",
+                file.view.name
+            );
+            report.add("unreadable file", FOR_GOOD, text);
+        }
+    }
     for file in look.files.iter().filter(|f| f.view.position > f.view.size) {
         let text = format!(
             "{} has {} bytes but was read to {}: it was truncated and will be read from its start",

@@ -136,7 +136,8 @@ impl Shown<'_> {
     /// Without the checkpoint or the directory nothing is known about positions: a zero, or all
     /// bytes of all files, would be believed.
     fn is_known(&self) -> bool {
-        self.look.record.is_ok() && self.look.files_fault.is_none()
+        let is_settled = !matches!(self.look.java, Some(Err(_)));
+        self.look.record.is_ok() && is_settled && self.look.files_fault.is_none()
     }
 
     fn behind(&self) -> u64 {
@@ -216,6 +217,7 @@ mod tests {
             modified_ms: Some(5_000),
             lines_behind: size.saturating_sub(position) / 10,
             is_estimate: false,
+            fault: None,
         };
         SourceLook {
             tenant: Ok(Tenant::Agent(None)),

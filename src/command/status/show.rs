@@ -10,6 +10,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN};
 use crate::json::Json;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
+use crate::pipeline::handover::Handover;
 use crate::text::{State, Style, columns, grouped, printable, size, span};
 
 // Writing to a String does not fail, hence `let _ =` throughout.
@@ -65,11 +66,12 @@ fn summary(source: &Shown<'_>) -> String {
     let checkpoint = match &source.look.record {
         Err(e) => format!("can not be read: {e}"),
         Ok(None) => match &source.look.java {
-            Some((name, at)) => {
-                let name = String::from_utf8_lossy(name);
-                format!("none yet; Flume's tracker stands in {name} at byte {at}")
+            Some(Ok(Handover::At { name, offset })) => {
+                let name = name.to_string_lossy();
+                format!("none yet; Flume's tracker stands in {name} at byte {offset}")
             }
-            None => "none yet".to_string(),
+            Some(Err(why)) => format!("none yet; {why}"),
+            _ => "none yet".to_string(),
         },
         Ok(Some(record)) => {
             let age = source.checkpoint_age_ms().map_or_else(String::new, span);

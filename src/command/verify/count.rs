@@ -387,7 +387,7 @@ impl Pass<'_, '_> {
         let mut rows = std::mem::take(&mut self.plan.rows);
         let plan = &*self.plan;
         let unplaced = plan.unplaced();
-        // What of another file can not be read is no fault of the verified ones.
+        // What of another file cannot be read is no fault of the verified ones.
         let mut lines_of_others = |take: &mut dyn FnMut(u64)| {
             for task in &unplaced {
                 let mut visit = |event: FileEvent<'_>| take(task.key.of_event(event.body));

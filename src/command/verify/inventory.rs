@@ -9,11 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Origin, Trouble};
-use crate::checkpoint::java_tracker::{self, JavaState, read_java_tracker};
 use crate::checkpoint::ledger::receipt_ranges;
 use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
+use crate::pipeline::handover;
 use crate::source::tracked;
 
 /// Bytes of a file that are read. A `start` other than 0 is where an event ended.
@@ -162,12 +162,9 @@ impl Inventory {
         for receipt in receipts {
             self.subjects.push(finished(at, origin, receipt)?);
         }
-        if let Ok(JavaState::Found(tracker)) = read_java_tracker(&dir.join(java_tracker::FILE_NAME))
-        {
-            let name = tracker.file.rsplit(|&b| b == b'/').next().unwrap_or_default();
-            for subject in self.subjects.iter_mut().filter(|s| s.origin == at) {
-                let is_its = subject.name.as_bytes() == name;
-                subject.java_offset = is_its.then_some(tracker.offset);
+        if let Some((name, offset)) = handover::position(origin.config) {
+            for subject in self.subjects.iter_mut().filter(|s| s.origin == at && s.name == name) {
+                subject.java_offset = Some(offset);
             }
         }
         Ok(has_state)
@@ -188,7 +185,7 @@ impl Inventory {
                 self.remarks.push(format!("{files} gone (deleted or moved away): not verified"))
             }
             false => self.problems.push(format!(
-                "{files} gone (deleted or moved away) and can not be verified: name it by its path \
+                "{files} gone (deleted or moved away) and cannot be verified: name it by its path \
                  where it was moved to, or give --allow-gone if what is done may be deleted"
             )),
         }

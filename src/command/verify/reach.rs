@@ -8,8 +8,8 @@
 
 use super::Trouble;
 use crate::channel::reader::TopicReader;
-use crate::command::table::size;
 use crate::json::Json;
+use crate::text::size;
 
 /// A topic of so many bytes is searched whole without being asked: some seconds to a minute.
 pub const WHOLE_BYTES_MAX: u64 = 4_000_000_000;

@@ -56,7 +56,7 @@ impl Row {
         if survey.skipped > 0 {
             notes.push(format!(
                 "this agent read it from byte {} on and did not send what stands before \
-                 (onBadCheckpoint = end): that is looked for in the whole topic",
+                 (onBadCheckpoint or onNoCheckpoint = end): that is looked for in the whole topic",
                 survey.skipped
             ));
         }
