@@ -1,7 +1,8 @@
 //! The documents say nothing that the repository does not bear out: every test that they name
-//! exists, every property and exit code of the program is in the README, every relative link
-//! leads somewhere, the units start what the Makefile installs, and every import of src/ is one that
-//! docs/design.md allows.
+//! exists, every exit code of the program is in the README and every property a link away, its
+//! quick start is a sound configuration, its Chinese sister names the same commands, every relative
+//! link leads somewhere, the units start what the Makefile installs, and every import of src/ is one
+//! that docs/design.md allows.
 
 #[path = "documents/rooms.rs"]
 mod rooms;
@@ -23,7 +24,8 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// The README and all of docs/, with their text.
 fn documents() -> Vec<(PathBuf, String)> {
-    let mut paths = vec![PathBuf::from("README.md")];
+    let pages = ["README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let mut paths: Vec<PathBuf> = pages.map(PathBuf::from).to_vec();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name();
         paths.push(Path::new("docs").join(name));
@@ -77,22 +79,74 @@ fn every_file_that_is_named_exists() {
     }
 }
 
-#[test]
-fn the_readme_has_every_property() {
+/// The first block of the README that is a configuration, as a newcomer copies it.
+fn quick_start() -> String {
     let readme = read("README.md");
-    let table = known::markdown();
-    for row in table.lines().filter(|row| row.starts_with("| `")) {
-        let cells: Vec<&str> = row.split(" | ").collect();
-        let column = match cells[2] {
-            "supported" => 2,
-            "ignored" => 3,
-            _ => 4,
-        };
-        let name = cells[0].trim_start_matches("| ");
-        let stands = |line: &str| {
-            line.split('|').nth(column).is_some_and(|cell| cell.split(' ').any(|word| word == name))
-        };
-        assert!(readme.lines().any(stands), "README.md: {name} is {}", cells[2]);
+    let block = readme.split("```properties\n").nth(1).expect("a configuration in the README");
+    block.split("```").next().unwrap_or_default().to_string()
+}
+
+#[test]
+fn the_quick_start_is_a_configuration_without_a_fault() {
+    let path = std::env::temp_dir().join(format!("flume-ng-readme-{}.conf", std::process::id()));
+    fs::write(&path, quick_start()).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_flume-ng"))
+        .args(["agent", "--name", "a1", "--dryrun", "--conf-file"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    fs::remove_file(&path).unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !log.contains("WARN"), "{log}");
+    assert_eq!(quick_start().lines().count(), 10);
+}
+
+/// Figures are copied from the measurements, and stay behind them by no run.
+#[test]
+fn the_readme_has_the_figures_of_the_measurements() {
+    let (readme, bench) = (read("README.md"), read("docs/bench.md"));
+    let mut figures = 0;
+    let table =
+        readme.split("## Beside others").nth(1).unwrap().split("\n\nCompared").next().unwrap();
+    for row in table.lines().filter(|row| row.starts_with("| ") && !row.contains("not measured")) {
+        for cell in row.split(" | ").skip(2).map(|cell| cell.trim_end_matches(" |").trim()) {
+            if cell.starts_with(|c: char| c.is_ascii_digit()) {
+                figures += 1;
+                assert!(bench.contains(&format!("| {cell} |")), "{cell} is not in docs/bench.md");
+            }
+        }
+    }
+    assert_eq!(figures, 8);
+}
+
+/// Every command line in a block, and every link.
+fn commands_and_links(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let starts = ["cargo ", "make ", "mkdir ", "cp ", "flume-ng ", "* * * * * "];
+    let is_command = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+    let indented = text.lines().filter_map(|line| line.strip_prefix("    "));
+    // What stands behind two blanks explains the command.
+    let commands = indented.filter(is_command).filter_map(|line| line.split("  ").next());
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    (commands.collect(), links.filter(|link| !link.starts_with("README")).collect())
+}
+
+#[test]
+fn the_chinese_readme_names_the_same_commands_and_links() {
+    let (english, chinese) = (read("README.md"), read("README.zh.md"));
+    let (commands, links) = commands_and_links(&english);
+    assert!(commands.len() > 15 && links.len() > 15, "{commands:?} {links:?}");
+    assert_eq!((commands, links), commands_and_links(&chinese));
+    let conf = |text: &str| text.split("```").nth(1).unwrap().to_string();
+    assert_eq!(conf(&english), conf(&chinese));
+}
+
+/// The reference of properties is one page; the README leads there.
+#[test]
+fn the_readme_leads_to_every_property() {
+    assert!(read("README.md").contains("(docs/properties.md)"));
+    let page = read("docs/properties.md");
+    for row in known::markdown().lines().filter(|row| row.starts_with("| `")) {
+        assert!(page.contains(row), "docs/properties.md lacks {row}");
     }
 }
 
