@@ -104,7 +104,7 @@ impl Drop for LastWords {
 }
 
 /// Catches TERM, INT and HUP (HUP not if it was inherited as ignored, as under nohup), and
-/// ignores PIPE.
+/// ignores PIPE and IO.
 pub fn install_signals() -> io::Result<()> {
     let mut fds = [0; 2];
     // SAFETY: pipe2 writes two descriptors into the array.
@@ -118,6 +118,8 @@ pub fn install_signals() -> io::Result<()> {
         set_handler(libc::SIGHUP, on_stop_signal as *const () as usize)?;
     }
     set_handler(libc::SIGALRM, on_alarm as *const () as usize)?;
+    // See `is_open_for_writing`.
+    set_handler(libc::SIGIO, libc::SIG_IGN)?;
     set_handler(libc::SIGPIPE, libc::SIG_IGN)
 }
 
@@ -288,6 +290,22 @@ pub fn try_lock_shared(file: &File) -> io::Result<bool> {
     flock(file, libc::LOCK_SH)
 }
 
+/// Has any process the file open for writing? `None` where the system does not tell: to who neither
+/// owns the file nor is root, and on network file systems.
+pub fn is_open_for_writing(file: &File) -> Option<bool> {
+    let set = |kind: libc::c_int| {
+        // SAFETY: fcntl with a number, on a descriptor that `file` keeps open. A lease for reading
+        // is refused while there is a writer. It is given back at once; one who opens the file for
+        // writing meanwhile waits for that, and the signal that tells of him is ignored.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) })
+    };
+    match set(libc::F_RDLCK) {
+        Ok(()) => set(libc::F_UNLCK).ok().map(|()| false),
+        Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Some(true),
+        Err(_) => None,
+    }
+}
+
 fn flock(file: &File, kind: libc::c_int) -> io::Result<bool> {
     // SAFETY: flock on a descriptor that `file` keeps open.
     match check(unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) }) {
@@ -308,6 +326,35 @@ pub fn preallocate(file: &File, len: u64) -> io::Result<()> {
             write_zeros(file, len)
         }
         other => other,
+    }
+}
+
+/// The offset of the first hole from `offset` on: bytes that were never written. What is behind the
+/// end of the file is one. `None`: `offset` is not in the file, or the file system cannot tell.
+pub fn hole_from(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    seek(file, offset, libc::SEEK_HOLE)
+}
+
+/// The offset of the first byte from `offset` on that is in no hole; `offset` itself where the file
+/// system cannot tell. `None`: there is none.
+pub fn data_from(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    seek(file, offset, libc::SEEK_DATA)
+}
+
+fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
+    let at = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+    // SAFETY: lseek takes numbers only. It moves the offset of a descriptor that `file` keeps open
+    // and of which every read says where it reads.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), at, whence) };
+    if let Ok(found) = u64::try_from(found) {
+        return Ok(Some(found));
+    }
+    let e = io::Error::last_os_error();
+    match e.raw_os_error() {
+        Some(libc::ENXIO) => Ok(None),
+        Some(libc::EINVAL | libc::EOPNOTSUPP) if whence == libc::SEEK_HOLE => Ok(None),
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => Ok(Some(offset)),
+        _ => Err(e),
     }
 }
 

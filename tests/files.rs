@@ -35,3 +35,5 @@ mod sizes;
 mod support;
 #[path = "files/turns.rs"]
 mod turns;
+#[path = "files/unwritten.rs"]
+mod unwritten;

@@ -137,7 +137,7 @@ fn files(
     budget: &mut u64,
 ) -> io::Result<Vec<FileLook>> {
     let mut scanner = Scanner::new(config);
-    scanner.refresh()?;
+    scanner.refresh(0)?;
     let mut waiting: Vec<&Candidate> = scanner.candidates().iter().collect();
     let mut files = Vec::new();
     for file in record.map_or(&[][..], |r| &r.files) {

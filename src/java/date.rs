@@ -4,9 +4,12 @@
 //! in file names. Names and week rules are those of the locale `en_US`:
 //! English, weeks begin on Sunday, week 1 is the one with January 1st.
 
+mod read;
+
 use std::fmt::{self, Write};
 
 use crate::clock::LocalTime;
+pub use read::Moment;
 
 /// The letters that stand for a field.
 const LETTERS: &str = "GyYMLwWDdFEuaHkKhmsSzZX";

@@ -115,8 +115,7 @@ impl Pipeline {
 
     fn is_little(&self, index: usize) -> bool {
         let tracked = &self.files.tracked[index];
-        let left = tracked.size.saturating_sub(tracked.read_position);
-        left < LITTLE_BYTES && self.files.is_live(index)
+        tracked.left_bytes() < LITTLE_BYTES && self.files.is_live(index)
     }
 
     fn announced_of(&self, index: usize, from: usize) -> impl Iterator<Item = &Announced> {
@@ -201,7 +200,7 @@ impl Pipeline {
         // batch is filled: large ones cost the broker least.
         let share = if self.files.is_live(index) { share } else { 1 };
         let tracked = &self.files.tracked[index];
-        let left = tracked.size.saturating_sub(tracked.read_position);
+        let left = tracked.left_bytes();
         let plan = Plan {
             bound,
             events_max: u32::MAX,

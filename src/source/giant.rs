@@ -48,10 +48,18 @@ impl Files {
                     n => filled += n,
                 }
             }
+            let is_at_end = filled < BLOCK_BYTES;
+            let gap = match is_final {
+                true => None,
+                false => tracked.place().find(&block[..filled], at, is_at_end)?,
+            };
+            filled = gap.as_ref().map_or(filled, |gap| (gap.start - at) as usize);
+            let is_at_end = is_at_end || gap.is_some();
+            tracked.gap = gap;
             if let Some(end) = tracked.decoder.newline_end(&block[..filled]) {
                 return Ok(Giant::Ends(at + end as u64));
             }
-            if filled < BLOCK_BYTES {
+            if is_at_end {
                 // An odd byte may be half of a newline.
                 tracked.giant_scanned = Some(at + (filled & !1) as u64);
                 tracked.exhausted_at = Some(tracked.size);

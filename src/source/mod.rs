@@ -21,6 +21,7 @@ pub mod scan;
 pub mod slice;
 pub mod tracked;
 mod turn;
+mod unwritten;
 pub mod window;
 
 use std::collections::HashMap;
@@ -153,7 +154,7 @@ impl Files {
     pub fn take_over(&mut self, name: &OsStr, position: u64) -> io::Result<()> {
         // Where the file can not be opened now, its position waits for it.
         self.start_at.push((name.to_owned(), position));
-        self.scanner.refresh()?;
+        self.scanner.refresh(self.clock.monotonic_ms())?;
         let Some(at) = self.scanner.candidates().iter().position(|c| c.name == name) else {
             return Err(io::Error::other(format!("{} is no candidate here", name.display())));
         };
@@ -163,11 +164,12 @@ impl Files {
 
     /// Tracks every file that exists now from its end on (`onBadCheckpoint = end`).
     pub fn take_over_ends(&mut self) -> io::Result<()> {
-        self.scanner.refresh()?;
+        self.scanner.refresh(self.clock.monotonic_ms())?;
         for at in 0..self.scanner.candidates().len() {
             let name = self.scanner.candidates()[at].name.clone();
-            let size = std::fs::metadata(self.path(&name))?.len();
-            self.start_at.push((name, size));
+            let file = tracked::open(&self.path(&name))?;
+            let end = unwritten::text_end(&file, file.metadata()?.len())?;
+            self.start_at.push((name, end));
             self.track(at);
         }
         Ok(())
@@ -214,7 +216,7 @@ impl Files {
         }
         self.listed_ms = Some(now_ms);
         self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
-        for (name, why) in self.scanner.refresh()? {
+        for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
         }
         if self.scanner.is_confirmed() && last_ms.is_some_and(|t| now_ms - t >= LIST_INTERVAL_MS) {
@@ -225,7 +227,7 @@ impl Files {
         }
         let took_ms = self.clock.monotonic_ms() - now_ms;
         self.list_interval_ms = (took_ms * 10).clamp(LIST_INTERVAL_MS, LIST_INTERVAL_MS_MAX);
-        self.scanner.mark(|name| self.present.is_in(name));
+        self.scanner.mark(|name| self.present.is_current(name));
         self.turns.look_for_waiting();
         for index in self.moved() {
             self.follow(index);
@@ -301,7 +303,7 @@ impl Files {
     /// Takes the time: which names are those of the present hour?
     fn update_present(&mut self) {
         if self.present.update(&*self.clock, &self.config.target_filename) {
-            self.scanner.mark(|name| self.present.is_in(name));
+            self.scanner.mark(|name| self.present.is_current(name));
             self.turns.look_for_waiting();
         }
     }
@@ -342,7 +344,12 @@ impl Files {
                 self.path(&name).display()
             ),
         );
-        Some(self.push_tracked(name, file, position))
+        let index = self.push_tracked(name, file, position);
+        let candidate = &self.scanner.candidates()[at];
+        if candidate.seen == (stat.len(), stat.mtime(), stat.mtime_nsec()) {
+            self.tracked[index].watched_since(candidate.seen_ms);
+        }
+        Some(index)
     }
 
     fn first_position(&mut self, name: &OsStr, size: u64) -> (u64, &'static str) {
@@ -416,7 +423,8 @@ impl Files {
             let len = file.read_at(&mut head, 0).unwrap_or(0);
             decoder.begin_file(&head[..len]);
         }
-        Tracked::new(record, file, decoder, self.clock.monotonic_ms())
+        let (now_ms, grace_ms) = (self.clock.monotonic_ms(), self.config.retire_grace_ms);
+        Tracked::new(record, file, decoder, now_ms, grace_ms)
     }
 
     fn set_next_file_id(&mut self, id: u64) {
@@ -453,6 +461,7 @@ impl Files {
         tracked.tail = slice.tail;
         tracked.served_ms = now_ms;
         tracked.giant_scanned = None;
+        tracked.gap = tracked.gap.take().filter(|gap| gap.start >= slice.end);
         if is_final {
             tracked.finished_at = Some(slice.end);
         }

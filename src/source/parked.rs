@@ -74,7 +74,7 @@ impl Files {
             {
                 continue;
             }
-            if self.present.is_in(tracked.name()) != live {
+            if self.present.is_current(tracked.name()) != live {
                 continue;
             }
             if matches!(self.tracked[index].look(now_ms), Ok(Look::Quiet)) {
@@ -144,8 +144,11 @@ impl Files {
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
         let has_changed = std::fs::metadata(path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
-        let live = self.present.is_in(OsStr::from_bytes(&parked.record.name));
-        let may_retire = !live && !self.names_are_stuck() && self.has_backlog_room();
+        let live = self.present.is_current(OsStr::from_bytes(&parked.record.name));
+        let (size, modified_s, _) = parked.seen;
+        let is_empty = size == 0 && parked.record.position == 0;
+        let is_new = is_empty && self.is_of_this_hour(modified_s.saturating_mul(1000));
+        let may_retire = !live && !is_new && !self.names_are_stuck() && self.has_backlog_room();
         if !has_changed && !may_retire {
             return true;
         }
@@ -165,9 +168,12 @@ impl Files {
         self.backlog_open() < BACKLOG_OPEN_MAX && self.tracked.len() < OPEN_FILES_MAX * 3 / 4
     }
 
-    /// Files that are not of the present hour and still have their names.
+    /// Files whose hour is over and that still have their names. One that is empty may wait for its
+    /// first line, and has no part in this.
     fn backlog_open(&self) -> usize {
-        self.tracked.iter().filter(|t| t.is_named && !self.present.is_in(t.name())).count()
+        let is_backlog =
+            |t: &&super::Tracked| t.is_named && t.size > 0 && !self.present.is_current(t.name());
+        self.tracked.iter().filter(is_backlog).count()
     }
 }
 

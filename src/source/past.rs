@@ -47,7 +47,7 @@ impl Files {
     /// Finished files first, then the candidates in reading order.
     pub fn past(&mut self) -> io::Result<Vec<PastFile>> {
         self.update_present();
-        for (name, why) in self.scanner.refresh()? {
+        for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
         }
         self.scanner.mark(|name| self.present.is_in(name));

@@ -29,6 +29,9 @@ pub(super) const HIDDEN_BESIDE: &str = ".flume-ng-";
 const RETRY_MS: u64 = 4_000;
 const RETRY_MS_MAX: u64 = 60_000;
 
+/// The clock that stamps the files is taken for another one than ours by so much at most, ms.
+const CLOCKS_DIFFER_MS_MAX: u64 = 1_800_000;
+
 /// So many files are retired, or done, in one go.
 const BATCH_MAX: usize = 48;
 
@@ -96,17 +99,19 @@ impl Files {
 
     fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
         let now_ms = self.clock().monotonic_ms();
-        let wall_ms = self.clock().now_ms();
         let tracked = &self.tracked[index];
         if tracked.has_uncommitted() || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms {
             return None;
         }
-        let is_named = self.tracked[index].is_named;
-        if is_named && self.present.is_in(self.tracked[index].name()) {
+        let is_named = tracked.is_named;
+        if is_named && self.present.is_current(tracked.name()) {
             self.tracked[index].was_live = true;
             return None;
         }
         if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
+            return None;
+        }
+        if is_named && self.is_empty_and_new(index) {
             return None;
         }
         let name = self.tracked[index].name().to_owned();
@@ -117,11 +122,10 @@ impl Files {
         if is_named && !self.has_other_candidate(&name, going) {
             return None;
         }
-        let grace_ms = self.config.retire_grace_ms;
         let tracked = &self.tracked[index];
         let in_grace = !(is_named && tracked.was_live);
         let is_quiet = tracked.is_superseded
-            || in_grace && tracked.quiet_ms(wall_ms, now_ms).ok()? >= grace_ms;
+            || in_grace && self.left_alone_ms(index)? >= self.config.retire_grace_ms;
         match (is_named, is_quiet) {
             (_, true) if tracked.has_rest() => Some(Step::Finish),
             (true, _) => Some(Step::Retire),
@@ -132,26 +136,63 @@ impl Files {
         }
     }
 
+    /// For how long was the file left alone, ms? Where all lines are whole, its stamp is good
+    /// enough, since what comes later is read all the same. What is no whole line is final only
+    /// after we have watched it ourselves: the stamp may be of another clock. One that is older by
+    /// far counts, unless somebody has the file open for writing.
+    fn left_alone_ms(&self, index: usize) -> Option<u64> {
+        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
+        let tracked = &self.tracked[index];
+        let quiet_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
+        let watched_ms = tracked.watched_ms(now_ms).ok()?;
+        if !tracked.has_rest() {
+            return Some(quiet_ms);
+        }
+        let by_stamp_ms = quiet_ms.saturating_sub(CLOCKS_DIFFER_MS_MAX);
+        if by_stamp_ms <= watched_ms || os::is_open_for_writing(&tracked.file) == Some(true) {
+            return Some(watched_ms);
+        }
+        Some(by_stamp_ms)
+    }
+
+    /// Has its writer made the file a moment ago, or in the present hour, and not begun yet? It has
+    /// its lines before it.
+    fn is_empty_and_new(&self, index: usize) -> bool {
+        let tracked = &self.tracked[index];
+        if tracked.size > 0 || tracked.record.position > 0 {
+            return false;
+        }
+        let Ok(stat) = tracked.file.metadata() else { return false };
+        let watched_ms = tracked.watched_ms(self.clock().monotonic_ms()).unwrap_or(0);
+        watched_ms < self.config.retire_grace_ms
+            || self.is_of_this_hour(super::tracked::modified_ms(&stat))
+    }
+
+    /// Is that time of modification in the present hour, or later?
+    pub(super) fn is_of_this_hour(&self, modified_ms: i64) -> bool {
+        self.present.is_since(modified_ms, self.clock(), &self.config.target_filename)
+    }
+
     /// Is this a backlog file that will be retired and done as soon as it is read? Then its last
     /// line needs no newline, and goes in its place, before the files behind it.
     pub fn is_ending(&mut self, index: usize) -> bool {
-        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
         let tracked = &self.tracked[index];
-        let is_quiet = tracked
-            .quiet_ms(wall_ms, now_ms)
-            .is_ok_and(|quiet_ms| quiet_ms >= self.config.retire_grace_ms);
         let (name, is_named) = (tracked.name().to_owned(), tracked.is_named && !tracked.was_live);
         self.update_present();
-        is_quiet && is_named && !self.present.is_in(&name) && self.has_other_candidate(&name, &[])
+        let is_past = !self.present.is_current(&name);
+        is_named
+            && is_past
+            && self.left_alone_ms(index).is_some_and(|ms| ms >= self.config.retire_grace_ms)
+            && self.has_other_candidate(&name, &[])
     }
 
     /// Milliseconds until the grace time of some file may be over, if one is running.
     pub fn next_deadline_ms(&mut self) -> Option<u64> {
-        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
         let grace_ms = self.config.retire_grace_ms;
-        let left = |t: &super::Tracked| grace_ms.checked_sub(t.quiet_ms(wall_ms, now_ms).ok()?);
+        let left = |index: usize| grace_ms.checked_sub(self.left_alone_ms(index)?);
         // One whose time is over waits for something else, of which its length tells nothing.
-        self.tracked.iter().filter(|t| !t.is_named).filter_map(left).filter(|ms| *ms > 0).min()
+        let is_retired = |index: &usize| !self.tracked[*index].is_named;
+        (0..self.tracked.len()).filter(is_retired).filter_map(left).filter(|ms| *ms > 0).min()
     }
 
     /// Says Flume's words and chooses the new name; to be committed before the move.

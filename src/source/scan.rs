@@ -27,8 +27,12 @@ pub struct Candidate {
     pub inode: u64,
     /// Modification time when it was first seen, ms: what `consumeOrder` goes by.
     pub mtime_ms: i64,
-    /// Its name holds the present time ([`Scanner::mark`]).
+    /// Its name holds the present time or one to come ([`Scanner::mark`]).
     pub is_present: bool,
+    /// Monotonic time at which it was first seen, and its length and modification time (s, ns)
+    /// then.
+    pub seen_ms: u64,
+    pub seen: (u64, i64, i64),
     /// Place in the directory's listing, for `consumeOrder = random`; `None` if it is not in it.
     listed: Option<usize>,
 }
@@ -114,8 +118,8 @@ impl Scanner {
     }
 
     /// Lists the directory again. Returns names that could not be judged or stat'ed, with the
-    /// reason; they are tried again at the next listing.
-    pub fn refresh(&mut self) -> io::Result<Vec<(OsString, String)>> {
+    /// reason; they are tried again at the next listing. `now_ms`: the monotonic time.
+    pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
         let stat = fs::metadata(&self.dir)?;
         // Before the names are read: how long that takes must not count.
         let is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
@@ -141,7 +145,8 @@ impl Scanner {
             }
             match self.judge(&name) {
                 Ok(Some(found)) => {
-                    self.candidates.push(Candidate { listed: Some(listed), ..found });
+                    let listed = Some(listed);
+                    self.candidates.push(Candidate { listed, seen_ms: now_ms, ..found });
                 }
                 Ok(None) => {}
                 Err(why) => problems.push((name, why)),
@@ -229,6 +234,8 @@ fn stat_file(dir: &Path, name: &OsStr) -> io::Result<Option<Candidate>> {
         inode: stat.ino(),
         mtime_ms: modified_ms(&stat),
         is_present: false,
+        seen_ms: 0,
+        seen: (stat.len(), stat.mtime(), stat.mtime_nsec()),
         listed: None,
     }))
 }

@@ -99,6 +99,10 @@ pub fn read(
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
     let mut at_end = false;
+    if bound == Bound::Open && window.is_raw {
+        window.clear();
+    }
+    window.is_raw = bound != Bound::Open;
     loop {
         let stop = progress.advance(window, tracked, bound, &mut take)?;
         if stop {
@@ -114,7 +118,7 @@ pub fn read(
         if bound.reached(progress.position) {
             break;
         }
-        let came = match window.read_more(tracked.record.id, &tracked.file, progress.position) {
+        let came = match read_more(window, tracked, progress.position, bound) {
             Ok(came) => came,
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
                 // What stands before the giant line goes first.
@@ -142,6 +146,25 @@ pub fn read(
         return Err(SliceError::Changed);
     }
     Ok(progress.finish())
+}
+
+/// Reads more into the window. Of an open file what is not written yet is left out.
+fn read_more(
+    window: &mut Window,
+    tracked: &mut Tracked,
+    position: u64,
+    bound: Bound,
+) -> io::Result<usize> {
+    let came = window.read_more(tracked.record.id, &tracked.file, position)?;
+    if bound != Bound::Open {
+        return Ok(came);
+    }
+    let (bytes, at) = window.last_read(came);
+    tracked.gap = tracked.place().find(bytes, at, window.is_at_end())?;
+    let Some(gap) = &tracked.gap else { return Ok(came) };
+    let start = gap.start;
+    window.end_at(start);
+    Ok(usize::try_from(start - at).unwrap_or(came).min(came))
 }
 
 impl Bound {

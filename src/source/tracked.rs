@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::line::LineDecoder;
+use super::unwritten::{Gap, Place, State};
 use super::window::TailBytes;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
 
@@ -30,11 +31,17 @@ pub struct Tracked {
     pub exhausted_at: Option<u64>,
     /// It was read to its end once.
     pub is_caught_up: bool,
+    /// What stands behind its beginning is not written yet.
+    pub gap: Option<Gap>,
+    /// Before this offset zeros are text: nothing was put into them for the grace time.
+    settled: u64,
+    /// `retireGraceMs`.
+    grace_ms: u64,
     /// Size at the last look, and modification time (s, ns), if there was one.
     pub size: u64,
     modified: Option<(i64, i64)>,
-    /// Monotonic times of its being opened, and at which it was last seen to be written to.
-    opened_ms: u64,
+    /// Monotonic times since which it is watched, and at which it was last seen to be written to.
+    watched_ms: u64,
     written_ms: Option<u64>,
     /// It was tailed in its own time: its writer may have been waiting with its last lines, so that
     /// the grace time begins with the retirement.
@@ -70,7 +77,14 @@ pub enum Look {
 }
 
 impl Tracked {
-    pub fn new(record: FileRecord, file: File, decoder: LineDecoder, now_ms: u64) -> Tracked {
+    /// `grace_ms`: so long it must be left alone before it is done.
+    pub fn new(
+        record: FileRecord,
+        file: File,
+        decoder: LineDecoder,
+        now_ms: u64,
+        grace_ms: u64,
+    ) -> Tracked {
         let opened = file.metadata().ok().map(|m| (m.mtime(), m.mtime_nsec(), m.len()));
         let read_position = record.position;
         Tracked {
@@ -82,9 +96,12 @@ impl Tracked {
             is_named: true,
             exhausted_at: None,
             is_caught_up: false,
+            gap: None,
+            settled: 0,
+            grace_ms,
             size: read_position,
             modified: None,
-            opened_ms: now_ms,
+            watched_ms: now_ms,
             written_ms: None,
             was_live: false,
             giant_scanned: None,
@@ -131,7 +148,9 @@ impl Tracked {
         let modified = (stat.mtime(), stat.mtime_nsec());
         let last = self.modified.replace(modified);
         let was_written = last != Some(modified) || size != self.size;
-        if was_written && last.is_some() {
+        // Before the first look it is watched as it was when it was opened.
+        let is_watched = last.is_some() || self.opened == Some((modified.0, modified.1, size));
+        if was_written && last.is_some() || !is_watched {
             self.written_ms = Some(now_ms);
         }
         if was_written && size <= self.size {
@@ -143,6 +162,7 @@ impl Tracked {
         if size < self.read_position {
             return Ok(Look::Truncated { size });
         }
+        self.look_at_gap(now_ms, was_written)?;
         let is_quiet = size == self.read_position
             || self.exhausted_at == Some(size)
             || self.finished_at == Some(size);
@@ -156,6 +176,40 @@ impl Tracked {
             return Ok(Look::Quiet);
         }
         Ok(Look::Readable)
+    }
+
+    /// Is there text by now where there was none? Who maps a file changes neither its length nor,
+    /// on every file system, its time.
+    fn look_at_gap(&mut self, now_ms: u64, was_written: bool) -> io::Result<()> {
+        let Some(mut gap) = self.gap.take() else { return Ok(()) };
+        let place = self.place();
+        match gap.look(place, now_ms, was_written, self.grace_ms)? {
+            State::Same => self.gap = Some(gap),
+            State::Touched => {
+                self.written_ms = Some(now_ms);
+                self.gap = Some(gap);
+            }
+            State::Written => {
+                self.written_ms = Some(now_ms);
+                (self.exhausted_at, self.giant_scanned) = (None, None);
+            }
+            State::Text(until) => {
+                self.settled = until;
+                self.exhausted_at = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where its text ends is looked for with this.
+    pub fn place(&self) -> Place<'_> {
+        Place { file: &self.file, settled: self.settled, unit: self.decoder.unit_bytes() }
+    }
+
+    /// Bytes behind the read position that may be text.
+    pub fn left_bytes(&self) -> u64 {
+        let end = self.gap.as_ref().map_or(self.size, |gap| gap.start);
+        end.saturating_sub(self.read_position)
     }
 
     /// Size and modification time (s, ns) at the last look; zeros before the first.
@@ -182,20 +236,32 @@ impl Tracked {
         }
     }
 
-    /// How long the file has been left alone, ms: by what we saw ourselves; as long as we have
-    /// seen nothing, by its own modification time. The clock may jump: what we saw does not.
-    pub fn quiet_ms(&self, now_wall_ms: i64, now_ms: u64) -> io::Result<u64> {
+    /// How long the file has been left alone, ms: by what we saw ourselves. The clock may jump,
+    /// and be another one than that of the file's stamps: what we saw does not.
+    pub fn watched_ms(&self, now_ms: u64) -> io::Result<u64> {
         let stat = self.file.metadata()?;
-        let is_as_seen = stat.len() == self.size
-            && self.modified.is_none_or(|seen| seen == (stat.mtime(), stat.mtime_nsec()));
-        if !is_as_seen && self.modified.is_some() {
+        let seen = self.modified.map(|(s, ns)| (s, ns, self.size)).or(self.opened);
+        if seen != Some((stat.mtime(), stat.mtime_nsec(), stat.len())) {
             return Ok(0);
         }
-        if let Some(written_ms) = self.written_ms {
-            return Ok(now_ms - written_ms);
+        Ok(now_ms - self.written_ms.unwrap_or(self.watched_ms))
+    }
+
+    /// The same, but as long as we have seen nothing, by its modification time, too. For what is
+    /// not final: lines that come later are read all the same.
+    pub fn quiet_ms(&self, now_wall_ms: i64, now_ms: u64) -> io::Result<u64> {
+        let watched_ms = self.watched_ms(now_ms)?;
+        if self.written_ms.is_some() || watched_ms < now_ms - self.watched_ms {
+            return Ok(watched_ms);
         }
+        let stat = self.file.metadata()?;
         let by_stamp = u64::try_from(now_wall_ms.saturating_sub(modified_ms(&stat))).unwrap_or(0);
-        Ok(by_stamp.max(now_ms - self.opened_ms))
+        Ok(by_stamp.max(watched_ms))
+    }
+
+    /// It was seen at this monotonic time as it is now.
+    pub fn watched_since(&mut self, ms: u64) {
+        self.watched_ms = self.watched_ms.min(ms);
     }
 
     /// Takes the fingerprint of the beginning, as long as it is still growing.

@@ -114,9 +114,9 @@ impl Files {
         best
     }
 
-    /// Has the file the present hour in its name, as of the last look at the clock?
+    /// Has the file the present hour in its name, or one to come, as of the last look at the clock?
     pub fn is_live(&self, index: usize) -> bool {
-        self.tracked[index].is_named && self.present.is_in(self.tracked[index].name())
+        self.tracked[index].is_named && self.present.is_current(self.tracked[index].name())
     }
 
     fn choose_backlog(&mut self) -> Option<usize> {

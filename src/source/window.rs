@@ -25,8 +25,10 @@ pub struct Window {
     start: u64,
     buffer: Vec<u8>,
     filled: usize,
-    /// The last read came to the end of the file.
+    /// The last read came to the end of the file, or to what is not written yet.
     at_end: bool,
+    /// What it holds may be zeros that are not written yet.
+    pub is_raw: bool,
 }
 
 impl Window {
@@ -52,6 +54,19 @@ impl Window {
     /// Did the last read end at the end of the file?
     pub fn is_at_end(&self) -> bool {
         self.at_end
+    }
+
+    /// Drops what stands from `offset` on: it is no text yet. The window ends there for now.
+    pub fn end_at(&mut self, offset: u64) {
+        let keep = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.filled = self.filled.min(keep);
+        self.at_end = true;
+    }
+
+    /// What the last read brought, of which `came` bytes: the bytes and their offset.
+    pub fn last_read(&self, came: usize) -> (&[u8], u64) {
+        let from = self.filled - came;
+        (&self.buffer[from..self.filled], self.start + from as u64)
     }
 
     /// Reads more of the file: keeps what is held from `position` on and appends a block to it.

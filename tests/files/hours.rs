@@ -107,17 +107,17 @@ fn a_clock_set_forward_and_back_loses_and_repeats_nothing() {
     faked.scene.becomes("a_{H}.log.COMPLETED");
     writer.writes("late\n");
     faked.scene.arrive(3);
-    // And back: the file of the hour to come is not the present one any more, and there is a new
-    // one under the old name.
+    // And back: the file of the hour to come is not the present one any more, but is not past
+    // either, and there is a new one under the old name.
     faked.jumps("+0s");
     faked.scene.append("a_{H}.log", "again\n");
-    faked.scene.becomes("a_{H+1}.log.COMPLETED");
-    faked.scene.append("a_{H+1}.log.COMPLETED", "late again\n");
+    faked.scene.arrive(4);
+    faked.scene.append("a_{H+1}.log", "early\n");
     faked.scene.arrive(5);
     faked.jumps("+3600s");
     faked.scene.append("a_{H+1}.log", "second time\n");
     faked.scene.becomes("a_{H}.log.COMPLETED.1");
-    faked.scene.in_the_end(&["one", "two", "late", "again", "late again", "second time"]);
+    faked.scene.in_the_end(&["one", "two", "late", "again", "early", "second time"]);
 }
 
 /// A jump of the clock does not end the grace time: half a line stays half a line.
@@ -133,6 +133,64 @@ fn a_clock_set_forward_does_not_tear_an_unfinished_line() {
     writer.writes("lf\n");
     faked.scene.arrive(3);
     faked.scene.in_the_end(&["one", "two", "half"]);
+}
+
+/// A clock ten minutes ahead of the one that stamps the files: by its stamp the file has long been
+/// left alone.
+#[test]
+fn a_clock_ahead_of_the_files_stamps_does_not_tear_an_unfinished_line() {
+    let scene = spool("ahead")
+        .source("retireGraceMs", 8_000)
+        .file("a_{H-1}.log", "one\nha", 0)
+        .file("b_{H}.log", "two\n", 0);
+    let Some(mut faked) = Faked::new(scene, "+600s") else { return };
+    faked.scene.arrive(2);
+    faked.scene.becomes("a_{H-1}.log.COMPLETED");
+    faked.scene.append("a_{H-1}.log.COMPLETED", "lf\n");
+    faked.scene.arrive(3);
+    faked.scene.in_the_end_in_any_order(&["one", "two", "half"]);
+}
+
+/// Made before its hour, as some rotating tools do: it would have been renamed, or deleted, while it
+/// was empty, and its writer had it open.
+#[test]
+fn a_file_of_a_coming_hour_is_left_alone() {
+    for policy in ["never", "immediate"] {
+        let mut scene = spool("coming")
+            .source("deletePolicy", policy)
+            .file("a_{H-1}.log", "one\n", OLD_S)
+            .file("a_{H}.log", "two\n", 0)
+            .file("a_{H+1}.log", "", 0)
+            .file("a_{H+9}.log", "", OLD_S)
+            .agent_runs();
+        let mut writer = scene.writer("a_{H+1}.log");
+        scene.vanishes("a_{H-1}.log");
+        scene.receipts(1);
+        assert!(scene.exists("a_{H+1}.log") && scene.exists("a_{H+9}.log"), "{}", scene.log());
+        writer.writes("early\n");
+        scene.append("a_{H+9}.log", "very early\n");
+        scene.in_the_end_in_any_order(&["one", "two", "early", "very early"]);
+        assert!(scene.exists("a_{H+1}.log") && scene.exists("a_{H+9}.log"), "{}", scene.log());
+    }
+}
+
+#[test]
+fn an_empty_file_of_this_hour_is_not_retired() {
+    let mut scene = spool("empty-new")
+        .source("deletePolicy", "immediate")
+        .file("a_{H-1}.log", "one\n", OLD_S)
+        .file("b_{H-1}.log", "", OLD_S)
+        .file("new_{H-1}.log", "", 0)
+        .file("a_{H}.log", "two\n", 0)
+        .agent_runs();
+    let mut writer = scene.writer("new_{H-1}.log");
+    scene.vanishes("a_{H-1}.log");
+    scene.vanishes("b_{H-1}.log");
+    assert!(scene.exists("new_{H-1}.log"), "{}", scene.log());
+    writer.writes("three\n");
+    scene.vanishes("new_{H-1}.log");
+    writer.writes("four\n");
+    scene.in_the_end_in_any_order(&["one", "two", "three", "four"]);
 }
 
 fn present_in(zone: &str, name: &str) {

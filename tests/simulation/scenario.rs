@@ -56,6 +56,12 @@ pub struct Scenario {
     pub default_partition: Option<i32>,
     pub grace_ms: u64,
     pub request_timeout_ms: u32,
+    /// How far the clock of the files' stamps is ahead of the agent's.
+    pub stamps_off_ms: i64,
+    /// Writers reserve the length of their files, and write out of order.
+    pub has_zeros: bool,
+    /// Files are made before their hour, and under names that have no room for a suffix.
+    pub has_odd_names: bool,
 }
 
 impl Scenario {
@@ -85,6 +91,9 @@ impl Scenario {
             default_partition: rng.chance(15).then(|| rng.below(partitions as u64) as i32),
             grace_ms: rng.pick(&[0, 1_000, 5_000, 30_000]),
             request_timeout_ms: rng.pick(&[500, 2_000, 10_000]),
+            stamps_off_ms: rng.pick(&[0, 0, 0, -600_000, 600_000]),
+            has_zeros: rng.chance(30),
+            has_odd_names: rng.chance(30),
         };
         if scenario.version == V011 && scenario.channels > 1 {
             // While one channel waits its minute out, a producer forgotten within half of that
@@ -121,6 +130,9 @@ impl Scenario {
             default_partition: None,
             grace_ms: 1_000,
             request_timeout_ms: 2_000,
+            stamps_off_ms: 0,
+            has_zeros: false,
+            has_odd_names: false,
         }
     }
 
@@ -218,7 +230,17 @@ pub fn clusters(
 
 /// The present hour as file names hold it.
 pub fn hour(clock: &ManualClock) -> String {
-    let local = clock.local(clock.now_ms());
+    hour_at(clock, clock.now_ms())
+}
+
+/// Is the hour in this name over, or does it hold none?
+pub fn is_past(name: &str, hour: &str) -> bool {
+    let is_hour = |part: &&[u8]| part.iter().all(u8::is_ascii_digit);
+    !name.as_bytes().windows(hour.len()).filter(is_hour).any(|part| part >= hour.as_bytes())
+}
+
+fn hour_at(clock: &ManualClock, wall_ms: i64) -> String {
+    let local = clock.local(wall_ms);
     let at = local.date_time();
     format!("{:04}{:02}{:02}{:02}", at.year(), u8::from(at.month()), at.day(), at.hour())
 }
@@ -237,6 +259,7 @@ fn write_lines(world: &mut World, at: usize, count: u64) {
     let required = world.is_read(at);
     world.excuse_sent_half(at);
     let wall_ms = world.clock.now_ms();
+    world.writers.now_ms = world.clock.monotonic_ms();
     world.say(|| {
         let number = world.writers.inodes[at].number;
         format!("{count} lines to file {at} (inode {number}), required: {required}")
@@ -246,6 +269,11 @@ fn write_lines(world: &mut World, at: usize, count: u64) {
 
 /// One thing that happens.
 pub fn act(world: &mut World) -> Result<(), String> {
+    if world.filling.is_some() {
+        let count = world.rng.below(3);
+        world.turns(count)?;
+        world.fill();
+    }
     match world.rng.below(100) {
         0..=34 => {
             if world.is_alive() {
@@ -283,12 +311,19 @@ fn write(world: &mut World) {
     let wall_ms = world.clock.now_ms();
     let is_new = world.writers.inodes.is_empty() || world.rng.chance(20);
     if is_new {
-        let serial = world.writers.inodes.len();
-        let name = format!("f{}-{}.log", serial, hour(&world.clock));
-        world.say(|| format!("new file {serial}: {name}"));
+        let name = new_name(world);
+        world.writers.now_ms = world.clock.monotonic_ms();
         world.writers.create(&name, wall_ms);
+        if world.scenario.has_odd_names && world.rng.chance(30) {
+            // Its lines come later.
+            return;
+        }
     }
     let at = recent(world);
+    if world.scenario.has_zeros && world.rng.chance(30) && reserve(world, at) {
+        return;
+    }
+    world.writers.now_ms = world.clock.monotonic_ms();
     if world.rng.chance(20) {
         let required = world.is_read(at);
         world.excuse_sent_half(at);
@@ -302,6 +337,49 @@ fn write(world: &mut World) {
         _ => world.rng.between(1, 9),
     };
     write_lines(world, at, count);
+}
+
+fn new_name(world: &mut World) -> String {
+    let serial = world.writers.inodes.len();
+    let is_odd = world.scenario.has_odd_names;
+    let ahead = if is_odd && world.rng.chance(30) { world.rng.below(4) } else { 0 };
+    let hour = hour_at(&world.clock, world.clock.now_ms() + ahead as i64 * HOUR_MS);
+    // With the suffix it would be longer than a name can be.
+    let filler = if is_odd && world.rng.chance(0) { "y".repeat(230) } else { String::new() };
+    let name = format!("f{serial}-{filler}{hour}.log");
+    world.say(|| format!("new file {serial}: {name}"));
+    name
+}
+
+/// Zeros where lines will be. `false`: not in this file now, since it would end with them.
+fn reserve(world: &mut World, at: usize) -> bool {
+    let places = world.writers.places();
+    let number = world.writers.inodes[at].number;
+    let Some(path) = places.get(&number) else { return false };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_current = !is_past(&name, &hour(&world.clock));
+    if !world.writers.is_candidate_now(&places, number) || !is_current {
+        return false;
+    }
+    let wall_ms = world.clock.now_ms();
+    world.writers.now_ms = world.clock.monotonic_ms();
+    if world.scenario.grace_ms >= 5_000 && world.rng.chance(40) {
+        if !world.is_read(at) {
+            return false;
+        }
+        world.excuse_sent_half(at);
+        world.say(|| format!("lines to file {at}, the last ones first"));
+        // What was on the disk as zeros and has text behind it would be text.
+        world.writers.trim(at, wall_ms);
+        let bytes = world.writers.append_backwards(at, wall_ms, &mut world.rng);
+        world.filling = Some((at, bytes));
+        return true;
+    }
+    let bytes = world.rng.pick(&[1, 100, 5_000, 300_000]);
+    let is_hole = world.rng.chance(50);
+    world.say(|| format!("{bytes} zeros behind file {at}, a hole: {is_hole}"));
+    world.writers.reserve(at, bytes, is_hole, wall_ms);
+    true
 }
 
 /// One of the newest files mostly.
@@ -325,6 +403,7 @@ fn misbehave(world: &mut World) {
     let is_candidate = world.writers.is_candidate_now(&places, number);
     let Some(path) = places.get(&number).cloned() else { return };
     let wall_ms = world.clock.now_ms();
+    world.writers.trim(at, wall_ms);
     let kind = world.rng.below(7);
     world.say(|| format!("mischief {kind} with file {at}, {}", path.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
-use flume_ng::config::model::SourceConfig;
+use flume_ng::config::model::{DeletePolicy, SourceConfig};
 use flume_ng::log;
 use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
 use flume_ng::source::tracked::Tracked;
@@ -66,6 +67,11 @@ pub struct World {
     pub has_jumped: bool,
     /// It went on by longer than brokers remember a producer.
     pub has_leapt: bool,
+    /// A file with lines of which those before are still to be written.
+    pub filling: Option<(usize, Vec<u8>)>,
+    hour: String,
+    /// What was sent of a line too early.
+    torn: Option<String>,
     ends: u64,
 }
 
@@ -73,7 +79,8 @@ impl World {
     pub fn new(seed: u64, root: &Path, scenario: Scenario, plant: Plant, trace: Trace) -> World {
         let mut rng = Rng::new(seed);
         let clock = ManualClock::new(1_709_280_000_000 + rng.below(3_600_000) as i64, 0);
-        let writers = Writers::new(root, scenario.line_max);
+        let mut writers = Writers::new(root, scenario.line_max);
+        writers.stamps_off_ms = scenario.stamps_off_ms;
         let config = Rc::new(scenario.source_config(&writers));
         let clusters = scenario::clusters(&scenario, &clock, &mut rng, &trace, plant);
         World {
@@ -92,6 +99,9 @@ impl World {
             is_stopping: Rc::default(),
             has_jumped: false,
             has_leapt: false,
+            filling: None,
+            hour: String::new(),
+            torn: None,
             ends: 0,
         }
     }
@@ -124,6 +134,7 @@ impl World {
         if self.is_alive() {
             return Ok(true);
         }
+        self.trim_at_the_hour();
         self.is_stopping.set(false);
         self.trace.say(|| format!("{}: start", self.clock.monotonic_ms()));
         let begun = self.told(|world| catch_unwind(AssertUnwindSafe(|| world.begin())));
@@ -184,6 +195,7 @@ impl World {
 
     /// One turn. `Ok(None)`: there is no process (any more).
     pub fn turn(&mut self) -> Result<Option<Pace>, String> {
+        self.trim_at_the_hour();
         let Some(mut pipeline) = self.pipeline.take() else { return Ok(None) };
         let stepped = self.told(|_| {
             catch_unwind(AssertUnwindSafe(|| {
@@ -199,6 +211,29 @@ impl World {
             Ok((_, Err(fatal))) => self.gave_up(&fatal).map(|()| None),
             Err(payload) => self.died_of(payload).map(|()| None),
         }
+    }
+
+    /// Writers close the files of an hour that is over.
+    fn trim_at_the_hour(&mut self) {
+        let hour = scenario::hour(&self.clock);
+        if hour != self.hour {
+            self.hour = hour;
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        self.fill();
+        let wall_ms = self.clock.now_ms();
+        (0..self.writers.inodes.len()).for_each(|at| self.writers.trim(at, wall_ms));
+    }
+
+    /// Writes the lines before those that are there already.
+    pub fn fill(&mut self) {
+        let Some((at, bytes)) = self.filling.take() else { return };
+        self.say(|| format!("and the first ones of file {at}"));
+        self.writers.now_ms = self.clock.monotonic_ms();
+        self.writers.fill(at, &bytes, self.clock.now_ms());
     }
 
     /// The process ended itself. With a failed disk that is as it should be.
@@ -319,9 +354,15 @@ impl World {
         let generation = self.writers.inodes[inode].generation;
         let Some(open) = &self.writers.generations[generation].open else { return };
         let half = open.text[..open.written].to_vec();
-        if self.delivered().contains(&half)
-            && let Some(open) = &mut self.writers.generations[generation].open
-        {
+        let is_delivered = open.written > 0 && self.delivered().contains(&half);
+        let alone_ms = self.clock.monotonic_ms() - self.writers.inodes[inode].written_ms;
+        if is_delivered && alone_ms < self.scenario.grace_ms {
+            self.torn.get_or_insert(format!(
+                "half a line was sent {alone_ms} ms after it was written: {}",
+                String::from_utf8_lossy(&half)
+            ));
+        }
+        if is_delivered && let Some(open) = &mut self.writers.generations[generation].open {
             open.is_optional = true;
         }
     }
@@ -391,6 +432,10 @@ impl World {
     /// Lets everything come to rest and checks what must hold then.
     pub fn conclude(&mut self) -> Result<(), String> {
         self.say(|| "calm".to_owned());
+        self.trim();
+        if let Some(torn) = &self.torn {
+            return Err(torn.clone());
+        }
         for cluster in &self.clusters {
             cluster.borrow_mut().calm_down();
         }
@@ -442,10 +487,19 @@ impl World {
         let hour = scenario::hour(&self.clock);
         let mut names = self.writers.candidates();
         if names.len() > 1 {
-            names.retain(|n| !n.contains(&hour));
+            names.retain(|n| scenario::is_past(n, &hour) && !self.may_stay(n));
             return names;
         }
         Vec::new()
+    }
+
+    /// Has the name no room for the suffix, or does the file wait for its first line?
+    fn may_stay(&self, name: &str) -> bool {
+        let stat = std::fs::metadata(self.writers.spool.join(name));
+        let hour_s = self.clock.now_ms().div_euclid(3_600_000) * 3_600;
+        let is_new = stat.is_ok_and(|stat| stat.len() == 0 && stat.mtime() >= hour_s);
+        is_new
+            || name.len() + ".COMPLETED".len() > 255 && self.scenario.delete == DeletePolicy::Never
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -457,7 +511,7 @@ impl World {
             let place = places.get(&inode.number)?;
             let name = place.file_name()?.to_string_lossy().into_owned();
             let is_candidate = self.writers.is_candidate_now(&places, inode.number);
-            let is_over = !is_candidate || !name.contains(&hour);
+            let is_over = !is_candidate || scenario::is_past(&name, &hour);
             (is_over || !self.has_jumped).then_some(is_over)
         };
         let book = self.book.borrow();
@@ -493,7 +547,9 @@ impl World {
                 }
                 let hour = scenario::hour(&self.clock);
                 let is_done = |n: &[u8]| {
-                    !String::from_utf8_lossy(n).contains(&hour) && record.files.len() > 1
+                    let name = String::from_utf8_lossy(n);
+                    let is_past = scenario::is_past(&name, &hour);
+                    is_past && record.files.len() > 1 && !self.may_stay(&name)
                 };
                 match record.files.iter().find(|f| is_done(&f.name)) {
                     Some(f) => Err(format!("still in the checkpoint: {f:?}")),

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -47,6 +46,10 @@ pub struct Inode {
     pub generation: usize,
     /// It has a name in the spool or the tracker directory (as far as the writers know).
     pub is_linked: bool,
+    /// Behind its content stand zeros, as of those who map files.
+    pub is_reserved: bool,
+    /// Monotonic time of the last write.
+    pub written_ms: u64,
 }
 
 pub struct Writers {
@@ -64,6 +67,10 @@ pub struct Writers {
     pub rests: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     serial: u32,
     line_max: u64,
+    /// How far the clock of the files' stamps is from the agent's.
+    pub stamps_off_ms: i64,
+    /// The monotonic clock.
+    pub now_ms: u64,
 }
 
 /// Is this a name that the agent would read?
@@ -92,6 +99,8 @@ impl Writers {
             rests: HashMap::new(),
             serial: 0,
             line_max,
+            stamps_off_ms: 0,
+            now_ms: 0,
         }
     }
 
@@ -130,12 +139,19 @@ impl Writers {
     }
 
     fn begin(&mut self, path: &Path, wall_ms: i64) -> Inode {
-        let file = OpenOptions::new().append(true).create_new(true).open(path);
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
         let file = file.expect("a new file");
-        touch(&file, wall_ms);
+        touch(&file, wall_ms + self.stamps_off_ms);
         let number = file.metadata().expect("a file of our own").ino();
         self.generations.push(Generation::default());
-        Inode { number, file, generation: self.generations.len() - 1, is_linked: true }
+        Inode {
+            number,
+            file,
+            generation: self.generations.len() - 1,
+            is_linked: true,
+            is_reserved: false,
+            written_ms: self.now_ms,
+        }
     }
 
     /// A new, empty file under this name; its index.
@@ -173,9 +189,70 @@ impl Writers {
 
     fn write(&mut self, at: usize, bytes: &[u8], wall_ms: i64) {
         let inode = &mut self.inodes[at];
-        inode.file.write_all(bytes).expect("room on the disk");
-        touch(&inode.file, wall_ms);
-        self.generations[inode.generation].content.extend_from_slice(bytes);
+        let content = &mut self.generations[inode.generation].content;
+        inode.file.write_all_at(bytes, content.len() as u64).expect("room on the disk");
+        touch(&inode.file, wall_ms + self.stamps_off_ms);
+        inode.written_ms = self.now_ms;
+        content.extend_from_slice(bytes);
+    }
+
+    /// Makes the file longer than its content: by a hole, or by zeros that are on the disk.
+    pub fn reserve(&mut self, at: usize, bytes: usize, is_hole: bool, wall_ms: i64) {
+        let inode = &mut self.inodes[at];
+        let end = self.generations[inode.generation].content.len() as u64;
+        let len = inode.file.metadata().map_or(0, |stat| stat.len());
+        inode.file.set_len(len.max(end + bytes as u64)).expect("a file of our own");
+        if !is_hole {
+            inode.file.write_all_at(&vec![0; bytes], end).expect("room on the disk");
+        }
+        touch(&inode.file, wall_ms + self.stamps_off_ms);
+        inode.written_ms = self.now_ms;
+        inode.is_reserved = true;
+    }
+
+    /// Its writer closes the file: what was reserved and not used goes.
+    pub fn trim(&mut self, at: usize, wall_ms: i64) {
+        let inode = &mut self.inodes[at];
+        if std::mem::take(&mut inode.is_reserved) {
+            let end = self.generations[inode.generation].content.len() as u64;
+            inode.file.set_len(end).expect("a file of our own");
+            touch(&inode.file, wall_ms + self.stamps_off_ms);
+        }
+    }
+
+    /// Some lines, of which the second part is in the file already; `between` happens before the
+    /// first part is. Returns what is to be written.
+    pub fn append_backwards(&mut self, at: usize, wall_ms: i64, rng: &mut Rng) -> Vec<u8> {
+        self.end_line(at, wall_ms, true);
+        let generation = self.inodes[at].generation;
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        // A hole is a page of a file system in memory, and begins and ends with one.
+        while first.len() < 3 * 4096 {
+            let mut text = self.new_line(generation, rng);
+            let end = text.iter().rposition(|b| *b == b'~').unwrap_or(text.len());
+            text.splice(end..end, std::iter::repeat_n(b'.', 1_500));
+            first.extend_from_slice(&text);
+            first.push(b'\n');
+            self.note(generation, text, false);
+        }
+        for _ in 0..rng.between(1, 3) {
+            let text = self.new_line(generation, rng);
+            second.extend_from_slice(&text);
+            second.push(b'\n');
+            self.note(generation, text, false);
+        }
+        let behind = self.generations[generation].content.len() + first.len();
+        let inode = &mut self.inodes[at];
+        inode.file.write_all_at(&second, behind as u64).expect("room on the disk");
+        touch(&inode.file, wall_ms + self.stamps_off_ms);
+        inode.written_ms = self.now_ms;
+        first.extend_from_slice(&second);
+        first
+    }
+
+    /// The rest of [`Writers::append_backwards`].
+    pub fn fill(&mut self, at: usize, bytes: &[u8], wall_ms: i64) {
+        self.write(at, bytes, wall_ms);
     }
 
     /// Appends `count` whole lines, in one write or several; a line that was begun is ended first.
@@ -247,8 +324,8 @@ impl Writers {
     pub fn truncate(&mut self, at: usize, wall_ms: i64) {
         let inode = &mut self.inodes[at];
         inode.file.set_len(0).expect("a file of our own");
-        let _ = inode.file.seek(SeekFrom::Start(0));
-        touch(&inode.file, wall_ms);
+        inode.is_reserved = false;
+        touch(&inode.file, wall_ms + self.stamps_off_ms);
         self.generations.push(Generation::default());
         inode.generation = self.generations.len() - 1;
     }

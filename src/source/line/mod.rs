@@ -136,6 +136,11 @@ impl LineDecoder {
         self.charset = self.config.charset.for_file(head).0;
     }
 
+    /// Bytes of the smallest unit of the present file's text.
+    pub fn unit_bytes(&self) -> u64 {
+        if self.charset.little_endian().is_some() { 2 } else { 1 }
+    }
+
     /// Where the first newline of `block` ends, for lines that are only measured. The block begins
     /// at an even distance from the beginning of the line.
     pub fn newline_end(&self, block: &[u8]) -> Option<usize> {
