@@ -44,7 +44,6 @@ impl fmt::Display for UnpackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UnpackError::Codec(3) => f.write_str("compressed with lz4, which this build lacks"),
-            UnpackError::Codec(4) => f.write_str("compressed with zstd, which this build lacks"),
             UnpackError::Codec(id) => write!(f, "compressed with unknown codec {id}"),
             UnpackError::Malformed => f.write_str("compressed data are malformed"),
         }
@@ -138,11 +137,7 @@ pub fn unpack(codec: i16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), Unpack
         2 => unpack_snappy(packed, out),
         #[cfg(feature = "lz4")]
         3 => read_bounded(lz4_flex::frame::FrameDecoder::new(packed), out),
-        #[cfg(feature = "zstd")]
-        4 => {
-            let reader = zstd::stream::Decoder::new(packed);
-            read_bounded(reader.map_err(|_| UnpackError::Malformed)?, out)
-        }
+        4 => unpack_zstd(packed, out),
         other => Err(UnpackError::Codec(other)),
     }
 }
@@ -153,6 +148,20 @@ fn read_bounded(reader: impl Read, out: &mut Vec<u8>) -> Result<(), UnpackError>
         Ok(n) if n as u64 <= limit => Ok(()),
         _ => Err(UnpackError::Malformed),
     }
+}
+
+/// Frame by frame. The checksum that a frame may have is not looked at: the batch around it has one.
+fn unpack_zstd(mut packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
+    let start = out.len();
+    while !packed.is_empty() {
+        let frame = ruzstd::decoding::StreamingDecoder::new(&mut packed);
+        let frame = frame.map_err(|_| UnpackError::Malformed)?;
+        read_bounded(frame, out)?;
+        if out.len() - start > UNPACKED_BYTES_MAX {
+            return Err(UnpackError::Malformed);
+        }
+    }
+    Ok(())
 }
 
 /// The framed form, or one bare block (as librdkafka and the `kafka` crate write it).
@@ -211,6 +220,29 @@ mod tests {
                 unpack(codec_id(compression), &packed[4..], &mut back).unwrap();
                 assert!(back == plain, "{compression:?} of {} bytes", plain.len());
             }
+        }
+    }
+
+    /// As the library of the Java producers writes it; most builds of this program only read it.
+    #[test]
+    fn zstd_is_read_by_every_build() {
+        const PACKED: &[u8] = b"\x28\xb5\x2f\xfd\x00\x58\xfd\x0c\x00\xd6\x21\x42\x10\xb0\xa5\xd8\x8e\xe0\x92\x40\x25\x11\x65\x66\x7e\x09\x5c\x1c\x10\x41\x00\x3a\x00\x3c\x00\xdb\xb6\x4d\x44\x44\x44\x24\x22\x22\x22\x22\x42\xfe\xff\xff\xff\xaa\xaa\xaa\xaa\x2a\x22\x22\x22\x22\xa2\x99\x99\x99\x99\x19\xdb\xb6\x6d\xbb\x6d\xdb\xb6\x25\x49\x92\x24\xb7\x6d\xdb\x36\x11\x11\x11\x11\x79\xd1\xb8\x9c\x0c\x80\x41\x40\x20\xc4\x00\x18\x04\x04\x01\xb6\xdb\xb6\x6d\x5b\x92\x24\x49\x72\xdb\xb6\x6d\x13\x11\x11\x11\x11\x89\xc5\x62\xb1\x58\x2c\x16\x8b\xc5\xfe\xff\xff\xff\xaa\xaa\xaa\xaa\x2a\x22\x22\x22\x22\xa2\x99\x99\x99\x99\x19\xdb\xb6\x6d\xbb\x6d\xdb\xb6\x25\x49\x92\x24\xb7\x05\x44\x44\x44\x44\x34\x33\x33\x33\x33\x63\xdb\xb6\x6d\xb7\x6d\xdb\xb6\x24\x49\x92\xe4\xb6\x6d\xdb\x26\x22\x22\x22\x22\x12\x0c\x06\x83\xc1\x60\x30\x18\x0c\xfe\xff\xff\xff\x55\x55\x55\x55\x55\x44\x44\x44\x44\x44\x33\x33\x33\x33\x33\xb6\x6d\x3b\xc2\xff\xff\xff\xff\xaa\xaa\xaa\xaa\x2a\x22\x22\x22\x22\xa2\x99\x99\x99\x99\x19\xdb\xb6\x6d\xbb\x6d\xdb\xb6\x25\x49\x92\x24\xb7\x6d\xdb\x36\x11\x11\x11\x11\x91\x68\x34\x1a\x8d\x46\xa3\xd1\x68\xf4\xff\xff\xff\xaf\xaa\xaa\xaa\xaa\xa2\x81\xf2\xa8\x21\xec\xee\x67\xe1\x2b\xcb\x1a\x11\x28\x40\x7e\x0c\xfb\xfc\xef\x7f\xff\xf7\xbf\x7f\xd6\x15\x4d\xd3\x54\x9a\xa6\xad\x00\x82\x08\x21\x84\x10\x42\x06\x45\xa5\x69\x9a\xa6\x69\xda\x0a\x20\x88\x20\x82\x08\x21\xc4\xa0\x68\x9a\xa6\x69\x9a\xa6\x4d\x01\x84\x08\x22\x88\x20\x82\x8c\xa8\x53\x51\xc0\x65\xd5\xb2\xca\xad\xda\x56\xd1\x56\x65\xab\x62\xab\x5c\xab\x58\xab\xaa\x55\x80\x1a\xfa\xff\xff\xff\xfd\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff\xf7\xff\xff\xff\x7f\xff\x7f\xe9\x49\x5d\x52\x8f\xd4\x21\xf5\x47\xbd\xa3\xde\xa8\x33\xea\xd1\xa2\x2a\x39\x00\x00\x00\x00\x00\x2c\x00\x24\xe0\xaf\x02";
+        let mut out = b"kept".to_vec();
+        unpack(4, PACKED, &mut out).unwrap();
+        let lines: Vec<u8> = (0..500u32).flat_map(|i| format!("line {i}\n").into_bytes()).collect();
+        assert_eq!(out, [b"kept", &lines[..]].concat());
+        // Two frames are read one behind the other, and half a frame is none.
+        let mut twice = Vec::new();
+        unpack(4, &[PACKED, PACKED].concat(), &mut twice).unwrap();
+        assert_eq!(twice, lines.repeat(2));
+        for cut in 1..PACKED.len() {
+            assert_eq!(unpack(4, &PACKED[..cut], &mut Vec::new()), Err(UnpackError::Malformed));
+        }
+        // Damaged, it may unfold to something else, and never to more than the limit.
+        for at in 0..PACKED.len() {
+            let mut bytes = PACKED.to_vec();
+            bytes[at] ^= 0x55;
+            let _ = unpack(4, &bytes, &mut Vec::new());
         }
     }
 
