@@ -12,6 +12,7 @@ pub mod giant;
 pub mod interceptor;
 pub mod known;
 pub mod line;
+pub mod odd_names;
 pub mod parked;
 pub mod past;
 mod present;
@@ -224,6 +225,9 @@ impl Files {
         }
         if !std::mem::replace(&mut self.is_cleared, true) {
             self.clear_leftovers();
+            for remark in odd_names::remarks(self.scanner.candidates()) {
+                log::warn(READER, format_args!("{}: {remark}.", self.dir_text()));
+            }
         }
         let took_ms = self.clock.monotonic_ms() - now_ms;
         self.list_interval_ms = (took_ms * 10).clamp(LIST_INTERVAL_MS, LIST_INTERVAL_MS_MAX);
