@@ -373,3 +373,23 @@ fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
     assert_eq!((code, row(&json, "tracker directory").0), (Some(75), "fail"), "{json:?}");
     assert_eq!(left, "filler\n");
 }
+
+#[test]
+fn names_that_should_not_match_are_told() {
+    let topic = shared("4.3.1").fresh_topic("check-odd", 1);
+    let work = Work::new(&topic)
+        .file("010_{H}.log", b"one\n", 1)
+        .file("010_{H}.log.1", b"zero\n", 60)
+        .file("010_{H-1}.log.gz", b"\x1f\x8b", 60);
+    let (code, json) = check_json(&work, &[]);
+    let texts: Vec<&str> = json.list("checks").iter().map(|r| r.text("text")).collect();
+    assert_eq!(code, 0, "{json:?}");
+    for words in ["and are compressed (", "look like copies of others ("] {
+        assert!(texts.iter().any(|text| text.contains(words)), "{words} in {texts:?}");
+    }
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, PATIENCE);
+    for words in ["and are compressed (", "look like copies of others ("] {
+        assert!(agent.log().contains(words), "{words} in {}", agent.log());
+    }
+}

@@ -232,3 +232,64 @@ fn systemd_is_told_of_start_and_stop() {
         assert!(said.starts_with("STOPPING=1"), "{said}");
     }
 }
+
+/// The number that a series of the page has.
+fn sample(port: u16, series: &str) -> Option<u64> {
+    let (_, body) = get(port, "/prometheus")?;
+    let line = body.lines().find(|line| line.starts_with(series))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[test]
+fn dead_letters_are_on_the_page() {
+    let settings = [("max.message.bytes", "3000")];
+    let name = format!("monitor-letters-{}", std::process::id());
+    let topic = shared("4.3.1").create_topic_with(&name, 1, 1, &settings);
+    let long = format!("one\n{}\nthree\n", "x".repeat(6_000));
+    let work = Work::new(&topic).set("a1.sources.r1.deserializer.maxLineLength", 10_000).file(
+        "010_{H}.log",
+        long.as_bytes(),
+        1,
+    );
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 2, PATIENCE);
+    let letters = |count: u64| sample(port, "flume_ng_dead_letters{") == Some(count);
+    agent.expect("one dead letter", PATIENCE, || letters(1));
+    work.append("010_{H}.log", format!("{}\n", "y".repeat(6_000)).as_bytes());
+    agent.expect("two dead letters", PATIENCE, || letters(2));
+    // Whoever has dealt with them moves them away.
+    std::fs::remove_file(work.tracker_dir().join("dead-letter")).unwrap();
+    agent.expect("none", PATIENCE, || letters(0));
+}
+
+/// What the run before had announced and this one finds in the topic, or sends, is its work as well.
+#[test]
+fn no_more_is_accepted_than_received_after_a_restart() {
+    let cluster = Cluster::start("4.3.1");
+    let topic = cluster.fresh_topic("monitor-restart", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let (mut agent, _) = start_with_http(&work);
+    agent.expect_records(&topic, 1, PATIENCE);
+    cluster.pause(0);
+    work.append("010_{H}.log", b"two\nthree\n");
+    let checkpoint = work.tracker_dir().join("checkpoint");
+    let before = std::fs::metadata(&checkpoint).unwrap().modified().unwrap();
+    agent.expect("an announcement", PATIENCE, || {
+        std::fs::metadata(&checkpoint).unwrap().modified().unwrap() > before
+    });
+    agent.kill9();
+    cluster.resume(0);
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 3, PATIENCE);
+    work.append("010_{H}.log", b"four\n");
+    agent.expect_records(&topic, 4, PATIENCE);
+    let counts = || {
+        let of = |name: &str| sample(port, &format!("flume_ng_events_{name}_total{{"));
+        (of("received"), of("accepted"), of("acked"))
+    };
+    // Where "one" was not committed before the kill, it is looked for as well.
+    let is_even = |(received, accepted, acked): (Option<u64>, Option<u64>, Option<u64>)| {
+        received == accepted && received == acked && received >= Some(3)
+    };
+    agent.expect("as many accepted as received", PATIENCE, || is_even(counts()));
+}

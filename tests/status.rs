@@ -168,3 +168,77 @@ fn a_wrong_configuration_ends_with_78() {
     assert_eq!(output.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&output.stderr).contains("batchSize"));
 }
+
+/// Exit code and output.
+fn told(work: &Work, args: &[&str]) -> (Option<i32>, String) {
+    let output = command(work, args).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// "ok" of an agent that can send nothing is what nobody must be told.
+#[test]
+fn brokers_that_take_nothing_are_told_first_and_are_no_clean_exit() {
+    let topic = shared("4.3.1").fresh_topic("status-away", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\n", 1);
+    let away = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
+    let mut agent = away.start();
+    agent.expect("exit code 75", PATIENCE, || told(&away, &[]).0 == Some(75));
+    let (_, text) = told(&away, &[]);
+    let mut lines = text.lines();
+    let (first, second) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(
+        first.starts_with("fail  ") && first.ends_with("but its brokers take nothing"),
+        "{text}"
+    );
+    assert!(
+        second.trim_start().starts_with("trouble     channel c1 takes nothing since "),
+        "{text}"
+    );
+    assert!(second.contains("127.0.0.1:1"), "{text}");
+    let (code, text) = told(&away, &["--json"]);
+    let trouble = Json::parse(text.trim()).list("sources")[0].list("troubles")[0].clone();
+    assert_eq!((code, trouble.text("kind"), trouble.text("channel")), (Some(75), "brokers", "c1"));
+    assert!(trouble.number("since_ms") > 1_600_000_000_000);
+    // It is not forgotten with the agent, and gone when the brokers are there.
+    agent.kill9();
+    assert_eq!(told(&away, &[]).0, Some(75));
+    let back = away.set("a1.channels.c1.brokerList", topic.bootstrap());
+    let mut agent = back.start();
+    agent.expect_records(&topic, 2, PATIENCE);
+    agent.expect("exit code 0", PATIENCE, || told(&back, &[]).0 == Some(0));
+    assert!(!back.tracker_dir().join("trouble").exists());
+    assert_eq!(agent.term().code(), Some(0));
+    assert_eq!(told(&back, &[]).0, Some(0));
+}
+
+/// Neither "stopped" nor "can be started": somebody has to look first.
+#[test]
+fn an_agent_that_ended_by_itself_is_told_with_its_reason() {
+    let topic = shared("4.3.1").fresh_topic("status-ended", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\nbad \xff\xfe\n", 1);
+    let work = work.set("a1.sources.r1.decodeErrorPolicy", "FAIL");
+    let mut agent = work.start();
+    assert_eq!(agent.wait(PATIENCE).expect("it ends by itself").code(), Some(70));
+    let (code, text) = told(&work, &[]);
+    assert_eq!(code, Some(70), "{text}");
+    assert!(text.starts_with("fail  agent a1, source r1: ended by itself"), "{text}");
+    let name = work.name("010_{H}.log");
+    let trouble = text.lines().nth(1).unwrap();
+    assert!(trouble.contains("ended with exit code 70 on ") && trouble.contains(&name), "{text}");
+    let check = |work: &Work| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        command.args(["check", "--name", "a1", "--conf-file"]).arg(work.write_conf());
+        let output = command.current_dir(work.dir()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = check(&work);
+    assert!(text.contains("last end") && !text.contains("can be started"), "{text}");
+    // Mended, it is over with the first connection.
+    let work = work.set("a1.sources.r1.decodeErrorPolicy", "REPLACE");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 2, PATIENCE);
+    agent.expect("no trouble", PATIENCE, || !work.tracker_dir().join("trouble").exists());
+    assert_eq!(agent.term().code(), Some(0));
+    assert!(check(&work).contains("can be started"));
+    assert_eq!(told(&work, &[]).0, Some(0));
+}

@@ -352,6 +352,24 @@ fn headers_filters_and_channels_are_those_of_the_configuration() {
     assert!(topics.contains(&second.name()) && topics.contains(&bench.topic.name()));
 }
 
+/// The broker writes it as its topic says, whatever a producer may do.
+#[test]
+fn a_topic_in_zstd_is_read_by_every_build() {
+    let name = format!("verify-zstd-{}", std::process::id());
+    let topic = shared(NEW).create_topic_with(&name, 1, 1, &[("compression.type", "zstd")]);
+    let work = Work::new(&topic).file("010_{H}.log", &lines("live", 3_000), 0);
+    let bench = Bench { topic, work };
+    let mut agent = bench.work.start();
+    let name = bench.work.name("010_{H}.log");
+    let is_exact = || {
+        let json = bench.json(&[]).1;
+        !json.list("files").is_empty() && counts(&json, &name)[2] == 3_000
+    };
+    agent.expect("3,000 lines found", ARRIVE_MAX, is_exact);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert_eq!(bench.json(&[]).0, Some(0));
+}
+
 /// What the Java agent had sent before is not ours to prove.
 #[test]
 fn a_file_that_was_taken_over_is_verified_from_there_on() {

@@ -15,6 +15,7 @@ use crate::channel::broker::Broker;
 use crate::channel::connect;
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked};
+use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
@@ -32,6 +33,9 @@ use sinks::Sinks;
 
 /// A round that is under way at a request to stop is waited for so long, ms.
 const STOP_WAIT_MS: u64 = 1_200;
+
+/// The words of a trouble that lasts are written anew so often at most, ms.
+const TROUBLE_WORDS_MS: u64 = 10_000;
 
 /// Sleeps no longer than this without a look at the directories, ms (Flume looks as often).
 const POLL_MS: u64 = 500;
@@ -60,6 +64,41 @@ struct Running {
     lock: Lock,
     /// For the metrics, which are made of an agent that nobody changes.
     looks: RefCell<FileLooks>,
+    /// What the file `trouble` says, and when its words may be changed again (monotonic, ms).
+    told: Vec<Trouble>,
+    words_due_ms: u64,
+}
+
+impl Running {
+    /// Keeps the file `trouble` as things are. What an earlier run had ended with stays there until
+    /// the brokers are reached: by then this one works.
+    fn tell_trouble(&mut self, now_ms: u64) {
+        let mut troubles: Vec<Trouble> = Vec::new();
+        for outlet in &self.pipeline.outlets {
+            if let Some((since_ms, why)) = &outlet.trouble {
+                let (channel, why) = (outlet.config.name.clone(), why.clone());
+                troubles.push(Trouble::Brokers { channel, since_ms: *since_ms, why });
+            }
+        }
+        let is_connected = self.pipeline.outlets.iter().all(|outlet| outlet.topic.is_some());
+        if !is_connected {
+            let ends = self.told.iter().filter(|told| matches!(told, Trouble::End { .. }));
+            let ends: Vec<Trouble> = ends.cloned().collect();
+            if troubles.is_empty() && !self.told.is_empty() {
+                return;
+            }
+            troubles.extend(ends);
+        }
+        let is_alike = troubles.len() == self.told.len()
+            && troubles.iter().zip(&self.told).all(|(a, b)| a.is_alike(b));
+        if troubles == self.told || (is_alike && now_ms < self.words_due_ms) {
+            return;
+        }
+        self.words_due_ms = now_ms + TROUBLE_WORDS_MS;
+        // It is for those who ask; the log has it in any case.
+        let _ = trouble::write(&self.pipeline.config.tracker_dir, &troubles);
+        self.told = troubles;
+    }
 }
 
 /// Ends the loop with this code.
@@ -173,17 +212,24 @@ impl Agent {
         for at in 0..self.running.len() {
             match self.running[at].pipeline.step(&mut self.sinks) {
                 Ok(own) => pace = pace.sooner(own),
-                Err(fatal) => return Err(self.die(&fatal)),
+                Err(fatal) => return Err(self.die(at, &fatal)),
             }
         }
         Ok(pace)
     }
 
     /// Says why, after the others have finished what they have under way.
-    fn die(&mut self, fatal: &Fatal) -> End {
+    fn die(&mut self, at: usize, fatal: &Fatal) -> End {
         log::fatal(SOURCE, format_args!("{fatal}"));
         self.finish_rounds();
-        End(Exit::BrokenPromise)
+        let dir = self.running[at].pipeline.config.tracker_dir.clone();
+        self.end(&dir, Exit::BrokenPromise, &fatal.to_string())
+    }
+
+    /// The end, which the file `trouble` keeps for who looks later.
+    fn end(&self, dir: &Path, exit: Exit, why: &str) -> End {
+        let _ = trouble::add_end(dir, exit.code(), self.clock.now_ms(), why);
+        End(exit)
     }
 
     /// Starts the sources that are not started yet. Milliseconds until the next try, if one is
@@ -237,11 +283,11 @@ impl Agent {
             Err(StartError::NotYet(why)) => return Ok(Err(why)),
             Err(StartError::Broken(why)) => {
                 log::fatal(SOURCE, format_args!("{why}"));
-                return Err(End(Exit::BrokenPromise));
+                return Err(self.end(&config.tracker_dir, Exit::BrokenPromise, &why));
             }
             Err(StartError::Unsettled(why)) => {
                 log::fatal(SOURCE, format_args!("{why}. This agent ends (exit code 78)."));
-                return Err(End(Exit::Configuration));
+                return Err(self.end(&config.tracker_dir, Exit::Configuration, &why));
             }
         };
         lifecycle::tell_canary(config);
@@ -277,13 +323,16 @@ impl Agent {
             })
             .ok();
         let looks = RefCell::new(FileLooks::default());
-        Running { pipeline: Pipeline::assemble(startup, inherited), watch, lock, looks }
+        let told = trouble::read(&config.tracker_dir).unwrap_or_default();
+        let pipeline = Pipeline::assemble(startup, inherited);
+        Running { pipeline, watch, lock, looks, told, words_due_ms: 0 }
     }
 
     fn tend_monitor(&mut self, busy: bool) {
         let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.topic.is_some());
         let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
         let now_ms = self.clock.monotonic_ms();
+        self.running.iter_mut().for_each(|running| running.tell_trouble(now_ms));
         // Out of the way for a moment: it asks for everything else.
         let mut monitor = std::mem::replace(&mut self.monitor, Monitor::absent());
         monitor.turn(now_ms, busy, connected, &|| self.stats(true));
@@ -392,9 +441,11 @@ impl Agent {
     fn finish_rounds(&mut self) -> Exit {
         let end_ms = self.clock.monotonic_ms() + STOP_WAIT_MS;
         let mut exit = Exit::Clean;
-        let mut fatal = |why: &Fatal| {
+        let now_ms = self.clock.now_ms();
+        let mut fatal = |dir: &Path, why: &Fatal| {
             log::fatal(SOURCE, format_args!("{why}"));
             exit = Exit::BrokenPromise;
+            let _ = trouble::add_end(dir, exit.code(), now_ms, &why.to_string());
         };
         self.running.iter_mut().for_each(|running| running.pipeline.stop());
         let mut under_way: Vec<usize> = (0..self.running.len()).collect();
@@ -407,7 +458,7 @@ impl Agent {
                     true
                 }
                 Err(why) => {
-                    fatal(&why);
+                    fatal(&self.running[at].pipeline.config.tracker_dir, &why);
                     false
                 }
             });
@@ -422,7 +473,7 @@ impl Agent {
         }
         for running in &mut self.running {
             if let Err(why) = running.pipeline.close() {
-                fatal(&why);
+                fatal(&running.pipeline.config.tracker_dir, &why);
             }
         }
         exit
@@ -431,12 +482,14 @@ impl Agent {
 
 fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
     let pipeline = &running.pipeline;
+    let mut looks = running.looks.borrow_mut();
     SourceStats {
         name: pipeline.config.name.clone(),
         started: true,
         counters: pipeline.counters,
-        files: running.looks.borrow_mut().views(pipeline, now_ms),
+        files: looks.views(pipeline, now_ms),
         in_doubt: pipeline.in_doubt(),
+        dead_letters: looks.dead_letters(pipeline),
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
     }
 }

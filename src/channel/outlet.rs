@@ -56,6 +56,8 @@ pub struct Outlet {
     out_of_sequence: Vec<(i32, u64)>,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
+    /// Since when (Unix time, ms) and why the brokers take nothing.
+    pub trouble: Option<(i64, String)>,
     backoff_ms: u64,
     /// Partitions and the monotonic time of the last ack there under the present identity.
     acks: Vec<(i32, u64)>,
@@ -92,6 +94,7 @@ impl Outlet {
             absent_since_ms: None,
             out_of_sequence: Vec::new(),
             partition_missing_since_ms: None,
+            trouble: None,
             backoff_ms: BACKOFF_MS_MIN,
             acks: Vec::new(),
             pool: Vec::new(),

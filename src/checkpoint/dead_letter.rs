@@ -2,7 +2,7 @@
 //! the head says, and a newline. The ledger writes it.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// A head is a line of words; what is longer is none.
@@ -27,20 +27,27 @@ pub struct Letter {
 /// Hands each entry to `visit`, up to the first that is none (half an entry, after a disk was
 /// full). No file is as good as an empty one.
 pub fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<()> {
+    each_from(path, 0, visit).map(drop)
+}
+
+/// The same from `from` on, where an entry has to begin. Returns where the last one ended.
+pub fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -> io::Result<u64> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(e) => return Err(e),
     };
     let len = file.metadata()?.len();
+    (&file).seek(SeekFrom::Start(from))?;
     let mut input = BufReader::new(&file);
-    let (mut at, mut head) = (0, Vec::new());
+    let (mut at, mut head) = (from, Vec::new());
     loop {
         head.clear();
+        let begin = at;
         at += input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)? as u64;
         let Some(letter) = parse(&head, at).filter(|letter| letter.bytes < len.saturating_sub(at))
         else {
-            return Ok(());
+            return Ok(begin);
         };
         let entry_bytes = letter.bytes + 1;
         at += entry_bytes;

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod receipt;
 pub mod record;
 pub mod slots;
+pub mod trouble;
 
 #[cfg(test)]
 mod scratch;

@@ -55,7 +55,9 @@ pub const COMMANDS: &[CommandRow] = &[
         summary: "show what an agent is doing",
         about: "Reads the lock, the checkpoint, the receipts and the files without disturbing the \
                 agent; works while it runs and when it is stopped. Rate and time to catch up come \
-                from two looks, a second apart.",
+                from two looks, a second apart. What keeps the agent from its work is shown first. \
+                Exit code 0 if nothing is wrong, or it was stopped in order; 70 if it has ended by \
+                itself; 75 if its brokers take nothing, or if something cannot be read.",
     },
     CommandRow {
         name: "verify",

@@ -14,12 +14,16 @@ use crate::checkpoint::lock::{self, Tenant};
 use crate::checkpoint::receipt::{self, Receipt};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
+use crate::checkpoint::trouble::{self, Trouble};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::diagnostics::Severity;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::config::{self, Loaded};
+use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::monitor::exposition::FileView;
 use crate::pipeline::handover::{Handover, HandoverError, handover};
+use crate::source::odd_names;
 use crate::source::scan::{Candidate, Scanner};
 use crate::source::tracked::{self, modified_ms};
 
@@ -40,13 +44,47 @@ pub struct SourceLook {
     /// What Flume's own tracker means, if there is no checkpoint.
     pub java: Option<Result<Handover, HandoverError>>,
     pub files: Vec<FileLook>,
+    /// What there is to say of names that match and hardly should.
+    pub odd_names: Vec<String>,
     /// Why the directory could not be listed.
     pub files_fault: Option<String>,
     pub receipts: ReceiptsLook,
     pub dead_letters: u64,
+    /// What keeps the agent from its work, or has ended it, as it has left word.
+    pub troubles: Vec<Trouble>,
 }
 
 impl SourceLook {
+    pub fn is_running(&self) -> bool {
+        matches!(self.tenant, Ok(Tenant::Agent(_)))
+    }
+
+    /// What is wrong with the agent now, with its exit code: it can not reach its brokers, or has ended
+    /// by itself. What an earlier run ended with says nothing of one that runs.
+    pub fn plight(&self) -> Option<Exit> {
+        let is_end = |trouble: &Trouble| matches!(trouble, Trouble::End { .. });
+        match (self.is_running(), self.troubles.iter().any(is_end)) {
+            (false, true) => Some(Exit::BrokenPromise),
+            _ if self.troubles.iter().any(|trouble| !is_end(trouble)) => Some(Exit::Temporary),
+            _ => None,
+        }
+    }
+
+    /// The troubles in words, the worst first.
+    pub fn trouble_texts(&self) -> Vec<String> {
+        let stamp = |ms: i64| SystemClock::new().local(ms).log_stamp().to_string();
+        let text = |trouble: &Trouble| match trouble {
+            Trouble::Brokers { channel, since_ms, why } => {
+                format!("channel {channel} takes nothing since {}: {why}", stamp(*since_ms))
+            }
+            Trouble::End { code, since_ms, why } => {
+                let run = if self.is_running() { "the run before" } else { "it" };
+                format!("{run} ended with exit code {code} on {}: {why}", stamp(*since_ms))
+            }
+        };
+        self.troubles.iter().map(text).collect()
+    }
+
     /// The first thing that could not be read.
     pub fn fault(&self) -> Option<String> {
         let tenant = self.tenant.as_ref().err().map(|why| format!("lock: {why}"));
@@ -103,10 +141,12 @@ pub fn look(config: &SourceConfig) -> SourceLook {
     let mut budget = COUNTED_BYTES_MAX;
     let known = record.as_ref().ok().and_then(Option::as_ref);
     let java = matches!(record, Ok(None)).then(|| handover(config));
-    let (files, files_fault) = match files(config, known, java.as_ref(), &mut budget) {
-        Ok(files) => (files, None),
-        Err(e) => (Vec::new(), Some(e.to_string())),
-    };
+    let mut odd_names = Vec::new();
+    let (files, files_fault) =
+        match files(config, known, java.as_ref(), &mut budget, &mut odd_names) {
+            Ok(files) => (files, None),
+            Err(e) => (Vec::new(), Some(e.to_string())),
+        };
     SourceLook {
         tenant: lock::look(dir).map_err(|e| e.to_string()),
         checkpoint_ms: stat.as_ref().map(modified_ms),
@@ -115,9 +155,11 @@ pub fn look(config: &SourceConfig) -> SourceLook {
             .is_some_and(|(r, s)| (r.own_device, r.own_inode) != (s.dev(), s.ino())),
         java,
         files,
+        odd_names,
         files_fault,
         receipts: receipts(dir),
         dead_letters: dead_letters(dir),
+        troubles: trouble::read(dir).unwrap_or_default(),
         record,
     }
 }
@@ -135,9 +177,11 @@ fn files(
     record: Option<&Record>,
     java: Option<&Result<Handover, HandoverError>>,
     budget: &mut u64,
+    odd_names: &mut Vec<String>,
 ) -> io::Result<Vec<FileLook>> {
     let mut scanner = Scanner::new(config);
     scanner.refresh(0)?;
+    odd_names.extend(odd_names::remarks(scanner.candidates()));
     let mut waiting: Vec<&Candidate> = scanner.candidates().iter().collect();
     let mut files = Vec::new();
     for file in record.map_or(&[][..], |r| &r.files) {

@@ -11,10 +11,15 @@ const METRICS: &[(&str, &str, &str)] = &[
     ("flume_ng_up", "gauge", "1 while the agent runs"),
     ("flume_ng_start_time_seconds", "gauge", "Unix time of the agent's start"),
     ("flume_ng_connected", "gauge", "1 while the channel's brokers are connected"),
-    ("flume_ng_events_received_total", "counter", "events read by this process"),
+    (
+        "flume_ng_events_received_total",
+        "counter",
+        "events read by this process, or announced by the one before",
+    ),
+    ("flume_ng_events_accepted_total", "counter", "events that every channel has"),
     ("flume_ng_events_acked_total", "counter", "events acknowledged by the brokers"),
     ("flume_ng_files", "gauge", "files that are tailed, drained or waiting"),
-    ("flume_ng_file_size_bytes", "gauge", "size of the file"),
+    ("flume_ng_file_size_bytes", "gauge", "size of the file, or of those of one name"),
     ("flume_ng_file_position_bytes", "gauge", "everything before it is acknowledged"),
     ("flume_ng_file_lines", "gauge", "lines before the position"),
     ("flume_ng_behind_bytes", "gauge", "bytes that are not acknowledged yet, over all files"),
@@ -90,15 +95,23 @@ impl Exposition {
             &of_source,
             files.iter().map(FileView::behind).sum::<u64>(),
         );
-        // Two samples with the same labels make a reader refuse all: of the files that had one name
-        // (one is drained, the next is there already) the last counts, which is the newest.
-        let shown = || files.iter().filter(|f| f.state != "superseded");
-        let newest: HashMap<&str, &FileView> = shown().map(|f| (f.name.as_str(), f)).collect();
-        for file in shown().filter(|f| std::ptr::eq(*f, newest[f.name.as_str()])) {
-            let labels = [("agent", agent), ("source", source), ("file", file.name.as_str())];
-            self.add("flume_ng_file_size_bytes", &labels, file.size);
-            self.add("flume_ng_file_position_bytes", &labels, file.position);
-            self.add("flume_ng_file_lines", &labels, file.lines);
+        // Two samples with the same labels make a reader refuse all: the files that had one name (one
+        // is drained, the next is there already) are one series, which is the sum of them.
+        let mut by_name: Vec<(&str, [u64; 3])> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for file in files.iter().filter(|f| f.state != "superseded") {
+            let place = *places.entry(file.name.as_str()).or_insert(by_name.len());
+            if place == by_name.len() {
+                by_name.push((file.name.as_str(), [0; 3]));
+            }
+            let sums = by_name[place].1.iter_mut();
+            sums.zip([file.size, file.position, file.lines]).for_each(|(sum, n)| *sum += n);
+        }
+        for (name, [size, position, lines]) in by_name {
+            let labels = [("agent", agent), ("source", source), ("file", name)];
+            self.add("flume_ng_file_size_bytes", &labels, size);
+            self.add("flume_ng_file_position_bytes", &labels, position);
+            self.add("flume_ng_file_lines", &labels, lines);
         }
     }
 
@@ -198,7 +211,7 @@ mod tests {
                 .map(|(_, end)| end.to_string())
                 .collect()
         };
-        assert_eq!(of("flume_ng_file_size_bytes"), ["file=\"y\"} 3", "file=\"x\"} 4"]);
+        assert_eq!(of("flume_ng_file_size_bytes"), ["file=\"x\"} 6", "file=\"y\"} 3"]);
         // The others are still to be sent.
         assert!(text.contains("flume_ng_files{agent=\"a1\",source=\"r1\"} 4\n"), "{text}");
         assert!(text.contains("flume_ng_behind_bytes{agent=\"a1\",source=\"r1\"} 9\n"), "{text}");

@@ -8,6 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::exposition::FileView;
+use crate::checkpoint::dead_letter;
+use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::pipeline::Pipeline;
 use crate::source::scan::Candidate;
 use crate::source::tracked::Tracked;
@@ -19,7 +21,10 @@ const LOOK_INTERVAL_MS: u64 = 1_000;
 #[derive(Default)]
 pub struct FileLooks {
     looked_ms: Option<u64>,
-    waiting: Vec<FileView>,
+    /// With device and inode.
+    waiting: Vec<((u64, u64), FileView)>,
+    /// How many dead letters there are, and where the last one ends: the next look begins there.
+    letters: (u64, u64),
 }
 
 impl FileLooks {
@@ -30,28 +35,42 @@ impl FileLooks {
             self.looked_ms = Some(now_ms);
             self.waiting = look(pipeline);
         }
-        // One that has been opened since the look must not be there twice.
-        let open: HashSet<String> = views.iter().map(|view| view.name.clone()).collect();
-        views.extend(self.waiting.iter().filter(|view| !open.contains(&view.name)).cloned());
+        // One that has been opened since the look must not be there twice. Not by its name: another
+        // one may have come under it.
+        let open = open_files(pipeline);
+        let waiting = self.waiting.iter().filter(|(identity, _)| !open.contains(identity));
+        views.extend(waiting.map(|(_, view)| view.clone()));
         views
+    }
+
+    /// All that stand in the dead-letter file. `None` where it cannot be read.
+    pub fn dead_letters(&mut self, pipeline: &Pipeline) -> Option<u64> {
+        let path = pipeline.config.tracker_dir.join(DEAD_LETTER_FILE);
+        let length = fs::metadata(&path).map_or(0, |stat| stat.len());
+        if length < self.letters.1 {
+            // Moved away by whoever has dealt with them.
+            self.letters = (0, 0);
+        }
+        if length > self.letters.1 {
+            let mut more = 0;
+            let end = dead_letter::each_from(&path, self.letters.1, &mut |_| more += 1).ok()?;
+            self.letters = (self.letters.0 + more, end);
+        }
+        Some(self.letters.0)
     }
 }
 
 /// Candidates without a descriptor. What is gone meanwhile is left out.
-fn look(pipeline: &Pipeline) -> Vec<FileView> {
+fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
     let files = &pipeline.files;
-    let open: HashSet<(u64, u64)> = files
-        .tracked
-        .iter()
-        .filter(|t| !t.is_superseded)
-        .map(|t| (t.record.device, t.record.inode))
-        .collect();
+    let open = open_files(pipeline);
     let parked: HashMap<(u64, u64), _> =
         files.records().map(|record| ((record.device, record.inode), record)).collect();
     let is_waiting = |c: &&Candidate| !open.contains(&(c.device, c.inode));
     let view = |candidate: &Candidate| {
         let stat = fs::metadata(files.path(&candidate.name)).ok()?;
-        Some(match parked.get(&(stat.dev(), stat.ino())) {
+        let identity = (stat.dev(), stat.ino());
+        let view = match parked.get(&identity) {
             Some(record) => FileView::of_record(record, stat.len()),
             None => FileView {
                 name: candidate.name.to_string_lossy().into_owned(),
@@ -59,9 +78,15 @@ fn look(pipeline: &Pipeline) -> Vec<FileView> {
                 size: stat.len(),
                 ..FileView::default()
             },
-        })
+        };
+        Some((identity, view))
     };
     files.candidates().iter().filter(is_waiting).filter_map(view).collect()
+}
+
+fn open_files(pipeline: &Pipeline) -> HashSet<(u64, u64)> {
+    let tracked = pipeline.files.tracked.iter().filter(|t| !t.is_superseded);
+    tracked.map(|t| (t.record.device, t.record.inode)).collect()
 }
 
 fn open(tracked: &Tracked) -> FileView {

@@ -53,6 +53,8 @@ pub struct SourceStats {
     pub counters: Counters,
     pub files: Vec<FileView>,
     pub in_doubt: usize,
+    /// Events that the brokers never take; `None` where that is not known.
+    pub dead_letters: Option<u64>,
     pub channels: Vec<ChannelRecord>,
 }
 
@@ -346,7 +348,11 @@ fn prometheus(stats: &Stats) -> String {
     for source in &stats.sources {
         let labels = [("agent", agent), ("source", source.name.as_str())];
         out.add("flume_ng_events_received_total", &labels, source.counters.events_received);
+        out.add("flume_ng_events_accepted_total", &labels, source.counters.events_accepted);
         out.add("flume_ng_batches_in_doubt", &labels, source.in_doubt);
+        if let Some(letters) = source.dead_letters {
+            out.add("flume_ng_dead_letters", &labels, letters);
+        }
         out.add_files(agent, &source.name, &source.files);
         for channel in &source.channels {
             out.add_partitions(agent, &source.name, channel);

@@ -269,8 +269,6 @@ impl Pipeline {
         if let Some(batch) = batch {
             outlet.give_back(batch);
         }
-        self.counters.events_accepted += u64::from(record.count);
-        self.counters.batches_accepted += 1;
         self.is_dirty = true;
         self.last_ack_ms = self.clock.monotonic_ms();
     }
@@ -335,6 +333,11 @@ impl Pipeline {
     fn fold_one(&mut self, at: usize) {
         let lead = self.announced[at].record.clone();
         self.is_dirty = true;
+        // Here, not at each ack: only now every channel has them.
+        if lead.acked.is_some_and(|offset| offset != rounds::NOWHERE) {
+            self.counters.events_accepted += u64::from(lead.count);
+            self.counters.batches_accepted += 1;
+        }
         if let Some(index) = self.files.index_of(lead.file) {
             let file = &mut self.files.tracked[index];
             let record = &mut file.record;
@@ -406,7 +409,10 @@ impl Pipeline {
                 continue;
             }
             match self.recover(at, observer) {
-                Ok(()) => self.outlets[at].reset_backoff(),
+                Ok(()) => {
+                    self.outlets[at].reset_backoff();
+                    self.outlets[at].trouble = None;
+                }
                 Err(recovery::Pause::Fatal(fatal)) => return Err(fatal),
                 Err(recovery::Pause::Wait(ms)) => {
                     self.outlets[at].topic = None;
@@ -428,6 +434,9 @@ impl Pipeline {
         if *fault == Fault::Stopped {
             return Pace::Rest(0);
         }
+        let since_ms =
+            outlet.trouble.as_ref().map_or(self.clock.now_ms(), |(since_ms, _)| *since_ms);
+        outlet.trouble = Some((since_ms, fault.to_string()));
         let wait_ms = outlet.next_backoff_ms(self.config.backoff_ms_max);
         log::warn(
             CHANNEL,

@@ -258,6 +258,7 @@ impl Pipeline {
         for batch in record.batches {
             self.announced.push(Announced { record: batch, encoded: None, round: 0 });
         }
+        self.count_inherited();
         let announced = &self.announced;
         let reached = |id: u64| {
             let of_file = announced.iter().map(|a| &a.record).filter(|b| b.file == id);
@@ -275,6 +276,19 @@ impl Pipeline {
             })
         };
         self.files.restore(record.files, record.next_file_id, reached);
+    }
+
+    /// What an earlier run has announced and this one brings to its end counts as received here as
+    /// well: else more would be accepted than was received.
+    fn count_inherited(&mut self) {
+        let of_channel = |channel: usize| {
+            let records = self.announced.iter().map(|a| &a.record);
+            let its = records.filter(move |b| usize::from(b.channel) == channel && b.count > 0);
+            its.fold((0, 0), |(events, batches), b| (events + u64::from(b.count), batches + 1))
+        };
+        // Each channel has the same bytes, but for one that was added since.
+        let most = (0..self.outlets.len()).map(of_channel).max().unwrap_or_default();
+        (self.counters.events_received, self.counters.batches_received) = most;
     }
 
     fn inherit_positions(&mut self, java: Option<(OsString, u64)>, begin: Begin, is_new: bool) {

@@ -11,6 +11,7 @@ use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
 use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
+use crate::exit::Exit;
 use crate::os;
 use crate::os::canary;
 use crate::pipeline::handover::{Handover, HandoverError};
@@ -25,9 +26,10 @@ pub fn check(report: &mut Report, source: &SourceConfig) {
     if !spool_directory(report, source) {
         return;
     }
+    let look = look::look(source);
+    last_end(report, &look);
     tracker_directory(report, source);
     disks(report, source);
-    let look = look::look(source);
     tenant(report, &look);
     tracker(report, source, &look);
     names(report, source);
@@ -177,6 +179,18 @@ fn disk_state(used_percent: u8) -> State {
     }
 }
 
+/// Whether its reason is still there only somebody who has read it can say: so it is no failure, but
+/// nothing is called startable either.
+fn last_end(report: &mut Report, look: &SourceLook) {
+    if look.plight() != Some(Exit::BrokenPromise) {
+        return;
+    }
+    report.has_ended = true;
+    for text in look.trouble_texts() {
+        report.add("last end", State::Warn, text);
+    }
+}
+
 fn tenant(report: &mut Report, look: &SourceLook) {
     let name = "no other agent";
     match &look.tenant {
@@ -321,6 +335,9 @@ fn files(report: &mut Report, look: &SourceLook) {
         grouped(lines)
     );
     report.add(name, State::Ok, text);
+    for remark in &look.odd_names {
+        report.add("odd names", State::Warn, remark.as_str());
+    }
     for file in &look.files {
         if let Some(why) = &file.fault {
             let text = format!(

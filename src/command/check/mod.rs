@@ -36,6 +36,8 @@ struct Row {
 struct Report {
     group: String,
     rows: Vec<Row>,
+    /// The last agent ended by itself, which no look can say anything against.
+    has_ended: bool,
 }
 
 /// A failure that somebody has to mend.
@@ -191,6 +193,9 @@ fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Styl
         _ => FOR_GOOD,
     };
     let verdict = match exit {
+        Exit::Clean if report.has_ended => {
+            "nothing else stands in the way, but the last agent ended by itself: mend that first"
+        }
         Exit::Clean => "the agent can be started",
         Exit::Temporary => "not yet: see what failed, and try again",
         _ => "not before what failed is mended",

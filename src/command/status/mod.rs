@@ -62,7 +62,11 @@ pub fn run(args: &StatusArgs) -> ExitCode {
         print(args, &config, &last, &sample(&config))
     };
     match last.sources.iter().find_map(SourceLook::fault) {
-        None => Exit::Clean.into(),
+        // What a supervisor asks for: is somebody needed?
+        None => {
+            let plights: Vec<Exit> = last.sources.iter().filter_map(SourceLook::plight).collect();
+            plights.into_iter().min_by_key(|exit| exit.code()).unwrap_or(Exit::Clean).into()
+        }
         Some(why) => {
             let way_out = way_out(&why);
             log::continuation(
@@ -226,9 +230,11 @@ mod tests {
             is_copied: false,
             java: None,
             files: files.iter().map(file).collect(),
+            odd_names: Vec::new(),
             files_fault: None,
             receipts: ReceiptsLook::default(),
             dead_letters: 0,
+            troubles: Vec::new(),
         }
     }
 

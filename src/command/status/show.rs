@@ -6,8 +6,10 @@ use super::{Shown, is_running};
 use crate::checkpoint::lock::Tenant;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
+use crate::checkpoint::trouble::Trouble;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN};
+use crate::exit::Exit;
 use crate::json::Json;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
 use crate::pipeline::handover::Handover;
@@ -21,6 +23,9 @@ pub fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
         let (state, what) = tenant(source);
         let title = format!("agent {agent}, source {}", source.config.name);
         let _ = writeln!(out, "{}  {}: {what}", style.state(state), style.bold(&title));
+        for text in source.look.trouble_texts() {
+            let _ = writeln!(out, "      trouble     {}", printable(&text));
+        }
         out.push_str(&summary(source));
         if source.is_known() {
             out.push_str(&files(source, style));
@@ -36,7 +41,11 @@ pub fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
 fn tenant(source: &Shown<'_>) -> (State, String) {
     match &source.look.tenant {
         Ok(Tenant::Agent(Some(holder))) => {
-            let host = format!("pid {}, running since {}", holder.pid, holder.since);
+            let mut host = format!("pid {}, running since {}", holder.pid, holder.since);
+            if source.look.plight().is_some() {
+                host.push_str(", but its brokers take nothing");
+                return (State::Fail { may_pass: true }, host);
+            }
             match holder.agent == source_agent(source) {
                 true => (State::Ok, host),
                 false => (State::Warn, format!("{host}, as agent {}", holder.agent)),
@@ -44,6 +53,10 @@ fn tenant(source: &Shown<'_>) -> (State, String) {
         }
         Ok(Tenant::Agent(None)) => (State::Ok, "running".to_string()),
         Ok(Tenant::Nobody(None)) => (State::Info, "never started here".to_string()),
+        Ok(Tenant::Nobody(Some(last))) if source.look.plight() == Some(Exit::BrokenPromise) => {
+            let text = format!("ended by itself (the last one was started {})", last.since);
+            (State::Fail { may_pass: false }, text)
+        }
         Ok(Tenant::Nobody(Some(last))) => {
             (State::Warn, format!("stopped (the last one was started {})", last.since))
         }
@@ -257,6 +270,7 @@ fn source_json(source: &Shown<'_>) -> Json {
         ("pid", Json::opt(holder, |h| Json::int(h.pid))),
         ("since", Json::opt(holder, |h| Json::text(h.since.as_str()))),
         ("fault", Json::opt(fault, |why| Json::text(why.as_str()))),
+        ("troubles", Json::List(look.troubles.iter().map(trouble_json).collect())),
         ("generation", Json::opt(record, |r| Json::int(r.generation))),
         ("last_ack_ms", Json::opt(look.checkpoint_ms, Json::int)),
         ("behind_bytes", known(Json::int(source.behind()))),
@@ -272,6 +286,22 @@ fn source_json(source: &Shown<'_>) -> Json {
         ("channels", Json::List(channels.collect())),
         ("receipts", Json::int(look.receipts.count)),
         ("last_receipts", Json::List(look.receipts.last.iter().map(receipt_json).collect())),
+    ])
+}
+
+fn trouble_json(trouble: &Trouble) -> Json {
+    let (kind, channel, code, since_ms, why) = match trouble {
+        Trouble::Brokers { channel, since_ms, why } => {
+            ("brokers", Some(channel), None, since_ms, why)
+        }
+        Trouble::End { code, since_ms, why } => ("end", None, Some(*code), since_ms, why),
+    };
+    Json::Map(vec![
+        ("kind", Json::text(kind)),
+        ("channel", Json::opt(channel, |name| Json::text(name.as_str()))),
+        ("exit", Json::opt(code, Json::int)),
+        ("since_ms", Json::int(*since_ms)),
+        ("why", Json::text(why.as_str())),
     ])
 }
 
