@@ -66,7 +66,8 @@ fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
     let open = open_files(pipeline);
     let parked: HashMap<(u64, u64), _> =
         files.records().map(|record| ((record.device, record.inode), record)).collect();
-    let is_waiting = |c: &&Candidate| !open.contains(&(c.device, c.inode));
+    let is_waiting =
+        |c: &&Candidate| !open.contains(&(c.device, c.inode)) && !files.is_kept(c.device, c.inode);
     let view = |candidate: &Candidate| {
         let stat = fs::metadata(files.path(&candidate.name)).ok()?;
         let identity = (stat.dev(), stat.ino());

@@ -61,9 +61,13 @@ impl Pipeline {
 
     /// The receipts first, then the files' end (deleted, if so configured), then off the list.
     fn done(&mut self, indices: &[usize]) -> Result<bool, Fatal> {
-        let records: Vec<FileRecord> =
-            indices.iter().map(|&i| self.files.tracked[i].record.clone()).collect();
-        if !self.write_receipts(&records)? {
+        let records: Vec<FileRecord> = indices
+            .iter()
+            .map(|&i| &self.files.tracked[i])
+            .filter(|t| !(t.keeps_name && t.receipted_at == Some(t.record.position)))
+            .map(|t| t.record.clone())
+            .collect();
+        if !records.is_empty() && !self.write_receipts(&records)? {
             return Ok(false);
         }
         let mut indices = indices.to_vec();

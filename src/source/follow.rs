@@ -1,5 +1,6 @@
 //! What became of a file that is open: renamed, replaced, deleted, come back, truncated.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -150,28 +151,30 @@ fn path_of(file: &File) -> Option<PathBuf> {
 
 /// Names whose file could not be opened or read, and when it is tried again.
 #[derive(Default)]
-pub(super) struct Refusals(Vec<(OsString, u64)>);
+pub(super) struct Refusals(HashMap<OsString, u64>);
 
 impl Refusals {
     /// Notes it; is it the first time?
     pub fn note(&mut self, name: &OsStr, retry_ms: u64) -> bool {
-        match self.0.iter_mut().find(|(n, _)| n == name) {
-            Some((_, at)) => {
+        match self.0.get_mut(name) {
+            Some(at) => {
                 *at = retry_ms;
                 false
             }
-            None => {
-                self.0.push((name.to_owned(), retry_ms));
-                true
-            }
+            None => self.0.insert(name.to_owned(), retry_ms).is_none(),
         }
     }
 
     pub fn holds(&self, name: &OsStr, now_ms: u64) -> bool {
-        self.0.iter().any(|(n, at)| n == name && *at > now_ms)
+        !self.0.is_empty() && self.0.get(name).is_some_and(|at| *at > now_ms)
+    }
+
+    /// How many there are: many are tried again less often.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     pub fn forget(&mut self, name: &OsStr) {
-        self.0.retain(|(n, _)| n != name);
+        self.0.remove(name);
     }
 }

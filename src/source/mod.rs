@@ -10,6 +10,7 @@
 mod follow;
 pub mod giant;
 pub mod interceptor;
+mod kept;
 pub mod known;
 pub mod line;
 pub mod odd_names;
@@ -96,6 +97,7 @@ pub struct Files {
     turns: Turns,
     known: Known,
     parking: Parking,
+    kept: kept::Kept,
     /// Records of files that are nowhere to be found any more.
     pub gone: Vec<FileRecord>,
     /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
@@ -128,6 +130,7 @@ impl Files {
             directory_fault: None,
             turns: Turns::new(now_ms),
             parking: Parking::default(),
+            kept: kept::Kept::default(),
             gone: Vec::new(),
             resumed: Vec::new(),
             grown: Vec::new(),
@@ -285,7 +288,9 @@ impl Files {
 
     /// Tells a candidate's fault once; it is tried again.
     fn complain(&mut self, name: &OsStr, why: &str) {
-        if self.refusals.note(name, self.clock.monotonic_ms() + OPEN_RETRY_MS) {
+        // A try takes some microseconds: of thousands, little of the time goes into it.
+        let wait_ms = OPEN_RETRY_MS.max(self.refusals.count() as u64);
+        if self.refusals.note(name, self.clock.monotonic_ms() + wait_ms) {
             let path = self.path(name);
             log::warn(
                 READER,
@@ -381,6 +386,7 @@ impl Files {
         let index = self.push_tracked(name, file, receipt.size);
         let tracked = &mut self.tracked[index];
         tracked.is_named = is_named;
+        tracked.receipted_at = Some(receipt.size);
         let record = &mut tracked.record;
         (record.lines, record.events) = (receipt.lines, receipt.events);
         (record.bytes_crc, record.opened_ms) = (receipt.bytes_crc, receipt.opened_ms);

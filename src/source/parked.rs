@@ -96,6 +96,7 @@ impl Files {
 
     /// The kernel says that `name` was written to.
     pub fn notice(&mut self, name: &OsStr) {
+        self.notice_kept(name);
         let is_wanted = !self.parking.files.is_empty()
             && self.parking.notices.len() < NOTICES_MAX
             && !self.parking.notices.contains(name)

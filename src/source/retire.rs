@@ -122,12 +122,17 @@ impl Files {
         if is_named && !self.has_other_candidate(&name, going) {
             return None;
         }
+        if is_named {
+            self.keep_if_too_long(index);
+        }
         let tracked = &self.tracked[index];
-        let in_grace = !(is_named && tracked.was_live);
+        let in_grace = !(is_named && tracked.was_live) || tracked.keeps_name;
         let is_quiet = tracked.is_superseded
             || in_grace && self.left_alone_ms(index)? >= self.config.retire_grace_ms;
         match (is_named, is_quiet) {
             (_, true) if tracked.has_rest() => Some(Step::Finish),
+            (true, true) if tracked.keeps_name => Some(Step::Done),
+            (true, false) if tracked.keeps_name => None,
             (true, _) => Some(Step::Retire),
             // Another hard link to it, or its old name, is a candidate: not done yet.
             (false, true) if self.adopt_if_back(index) => None,
@@ -308,6 +313,7 @@ impl Files {
             Err(e) => return self.is_refused_move(index, &from, &e),
         }
         self.stuck = Stuck::default();
+        self.is_renamed_at_last(index);
         let now_ms = self.clock().monotonic_ms();
         self.tracked[index].begin_grace(now_ms);
         self.tracked[index].is_named = false;
@@ -330,15 +336,16 @@ impl Files {
         Move::Moved
     }
 
-    /// A name that is too long with its suffix is that file's trouble; anything else is the
+    /// One file that cannot be renamed is that file's trouble; where none can, it is the
     /// directory's.
     fn is_refused_move(&mut self, index: usize, from: &Path, e: &io::Error) -> Move {
+        self.stay_live(index);
+        if self.is_own_fault(e) {
+            self.keep(index, &e.to_string());
+            return Move::Kept;
+        }
         let now_ms = self.clock().monotonic_ms();
-        let is_own_fault = e.raw_os_error() == Some(libc::ENAMETOOLONG);
-        let wait_ms = match is_own_fault {
-            true => RETRY_MS_MAX,
-            false => (self.stuck.wait_ms * 2).clamp(RETRY_MS, RETRY_MS_MAX),
-        };
+        let wait_ms = (self.stuck.wait_ms * 2).clamp(RETRY_MS, RETRY_MS_MAX);
         log::warn(
             READER,
             format_args!(
@@ -347,11 +354,6 @@ impl Files {
                 from.display()
             ),
         );
-        self.stay_live(index);
-        if is_own_fault {
-            self.tracked[index].retry_ms = now_ms + wait_ms;
-            return Move::Kept;
-        }
         self.stuck = Stuck { until_ms: now_ms + wait_ms, wait_ms };
         Move::Refused
     }
@@ -385,7 +387,9 @@ impl Files {
         let tracked = &self.tracked[index];
         let current = tracked.current_name();
         // What somebody else has moved away is his.
-        if self.is_hidden(&current) {
+        if self.tracked[index].keeps_name {
+            self.set_aside(index);
+        } else if self.is_hidden(&current) {
             delete(&self.path(&current), tracked.record.inode);
         }
         self.tracked.remove(index);

@@ -59,6 +59,10 @@ pub struct Tracked {
     pub opened: Option<(i64, i64, u64)>,
     /// Monotonic time before which its name is not touched again, after a failure.
     pub retry_ms: u64,
+    /// It cannot be renamed: it is done under its name.
+    pub keeps_name: bool,
+    /// A receipt covers it up to there.
+    pub receipted_at: Option<u64>,
     /// Monotonic time before which it is not read again, after a failure.
     pub read_retry_ms: u64,
 }
@@ -110,6 +114,8 @@ impl Tracked {
             is_superseded: false,
             opened,
             retry_ms: 0,
+            keeps_name: false,
+            receipted_at: None,
             read_retry_ms: 0,
         }
     }

@@ -61,6 +61,7 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         self.update_present();
         self.look_at_parked();
+        self.look_at_kept();
         if self.config.consume_order == ConsumeOrder::Youngest {
             return self.choose_youngest(now_ms);
         }
@@ -157,13 +158,16 @@ impl Files {
         for at in 0..self.scanner.candidates().len() {
             let candidate = &self.scanner.candidates()[at];
             // First what most of ten thousand are, and what is found out without a search.
-            if candidate.is_present || self.parking.holds(candidate.device, candidate.inode) {
+            if candidate.is_present || self.is_closed(candidate) {
+                continue;
+            }
+            if self.is_refused(&candidate.name) {
                 continue;
             }
             let index = match self.index_by_name(&candidate.name) {
                 Some(index) if self.tracked[index].is_caught_up => continue,
                 Some(index) => index,
-                None if self.is_held_elsewhere(at) => continue,
+                None if self.is_tracked(candidate) => continue,
                 None => {
                     if !(self.has_backlog_room() || self.names_are_stuck() && self.park_one(false))
                     {
@@ -182,10 +186,10 @@ impl Files {
         None
     }
 
-    /// Is the candidate a file that can not be opened now, or that is tracked under another name?
-    fn is_held_elsewhere(&self, at: usize) -> bool {
-        let candidate = &self.scanner.candidates()[at];
-        self.is_refused(&candidate.name) || self.is_tracked(candidate)
+    /// Is the candidate a file that is known and not open: parked, or done under its name?
+    fn is_closed(&self, candidate: &Candidate) -> bool {
+        let (device, inode) = (candidate.device, candidate.inode);
+        self.parking.holds(device, inode) || self.is_kept(device, inode)
     }
 
     fn is_tracked(&self, candidate: &Candidate) -> bool {
@@ -207,7 +211,7 @@ impl Files {
         for at in 0..self.scanner.candidates().len() {
             let candidate = &self.scanner.candidates()[at];
             let is_held = !candidate.is_present
-                || self.parking.holds(candidate.device, candidate.inode)
+                || self.is_closed(candidate)
                 || self.is_tracked(candidate)
                 || self.index_by_name(&candidate.name).is_some();
             if is_held {

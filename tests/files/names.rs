@@ -44,20 +44,62 @@ fn a_name_that_is_no_text_is_as_good_as_another() {
     scene.in_the_end_in_any_order(&["one", "two", "late"]);
 }
 
-/// A name that has no room for the suffix keeps its name; the others go on.
+/// Names that have no room for the suffix are done by their receipts, and hold up nobody.
 #[test]
-fn a_name_too_long_for_the_suffix_is_read_and_stays() {
+fn names_too_long_for_the_suffix_are_done_by_receipt_alone() {
     let mut scene = spool("long-name");
-    let long = scene.work.name(&format!("{}_{{H-1}}.log", "x".repeat(235)));
-    assert!(long.len() <= 255 && long.len() + ".COMPLETED".len() > 255);
-    scene = scene
-        .file(&long, "one\n", 2 * OLD_S)
-        .file("a_{H-1}.log", "two\n", OLD_S)
-        .file("a_{H}.log", "three\n", 0)
-        .agent_runs();
+    let mut wanted: Vec<String> = ["two", "three", "late"].map(str::to_owned).into();
+    let long = |n: usize| format!("{n:0>2}{}_{{H-1}}.log", "x".repeat(232));
+    for n in 0..60 {
+        let name = scene.work.name(&long(n));
+        assert!(name.len() <= 255 && name.len() + ".COMPLETED".len() > 255);
+        scene = scene.file(&name, format!("long {n}\n"), 2 * OLD_S);
+        wanted.push(format!("long {n}"));
+    }
+    scene = scene.file("a_{H-1}.log", "two\n", OLD_S).file("a_{H}.log", "three\n", 0).agent_runs();
+    scene.becomes("a_{H-1}.log.COMPLETED");
+    scene.receipts(61);
+    assert_eq!(scene.log_lines("Unable to move"), 60, "{}", scene.log());
+    // What comes later is read, now and by the next run.
+    scene.append(&long(7), "late\n");
+    scene.arrive(63);
+    scene.receipts(62);
+    scene.stop();
+    scene.start();
+    scene.append(&long(8), "later\n");
+    wanted.push("later".to_owned());
+    scene.receipts(63);
+    scene.in_the_end_in_any_order(&wanted);
+    assert_eq!(scene.receipt_lines().len(), 63, "{}", scene.log());
+}
+
+/// chattr +i: its fault, not the directory's.
+#[test]
+fn a_file_that_cannot_be_renamed_holds_up_no_other() {
+    let mut scene = spool("immutable")
+        .file("a_{H-1}.log", "one\n", 2 * OLD_S)
+        .file("b_{H-1}.log", "two\n", OLD_S)
+        .file("c_{H}.log", "three\n", 0);
+    let path = scene.path("a_{H-1}.log");
+    let chattr = |flag: &str| {
+        let done = std::process::Command::new("chattr").arg(flag).arg(&path).output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    if !chattr("+i") {
+        super::scene::skipped("no file can be made immutable here");
+        return;
+    }
+    scene.start();
+    let is_renamed = crate::support::wait_for(super::scene::PATIENCE, || {
+        scene.exists("b_{H-1}.log.COMPLETED") && scene.receipt_lines().len() == 2
+    });
+    assert!(chattr("-i"));
+    assert!(is_renamed, "{}", scene.log());
+    assert!(scene.exists("a_{H-1}.log"));
+    scene.stop();
+    scene.start();
     scene.becomes("a_{H-1}.log.COMPLETED");
     scene.in_the_end(&["one", "two", "three"]);
-    assert_eq!(scene.log_lines("Unable to move"), 1, "{}", scene.log());
 }
 
 #[test]

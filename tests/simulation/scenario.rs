@@ -345,7 +345,7 @@ fn new_name(world: &mut World) -> String {
     let ahead = if is_odd && world.rng.chance(30) { world.rng.below(4) } else { 0 };
     let hour = hour_at(&world.clock, world.clock.now_ms() + ahead as i64 * HOUR_MS);
     // With the suffix it would be longer than a name can be.
-    let filler = if is_odd && world.rng.chance(0) { "y".repeat(230) } else { String::new() };
+    let filler = if is_odd && world.rng.chance(15) { "y".repeat(230) } else { String::new() };
     let name = format!("f{serial}-{filler}{hour}.log");
     world.say(|| format!("new file {serial}: {name}"));
     name

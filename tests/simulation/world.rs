@@ -480,6 +480,7 @@ impl World {
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
             && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())
+            && !pipeline.files.tracked.iter().any(|t| self.is_too_long(&t.name().to_string_lossy()))
     }
 
     /// Candidates that should have been retired.
@@ -498,8 +499,12 @@ impl World {
         let stat = std::fs::metadata(self.writers.spool.join(name));
         let hour_s = self.clock.now_ms().div_euclid(3_600_000) * 3_600;
         let is_new = stat.is_ok_and(|stat| stat.len() == 0 && stat.mtime() >= hour_s);
-        is_new
-            || name.len() + ".COMPLETED".len() > 255 && self.scenario.delete == DeletePolicy::Never
+        is_new || self.is_too_long(name)
+    }
+
+    fn is_too_long(&self, name: &str) -> bool {
+        let is_long = name.len() + ".COMPLETED".len() > 255;
+        is_long && self.scenario.delete == DeletePolicy::Never
     }
 
     fn check(&mut self) -> Result<(), String> {

@@ -1,0 +1,142 @@
+//! Finished files that keep their names: the new name would be too long, or the file cannot be
+//! renamed (made immutable, or another's in a directory with the sticky bit). They are done by
+//! their receipts alone, and take no place among the files that are open. One that is written to
+//! again goes on from its receipt, as any finished file does.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+
+use super::{Files, READER};
+use crate::config::model::DeletePolicy;
+use crate::{log, os};
+
+/// Longest file name on Linux, bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// A file that could not be renamed is tried again after this time, ms.
+const RETRY_MS: u64 = 600_000;
+
+/// They are looked at so often, ms, and so many at a time.
+const LOOK_INTERVAL_MS: u64 = 250;
+const LOOK_MAX: usize = 512;
+
+struct KeptFile {
+    name: OsString,
+    /// Size and modification time (s, ns) when it was done.
+    seen: (u64, i64, i64),
+    /// Monotonic time from which on it is tried again; `None` for never.
+    retry_ms: Option<u64>,
+}
+
+/// See the module. By device and inode.
+#[derive(Default)]
+pub(super) struct Kept {
+    files: HashMap<(u64, u64), KeptFile>,
+    /// Those that are still to be looked at in this round.
+    queue: Vec<(u64, u64)>,
+    looked_ms: u64,
+    told: HashSet<(u64, u64)>,
+}
+
+impl Files {
+    /// Is the candidate a finished file that keeps its name?
+    pub fn is_kept(&self, device: u64, inode: u64) -> bool {
+        !self.kept.files.is_empty() && self.kept.files.contains_key(&(device, inode))
+    }
+
+    /// Has the name of file `index` no room for the suffix? Then it keeps it.
+    pub(super) fn keep_if_too_long(&mut self, index: usize) {
+        let tracked = &self.tracked[index];
+        let len = tracked.record.name.len() + self.config.file_suffix.as_bytes().len();
+        let is_too_long = len > NAME_BYTES_MAX && self.config.delete_policy == DeletePolicy::Never;
+        if is_too_long && !tracked.keeps_name {
+            self.keep(index, "with the suffix its name would be too long");
+        }
+    }
+
+    /// Is what kept file `index` from being renamed its own? Else it is the directory's, and no file
+    /// can be.
+    pub(super) fn is_own_fault(&self, e: &io::Error) -> bool {
+        let may_be = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::ETXTBSY];
+        let is_own = |code: i32| code == libc::ENAMETOOLONG || may_be.contains(&code);
+        let hides = self.config.delete_policy == DeletePolicy::Immediate;
+        e.raw_os_error().is_some_and(is_own)
+            && os::may_write(&self.config.spool_dir)
+            && (!hides || os::may_write(&self.config.tracker_dir))
+    }
+
+    /// From now on file `index` waits for its end under its name.
+    pub(super) fn keep(&mut self, index: usize, why: &str) {
+        let now_ms = self.clock().monotonic_ms();
+        let tracked = &mut self.tracked[index];
+        tracked.keeps_name = true;
+        tracked.begin_grace(now_ms);
+        let identity = (tracked.record.device, tracked.record.inode);
+        if self.kept.told.insert(identity) {
+            let path = self.path(self.tracked[index].name());
+            log::warn(
+                READER,
+                format_args!(
+                    "Unable to move {}: {why}. It keeps its name and is done by its receipt; other \
+                     files are not held up.",
+                    path.display()
+                ),
+            );
+        }
+    }
+
+    /// File `index` is done and keeps its name.
+    pub(super) fn set_aside(&mut self, index: usize) {
+        let tracked = &self.tracked[index];
+        let is_final = tracked.record.name.len() + self.config.file_suffix.as_bytes().len()
+            > NAME_BYTES_MAX
+            && self.config.delete_policy == DeletePolicy::Never;
+        let retry_ms = (!is_final).then_some(self.clock().monotonic_ms() + RETRY_MS);
+        let kept =
+            KeptFile { name: tracked.name().to_owned(), seen: tracked.last_look(), retry_ms };
+        self.kept.files.insert((tracked.record.device, tracked.record.inode), kept);
+    }
+
+    /// Looks at some of them: one that was written to, that has another name, or that may be
+    /// renamed by now is a candidate like others.
+    pub(super) fn look_at_kept(&mut self) {
+        let now_ms = self.clock().monotonic_ms();
+        if self.kept.files.is_empty() || now_ms < self.kept.looked_ms + LOOK_INTERVAL_MS {
+            return;
+        }
+        self.kept.looked_ms = now_ms;
+        if self.kept.queue.is_empty() {
+            self.kept.queue = self.kept.files.keys().copied().collect();
+        }
+        for _ in 0..LOOK_MAX {
+            let Some(identity) = self.kept.queue.pop() else { break };
+            let Some(kept) = self.kept.files.get(&identity) else { continue };
+            let is_as_seen = std::fs::metadata(self.path(&kept.name)).is_ok_and(|stat| {
+                (stat.dev(), stat.ino()) == identity
+                    && (stat.len(), stat.mtime(), stat.mtime_nsec()) == kept.seen
+            });
+            if !is_as_seen || kept.retry_ms.is_some_and(|at| now_ms >= at) {
+                self.kept.files.remove(&identity);
+                self.turns.look_for_waiting();
+            }
+        }
+    }
+
+    /// A change notice names a kept file: it is looked at now.
+    pub(super) fn notice_kept(&mut self, name: &OsStr) {
+        let is_it = |(_, kept): &(&(u64, u64), &KeptFile)| kept.name == name;
+        if let Some((&identity, _)) = self.kept.files.iter().find(is_it) {
+            self.kept.queue.push(identity);
+            self.kept.looked_ms = 0;
+        }
+    }
+
+    /// File `index` was renamed: if it could not be before, that is over.
+    pub(super) fn is_renamed_at_last(&mut self, index: usize) {
+        let record = &self.tracked[index].record;
+        self.kept.told.remove(&(record.device, record.inode));
+    }
+}
