@@ -180,6 +180,11 @@ impl Pipeline {
         self.is_stopping = true;
     }
 
+    /// Is the topic being read back, since nothing else tells what was sent?
+    pub fn is_rebuilding(&self) -> bool {
+        self.rebuild.is_some()
+    }
+
     /// Is nothing under way any more?
     pub fn is_idle(&self) -> bool {
         self.announced.iter().all(|a| a.record.acked.is_some())

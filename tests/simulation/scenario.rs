@@ -62,6 +62,8 @@ pub struct Scenario {
     pub has_zeros: bool,
     /// Files are made before their hour, and under names that have no room for a suffix.
     pub has_odd_names: bool,
+    /// The tracker directory is deleted now and then, and the topic has to tell.
+    pub loses_tracker: bool,
 }
 
 impl Scenario {
@@ -94,11 +96,17 @@ impl Scenario {
             stamps_off_ms: rng.pick(&[0, 0, 0, -600_000, 600_000]),
             has_zeros: rng.chance(30),
             has_odd_names: rng.chance(30),
+            loses_tracker: false,
         };
         if scenario.version == V011 && scenario.channels > 1 {
             // While one channel waits its minute out, a producer forgotten within half of that
             // is so in the other, which then lets the first one wait: each step takes a minute.
             scenario.expiry_ms = scenario.expiry_ms.max(DAY_MS);
+        }
+        if rng.chance(10) {
+            scenario.loses_tracker = true;
+            // The headers of a file that was renamed would be others'.
+            scenario.has_headers = false;
         }
         scenario
     }
@@ -133,6 +141,7 @@ impl Scenario {
             stamps_off_ms: 0,
             has_zeros: false,
             has_odd_names: false,
+            loses_tracker: false,
         }
     }
 
@@ -183,7 +192,10 @@ impl Scenario {
 
     fn draw_trouble(&self, rng: &mut Rng, settle_ms: u64) -> Trouble {
         let percent = |rng: &mut Rng| if rng.chance(40) { 0 } else { rng.below(self.trouble + 1) };
-        let may_be_nameless = self.version == Version::V010 || self.old_format || self.has_changes;
+        let may_be_nameless = self.version == Version::V010
+            || self.old_format
+            || self.has_changes
+            || self.loses_tracker;
         let bound_ms = (self.expiry_ms / 8).min(u64::from(self.request_timeout_ms) + 11_000);
         let bound_ms = if may_be_nameless { bound_ms.min(settle_ms) } else { bound_ms };
         Trouble {
@@ -324,7 +336,8 @@ fn write(world: &mut World) {
         return;
     }
     world.writers.now_ms = world.clock.monotonic_ms();
-    if world.rng.chance(20) {
+    // A line that was sent as its file's last and gets its other half is another one, for a topic.
+    if !world.scenario.loses_tracker && world.rng.chance(20) {
         let required = world.is_read(at);
         world.excuse_sent_half(at);
         world.say(|| format!("half a line to file {at}, required: {required}"));
@@ -521,6 +534,10 @@ fn trouble(world: &mut World) {
 }
 
 fn crash(world: &mut World) -> Result<(), String> {
+    if world.scenario.loses_tracker && world.rng.chance(30) {
+        world.lose_tracker();
+        return Ok(());
+    }
     if !world.scenario.has_crashes || !world.is_alive() {
         return Ok(());
     }

@@ -16,7 +16,7 @@ use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::{DeletePolicy, SourceConfig};
 use flume_ng::log;
-use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup};
+use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup, marker};
 use flume_ng::source::tracked::Tracked;
 
 use crate::Plant;
@@ -187,8 +187,15 @@ impl World {
                 real: FileLedger::new(&self.writers.tracker),
             }),
         };
+        let tracker = &self.writers.tracker;
+        let is_lost = record.is_none() && self.scenario.loses_tracker;
+        if is_lost {
+            marker::make(tracker).map_err(|e| e.to_string())?;
+        }
+        let is_rebuilding = marker::is_there(tracker).map_err(|e| e.to_string())?;
+        let record = record.filter(|_| !is_rebuilding);
+        let begin = if is_rebuilding { Begin::Topic } else { Begin::Beginnings };
         let kept = record.clone();
-        let begin = Begin::Beginnings;
         let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
         Ok((Pipeline::assemble(startup, inheritance), kept))
     }
@@ -276,6 +283,17 @@ impl World {
             let rng = &mut self.rng;
             disk.crash(|_| rng.chance(50));
         }
+    }
+
+    /// The process is killed, and all that it knew is deleted.
+    pub fn lose_tracker(&mut self) {
+        if self.is_alive() {
+            self.end(End::Kill);
+        }
+        self.trace.say(|| format!("{}: the tracker is deleted", self.clock.monotonic_ms()));
+        let _ = std::fs::remove_dir_all(&self.writers.tracker);
+        std::fs::create_dir_all(&self.writers.tracker).expect("a directory of our own");
+        self.disk = Rc::default();
     }
 
     /// A request to stop, as by SIGTERM, and up to a second in which the agent obeys.
@@ -477,6 +495,7 @@ impl World {
             c.is_network_empty() && c.is_all_visible()
         };
         pipeline.is_idle()
+            && !pipeline.is_rebuilding()
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
             && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())
