@@ -393,3 +393,66 @@ fn the_tracker_is_deleted_again_and_again_with_4_3_1() {
         tracker_loop("4.3.1", partitions);
     }
 }
+
+/// Damage is kept aside, and what the topic lacks is sent: no line twice, none lost, and `verify`
+/// finds the file exact.
+#[test]
+fn a_damaged_checkpoint_is_read_back_from_the_topic() {
+    for version in ["0.10.2.0", "4.3.1"] {
+        let topic = shared(version).fresh_topic("readback", 3);
+        let work = Work::new(&topic).set("a1.sources.r1.onBadCheckpoint", "topic").file(
+            FILE,
+            &lines("a", 0, 3_000),
+            0,
+        );
+        let mut agent = work.start();
+        agent.expect_records(&topic, 3_000, ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        let path = work.tracker_dir().join("checkpoint");
+        let length = fs::metadata(&path).expect("a checkpoint").len() as usize;
+        fs::write(&path, vec![0x5a; length]).expect("damaged");
+        work.append(FILE, &lines("a", 3_000, 3_500));
+
+        let mut agent = work.start();
+        agent.expect_records(&topic, 3_500, ARRIVE_MAX);
+        let marker = work.tracker_dir().join("rebuilding");
+        agent.expect("a checkpoint that is trusted", ARRIVE_MAX, || !marker.exists());
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        let mut tally = Tally::new("damaged checkpoint, read back from the topic", version);
+        tally.exact("topic", &topic, &[("a", 3_500)], &agent);
+        let kept = fs::read_dir(work.tracker_dir()).expect("the tracker directory").flatten();
+        let is_kept = |name: &str| name.starts_with("checkpoint.bad-");
+        assert_eq!(kept.filter(|e| is_kept(&e.file_name().to_string_lossy())).count(), 1);
+
+        let mut verify = std::process::Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        verify.args(["verify", "--name", "a1", "--conf-file"]).arg(work.write_conf());
+        let output = verify.arg(work.name(FILE)).output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("Exact"), "{version}: {output:?}");
+    }
+}
+
+/// Of equal lines as many are sent as are missing.
+#[test]
+fn equal_lines_are_counted_when_the_tracker_is_deleted() {
+    for version in ["0.10.2.0", "4.3.1"] {
+        let topic = shared(version).fresh_topic("equal", 2);
+        let work = Work::new(&topic).set("a1.sources.r1.onNoCheckpoint", "topic");
+        let text = |lines: usize| "tick\n".repeat(lines).into_bytes();
+        work.append(FILE, &text(2_000));
+        let mut agent = work.start();
+        agent.expect_records(&topic, 2_000, ARRIVE_MAX);
+        agent.kill9();
+        fs::remove_dir_all(work.tracker_dir()).expect("a tracker directory");
+        work.append(FILE, &text(345));
+        let mut agent = work.start();
+        let marker = work.tracker_dir().join("rebuilding");
+        let is_trusted = || work.tracker_dir().join("checkpoint").exists() && !marker.exists();
+        agent.expect("a checkpoint that is trusted", ARRIVE_MAX, is_trusted);
+        agent.expect_records(&topic, 2_345, ARRIVE_MAX);
+        work.append(FILE, b"the last one\n");
+        agent.expect_records(&topic, 2_346, ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        assert_eq!(topic.count(), 2_346, "{}", agent.log());
+    }
+}

@@ -14,9 +14,9 @@ use super::tracked::{self, Tracked, modified_ms};
 use super::{Files, READER};
 use crate::checkpoint::record::{FileRecord, FileState};
 
-/// What is searched of an overlong line in one step, bytes.
-const GIANT_STEP: u64 = 64 << 20;
-const GIANT_BLOCK: usize = 1 << 20;
+/// What is read of a file in one step where no lines are told apart, bytes.
+const STEP_BYTES: usize = 64 << 20;
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// A file that was there when the state was missed.
 #[derive(Debug, Clone)]
@@ -36,11 +36,34 @@ pub struct PastFile {
 /// A file on its way through a reading.
 pub struct Reading {
     tracked: Tracked,
-    position: u64,
+    /// Where the next event begins.
+    pub position: u64,
     /// Events so far.
     pub events: u64,
-    /// Up to here an overlong line was searched for its end.
-    giant_at: Option<u64>,
+    /// Of the bytes before the position.
+    crc: crc32fast::Hasher,
+    giant: Option<Giant>,
+}
+
+/// An overlong line.
+struct Giant {
+    /// Up to here it was searched for its end.
+    at: u64,
+    crc: crc32fast::Hasher,
+}
+
+/// A file that is compared with what was read of it.
+pub struct Check {
+    file: File,
+    at: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl Reading {
+    /// CRC-32 of the bytes before the position.
+    pub fn crc(&self) -> u32 {
+        self.crc.clone().finalize()
+    }
 }
 
 impl Files {
@@ -116,7 +139,8 @@ impl Files {
         // No file that is tracked has such an id: what the window holds of one is not taken for it.
         let record = FileRecord { id: u64::MAX - at as u64, ..FileRecord::default() };
         let tracked = self.prepare(record, file);
-        Ok(Some(Reading { tracked, position: 0, events: 0, giant_at: None }))
+        let crc = crc32fast::Hasher::new();
+        Ok(Some(Reading { tracked, position: 0, events: 0, crc, giant: None }))
     }
 
     /// Reads on and hands the events that pass the filters to `visit`, with their numbers, up to
@@ -129,18 +153,18 @@ impl Files {
         most: u64,
         visit: &mut dyn FnMut(u64, &[u8]),
     ) -> io::Result<bool> {
-        let Reading { tracked, position, events, giant_at } = reading;
+        let Reading { tracked, position, events, crc, giant: overlong } = reading;
         if *events >= most {
             return Ok(true);
         }
-        if let Some(at) = giant_at {
-            let (end, is_over) = search_giant(tracked, *at)?;
-            match (is_over, end) {
-                (true, Some(end)) => (*position, *giant_at) = (end, None),
-                (true, None) => return Ok(true),
-                (false, _) => *giant_at = Some(*at + GIANT_STEP),
+        if let Some(giant) = overlong {
+            let end = search_giant(tracked, giant)?;
+            if let Some(end) = end {
+                (*position, *crc) = (end, giant.crc.clone());
+                *overlong = None;
             }
-            return Ok(false);
+            let is_over = overlong.as_ref().is_some_and(|giant| giant.at >= past.size);
+            return Ok(is_over);
         }
         let bound = if past.is_ended { Bound::Final } else { Bound::Open };
         let has_filter = interceptor::filters(chain);
@@ -154,17 +178,29 @@ impl Files {
         match read {
             Ok(slice) => {
                 let is_over = slice.is_exhausted || slice.end == *position;
+                let length = slice.end - slice.start;
+                crc.combine(&crc32fast::Hasher::new_with_initial_len(slice.bytes_crc, length));
                 *position = slice.end;
                 Ok(is_over || *events >= most || slice.end >= past.size)
             }
             Err(SliceError::Giant) => {
-                *giant_at = Some(*position);
+                *overlong = Some(Giant { at: *position, crc: crc.clone() });
                 Ok(false)
             }
             // The last run ended here, too.
             Err(SliceError::Malformed { .. } | SliceError::Changed) => Ok(true),
             Err(SliceError::Io(e)) => Err(e),
         }
+    }
+
+    /// Begins to compare it with what was read of it, by its descriptor where it is tracked at
+    /// `index`. `None`: it is not there any more.
+    pub fn check_past(&self, past: &PastFile, index: Option<usize>) -> io::Result<Option<Check>> {
+        let file = match index {
+            Some(index) => Some(self.tracked[index].file.try_clone()?),
+            None => self.open_past(past)?,
+        };
+        Ok(file.map(|file| Check { file, at: 0, crc: crc32fast::Hasher::new() }))
     }
 
     /// Tracks it from its first byte on. `None`: it is not there any more.
@@ -206,25 +242,53 @@ impl Files {
     }
 }
 
-/// Searches on for the end of an overlong line. Returns where it ends, if it does, and whether the
-/// search is over.
-fn search_giant(tracked: &Tracked, from: u64) -> io::Result<(Option<u64>, bool)> {
-    let (mut block, mut at) = (vec![0; GIANT_BLOCK], from);
-    while at < from + GIANT_STEP {
-        let mut filled = 0;
-        while filled < GIANT_BLOCK {
-            match tracked.file.read_at(&mut block[filled..], at + filled as u64)? {
-                0 => break,
-                n => filled += n,
+impl Check {
+    /// Reads on towards `end`. Returns the CRC-32 of the bytes before it once they are read; of
+    /// fewer, if there are fewer.
+    pub fn read_on(&mut self, end: u64) -> io::Result<Option<u32>> {
+        let mut block = vec![0; BLOCK_BYTES];
+        for _ in 0..STEP_BYTES / BLOCK_BYTES {
+            let left = usize::try_from(end - self.at).unwrap_or(usize::MAX).min(BLOCK_BYTES);
+            let filled = fill(&self.file, &mut block[..left], self.at)?;
+            self.crc.update(&block[..filled]);
+            self.at += filled as u64;
+            if self.at == end || filled < left {
+                return Ok(Some(self.crc.clone().finalize()));
             }
         }
-        if let Some(end) = tracked.decoder.newline_end(&block[..filled]) {
-            return Ok((Some(at + end as u64), true));
-        }
-        if filled < GIANT_BLOCK {
-            return Ok((None, true));
-        }
-        at += filled as u64;
+        Ok(None)
     }
-    Ok((None, false))
+}
+
+/// Searches on for the end of an overlong line. Returns where it ends, if that is known now.
+fn search_giant(tracked: &Tracked, giant: &mut Giant) -> io::Result<Option<u64>> {
+    let mut block = vec![0; BLOCK_BYTES];
+    for _ in 0..STEP_BYTES / BLOCK_BYTES {
+        let filled = fill(&tracked.file, &mut block, giant.at)?;
+        let end = tracked.decoder.newline_end(&block[..filled]);
+        let taken = end.unwrap_or(filled);
+        giant.crc.update(&block[..taken]);
+        giant.at += taken as u64;
+        if end.is_some() {
+            return Ok(Some(giant.at));
+        }
+        if filled < BLOCK_BYTES {
+            // An end of the file is one, too: there is no more to search.
+            giant.at = u64::MAX;
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// Reads until the block is full or the file ends.
+fn fill(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < block.len() {
+        match file.read_at(&mut block[filled..], at + filled as u64)? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
 }

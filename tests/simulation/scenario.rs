@@ -107,6 +107,12 @@ impl Scenario {
             scenario.loses_tracker = true;
             // The headers of a file that was renamed would be others'.
             scenario.has_headers = false;
+            (scenario.has_zeros, scenario.has_odd_names) = (false, false);
+            scenario.stamps_off_ms = 0;
+            // A dead letter is tried again, and may fit in another format, behind later lines.
+            if scenario.limit != usize::MAX {
+                (scenario.has_changes, scenario.old_format) = (false, false);
+            }
         }
         scenario
     }

@@ -391,7 +391,8 @@ impl World {
         let Some(pipeline) = &self.pipeline else { return true };
         let number = self.writers.inodes[inode].number;
         let mut tracked = pipeline.files.tracked.iter().filter(|t| t.record.inode == number);
-        match tracked.find(|t| !t.is_superseded) {
+        let is_rebuilding = pipeline.is_rebuilding();
+        match tracked.find(|t| !t.is_superseded && !is_rebuilding) {
             // Behind a half line that was sent as the file's last stands its other half.
             Some(tracked) => tracked.finished_at.is_none(),
             None => self.writers.is_candidate_now(&self.writers.places(), number),
@@ -403,7 +404,8 @@ impl World {
         let number = self.writers.inodes[inode].number;
         self.pipeline.as_ref().is_some_and(|p| {
             let is_it = |t: &Tracked| t.record.inode == number && !t.is_superseded;
-            p.files.tracked.iter().any(is_it)
+            // While the topic is read back it may begin again, and know nothing.
+            !p.is_rebuilding() && p.files.tracked.iter().any(is_it)
         })
     }
 

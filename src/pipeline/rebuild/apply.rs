@@ -11,6 +11,7 @@ use crate::config::model::PartitionBy;
 use crate::log;
 use crate::rebuild::marks::{Segment, segments};
 use crate::source::interceptor;
+use crate::source::past::Check;
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
 /// Encoded bytes of a missing batch, at most and about.
@@ -27,15 +28,16 @@ pub(super) struct Apply {
     turn: usize,
 }
 
-/// A file of which something is in the topic.
+/// A file, and what is left to be done with it.
 struct Work {
-    /// Id of its record.
-    id: u64,
+    /// Id of its record, if something of it is in the topic.
+    id: Option<u64>,
     left: VecDeque<Segment>,
     /// Number of the next event.
     event: u64,
     /// It is read as a whole, its last line too.
     is_whole: bool,
+    check: Option<Check>,
 }
 
 impl Apply {
@@ -62,29 +64,54 @@ impl Pipeline {
                 }
             }
             Some(work) => {
-                let index = self.files.index_of(work.id);
-                let Some(index) = index else {
-                    return Err(Trouble::Changed(subject.past.found_as.clone()));
-                };
-                match work.left.pop_front() {
-                    Some(segment) => {
-                        let left =
-                            self.apply_slice(index, subject, segment, work, logs, &mut apply.turn)?;
-                        if let Some(left) = left {
-                            work.left.push_front(left);
-                        }
+                let changed = || Trouble::Changed(subject.past.found_as.clone());
+                let index = work.id.and_then(|id| self.files.index_of(id));
+                if work.id.is_some() && index.is_none() {
+                    return Err(changed());
+                }
+                if let (Some(index), Some(segment)) = (index, work.left.pop_front()) {
+                    let left =
+                        self.apply_slice(index, subject, segment, work, logs, &mut apply.turn)?;
+                    if let Some(left) = left {
+                        work.left.push_front(left);
                     }
-                    None => {
+                } else if self.is_as_compared(subject, work, index)?.ok_or_else(changed)? {
+                    if let Some(index) = index {
                         self.files.settle_past(index);
-                        (apply.work, apply.subject) = (None, apply.subject + 1);
                     }
+                    (apply.work, apply.subject) = (None, apply.subject + 1);
                 }
             }
         }
         Ok(false)
     }
 
-    /// `None`: nothing of it is to be done, or all of it as of a new file.
+    /// Does the file still hold what was compared? It may have been overwritten meanwhile. `None`:
+    /// it does not; `false`: not read to the end yet.
+    fn is_as_compared(
+        &mut self,
+        subject: &Subject,
+        work: &mut Work,
+        index: Option<usize>,
+    ) -> Result<Option<bool>, Trouble> {
+        let failed = |e| Trouble::File(subject.past.found_as.clone(), e);
+        let mut check = match work.check.take() {
+            Some(check) => check,
+            None => match self.files.check_past(&subject.past, index).map_err(failed)? {
+                Some(check) => check,
+                // Nothing of it is in the topic: it took no record from others either.
+                None => return Ok(Some(true)),
+            },
+        };
+        let crc = check.read_on(subject.end).map_err(failed)?;
+        work.check = Some(check);
+        Ok(match crc {
+            Some(crc) if crc != subject.crc => None,
+            crc => Some(crc.is_some()),
+        })
+    }
+
+    /// `None`: a finished file of which nothing is to be done.
     fn begin_apply(&mut self, subject: &Subject) -> Result<Option<Work>, Trouble> {
         let past = &subject.past;
         let ends: Option<Vec<u64>> = subject.marks.iter().map(|m| m.end_of_there()).collect();
@@ -92,8 +119,12 @@ impl Pipeline {
         let most = ends.iter().copied().max().unwrap_or(0).min(subject.events);
         let is_complete = past.is_finished && ends.iter().all(|end| *end >= subject.events);
         self.tell_found(subject, is_complete);
-        if most == 0 || is_complete {
+        if is_complete || past.is_finished && most == 0 {
             return Ok(None);
+        }
+        if most == 0 {
+            let left = VecDeque::new();
+            return Ok(Some(Work { id: None, left, event: 0, is_whole: false, check: None }));
         }
         let tracked = self.files.track_past(past);
         let index = match tracked.map_err(|e| Trouble::File(past.found_as.clone(), e))? {
@@ -105,7 +136,7 @@ impl Pipeline {
         let marks: Vec<_> = subject.marks.iter().collect();
         let left = segments(&marks, most).into();
         let is_whole = past.is_ended && most == subject.events;
-        Ok(Some(Work { id: record.id, left, event: 0, is_whole }))
+        Ok(Some(Work { id: Some(record.id), left, event: 0, is_whole, check: None }))
     }
 
     fn tell_found(&self, subject: &Subject, is_complete: bool) {

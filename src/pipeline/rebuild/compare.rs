@@ -137,6 +137,7 @@ impl Pipeline {
         }
         if *part == Part::Measure {
             subject.events = reading.events;
+            (subject.end, subject.crc) = (reading.position, reading.crc());
         } else if reading.events < subject.events {
             return Err(Trouble::Changed(past.found_as.clone()));
         }

@@ -77,6 +77,9 @@ struct Span {
 struct Subject {
     past: PastFile,
     events: u64,
+    /// Where the last of them ends, or what is no event behind it, and the CRC-32 of all before.
+    end: u64,
+    crc: u32,
     /// One for each channel.
     marks: Vec<Marks>,
     ranges: Vec<OffsetRange>,
@@ -88,7 +91,7 @@ enum Trouble {
     /// The brokers of a channel.
     Broker(usize, Fault),
     File(OsString, io::Error),
-    /// A file went away while it was read: all counts are to be taken anew.
+    /// A file went away, or became another, while it was read: all counts are to be taken anew.
     Changed(OsString),
     Fatal(Fatal),
 }
@@ -166,7 +169,7 @@ impl Pipeline {
     fn subject(&self, past: PastFile) -> Subject {
         let marks = |_| if past.is_finished { Marks::end() } else { Marks::each() };
         let marks = (0..self.outlets.len()).map(marks).collect();
-        Subject { past, events: 0, marks, ranges: Vec::new() }
+        Subject { past, events: 0, end: 0, crc: 0, marks, ranges: Vec::new() }
     }
 
     fn tell_begin(&self, rebuild: &Rebuild) {
@@ -294,7 +297,8 @@ impl Pipeline {
                 log::info(
                     SOURCE,
                     format_args!(
-                        "{} went away while it was compared with the topic; beginning again.",
+                        "{} went away or was overwritten while it was compared with the topic; \
+                         beginning again.",
                         self.files.path(&name).display()
                     ),
                 );
