@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Topic, Verdict};
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::clock::ManualClock;
@@ -136,13 +136,14 @@ impl Broker for Link {
         Ok(())
     }
 
-    fn look(&mut self, _: i32, _: i64, wanted: &[&BatchRecord]) -> Result<Vec<Option<i64>>, Fault> {
+    fn look(&mut self, _: i32, _: i64, wanted: &[&BatchRecord]) -> Result<Found, Fault> {
         let cluster = self.0.borrow();
         let find = |w: &&BatchRecord| {
             let it = (w.producer_id, w.producer_epoch, w.base_sequence, w.count);
             cluster.foreign.iter().position(|f| *f == it).map(|at| at as i64)
         };
-        Ok(wanted.iter().map(find).collect())
+        let offsets = wanted.iter().map(find).collect();
+        Ok(Found { offsets, floor_is_gone: false, ends_before_floor: false })
     }
 
     fn wait(&mut self) -> Result<(), Fault> {

@@ -127,7 +127,7 @@ impl Bench {
 
     fn look(&mut self, floor: i64, batches: &[&Batch]) -> Vec<Option<i64>> {
         let records: Vec<BatchRecord> = batches.iter().map(|b| self.record(b)).collect();
-        self.broker.look(0, floor, &records.iter().collect::<Vec<_>>()).unwrap()
+        self.broker.look(0, floor, &records.iter().collect::<Vec<_>>()).unwrap().offsets
     }
 }
 
@@ -244,7 +244,7 @@ fn mixed_content(version: &str) {
         // By content on either wire, also where the log gives it an identity: it may have gone out
         // with one before the topic's format was made older.
         let found = packed.broker.look(0, 0, &[&record]).unwrap();
-        assert_eq!(found, [Some(offset)]);
+        assert_eq!(found.offsets, [Some(offset)]);
     }
     let by_content = plain.look(0, &[&first]);
     assert_eq!(by_content, [Some(0)]);
@@ -334,7 +334,7 @@ fn the_old_wire_on_kafka_2_8() {
     let mut later = Bench::open(&address("2.8.2"), &bench.name.clone(), Compression::Gzip);
     assert_eq!(later.topic.wire, Wire::Modern);
     let record = BatchRecord { producer_id: -1, ..bench.record(&batch) };
-    assert_eq!(later.broker.look(0, 0, &[&record]), Ok(vec![Some(0)]));
+    assert_eq!(later.broker.look(0, 0, &[&record]).unwrap().offsets, [Some(0)]);
 }
 
 #[test]

@@ -61,6 +61,17 @@ pub enum Verdict {
     Doubtful { code: i16 },
 }
 
+/// What a look has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// For each wanted batch the offset of its first event.
+    pub offsets: Vec<Option<i64>>,
+    /// The log begins behind the floor: what is not found may have been there.
+    pub floor_is_gone: bool,
+    /// The log ends before the floor.
+    pub ends_before_floor: bool,
+}
+
 /// Why a call could not be carried out. After any of them but `Stopped` the broker has closed its
 /// connections; the next `open` starts anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +85,9 @@ pub enum Fault {
     NotReady(String),
     /// Errors 29, 30, 31: not authorised; nothing but patience and the operator helps.
     Unauthorised(String),
+    /// The broker closed a connection on which nothing was under way. What stands behind its
+    /// address now is to be learned by `open` before anything is sent there.
+    Idle(String),
     /// The agent was asked to stop while it waited.
     Stopped,
 }
@@ -84,6 +98,7 @@ impl fmt::Display for Fault {
             Fault::Unreachable(why)
             | Fault::Lost(why)
             | Fault::NotReady(why)
+            | Fault::Idle(why)
             | Fault::Unauthorised(why) => f.write_str(why),
             Fault::Stopped => f.write_str("stopped while waiting for the broker"),
         }
@@ -115,18 +130,14 @@ pub trait Broker {
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;
 
     /// Appends the answers that have come since the last call. Never blocks.
-    /// `Fault::Lost` where an answer is overdue.
+    /// `Fault::Lost` where an answer is overdue; `Fault::Idle` only when nothing is under way.
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault>;
 
     /// Reads `partition` from `floor` to its present end and tells for each of `wanted` (all of
     /// this partition, in sending order) the offset of its first event, if it stands there:
     /// by identity where it has one, else by content.
-    fn look(
-        &mut self,
-        partition: i32,
-        floor: i64,
-        wanted: &[&BatchRecord],
-    ) -> Result<Vec<Option<i64>>, Fault>;
+    fn look(&mut self, partition: i32, floor: i64, wanted: &[&BatchRecord])
+    -> Result<Found, Fault>;
 
     /// The topic as it is, over connections of its own. Waits for the brokers, as a start does.
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
@@ -136,7 +147,8 @@ pub trait Broker {
     /// Waits until `receive` may have something, for the request timeout at most.
     fn wait(&mut self) -> Result<(), Fault>;
 
-    /// How many rounds may be under way at once (1 on the legacy wire, 5 on the modern one).
+    /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the modern one, 0 while
+    /// a connection that the broker has closed waits to be made anew by `open`.
     fn rounds_in_flight_max(&self) -> usize;
 
     /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic, and so do

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
-use super::broker::{Answer, Broker, Fault, Topic};
+use super::broker::{Answer, Broker, Fault, Found, Topic};
 use super::cluster::{Quest, find};
 use super::legacy::Legacy;
-use super::look::{Found, look};
+use super::look::look;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
 use crate::checkpoint::record::BatchRecord;
@@ -69,9 +69,13 @@ impl Kafka {
 
     /// After a fault nothing of the connections is of use; a request to stop leaves them.
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
-        if result.as_ref().is_err_and(|fault| *fault != Fault::Stopped) {
-            self.legacy &= !matches!(self.link, Link::Legacy(_));
-            self.link = Link::Closed;
+        match &result {
+            Ok(_) | Err(Fault::Stopped) => {}
+            Err(Fault::Idle(_)) => self.link = Link::Closed,
+            Err(_) => {
+                self.legacy &= !matches!(self.link, Link::Legacy(_));
+                self.link = Link::Closed;
+            }
         }
         result
     }
@@ -128,10 +132,7 @@ impl Broker for Kafka {
         let result = match &mut self.link {
             Link::Closed => Err(closed()),
             Link::Modern(modern) => modern.receive(answers),
-            Link::Legacy(legacy) => {
-                legacy.receive(answers);
-                Ok(())
-            }
+            Link::Legacy(legacy) => legacy.receive(answers),
         };
         self.settle(result)
     }
@@ -141,23 +142,14 @@ impl Broker for Kafka {
         partition: i32,
         floor: i64,
         wanted: &[&BatchRecord],
-    ) -> Result<Vec<Option<i64>>, Fault> {
+    ) -> Result<Found, Fault> {
         let result = match &mut self.link {
             Link::Closed => Err(closed()),
             // The older log keeps no identity, whatever a batch was sent with.
             Link::Modern(modern) => look(&mut modern.reading(partition), floor, wanted, true),
             Link::Legacy(legacy) => look(&mut legacy.reading(partition), floor, wanted, false),
         };
-        let Found { offsets, floor_is_gone } = self.settle(result)?;
-        if floor_is_gone {
-            let line = format!(
-                "Partition {partition} of {} begins behind offset {floor}: retention has taken \
-                 what may have been there, an absent batch can not be proven absent",
-                self.config.topic
-            );
-            log::warn("kafka.KafkaChannel", format_args!("{line}"));
-        }
-        Ok(offsets)
+        self.settle(result)
     }
 
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
@@ -177,6 +169,7 @@ impl Broker for Kafka {
 
     fn rounds_in_flight_max(&self) -> usize {
         match self.link {
+            Link::Modern(ref modern) if !modern.is_whole() => 0,
             Link::Modern(_) => ROUNDS_IN_FLIGHT_MAX,
             Link::Closed | Link::Legacy(_) => 1,
         }

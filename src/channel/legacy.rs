@@ -19,7 +19,7 @@ use kafka::error::{Error, KafkaCode};
 
 use super::batch::Batch;
 use super::broker::{Answer, Fault};
-use super::cluster::{Cluster, greet};
+use super::cluster::Cluster;
 use super::look::{Fetch, Piece};
 use super::protocol::{self, Api, begin_frame, end_frame, put_string};
 use super::records::{ReadError, Reader};
@@ -171,7 +171,9 @@ impl Legacy {
         if os::stop_requested().is_some() {
             return Err(Fault::Stopped);
         }
-        self.reconnect_if_closed()?;
+        if self.is_closed() {
+            return Err(Fault::Lost(format!("{} closed the connection", self.told_by)));
+        }
         let topic = self.topic.as_str();
         let messages = round.iter().flat_map(|batch| {
             let partition = batch.partition();
@@ -217,25 +219,21 @@ impl Legacy {
     }
 
     /// A broker closes what has been idle (`connections.max.idle.ms`): the socket can be read
-    /// from though nothing is under way. Written to, it would leave the round in doubt.
-    fn reconnect_if_closed(&mut self) -> Result<(), Fault> {
+    /// from though nothing is under way. Written to, it would leave the round in doubt; made anew,
+    /// it might lead to another cluster.
+    fn is_closed(&self) -> bool {
         let interests: Vec<Interest> =
             self.sockets.iter().map(|fd| Interest { fd: *fd, write: false }).collect();
-        if os::wait(&interests, Duration::ZERO).unwrap_or(true) && !interests.is_empty() {
-            // Prove that the broker answers before it is left to the crate.
-            let deadline = Instant::now() + self.answer_timeout();
-            for reader in &mut self.readers {
-                let peer = reader.peer().to_string();
-                *reader = greet(&peer, &self.topic, &self.client_id, deadline)?.0;
-            }
-            self.connect()?;
-        }
-        Ok(())
+        !interests.is_empty() && os::wait(&interests, Duration::ZERO).unwrap_or(true)
     }
 
     /// See `Broker::receive`.
-    pub fn receive(&mut self, answers: &mut Vec<Answer>) {
+    pub fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         answers.append(&mut self.answers);
+        match answers.is_empty() && self.is_closed() {
+            true => Err(Fault::Idle(format!("{} closed the idle connection", self.told_by))),
+            false => Ok(()),
+        }
     }
 
     /// See `Broker::end_offset`.
@@ -293,8 +291,7 @@ impl Legacy {
         let reader = &mut self.readers[self.led_by[index]];
         // The broker may have closed it while the crate's was in use.
         if !matches!(reader.poll_answer(ANSWER_BYTES_MAX), Ok(None)) {
-            let peer = reader.peer().to_string();
-            *reader = greet(&peer, &self.topic, &self.client_id, deadline)?.0;
+            return Err(Fault::Lost(format!("{} closed the connection", reader.peer())));
         }
         let correlation = reader.next_correlation();
         let mut frame = begin_frame(api, 0, correlation, &self.client_id);

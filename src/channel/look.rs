@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::broker::Fault;
+use super::broker::{Fault, Found};
 use super::content::ContentSearch;
 use super::records::{Entry, ReadError, first_entry_bytes, next_entry};
 use super::wire::{FETCH_BYTES_MAX, pause};
@@ -34,15 +34,6 @@ pub trait Fetch {
     fn bounds(&mut self) -> Result<(i64, i64), Fault>;
 }
 
-/// What a look has found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// For each wanted batch the offset of its first event.
-    pub offsets: Vec<Option<i64>>,
-    /// The log begins behind the floor: what is not found may have been there.
-    pub floor_is_gone: bool,
-}
-
 /// Reads from `floor` to the end that the log has at the first fetch, or until all of `wanted` is
 /// found. `by_identity`: whether the log keeps producer ids (the wire from 0.11 on); batches
 /// without one are sought by content in any case.
@@ -55,14 +46,16 @@ pub fn look(
     by_identity: bool,
 ) -> Result<Found, Fault> {
     let mut search = Search::new(wanted, by_identity);
-    let mut floor_is_gone = false;
+    let mut walked = Walked::default();
     if !search.is_complete() {
-        floor_is_gone = walk(log, floor, None, &mut |records, at| {
+        walked = walk(log, floor, None, &mut |records, at| {
             let next = search.take(records, at)?;
             Ok(if search.is_complete() { Step::Enough } else { Step::To(next) })
         })?;
     }
-    Ok(Found { offsets: search.found(), floor_is_gone })
+    let Walked { begins_behind, ends_before } = walked;
+    let offsets = search.found();
+    Ok(Found { offsets, floor_is_gone: begins_behind, ends_before_floor: ends_before })
 }
 
 /// What the taker of a piece of log says.
@@ -73,11 +66,20 @@ pub enum Step {
     Enough,
 }
 
+/// Where a log stands that was walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Walked {
+    /// It begins behind the offset from which it was to be read.
+    pub begins_behind: bool,
+    /// It ends before that offset.
+    pub ends_before: bool,
+}
+
 /// Takes what a fetch has brought, which was asked for from that offset on.
 pub type Taker<'a> = dyn FnMut(&[u8], i64) -> Result<Step, Fault> + 'a;
 
 /// Reads from `from` to `to` (`None`: the end that the log has at the first fetch) and hands what
-/// each fetch brings to `take`. Returns whether the log begins behind `from`.
+/// each fetch brings to `take`.
 ///
 /// Memory: a fetch (1 MiB, or the largest batch).
 pub fn walk(
@@ -85,10 +87,10 @@ pub fn walk(
     from: i64,
     to: Option<i64>,
     take: &mut Taker<'_>,
-) -> Result<bool, Fault> {
+) -> Result<Walked, Fault> {
     let mut at = from.max(0);
     let mut end = to;
-    let mut begins_behind = false;
+    let mut walked = Walked::default();
     let mut bytes_max = FETCH_BYTES;
     let mut stalls = 0;
     while end.is_none_or(|end| at < end) {
@@ -99,10 +101,11 @@ pub fn walk(
                 // Behind the end: the log was cut back (or the topic is a new one), and nothing
                 // of ours is left behind the floor.
                 if at >= first && at > last {
+                    walked.ends_before |= from > last;
                     break;
                 }
                 stall(&mut stalls, || format!("offset {at} stays out of range"))?;
-                begins_behind |= at < first;
+                walked.begins_behind |= at < first;
                 at = at.max(first);
                 continue;
             }
@@ -112,6 +115,7 @@ pub fn walk(
             return Err(Fault::Lost(format!("the end of the log is told as {high_watermark}")));
         }
         end.get_or_insert(high_watermark);
+        walked.ends_before |= from > high_watermark;
         let next = match take(&records, at)? {
             Step::To(next) => next,
             Step::Enough => break,
@@ -130,7 +134,7 @@ pub fn walk(
             break;
         }
     }
-    Ok(begins_behind)
+    Ok(walked)
 }
 
 fn stall(stalls: &mut u32, why: impl Fn() -> String) -> Result<(), Fault> {
@@ -371,10 +375,14 @@ mod tests {
         log.first = 2;
         let wanted = [&records[0], &records[1]];
         let found = look(&mut log, 0, &wanted, true).unwrap();
-        assert_eq!(found, Found { offsets: vec![None, Some(2)], floor_is_gone: true });
+        let (floor_is_gone, ends_before_floor) = (true, false);
+        let offsets = vec![None, Some(2)];
+        assert_eq!(found, Found { offsets, floor_is_gone, ends_before_floor });
         let found = look(&mut log, 9, &wanted, true).unwrap();
-        assert_eq!(found, Found { offsets: vec![None, None], floor_is_gone: false });
+        let (floor_is_gone, ends_before_floor) = (false, true);
+        let offsets = vec![None, None];
+        assert_eq!(found, Found { offsets, floor_is_gone, ends_before_floor });
         let found = look(&mut log, 3, &wanted, true).unwrap();
-        assert_eq!(found.offsets, [None, None]);
+        assert_eq!((found.offsets, found.ends_before_floor), (vec![None, None], false));
     }
 }

@@ -61,7 +61,8 @@ pub struct Modern {
 /// What goes on with one leader.
 struct Lane {
     peer: String,
-    /// `None` after the broker closed it while nothing was under way.
+    /// `None` after the broker closed it while nothing was under way. It is not made anew here:
+    /// another cluster may stand behind the address, or another topic behind the name.
     connection: Option<Connection>,
     /// For questions while answers to produce requests are awaited.
     side: Option<Connection>,
@@ -249,8 +250,7 @@ impl Modern {
         let lane = &mut self.lanes[lane];
         debug_assert!(lane.flights.len() < ROUNDS_IN_FLIGHT_MAX);
         let version = lane.versions.common(PRODUCE, &lane.peer)?;
-        let deadline = Instant::now() + OPEN_TIMEOUT;
-        let connection = lane.live_connection(&self.topic, &self.client, deadline)?;
+        let connection = lane.live_connection()?;
         let correlation = connection.next_correlation();
 
         let head = begin_frame(PRODUCE, version, correlation, &self.client);
@@ -278,7 +278,21 @@ impl Modern {
     /// See `Broker::receive`.
     pub fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         let timeout = self.answer_timeout();
-        self.lanes.iter_mut().try_for_each(|lane| lane.receive(timeout, &self.topic, answers))
+        for lane in &mut self.lanes {
+            lane.receive(timeout, &self.topic, answers)?;
+        }
+        let closed = self.lanes.iter().find(|lane| lane.connection.is_none());
+        match closed {
+            Some(lane) if self.lanes.iter().all(|lane| lane.flights.is_empty()) => {
+                Err(Fault::Idle(format!("{} closed the idle connection", lane.peer)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Is there a connection to every leader?
+    pub fn is_whole(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.connection.is_some())
     }
 
     /// See `Broker::descriptors`.
@@ -332,22 +346,13 @@ impl Lane {
         }
     }
 
-    /// The connection, made anew if the broker closed it for idleness (`connections.max.idle.ms`).
-    fn live_connection(
-        &mut self,
-        topic: &str,
-        client: &str,
-        deadline: Instant,
-    ) -> Result<&mut Connection, Fault> {
+    /// The connection, unless the broker closed it for idleness (`connections.max.idle.ms`).
+    fn live_connection(&mut self) -> Result<&mut Connection, Fault> {
         if self.flights.is_empty() {
             self.drop_if_closed();
         }
-        if self.connection.is_none() {
-            let (connection, versions) = greet(&self.peer, topic, client, deadline)?;
-            self.versions = versions.unwrap_or_default();
-            self.connection = Some(connection);
-        }
-        Ok(self.connection.as_mut().expect("made above"))
+        let closed = || Fault::Lost(format!("{} closed the idle connection", self.peer));
+        self.connection.as_mut().ok_or_else(closed)
     }
 
     /// A connection on which no answer is awaited.
@@ -358,7 +363,7 @@ impl Lane {
         deadline: Instant,
     ) -> Result<&mut Connection, Fault> {
         if self.flights.is_empty() {
-            return self.live_connection(topic, client, deadline);
+            return self.live_connection();
         }
         if self.side.is_none() {
             self.side = Some(greet(&self.peer, topic, client, deadline)?.0);

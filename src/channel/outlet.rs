@@ -6,11 +6,15 @@ use std::rc::Rc;
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Broker, Topic};
-use crate::checkpoint::record::{ChannelRecord, PartitionRecord};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
 use crate::config::model::{ChannelConfig, PartitionBy};
+use crate::log;
 
 /// Floor of a partition to which nothing has been announced in this run.
 pub const FLOOR_UNKNOWN: i64 = -1;
+
+/// Brokers before 2.8 tell no id.
+pub const TOPIC_ID_UNKNOWN: [u8; 16] = [0; 16];
 
 /// Batches are closed at this encoded size: below the 1,000,012 bytes that the oldest brokers take
 /// by default, with room for one more event of the default size.
@@ -54,6 +58,8 @@ pub struct Outlet {
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
+    /// An ack stood before the floor: the topic behind the connection was made anew.
+    pub is_log_other: bool,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
     /// Since when (Unix time, ms) and why the brokers take nothing.
@@ -93,6 +99,7 @@ impl Outlet {
             batch_bytes_max: BATCH_BYTES_MAX,
             absent_since_ms: None,
             out_of_sequence: Vec::new(),
+            is_log_other: false,
             partition_missing_since_ms: None,
             trouble: None,
             backoff_ms: BACKOFF_MS_MIN,
@@ -152,6 +159,53 @@ impl Outlet {
             }
         };
         &mut self.record.partitions[at]
+    }
+
+    /// Is it proven by the brokers that the topic is the one of the record?
+    pub fn is_topic_proven(&self) -> bool {
+        let told = self.topic.as_ref().map_or(TOPIC_ID_UNKNOWN, |topic| topic.topic_id);
+        told != TOPIC_ID_UNKNOWN && told == self.record.topic_id
+    }
+
+    /// By which the log of `partition` is known again on the present wire, as a batch to look for;
+    /// its offset is `acked`. (The wire before 0.11 shows no identity.)
+    pub fn mark(&mut self, partition: i32) -> Option<BatchRecord> {
+        let wire = self.wire();
+        let mark = self.partition(partition).mark?;
+        let is_shown = wire == Wire::Modern || mark.producer_id < 0;
+        is_shown.then(|| BatchRecord {
+            partition,
+            producer_id: mark.producer_id,
+            producer_epoch: mark.producer_epoch,
+            base_sequence: mark.base_sequence,
+            count: mark.count,
+            values_crc: mark.values_crc,
+            first_crc: mark.first_crc,
+            acked: Some(mark.offset),
+            ..BatchRecord::default()
+        })
+    }
+
+    pub fn tell_floor_gone(&self, partition: i32, floor: i64) {
+        let topic = &self.config.topic;
+        log::warn(
+            "kafka.KafkaChannel",
+            format_args!(
+                "Partition {partition} of {topic} begins behind offset {floor}: retention has taken \
+                 what may have been there, an absent batch can not be proven absent"
+            ),
+        );
+    }
+
+    /// The log is another one: what is in doubt may stand anywhere in it.
+    pub fn forget_log(&mut self) {
+        for partition in &mut self.record.partitions {
+            partition.floor_offset = 0;
+            partition.mark = None;
+        }
+        self.absent_since_ms = None;
+        self.has_told_absent = false;
+        self.is_log_other = false;
     }
 
     /// New events go under `identity` from now on, counted from 0.

@@ -23,7 +23,7 @@ use crate::channel::batch::Batch;
 use crate::channel::broker::{Answer, Fault, Verdict};
 use crate::channel::outlet::Outlet;
 use crate::checkpoint::ledger::Ledger;
-use crate::checkpoint::record::{BatchRecord, OffsetRange, Record};
+use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
 use crate::log;
@@ -220,8 +220,10 @@ impl Pipeline {
             for answer in &answers {
                 self.take_answer(at, answer, observer);
             }
-            if let Err(fault) = result {
-                self.distrust(at, &fault.to_string());
+            match result {
+                Ok(()) => {}
+                Err(Fault::Idle(why)) => self.reopen(at, &why),
+                Err(fault) => self.distrust(at, &fault.to_string()),
             }
         }
         self.count_rounds();
@@ -234,6 +236,9 @@ impl Pipeline {
                     let now_ms = self.clock.monotonic_ms();
                     self.outlets[outlet].note_ack(answer.partition, now_ms);
                     self.mark_acked(at, *base_offset, observer);
+                    if self.outlets[outlet].is_log_other && self.outlets[outlet].topic.is_some() {
+                        self.distrust(outlet, "an acknowledged offset lies before the log's end");
+                    }
                 }
             }
             verdict => {
@@ -264,11 +269,14 @@ impl Pipeline {
         record.acked = Some(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
+        let partition = outlet.partition(record.partition);
+        let is_log_other = base_offset < partition.floor_offset;
         if !has_doubt_before {
             // An earlier batch that is still in doubt would stand before this one.
-            let partition = outlet.partition(record.partition);
             partition.floor_offset = partition.floor_offset.max(behind);
+            partition.mark = Some(mark(record, base_offset));
         }
+        outlet.is_log_other |= is_log_other;
         let batch = encoded.take();
         observer.acked(outlet.channel, u64::from(record.count), batch.as_ref());
         if let Some(batch) = batch {
@@ -285,6 +293,18 @@ impl Pipeline {
             self.announced.iter().filter(|a| a.record.acked.is_none()).map(|a| a.round).collect();
         rounds.dedup();
         self.rounds = rounds.len();
+    }
+
+    /// A connection on which nothing was under way was closed. What stands behind the address now
+    /// is compared with the record like at a start.
+    fn reopen(&mut self, outlet: usize, why: &str) {
+        let now_ms = self.clock.monotonic_ms();
+        let outlet = &mut self.outlets[outlet];
+        log::info(CHANNEL, format_args!("{}: {why}; opening it anew.", outlet.config.name));
+        outlet.topic = None;
+        outlet.absent_since_ms = None;
+        outlet.has_told_absent = false;
+        self.retry_at_ms = now_ms;
     }
 
     /// Something came of which it is not known what it means for the batches under way.
@@ -469,6 +489,19 @@ pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
         Verdict::Doubtful { code } => format!("doubtful answer (error {code})"),
     };
     format!("partition {partition}: {what}")
+}
+
+/// By which the log is known again in which a batch stands.
+fn mark(batch: &BatchRecord, offset: i64) -> Mark {
+    Mark {
+        offset,
+        producer_id: batch.producer_id,
+        producer_epoch: batch.producer_epoch,
+        base_sequence: batch.base_sequence,
+        count: batch.count,
+        values_crc: batch.values_crc,
+        first_crc: batch.first_crc,
+    }
 }
 
 /// CRC-32 of two runs of bytes one behind the other.

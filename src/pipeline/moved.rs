@@ -5,7 +5,7 @@
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::assign;
 use super::{CHANNEL, Pipeline};
-use crate::channel::outlet::FLOOR_UNKNOWN;
+use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
 use crate::log;
 
 /// So long the brokers must say that a partition of a batch in doubt does not exist, ms. For a
@@ -28,11 +28,39 @@ impl Pipeline {
             ),
         );
         outlet.record.partitions.clear();
+        outlet.is_log_other = false;
         outlet.has_own_identity = false;
         self.rename_doubts(at)?;
         let outlet = &mut self.outlets[at];
         outlet.record.topic.clone_from(&outlet.config.topic);
         outlet.record.cluster_id = cluster_id.to_owned();
+        outlet.record.topic_id =
+            outlet.topic.as_ref().map_or(TOPIC_ID_UNKNOWN, |topic| topic.topic_id);
+        self.commit()?;
+        Ok(())
+    }
+
+    /// The topic was deleted and made anew on its cluster. What is in doubt may have been sent to
+    /// the new one already, before its offsets reached the old floor: it is looked for from the
+    /// beginning, and what is absent is sent under its identity, which this cluster gave.
+    pub(super) fn begin_other_log(&mut self, at: usize) -> Result<(), Pause> {
+        let in_doubt = self.doubts(at).len();
+        let outlet = &mut self.outlets[at];
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {}: topic {} was deleted and made anew; positions are kept, {in_doubt} \
+                 batches in doubt are looked for from its beginning.",
+                outlet.config.name, outlet.config.topic
+            ),
+        );
+        outlet.forget_log();
+        outlet.has_own_identity = false;
+        if let Some(topic) = &outlet.topic
+            && topic.topic_id != TOPIC_ID_UNKNOWN
+        {
+            outlet.record.topic_id = topic.topic_id;
+        }
         self.commit()?;
         Ok(())
     }

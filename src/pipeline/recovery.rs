@@ -14,6 +14,7 @@ use super::{Announced, CHANNEL, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Wire;
 use crate::channel::broker::{Answer, Fault, Topic, Verdict};
+use crate::channel::outlet::TOPIC_ID_UNKNOWN;
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 
@@ -25,6 +26,21 @@ pub(super) const SETTLE_SINGLE_MS: u64 = 1_000;
 /// How long "out of sequence" is answered with looking before the state counts as lost, ms.
 const OUT_OF_SEQUENCE_MS: u64 = 60_000;
 pub(super) const LOOK_AGAIN_MS: u64 = 500;
+
+/// What a look tells of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    /// That of the record, as far as can be told.
+    Same,
+    /// What was acknowledged does not stand in it, or it ends before that.
+    Other,
+}
+
+struct MarkFound {
+    is_there: bool,
+    /// Retention has removed what stood there.
+    is_before_start: bool,
+}
 
 /// Why recovery did not come to its end.
 pub(super) enum Pause {
@@ -83,6 +99,10 @@ impl Pipeline {
         let is_other_topic = outlet.record.topic != outlet.config.topic;
         let is_other_wire = outlet.last_wire.is_some_and(|last| last != wire);
         let cluster_id = topic.cluster_id.clone();
+        let topic_id = topic.topic_id;
+        let has_other_id = ![outlet.record.topic_id, topic_id].contains(&TOPIC_ID_UNKNOWN)
+            && outlet.record.topic_id != topic_id;
+        let is_made_anew = has_other_id || outlet.is_log_other;
         outlet.topic = Some(topic);
         outlet.last_wire = Some(wire);
         if is_other_wire {
@@ -97,6 +117,11 @@ impl Pipeline {
         }
         if !cluster_id.is_empty() {
             self.outlets[at].record.cluster_id = cluster_id;
+        }
+        if is_made_anew {
+            self.begin_other_log(at)?;
+        } else if topic_id != TOPIC_ID_UNKNOWN {
+            self.outlets[at].record.topic_id = topic_id;
         }
         if wire == Wire::Legacy {
             self.drop_identities(at)?;
@@ -137,7 +162,11 @@ impl Pipeline {
             self.identify_rebuilt(at)?;
             return self.send_doubts(at, observer);
         }
-        self.look(at, observer)?;
+        if self.look(at, observer)? == Log::Other && !self.doubts(at).is_empty() {
+            self.wait_for_followers(at)?;
+            self.begin_other_log(at)?;
+            self.look(at, observer)?;
+        }
         self.wait_until_settled(at)?;
         if self.outlets[at].is_identity_foreign {
             // Another agent may be using these identities: nothing new goes under them.
@@ -147,8 +176,10 @@ impl Pipeline {
         self.send_doubts(at, observer)
     }
 
-    /// Looks for everything in doubt and marks what is found.
-    fn look(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+    /// Looks for everything in doubt and marks what is found. Where the brokers do not prove that
+    /// the topic is that of the record, the batch is looked for, too, that was acknowledged last.
+    fn look(&mut self, at: usize, observer: &mut dyn Observer) -> Result<Log, Pause> {
+        let mut log = Log::Same;
         let doubts = self.doubts(at);
         let mut partitions: Vec<i32> =
             doubts.iter().map(|&n| self.announced[n].record.partition).collect();
@@ -160,12 +191,19 @@ impl Pipeline {
                 .copied()
                 .filter(|&n| self.announced[n].record.partition == partition)
                 .collect();
+            let is_suspect = self.lacks_mark(at, partition)?;
             let wanted: Vec<&BatchRecord> =
                 of_partition.iter().map(|&n| &self.announced[n].record).collect();
             let outlet = &mut self.outlets[at];
             let floor = outlet.partition(partition).floor_offset.max(0);
             let found = outlet.broker.look(partition, floor, &wanted)?;
-            for (&n, offset) in of_partition.iter().zip(found) {
+            if is_suspect || (found.ends_before_floor && !outlet.is_topic_proven()) {
+                log = Log::Other;
+            }
+            if found.floor_is_gone {
+                outlet.tell_floor_gone(partition, floor);
+            }
+            for (&n, offset) in of_partition.iter().zip(found.offsets) {
                 if offset.is_some() || !self.outlets[at].has_told_absent {
                     self.tell_doubt(n, offset);
                 }
@@ -178,7 +216,7 @@ impl Pipeline {
         self.outlets[at].absent_since_ms.get_or_insert(now_ms);
         // Looking goes on twice a second perhaps; the log says it once.
         self.outlets[at].has_told_absent = true;
-        Ok(())
+        Ok(log)
     }
 
     fn tell_doubt(&self, n: usize, offset: Option<i64>) {
@@ -211,11 +249,17 @@ impl Pipeline {
 
     /// Without identity in the log, "not there" is believed only after a while.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
-        let outlet = &self.outlets[at];
         let has_identity = |&n: &usize| self.announced[n].record.producer_id >= 0;
         if self.doubts(at).iter().all(has_identity) {
             return Ok(());
         }
+        self.wait_for_followers(at)
+    }
+
+    /// What every replica has shows within this time. (Right after a new leader was chosen, a log
+    /// may end, for readers, before what was acknowledged.)
+    fn wait_for_followers(&self, at: usize) -> Result<(), Pause> {
+        let outlet = &self.outlets[at];
         let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
         let settle_ms = if replicas <= 1 {
             SETTLE_SINGLE_MS
@@ -327,7 +371,8 @@ impl Pipeline {
                 );
                 self.mark_acked(n, *base_offset, observer);
                 self.outlets[at].in_sequence(Some(answer.partition));
-                Ok(())
+                // What else is in doubt is looked for in the whole log first.
+                if self.outlets[at].is_log_other { Err(Pause::Wait(0)) } else { Ok(()) }
             }
             Verdict::TooLarge => self.too_large(at, n),
             // True of every batch, so none is given up.
@@ -389,9 +434,41 @@ impl Pipeline {
             None => topic.partitions.clone(),
         };
         let ends = outlet.broker.end_offsets(&partitions)?;
+        let is_proven = outlet.is_topic_proven();
         for (partition, end) in partitions.into_iter().zip(ends) {
-            outlet.partition(partition).floor_offset = end;
+            self.outlets[at].partition(partition).floor_offset = end;
+            if !is_proven {
+                self.confirm_mark(at, partition)?;
+            }
         }
         Ok(())
+    }
+
+    /// A mark that is not found belongs to another log: it would make this one suspect as soon as
+    /// something is in doubt.
+    fn confirm_mark(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
+        if self.find_mark(at, partition)?.is_some_and(|found| !found.is_there) {
+            self.outlets[at].partition(partition).mark = None;
+        }
+        Ok(())
+    }
+
+    /// Has what was acknowledged last in `partition` left its place though the log begins before
+    /// that? Not asked where the brokers prove that the topic is that of the record.
+    fn lacks_mark(&mut self, at: usize, partition: i32) -> Result<bool, Pause> {
+        if self.outlets[at].is_topic_proven() {
+            return Ok(false);
+        }
+        let found = self.find_mark(at, partition)?;
+        Ok(found.is_some_and(|found| !found.is_there && !found.is_before_start))
+    }
+
+    /// `None` where there is no mark, or where the present wire does not show it.
+    fn find_mark(&mut self, at: usize, partition: i32) -> Result<Option<MarkFound>, Pause> {
+        let outlet = &mut self.outlets[at];
+        let Some(mark) = outlet.mark(partition) else { return Ok(None) };
+        let found = outlet.broker.look(partition, mark.acked.unwrap_or(0), &[&mark])?;
+        let is_there = found.offsets.first() == Some(&mark.acked);
+        Ok(Some(MarkFound { is_there, is_before_start: found.floor_is_gone }))
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Topic, Verdict};
 use flume_ng::checkpoint::record::BatchRecord;
 
 const PARTITIONS: i32 = 3;
@@ -79,8 +79,9 @@ impl Broker for Instant {
         Ok(())
     }
 
-    fn look(&mut self, _: i32, _: i64, wanted: &[&BatchRecord]) -> Result<Vec<Option<i64>>, Fault> {
-        Ok(vec![None; wanted.len()])
+    fn look(&mut self, _: i32, _: i64, wanted: &[&BatchRecord]) -> Result<Found, Fault> {
+        let offsets = vec![None; wanted.len()];
+        Ok(Found { offsets, floor_is_gone: false, ends_before_floor: false })
     }
 
     fn wait(&mut self) -> Result<(), Fault> {

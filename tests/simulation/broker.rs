@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Topic};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Topic};
 use flume_ng::channel::content::ContentSearch;
 use flume_ng::channel::reader::{History, TopicRecord};
 use flume_ng::checkpoint::record::BatchRecord;
 
 use crate::Plant;
-use crate::cluster::{Cluster, Connection, Produce};
+use crate::cluster::{Cluster, Connection, Produce, Version};
 use crate::fuse::Fuse;
 
 pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
@@ -48,6 +48,7 @@ impl Scripted {
 
     fn lost(&mut self, why: &str) -> Fault {
         self.cluster.borrow_mut().cut();
+        self.legacy &= self.wire == Wire::Modern;
         Fault::Lost(why.to_owned())
     }
 
@@ -80,10 +81,12 @@ impl Scripted {
             sequence: -1,
             values: values.into(),
             size: batch.size(),
+            stamp_ms: None,
         };
         if wire == Wire::Modern {
             // What the header says counts, not what the agent believes.
             let bytes = batch.sealed_bytes();
+            produce.stamp_ms = Some(i64::from_be_bytes(std::array::from_fn(|i| bytes[27 + i])));
             produce.producer_id = i64::from_be_bytes(std::array::from_fn(|i| bytes[43 + i]));
             produce.epoch = i16::from_be_bytes(std::array::from_fn(|i| bytes[51 + i]));
             produce.sequence = i32::from_be_bytes(std::array::from_fn(|i| bytes[53 + i]));
@@ -154,19 +157,28 @@ impl Broker for Scripted {
         let now_ms = cluster.now_ms();
         let percent = cluster.trouble.question_fails;
         let fails = cluster.rng.chance(percent);
+        let asked_for_legacy = std::mem::take(&mut self.legacy);
         if fails || cluster.unreachable_until_ms > now_ms {
             return Err(Fault::Unreachable("connection refused".to_owned()));
         }
         if cluster.is_leaderless() {
             return Err(Fault::NotReady("a partition without a leader".to_owned()));
         }
+        if asked_for_legacy && cluster.version == Version::V40 {
+            return Err(Fault::Lost("not spoken any more".to_owned()));
+        }
+        self.legacy = asked_for_legacy;
         self.wire = cluster.wire(self.legacy);
         cluster.connection = Some(Connection::default());
         let hasty = cluster.plant == Plant::NoSettleTime;
         Ok(Topic {
             wire: self.wire,
-            cluster_id: if self.wire == Wire::Modern { "C".to_owned() } else { String::new() },
-            topic_id: [0; 16],
+            cluster_id: format!("C{}", cluster.id),
+            topic_id: if cluster.tells_topic_id() {
+                [cluster.topic as u8 + 1; 16]
+            } else {
+                [0; 16]
+            },
             partitions: (0..cluster.logs.len() as i32).collect(),
             replicas: if hasty { 1 } else { cluster.replicas },
         })
@@ -240,9 +252,14 @@ impl Broker for Scripted {
                 }
             }
         }
+        let is_idle = connection.flights.is_empty() && answers.is_empty();
         let is_overdue = connection.flights.front().is_some_and(|f| f.deadline_ms <= now_ms);
         drop(cluster);
         self.fuse.tick();
+        if breaks_at_ms <= now_ms && is_idle {
+            self.cluster.borrow_mut().cut();
+            return Err(Fault::Idle("closed while idle".to_owned()));
+        }
         if breaks_at_ms <= now_ms {
             return Err(self.lost("the connection broke"));
         }
@@ -254,12 +271,14 @@ impl Broker for Scripted {
         partition: i32,
         floor: i64,
         wanted: &[&BatchRecord],
-    ) -> Result<Vec<Option<i64>>, Fault> {
+    ) -> Result<Found, Fault> {
         self.ask()?;
         let cluster = self.cluster.borrow();
         let mut found = vec![None; wanted.len()];
+        let end = cluster.logs[partition as usize].high_watermark(cluster.now_ms());
+        let ends_before_floor = end < floor;
         if cluster.plant == Plant::ResendUnderFreshId {
-            return Ok(found);
+            return Ok(Found { offsets: found, floor_is_gone: false, ends_before_floor });
         }
         let by_identity = self.wire == Wire::Modern;
         let is_nameless = |w: &BatchRecord| !by_identity || w.producer_id < 0;
@@ -295,7 +314,7 @@ impl Broker for Scripted {
         cluster.trace.say(|| {
             format!("  {} at {now_ms}: look {partition} from {floor}: {found:?}", cluster.name)
         });
-        Ok(found)
+        Ok(Found { offsets: found, floor_is_gone: false, ends_before_floor })
     }
 
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {

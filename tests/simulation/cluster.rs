@@ -23,7 +23,10 @@ pub enum Version {
     V010,
     V011,
     V11,
+    /// Tells topic ids.
     V28,
+    /// Speaks the wire before 0.11 no more.
+    V40,
 }
 
 /// How often what goes wrong, in percent of the cases, and for how long.
@@ -55,6 +58,8 @@ pub struct Produce {
     pub sequence: i32,
     pub values: Rc<[Vec<u8>]>,
     pub size: usize,
+    /// Unix time, ms; none on the legacy wire.
+    pub stamp_ms: Option<i64>,
 }
 
 /// A batch in the log.
@@ -120,6 +125,16 @@ pub struct Connection {
 
 pub struct Cluster {
     pub name: String,
+    /// Counts the clusters that stood at this address.
+    pub id: u32,
+    /// Counts the topics of this name.
+    pub topic: u32,
+    /// Logs of topics that are no more, of all partitions together.
+    pub former: Vec<Vec<Log>>,
+    /// Stamps that differ by more from the broker's clock are refused, ms.
+    pub stamp_limit_ms: i64,
+    /// The broker's wall clock less its monotonic one, ms.
+    pub wall_offset_ms: i64,
     pub version: Version,
     /// The topic's message format is older than 0.11.
     pub old_format: bool,
@@ -146,6 +161,11 @@ impl Cluster {
     pub fn new(name: &str, partitions: usize, clock: ManualClock, rng: Rng) -> Cluster {
         Cluster {
             name: name.to_owned(),
+            id: 0,
+            topic: 0,
+            former: Vec::new(),
+            stamp_limit_ms: i64::MAX,
+            wall_offset_ms: clock.now_ms(),
             version: Version::V28,
             old_format: false,
             replicas: 1,
@@ -174,6 +194,8 @@ impl Cluster {
     pub fn calm_down(&mut self) {
         self.trouble = Trouble::default();
         self.unreachable_until_ms = 0;
+        // Somebody sets the clocks.
+        self.wall_offset_ms = self.clock.now_ms() - self.now_ms() as i64;
         self.logs.iter_mut().for_each(|log| log.leaderless_until_ms = 0);
     }
 
@@ -189,6 +211,55 @@ impl Cluster {
     pub fn give_producer_id(&mut self) -> i64 {
         self.next_producer_id += 1;
         self.next_producer_id - 1
+    }
+
+    /// The topic is deleted and made anew; what is on its way gets into the new one. Others may have
+    /// written to that before we hear of it.
+    pub fn remake_topic(&mut self) {
+        let fresh = self.logs.iter().map(|_| Log::default()).collect();
+        let old = std::mem::replace(&mut self.logs, fresh);
+        self.former.push(old);
+        self.topic += 1;
+        if self.tells_topic_id() {
+            for _ in 0..self.rng.below(6) {
+                self.write_foreign();
+            }
+        }
+    }
+
+    /// Another cluster stands at the address, with a topic of the same name. Another agent was
+    /// given the producer ids there that our own cluster gave us, and has written under them.
+    pub fn replace(&mut self, for_ms: u64) {
+        self.network.clear();
+        self.remake_topic();
+        self.id += 1;
+        let ids = self.next_producer_id;
+        self.next_producer_id = 0;
+        for producer_id in 0..ids {
+            for partition in 0..self.logs.len() as i32 {
+                let mut sequence = 0;
+                for _ in 0..self.rng.below(3) {
+                    let count = self.rng.between(1, 3);
+                    let values: Vec<Vec<u8>> =
+                        (0..count).map(|n| format!("theirs {n}").into()).collect();
+                    let (epoch, size, stamp_ms) = (0, 0, None);
+                    let values = values.into();
+                    let batch =
+                        Produce { partition, producer_id, epoch, sequence, values, size, stamp_ms };
+                    self.store(&batch, self.now_ms(), false);
+                    sequence += count as i32;
+                }
+            }
+            self.next_producer_id = producer_id + 1;
+        }
+        self.unreachable_until_ms = self.now_ms() + for_ms;
+        if let Some(connection) = &mut self.connection {
+            connection.breaks_at_ms = Some(0);
+        }
+    }
+
+    pub fn tells_topic_id(&self) -> bool {
+        self.version >= Version::V28
     }
 
     /// How long a request without identity may take to show, from when the agent gives it up.
@@ -329,6 +400,10 @@ impl Cluster {
         if batch.size > self.limit {
             return (Verdict::TooLarge, now_ms);
         }
+        let broker_ms = self.wall_offset_ms + now_ms as i64;
+        if batch.stamp_ms.is_some_and(|stamp| (stamp - broker_ms).abs() > self.stamp_limit_ms) {
+            return (Verdict::StampRefused, now_ms);
+        }
         if doubtful && kind == 0 {
             self.lose_leader(batch.partition, 1 + now_ms % 300);
             return (Verdict::Doubtful { code: 6 }, now_ms);
@@ -341,7 +416,7 @@ impl Cluster {
         }
         let (verdict, visible_ms) = match self.judge(batch) {
             Ok(Some((base_offset, visible_ms))) => (Verdict::Acked { base_offset }, visible_ms),
-            Ok(None) => self.store(batch, now_ms),
+            Ok(None) => self.store(batch, now_ms, true),
             Err(47) => return (Verdict::Fenced, now_ms),
             Err(code) => return (Verdict::OutOfSequence { code }, now_ms),
         };
@@ -360,7 +435,7 @@ impl Cluster {
         let Some(known) = log.known.get(&batch.producer_id) else {
             return match self.version {
                 _ if batch.sequence == 0 => Ok(None),
-                Version::V28 => Ok(None),
+                Version::V28 | Version::V40 => Ok(None),
                 Version::V11 => Err(59),
                 Version::V011 | Version::V010 => Err(45),
             };
@@ -379,7 +454,7 @@ impl Cluster {
         if batch.sequence == next { Ok(None) } else { Err(45) }
     }
 
-    fn store(&mut self, batch: &Produce, now_ms: u64) -> (Verdict, u64) {
+    fn store(&mut self, batch: &Produce, now_ms: u64, is_ours: bool) -> (Verdict, u64) {
         let mut visible_ms = now_ms;
         if self.replicas > 1 && self.rng.chance(self.trouble.invisible) {
             visible_ms += self.rng.below(self.trouble.invisible_max_ms + 1);
@@ -397,7 +472,7 @@ impl Cluster {
             epoch: batch.epoch,
             sequence: batch.sequence,
             values: batch.values.clone(),
-            is_ours: true,
+            is_ours,
             visible_ms,
         });
         if batch.producer_id >= 0 {
@@ -467,6 +542,7 @@ impl Cluster {
 
     /// The wire that a client finds.
     pub fn wire(&self, asked_for_legacy: bool) -> Wire {
-        if asked_for_legacy || self.version == Version::V010 { Wire::Legacy } else { Wire::Modern }
+        let is_legacy = asked_for_legacy || self.version == Version::V010;
+        if is_legacy { Wire::Legacy } else { Wire::Modern }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Log};
 use crate::fuse::Book;
 use crate::writers::Writers;
 
@@ -46,7 +46,8 @@ fn text(bytes: &[u8]) -> String {
 
 /// Bodies of ours in a topic.
 pub fn bodies(cluster: &Cluster) -> impl Iterator<Item = &[u8]> {
-    let stored = cluster.logs.iter().flat_map(|l| &l.stored).filter(|s| s.is_ours);
+    let logs = cluster.former.iter().chain([&cluster.logs]).flatten();
+    let stored = logs.flat_map(|l| &l.stored).filter(|s| s.is_ours);
     stored.flat_map(|s| s.values.iter()).filter_map(|v| body(v))
 }
 
@@ -66,28 +67,13 @@ pub fn check_topic(
     is_at_end: impl Fn(usize) -> Option<bool>,
 ) -> Result<(), String> {
     let name = &cluster.name;
+    // How often each body stands in one topic; what had arrived in one that was deleted since may
+    // have been in doubt, and is then sent to the next.
     let mut counts: HashMap<&[u8], u32> = HashMap::new();
-    for (partition, log) in cluster.logs.iter().enumerate() {
-        let mut last: HashMap<usize, usize> = HashMap::new();
-        for stored in log.stored.iter().filter(|s| s.is_ours) {
-            for value in stored.values.iter() {
-                let Some(body) = body(value) else {
-                    return Err(format!("{name}: a value that is no event: {value:?}"));
-                };
-                *counts.entry(body).or_default() += 1;
-                let Some(&(generation, at)) = writers.texts.get(body) else { continue };
-                if let Some(before) = last.insert(generation, at)
-                    && before >= at
-                    && counts[body] == 1
-                    && keeps_order
-                {
-                    return Err(format!(
-                        "{name}: partition {partition}: line {at} of content {generation} stands \
-                         behind line {before}: {}",
-                        text(body)
-                    ));
-                }
-            }
+    for topic in cluster.former.iter().chain([&cluster.logs]) {
+        for (body, count) in check_log(writers, name, topic, keeps_order)? {
+            let most = counts.entry(body).or_default();
+            *most = count.max(*most);
         }
     }
     let buried: HashSet<&[u8]> = letters(book, name).collect();
@@ -141,6 +127,40 @@ pub fn check_topic(
         }
     }
     check_letters(cluster, book)
+}
+
+/// How often each body stands in a topic, and whether in the order of its file.
+fn check_log<'a>(
+    writers: &Writers,
+    name: &str,
+    topic: &'a [Log],
+    keeps_order: bool,
+) -> Result<HashMap<&'a [u8], u32>, String> {
+    let mut counts: HashMap<&[u8], u32> = HashMap::new();
+    for (partition, log) in topic.iter().enumerate() {
+        let mut last: HashMap<usize, usize> = HashMap::new();
+        for stored in log.stored.iter().filter(|s| s.is_ours) {
+            for value in stored.values.iter() {
+                let Some(body) = body(value) else {
+                    return Err(format!("{name}: a value that is no event: {value:?}"));
+                };
+                *counts.entry(body).or_default() += 1;
+                let Some(&(generation, at)) = writers.texts.get(body) else { continue };
+                if let Some(before) = last.insert(generation, at)
+                    && before >= at
+                    && counts[body] == 1
+                    && keeps_order
+                {
+                    return Err(format!(
+                        "{name}: partition {partition}: line {at} of content {generation} stands \
+                         behind line {before}: {}",
+                        text(body)
+                    ));
+                }
+            }
+        }
+    }
+    Ok(counts)
 }
 
 /// Only what the broker does not take is among the dead letters.

@@ -40,6 +40,10 @@ pub struct Scenario {
     /// The topic's format may become an old one, the brokers may become newer ones.
     pub has_changes: bool,
     pub old_format: bool,
+    /// The topic is deleted and made anew, the cluster replaced by another one.
+    pub has_other_logs: bool,
+    /// Time stamps that differ by more from the broker's clock are refused, ms.
+    pub stamp_limit_ms: i64,
     pub limit: usize,
     pub expiry_ms: u64,
     /// Percentages are drawn up to this.
@@ -78,6 +82,8 @@ impl Scenario {
             replicas: rng.pick(&[1, 1, 3]),
             has_changes: rng.chance(20),
             old_format: rng.chance(8),
+            has_other_logs: false,
+            stamp_limit_ms: i64::MAX,
             limit: if rng.chance(30) { rng.between(150, 1_500) as usize } else { usize::MAX },
             expiry_ms: rng.pick(&[7 * DAY_MS, DAY_MS, 30_000]),
             trouble: rng.pick(&[0, 3, 10, 25]),
@@ -114,6 +120,10 @@ impl Scenario {
                 (scenario.has_changes, scenario.old_format) = (false, false);
             }
         }
+        scenario.has_other_logs = !scenario.loses_tracker && rng.chance(30);
+        if !scenario.loses_tracker && rng.chance(25) {
+            scenario.stamp_limit_ms = HOUR_MS + 1_800_000;
+        }
         scenario
     }
 
@@ -129,6 +139,8 @@ impl Scenario {
             replicas: 1,
             has_changes: false,
             old_format: false,
+            has_other_logs: false,
+            stamp_limit_ms: i64::MAX,
             limit: if is_old { usize::MAX } else { 400 },
             expiry_ms: DAY_MS,
             trouble: 20,
@@ -237,6 +249,7 @@ pub fn clusters(
         cluster.replicas = scenario.replicas;
         cluster.limit = scenario.limit;
         cluster.expiry_ms = scenario.expiry_ms;
+        cluster.stamp_limit_ms = scenario.stamp_limit_ms;
         cluster.request_timeout_ms = u64::from(scenario.request_timeout_ms);
         cluster.trouble = scenario.draw_trouble(&mut draws, cluster.settle_ms());
         cluster.trace = trace.clone();
@@ -506,7 +519,7 @@ fn trouble(world: &mut World) {
     let at = world.rng.below(world.clusters.len() as u64) as usize;
     let cluster = world.clusters[at].clone();
     let mut cluster = cluster.borrow_mut();
-    let kind = world.rng.below(8);
+    let kind = world.rng.below(if world.scenario.has_other_logs { 10 } else { 8 });
     world.say(|| format!("trouble {kind}"));
     match kind {
         0 => {
@@ -522,14 +535,29 @@ fn trouble(world: &mut World) {
             let ms = world.rng.below(3_000);
             cluster.lose_leader(partition, ms);
         }
+        // Of a log without topic id the end says something only where it is known whose it is.
+        4 | 5 if world.scenario.has_other_logs && !cluster.tells_topic_id() => {}
         4 | 5 => cluster.write_foreign(),
         6 if world.scenario.has_changes && cluster.version != Version::V010 => {
-            cluster.old_format = true;
+            cluster.old_format = cluster.version != Version::V40 && !cluster.old_format;
         }
-        7 if world.scenario.has_changes && cluster.version == Version::V010 => {
+        7 if world.scenario.has_changes && cluster.version < Version::V40 => {
             // An upgrade is a restart.
-            cluster.version = world.rng.pick(&[Version::V011, Version::V11, Version::V28]);
+            use Version::{V011, V11, V28, V40};
+            let later = [V011, V11, V28, V40].into_iter().filter(|v| *v > cluster.version);
+            let later: Vec<Version> = later.collect();
+            cluster.version = world.rng.pick(&later);
+            cluster.old_format &= cluster.version != V40;
             cluster.restart(1_000);
+        }
+        8 => {
+            world.has_other_log = true;
+            cluster.remake_topic();
+        }
+        9 => {
+            world.has_other_log = true;
+            let ms = world.rng.below(3_000);
+            cluster.replace(ms);
         }
         _ => {
             if let Some(connection) = &mut cluster.connection {

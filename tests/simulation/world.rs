@@ -21,7 +21,7 @@ use flume_ng::source::tracked::Tracked;
 
 use crate::Plant;
 use crate::broker::Scripted;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Version};
 use crate::crash_store::{CrashStore, Disk};
 use crate::fuse::{Book, Fuse, FusedClock, FusedJournal, FusedLedger, FusedStore, Killed, Trace};
 use crate::model;
@@ -72,6 +72,8 @@ pub struct World {
     hour: String,
     /// What was sent of a line too early.
     torn: Option<String>,
+    /// A topic was made anew: its brokers know no producer.
+    pub has_other_log: bool,
     ends: u64,
 }
 
@@ -102,6 +104,7 @@ impl World {
             filling: None,
             hour: String::new(),
             torn: None,
+            has_other_log: false,
             ends: 0,
         }
     }
@@ -414,7 +417,9 @@ impl World {
     /// producer's expiry meanwhile; then of two batches under way the second may stand before a
     /// first that was lost. Each is there once all the same.
     fn keeps_order(&self) -> bool {
-        !(self.scenario.version == crate::cluster::Version::V28 && self.has_leapt)
+        let takes_any = |c: &Rc<RefCell<Cluster>>| c.borrow().version >= Version::V28;
+        let has_forgotten = self.has_leapt || self.has_other_log;
+        !(self.clusters.iter().any(takes_any) && has_forgotten)
     }
 
     /// After a start: files that neither have a candidate's name nor stand in the checkpoint are

@@ -19,7 +19,7 @@ mod cluster;
 pub mod json;
 pub mod proxy;
 mod records;
-mod topic;
+pub mod topic;
 pub mod torture;
 pub mod wire;
 mod work;

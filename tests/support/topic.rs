@@ -16,6 +16,7 @@ const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
+const DELETE_TOPICS: i16 = 20;
 
 #[derive(Debug, Clone)]
 pub struct Topic {
@@ -231,6 +232,30 @@ fn parse_metadata(answer: &[u8]) -> Metadata {
     Metadata { controller, leaders }
 }
 
+/// Deletes a topic and makes it anew; returns when every partition has a leader.
+pub fn make_anew(bootstrap: &str, name: &str, partitions: i32) -> Topic {
+    eventually(&format!("deletion of {name}"), PATIENCE, || {
+        let controller = cluster(bootstrap)?.controller.ok_or("no controller")?;
+        let mut controller = Connection::open(&controller).map_err(text)?;
+        let version = controller.highest(DELETE_TOPICS).map_err(text)?.min(1);
+        let mut body = Body::new();
+        body.i32(1).string(name).i32(30_000);
+        let answer = controller.call(DELETE_TOPICS, version, &body).map_err(text)?;
+        let mut input = Input(&answer);
+        if version >= 1 {
+            input.i32();
+        }
+        input.i32(); // topics
+        input.string();
+        match input.i16() {
+            // 3: it is gone already.
+            0 | 3 => Ok(()),
+            code => Err(format!("DeleteTopics: error {code}")),
+        }
+    });
+    make(bootstrap, name, partitions, 1, &[], true)
+}
+
 /// Returns when every partition has a leader.
 pub fn create(
     bootstrap: &str,
@@ -238,6 +263,18 @@ pub fn create(
     partitions: i32,
     replication: i16,
     settings: &[(&str, &str)],
+) -> Topic {
+    make(bootstrap, name, partitions, replication, settings, false)
+}
+
+/// `waits`: a topic of this name is being deleted.
+fn make(
+    bootstrap: &str,
+    name: &str,
+    partitions: i32,
+    replication: i16,
+    settings: &[(&str, &str)],
+    waits: bool,
 ) -> Topic {
     let mut body = Body::new();
     body.i32(1).string(name).i32(partitions).i16(replication).i32(0);
@@ -266,6 +303,7 @@ pub fn create(
         // 7 timed out, 38 too few brokers yet, 41 no longer the controller: ask again.
         match code {
             0 => Ok(()),
+            36 if waits => Err("the old one is there".to_string()),
             36 if already => Ok(()),
             7 | 38 | 41 | 56 => Err(format!("CreateTopics: error {code} {why}")),
             _ => panic!("topic {name} can not be created: error {code} {why}"),

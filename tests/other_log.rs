@@ -1,0 +1,139 @@
+//! The log behind a channel is another one than before, and nothing says so: another cluster at the
+//! old address, a topic that was deleted and made anew, a topic whose format was raised. The agent
+//! is idle meanwhile, and is killed with its next batch in doubt.
+//!
+//! *Another cluster.* Producer ids begin at 0 on each, so that the id of the agent is that of
+//! somebody else there: a batch that goes out under it can be taken for one of theirs, and dropped.
+//! *A topic made anew.* The next batch lands in front of where the agent would look for it.
+
+mod support;
+
+use std::time::Duration;
+
+use support::proxy::{Cut, Proxy};
+use support::torture::{ARRIVE_MAX, Tally, difference, lines};
+use support::{Agent, Brokers, Cluster, Plan, Topic, Work, eventually, topic};
+
+const FILE: &str = "010_{H}.log";
+const NAME: &str = "same-name";
+
+/// One broker, which tells its clients the address of the proxy.
+fn behind(proxy: &Proxy, plan: Plan) -> Cluster {
+    let address = format!("PLAINTEXT://{}", proxy.address());
+    // Nobody but the test makes a topic by asking for it.
+    let cluster = plan.set("advertised.listeners", address).set("auto.create.topics.enable", false);
+    cluster.start_when_prepared(|bootstrap| proxy.aim(bootstrap))
+}
+
+fn work(topic: &Topic) -> Work {
+    Work::new(topic).set("a1.channels.c1.kafka.request.timeout.ms", 1_000)
+}
+
+/// The next batch arrives, its answer is lost, and the agent is killed and started again.
+fn lose_an_answer_and_kill(proxy: &Proxy, work: &Work, mut agent: Agent, more: &[u8]) -> Agent {
+    proxy.arm(Cut::Answer, 1);
+    work.append(FILE, more);
+    agent.expect("an answer that is lost", ARRIVE_MAX, || proxy.has_struck());
+    agent.kill9();
+    work.start()
+}
+
+fn another_cluster(version: &str) {
+    let mut tally = Tally::new("another cluster at the old address, the agent idle", version);
+    let proxy = Proxy::new();
+    let first = behind(&proxy, Cluster::with(version));
+    let brokers = Brokers::at(&proxy.address());
+    let work = work(&brokers.create_topic(NAME, 1)).file(FILE, &lines("a", 0, 100), 0);
+    let topic = brokers.topic(NAME);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    // Its connection ends with the cluster.
+    drop(first);
+    let second = behind(&proxy, Cluster::with(version));
+    let topic = brokers.create_topic(NAME, 1);
+    // Somebody else writes there what has the identities of the agent's next batches.
+    let others = Work::new(&second.topic(NAME)).file(FILE, &lines("b", 0, 100), 0);
+    let mut other = others.start();
+    other.expect_records(&topic, 100, ARRIVE_MAX);
+    others.append(FILE, &lines("b", 100, 110));
+    other.expect_records(&topic, 110, ARRIVE_MAX);
+    assert_eq!(other.term().code(), Some(0), "{}", other.log());
+
+    work.append(FILE, &lines("c", 0, 10));
+    agent.expect_records(&topic, 120, ARRIVE_MAX);
+    let mut agent = lose_an_answer_and_kill(&proxy, &work, agent, &lines("d", 0, 2_000));
+    agent.expect_records(&topic, 2_120, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let expected = [("b", 110), ("c", 10), ("d", 2_000)];
+    tally.exact("another cluster", &topic, &expected, &agent);
+}
+
+#[test]
+fn another_cluster_at_the_old_address_0_10_2_0() {
+    another_cluster("0.10.2.0");
+}
+
+#[test]
+fn another_cluster_at_the_old_address_4_3_1() {
+    another_cluster("4.3.1");
+}
+
+/// `is_forgotten`: until the agent is started again, the brokers forget its producer id.
+fn made_anew(version: &str, is_forgotten: bool) {
+    let mut tally = Tally::new("topic deleted and made anew, the agent idle", version);
+    let proxy = Proxy::new();
+    let plan = Cluster::with(version).set("delete.topic.enable", true);
+    let plan = match is_forgotten {
+        true => plan
+            .set("producer.id.expiration.ms", 3_000)
+            .set("producer.id.expiration.check.interval.ms", 200),
+        false => plan,
+    };
+    let _cluster = behind(&proxy, plan);
+    let brokers = Brokers::at(&proxy.address());
+    let topic = brokers.create_topic(NAME, 1);
+    let work = work(&topic).file(FILE, &lines("a", 0, 1_000), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    std::thread::sleep(Duration::from_millis(400));
+    topic::make_anew(topic.bootstrap(), NAME, 1);
+    assert_eq!(topic.count(), 0);
+
+    // More than stood there before: the end does not tell that it is another log.
+    let more = lines("c", 0, 2_000);
+    proxy.arm(Cut::Answer, 1);
+    work.append(FILE, &more);
+    agent.expect("an answer that is lost", ARRIVE_MAX, || proxy.has_struck());
+    agent.kill9();
+    eventually("the batch arrives all the same", ARRIVE_MAX, || match topic.count() {
+        0 => Err("not yet".to_string()),
+        _ => Ok(()),
+    });
+    if is_forgotten {
+        std::thread::sleep(Duration::from_secs(6));
+    }
+    work.append(FILE, &lines("d", 0, 500));
+    let mut agent = work.start();
+    agent.expect_records(&topic, 2_500, ARRIVE_MAX);
+    let expected = [("c", 2_000), ("d", 500)];
+    let found = difference(&topic, &expected);
+    assert!(found.is_none(), "{found:?}\n{}", agent.log());
+    tally.add(1, 2_500);
+    // And once more, with the agent alive, once it has committed.
+    std::thread::sleep(Duration::from_millis(400));
+    topic::make_anew(topic.bootstrap(), NAME, 1);
+    work.append(FILE, &lines("e", 0, 500));
+    agent.expect_records(&topic, 500, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("made anew", &topic, &[("e", 500)], &agent);
+}
+
+#[test]
+fn a_topic_made_anew_while_idle_0_10_2_0() {
+    made_anew("0.10.2.0", false);
+}
+
+#[test]
+fn a_topic_made_anew_while_idle_4_3_1() {
+    made_anew("4.3.1", true);
+}
