@@ -133,6 +133,7 @@ impl Agent {
     fn new(config: AgentConfig, monitor: Monitor, reload: Option<Reload>) -> Agent {
         let clock: Rc<dyn Clock> = Rc::new(SystemClock::new());
         lifecycle::tell_start(&config);
+        os::share_descriptors(config.sources.len());
         Agent {
             name: config.name.clone(),
             start_ms: clock.now_ms(),
@@ -162,6 +163,7 @@ impl Agent {
             self.locks.push((dir, running.lock));
         }
         lifecycle::tell_start(&config);
+        os::share_descriptors(config.sources.len());
         self.monitor.set_textfile(config.monitoring.textfile.clone());
         self.sinks = Sinks::new(&config);
         self.waiting = config.sources.into_iter().map(Waiting::new).collect();

@@ -39,7 +39,7 @@ use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
-use crate::log;
+use crate::{log, os};
 use follow::Refusals;
 use known::Known;
 use line::{LineConfig, LineDecoder};
@@ -68,9 +68,6 @@ const CONFIRM_MS: u64 = 1_500;
 /// Waits after a file could not be opened, ms.
 const OPEN_RETRY_MS: u64 = 1_000;
 
-/// Descriptors held at most; more live files than that take turns at being open.
-const OPEN_FILES_MAX: usize = 512;
-
 /// Files of the backlog that are open under their names at most: enough to retire many of them
 /// with one sync, few enough to keep the checkpoint small.
 const BACKLOG_OPEN_MAX: usize = 48;
@@ -97,6 +94,8 @@ pub struct Files {
     turns: Turns,
     known: Known,
     parking: Parking,
+    /// Descriptors held at most; more live files than that take turns at being open.
+    open_max: usize,
     kept: kept::Kept,
     /// Records of files that are nowhere to be found any more.
     pub gone: Vec<FileRecord>,
@@ -130,6 +129,7 @@ impl Files {
             directory_fault: None,
             turns: Turns::new(now_ms),
             parking: Parking::default(),
+            open_max: os::files_open_max(),
             kept: kept::Kept::default(),
             gone: Vec::new(),
             resumed: Vec::new(),

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::tracked::Look;
-use super::{BACKLOG_OPEN_MAX, Files, OPEN_FILES_MAX};
+use super::{BACKLOG_OPEN_MAX, Files};
 use crate::checkpoint::record::FileRecord;
 
 /// Parked files that are looked at in one turn of the loop.
@@ -153,7 +153,7 @@ impl Files {
         if !has_changed && !may_retire {
             return true;
         }
-        if self.tracked.len() >= OPEN_FILES_MAX && !self.park_one(true) && !self.park_one(false) {
+        if self.tracked.len() >= self.open_max && !self.park_one(true) && !self.park_one(false) {
             return false;
         }
         self.unpark(at);
@@ -166,7 +166,8 @@ impl Files {
     }
 
     pub(super) fn has_backlog_room(&self) -> bool {
-        self.backlog_open() < BACKLOG_OPEN_MAX && self.tracked.len() < OPEN_FILES_MAX * 3 / 4
+        self.backlog_open() < BACKLOG_OPEN_MAX.min(self.open_max / 2)
+            && self.tracked.len() < self.open_max * 3 / 4
     }
 
     /// Files whose hour is over and that still have their names. One that is empty may wait for its

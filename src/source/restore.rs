@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use super::retire::{HIDDEN, Move};
 use super::tracked::{self, born_ns, is_other_birth};
 use super::window::TailBytes;
-use super::{Files, OPEN_FILES_MAX, READER, known};
+use super::{Files, READER, known};
 use crate::checkpoint::record::{FileRecord, FileState};
 use crate::log;
 
@@ -80,7 +80,7 @@ impl Files {
             }
             if record.state == FileState::Superseded {
                 self.gone.push(record);
-            } else if self.tracked.len() >= OPEN_FILES_MAX * 3 / 4
+            } else if self.tracked.len() >= self.open_max * 3 / 4
                 && record.state == FileState::Live
                 && reached.is_none()
             {
@@ -270,7 +270,7 @@ impl Files {
         let dir = self.config.spool_dir.clone();
         let found = self.known.sweep(now_ms, |name| dir.join(OsStr::from_bytes(name)));
         self.grown.extend(found);
-        while self.tracked.len() < OPEN_FILES_MAX * 3 / 4
+        while self.tracked.len() < self.open_max * 3 / 4
             && let Some(receipt) = self.grown.pop()
         {
             let name = OsString::from(OsStr::from_bytes(&receipt.completed));

@@ -8,9 +8,9 @@
 
 use std::ffi::OsStr;
 
+use super::Files;
 use super::scan::Candidate;
 use super::tracked::Look;
-use super::{BACKLOG_OPEN_MAX, Files, OPEN_FILES_MAX};
 use crate::config::model::ConsumeOrder;
 
 /// A file of the other class (live or backlog) waits at most so long for its turn, ms.
@@ -221,7 +221,7 @@ impl Files {
             if self.is_refused(&candidate.name) {
                 continue;
             }
-            if self.tracked.len() >= OPEN_FILES_MAX && !self.park_one(true) {
+            if self.tracked.len() >= self.open_max && !self.park_one(true) {
                 return;
             }
             self.track(at);
@@ -255,5 +255,3 @@ impl Files {
         }
     }
 }
-
-const _: () = assert!(BACKLOG_OPEN_MAX < OPEN_FILES_MAX * 3 / 4);

@@ -7,7 +7,7 @@ use std::io::Write;
 use flume_ng::clock::ManualClock;
 use flume_ng::source::Files;
 
-use super::scene::{Scene, reader};
+use super::scene::{OLD_S, Scene, reader, spool};
 
 const NOW_MS: i64 = 1_709_164_799_000;
 const FILES: usize = 1_200;
@@ -85,4 +85,37 @@ fn a_parked_file_that_nobody_tells_of_is_read_in_its_turn() {
         found.extend(read_all(&mut files));
     }
     assert_eq!(found, names.into_iter().collect());
+}
+
+/// A limit of descriptors that cannot be raised: files take turns at being open, and there are
+/// enough left for the state and the brokers.
+#[test]
+fn a_low_limit_of_descriptors_is_kept() {
+    use std::os::unix::process::CommandExt;
+    let mut scene = spool("few-descriptors").command(|command| {
+        let limit = libc::rlimit { rlim_cur: 100, rlim_max: 128 };
+        // SAFETY: setrlimit reads the limit and is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+    });
+    let mut wanted = Vec::new();
+    for n in 0..150 {
+        scene = scene.file(&format!("old{n}_{{H-1}}.log"), format!("old {n}\n"), OLD_S).file(
+            &format!("new{n}_{{H}}.log"),
+            format!("new {n}\n"),
+            0,
+        );
+        wanted.extend([format!("old {n}"), format!("new {n}"), format!("more {n}")]);
+    }
+    scene.start();
+    scene.receipts(150);
+    for n in 0..150 {
+        scene.append(&format!("new{n}_{{H}}.log"), format!("more {n}\n"));
+    }
+    scene.in_the_end_in_any_order(&wanted);
+    assert_eq!(scene.log_lines("Too many open files"), 0, "{}", scene.log());
 }
