@@ -40,6 +40,8 @@ struct Cluster {
     clock_ms: Option<i64>,
     /// The brokers have lost what they knew of producers: of epoch 0 they expect sequence 0.
     has_forgotten: bool,
+    /// A record with this text is refused with error 87; the empty text is in all.
+    refused: Option<&'static str>,
     /// Producer id, epoch, base sequence and stamp of each batch that was appended.
     heads: Vec<(i64, i16, i32, i64)>,
     appended: Vec<Vec<u8>>,
@@ -59,6 +61,7 @@ impl Default for Cluster {
             foreign: Vec::new(),
             clock_ms: None,
             has_forgotten: false,
+            refused: None,
             heads: Vec::new(),
             appended: Vec::new(),
             pending: Vec::new(),
@@ -118,6 +121,10 @@ impl Broker for Link {
                 Verdict::TooLarge
             } else if cluster.clock_ms.is_some_and(is_off) {
                 Verdict::StampRefused
+            } else if cluster.refused.is_some_and(|text| {
+                batch.values().any(|v| String::from_utf8_lossy(v).contains(text))
+            }) {
+                Verdict::Rejected { code: 87 }
             } else if cluster.has_forgotten && head.1 == 0 {
                 Verdict::OutOfSequence { code: 45 }
             } else {
@@ -362,6 +369,35 @@ fn what_brokers_have_forgotten_is_waited_out_in_all_partitions_at_once() {
     let mut expected = values(&lines);
     expected.sort();
     assert_eq!(appended, expected);
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// A compacted topic takes no record without a key. All lines once went to the dead letters.
+#[test]
+fn what_a_topic_refuses_of_every_record_is_waited_for() {
+    let root = directory("compacted");
+    fs::write(root.join("spool/f"), "one\ntwo\nthree\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let topic = shared(Cluster { answers: true, refused: Some(""), ..Cluster::default() });
+    assert!(run(&root, &[("c1", &topic)], &clock, 300) > 0);
+    topic.borrow_mut().refused = None;
+    assert_eq!(run(&root, &[("c1", &topic)], &clock, 300), 0);
+    assert_eq!(topic.borrow().appended, values(&["one", "two", "three"]));
+    assert!(!root.join("spool/.flumespooltail/dead-letter").exists());
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// What is true of one record alone holds up nothing.
+#[test]
+fn a_record_that_is_refused_beside_others_that_pass_is_buried() {
+    let root = directory("refused");
+    fs::write(root.join("spool/f"), "one\nbad\ntwo\nthree\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let topic = shared(Cluster { answers: true, refused: Some("bad"), ..Cluster::default() });
+    assert_eq!(run(&root, &[("c1", &topic)], &clock, 300), 0);
+    assert_eq!(topic.borrow().appended, values(&["one", "two", "three"]));
+    let letters = fs::read(root.join("spool/.flumespooltail/dead-letter")).unwrap();
+    assert!(String::from_utf8_lossy(&letters).contains("bad"));
     fs::remove_dir_all(&root).unwrap();
 }
 

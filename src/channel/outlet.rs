@@ -58,6 +58,8 @@ pub struct Outlet {
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
+    /// While what is in doubt is sent again: the topic took a batch since the last one was buried.
+    pub has_passed: bool,
     /// An ack stood before the floor: the topic behind the connection was made anew.
     pub is_log_other: bool,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
@@ -99,6 +101,7 @@ impl Outlet {
             batch_bytes_max: BATCH_BYTES_MAX,
             absent_since_ms: None,
             out_of_sequence: Vec::new(),
+            has_passed: false,
             is_log_other: false,
             partition_missing_since_ms: None,
             trouble: None,

@@ -486,6 +486,12 @@ pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
         Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
         Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
         Verdict::OutOfSequence { code } => format!("not the sequence expected (error {code})"),
+        Verdict::Doubtful { code: 2 } => {
+            "the broker refuses the records as damaged (error 2): if it \
+             does so again and again, the topic is compacted, and records have no key; set \
+             cleanup.policy=delete for the topic, or choose another one"
+                .to_owned()
+        }
         Verdict::Doubtful { code } => format!("doubtful answer (error {code})"),
     };
     format!("partition {partition}: {what}")

@@ -281,6 +281,7 @@ impl Pipeline {
 
     /// Sends what is absent, the first batch of every partition at a time, until nothing is left.
     fn send_doubts(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+        self.outlets[at].has_passed = false;
         loop {
             let firsts = self.first_doubts(at);
             if firsts.is_empty() {
@@ -310,6 +311,19 @@ impl Pipeline {
             }
             pause?;
         }
+    }
+
+    /// A batch of which a record is none that the topic takes. That may be true of every record, of
+    /// a topic that is compacted for one: a single event is buried only where others pass.
+    fn rejected(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
+        let is_single = self.announced[n].record.count == 1;
+        if is_single && !std::mem::take(&mut self.outlets[at].has_passed) {
+            return Err(Pause::Fault(Fault::NotReady(format!(
+                "the topic refuses every record (error {code}): is it compacted? Records have no \
+                 key; set cleanup.policy=delete for the topic, or choose another one"
+            ))));
+        }
+        self.split_or_bury(at, n, &format!("the broker answers error {code}"))
     }
 
     fn first_doubts(&self, at: usize) -> Vec<usize> {
@@ -370,6 +384,7 @@ impl Pipeline {
                     ),
                 );
                 self.mark_acked(n, *base_offset, observer);
+                self.outlets[at].has_passed = true;
                 self.outlets[at].in_sequence(Some(answer.partition));
                 // What else is in doubt is looked for in the whole log first.
                 if self.outlets[at].is_log_other { Err(Pause::Wait(0)) } else { Ok(()) }
@@ -380,9 +395,7 @@ impl Pipeline {
                 "the broker does not know the compression (error {code}); configure another"
             )))),
             Verdict::StampRefused => self.stamp_anew(at, n),
-            Verdict::Rejected { code } => {
-                self.split_or_bury(at, n, &format!("the broker answers error {code}"))
-            }
+            Verdict::Rejected { code } => self.rejected(at, n, *code),
             Verdict::OutOfSequence { code } => self.out_of_sequence(at, n, *code),
             Verdict::OldFormat => {
                 self.outlets[at].broker.use_legacy();

@@ -133,6 +133,8 @@ pub struct Cluster {
     pub former: Vec<Vec<Log>>,
     /// Stamps that differ by more from the broker's clock are refused, ms.
     pub stamp_limit_ms: i64,
+    /// Until then the topic is compacted: it takes no record without a key.
+    pub compacted_until_ms: u64,
     /// The broker's wall clock less its monotonic one, ms.
     pub wall_offset_ms: i64,
     pub version: Version,
@@ -165,6 +167,7 @@ impl Cluster {
             topic: 0,
             former: Vec::new(),
             stamp_limit_ms: i64::MAX,
+            compacted_until_ms: 0,
             wall_offset_ms: clock.now_ms(),
             version: Version::V28,
             old_format: false,
@@ -194,6 +197,7 @@ impl Cluster {
     pub fn calm_down(&mut self) {
         self.trouble = Trouble::default();
         self.unreachable_until_ms = 0;
+        self.compacted_until_ms = 0;
         // Somebody sets the clocks.
         self.wall_offset_ms = self.clock.now_ms() - self.now_ms() as i64;
         self.logs.iter_mut().for_each(|log| log.leaderless_until_ms = 0);
@@ -399,6 +403,13 @@ impl Cluster {
         }
         if batch.size > self.limit {
             return (Verdict::TooLarge, now_ms);
+        }
+        if self.compacted_until_ms > now_ms {
+            let verdict = match self.version >= Version::V28 {
+                true => Verdict::Rejected { code: 87 },
+                false => Verdict::Doubtful { code: 2 },
+            };
+            return (verdict, now_ms);
         }
         let broker_ms = self.wall_offset_ms + now_ms as i64;
         if batch.stamp_ms.is_some_and(|stamp| (stamp - broker_ms).abs() > self.stamp_limit_ms) {

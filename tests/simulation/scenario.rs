@@ -519,7 +519,7 @@ fn trouble(world: &mut World) {
     let at = world.rng.below(world.clusters.len() as u64) as usize;
     let cluster = world.clusters[at].clone();
     let mut cluster = cluster.borrow_mut();
-    let kind = world.rng.below(if world.scenario.has_other_logs { 10 } else { 8 });
+    let kind = world.rng.below(if world.scenario.has_other_logs { 11 } else { 8 });
     world.say(|| format!("trouble {kind}"));
     match kind {
         0 => {
@@ -559,6 +559,7 @@ fn trouble(world: &mut World) {
             let ms = world.rng.below(3_000);
             cluster.replace(ms);
         }
+        10 => cluster.compacted_until_ms = cluster.now_ms() + world.rng.below(30_000),
         _ => {
             if let Some(connection) = &mut cluster.connection {
                 connection.breaks_at_ms = Some(0);

@@ -300,13 +300,13 @@ fn limits(
     writers: &[&SourceConfig],
 ) -> Option<usize> {
     let name = "record sizes";
-    let names = ["max.message.bytes", "min.insync.replicas"];
+    let names = ["max.message.bytes", "min.insync.replicas", "cleanup.policy"];
     let told = peer.admin(&channel.client_id).configs(Resource::Topic(&channel.topic), &names);
     let told = match told {
         Ok(Some(told)) => told,
         Ok(None) => {
-            let text = "max.message.bytes and min.insync.replicas: not told by this broker \
-                        (before 0.11)";
+            let text = "max.message.bytes, min.insync.replicas and cleanup.policy: not told by \
+                        this broker (before 0.11)";
             report.add(name, State::Info, text);
             return None;
         }
@@ -322,6 +322,14 @@ fn limits(
         let units = writers.iter().map(|s| s.max_line_units as u64).max().unwrap_or(0);
         let (state, text) = judge_limit(limit, units);
         report.add(name, state, text);
+    }
+    let policy = told.iter().find(|(n, _)| n == names[2]).map_or("", |(_, v)| v.as_str());
+    if policy.split(',').any(|p| p.trim() == "compact") {
+        let text = format!(
+            "{policy}: a compacted topic takes no records without key, and ours have none; set \
+             cleanup.policy=delete, or choose another topic"
+        );
+        report.add("cleanup.policy", FOR_GOOD, text);
     }
     value(names[1]).map(|n| n as usize)
 }
