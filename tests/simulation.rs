@@ -61,6 +61,8 @@ pub enum Plant {
     DiskLies,
     /// The broker acknowledges what it does not append.
     AckWithoutAppend,
+    /// The broker tells the old ids of a cluster and a topic that are other ones.
+    HideOtherLogs,
 }
 
 /// A directory in memory, if there is one: every run makes and renames files.
@@ -266,6 +268,7 @@ fn planted_faults_are_found() {
         (Plant::NoSettleTime, 2_000),
         (Plant::DiskLies, 500),
         (Plant::AckWithoutAppend, 200),
+        (Plant::HideOtherLogs, 2_000),
     ];
     for (plant, seeds_max) in plants {
         let Hunt { ran, failed, .. } = run_many(0, seeds_max, plant);

@@ -170,14 +170,14 @@ impl Broker for Scripted {
         self.legacy = asked_for_legacy;
         self.wire = cluster.wire(self.legacy);
         cluster.connection = Some(Connection::default());
+        let hides = cluster.plant == Plant::HideOtherLogs;
         let hasty = cluster.plant == Plant::NoSettleTime;
         Ok(Topic {
             wire: self.wire,
-            cluster_id: format!("C{}", cluster.id),
-            topic_id: if cluster.tells_topic_id() {
-                [cluster.topic as u8 + 1; 16]
-            } else {
-                [0; 16]
+            cluster_id: format!("C{}", if hides { 0 } else { cluster.id }),
+            topic_id: match cluster.tells_topic_id() {
+                true => [if hides { 1 } else { cluster.topic as u8 + 1 }; 16],
+                false => [0; 16],
             },
             partitions: (0..cluster.logs.len() as i32).collect(),
             replicas: if hasty { 1 } else { cluster.replicas },
