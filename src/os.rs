@@ -407,20 +407,23 @@ fn write_zeros(file: &File, len: u64) -> io::Result<()> {
 /// Notices of changes in one directory: something in it was written, made, renamed or deleted.
 pub struct Inotify {
     file: File,
+    /// Device and inode of the directory.
+    directory: (u64, u64),
+    /// The directory was removed or unmounted: no notice will come any more.
+    is_over: bool,
 }
 
-/// The names in a buffer of inotify events (inotify(7)): wd i32, mask u32, cookie u32, length u32,
-/// and the name, filled up with zeros to that length.
-fn each_name(events: &[u8], tell: &mut dyn FnMut(&OsStr)) {
+/// Masks and names in a buffer of inotify events (inotify(7)): wd i32, mask u32, cookie u32, length
+/// u32, and the name, filled up with zeros to that length.
+fn each_event(events: &[u8], tell: &mut dyn FnMut(u32, &OsStr)) {
     use std::os::unix::ffi::OsStrExt;
     let mut rest = events;
     while let Some((header, behind)) = rest.split_first_chunk::<16>() {
+        let mask = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
         let length = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]) as usize;
         let Some((name, next)) = behind.split_at_checked(length) else { return };
         let end = name.iter().position(|b| *b == 0).unwrap_or(length);
-        if end > 0 {
-            tell(OsStr::from_bytes(&name[..end]));
-        }
+        tell(mask, OsStr::from_bytes(&name[..end]));
         rest = next;
     }
 }
@@ -430,7 +433,10 @@ impl Inotify {
     pub fn watch(dir: &Path) -> io::Result<Inotify> {
         use std::os::fd::FromRawFd;
         use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::MetadataExt;
         let path = std::ffi::CString::new(dir.as_os_str().as_bytes())?;
+        // Before the watch is set: should the name lead elsewhere in between, that is found later.
+        let stat = std::fs::metadata(dir)?;
         // SAFETY: inotify_init1 returns a fresh descriptor or -1, which is checked before it is
         // given to the File that owns it from then on.
         let file = unsafe {
@@ -445,7 +451,12 @@ impl Inotify {
             | libc::IN_MOVED_TO;
         // SAFETY: the path is NUL-terminated and outlives the call.
         check(unsafe { libc::inotify_add_watch(file.as_raw_fd(), path.as_ptr(), changes) })?;
-        Ok(Inotify { file })
+        Ok(Inotify { file, directory: (stat.dev(), stat.ino()), is_over: false })
+    }
+
+    /// Do notices still come, and of the directory with this device and inode?
+    pub fn is_of(&self, directory: (u64, u64)) -> bool {
+        !self.is_over && self.directory == directory
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -458,7 +469,12 @@ impl Inotify {
         use std::io::Read;
         let mut buffer = [0u8; 16 * 1024];
         while let Ok(len @ 1..) = self.file.read(&mut buffer) {
-            each_name(&buffer[..len], changed);
+            each_event(&buffer[..len], &mut |mask, name| {
+                self.is_over |= mask & (libc::IN_IGNORED | libc::IN_UNMOUNT) != 0;
+                if !name.is_empty() {
+                    changed(name);
+                }
+            });
         }
     }
 }
@@ -617,14 +633,17 @@ mod tests {
 
     fn names(events: &[u8]) -> Vec<String> {
         let mut names = Vec::new();
-        each_name(events, &mut |name| names.push(name.to_string_lossy().into_owned()));
+        each_event(events, &mut |mask, name| {
+            assert_eq!(mask, 2);
+            names.push(name.to_string_lossy().into_owned());
+        });
         names
     }
 
     #[test]
     fn names_of_notices_are_told_also_behind_one_of_the_directory_itself() {
         let events = [event(b"a", 16), event(b"", 0), event(b"0123456789abcdef", 32)].concat();
-        assert_eq!(names(&events), ["a", "0123456789abcdef"]);
+        assert_eq!(names(&events), ["a", "", "0123456789abcdef"]);
     }
 
     #[test]

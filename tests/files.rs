@@ -3,6 +3,8 @@
 //! the spool directory holds, what the writer does, and what the topic holds in the end, on a real
 //! broker 0.10.2.0.
 
+#[path = "files/absence.rs"]
+mod absence;
 #[path = "files/charsets.rs"]
 mod charsets;
 #[path = "files/disks.rs"]

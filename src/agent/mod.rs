@@ -40,6 +40,9 @@ const TROUBLE_WORDS_MS: u64 = 10_000;
 /// Sleeps no longer than this without a look at the directories, ms (Flume looks as often).
 const POLL_MS: u64 = 500;
 
+/// So often it is asked whether the directories are still those that were opened, ms.
+const PLACES_MS: u64 = 1_000;
+
 /// Why a source can not be started now, and when to try again.
 struct Waiting {
     config: Rc<SourceConfig>,
@@ -124,6 +127,8 @@ struct Agent {
     monitor: Monitor,
     start_ms: i64,
     reload: Option<Reload>,
+    /// When to look next whether the directories are what they were.
+    look_at_places_ms: u64,
     /// Locks of the configuration before, which the sources of the new one take over: at no
     /// moment could another agent begin.
     locks: Vec<(PathBuf, Lock)>,
@@ -144,6 +149,7 @@ impl Agent {
             channels: config.channels.into_iter().map(Rc::new).collect(),
             running: Vec::new(),
             reload,
+            look_at_places_ms: 0,
             locks: Vec::new(),
         }
     }
@@ -210,6 +216,10 @@ impl Agent {
         }
         if let Some(ms) = self.start_waiting()? {
             pace = Pace::Rest(ms.min(POLL_MS));
+        }
+        if now_ms >= self.look_at_places_ms {
+            self.look_at_places_ms = now_ms + PLACES_MS;
+            self.running.iter_mut().for_each(renew_watch);
         }
         for at in 0..self.running.len() {
             match self.running[at].pipeline.step(&mut self.sinks) {
@@ -313,17 +323,7 @@ impl Agent {
             clock: self.clock.clone(),
             ledger: Box::new(FileLedger::new(&config.tracker_dir)),
         };
-        let watch = Inotify::watch(&config.spool_dir)
-            .inspect_err(|e| {
-                log::info(
-                    SOURCE,
-                    format_args!(
-                        "No change notices for {}: {e}; it is looked at twice a second.",
-                        config.spool_dir_text
-                    ),
-                );
-            })
-            .ok();
+        let watch = watch(config);
         let looks = RefCell::new(FileLooks::default());
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();
         let pipeline = Pipeline::assemble(startup, inherited);
@@ -479,6 +479,28 @@ impl Agent {
             }
         }
         exit
+    }
+}
+
+/// Notices of changes in the spool directory, where they are to be had.
+fn watch(config: &SourceConfig) -> Option<Inotify> {
+    let watch = Inotify::watch(&config.spool_dir).inspect_err(|e| {
+        log::info(
+            SOURCE,
+            format_args!(
+                "No change notices for {}: {e}; it is looked at twice a second.",
+                config.spool_dir_text
+            ),
+        );
+    });
+    watch.ok()
+}
+
+/// The path of the spool directory may lead to another one by now.
+fn renew_watch(running: &mut Running) {
+    let Some(directory) = running.pipeline.files.directory() else { return };
+    if running.watch.as_ref().is_some_and(|watch| !watch.is_of(directory)) {
+        running.watch = watch(&running.pipeline.config);
     }
 }
 

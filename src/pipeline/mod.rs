@@ -342,10 +342,7 @@ impl Pipeline {
     fn next_foldable(&self) -> Option<usize> {
         self.announced.iter().position(|a| {
             let b = &a.record;
-            let is_next = self
-                .files
-                .index_of(b.file)
-                .is_none_or(|i| self.files.tracked[i].record.position == b.start);
+            let is_next = self.files.record(b.file).is_none_or(|r| r.position == b.start);
             is_next
                 && self
                     .announced
@@ -363,23 +360,24 @@ impl Pipeline {
             self.counters.events_accepted += u64::from(lead.count);
             self.counters.batches_accepted += 1;
         }
-        if let Some(index) = self.files.index_of(lead.file) {
-            let file = &mut self.files.tracked[index];
-            let record = &mut file.record;
+        // Also of a file that is not open now: what was found in the topic is not sent again.
+        if let Some(record) = self.files.record_mut(lead.file) {
             record.position = lead.end;
             record.lines += lead.lines;
             record.events += u64::from(lead.count);
             record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);
             record.tail_crc = lead.tail_crc;
             record.tail_len = lead.end.min(crate::checkpoint::record::TAIL_BYTES as u64) as u32;
-            file.update_head();
+        }
+        if let Some(index) = self.files.index_of(lead.file) {
+            self.files.tracked[index].update_head();
         }
         let mut kept = Vec::with_capacity(self.announced.len());
         for announced in self.announced.drain(..) {
             let b = &announced.record;
             if b.file == lead.file && b.end <= lead.end && b.acked.is_some() {
-                if let Some(index) = self.files.index_of(b.file) {
-                    add_range(&mut self.files.tracked[index].record.ranges, b);
+                if let Some(record) = self.files.record_mut(b.file) {
+                    add_range(&mut record.ranges, b);
                 }
             } else {
                 kept.push(announced);

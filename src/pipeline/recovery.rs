@@ -240,10 +240,8 @@ impl Pipeline {
     }
 
     pub(super) fn file_text(&self, id: u64) -> String {
-        let tracked = self.files.index_of(id).map(|i| &self.files.tracked[i].record);
-        let gone = || self.files.gone.iter().find(|r| r.id == id);
-        tracked
-            .or_else(gone)
+        self.files
+            .record(id)
             .map_or_else(|| format!("file {id}"), |r| String::from_utf8_lossy(&r.name).into_owned())
     }
 

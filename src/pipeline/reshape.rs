@@ -11,7 +11,7 @@ use crate::channel::outlet::sequence_after;
 use crate::checkpoint::ledger::DeadLetter;
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
-use crate::source::slice::Bound;
+use crate::source::slice::{Bound, SliceError};
 
 /// A batch is not split below this size: the broker's limit is for one event then.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
@@ -153,7 +153,10 @@ impl Pipeline {
         of: &BatchRecord,
         count: u32,
     ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
-        let Some(index) = self.files.index_of(of.file) else { return Ok(None) };
+        let Some(index) = self.files.index_of(of.file) else {
+            self.wait_for_file(of)?;
+            return Ok(None);
+        };
         let is_all = count == of.count;
         let mut batch = self.outlets[at].take_batch();
         batch.begin(of.partition, of.stamp_ms);
@@ -167,6 +170,9 @@ impl Pipeline {
         let [mut batch] = batches;
         let (slice, events) = match result {
             Ok(read) => read,
+            Err(SliceError::Io(e)) if e.raw_os_error().is_some() => {
+                return Err(self.not_now(of, &e.to_string()));
+            }
             Err(e) => {
                 log::error(
                     CHANNEL,
@@ -201,6 +207,23 @@ impl Pipeline {
             ..of.clone()
         };
         Ok(Some((record, batch)))
+    }
+
+    /// A batch whose file cannot be opened now, and which is not in the topic, waits for it.
+    fn wait_for_file(&self, batch: &BatchRecord) -> Result<(), Pause> {
+        match self.files.absent.find(batch.file).and_then(|absent| absent.absence.hope()) {
+            Some(why) => Err(self.not_now(batch, why)),
+            None => Ok(()),
+        }
+    }
+
+    fn not_now(&self, batch: &BatchRecord, why: &str) -> Pause {
+        Pause::Fault(Fault::NotReady(format!(
+            "bytes {}-{} of {} were announced, are not in the topic and cannot be read now: {why}",
+            batch.start,
+            batch.end,
+            self.file_text(batch.file)
+        )))
     }
 
     /// Makes sure that batch `n` has its encoding: from memory, or read again from its file.

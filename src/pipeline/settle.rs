@@ -85,14 +85,13 @@ impl Pipeline {
             return Ok(false);
         }
         let is_settled = |id: u64| self.announced.iter().all(|a| a.record.file != id);
-        let Some(at) = self.files.gone.iter().position(|r| is_settled(r.id)) else {
-            return Ok(false);
-        };
-        let record = self.files.gone[at].clone();
+        let now_ms = self.clock.monotonic_ms();
+        let Some(absent) = self.files.absent.ended(now_ms, is_settled) else { return Ok(false) };
+        let record = absent.record.clone();
         if !self.write_receipts(std::slice::from_ref(&record))? {
             return Ok(false);
         }
-        self.files.gone.remove(at);
+        self.files.absent.remove(record.id);
         // What was truncated was told then.
         if record.state != FileState::Superseded {
             log::warn(

@@ -7,6 +7,7 @@
 //! [`turn`], what becomes of open files in [`follow`], what happens when a file is done in
 //! [`retire`], and how a done one is known again in [`known`].
 
+pub mod absent;
 mod follow;
 pub mod giant;
 pub mod interceptor;
@@ -17,6 +18,7 @@ pub mod odd_names;
 pub mod parked;
 pub mod past;
 mod present;
+pub mod reach;
 pub mod restore;
 pub mod retire;
 pub mod scan;
@@ -26,7 +28,7 @@ mod turn;
 mod unwritten;
 pub mod window;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -40,6 +42,7 @@ use crate::checkpoint::record::FileRecord;
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
 use crate::{log, os};
+use absent::Absents;
 use follow::Refusals;
 use known::Known;
 use line::{LineConfig, LineDecoder};
@@ -65,6 +68,11 @@ const LIST_INTERVAL_MS_MAX: u64 = 900;
 /// machine's clock.
 const CONFIRM_MS: u64 = 1_500;
 
+/// The directory is listed so often whatever its stamp says, ms: a dangling link may have become
+/// good, and a network file system may have kept an old stamp. A directory that takes long to list
+/// is listed so rarely that a hundredth of the time goes into it.
+const FULL_LIST_MS: u64 = 60_000;
+
 /// Waits after a file could not be opened, ms.
 const OPEN_RETRY_MS: u64 = 1_000;
 
@@ -82,6 +90,7 @@ pub struct Files {
     next_file_id: u64,
     listed_ms: Option<u64>,
     list_interval_ms: u64,
+    full_list_ms: u64,
     /// When to list the directory once more though it seems unchanged.
     confirm_ms: Option<u64>,
     /// What the last run had left to be deleted was seen to.
@@ -97,8 +106,11 @@ pub struct Files {
     /// Descriptors held at most; more live files than that take turns at being open.
     open_max: usize,
     kept: kept::Kept,
-    /// Records of files that are nowhere to be found any more.
-    pub gone: Vec<FileRecord>,
+    /// Records of files that are not open: waited for, or gone.
+    pub absent: Absents,
+    /// Devices, as the checkpoint has them, of files that were found in the spool directory: it is
+    /// the one in which the others of that device were, too.
+    homes: HashSet<u64>,
     /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
     pub resumed: Vec<(u64, Receipt)>,
     /// Finished files that have grown, until there is a descriptor for them.
@@ -121,6 +133,7 @@ impl Files {
             next_file_id: 1,
             listed_ms: None,
             list_interval_ms: LIST_INTERVAL_MS,
+            full_list_ms: FULL_LIST_MS,
             confirm_ms: None,
             is_cleared: false,
             present: Present::unknown(),
@@ -131,7 +144,8 @@ impl Files {
             parking: Parking::default(),
             open_max: os::files_open_max(),
             kept: kept::Kept::default(),
-            gone: Vec::new(),
+            absent: Absents::default(),
+            homes: HashSet::new(),
             resumed: Vec::new(),
             grown: Vec::new(),
             stuck: retire::Stuck::default(),
@@ -141,12 +155,17 @@ impl Files {
     /// The records of all files that are not done.
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
         let tracked = self.tracked.iter().map(|t| &t.record);
-        tracked.chain(self.parking.records()).chain(&self.gone)
+        tracked.chain(self.parking.records()).chain(self.absent.records())
     }
 
     /// Names that are read or wait to be, by the last listing.
     pub fn candidates(&self) -> &[Candidate] {
         self.scanner.candidates()
+    }
+
+    /// Device and inode of the spool directory at the last listing.
+    pub fn directory(&self) -> Option<(u64, u64)> {
+        self.scanner.directory()
     }
 
     pub fn next_file_id(&self) -> u64 {
@@ -189,6 +208,20 @@ impl Files {
         self.config.spool_dir.join(name)
     }
 
+    /// The record of a file that is open or waited for.
+    pub fn record(&self, id: u64) -> Option<&FileRecord> {
+        let tracked = self.index_of(id).map(|at| &self.tracked[at].record);
+        tracked.or_else(|| self.absent.find(id).map(|absent| &absent.record))
+    }
+
+    /// The same, to be changed.
+    pub fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
+        match self.index_of(id) {
+            Some(at) => Some(&mut self.tracked[at].record),
+            None => self.absent.record_mut(id),
+        }
+    }
+
     pub fn index_of(&self, id: u64) -> Option<usize> {
         self.tracked.iter().position(|t| t.record.id == id)
     }
@@ -208,6 +241,7 @@ impl Files {
             }
             Err(e) => self.complain_of_directory(&e),
         }
+        self.look_for_absent(false);
     }
 
     fn list(&mut self, now_ms: u64) -> io::Result<()> {
@@ -215,7 +249,8 @@ impl Files {
         let last_ms = self.listed_ms;
         let is_stale = self.scanner.is_stale()? || last_ms.is_none();
         let is_to_confirm = self.confirm_ms.is_some_and(|at| now_ms >= at);
-        if !is_stale && !is_to_confirm {
+        let is_old = last_ms.is_some_and(|t| now_ms - t >= self.full_list_ms);
+        if !is_stale && !is_to_confirm && !is_old {
             return Ok(());
         }
         self.listed_ms = Some(now_ms);
@@ -232,8 +267,11 @@ impl Files {
                 log::warn(READER, format_args!("{}: {remark}.", self.dir_text()));
             }
         }
+        // Before a name is taken for a new file.
+        self.look_for_absent(true);
         let took_ms = self.clock.monotonic_ms() - now_ms;
         self.list_interval_ms = (took_ms * 10).clamp(LIST_INTERVAL_MS, LIST_INTERVAL_MS_MAX);
+        self.full_list_ms = (took_ms * 100).max(FULL_LIST_MS);
         self.scanner.mark(|name| self.present.is_current(name));
         self.turns.look_for_waiting();
         for index in self.moved() {
@@ -320,7 +358,7 @@ impl Files {
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.
     fn track(&mut self, at: usize) -> Option<usize> {
         let name = self.scanner.candidates()[at].name.clone();
-        let opened = tracked::open(&self.path(&name)).and_then(|f| {
+        let opened = reach::open(&self.path(&name)).and_then(|f| {
             let stat = f.metadata()?;
             Ok((f, stat))
         });
@@ -340,6 +378,9 @@ impl Files {
             return is_back.then_some(index);
         }
         self.refusals.forget(&name);
+        if let Some(index) = self.take_up(&name, &file, &stat) {
+            return Some(index);
+        }
         let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
         if !is_taken_over && let Some(receipt) = self.known.find(&file, &stat) {
             return Some(self.resume(name, file, &receipt, true));

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::tracked::Look;
-use super::{BACKLOG_OPEN_MAX, Files};
+use super::{BACKLOG_OPEN_MAX, Files, reach};
 use crate::checkpoint::record::FileRecord;
 
 /// Parked files that are looked at in one turn of the loop.
@@ -144,7 +144,7 @@ impl Files {
     fn look_at(&mut self, at: usize) -> bool {
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
-        let has_changed = std::fs::metadata(path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
+        let has_changed = reach::metadata(&path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
         let live = self.present.is_current(OsStr::from_bytes(&parked.record.name));
         let (size, modified_s, _) = parked.seen;
         let is_empty = size == 0 && parked.record.position == 0;

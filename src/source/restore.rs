@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
 
+use super::absent::Absence;
 use super::retire::{HIDDEN, Move};
-use super::tracked::{self, born_ns, is_other_birth};
+use super::tracked::born_ns;
 use super::window::TailBytes;
-use super::{Files, READER, known};
+use super::{Files, READER, known, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
 use crate::log;
 
@@ -58,7 +58,7 @@ impl AnnouncedRange {
 
 impl Files {
     /// Opens the files of the last run again, wherever they are now. `announced` tells how far
-    /// each was announced. What is nowhere to be found goes to `gone`.
+    /// each was announced. What cannot be opened now is waited for ([`super::absent`]).
     pub fn restore(
         &mut self,
         records: Vec<FileRecord>,
@@ -73,39 +73,77 @@ impl Files {
             let id = newest.entry((record.device, record.inode)).or_default();
             *id = record.id.max(*id);
         }
+        let mut missed = Vec::new();
         for mut record in records {
             let reached = announced(record.id);
             if record.id < newest[&(record.device, record.inode)] {
                 record.state = FileState::Superseded;
             }
             if record.state == FileState::Superseded {
-                self.gone.push(record);
+                self.put_absent(record, Absence::Superseded, reached);
             } else if self.tracked.len() >= self.open_max * 3 / 4
                 && record.state == FileState::Live
                 && reached.is_none()
             {
                 self.park_record(record);
             } else {
-                self.restore_one(record, reached);
+                match self.locate_by_name(&record) {
+                    Ok(Some((file, found))) => {
+                        self.restore_found(record, file, &found, reached);
+                    }
+                    _ => missed.push((record, reached)),
+                }
             }
+        }
+        self.restore_missed(missed);
+    }
+
+    /// What is not under a name that it had: one listing for all.
+    fn restore_missed(&mut self, missed: Vec<(FileRecord, Option<Announced>)>) {
+        if missed.is_empty() {
+            return;
+        }
+        let census = self.take_census(&missed.iter().map(|(r, _)| r.inode).collect());
+        let mut absent = Vec::new();
+        for (record, reached) in missed {
+            match self.locate_in(&record, &census) {
+                Ok((file, found)) => {
+                    self.restore_found(record, file, &found, reached);
+                }
+                Err(absence) => absent.push((record, absence, reached)),
+            }
+        }
+        for (record, absence, reached) in absent {
+            // Some other file may have shown meanwhile that it is the right directory.
+            let absence = match absence {
+                Absence::Elsewhere(_) => self.absence_here(&record),
+                other => other,
+            };
+            self.put_absent(record, absence, reached);
         }
     }
 
     /// Finds and opens the file of a record that is not open.
     pub(super) fn restore_one(&mut self, record: FileRecord, reached: Option<Announced>) {
         match self.locate(&record) {
-            Some((file, found)) => self.restore_found(record, file, &found, reached),
-            None => self.gone.push(record),
+            Ok((file, found)) => {
+                self.restore_found(record, file, &found, reached);
+            }
+            Err(absence) => self.put_absent(record, absence, reached),
         }
     }
 
-    fn restore_found(
+    /// Goes on with a file of the last run. Its index; that of its new content if it was truncated.
+    pub(super) fn restore_found(
         &mut self,
         mut record: FileRecord,
         file: File,
         found: &OsStr,
         reached: Option<Announced>,
-    ) {
+    ) -> usize {
+        if !found.as_bytes().contains(&b'/') {
+            self.homes.insert(record.device);
+        }
         let position = record.position;
         let announced = reached.unwrap_or(Announced {
             end: position,
@@ -144,7 +182,7 @@ impl Files {
             }
         }
         self.tell_restored(index);
-        self.check_restored(index, expected_crc, &announced);
+        self.check_restored(index, expected_crc, &announced)
     }
 
     fn tell_restored(&self, index: usize) {
@@ -163,7 +201,7 @@ impl Files {
 
     /// Was the file truncated, and perhaps written anew, while no agent was looking? The last bytes
     /// may be alike by chance; all that was announced is not.
-    fn check_restored(&mut self, index: usize, tail_crc: u32, announced: &Announced) {
+    fn check_restored(&mut self, index: usize, tail_crc: u32, announced: &Announced) -> usize {
         let file = &self.tracked[index].file;
         let end = announced.end;
         let size = file.metadata().map_or(0, |m| m.len());
@@ -172,76 +210,26 @@ impl Files {
         } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)
             && announced.ranges.iter().all(|range| range.is_in(file))
         {
-            return;
+            return index;
         } else {
             "was truncated and has grown past the old position".to_owned()
         };
         self.begin_again(index, &what);
-    }
-
-    /// Finds the file of a record by device, inode and the bytes it begins with: under its
-    /// present name, its old one, or any other in the spool and tracker directories.
-    pub(super) fn locate(&self, record: &FileRecord) -> Option<(File, OsString)> {
-        let known = [&record.current_name, &record.name];
-        let by_name = known
-            .into_iter()
-            .filter(|n| !n.is_empty())
-            .find_map(|n| self.open_if_same(OsStr::from_bytes(n), record, false));
-        by_name.or_else(|| self.locate_by_inode(record))
-    }
-
-    fn locate_by_inode(&self, record: &FileRecord) -> Option<(File, OsString)> {
-        use std::os::unix::fs::DirEntryExt;
-        let dirs = [(&self.config.spool_dir, false), (&self.config.tracker_dir, true)];
-        for (dir, is_absolute) in dirs {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                if entry.ino() != record.inode {
-                    continue;
-                }
-                let name: PathBuf =
-                    if is_absolute { entry.path() } else { entry.file_name().into() };
-                if let Some(found) = self.open_if_same(name.as_os_str(), record, true) {
-                    return Some(found);
-                }
-            }
-        }
-        None
-    }
-
-    /// The device number of a file system may change at a reboot; under a known name inode and
-    /// first bytes are enough.
-    fn open_if_same(
-        &self,
-        name: &OsStr,
-        record: &FileRecord,
-        same_device: bool,
-    ) -> Option<(File, OsString)> {
-        let file = tracked::open(&self.path(name)).ok()?;
-        let stat = file.metadata().ok()?;
-        if stat.ino() != record.inode
-            || same_device && stat.dev() != record.device
-            || is_other_birth(born_ns(&stat), record.born_ns)
-        {
-            return None;
-        }
-        // A shorter file was truncated: still the same one.
-        let is_short = stat.len() < u64::from(record.head_len);
-        let same = is_short || tracked::head_matches(&file, record).ok()?;
-        same.then(|| (file, name.to_owned()))
+        self.tracked.len() - 1
     }
 
     /// Deletes what the last run had hidden for deletion and was done with. What has been written
     /// to since its receipt is read first.
     pub(super) fn clear_leftovers(&mut self) {
         let mut leftovers = self.scanner.left().to_vec();
-        for entry in std::fs::read_dir(&self.config.tracker_dir).into_iter().flatten().flatten() {
+        for entry in reach::list(&self.config.tracker_dir).into_iter().flatten().flatten() {
             if entry.file_name().as_bytes().starts_with(HIDDEN.as_bytes()) {
                 leftovers.push(entry.path().into_os_string());
             }
         }
         for name in leftovers {
             let path = self.path(&name);
-            let Ok(file) = tracked::open(&path) else { continue };
+            let Ok(file) = reach::open(&path) else { continue };
             let Ok(stat) = file.metadata() else { continue };
             let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
             if self.records().any(is_open) {
@@ -274,7 +262,7 @@ impl Files {
             && let Some(receipt) = self.grown.pop()
         {
             let name = OsString::from(OsStr::from_bytes(&receipt.completed));
-            let Ok(file) = tracked::open(&self.path(&name)) else { continue };
+            let Ok(file) = reach::open(&self.path(&name)) else { continue };
             let Ok(stat) = file.metadata() else { continue };
             let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
             if stat.len() > receipt.size

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
 use crate::java::pattern::Pattern;
+use crate::source::reach;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::tracked::modified_ms;
 
@@ -42,14 +43,45 @@ pub struct Scanner {
     dir: PathBuf,
     rules: Rules,
     order: ConsumeOrder,
-    /// Change time of the directory at the last listing.
-    seen: Option<(i64, i64)>,
+    /// What the directory's inode said at the last listing.
+    seen: Option<Stamp>,
     /// The listing may have missed a change that fell into the same tick of the clock.
     seen_is_fresh: bool,
     /// Nothing had changed since the listing before.
     is_confirmed: bool,
     candidates: Vec<Candidate>,
     left: Vec<OsString>,
+}
+
+/// Which directory it is, and when it was changed. Its modification time alone may be put back
+/// (tar, rsync), and a name may lead to another directory from one moment to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(stat: &fs::Metadata) -> Stamp {
+        Stamp {
+            device: stat.dev(),
+            inode: stat.ino(),
+            modified: (stat.mtime(), stat.mtime_nsec()),
+            changed: (stat.ctime(), stat.ctime_nsec()),
+        }
+    }
+
+    fn is_same_directory(&self, other: &Stamp) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// May the directory be changed once more without another stamp?
+    fn is_fresh(&self) -> bool {
+        is_within_tick(self.modified) || is_within_tick(self.changed)
+    }
 }
 
 struct Rules {
@@ -90,8 +122,12 @@ impl Scanner {
         if self.seen_is_fresh {
             return Ok(true);
         }
-        let stat = fs::metadata(&self.dir)?;
-        Ok(self.seen != Some((stat.mtime(), stat.mtime_nsec())))
+        Ok(self.seen != Some(Stamp::of(&reach::metadata(&self.dir)?)))
+    }
+
+    /// Device and inode of the directory that was listed last.
+    pub fn directory(&self) -> Option<(u64, u64)> {
+        self.seen.map(|stamp| (stamp.device, stamp.inode))
     }
 
     /// Did the last listing follow another with no change of the directory between them, by a
@@ -120,9 +156,13 @@ impl Scanner {
     /// Lists the directory again. Returns names that could not be judged or stat'ed, with the
     /// reason; they are tried again at the next listing. `now_ms`: the monotonic time.
     pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
-        let stat = fs::metadata(&self.dir)?;
+        let stamp = Stamp::of(&reach::metadata(&self.dir)?);
         // Before the names are read: how long that takes must not count.
-        let is_fresh = is_within_tick(stat.mtime(), stat.mtime_nsec());
+        let is_fresh = stamp.is_fresh();
+        if self.seen.is_some_and(|seen| !seen.is_same_directory(&stamp)) {
+            // Another disk may have the same names and inode numbers.
+            self.candidates.clear();
+        }
         let mut problems = Vec::new();
         self.left.clear();
         // What is known already keeps its place, so that only what is new is moved by the sort.
@@ -131,7 +171,7 @@ impl Scanner {
             places.insert(candidate.inode, at);
             candidate.listed = None;
         }
-        for (listed, entry) in fs::read_dir(&self.dir)?.enumerate() {
+        for (listed, entry) in reach::list(&self.dir)?.enumerate() {
             let entry = entry?;
             let name = entry.file_name();
             if name.as_bytes().starts_with(HIDDEN_BESIDE.as_bytes()) {
@@ -154,8 +194,7 @@ impl Scanner {
         }
         self.candidates.retain(|c| c.listed.is_some());
         self.sort();
-        let stamp = (stat.mtime(), stat.mtime_nsec());
-        self.is_confirmed = self.seen == Some(stamp) && stamp.1 != 0;
+        self.is_confirmed = self.seen == Some(stamp) && stamp.changed.1 != 0;
         self.seen = Some(stamp);
         self.seen_is_fresh = is_fresh;
         Ok(problems)
@@ -220,7 +259,7 @@ fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
 
 /// Follows a symbolic link, as Java's `File` does. Directories are no candidates.
 fn stat_file(dir: &Path, name: &OsStr) -> io::Result<Option<Candidate>> {
-    let stat = fs::metadata(dir.join(name))?;
+    let stat = reach::metadata(&dir.join(name))?;
     if stat.is_dir() {
         return Ok(None);
     }
@@ -257,7 +296,7 @@ fn utf16_order(a: &OsStr, b: &OsStr) -> std::cmp::Ordering {
     a.to_string_lossy().encode_utf16().cmp(b.to_string_lossy().encode_utf16())
 }
 
-fn is_within_tick(seconds: i64, nanos: i64) -> bool {
+fn is_within_tick((seconds, nanos): (i64, i64)) -> bool {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as i64);

@@ -1,14 +1,14 @@
 //! One file that is being read: its descriptor, how far it is read, how far it is committed.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::UNIX_EPOCH;
 
 use super::line::LineDecoder;
+pub use super::reach::open;
 use super::unwritten::{Gap, Place, State};
 use super::window::TailBytes;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
@@ -283,12 +283,6 @@ impl Tracked {
             self.record.head_crc = crc32fast::hash(&head[..want]);
         }
     }
-}
-
-/// Opens a file for reading. Never waits, even if the name has become a pipe meanwhile.
-pub fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Modification time, Unix ms; a file system may hold any, and the furthest ones are cut off.

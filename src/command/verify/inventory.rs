@@ -14,7 +14,7 @@ use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
 use crate::pipeline::handover;
-use crate::source::tracked;
+use crate::source::reach;
 
 /// Bytes of a file that are read. A `start` other than 0 is where an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +60,7 @@ impl Bytes {
 
     pub fn open(&self) -> io::Result<File> {
         match self {
-            Bytes::At(path) => tracked::open(path),
+            Bytes::At(path) => reach::open(path),
             Bytes::Open(file) => file.try_clone(),
             Bytes::Gone => Err(io::ErrorKind::NotFound.into()),
         }
@@ -309,7 +309,7 @@ fn live(
             continue;
         }
         let failed = |e| Trouble::Temporary(format!("{}: {e}", path.display()));
-        let found = tracked::open(&path).map_err(failed)?;
+        let found = reach::open(&path).map_err(failed)?;
         let metadata = found.metadata().map_err(failed)?;
         if (metadata.dev(), metadata.ino()) == (file.device, file.inode) {
             (label, bytes) = (path, Bytes::Open(found));

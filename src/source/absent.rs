@@ -1,0 +1,325 @@
+//! Files that the checkpoint speaks of and that are not open: what may be believed of them.
+//!
+//! That a file cannot be opened now (no right, a failing disk, no descriptor left, a file system
+//! that is not mounted) says nothing about the file. It is *gone* only when its directory was
+//! listed from the first name to the last without it, its names answer that there is nothing, and
+//! the directory is the one in which it was. Until then its record waits: it is looked for again
+//! every second, its position moves with what is found in the topic, and before any name is taken
+//! for a new file the records that wait are asked whether it is theirs.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::restore::Announced;
+use super::tracked::{self, born_ns, is_other_birth};
+use super::{Files, READER, reach};
+use crate::checkpoint::record::{FileRecord, FileState};
+use crate::log;
+
+/// What waits is looked for so often, ms.
+const LOOK_MS: u64 = 1_000;
+
+/// So many records are looked for at a time; the others have their turn in the next looks.
+const LOOK_MAX: usize = 64;
+
+/// So many that wait are told one by one.
+const TOLD_MAX: usize = 20;
+const MORE: &str = " More files are waited for like this, and no longer told one by one.";
+
+/// A record whose directory is another one waits so long, ms. Then it gets a receipt, by which its
+/// file is known again should it come back. What is in doubt of it waits on.
+const ELSEWHERE_MS: u64 = 3_600_000;
+
+/// Why the file of a record is not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absence {
+    /// It may well be there, but could not be opened or looked for: why.
+    Unreachable(String),
+    /// It is not in the directory, which is not the one in which it was: why.
+    Elsewhere(String),
+    /// The right directory was listed without it.
+    Gone,
+    /// Its content was thrown away: what was read of it is all there will ever be.
+    Superseded,
+}
+
+impl Absence {
+    /// Why the file may still come back, if it may.
+    pub fn hope(&self) -> Option<&str> {
+        match self {
+            Absence::Unreachable(why) | Absence::Elsewhere(why) => Some(why),
+            Absence::Gone | Absence::Superseded => None,
+        }
+    }
+}
+
+/// A record without an open file.
+pub struct Absent {
+    pub record: FileRecord,
+    pub absence: Absence,
+    /// How far it was announced when the last run ended.
+    pub(super) reached: Option<Announced>,
+    /// Monotonic time since which it has waited.
+    since_ms: u64,
+}
+
+/// All records without an open file.
+#[derive(Default)]
+pub struct Absents {
+    list: Vec<Absent>,
+    looked_ms: u64,
+}
+
+impl Absents {
+    pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
+        self.list.iter().map(|a| &a.record)
+    }
+
+    pub fn find(&self, id: u64) -> Option<&Absent> {
+        self.list.iter().find(|a| a.record.id == id)
+    }
+
+    pub fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
+        self.list.iter_mut().find(|a| a.record.id == id).map(|a| &mut a.record)
+    }
+
+    /// The first that may get its receipt: it is gone, or its directory has been another one for a
+    /// long time, and `is_settled` says that nothing of it is in doubt.
+    pub fn ended(&self, now_ms: u64, is_settled: impl Fn(u64) -> bool) -> Option<&Absent> {
+        let has_ended = |a: &Absent| match a.absence {
+            Absence::Gone | Absence::Superseded => true,
+            Absence::Elsewhere(_) => now_ms - a.since_ms >= ELSEWHERE_MS,
+            Absence::Unreachable(_) => false,
+        };
+        self.list.iter().find(|a| has_ended(a) && is_settled(a.record.id))
+    }
+
+    pub fn remove(&mut self, id: u64) {
+        self.list.retain(|a| a.record.id != id);
+    }
+
+    /// Records that wait for their file.
+    pub fn waiting(&self) -> impl Iterator<Item = &Absent> {
+        self.list.iter().filter(|a| a.absence.hope().is_some())
+    }
+}
+
+/// The names under which some inodes stand in the spool and tracker directories, from one pass
+/// over each.
+#[derive(Default)]
+pub(super) struct Census {
+    names: HashMap<u64, Vec<OsString>>,
+    /// Why it may not be complete.
+    fault: Option<String>,
+}
+
+impl Files {
+    /// Takes a record whose file is not open.
+    pub(super) fn put_absent(
+        &mut self,
+        record: FileRecord,
+        absence: Absence,
+        reached: Option<Announced>,
+    ) {
+        let waiting = self.absent.waiting().count();
+        if let Some(why) = absence.hope().filter(|_| waiting < TOLD_MAX) {
+            let others = if waiting + 1 == TOLD_MAX { MORE } else { "" };
+            log::warn(
+                READER,
+                format_args!(
+                    "Cannot open {} (read to byte {}): {why}. It is waited for; what is behind \
+                     that byte is sent when it is there.{others}",
+                    self.path(OsStr::from_bytes(&record.current_name)).display(),
+                    record.position
+                ),
+            );
+        }
+        let since_ms = self.clock().monotonic_ms();
+        self.absent.list.push(Absent { record, absence, reached, since_ms });
+    }
+
+    /// Looks for the files that are waited for, once a second; `now`: at once.
+    pub(super) fn look_for_absent(&mut self, now: bool) {
+        let now_ms = self.clock().monotonic_ms();
+        let is_due = now || now_ms >= self.absent.looked_ms + LOOK_MS;
+        if !is_due || self.absent.waiting().next().is_none() {
+            return;
+        }
+        self.absent.looked_ms = now_ms;
+        let ids: Vec<u64> = self.absent.waiting().map(|a| a.record.id).take(LOOK_MAX).collect();
+        let wanted = ids.iter().filter_map(|id| self.absent.find(*id)).map(|a| a.record.inode);
+        let census = self.take_census(&wanted.collect());
+        for id in ids {
+            if self.tracked.len() < self.open_max {
+                self.look_for(id, &census);
+            }
+        }
+    }
+
+    fn look_for(&mut self, id: u64, census: &Census) {
+        let Some(at) = self.absent.list.iter().position(|a| a.record.id == id) else { return };
+        match self.locate_in(&self.absent.list[at].record, census) {
+            Ok((file, found)) => {
+                let Absent { record, reached, .. } = self.absent.list.remove(at);
+                self.restore_found(record, file, &found, reached);
+            }
+            Err(absence) => {
+                // To the end of the row: the others have their turn.
+                let mut absent = self.absent.list.remove(at);
+                absent.absence = absence;
+                self.absent.list.push(absent);
+            }
+        }
+    }
+
+    /// Is the opened candidate a file that is waited for? Then it is taken up where it was.
+    pub(super) fn take_up(&mut self, name: &OsStr, file: &File, stat: &Metadata) -> Option<usize> {
+        let is_it = |a: &Absent| {
+            let is_own_name = name.as_bytes() == a.record.name;
+            a.absence != Absence::Superseded
+                && is_same(file, stat, &a.record, !is_own_name).unwrap_or(false)
+        };
+        let at = self.absent.list.iter().position(is_it)?;
+        let file = file.try_clone().ok()?;
+        let Absent { record, reached, .. } = self.absent.list.remove(at);
+        Some(self.restore_found(record, file, name, reached))
+    }
+
+    /// Finds the file of a record by inode and the bytes it begins with: under its present name,
+    /// its old one, or any other in the spool and tracker directories.
+    pub(super) fn locate(&self, record: &FileRecord) -> Result<(File, OsString), Absence> {
+        match self.locate_by_name(record) {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => {}
+            Err(why) => return Err(Absence::Unreachable(why)),
+        }
+        let census = self.take_census(&HashSet::from([record.inode]));
+        self.locate_in(record, &census)
+    }
+
+    pub(super) fn locate_in(
+        &self,
+        record: &FileRecord,
+        census: &Census,
+    ) -> Result<(File, OsString), Absence> {
+        let by_name = self.locate_by_name(record);
+        if let Ok(Some(found)) = by_name {
+            return Ok(found);
+        }
+        let mut fault = by_name.err().or_else(|| census.fault.clone());
+        for name in census.names.get(&record.inode).into_iter().flatten() {
+            match self.open_if_same(name, record, true) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                // Gone since the listing: the next one tells.
+                Err(e) => fault = fault.or_else(|| Some(told(&self.path(name), &e))),
+            }
+        }
+        match fault {
+            Some(why) => Err(Absence::Unreachable(why)),
+            None => Err(self.absence_here(record)),
+        }
+    }
+
+    pub(super) fn locate_by_name(
+        &self,
+        record: &FileRecord,
+    ) -> Result<Option<(File, OsString)>, String> {
+        let mut fault = None;
+        for name in [&record.current_name, &record.name].into_iter().filter(|n| !n.is_empty()) {
+            let name = OsStr::from_bytes(name);
+            match self.open_if_same(name, record, false) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(e) if reach::is_nothing_there(&e) || reach::is_no_file(&e) => {}
+                Err(e) => fault = Some(told(&self.path(name), &e)),
+            }
+        }
+        fault.map_or(Ok(None), Err)
+    }
+
+    fn open_if_same(
+        &self,
+        name: &OsStr,
+        record: &FileRecord,
+        same_device: bool,
+    ) -> io::Result<Option<(File, OsString)>> {
+        let file = reach::open(&self.path(name))?;
+        let stat = file.metadata()?;
+        let is_it = is_same(&file, &stat, record, same_device)?;
+        Ok(is_it.then(|| (file, name.to_owned())))
+    }
+
+    /// Under which names do these inodes stand?
+    pub(super) fn take_census(&self, inodes: &HashSet<u64>) -> Census {
+        let mut census = Census::default();
+        let dirs = [(&self.config.spool_dir, false), (&self.config.tracker_dir, true)];
+        for (dir, is_absolute) in dirs {
+            if let Err(e) = census.count(dir, is_absolute, inodes) {
+                census.fault.get_or_insert_with(|| told(dir, &e));
+            }
+        }
+        census
+    }
+
+    /// What it means that the directory was listed without the record's file. It is not believed
+    /// of another file system than that of the file, unless some file that was on the same one was
+    /// found there: the number of a device may change at a reboot.
+    pub(super) fn absence_here(&self, record: &FileRecord) -> Absence {
+        let dir = &self.config.spool_dir;
+        match reach::metadata(dir) {
+            Ok(stat) if stat.dev() == record.device || self.homes.contains(&record.device) => {
+                Absence::Gone
+            }
+            Ok(_) => Absence::Elsewhere(format!(
+                "{} is on another file system than it was, and none of the files is there; is \
+                 everything mounted, and spoolDir right?",
+                dir.display()
+            )),
+            Err(e) => Absence::Unreachable(told(dir, &e)),
+        }
+    }
+}
+
+impl Census {
+    fn count(&mut self, dir: &Path, is_absolute: bool, inodes: &HashSet<u64>) -> io::Result<()> {
+        for entry in reach::list(dir)? {
+            let entry = entry?;
+            if inodes.contains(&entry.ino()) {
+                let name: PathBuf =
+                    if is_absolute { entry.path() } else { entry.file_name().into() };
+                self.names.entry(entry.ino()).or_default().push(name.into_os_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told(path: &Path, e: &io::Error) -> String {
+    format!("{}: {e}", path.display())
+}
+
+/// Is this the file of the record? The device number of a file system may change at a reboot;
+/// under a known name inode and first bytes are enough.
+fn is_same(
+    file: &File,
+    stat: &Metadata,
+    record: &FileRecord,
+    same_device: bool,
+) -> io::Result<bool> {
+    if stat.ino() != record.inode
+        || same_device && stat.dev() != record.device
+        || is_other_birth(born_ns(stat), record.born_ns)
+        || record.state == FileState::Superseded
+    {
+        return Ok(false);
+    }
+    // A shorter file was truncated: still the same one.
+    let is_short = stat.len() < u64::from(record.head_len);
+    Ok(is_short || tracked::head_matches(file, record)?)
+}

@@ -1,0 +1,70 @@
+//! The calls on names of files: opening, asking, listing. They are the source's only ones, so that
+//! a test can let any of them fail as a disk, a mount or a table of descriptors does.
+
+use std::cell::RefCell;
+use std::fs::{DirEntry, File, Metadata, OpenOptions, ReadDir};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What a call on a path fails with, if it is to fail.
+pub type Mishap = Box<dyn FnMut(&Path) -> Option<io::Error>>;
+
+thread_local! {
+    static MISHAP: RefCell<Option<Mishap>> = const { RefCell::new(None) };
+}
+
+/// From now on each call of this thread asks `mishap` first; for tests.
+pub fn set_mishap(mishap: Option<Mishap>) {
+    MISHAP.with(|m| *m.borrow_mut() = mishap);
+}
+
+fn ask(path: &Path) -> io::Result<()> {
+    let error = MISHAP.with(|m| m.borrow_mut().as_mut().and_then(|mishap| mishap(path)));
+    error.map_or(Ok(()), Err)
+}
+
+/// Opens a file for reading. Never waits, even if the name has become a pipe meanwhile.
+pub fn open(path: &Path) -> io::Result<File> {
+    ask(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Follows symbolic links.
+pub fn metadata(path: &Path) -> io::Result<Metadata> {
+    ask(path)?;
+    std::fs::metadata(path)
+}
+
+/// The entries of a directory; any of them may be an error.
+pub fn list(dir: &Path) -> io::Result<Listing> {
+    ask(dir)?;
+    Ok(Listing { entries: std::fs::read_dir(dir)?, dir: dir.to_owned() })
+}
+
+/// See [`list`].
+pub struct Listing {
+    entries: ReadDir,
+    dir: std::path::PathBuf,
+}
+
+impl Iterator for Listing {
+    type Item = io::Result<DirEntry>;
+
+    fn next(&mut self) -> Option<io::Result<DirEntry>> {
+        let entry = self.entries.next()?;
+        Some(ask(&self.dir).and(entry))
+    }
+}
+
+/// Does the error say that there is nothing of that name, and nothing else? `ENOTDIR` is no such
+/// answer: a directory on the way is something else now.
+pub fn is_nothing_there(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::ENOENT)
+}
+
+/// Does the error say that something stands there that is no regular file?
+pub fn is_no_file(e: &io::Error) -> bool {
+    e.raw_os_error().is_none() || matches!(e.raw_os_error(), Some(libc::ENXIO | libc::ENODEV))
+}
