@@ -23,6 +23,8 @@ mod lines;
 mod names;
 #[path = "files/parked.rs"]
 mod parked;
+#[path = "files/places.rs"]
+mod places;
 #[path = "files/random.rs"]
 mod random;
 #[path = "files/reload.rs"]

@@ -2,6 +2,7 @@
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
 pub mod lifecycle;
+mod places;
 pub mod reload;
 pub mod sinks;
 
@@ -15,6 +16,7 @@ use crate::channel::broker::Broker;
 use crate::channel::connect;
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked};
+use crate::checkpoint::spool_lock::SpoolLock;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
 use crate::clock::{Clock, SystemClock};
@@ -60,11 +62,17 @@ impl Waiting {
     }
 }
 
-/// A started source. The lock lives as long as it does.
+/// A started source. The locks live as long as it does.
 struct Running {
     pipeline: Pipeline,
     watch: Option<Inotify>,
     lock: Lock,
+    /// `None`: the file system has no locks for directories.
+    spool_lock: Option<Rc<SpoolLock>>,
+    /// Why its state can not be written at present: nothing is sent.
+    pause: Option<String>,
+    /// Device and inode of the checkpoints that it has written and that lost their names.
+    own_checkpoints: Vec<(u64, u64)>,
     /// For the metrics, which are made of an agent that nobody changes.
     looks: RefCell<FileLooks>,
     /// What the file `trouble` says, and when its words may be changed again (monotonic, ms).
@@ -132,6 +140,7 @@ struct Agent {
     /// Locks of the configuration before, which the sources of the new one take over: at no
     /// moment could another agent begin.
     locks: Vec<(PathBuf, Lock)>,
+    spool_locks: Vec<Rc<SpoolLock>>,
 }
 
 impl Agent {
@@ -151,6 +160,7 @@ impl Agent {
             reload,
             look_at_places_ms: 0,
             locks: Vec::new(),
+            spool_locks: Vec::new(),
         }
     }
 
@@ -167,6 +177,7 @@ impl Agent {
         for running in self.running.drain(..) {
             let dir = running.pipeline.config.tracker_dir.clone();
             self.locks.push((dir, running.lock));
+            self.spool_locks.extend(running.spool_lock);
         }
         lifecycle::tell_start(&config);
         os::share_descriptors(config.sources.len());
@@ -219,9 +230,12 @@ impl Agent {
         }
         if now_ms >= self.look_at_places_ms {
             self.look_at_places_ms = now_ms + PLACES_MS;
-            self.running.iter_mut().for_each(renew_watch);
+            self.look_at_places()?;
         }
         for at in 0..self.running.len() {
+            if self.running[at].pause.is_some() {
+                continue;
+            }
             match self.running[at].pipeline.step(&mut self.sinks) {
                 Ok(own) => pace = pace.sooner(own),
                 Err(fatal) => return Err(self.die(at, &fatal)),
@@ -272,6 +286,10 @@ impl Agent {
             }
         }
         self.waiting = left;
+        if self.waiting.is_empty() {
+            // What the new configuration has not taken over it does not need.
+            (self.locks, self.spool_locks) = (Vec::new(), Vec::new());
+        }
         let next = self.waiting.iter().map(|w| w.retry_at_ms.saturating_sub(now_ms)).min();
         Ok(next)
     }
@@ -290,6 +308,10 @@ impl Agent {
             }
             Err(e) => return Ok(Err(e.to_string())),
         };
+        let spool_lock = match self.acquire_spool(config)? {
+            Ok(spool_lock) => spool_lock,
+            Err(why) => return Ok(Err(why)),
+        };
         let inherited = match pipeline::inherit(config, self.clock.now_ms()) {
             Ok(inherited) => inherited,
             Err(StartError::NotYet(why)) => return Ok(Err(why)),
@@ -303,10 +325,15 @@ impl Agent {
             }
         };
         lifecycle::tell_canary(config);
-        Ok(Ok(self.assemble(config, inherited, lock)))
+        Ok(Ok(self.assemble(config, inherited, (lock, spool_lock))))
     }
 
-    fn assemble(&self, config: &Rc<SourceConfig>, inherited: Inheritance, lock: Lock) -> Running {
+    fn assemble(
+        &self,
+        config: &Rc<SourceConfig>,
+        inherited: Inheritance,
+        (lock, spool_lock): (Lock, Option<Rc<SpoolLock>>),
+    ) -> Running {
         let channels = config
             .channels
             .iter()
@@ -327,7 +354,17 @@ impl Agent {
         let looks = RefCell::new(FileLooks::default());
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();
         let pipeline = Pipeline::assemble(startup, inherited);
-        Running { pipeline, watch, lock, looks, told, words_due_ms: 0 }
+        Running {
+            pipeline,
+            watch,
+            lock,
+            spool_lock,
+            pause: None,
+            own_checkpoints: Vec::new(),
+            looks,
+            told,
+            words_due_ms: 0,
+        }
     }
 
     fn tend_monitor(&mut self, busy: bool) {
@@ -451,6 +488,7 @@ impl Agent {
         };
         self.running.iter_mut().for_each(|running| running.pipeline.stop());
         let mut under_way: Vec<usize> = (0..self.running.len()).collect();
+        under_way.retain(|&at| self.running[at].pause.is_none());
         while self.clock.monotonic_ms() < end_ms {
             under_way.retain(|&at| !self.running[at].pipeline.is_idle());
             let mut pace: Option<Pace> = None;
@@ -473,7 +511,7 @@ impl Agent {
                 }
             }
         }
-        for running in &mut self.running {
+        for running in self.running.iter_mut().filter(|r| r.pause.is_none()) {
             if let Err(why) = running.pipeline.close() {
                 fatal(&running.pipeline.config.tracker_dir, &why);
             }
@@ -494,14 +532,6 @@ fn watch(config: &SourceConfig) -> Option<Inotify> {
         );
     });
     watch.ok()
-}
-
-/// The path of the spool directory may lead to another one by now.
-fn renew_watch(running: &mut Running) {
-    let Some(directory) = running.pipeline.files.directory() else { return };
-    if running.watch.as_ref().is_some_and(|watch| !watch.is_of(directory)) {
-        running.watch = watch(&running.pipeline.config);
-    }
 }
 
 fn source_stats(running: &Running, now_ms: u64) -> SourceStats {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -76,7 +76,61 @@ pub fn busy_message(path: &Path, holder: Option<&Holder>) -> String {
 pub struct Lock {
     // Closed when another program is executed (O_CLOEXEC, as std opens everything), so that no
     // child can hold the lock longer than the agent lives.
-    _file: File,
+    file: File,
+    path: PathBuf,
+    /// Monotonic time of the last [`Lock::keep_fresh`], ms.
+    fresh_ms: u64,
+}
+
+/// Is a file that is open still the one under its name?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Held,
+    /// There is nothing of that name.
+    Gone,
+    /// Another file has the name.
+    Other,
+    /// It cannot be told now: why.
+    Unknown(String),
+}
+
+/// Compares an open file with what stands under its name.
+pub fn place(file: &File, path: &Path) -> Place {
+    let unknown = |e: io::Error| Place::Unknown(format!("{}: {e}", path.display()));
+    let own = match file.metadata() {
+        Ok(stat) => (stat.dev(), stat.ino()),
+        Err(e) => return unknown(e),
+    };
+    match std::fs::metadata(path) {
+        Ok(stat) if (stat.dev(), stat.ino()) == own => Place::Held,
+        Ok(_) => Place::Other,
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Place::Gone,
+        Err(e) => unknown(e),
+    }
+}
+
+/// Cleaners that go by a file's age (`find -mtime +7 -delete`) must not find the lock old: its
+/// stamp is put forward so often, ms.
+const FRESH_MS: u64 = 3_600_000;
+
+impl Lock {
+    /// Is the lock that is held still the one that the next agent will ask for?
+    pub fn place(&self) -> Place {
+        place(&self.file, &self.path)
+    }
+
+    /// Does the file have a name, wherever it is?
+    pub fn has_name(&self) -> bool {
+        self.file.metadata().is_ok_and(|stat| stat.nlink() > 0)
+    }
+
+    /// Puts the stamp forward once an hour. That it fails does no harm by itself.
+    pub fn keep_fresh(&mut self, now_ms: u64) {
+        if now_ms - self.fresh_ms >= FRESH_MS {
+            self.fresh_ms = now_ms;
+            let _ = self.file.set_modified(std::time::SystemTime::now());
+        }
+    }
 }
 
 /// Why the directory can not be made or locked. Permanent until someone changes the directory.
@@ -193,7 +247,7 @@ fn lock(path: &Path, agent: &str, since: &str) -> io::Result<Option<Lock>> {
     file.write_all_at(&content(&holder), 0)?;
     // A longer content of another version would hide the checksum.
     file.set_len(CONTENT_BYTES as u64)?;
-    Ok(Some(Lock { _file: file }))
+    Ok(Some(Lock { file, path: path.to_owned(), fresh_ms: 0 }))
 }
 
 fn content(holder: &Holder) -> Vec<u8> {
@@ -335,6 +389,25 @@ mod tests {
         while matches!(acquire(&scratch.dir, "a2", "now").unwrap(), Locked::Busy { .. }) {
             assert!(std::time::Instant::now() < deadline);
         }
+    }
+
+    #[test]
+    fn its_stamp_is_put_forward_each_hour_and_its_place_is_known() {
+        let scratch = Scratch::new("lock-place");
+        let mut lock = held(&scratch.dir);
+        let path = scratch.dir.join(FILE_NAME);
+        let old = std::time::UNIX_EPOCH + Duration::from_secs(1);
+        lock.file.set_modified(old).unwrap();
+        lock.keep_fresh(FRESH_MS - 1);
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), old);
+        lock.keep_fresh(FRESH_MS);
+        assert!(std::fs::metadata(&path).unwrap().modified().unwrap() > old);
+        assert_eq!(lock.place(), Place::Held);
+        std::fs::write(scratch.dir.join("other"), "").unwrap();
+        std::fs::rename(scratch.dir.join("other"), &path).unwrap();
+        assert_eq!((lock.place(), lock.has_name()), (Place::Other, false));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(lock.place(), Place::Gone);
     }
 
     #[test]

@@ -34,6 +34,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::codec::{self, DecodeError};
+use super::lock::{self, Place};
 use super::record::Record;
 use crate::os;
 
@@ -85,6 +86,10 @@ pub trait Store: Sized {
     /// Puts a successor in place: syncs file and length, renames it over the old one, syncs the
     /// directory. Atomic: whenever it is cut short, the old or the new file has the name.
     fn publish(&mut self) -> io::Result<()>;
+    /// Is the file still the one under its name?
+    fn place(&self) -> Place {
+        Place::Held
+    }
 }
 
 /// The checkpoint on a disk.
@@ -120,6 +125,10 @@ impl FileStore {
 impl Store for FileStore {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn place(&self) -> Place {
+        self.file.as_ref().map_or(Place::Held, |file| lock::place(file, &self.path))
     }
 
     fn file_bytes(&self) -> io::Result<Option<u64>> {
@@ -479,6 +488,16 @@ impl<S: Store> Slots<S> {
             return Err(SlotFinding::Generation(record.generation));
         }
         Ok(record)
+    }
+
+    /// Is the file still the one under its name?
+    pub fn place(&self) -> Place {
+        self.store.place()
+    }
+
+    /// Device and inode of the file.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
     }
 
     /// Makes `record` the newest one: gives it its generation and the file's identity, writes it

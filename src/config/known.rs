@@ -198,6 +198,12 @@ pub const PROPERTIES: &[Property] = &[
         "no positions at all: `beginning` or `end` of the files, or `topic`: what it lacks is sent \
          (not Flume's)",
     ),
+    takes(
+        Source,
+        "sharedSpoolDir",
+        "false",
+        "others read `spoolDir` too, each its own files by `targetPattern`; all of them say so (not Flume's)",
+    ),
     refuses(
         Source,
         "selector.optional",

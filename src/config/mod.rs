@@ -12,8 +12,9 @@ pub mod inventory;
 pub mod known;
 pub mod model;
 mod section;
+mod sharing;
 mod sink;
-mod source;
+pub mod source;
 mod tree;
 
 use std::io::Read as _;
@@ -118,6 +119,7 @@ fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
     }
     let pairs: Vec<_> = built.iter().map(|(section, source)| (*section, source)).collect();
     source::refuse_shared_trackers(&pairs, found);
+    source::refuse_shared_files(&pairs, found);
     let bind = |name: &str| match index(name) {
         Some(index) => Bound::To(index),
         None if declared(name) => Bound::Unused,

@@ -9,6 +9,7 @@ use super::known::Scope;
 use super::model::DecodePolicy;
 use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
 use super::section::{Section, words};
+use super::sharing::{self, Overlap};
 use crate::clock::{Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -90,6 +91,7 @@ pub fn build(
         retire_grace_ms: numbers.retire_grace_ms,
         on_bad_checkpoint,
         on_no_checkpoint,
+        shares_spool_dir: section.boolean(found, "sharedSpoolDir", false),
     };
     warn_if_names_disagree(section, found, &source);
     Some(source)
@@ -363,6 +365,43 @@ pub fn refuse_shared_trackers(sections: &[(&Section, &SourceConfig)], found: &mu
                 found.error(&section.key("trackerDir"), line_of(section), message);
             }
         }
+    }
+}
+
+/// Two sources that read one directory must not take the same files.
+pub fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found: &mut Diagnostics) {
+    for (index, (section, source)) in sections.iter().enumerate() {
+        for (former_section, former) in &sections[..index] {
+            if !same_directory(&source.spool_dir, &former.spool_dir) {
+                continue;
+            }
+            let Some(why) = shared_files(former, source) else { continue };
+            let line_of = |s: &Section| s.get("spoolDir").map_or(s.line(), |p| p.line);
+            let message = format!(
+                "the spool directory {} is that of source {} too (line {}), and {why}",
+                source.spool_dir.display(),
+                former_section.name,
+                line_of(former_section),
+            );
+            found.error(&section.key("spoolDir"), line_of(section), message);
+        }
+    }
+}
+
+/// Why two sources must not read one directory, if they must not, and what to do.
+pub fn shared_files(a: &SourceConfig, b: &SourceConfig) -> Option<String> {
+    match sharing::overlap(a, b) {
+        Overlap::Never => None,
+        Overlap::Found(name) => Some(format!(
+            "both take {name}: each file is for one source; write target patterns that no name \
+             matches both of, or give one source both channels"
+        )),
+        Overlap::Unknown if a.shares_spool_dir && b.shares_spool_dir => None,
+        Overlap::Unknown => Some(
+            "their target patterns may match the same names: let them begin or end with different \
+             letters, or write sharedSpoolDir = true for both if no name matches both"
+                .to_owned(),
+        ),
     }
 }
 

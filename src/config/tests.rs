@@ -237,7 +237,33 @@ a1.sources.r2.spoolDir = /logs/../logs",
     let errors = errors(&text);
     assert!(errors[0].starts_with("a1.sources.r2.trackerDir (x.conf line 14): "), "{errors:?}");
     assert!(errors[0].contains("that of source r1 too (line 5); give each its own trackerDir"));
-    load(&(text + "a1.sources.r2.trackerDir = .second\n"));
+    load(&(text + "a1.sources.r2.spoolDir = /others\n"));
+}
+
+/// A file that two sources take would be renamed by one under the hands of the other.
+#[test]
+fn files_are_not_shared() {
+    let second = "a1.sources = r1 r2\na1.sources.r2.type = spooltail\na1.sources.r2.channels = c1
+a1.sources.r2.spoolDir = /logs/../logs\na1.sources.r2.trackerDir = .second\n";
+    let patterns = |one: &str, two: &str, more: &str| {
+        with(&format!(
+            "{second}a1.sources.r1.targetPattern = {one}\na1.sources.r2.targetPattern = {two}\n{more}"
+        ))
+    };
+    let shared = "a1.sources.r1.sharedSpoolDir = true\na1.sources.r2.sharedSpoolDir = true\n";
+    let found = errors(&with(second));
+    assert!(found[0].starts_with("a1.sources.r2.spoolDir (x.conf line 14): "), "{found:?}");
+    assert!(found[0].contains("that of source r1 too (line 5), and both take "), "{found:?}");
+    assert_eq!(errors(&(with(second) + shared)).len(), 1, "a name is known that both take");
+    // Told apart by how they begin, how they end, or by what one leaves out.
+    for (one, two) in [("app-.*", "sys-.*"), (".*\\\\.log", ".*\\\\.txt"), ("a.*", "b.*")] {
+        load(&patterns(one, two, ""));
+    }
+    load(&patterns("app-.*", ".*", "a1.sources.r2.ignorePattern = app-.*\n"));
+    // Nobody knows.
+    let unknown = patterns("x[a-f]+", "[e-k]+9", "");
+    assert!(errors(&unknown)[0].contains("sharedSpoolDir = true for both"), "{unknown}");
+    load(&(unknown + shared));
 }
 
 #[test]

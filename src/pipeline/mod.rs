@@ -23,6 +23,7 @@ use crate::channel::batch::Batch;
 use crate::channel::broker::{Answer, Fault, Verdict};
 use crate::channel::outlet::Outlet;
 use crate::checkpoint::ledger::Ledger;
+use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
@@ -49,6 +50,16 @@ const REST_MS_MIN: u64 = 10;
 /// The durable place of the state. A failure is final: the writer must not be used again.
 pub trait Journal {
     fn write(&mut self, record: &mut Record) -> Result<(), String>;
+
+    /// Is what was written still under its name?
+    fn place(&self) -> Place {
+        Place::Held
+    }
+
+    /// Device and inode of the file that it is in.
+    fn identity(&self) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// Who is told of acknowledged events (the sinks).
@@ -173,6 +184,26 @@ impl Pipeline {
             return Ok(Pace::Again);
         }
         self.commit_if_idle()
+    }
+
+    /// Is the checkpoint still under its name?
+    pub fn state_place(&self) -> Place {
+        self.journal.place()
+    }
+
+    /// Device and inode of the checkpoint.
+    pub fn state_identity(&self) -> Option<(u64, u64)> {
+        self.journal.identity()
+    }
+
+    /// Writes the whole state to another place.
+    pub fn renew_state(
+        &mut self,
+        journal: Box<dyn Journal>,
+        ledger: Box<dyn Ledger>,
+    ) -> Result<(), Fatal> {
+        (self.journal, self.ledger) = (journal, ledger);
+        self.commit()
     }
 
     /// From now on nothing new is read.

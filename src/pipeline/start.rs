@@ -10,6 +10,7 @@ use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::ledger::Ledger;
+use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
 use crate::clock::Clock;
@@ -79,6 +80,14 @@ pub struct Startup {
 impl<S: Store> Journal for Slots<S> {
     fn write(&mut self, record: &mut Record) -> Result<(), String> {
         Slots::write(self, record).map_err(|e| e.to_string())
+    }
+
+    fn place(&self) -> Place {
+        Slots::place(self)
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        Some(Slots::identity(self))
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Files {
     confirm_ms: Option<u64>,
     /// What the last run had left to be deleted was seen to.
     is_cleared: bool,
+    /// Names that look odd were told once.
+    has_remarked: bool,
     present: Present,
     refusals: Refusals,
     /// Positions to begin at for names that are not tracked yet (a Java tracker, or `end`).
@@ -136,6 +138,7 @@ impl Files {
             full_list_ms: FULL_LIST_MS,
             confirm_ms: None,
             is_cleared: false,
+            has_remarked: false,
             present: Present::unknown(),
             refusals: Refusals::default(),
             start_at: Vec::new(),
@@ -261,10 +264,12 @@ impl Files {
         if self.scanner.is_confirmed() && last_ms.is_some_and(|t| now_ms - t >= LIST_INTERVAL_MS) {
             self.confirm_ms = None;
         }
-        if !std::mem::replace(&mut self.is_cleared, true) {
-            self.clear_leftovers();
-            for remark in odd_names::remarks(self.scanner.candidates()) {
-                log::warn(READER, format_args!("{}: {remark}.", self.dir_text()));
+        if !self.is_cleared {
+            self.is_cleared = self.clear_leftovers();
+            if !std::mem::replace(&mut self.has_remarked, true) {
+                for remark in odd_names::remarks(self.scanner.candidates()) {
+                    log::warn(READER, format_args!("{}: {remark}.", self.dir_text()));
+                }
             }
         }
         // Before a name is taken for a new file.

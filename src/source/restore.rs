@@ -219,17 +219,30 @@ impl Files {
     }
 
     /// Deletes what the last run had hidden for deletion and was done with. What has been written
-    /// to since its receipt is read first.
-    pub(super) fn clear_leftovers(&mut self) {
+    /// to since its receipt is read first. `false`: not all of it could be looked at.
+    pub(super) fn clear_leftovers(&mut self) -> bool {
+        let mut is_complete = true;
         let mut leftovers = self.scanner.left().to_vec();
-        for entry in reach::list(&self.config.tracker_dir).into_iter().flatten().flatten() {
+        let entries = reach::list(&self.config.tracker_dir);
+        is_complete &= entries.is_ok();
+        for entry in entries.into_iter().flatten() {
+            let Ok(entry) = entry else {
+                is_complete = false;
+                continue;
+            };
             if entry.file_name().as_bytes().starts_with(HIDDEN.as_bytes()) {
                 leftovers.push(entry.path().into_os_string());
             }
         }
         for name in leftovers {
             let path = self.path(&name);
-            let Ok(file) = reach::open(&path) else { continue };
+            let file = match reach::open(&path) {
+                Ok(file) => file,
+                Err(e) => {
+                    is_complete &= reach::is_nothing_there(&e) || reach::is_no_file(&e);
+                    continue;
+                }
+            };
             let Ok(stat) = file.metadata() else { continue };
             let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
             if self.records().any(is_open) {
@@ -247,6 +260,7 @@ impl Files {
                 ),
             }
         }
+        is_complete
     }
 
     /// Goes on with finished files that have grown, a few in each turn.

@@ -50,6 +50,8 @@ pub struct Scenario {
     pub trouble: u64,
     pub has_crashes: bool,
     pub has_rogue_writers: bool,
+    /// Calls on names fail, and the spool directory is not there, for a while.
+    pub has_absences: bool,
     pub line_max: u64,
     pub batch_size: usize,
     pub has_filter: bool,
@@ -89,6 +91,7 @@ impl Scenario {
             trouble: rng.pick(&[0, 3, 10, 25]),
             has_crashes: rng.chance(80),
             has_rogue_writers: rng.chance(60),
+            has_absences: false,
             line_max: rng.pick(&[5, 40, 300]),
             batch_size: rng.pick(&[1, 3, 20, 100]),
             has_filter: rng.chance(20),
@@ -104,6 +107,7 @@ impl Scenario {
             has_odd_names: rng.chance(30),
             loses_tracker: false,
         };
+        scenario.has_absences = rng.chance(30);
         if scenario.version == V011 && scenario.channels > 1 {
             // While one channel waits its minute out, a producer forgotten within half of that
             // is so in the other, which then lets the first one wait: each step takes a minute.
@@ -146,6 +150,7 @@ impl Scenario {
             trouble: 20,
             has_crashes: false,
             has_rogue_writers: false,
+            has_absences: false,
             line_max: 100,
             batch_size: 3,
             has_filter: version == Version::V011,
@@ -205,6 +210,7 @@ impl Scenario {
             retire_grace_ms: self.grace_ms,
             on_bad_checkpoint: OnBadCheckpoint::Fail,
             on_no_checkpoint: OnNoCheckpoint::Beginning,
+            shares_spool_dir: false,
         }
     }
 
@@ -319,10 +325,16 @@ pub fn act(world: &mut World) -> Result<(), String> {
             }
         }
         35..=64 => {
+            world.writers.bring_back();
             write(world);
             Ok(())
         }
+        70 | 71 if world.scenario.has_absences => {
+            hide_files(world);
+            Ok(())
+        }
         65..=71 => {
+            world.writers.bring_back();
             misbehave(world);
             Ok(())
         }
@@ -469,6 +481,25 @@ fn misbehave(world: &mut World) {
         // Only what the agent has not forgotten: a file that comes back later is a new one.
         6 if name.starts_with(".hidden") && world.is_tracked(at) => world.writers.rename(&path),
         _ => {}
+    }
+}
+
+/// What is there cannot be reached for a while.
+fn hide_files(world: &mut World) {
+    match world.rng.below(4) {
+        0 => {
+            world.say(|| "the spool directory is away".to_owned());
+            world.writers.take_away();
+        }
+        1 => {
+            world.say(|| "the spool directory is back".to_owned());
+            world.writers.bring_back();
+        }
+        2 => world.fail_names(0),
+        _ => {
+            let percent = world.rng.pick(&[2, 20, 60, 100]);
+            world.fail_names(percent);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,6 +18,7 @@ use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::{DeletePolicy, SourceConfig};
 use flume_ng::log;
 use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup, marker};
+use flume_ng::source::reach;
 use flume_ng::source::tracked::Tracked;
 
 use crate::Plant;
@@ -85,6 +87,8 @@ impl World {
         writers.stamps_off_ms = scenario.stamps_off_ms;
         let config = Rc::new(scenario.source_config(&writers));
         let clusters = scenario::clusters(&scenario, &clock, &mut rng, &trace, plant);
+        // What the run before on this thread has left.
+        reach::set_mishap(None);
         World {
             rng,
             clock,
@@ -340,6 +344,20 @@ impl World {
         Ok(())
     }
 
+    /// From now on so many of a hundred calls on names of files fail, each with another error;
+    /// with 0 none.
+    pub fn fail_names(&mut self, percent: u64) {
+        self.say(|| format!("{percent} % of the calls on names fail"));
+        if percent == 0 {
+            return reach::set_mishap(None);
+        }
+        let mut rng = self.rng.fork();
+        reach::set_mishap(Some(Box::new(move |_| {
+            let errors = [libc::EACCES, libc::EIO, libc::EMFILE, libc::ELOOP, libc::ESTALE];
+            rng.chance(percent).then(|| io::Error::from_raw_os_error(rng.pick(&errors)))
+        })));
+    }
+
     pub fn fail_disk(&mut self, after: u32) {
         if self.is_alive() {
             self.disk.borrow_mut().fail_in = Some(after);
@@ -465,6 +483,8 @@ impl World {
             cluster.borrow_mut().calm_down();
         }
         self.disk.borrow_mut().fail_in = None;
+        self.fail_names(0);
+        self.writers.bring_back();
         scenario::write_last_file(self);
         let end_ms = self.clock.monotonic_ms() + REST_MAX_MS;
         let mut quiet_since_ms = None;

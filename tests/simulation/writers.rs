@@ -56,6 +56,8 @@ pub struct Writers {
     pub spool: PathBuf,
     pub tracker: PathBuf,
     outside: PathBuf,
+    /// The spool directory is there at present, and not under its name.
+    away: Option<PathBuf>,
     pub inodes: Vec<Inode>,
     pub generations: Vec<Generation>,
     /// Whole lines: generation and place.
@@ -82,6 +84,7 @@ pub fn is_candidate(name: &str) -> bool {
 
 impl Writers {
     pub fn new(root: &Path, line_max: u64) -> Writers {
+        let _ = fs::remove_dir_all(root.join("away"));
         let dirs = ["spool", "tracker", "outside"].map(|d| root.join(d));
         for dir in &dirs {
             let _ = fs::remove_dir_all(dir);
@@ -92,6 +95,7 @@ impl Writers {
             spool,
             tracker,
             outside,
+            away: None,
             inodes: Vec::new(),
             generations: Vec::new(),
             texts: HashMap::new(),
@@ -107,12 +111,27 @@ impl Writers {
     /// Where each file is now; the agent moves them, too.
     pub fn places(&self) -> HashMap<u64, PathBuf> {
         let mut places = HashMap::new();
-        for dir in [&self.tracker, &self.spool] {
+        let spool = self.away.as_ref().unwrap_or(&self.spool);
+        for (dir, name) in [(&self.tracker, &self.tracker), (spool, &self.spool)] {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-                places.insert(entry.ino(), entry.path());
+                places.insert(entry.ino(), name.join(entry.file_name()));
             }
         }
         places
+    }
+
+    /// The spool directory is unmounted, as it were: there is nothing under its name.
+    pub fn take_away(&mut self) {
+        let away = self.spool.with_file_name("away");
+        if self.away.is_none() && fs::rename(&self.spool, &away).is_ok() {
+            self.away = Some(away);
+        }
+    }
+
+    pub fn bring_back(&mut self) {
+        if let Some(away) = self.away.take() {
+            fs::rename(away, &self.spool).expect("the directory comes back");
+        }
     }
 
     /// Candidates in the spool directory, sorted.

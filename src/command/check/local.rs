@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, Tenant};
+use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
@@ -31,6 +32,7 @@ pub fn check(report: &mut Report, source: &SourceConfig) {
     tracker_directory(report, source);
     disks(report, source);
     tenant(report, &look);
+    reader(report, source, &look);
     tracker(report, source, &look);
     names(report, source);
     files(report, &look);
@@ -200,6 +202,32 @@ fn tenant(report: &mut Report, look: &SourceLook) {
         }
         Ok(Tenant::Agent(None)) => report.add(name, FOR_NOW, "the lock is held by another agent"),
         Err(e) => report.add(name, State::Warn, format!("the lock can not be looked at: {e}")),
+    }
+}
+
+/// Another agent may read the directory under another tracker directory.
+fn reader(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
+    let (name, dir) = ("no other reader", &source.spool_dir);
+    let shares = source.shares_spool_dir;
+    match spool_lock::look(dir, shares) {
+        Ok(SpoolLocked::Held(())) if shares => {
+            report.add(name, State::Ok, "shared with those who say so (sharedSpoolDir = true)");
+        }
+        Ok(SpoolLocked::Held(())) => {
+            report.add(name, State::Ok, "nobody holds the lock on the spool directory");
+        }
+        // That is told already.
+        Ok(SpoolLocked::Busy(_)) if matches!(look.tenant, Ok(Tenant::Agent(_))) => {}
+        Ok(SpoolLocked::Busy(pid)) => {
+            report.add(name, FOR_NOW, spool_lock::busy_message(dir, pid));
+        }
+        Ok(SpoolLocked::Impossible(e)) | Err(e) => {
+            let text = format!(
+                "{}: can not be locked: {e}; make sure that no other agent reads it",
+                dir.display()
+            );
+            report.add(name, State::Warn, text);
+        }
     }
 }
 

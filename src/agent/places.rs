@@ -1,0 +1,245 @@
+//! Once a second: are the directories, the lock and the checkpoint that this agent holds still those
+//! that stand under their names?
+//!
+//! A name may lead elsewhere from one moment to the next: a cleaner removes old files, somebody
+//! moves a directory or makes it anew, something is mounted over it. The descriptors go on to
+//! work, and nobody would notice before the next start, which finds no state. So: what is gone is
+//! written anew where nobody else holds the directory; where another agent does, or another
+//! checkpoint stands, this one ends (75). Where nothing can be written, nothing is sent.
+
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::lifecycle::tell_busy;
+use super::{Agent, End, Running, watch};
+use crate::checkpoint::ledger::FileLedger;
+use crate::checkpoint::lock::{self, Locked, Place};
+use crate::checkpoint::slots::{self, FileStore, Opened, Slots};
+use crate::checkpoint::spool_lock::{self, SpoolLock, SpoolLocked};
+use crate::config::model::SourceConfig;
+use crate::config::source::shared_files;
+use crate::exit::Exit;
+use crate::log;
+use crate::pipeline::SOURCE;
+use crate::source::reach;
+
+/// Why the own state of a source is not where it belongs.
+enum Misplaced {
+    /// Nothing can be written there now; it is tried again.
+    NotNow(String),
+    /// Somebody else's: this agent must end.
+    Lost(String),
+}
+
+impl Agent {
+    pub(super) fn look_at_places(&mut self) -> Result<(), End> {
+        for at in 0..self.running.len() {
+            self.running[at].lock.keep_fresh(self.clock.monotonic_ms());
+            match self.look_at_state(at) {
+                Ok(()) => {
+                    if self.running[at].pause.take().is_some() {
+                        let dir = self.running[at].pipeline.config.tracker_dir.display();
+                        log::info(SOURCE, format_args!("{dir} can be written again."));
+                    }
+                }
+                Err(Misplaced::NotNow(why)) => self.pause(at, why),
+                Err(Misplaced::Lost(why)) => {
+                    tell_busy(&why);
+                    return Err(End(Exit::Temporary));
+                }
+            }
+            self.look_at_spool(at)?;
+            renew_watch(&mut self.running[at]);
+        }
+        Ok(())
+    }
+
+    /// Nothing is sent that no checkpoint on the disk announces.
+    fn pause(&mut self, at: usize, why: String) {
+        let running = &mut self.running[at];
+        if running.pause.as_ref() != Some(&why) {
+            log::error(
+                SOURCE,
+                format_args!(
+                    "Source {}: {why}. Nothing is sent until it can be written again; it is tried \
+                     every second.",
+                    running.pipeline.config.name
+                ),
+            );
+        }
+        running.pause = Some(why);
+    }
+
+    fn look_at_state(&mut self, at: usize) -> Result<(), Misplaced> {
+        let running = &self.running[at];
+        let dir = running.pipeline.config.tracker_dir.clone();
+        let lock = running.lock.place();
+        if lock == Place::Held {
+            return self.look_at_checkpoint(at, &dir);
+        }
+        if !dir.exists() && !dir.parent().is_some_and(Path::exists) {
+            // Moved away with all around it: it goes on to be written where it is.
+            return match running.lock.has_name() {
+                true => Ok(()),
+                false => Err(Misplaced::NotNow(format!("{} was removed", dir.display()))),
+            };
+        }
+        let since = self.clock.local(self.clock.now_ms()).log_stamp();
+        let not_now = |why: String| Misplaced::NotNow(why);
+        match lock::acquire(&dir, &self.name, since.as_str()).map_err(|e| not_now(e.to_string()))? {
+            Locked::Held(lock) => {
+                log::warn(
+                    SOURCE,
+                    format_args!(
+                        "{} was removed or replaced under this agent; it is locked anew.",
+                        dir.join(lock::FILE_NAME).display()
+                    ),
+                );
+                self.running[at].lock = lock;
+                self.look_at_checkpoint(at, &dir)
+            }
+            Locked::Busy { path, holder } => Err(Misplaced::Lost(format!(
+                "the lock was removed or replaced under this agent, and another one has it now: {}",
+                lock::busy_message(&path, holder.as_ref())
+            ))),
+        }
+    }
+
+    fn look_at_checkpoint(&mut self, at: usize, dir: &Path) -> Result<(), Misplaced> {
+        let Running { pipeline, own_checkpoints, .. } = &mut self.running[at];
+        match pipeline.state_place() {
+            Place::Held => return Ok(()),
+            Place::Unknown(why) => return Err(Misplaced::NotNow(why)),
+            Place::Gone | Place::Other => {}
+        }
+        if let Some(own) = pipeline.state_identity().filter(|own| !own_checkpoints.contains(own)) {
+            own_checkpoints.push(own);
+        }
+        let not_now = |e: &dyn std::fmt::Display| {
+            Misplaced::NotNow(format!("{}: the checkpoint is gone: {e}", dir.display()))
+        };
+        let there = fs::metadata(dir.join(slots::FILE_NAME)).map(|stat| identity(&stat)).ok();
+        let opened = FileStore::open(dir).and_then(Slots::open).map_err(|e| not_now(&e))?;
+        let (slots, what) = match opened {
+            Opened::Absent(slots) => (slots, "was removed under this agent; it was written anew"),
+            // An earlier one of this very run, that was away.
+            Opened::Valid { slots, .. }
+                if there.is_some_and(|id| own_checkpoints.contains(&id)) =>
+            {
+                (slots, "is there again; what happened meanwhile was added to it")
+            }
+            Opened::Valid { .. } | Opened::Damaged(_) => {
+                return Err(Misplaced::Lost(format!(
+                    "{}: the checkpoint was replaced under this agent; the next start goes by the \
+                     one that is there now",
+                    dir.display()
+                )));
+            }
+        };
+        let ledger = Box::new(FileLedger::new(dir));
+        pipeline.renew_state(Box::new(slots), ledger).map_err(|e| not_now(&e))?;
+        log::warn(SOURCE, format_args!("{}: the checkpoint {what}.", dir.display()));
+        Ok(())
+    }
+
+    /// The path of the spool directory may lead to another one, which needs a lock of its own.
+    fn look_at_spool(&mut self, at: usize) -> Result<(), End> {
+        let running = &self.running[at];
+        let Some(held) = &running.spool_lock else { return Ok(()) };
+        let listed = running.pipeline.files.directory();
+        if listed.is_none_or(|directory| directory == held.directory) {
+            return Ok(());
+        }
+        let config = running.pipeline.config.clone();
+        match self.acquire_spool(&config)? {
+            Ok(lock) => {
+                log::warn(
+                    SOURCE,
+                    format_args!("{} is another directory now.", config.spool_dir.display()),
+                );
+                self.running[at].spool_lock = lock;
+            }
+            // Listing it will tell, too.
+            Err(why) => log::warn(SOURCE, format_args!("{why}")),
+        }
+        Ok(())
+    }
+
+    /// Locks the spool directory. `None`: it has no locks. The inner error may pass.
+    pub(super) fn acquire_spool(
+        &mut self,
+        config: &SourceConfig,
+    ) -> Result<Result<Option<Rc<SpoolLock>>, String>, End> {
+        let dir = &config.spool_dir;
+        let told = |e: &dyn std::fmt::Display| format!("{}: {e}", dir.display());
+        let directory = match reach::metadata(dir) {
+            Ok(stat) => identity(&stat),
+            Err(e) => return Ok(Err(told(&e))),
+        };
+        self.refuse_shared_files(config, directory)?;
+        let running = self.running.iter().filter_map(|r| r.spool_lock.as_ref());
+        let mut own = running.chain(&self.spool_locks);
+        if let Some(lock) = own.find(|lock| lock.directory == directory).cloned()
+            && lock.change(config.shares_spool_dir).unwrap_or(false)
+        {
+            return Ok(Ok(Some(lock)));
+        }
+        match spool_lock::acquire(dir, config.shares_spool_dir) {
+            Ok(SpoolLocked::Held(lock)) => Ok(Ok(Some(Rc::new(lock)))),
+            Ok(SpoolLocked::Busy(pid)) => {
+                tell_busy(&spool_lock::busy_message(dir, pid));
+                Err(End(Exit::Temporary))
+            }
+            Ok(SpoolLocked::Impossible(e)) => {
+                log::info(
+                    SOURCE,
+                    format_args!(
+                        "{} cannot be locked: {e}; make sure that no other agent reads it.",
+                        dir.display()
+                    ),
+                );
+                Ok(Ok(None))
+            }
+            Err(e) => Ok(Err(told(&e))),
+        }
+    }
+
+    /// Two paths may lead to one directory only since the configuration was read.
+    fn refuse_shared_files(&self, config: &SourceConfig, directory: (u64, u64)) -> Result<(), End> {
+        for running in &self.running {
+            let other = &running.pipeline.config;
+            let is_same_place =
+                fs::metadata(&other.spool_dir).is_ok_and(|stat| identity(&stat) == directory);
+            if other.name == config.name || !is_same_place {
+                continue;
+            }
+            if let Some(why) = shared_files(other, config) {
+                log::error(
+                    SOURCE,
+                    format_args!(
+                        "{} is the directory of source {} too, and {why}. This agent ends (exit \
+                         code 78).",
+                        config.spool_dir.display(),
+                        other.name
+                    ),
+                );
+                return Err(End(Exit::Configuration));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn identity(stat: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (stat.dev(), stat.ino())
+}
+
+/// Notices are of a directory, not of its name.
+fn renew_watch(running: &mut Running) {
+    let Some(directory) = running.pipeline.files.directory() else { return };
+    if running.watch.as_ref().is_some_and(|watch| !watch.is_of(directory)) {
+        running.watch = watch(&running.pipeline.config);
+    }
+}

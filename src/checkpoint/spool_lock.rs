@@ -1,0 +1,119 @@
+//! One reader per spool directory, whatever tracker directory it has: a lock on the directory
+//! itself. It is the kernel's (flock) and nothing is written; agents that divide one directory by
+//! their patterns (`sharedSpoolDir = true`) share it, and keep all others out.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::os;
+
+/// How often an agent asks for the lock: somebody may just be looking ([`look`]).
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Keeps other readers out of the spool directory as long as it lives.
+#[derive(Debug)]
+pub struct SpoolLock {
+    file: File,
+    /// Device and inode of the directory.
+    pub directory: (u64, u64),
+}
+
+/// The outcome of [`acquire`] and [`look`].
+#[derive(Debug)]
+pub enum SpoolLocked<T> {
+    Held(T),
+    /// Another agent has it, with this process id if the kernel tells.
+    Busy(Option<u32>),
+    /// The file system has no locks for directories (some network ones).
+    Impossible(io::Error),
+}
+
+/// Locks the directory; with `shares` beside others who do so.
+pub fn acquire(dir: &Path, shares: bool) -> io::Result<SpoolLocked<SpoolLock>> {
+    let file = File::open(dir)?;
+    let stat = file.metadata()?;
+    let lock = SpoolLock { file, directory: (stat.dev(), stat.ino()) };
+    let mut tries = 1;
+    loop {
+        match lock.change(shares) {
+            Ok(true) => return Ok(SpoolLocked::Held(lock)),
+            Ok(false) if tries == TRIES => return Ok(SpoolLocked::Busy(holder(lock.directory))),
+            Ok(false) => std::thread::sleep(PAUSE),
+            Err(e) => return Ok(SpoolLocked::Impossible(e)),
+        }
+        tries += 1;
+    }
+}
+
+/// Could it be locked now? The lock is held for a moment.
+pub fn look(dir: &Path, shares: bool) -> io::Result<SpoolLocked<()>> {
+    Ok(match acquire(dir, shares)? {
+        SpoolLocked::Held(_) => SpoolLocked::Held(()),
+        SpoolLocked::Busy(pid) => SpoolLocked::Busy(pid),
+        SpoolLocked::Impossible(e) => SpoolLocked::Impossible(e),
+    })
+}
+
+/// Why an agent must not read the directory, and what to do.
+pub fn busy_message(dir: &Path, pid: Option<u32>) -> String {
+    let who = pid.map_or_else(|| "another agent".to_owned(), |pid| format!("pid {pid}"));
+    format!(
+        "{}: read by {who} under another trackerDir, every line would be sent twice; if the agents \
+         divide the directory by targetPattern, write sharedSpoolDir = true for all of them",
+        dir.display()
+    )
+}
+
+impl SpoolLock {
+    /// Shared from now on, or no longer. `false`: others have it.
+    pub fn change(&self, shares: bool) -> io::Result<bool> {
+        if shares { os::try_lock_shared(&self.file) } else { os::try_lock(&self.file) }
+    }
+}
+
+/// The process that has a lock on an inode: `1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF`.
+fn holder((device, inode): (u64, u64)) -> Option<u32> {
+    let (major, minor) = (libc::major(device), libc::minor(device));
+    let place = format!("{major:02x}:{minor:02x}:{inode}");
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_it = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
+        if is_it { words.get(4)?.parse().ok() } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::scratch::Scratch;
+
+    fn is_held<T>(outcome: &SpoolLocked<T>) -> bool {
+        matches!(outcome, SpoolLocked::Held(_))
+    }
+
+    #[test]
+    fn one_reader_or_several_who_share() {
+        let scratch = Scratch::new("spool-lock");
+        let dir = &scratch.dir;
+        let alone = acquire(dir, false).unwrap();
+        assert!(is_held(&alone));
+        for shares in [false, true] {
+            let SpoolLocked::Busy(pid) = acquire(dir, shares).unwrap() else { panic!() };
+            assert!(pid.is_none_or(|pid| pid == std::process::id()), "{pid:?}");
+        }
+        drop(alone);
+        let first = acquire(dir, true).unwrap();
+        let second = acquire(dir, true).unwrap();
+        assert!(is_held(&first) && is_held(&second));
+        assert!(!is_held(&look(dir, false).unwrap()));
+        assert!(is_held(&look(dir, true).unwrap()));
+        drop((first, second));
+        assert!(is_held(&look(dir, false).unwrap()));
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "nothing is written");
+    }
+}
