@@ -299,7 +299,11 @@ impl Files {
             let found = listed.get(&(tracked.record.device, tracked.record.inode)).copied();
             match found.flatten() {
                 Some(name) => !tracked.is_named || name != tracked.name(),
-                None => tracked.is_named,
+                // What could not be asked is not gone.
+                None => {
+                    let (name, inode) = (tracked.name(), tracked.record.inode);
+                    tracked.is_named && !self.scanner.is_unjudged(name, inode)
+                }
             }
         };
         (0..self.tracked.len()).filter(|&at| has_moved(&self.tracked[at])).collect()

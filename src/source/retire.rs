@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::tracked::Look;
-use super::{Files, READER};
+use super::{Files, READER, reach};
 use crate::checkpoint::record::FileState;
 use crate::config::model::DeletePolicy;
 use crate::{log, os};
@@ -328,7 +328,7 @@ impl Files {
         self.refresh(true);
         let tracked = &self.tracked[index];
         let path = self.path(tracked.name());
-        let is_there = path.metadata().is_ok();
+        let is_there = !matches!(reach::metadata(&path), Err(e) if reach::is_nothing_there(&e));
         if tracked.is_named && (!is_there || is_other_file(tracked, &path)) {
             // The directory could not be listed.
             self.is_gone(index, is_there);

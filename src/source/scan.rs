@@ -51,6 +51,8 @@ pub struct Scanner {
     is_confirmed: bool,
     candidates: Vec<Candidate>,
     left: Vec<OsString>,
+    /// Names and inodes of the last listing of which could not be told what they are.
+    unjudged: Vec<(OsString, u64)>,
 }
 
 /// Which directory it is, and when it was changed. Its modification time alone may be put back
@@ -109,6 +111,7 @@ impl Scanner {
             is_confirmed: false,
             candidates: Vec::new(),
             left: Vec::new(),
+            unjudged: Vec::new(),
         }
     }
 
@@ -141,6 +144,12 @@ impl Scanner {
         &self.left
     }
 
+    /// Was the name, or the inode, in the last listing, and could not be asked what it is? Then it
+    /// is not known to have gone.
+    pub fn is_unjudged(&self, name: &OsStr, inode: u64) -> bool {
+        self.unjudged.iter().any(|(n, i)| n == name || *i == inode)
+    }
+
     /// Notes of which candidates the name holds the present time.
     pub fn mark(&mut self, is_present: impl Fn(&OsStr) -> bool) {
         for candidate in &mut self.candidates {
@@ -165,6 +174,7 @@ impl Scanner {
         }
         let mut problems = Vec::new();
         self.left.clear();
+        self.unjudged.clear();
         // What is known already keeps its place, so that only what is new is moved by the sort.
         let mut places: HashMap<u64, usize> = HashMap::with_capacity(self.candidates.len());
         for (at, candidate) in self.candidates.iter_mut().enumerate() {
@@ -189,7 +199,10 @@ impl Scanner {
                     self.candidates.push(Candidate { listed, seen_ms: now_ms, ..found });
                 }
                 Ok(None) => {}
-                Err(why) => problems.push((name, why)),
+                Err(why) => {
+                    self.unjudged.push((name.clone(), entry.ino()));
+                    problems.push((name, why));
+                }
             }
         }
         self.candidates.retain(|c| c.listed.is_some());

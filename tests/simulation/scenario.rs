@@ -329,7 +329,7 @@ pub fn act(world: &mut World) -> Result<(), String> {
             write(world);
             Ok(())
         }
-        70 | 71 if world.scenario.has_absences => {
+        66..=71 if world.scenario.has_absences => {
             hide_files(world);
             Ok(())
         }
@@ -486,7 +486,7 @@ fn misbehave(world: &mut World) {
 
 /// What is there cannot be reached for a while.
 fn hide_files(world: &mut World) {
-    match world.rng.below(4) {
+    match world.rng.below(5) {
         0 => {
             world.say(|| "the spool directory is away".to_owned());
             world.writers.take_away();
@@ -497,7 +497,7 @@ fn hide_files(world: &mut World) {
         }
         2 => world.fail_names(0),
         _ => {
-            let percent = world.rng.pick(&[2, 20, 60, 100]);
+            let percent = world.rng.pick(&[2, 20, 60, 100, 100]);
             world.fail_names(percent);
         }
     }
