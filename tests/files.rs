@@ -11,6 +11,8 @@ mod charsets;
 mod disks;
 #[path = "files/hours.rs"]
 mod hours;
+#[path = "files/hung.rs"]
+mod hung;
 #[path = "files/identity.rs"]
 mod identity;
 #[path = "files/idle.rs"]

@@ -1,6 +1,7 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
+pub mod guard;
 pub mod lifecycle;
 mod places;
 pub mod reload;
@@ -167,6 +168,7 @@ impl Agent {
     /// A new configuration takes the place of the old one. What is under way is finished or stays
     /// in doubt in the checkpoint, from which the new sources begin.
     fn take_over(&mut self, config: AgentConfig) -> Result<(), End> {
+        guard::watch_over(&config);
         let channels = self.channels.iter().map(|c| c.name.as_str());
         let sources = self.running.iter().map(|r| r.pipeline.config.name.as_str());
         lifecycle::tell_shutting_down(sources, channels);

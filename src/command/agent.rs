@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use crate::agent::reload::{PROVIDER, Reload};
-use crate::agent::{self, lifecycle};
+use crate::agent::{self, guard, lifecycle};
 use crate::checkpoint::lock::{self, Tenant};
 use crate::cli::{AgentArgs, FATAL};
 use crate::config::diagnostics::{Severity, tell};
@@ -35,6 +35,11 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     let file = args.conf_file.display();
     let reload = args.reload_conf.then(|| Reload::new(args));
     let loaded = config::load(&args.conf_file, &args.name);
+    if let Ok(Loaded { config, .. }) = &loaded
+        && !args.dry_run
+    {
+        guard::watch_over(config);
+    }
     if let Ok(Loaded { config, .. }) = &loaded
         && !args.dry_run
         && let Some(held) = held_by_another(config)

@@ -1,0 +1,62 @@
+//! A file system whose server is gone: calls on it never return.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::time::{Duration, Instant};
+
+use super::scene::{is_root, skipped, spool};
+
+/// Over the spool directory lies a file system in user space of which nobody answers a question. It
+/// is in a mount namespace of the agent's own, and goes with it.
+#[test]
+fn a_request_to_stop_ends_an_agent_in_a_call_that_never_returns() {
+    let may_mount = std::process::Command::new("unshare").args(["-m", "true"]).status();
+    let is_possible = is_root()
+        && may_mount.is_ok_and(|s| s.success())
+        && std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    if !is_possible {
+        return skipped("no right to mount a file system of our own");
+    }
+    let scene = spool("hung").file("a_{H}.log", "one\n", 0);
+    let dir = CString::new(scene.work.spool().as_os_str().as_bytes()).expect("a path");
+    let mut scene = scene.command(move |command| {
+        let dir = dir.clone();
+        // SAFETY: system calls without memory of ours but the string, which lives in the closure.
+        unsafe {
+            command.pre_exec(move || {
+                const FD: i32 = 200;
+                let none = std::ptr::null();
+                let private = libc::MS_REC | libc::MS_PRIVATE;
+                let options = c"fd=200,rootmode=40000,user_id=0,group_id=0";
+                let done = libc::unshare(libc::CLONE_NEWNS) == 0
+                    && libc::mount(none, c"/".as_ptr(), none, private, none.cast()) == 0
+                    && libc::dup2(libc::open(c"/dev/fuse".as_ptr(), libc::O_RDWR), FD) == FD
+                    && libc::mount(
+                        c"hung".as_ptr(),
+                        dir.as_ptr(),
+                        c"fuse".as_ptr(),
+                        0,
+                        options.as_ptr().cast(),
+                    ) == 0;
+                if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+            });
+        }
+    });
+    scene.start();
+    let pid = scene.agent().pid();
+    scene.until("it hangs", || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        status.is_ok_and(|text| text.contains("State:\tD"))
+    });
+    let begun = Instant::now();
+    scene.agent().signal(libc::SIGTERM);
+    let (status, took) = (scene.ends_by_itself(), begun.elapsed());
+    assert!(took < Duration::from_secs(2), "{took:?}\n{}", scene.log());
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}\n{}", scene.log());
+    scene.log_says("while a file system does not answer");
+    // The next one finds everything as it was.
+    let mut scene = scene.command(|_| {});
+    scene.start();
+    scene.in_the_end(&["one"]);
+}
