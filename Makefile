@@ -57,7 +57,7 @@ soak:
 
 TORTURE_ROUNDS ?= 1
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
-TORTURE_TESTS = simulation lost_answers crash syscalls broker_faults other_log
+TORTURE_TESTS = simulation lost_answers crash syscalls broker_faults other_log limits
 
 # The table is written in any case: a fault that was not survived belongs into it, too. A few
 # tests at a time: each has brokers of its own.

@@ -20,6 +20,13 @@ pub const TOPIC_ID_UNKNOWN: [u8; 16] = [0; 16];
 /// by default, with room for one more event of the default size.
 pub const BATCH_BYTES_MAX: usize = 640 * 1024;
 
+/// A round takes no further batch that could carry it beyond this, encoded: three full ones,
+/// however many partitions there are. A broker closes the connection on which a request of more
+/// than `socket.request.max.bytes` comes (100 MB by default), at each try anew.
+pub const ROUND_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX;
+/// Batches of a round at most: each is an entry of the checkpoint until it is folded.
+pub const ROUND_BATCHES_MAX: usize = 64;
+
 /// Shortest and first wait between two tries to reach a broker, ms; Flume's.
 pub const BACKOFF_MS_MIN: u64 = 250;
 
@@ -51,6 +58,8 @@ pub struct Outlet {
     turn: usize,
     /// Encoded size at which a batch is closed; halved when a broker says "too large".
     pub batch_bytes_max: usize,
+    /// Encoded size beyond which a round takes no further batch.
+    pub round_bytes_max: usize,
     /// Monotonic time of the first look that found something absent, of an unbroken row of looks:
     /// only while a broker answers does waiting for a late copy prove anything. A frozen one has
     /// requests in its queues that it works on when it is awake again.
@@ -99,6 +108,7 @@ impl Outlet {
             has_told_absent: false,
             turn: 0,
             batch_bytes_max: BATCH_BYTES_MAX,
+            round_bytes_max: ROUND_BYTES_MAX,
             absent_since_ms: None,
             out_of_sequence: Vec::new(),
             has_passed: false,
@@ -127,25 +137,36 @@ impl Outlet {
     /// Partitions that a round can fill.
     pub fn width(&self) -> usize {
         match (&self.topic, self.config.default_partition) {
-            (Some(topic), None) => topic.partitions.len(),
+            (Some(topic), None) => topic.partitions.len().min(ROUND_BATCHES_MAX),
             _ => 1,
         }
     }
 
-    /// The partition of the next batch: the configured one, that of the file, or the next in turn.
-    pub fn next_partition(&mut self, file_name: &[u8]) -> i32 {
+    /// May a round of `bytes` so far take another batch, whatever that comes to?
+    pub fn has_room_behind(&self, bytes: usize) -> bool {
+        bytes == 0 || bytes + self.batch_bytes_max <= self.round_bytes_max
+    }
+
+    /// The partition of the next batch: the configured one, that of the file, or the next in turn
+    /// that is open. `None`: it has to wait.
+    pub fn next_partition(
+        &mut self,
+        file_name: &[u8],
+        is_open: impl Fn(&Outlet, i32) -> bool,
+    ) -> Option<i32> {
         if let Some(fixed) = self.config.default_partition {
-            return fixed;
+            return is_open(self, fixed).then_some(fixed);
         }
-        let Some(topic) = &self.topic else { return 0 };
-        let at = match self.config.partition_by {
-            PartitionBy::File => crc32fast::hash(file_name) as usize,
-            PartitionBy::Transaction => {
-                self.turn = self.turn.wrapping_add(1);
-                self.turn - 1
-            }
+        let partitions = &self.topic.as_ref()?.partitions;
+        let count = partitions.len();
+        let (first, choices) = match self.config.partition_by {
+            PartitionBy::File => (crc32fast::hash(file_name) as usize % count, 1),
+            PartitionBy::Transaction => (self.turn % count, count),
         };
-        topic.partitions[at % topic.partitions.len()]
+        let in_turn = (first..first + choices).map(|at| (at, partitions[at % count]));
+        let (at, partition) = in_turn.into_iter().find(|(_, p)| is_open(self, *p))?;
+        self.turn = at + 1;
+        Some(partition)
     }
 
     pub fn partition(&mut self, partition: i32) -> &mut PartitionRecord {

@@ -113,6 +113,12 @@ pub(crate) struct Announced {
     pub round: u64,
 }
 
+impl Announced {
+    fn encoded_bytes(&self) -> usize {
+        self.encoded.as_ref().map_or(0, Batch::size)
+    }
+}
+
 /// Counts for Flume's closing lines.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counters {

@@ -85,13 +85,15 @@ impl Pipeline {
             return Ok(());
         }
         let Some(mut batch) = self.announced[n].encoded.take() else { return Ok(()) };
-        if self.outlets[at].lacks(batch.partition()) {
-            let partition = self.outlets[at].next_partition(&[]);
+        if self.outlets[at].lacks(batch.partition())
+            && let Some(partition) = self.outlets[at].next_partition(&[], |_, _| true)
+        {
             self.announced[n].record.partition = partition;
             batch = self.encode_for(n)?.unwrap_or(batch);
         }
         let record = &mut self.announced[n].record;
         self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
+        self.keep_if_small(n);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use super::{Announced, CHANNEL, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Wire;
 use crate::channel::broker::{Answer, Fault, Topic, Verdict};
-use crate::channel::outlet::TOPIC_ID_UNKNOWN;
+use crate::channel::outlet::{ROUND_BATCHES_MAX, TOPIC_ID_UNKNOWN};
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 
@@ -141,6 +141,7 @@ impl Pipeline {
                 announced.encoded = None;
                 // What can not be read is given up when it is to be sent.
                 self.encode(n)?;
+                self.keep_if_small(n);
             }
         }
         Ok(())
@@ -277,7 +278,8 @@ impl Pipeline {
         since_ms.map_or(0, |since_ms| self.clock.monotonic_ms() - since_ms)
     }
 
-    /// Sends what is absent, the first batch of every partition at a time, until nothing is left.
+    /// Sends what is absent, the first batch of every partition at a time and as many partitions as
+    /// a round has room for, until nothing is left.
     fn send_doubts(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
         self.outlets[at].has_passed = false;
         loop {
@@ -285,15 +287,22 @@ impl Pipeline {
             if firsts.is_empty() {
                 return Ok(());
             }
-            let mut ready = Vec::with_capacity(firsts.len());
+            let mut ready = Vec::new();
+            let mut has_given_up = false;
+            let mut bytes = 0;
             for &n in &firsts {
+                if !self.outlets[at].has_room_behind(bytes) || ready.len() == ROUND_BATCHES_MAX {
+                    break;
+                }
                 if self.encode(n)? {
+                    bytes += self.announced[n].encoded_bytes();
                     ready.push(n);
                 } else {
                     self.give_up(at, n)?;
+                    has_given_up = true;
                 }
             }
-            if ready.len() < firsts.len() {
+            if has_given_up {
                 continue;
             }
             let answers = self.converse(at, &ready);

@@ -2,7 +2,7 @@
 //! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
-use super::rounds::{NOWHERE, Plan};
+use super::rounds::{IN_FLIGHT_BYTES_MAX, NOWHERE, Plan};
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
@@ -93,8 +93,7 @@ impl Pipeline {
     pub(super) fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         let outlet = &mut self.outlets[at];
         let size = self.announced[n].encoded.as_ref().map_or(0, Batch::size);
-        outlet.batch_bytes_max =
-            outlet.batch_bytes_max.min(size / 2).clamp(BATCH_BYTES_MIN, usize::MAX);
+        outlet.batch_bytes_max = (size / 2).max(BATCH_BYTES_MIN).min(outlet.batch_bytes_max);
         self.split_or_bury(at, n, "larger than the broker takes (message.max.bytes)")
     }
 
@@ -235,6 +234,16 @@ impl Pipeline {
         let Some(batch) = self.encode_for(n)? else { return Ok(false) };
         self.announced[n].encoded = Some(batch);
         Ok(true)
+    }
+
+    /// Batch `n` was encoded though its turn to be sent has not come. An earlier run may have left
+    /// many in doubt: what does not fit beside the others is read once more then.
+    pub(super) fn keep_if_small(&mut self, n: usize) {
+        if self.encoded_bytes() > IN_FLIGHT_BYTES_MAX
+            && let Some(batch) = self.announced[n].encoded.take()
+        {
+            self.outlets[usize::from(self.announced[n].record.channel)].give_back(batch);
+        }
     }
 
     /// Reads batch `n` again. The range must hold the bytes that were announced; how many events

@@ -12,8 +12,9 @@ use crate::source::giant::Giant;
 use crate::source::interceptor::{self, Interceptor};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
-/// Encoded bytes under way at most, all channels together: what keeps the memory small.
-const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// No round begins while so many encoded bytes are under way, all channels together: what keeps
+/// the memory small.
+pub(super) const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// So much of the present file is sent at once, whatever is under way.
 const LITTLE_BYTES: u64 = 64 * 1024;
@@ -68,17 +69,21 @@ impl Pipeline {
                 Some(Outcome::Nothing) => {}
                 None => break,
             }
-            if filled == width {
+            if filled == width || !self.has_room_in_round(first_new) {
                 break;
             }
         }
         self.dispatch(first_new)
     }
 
-    /// Announces the unterminated last line of a finished file and sends it.
-    pub(super) fn send_final(&mut self, index: usize) -> Result<(), Fatal> {
+    /// Announces the unterminated last line of a finished file and sends it. `false`: it has to
+    /// wait.
+    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Fatal> {
         let first_new = self.announced.len();
-        if let Some(Outcome::Nothing) = self.announce(index, Bound::Final, 1, first_new)?
+        let Some(outcome) = self.announce(index, Bound::Final, 1, first_new)? else {
+            return Ok(false);
+        };
+        if let Outcome::Nothing = outcome
             && let Some(tracked) = self.files.tracked.get_mut(index)
             && tracked.giant_scanned.is_none()
         {
@@ -86,7 +91,7 @@ impl Pipeline {
             tracked.finished_at = Some(tracked.size);
         }
         self.dispatch(first_new)?;
-        Ok(())
+        Ok(true)
     }
 
     /// Is it a little of the present file, of which something was sent a moment ago? With the
@@ -113,6 +118,20 @@ impl Pipeline {
             && self.announced_of(index, first_new).next().is_some()
     }
 
+    /// Could each channel take one more batch into the round that begins with `first_new`?
+    fn has_room_in_round(&self, first_new: usize) -> bool {
+        self.outlets.iter().enumerate().all(|(at, outlet)| {
+            let of_channel =
+                self.announced[first_new..].iter().filter(|a| usize::from(a.record.channel) == at);
+            outlet.has_room_behind(of_channel.map(Announced::encoded_bytes).sum())
+        })
+    }
+
+    /// Encoded bytes of all that is announced.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        self.announced.iter().map(Announced::encoded_bytes).sum()
+    }
+
     fn is_little(&self, index: usize) -> bool {
         let tracked = &self.files.tracked[index];
         tracked.left_bytes() < LITTLE_BYTES && self.files.is_live(index)
@@ -126,23 +145,12 @@ impl Pipeline {
     /// Is there room under way for one more round?
     pub(super) fn may_send(&self) -> bool {
         let most = self.outlets.iter().map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
-        let encoded = |a: &Announced| a.encoded.as_ref().map_or(0, Batch::size);
-        let bytes: usize = self.announced.iter().map(encoded).sum();
         // What a socket does not take at once is copied: it is emptied first.
         let mut is_congested = false;
         for outlet in &self.outlets {
             outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
         }
-        let has_room = self.rounds < most && bytes < IN_FLIGHT_BYTES_MAX && !is_congested;
-        has_room && self.may_follow()
-    }
-
-    /// Is everything under way in partitions where more may follow at once?
-    fn may_follow(&self) -> bool {
-        let now_ms = self.clock.monotonic_ms();
-        self.announced.iter().filter(|a| a.record.acked.is_none()).all(|a| {
-            self.outlets[usize::from(a.record.channel)].is_warm(a.record.partition, now_ms)
-        })
+        self.rounds < most && self.encoded_bytes() < IN_FLIGHT_BYTES_MAX && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
@@ -183,15 +191,23 @@ impl Pipeline {
         let stamp_ms = self.clock.now_ms();
         let name = self.files.tracked[index].record.name.clone();
         let mut batches = Vec::with_capacity(self.outlets.len());
+        let now_ms = self.clock.monotonic_ms();
         for (at, outlet) in self.outlets.iter_mut().enumerate() {
-            let partition = outlet.next_partition(&name);
-            let is_taken = self.announced[first_new..]
-                .iter()
-                .any(|a| usize::from(a.record.channel) == at && a.record.partition == partition);
-            if is_taken {
+            // One batch of a round at most, and behind one under way only where that may be
+            // followed.
+            let is_open = |outlet: &Outlet, partition: i32| {
+                let mut there = self.announced.iter().enumerate().filter(|(_, a)| {
+                    usize::from(a.record.channel) == at
+                        && a.record.partition == partition
+                        && a.record.acked.is_none()
+                });
+                let is_warm = outlet.is_warm(partition, now_ms);
+                there.all(|(n, _)| n < first_new && is_warm)
+            };
+            let Some(partition) = outlet.next_partition(&name, is_open) else {
                 give_back(&mut self.outlets, batches);
                 return Ok(None);
-            }
+            };
             let mut batch = outlet.take_batch();
             batch.begin(partition, stamp_ms);
             batches.push(batch);

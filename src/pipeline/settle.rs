@@ -24,8 +24,8 @@ impl Pipeline {
         let due = self.files.due();
         if let Some(index) = due.finish
             && self.may_send()
+            && self.send_final(index)?
         {
-            self.send_final(index)?;
             return Ok(true);
         }
         let now_ms = self.clock.monotonic_ms();

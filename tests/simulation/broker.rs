@@ -224,6 +224,11 @@ impl Broker for Scripted {
                 format!("  {} at {}: send {batches:?}", cluster.name, cluster.now_ms())
             });
         }
+        let bytes: usize = carried.iter().map(|p| p.size).sum();
+        let limit = self.cluster.borrow().request_limit;
+        if bytes > limit {
+            return Err(self.lost(&format!("{bytes} bytes are more than {limit}")));
+        }
         match self.wire {
             Wire::Modern => self.send_modern(carried),
             Wire::Legacy => self.send_legacy(carried),

@@ -143,6 +143,8 @@ pub struct Cluster {
     pub replicas: usize,
     /// Larger batches are refused.
     pub limit: usize,
+    /// On a larger request the connection is closed.
+    pub request_limit: usize,
     pub request_timeout_ms: u64,
     /// A producer that was silent so long is forgotten.
     pub expiry_ms: u64,
@@ -173,6 +175,7 @@ impl Cluster {
             old_format: false,
             replicas: 1,
             limit: usize::MAX,
+            request_limit: usize::MAX,
             request_timeout_ms: 2_000,
             expiry_ms: 7 * 86_400_000,
             trouble: Trouble::default(),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
@@ -70,6 +71,8 @@ pub struct Scenario {
     pub has_odd_names: bool,
     /// The tracker directory is deleted now and then, and the topic has to tell.
     pub loses_tracker: bool,
+    /// What a round may hold; the brokers close the connection on much more.
+    pub round_bytes: usize,
 }
 
 impl Scenario {
@@ -106,6 +109,7 @@ impl Scenario {
             has_zeros: rng.chance(30),
             has_odd_names: rng.chance(30),
             loses_tracker: false,
+            round_bytes: rng.pick(&[ROUND_BYTES_MAX, 1_000, 3_000]),
         };
         scenario.has_absences = rng.chance(30);
         if scenario.version == V011 && scenario.channels > 1 {
@@ -165,7 +169,15 @@ impl Scenario {
             has_zeros: false,
             has_odd_names: false,
             loses_tracker: false,
+            round_bytes: 1_000,
         }
+    }
+
+    /// The largest request that the brokers take: a round, and the event that carried its last
+    /// batch over the limit; twice that, since a batch may have to be sent over the older wire,
+    /// where each event takes more.
+    fn request_limit(&self) -> usize {
+        2 * (self.round_bytes + self.line_max as usize + 400)
     }
 
     pub fn channel_config(&self, at: usize) -> ChannelConfig {
@@ -254,6 +266,7 @@ pub fn clusters(
         cluster.old_format = scenario.old_format && scenario.version != Version::V010;
         cluster.replicas = scenario.replicas;
         cluster.limit = scenario.limit;
+        cluster.request_limit = scenario.request_limit();
         cluster.expiry_ms = scenario.expiry_ms;
         cluster.stamp_limit_ms = scenario.stamp_limit_ms;
         cluster.request_timeout_ms = u64::from(scenario.request_timeout_ms);

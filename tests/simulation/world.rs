@@ -204,7 +204,12 @@ impl World {
         let begin = if is_rebuilding { Begin::Topic } else { Begin::Beginnings };
         let kept = record.clone();
         let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
-        Ok((Pipeline::assemble(startup, inheritance), kept))
+        let mut pipeline = Pipeline::assemble(startup, inheritance);
+        for outlet in &mut pipeline.outlets {
+            outlet.round_bytes_max = self.scenario.round_bytes;
+            outlet.batch_bytes_max = outlet.batch_bytes_max.min(self.scenario.round_bytes);
+        }
+        Ok((pipeline, kept))
     }
 
     /// One turn. `Ok(None)`: there is no process (any more).

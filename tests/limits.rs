@@ -1,0 +1,59 @@
+//! What must not grow with the cluster: requests and memory with many partitions.
+
+mod support;
+
+use std::fs;
+
+use support::torture::{ARRIVE_MAX, Tally, lines};
+use support::{Agent, Cluster, Work};
+
+const FILE: &str = "010_{H}.log";
+const OLD_FILE: &str = "010_{H-2}.log";
+
+/// The promise is 12 MB for the program as it is released; without optimisation and with all its
+/// symbols it is larger.
+const MEMORY_KB_MAX: u64 = if cfg!(debug_assertions) { 24_000 } else { 12_288 };
+
+/// The most memory that the agent has had, kB.
+fn peak_kb(agent: &Agent) -> u64 {
+    let path = format!("/proc/{}/status", agent.pid());
+    let status = fs::read_to_string(path).expect("the status of a process that runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// A backlog for 200 partitions that one broker leads: in a request with a batch for each it
+/// would be refused, at each try anew. What is in doubt goes out in portions as well.
+fn many_partitions(version: &str) {
+    let cluster = Cluster::with(version).set("socket.request.max.bytes", 3_000_000).start();
+    let what = "backlog for 200 partitions of one broker, killed (-9) in the middle";
+    let mut tally = Tally::new(what, version);
+    let topic = cluster.fresh_topic("many", 200);
+    let total = 300_000;
+    let work = Work::new(&topic).file(OLD_FILE, &lines("a", 0, total), 7_200).file(
+        FILE,
+        &lines("b", 0, 10),
+        0,
+    );
+    let mut agent = work.start();
+    agent.expect("some records", ARRIVE_MAX, || topic.count() > 20_000);
+    agent.kill9();
+    let mut agent = work.start();
+    agent.expect_records(&topic, total as usize + 10, ARRIVE_MAX);
+    let peak = peak_kb(&agent);
+    println!("{version}: {peak} kB of memory");
+    assert!(peak < MEMORY_KB_MAX, "{peak} kB of memory");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert!(!agent.log().contains("Next try in"), "{}", agent.log());
+    tally.exact("many", &topic, &[("a", total), ("b", 10)], &agent);
+}
+
+#[test]
+fn many_partitions_of_0_10_2_0() {
+    many_partitions("0.10.2.0");
+}
+
+#[test]
+fn many_partitions_of_4_3_1() {
+    many_partitions("4.3.1");
+}
