@@ -49,6 +49,7 @@ pub fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
 /// is in `found` and has a harmless value in the result.
 pub fn build(
     section: &Section,
+    agent: &str,
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
 ) -> ChannelConfig {
@@ -76,7 +77,7 @@ pub fn build(
         compression: compression(section, found),
         default_partition,
         partition_by,
-        client_id: client_id(section, found),
+        client_id: client_id(section, agent, found),
         request_timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
     }
 }
@@ -224,9 +225,11 @@ fn topic(section: &Section, found: &mut Diagnostics) -> String {
     topic
 }
 
-fn client_id(section: &Section, found: &mut Diagnostics) -> String {
+/// Without a name of its own the agent's, so that the brokers' quotas and logs tell agents apart.
+fn client_id(section: &Section, agent: &str, found: &mut Diagnostics) -> String {
     let Some(prop) = either(section, found, "kafka.producer.client.id") else {
-        return String::new();
+        let fits = agent.len() <= CLIENT_ID_LEN_MAX;
+        return if fits { agent.to_string() } else { String::new() };
     };
     if prop.value.len() > CLIENT_ID_LEN_MAX {
         let message =

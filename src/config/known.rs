@@ -265,8 +265,13 @@ pub const PROPERTIES: &[Property] = &[
         "how long an answer is waited for, ms",
     ),
     takes(Channel, "kafka.request.timeout.ms", "10000", "the same under its name in Flume 1.6"),
-    takes(Channel, "kafka.producer.client.id", "empty", "the name brokers log"),
-    takes(Channel, "kafka.client.id", "empty", "the same under its name in Flume 1.6"),
+    takes(
+        Channel,
+        "kafka.producer.client.id",
+        "–",
+        "the name that brokers log and that quotas are for; the agent's name where it is not given",
+    ),
+    takes(Channel, "kafka.client.id", "–", "the same under its name in Flume 1.6"),
     takes(
         Channel,
         "kafka.producer.acks",

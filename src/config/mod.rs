@@ -106,7 +106,7 @@ fn check_lists(graph: &Graph, agent: &str, found: &mut Diagnostics) {
 
 fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
     let mut ignored = Vec::new();
-    let channels = channels(graph, found, &mut ignored);
+    let channels = channels(graph, agent, found, &mut ignored);
     let index = |name: &str| channels.iter().position(|c| c.name == name);
     let declared = |name: &str| graph.channels.iter().any(|s| s.name == name);
     // A channel of a wrong type is declared all the same; its own error stops the agent.
@@ -149,6 +149,7 @@ fn monitoring(graph: &Graph, found: &mut Diagnostics) -> MonitoringConfig {
 /// The channels that a source writes to.
 fn channels(
     graph: &Graph,
+    agent: &str,
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
 ) -> Vec<ChannelConfig> {
@@ -159,7 +160,7 @@ fn channels(
             continue;
         }
         if used.contains(&section.name) {
-            channels.push(channel::build(section, found, ignored));
+            channels.push(channel::build(section, agent, found, ignored));
         } else {
             let message = format!(
                 "Channel {} has no components connected and has been removed. Name it in a source's \

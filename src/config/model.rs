@@ -144,7 +144,7 @@ pub struct ChannelConfig {
     /// `defaultPartitionId`: every batch goes there.
     pub default_partition: Option<i32>,
     pub partition_by: PartitionBy,
-    /// Empty by default, as Flume's.
+    /// The agent's name by default: what quotas and the brokers' logs know it by.
     pub client_id: String,
     /// How long a broker may take to acknowledge, and how long an answer is waited for, ms.
     pub request_timeout_ms: u32,

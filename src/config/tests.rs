@@ -76,7 +76,7 @@ fn defaults() {
     assert_eq!(channel.topic, "flume-channel");
     assert_eq!((channel.value_format, channel.compression), (ValueFormat::Avro, Compression::None));
     assert_eq!((channel.partition_by, channel.default_partition), (PartitionBy::Transaction, None));
-    assert_eq!((channel.client_id.as_str(), channel.request_timeout_ms), ("", 10_000));
+    assert_eq!((channel.client_id.as_str(), channel.request_timeout_ms), ("a1", 10_000));
     assert_eq!(config.sinks[0].kind, SinkKind::Null { batch_size: 100, log_every: 10_000 });
 }
 
