@@ -272,6 +272,9 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
     let Some(topic) = answer.topics.iter().find(is_it) else {
         return Err(Fault::NotReady(format!("{what} is not known to the broker")));
     };
+    if topic.error_code == 29 {
+        return Err(protocol::denied(METADATA, 29, name));
+    }
     if topic.error_code != 0 {
         return Err(protocol::fault(topic.error_code, &what));
     }

@@ -261,13 +261,13 @@ impl Legacy {
         })();
         match told {
             Ok((0, offset)) => Ok(protocol::told_offset(offset)),
-            Ok((code, _)) => Err(self.partition_fault(code, partition)),
+            Ok((code, _)) => Err(self.partition_fault(LIST_OFFSETS_0, code, partition)),
             Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(LIST_OFFSETS_0)),
         }
     }
 
-    fn partition_fault(&self, code: i16, partition: i32) -> Fault {
-        protocol::partition_fault(code, partition, &self.topic)
+    fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
+        protocol::partition_fault(api, code, partition, &self.topic)
     }
 
     fn garbled(&self, api: Api) -> Fault {
@@ -346,7 +346,7 @@ impl Fetch for Reading<'_> {
                 Ok(Piece::Log { records: records.to_vec(), high_watermark })
             }
             Ok((1, ..)) => Ok(Piece::OutOfRange),
-            Ok((code, ..)) => Err(self.legacy.partition_fault(code, self.partition)),
+            Ok((code, ..)) => Err(self.legacy.partition_fault(FETCH_0, code, self.partition)),
             Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.legacy.garbled(FETCH_0)),
         }
     }

@@ -125,6 +125,9 @@ impl Modern {
                 14 | 15 | 16 | 51 if Instant::now() + COORDINATOR_PAUSE < deadline => {
                     pause(COORDINATOR_PAUSE)?;
                 }
+                code @ (29 | 31) => {
+                    return Err(protocol::denied(INIT_PRODUCER_ID, code, &self.topic));
+                }
                 code => return Err(protocol::fault(code, "a producer id")),
             }
         }
@@ -194,7 +197,7 @@ impl Modern {
             .collect();
         let of_each = partitions.iter().map(|partition| match told.get(partition) {
             Some((0, offset)) => Ok(protocol::told_offset(*offset)),
-            Some((code, _)) => Err(self.partition_fault(*code, *partition)),
+            Some((code, _)) => Err(self.partition_fault(LIST_OFFSETS, *code, *partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
         });
         of_each.collect()
@@ -204,8 +207,8 @@ impl Modern {
         TopicName(StrBytes::from_string(self.topic.clone()))
     }
 
-    fn partition_fault(&self, code: i16, partition: i32) -> Fault {
-        protocol::partition_fault(code, partition, &self.topic)
+    fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
+        protocol::partition_fault(api, code, partition, &self.topic)
     }
 
     /// One partition, to be read from its leader.
@@ -459,7 +462,7 @@ impl Fetch for Reading<'_> {
             self.modern.ask(lane, FETCH, &request, FETCH_BYTES_MAX, deadline)?;
         let told = answer.responses.into_iter().flat_map(|t| t.partitions);
         if answer.error_code != 0 {
-            return Err(self.modern.partition_fault(answer.error_code, self.partition));
+            return Err(self.modern.partition_fault(FETCH, answer.error_code, self.partition));
         }
         match told.into_iter().find(|p| p.partition_index == self.partition) {
             Some(p) if p.error_code == 0 => Ok(Piece::Log {
@@ -467,7 +470,7 @@ impl Fetch for Reading<'_> {
                 high_watermark: p.high_watermark,
             }),
             Some(p) if p.error_code == 1 => Ok(Piece::OutOfRange),
-            Some(p) => Err(self.modern.partition_fault(p.error_code, self.partition)),
+            Some(p) => Err(self.modern.partition_fault(FETCH, p.error_code, self.partition)),
             None => Err(Fault::Lost(format!("nothing of partition {}", self.partition))),
         }
     }

@@ -287,9 +287,31 @@ pub fn fault(code: i16, what: &str) -> Fault {
     }
 }
 
-/// Likewise, where it is about one partition.
-pub fn partition_fault(code: i16, partition: i32, topic: &str) -> Fault {
-    fault(code, &format!("partition {partition} of topic {topic}"))
+/// Likewise, where it answers `api`, asked about one partition.
+pub fn partition_fault(api: Api, code: i16, partition: i32, topic: &str) -> Fault {
+    match code {
+        29..=31 => denied(api, code, topic),
+        _ => fault(code, &format!("partition {partition} of topic {topic}")),
+    }
+}
+
+/// Errors 29 to 31: what has to be allowed, for whoever keeps the brokers' ACLs. Without
+/// authentication everybody is `User:ANONYMOUS`.
+pub fn denied(api: Api, code: i16, topic: &str) -> Fault {
+    let needed = match (api.key, code) {
+        (_, 30) => "Read on the group".to_string(),
+        (0, 31) => "IdempotentWrite on the cluster".to_string(),
+        (22, _) => {
+            format!("IdempotentWrite on the cluster (from 2.8 on, Write on topic {topic} will do)")
+        }
+        (_, 31) => "ClusterAction on the cluster".to_string(),
+        (0, _) => format!("Write on topic {topic}"),
+        (1, _) => format!("Read on topic {topic}, to look for what is in doubt"),
+        _ => format!("Describe on topic {topic} (and Create, if it is to be made)"),
+    };
+    Fault::Unauthorised(format!(
+        "not authorised (error {code}): allow User:ANONYMOUS the operation {needed}"
+    ))
 }
 
 /// An offset that a broker tells; `None` for -1, by which it says that there is none, and for
@@ -309,7 +331,7 @@ pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<V
         }
         0 => Verdict::Acked { base_offset },
         10 | 18 => Verdict::TooLarge,
-        29..=31 => return Err(fault(code, &format!("writing to topic {topic}"))),
+        29..=31 => return Err(denied(PRODUCE, code, topic)),
         43 => Verdict::OldFormat,
         47 | 90 => Verdict::Fenced,
         // 46, a duplicate older than what it remembers: it is in the log, as a look will show.
@@ -406,6 +428,21 @@ mod tests {
         for offset in [-1, i64::MIN, i64::MAX] {
             assert!(matches!(verdict(offset), Err(Fault::Lost(_))), "{offset}");
         }
+    }
+
+    #[test]
+    fn the_permission_that_is_missing_is_named() {
+        let told = |api, code| partition_fault(api, code, 0, "t").to_string();
+        let needs = "not authorised (error 29): allow User:ANONYMOUS the operation";
+        assert_eq!(
+            told(FETCH, 29),
+            format!("{needs} Read on topic t, to look for what is in doubt")
+        );
+        assert_eq!(verdict(29, -1, "t", "h:1").unwrap_err().to_string(), {
+            format!("{needs} Write on topic t")
+        });
+        assert!(told(LIST_OFFSETS, 29).starts_with(&format!("{needs} Describe on topic t")));
+        assert!(denied(INIT_PRODUCER_ID, 31, "t").to_string().contains("IdempotentWrite"));
     }
 
     #[test]

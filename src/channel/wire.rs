@@ -151,8 +151,7 @@ impl Connection {
         };
         let size = i32::from_be_bytes(*size);
         if size < 4 || size as usize > bytes_max {
-            let why = format!("{} answered with {size} bytes, which is no answer", self.peer);
-            return Err(Fault::Lost(why));
+            return Err(Fault::Lost(self.no_answer(size.to_be_bytes())));
         }
         let Some(answer) = rest.get(..size as usize) else { return Ok(None) };
         let answer = answer.to_vec();
@@ -164,6 +163,22 @@ impl Connection {
             self.input.shrink_to(READ_BYTES);
         }
         Ok(Some(answer))
+    }
+
+    /// What a peer is that begins its answer with these bytes in place of a length.
+    fn no_answer(&self, first: [u8; 4]) -> String {
+        let peer = &self.peer;
+        let spoken = match &first {
+            // An alert, or a greeting: the kind of record, and the version 3.x.
+            [0x15 | 0x16, 0x03, ..] => "TLS",
+            b"HTTP" => "HTTP",
+            b"SSH-" => "SSH",
+            _ => {
+                let size = i32::from_be_bytes(first);
+                return format!("{peer} answered with {size} bytes, which is no answer");
+            }
+        };
+        format!("{peer} speaks {spoken}; name a plaintext listener of the brokers")
     }
 
     /// Reads once. `false`: nothing is there.
@@ -327,6 +342,16 @@ mod tests {
         let wrong = [frame(2, b"fine"), vec![], vec![0, 0, 0, 1, 9], vec![0xff; 40]];
         for answer in wrong.into_iter().chain([frame(1, &[0; 2000]), b"HTTP/1.1 400".to_vec()]) {
             assert!(matches!(call(answer), Err(Fault::Lost(_))));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_speaks_something_else_is_told_by_its_first_bytes() {
+        let tls = vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50];
+        for (answer, spoken) in [(tls, "TLS"), (b"HTTP/1.1 400 Bad".to_vec(), "HTTP")] {
+            let Err(Fault::Lost(why)) = call(answer) else { panic!("{spoken} is no answer") };
+            let word = format!(" speaks {spoken}; name a plaintext listener of the brokers");
+            assert!(why.ends_with(&word), "{why}");
         }
     }
 
