@@ -356,6 +356,7 @@ fn too_large_for(version: &str, setting: &str, label: &str) {
         assert!(head.split(' ').any(|w| w == word), "{word} is not in {head}");
     }
     assert_eq!(log_lines_of(&work, "went to the dead-letter file"), 1, "{}", agent.log());
+    assert!(log_lines_of(&work, "refused as a whole") <= 4, "{}", agent.log());
 }
 
 #[test]
@@ -451,6 +452,7 @@ fn not_authorised_for_a_while() {
     work.append(FILE, &lines("a", 500, 900));
     agent.expect("a word on it", ARRIVE_MAX, || log_lines_of(&work, "authoris") >= 2);
     assert_eq!(topic.count(), 500);
+    assert!(agent.log().contains("the operation Write on topic guarded"), "{}", agent.log());
     let mut body = Body::new();
     body.i32(1).i8(2).string(topic.name()).i8(3).i16(-1).i16(-1).i8(1).i8(1);
     ask_for_acls(&topic, 31, &body);

@@ -8,6 +8,7 @@ pub mod compress;
 pub mod connect;
 pub mod content;
 pub mod legacy;
+pub mod limit;
 pub mod look;
 pub mod modern;
 pub mod outlet;

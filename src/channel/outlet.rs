@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Broker, Topic};
+use super::limit::{BATCH_BYTES_MAX, BatchLimit};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
 use crate::config::model::{ChannelConfig, PartitionBy};
 use crate::log;
@@ -15,10 +16,6 @@ pub const FLOOR_UNKNOWN: i64 = -1;
 
 /// Brokers before 2.8 tell no id.
 pub const TOPIC_ID_UNKNOWN: [u8; 16] = [0; 16];
-
-/// Batches are closed at this encoded size: below the 1,000,012 bytes that the oldest brokers take
-/// by default, with room for one more event of the default size.
-pub const BATCH_BYTES_MAX: usize = 640 * 1024;
 
 /// A round takes no further batch that could carry it beyond this, encoded: three full ones,
 /// however many partitions there are. A broker closes the connection on which a request of more
@@ -33,6 +30,22 @@ pub const BACKOFF_MS_MIN: u64 = 250;
 /// An ack is proof for so long that the broker knows our producer id in a partition, ms: less than
 /// any sensible `producer.id.expiration.ms`.
 const WARM_MS: u64 = 1_000;
+
+/// A batch that the broker did not take as a whole: bytes of a file, and how many of its events
+/// went to the dead-letter file so far.
+pub struct Refused {
+    pub file: u64,
+    pub start: u64,
+    pub end: u64,
+    pub letters: u64,
+}
+
+impl Refused {
+    /// Is this a part of it?
+    pub fn holds(&self, part: &BatchRecord) -> bool {
+        part.file == self.file && part.start >= self.start && part.end <= self.end
+    }
+}
 
 /// See the module.
 pub struct Outlet {
@@ -56,8 +69,7 @@ pub struct Outlet {
     pub has_told_absent: bool,
     /// Counts batches, for partitions in turn.
     turn: usize,
-    /// Encoded size at which a batch is closed; halved when a broker says "too large".
-    pub batch_bytes_max: usize,
+    pub batch_limit: BatchLimit,
     /// Encoded size beyond which a round takes no further batch.
     pub round_bytes_max: usize,
     /// Monotonic time of the first look that found something absent, of an unbroken row of looks:
@@ -75,6 +87,8 @@ pub struct Outlet {
     pub partition_missing_since_ms: Option<u64>,
     /// Since when (Unix time, ms) and why the brokers take nothing.
     pub trouble: Option<(i64, String)>,
+    /// The batch that was refused last, until nothing of it is in doubt.
+    pub refused: Option<Refused>,
     backoff_ms: u64,
     /// Partitions and the monotonic time of the last ack there under the present identity.
     acks: Vec<(i32, u64)>,
@@ -107,7 +121,7 @@ impl Outlet {
             is_rebuilt: false,
             has_told_absent: false,
             turn: 0,
-            batch_bytes_max: BATCH_BYTES_MAX,
+            batch_limit: BatchLimit::new(BATCH_BYTES_MAX),
             round_bytes_max: ROUND_BYTES_MAX,
             absent_since_ms: None,
             out_of_sequence: Vec::new(),
@@ -115,6 +129,7 @@ impl Outlet {
             is_log_other: false,
             partition_missing_since_ms: None,
             trouble: None,
+            refused: None,
             backoff_ms: BACKOFF_MS_MIN,
             acks: Vec::new(),
             pool: Vec::new(),
@@ -144,7 +159,7 @@ impl Outlet {
 
     /// May a round of `bytes` so far take another batch, whatever that comes to?
     pub fn has_room_behind(&self, bytes: usize) -> bool {
-        bytes == 0 || bytes + self.batch_bytes_max <= self.round_bytes_max
+        bytes == 0 || bytes + self.batch_limit.bytes() <= self.round_bytes_max
     }
 
     /// The partition of the next batch: the configured one, that of the file, or the next in turn
@@ -300,6 +315,7 @@ impl Outlet {
         wait_ms
     }
 
+    /// All is well again.
     pub fn reset_backoff(&mut self) {
         self.backoff_ms = BACKOFF_MS_MIN;
     }

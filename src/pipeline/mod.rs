@@ -43,6 +43,9 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
 
+/// A retry tells since when there is trouble after so long, ms.
+const TROUBLE_TOLD_MS: i64 = 2_000;
+
 /// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
 const REST_MS: u64 = 500;
 const REST_MS_MIN: u64 = 10;
@@ -498,10 +501,14 @@ impl Pipeline {
             outlet.trouble.as_ref().map_or(self.clock.now_ms(), |(since_ms, _)| *since_ms);
         outlet.trouble = Some((since_ms, fault.to_string()));
         let wait_ms = outlet.next_backoff_ms(self.config.backoff_ms_max);
+        let since = match self.clock.now_ms() - since_ms {
+            ..TROUBLE_TOLD_MS => String::new(),
+            _ => format!(", in trouble since {}", self.clock.local(since_ms).log_stamp().as_str()),
+        };
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {} (topic {}): {fault}. Next try in {wait_ms} milliseconds.",
+                "Channel {} (topic {}){since}: {fault}. Next try in {wait_ms} milliseconds.",
                 outlet.config.name, outlet.config.topic
             ),
         );

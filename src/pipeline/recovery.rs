@@ -78,6 +78,7 @@ impl Pipeline {
         self.outlets[at].is_rebuilt = false;
         self.refresh_floors(at)?;
         self.outlets[at].in_sequence(None);
+        self.tell_letters(at);
         Ok(())
     }
 

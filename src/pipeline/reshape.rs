@@ -7,14 +7,12 @@ use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
 use crate::channel::broker::Fault;
-use crate::channel::outlet::sequence_after;
+use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::DeadLetter;
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 use crate::source::slice::{Bound, SliceError};
 
-/// A batch is not split below this size: the broker's limit is for one event then.
-const BATCH_BYTES_MIN: usize = 16 * 1024;
 /// A stamp that differs from the clock by less is that of the present time, ms.
 const STAMP_FRESH_MS: u64 = 1_000;
 
@@ -91,9 +89,9 @@ impl Pipeline {
     }
 
     pub(super) fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
-        let outlet = &mut self.outlets[at];
-        let size = self.announced[n].encoded.as_ref().map_or(0, Batch::size);
-        outlet.batch_bytes_max = (size / 2).max(BATCH_BYTES_MIN).min(outlet.batch_bytes_max);
+        let size = self.announced[n].encoded_bytes();
+        let now_ms = self.clock.monotonic_ms();
+        self.outlets[at].batch_limit.shrink(size, now_ms);
         self.split_or_bury(at, n, "larger than the broker takes (message.max.bytes)")
     }
 
@@ -107,19 +105,45 @@ impl Pipeline {
         }
     }
 
-    fn split(&mut self, at: usize, n: usize) -> Result<(), Pause> {
-        let whole = self.announced[n].record.clone();
-        let half = whole.count / 2;
+    /// One line for a batch, however often its parts are refused again.
+    fn tell_refused(&mut self, at: usize, whole: &BatchRecord) {
+        if self.outlets[at].refused.as_ref().is_some_and(|refused| refused.holds(whole)) {
+            return;
+        }
+        self.tell_letters(at);
+        let name = self.file_text(whole.file);
+        let BatchRecord { file, count, start, end, .. } = *whole;
         log::info(
             CHANNEL,
             format_args!(
-                "Batch of {} events ({} bytes {}-{}) was refused as a whole; sending its halves.",
-                whole.count,
-                self.file_text(whole.file),
-                whole.start,
-                whole.end
+                "Batch of {count} events ({name} bytes {start}-{end}) was refused as a whole; \
+                 sending its parts."
             ),
         );
+        self.outlets[at].refused = Some(Refused { file, start, end, letters: 0 });
+    }
+
+    /// Nothing of the batch that was refused last is in doubt any more: how many more of its events
+    /// than the one that was spoken of went to the dead-letter file.
+    pub(super) fn tell_letters(&mut self, at: usize) {
+        let Some(Refused { file, start, end, letters }) = self.outlets[at].refused.take() else {
+            return;
+        };
+        if letters > 1 {
+            let (more, name) = (letters - 1, self.file_text(file));
+            log::warn(
+                CHANNEL,
+                format_args!(
+                    "{more} more events of {name} bytes {start}-{end} went to the dead-letter file."
+                ),
+            );
+        }
+    }
+
+    fn split(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let whole = self.announced[n].record.clone();
+        let half = whole.count / 2;
+        self.tell_refused(at, &whole);
         let Some(first) = self.read_part(at, &whole, half)? else { return self.write_off(at, n) };
         let mut second = whole.clone();
         second.start = first.0.end;
@@ -323,15 +347,25 @@ impl Pipeline {
             now_ms: self.clock.now_ms(),
         };
         self.ledger.dead_letter(&letter).map_err(Fatal::State)?;
-        log::warn(
-            CHANNEL,
-            format_args!(
-                "An event of {} bytes ({name} bytes {}-{}) went to the dead-letter file: {reason}.",
-                value.len(),
-                b.start,
-                b.end
-            ),
-        );
+        let is_first = match &mut self.outlets[at].refused {
+            Some(refused) if refused.holds(&b) => {
+                refused.letters += 1;
+                refused.letters == 1
+            }
+            _ => true,
+        };
+        if is_first {
+            log::warn(
+                CHANNEL,
+                format_args!(
+                    "An event of {} bytes ({name} bytes {}-{}) went to the dead-letter file: \
+                     {reason}.",
+                    value.len(),
+                    b.start,
+                    b.end
+                ),
+            );
+        }
         self.take_out(at, n)
     }
 

@@ -158,7 +158,9 @@ impl Pipeline {
             return Ok(false);
         }
         self.commit()?;
+        let now_ms = self.clock.monotonic_ms();
         for at in 0..self.outlets.len() {
+            self.outlets[at].batch_limit.regrow(now_ms);
             let round: Vec<&Batch> = self.announced[first_new..]
                 .iter()
                 .filter(|a| usize::from(a.record.channel) == at)
@@ -329,7 +331,7 @@ impl Pipeline {
     ) -> Result<(Slice, u32), SliceError> {
         let headers = self.headers(index, stamp_ms);
         let batch_size = self.batch_size();
-        let limit = self.outlets.iter().map(|o| o.batch_bytes_max).min().unwrap_or(usize::MAX);
+        let limit = self.outlets.iter().map(|o| o.batch_limit.bytes()).min().unwrap_or(usize::MAX);
         let interceptors: &[Interceptor] = &self.interceptors;
         let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
+use flume_ng::channel::limit::BatchLimit;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
@@ -207,7 +208,8 @@ impl World {
         let mut pipeline = Pipeline::assemble(startup, inheritance);
         for outlet in &mut pipeline.outlets {
             outlet.round_bytes_max = self.scenario.round_bytes;
-            outlet.batch_bytes_max = outlet.batch_bytes_max.min(self.scenario.round_bytes);
+            let bytes = outlet.batch_limit.bytes().min(self.scenario.round_bytes);
+            outlet.batch_limit = BatchLimit::new(bytes);
         }
         Ok((pipeline, kept))
     }

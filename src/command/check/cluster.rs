@@ -10,7 +10,7 @@ use crate::channel::admin::{
 };
 use crate::channel::broker::Fault;
 use crate::channel::cluster::greet;
-use crate::channel::outlet::BATCH_BYTES_MAX;
+use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
 use crate::channel::wire::{Connection, pause, reason};
 use crate::config::inventory::Listed;
