@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::Files;
 use super::slice::Slice;
-use super::window::{EVENT_BYTES_MAX, TailBytes};
+use super::window::{EVENT_BYTES_MAX, HeadBytes, TailBytes};
 
 /// Bytes that are searched in one turn.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -81,6 +81,7 @@ impl Files {
             lines: 1,
             bytes_crc,
             tail: TailBytes::read(&tracked.file, end)?,
+            head: HeadBytes::read(&tracked.file, end)?,
             is_exhausted: false,
         })
     }

@@ -51,7 +51,7 @@ use present::Present;
 use scan::{Candidate, Scanner};
 use tracked::Tracked;
 use turn::Turns;
-use window::{TailBytes, Window};
+use window::{HeadBytes, TailBytes, Window};
 
 /// Class name in log lines, as Flume's.
 pub const READER: &str = "source.ReliableSpoolDirectoryTailFileEventReader";
@@ -471,6 +471,7 @@ impl Files {
         tracked.read_position = read_position;
         tracked.size = read_position;
         tracked.tail = TailBytes::read(&tracked.file, read_position).unwrap_or_default();
+        tracked.head = HeadBytes::read(&tracked.file, read_position).unwrap_or_default();
         self.tracked.push(tracked);
         self.tracked.len() - 1
     }
@@ -518,7 +519,7 @@ impl Files {
         let now_ms = self.clock.monotonic_ms();
         let tracked = &mut self.tracked[index];
         tracked.read_position = slice.end;
-        tracked.tail = slice.tail;
+        (tracked.tail, tracked.head) = (slice.tail, slice.head);
         tracked.served_ms = now_ms;
         tracked.giant_scanned = None;
         tracked.gap = tracked.gap.take().filter(|gap| gap.start >= slice.end);

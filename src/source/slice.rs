@@ -5,7 +5,7 @@ use std::io;
 
 use super::line::{CutCharacter, LineDecoder, Tail};
 use super::tracked::Tracked;
-use super::window::{TailBytes, Window};
+use super::window::{HeadBytes, TailBytes, Window};
 
 /// A slice ends after so many bytes at the latest, so that a file of which every event is
 /// filtered out is committed on the way, too.
@@ -26,6 +26,8 @@ pub struct Slice {
     pub bytes_crc: u32,
     /// The bytes before `end`.
     pub tail: TailBytes,
+    /// The first bytes of the file, as far as they were read.
+    pub head: HeadBytes,
     /// The file was looked at to its end: behind the slice there is no whole event.
     pub is_exhausted: bool,
 }
@@ -201,6 +203,7 @@ struct Progress {
     lines: u64,
     crc: crc32fast::Hasher,
     tail: TailBytes,
+    head: HeadBytes,
     exhausted: bool,
 }
 
@@ -217,6 +220,7 @@ impl Progress {
             lines: 0,
             crc: crc32fast::Hasher::new(),
             tail,
+            head: tracked.head,
             exhausted: false,
         })
     }
@@ -238,6 +242,7 @@ impl Progress {
         let consumed = &bytes[..split.consumed];
         self.crc.update(consumed);
         self.tail.push(consumed);
+        self.head.push(consumed, self.position);
         self.lines += split.lines;
         self.position += split.consumed as u64;
         Ok(split.stopped)
@@ -250,6 +255,7 @@ impl Progress {
             lines: self.lines,
             bytes_crc: self.crc.finalize(),
             tail: self.tail,
+            head: self.head,
             is_exhausted: self.exhausted,
         }
     }

@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 use super::line::LineDecoder;
 pub use super::reach::open;
 use super::unwritten::{Gap, Place, State};
-use super::window::TailBytes;
+use super::window::{HeadBytes, TailBytes};
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
 
 /// A file in one of the states *live* and *draining* (waiting files are only names, done ones only
@@ -25,6 +25,8 @@ pub struct Tracked {
     pub read_position: u64,
     /// The bytes before `read_position`.
     pub tail: TailBytes,
+    /// The first ones, as they were read.
+    pub head: HeadBytes,
     /// Still a candidate under `record.name`.
     pub is_named: bool,
     /// At this size nothing but an incomplete last line was left to read.
@@ -97,6 +99,7 @@ impl Tracked {
             decoder,
             read_position,
             tail: TailBytes::default(),
+            head: HeadBytes::default(),
             is_named: true,
             exhausted_at: None,
             is_caught_up: false,
@@ -223,15 +226,22 @@ impl Tracked {
         self.modified.map_or((0, 0, 0), |(s, ns)| (self.size, s, ns))
     }
 
-    /// Do the fingerprints of the beginning and of the bytes before the position still hold?
+    /// Do the first bytes and those before the position still stand there? All that was announced
+    /// counts, acknowledged or not: rows of one shape end alike.
     fn is_intact(&self) -> io::Result<bool> {
-        if !head_matches(&self.file, &self.record)? {
-            return Ok(false);
-        }
-        match TailBytes::read(&self.file, self.read_position) {
-            Ok(now) => Ok(now.as_slice().ends_with(self.tail.as_slice())),
+        let is_it = || -> io::Result<bool> {
+            let tail = TailBytes::read(&self.file, self.read_position)?;
+            let record_len = self.record.head_len as usize;
+            let len = self.head.as_slice().len().max(record_len);
+            let head = HeadBytes::read(&self.file, len as u64)?;
+            let head = head.as_slice();
+            Ok(tail.as_slice().ends_with(self.tail.as_slice())
+                && head.starts_with(self.head.as_slice())
+                && crc32fast::hash(&head[..record_len]) == self.record.head_crc)
+        };
+        match is_it() {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(e) => Err(e),
+            result => result,
         }
     }
 
@@ -270,17 +280,15 @@ impl Tracked {
         self.watched_ms = self.watched_ms.min(ms);
     }
 
-    /// Takes the fingerprint of the beginning, as long as it is still growing.
+    /// Takes the fingerprint of the beginning, as long as it is still growing: of what was read, and
+    /// not of what stands there by now.
     pub fn update_head(&mut self) {
-        let want = HEAD_BYTES.min(usize::try_from(self.record.position).unwrap_or(HEAD_BYTES));
-        if want <= self.record.head_len as usize {
-            return;
-        }
-        let mut head = [0u8; HEAD_BYTES];
-        // A file truncated in this moment keeps its shorter fingerprint.
-        if self.file.read_exact_at(&mut head[..want], 0).is_ok() {
-            self.record.head_len = want as u32;
-            self.record.head_crc = crc32fast::hash(&head[..want]);
+        let position = usize::try_from(self.record.position).unwrap_or(HEAD_BYTES);
+        let read = self.head.as_slice();
+        let len = position.min(read.len());
+        if len > self.record.head_len as usize {
+            self.record.head_len = len as u32;
+            self.record.head_crc = crc32fast::hash(&read[..len]);
         }
     }
 }
@@ -316,5 +324,39 @@ pub fn bytes_match(file: &File, at: u64, len: usize, crc: u32) -> io::Result<boo
         Ok(()) => Ok(crc32fast::hash(&bytes[..len]) == crc),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::DecodePolicy;
+    use crate::java::charset::Charset;
+    use crate::source::line::LineConfig;
+    use crate::source::slice::{self, Bound, Take};
+    use crate::source::window::Window;
+
+    #[test]
+    fn rows_that_end_alike_are_told_apart_before_anything_is_acknowledged() {
+        let path = std::env::temp_dir().join(format!("flume-ng-tracked-{}", std::process::id()));
+        let row = |id: char| format!("{id}:{}\n", "x".repeat(150)).into_bytes();
+        std::fs::write(&path, row('1')).unwrap();
+        let config = LineConfig {
+            charset: Charset::UTF_8,
+            output: Charset::UTF_8,
+            policy: DecodePolicy::Fail,
+            max_line_units: 2048,
+        };
+        let file = open(&path).unwrap();
+        let decoder = LineDecoder::new(config);
+        let mut tracked = Tracked::new(FileRecord::default(), file, decoder, 0, 0);
+        assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+        let mut window = Window::default();
+        let slice = slice::read(&mut window, &mut tracked, 0, Bound::Open, |_| Take::More).unwrap();
+        (tracked.read_position, tracked.tail, tracked.head) = (slice.end, slice.tail, slice.head);
+        assert_eq!(tracked.look(1).unwrap(), Look::Quiet);
+        std::fs::write(&path, [row('2'), row('3')].concat()).unwrap();
+        assert_eq!(tracked.look(2).unwrap(), Look::Rewritten);
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::checkpoint::record::TAIL_BYTES;
+use crate::checkpoint::record::{HEAD_BYTES, TAIL_BYTES};
 
 /// How much is asked of the file at once. Large enough that the system call vanishes beside the
 /// work on the lines, small enough to stay in a processor's second-level cache.
@@ -157,9 +157,64 @@ impl TailBytes {
     }
 }
 
+/// The first bytes of a file, at most [`HEAD_BYTES`], as they were read. Whether they are still there
+/// tells it from its successor in the same inode, of which the rows may end alike, from its first
+/// slice on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadBytes {
+    bytes: [u8; HEAD_BYTES],
+    len: usize,
+}
+
+impl Default for HeadBytes {
+    fn default() -> HeadBytes {
+        HeadBytes { bytes: [0; HEAD_BYTES], len: 0 }
+    }
+}
+
+impl HeadBytes {
+    /// Those of the file that stand before `position`.
+    pub fn read(file: &File, position: u64) -> io::Result<HeadBytes> {
+        let len = HEAD_BYTES.min(usize::try_from(position).unwrap_or(HEAD_BYTES));
+        let mut head = HeadBytes { bytes: [0; HEAD_BYTES], len };
+        file.read_exact_at(&mut head.bytes[..len], 0)?;
+        Ok(head)
+    }
+
+    /// Takes account of `chunk`, which was read at offset `at`.
+    pub fn push(&mut self, chunk: &[u8], at: u64) {
+        if at != self.len as u64 {
+            return;
+        }
+        let len = chunk.len().min(HEAD_BYTES - self.len);
+        self.bytes[self.len..self.len + len].copy_from_slice(&chunk[..len]);
+        self.len += len;
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn head_bytes_are_the_first_ones_whatever_the_chunks() {
+        let all: Vec<u8> = (0..600).map(|n| (n % 251) as u8).collect();
+        for step in [1, 7, 255, 256, 257, 600] {
+            let (mut head, mut at) = (HeadBytes::default(), 0);
+            for chunk in all.chunks(step) {
+                head.push(chunk, at as u64);
+                at += chunk.len();
+                assert_eq!(head.as_slice(), &all[..at.min(HEAD_BYTES)], "{step}");
+            }
+        }
+        let mut head = HeadBytes::default();
+        head.push(b"not the first", 5);
+        assert_eq!(head.as_slice(), b"");
+    }
 
     /// However little of it came at a time: what is an event does not depend on its writer's pace.
     #[test]
