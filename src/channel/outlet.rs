@@ -81,6 +81,9 @@ pub struct Outlet {
     out_of_sequence: Vec<(i32, u64)>,
     /// While what is in doubt is sent again: the topic took a batch since the last one was buried.
     pub has_passed: bool,
+    /// Monotonic time since which a batch is refused for a record, while every copy that was sent
+    /// has been answered.
+    pub refused_since_ms: Option<u64>,
     /// An ack stood before the floor: the topic behind the connection was made anew.
     pub is_log_other: bool,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
@@ -126,6 +129,7 @@ impl Outlet {
             absent_since_ms: None,
             out_of_sequence: Vec::new(),
             has_passed: false,
+            refused_since_ms: None,
             is_log_other: false,
             partition_missing_since_ms: None,
             trouble: None,

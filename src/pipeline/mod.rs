@@ -365,6 +365,7 @@ impl Pipeline {
         );
         outlet.topic = None;
         outlet.absent_since_ms = None;
+        outlet.refused_since_ms = None;
         outlet.has_told_absent = false;
         self.retry_at_ms = now_ms;
     }

@@ -79,6 +79,7 @@ impl Pipeline {
         self.refresh_floors(at)?;
         self.outlets[at].in_sequence(None);
         self.tell_letters(at);
+        self.outlets[at].refused_since_ms = None;
         Ok(())
     }
 
@@ -309,6 +310,9 @@ impl Pipeline {
             let answers = self.converse(at, &ready);
             // Whatever is not answered now was under way until now.
             self.outlets[at].absent_since_ms = None;
+            if answers.is_err() {
+                self.outlets[at].refused_since_ms = None;
+            }
             // All of them, before any is waited for: what is to be waited out is so at once.
             let mut pause = Ok(());
             for answer in answers? {
@@ -322,16 +326,28 @@ impl Pipeline {
     }
 
     /// A batch of which a record is none that the topic takes. That may be true of every record, of
-    /// a topic that is compacted for one: a single event is buried only where others pass.
+    /// a topic that is compacted for one: a single event is buried only where others pass. It may
+    /// be true for a while, too, and a copy that is late may be taken then: a batch is not split
+    /// before that has come, unless others pass.
     fn rejected(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
-        let is_single = self.announced[n].record.count == 1;
-        if is_single && !std::mem::take(&mut self.outlets[at].has_passed) {
+        let now_ms = self.clock.monotonic_ms();
+        let (partition, count) =
+            (self.announced[n].record.partition, self.announced[n].record.count);
+        let outlet = &mut self.outlets[at];
+        let since_ms = *outlet.refused_since_ms.get_or_insert(now_ms);
+        let settle_ms = u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS;
+        let may_go_on = match count {
+            1 => std::mem::take(&mut outlet.has_passed),
+            _ => outlet.has_passed || now_ms - since_ms >= settle_ms,
+        };
+        if !may_go_on {
             return Err(Pause::Fault(Fault::NotReady(format!(
                 "the topic refuses every record (error {code}): is it compacted? Records have no \
                  key; set cleanup.policy=delete for the topic, or choose another one"
             ))));
         }
-        self.split_or_bury(at, n, &format!("the broker answers error {code}"))
+        self.split_or_bury(at, n, &format!("the broker answers error {code}"))?;
+        if count == 1 { Ok(()) } else { self.raise_epoch(at, partition) }
     }
 
     fn first_doubts(&self, at: usize) -> Vec<usize> {
