@@ -380,7 +380,7 @@ fn names_that_should_not_match_are_told() {
     let work = Work::new(&topic)
         .file("010_{H}.log", b"one\n", 1)
         .file("010_{H}.log.1", b"zero\n", 60)
-        .file("010_{H-1}.log.gz", b"\x1f\x8b", 60);
+        .file("010_{H-1}.log.gz", b"\x1f\x8b\n", 60);
     let (code, json) = check_json(&work, &[]);
     let texts: Vec<&str> = json.list("checks").iter().map(|r| r.text("text")).collect();
     assert_eq!(code, 0, "{json:?}");
