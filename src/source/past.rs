@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use super::interceptor::{self, Interceptor};
 use super::slice::{self, Bound, SliceError, Take};
 use super::tracked::{self, Tracked, modified_ms};
-use super::{Files, READER};
+use super::{Files, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
 
 /// What is read of a file in one step where no lines are told apart, bytes.
@@ -72,10 +72,16 @@ impl Files {
         self.update_present();
         for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
+            // What cannot be asked now may be a file of which everything is in the topic.
+            match reach::metadata(&self.path(&name)) {
+                Ok(stat) if stat.is_file() => return Err(io::Error::other(why)),
+                Err(e) if !reach::is_nothing_there(&e) => return Err(e),
+                _ => {}
+            }
         }
         self.scanner.mark(|name| self.present.is_in(name));
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.config.spool_dir)? {
+        for entry in reach::list(&self.config.spool_dir)? {
             let found_as = entry?.file_name();
             if let Some(name) = self.scanner.name_before(&found_as) {
                 names.push((name, found_as, true));
@@ -86,7 +92,7 @@ impl Files {
         names.extend(candidates.map(|c| (c.name.clone(), c.name.clone(), false)));
         let (mut past, mut seen) = (Vec::new(), HashSet::new());
         for (name, found_as, is_finished) in names {
-            let stat = match std::fs::metadata(self.path(&found_as)) {
+            let stat = match reach::metadata(&self.path(&found_as)) {
                 Ok(stat) if stat.is_file() => stat,
                 Ok(_) => continue,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -121,7 +127,7 @@ impl Files {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        for entry in std::fs::read_dir(&self.config.spool_dir)? {
+        for entry in reach::list(&self.config.spool_dir)? {
             let entry = entry?;
             if entry.ino() == past.inode
                 && let Ok(file) = tracked::open(&entry.path())
