@@ -47,6 +47,7 @@ fn another_cluster(version: &str) {
     let topic = brokers.topic(NAME);
     let mut agent = work.start();
     agent.expect_records(&topic, 100, ARRIVE_MAX);
+    agent.expect("a commit", ARRIVE_MAX, || work.is_committed());
     // Its connection ends with the cluster.
     drop(first);
     let second = behind(&proxy, Cluster::with(version));
@@ -95,7 +96,7 @@ fn made_anew(version: &str, is_forgotten: bool) {
     let work = work(&topic).file(FILE, &lines("a", 0, 1_000), 0);
     let mut agent = work.start();
     agent.expect_records(&topic, 1_000, ARRIVE_MAX);
-    std::thread::sleep(Duration::from_millis(400));
+    agent.expect("a commit", ARRIVE_MAX, || work.is_committed());
     topic::make_anew(topic.bootstrap(), NAME, 1);
     assert_eq!(topic.count(), 0);
 
@@ -120,7 +121,7 @@ fn made_anew(version: &str, is_forgotten: bool) {
     assert!(found.is_none(), "{found:?}\n{}", agent.log());
     tally.add(1, 2_500);
     // And once more, with the agent alive, once it has committed.
-    std::thread::sleep(Duration::from_millis(400));
+    agent.expect("a commit", ARRIVE_MAX, || work.is_committed());
     topic::make_anew(topic.bootstrap(), NAME, 1);
     work.append(FILE, &lines("e", 0, 500));
     agent.expect_records(&topic, 500, ARRIVE_MAX);

@@ -227,6 +227,16 @@ impl Work {
         command
     }
 
+    /// Is everything that stands in the files acknowledged, and does the checkpoint say so? A record
+    /// is in the topic before its acknowledgement has reached the agent.
+    pub fn is_committed(&self) -> bool {
+        let mut command = Command::new(PROGRAM.expect("only tests have it built"));
+        command.args(["status", "--json", "--name", "a1", "--conf-file", CONF]);
+        let output = command.current_dir(self.dir()).output().expect("the program runs");
+        let told: String = String::from_utf8_lossy(&output.stdout).split_whitespace().collect();
+        told.contains("\"behind_bytes\":0,") && told.contains("\"batches_in_doubt\":0,")
+    }
+
     pub fn start(&self) -> Agent {
         self.start_command(self.command())
     }
