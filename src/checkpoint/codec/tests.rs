@@ -1,0 +1,317 @@
+//! One record, one encoding; and no input that makes decoding panic.
+
+use super::*;
+
+/// xorshift64*: the tests need the same "random" records in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    fn list<T>(&mut self, max: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(max + 1)).map(|_| one(self)).collect()
+    }
+
+    fn text(&mut self) -> String {
+        self.list(12, |r| ['a', '0', '/', 'é', '日', '\n', '\0'][r.below(7)]).iter().collect()
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        self.list(40, |r| r.next() as u8)
+    }
+
+    fn channel(&mut self) -> ChannelRecord {
+        ChannelRecord {
+            name: self.text(),
+            topic: self.text(),
+            cluster_id: self.text(),
+            topic_id: std::array::from_fn(|_| self.next() as u8),
+            producer_id: self.next() as i64,
+            producer_epoch: self.next() as i16,
+            partitions: self.list(5, |r| PartitionRecord {
+                partition: r.next() as i32,
+                next_sequence: r.next() as i32,
+                floor_offset: r.next() as i64,
+                mark: (r.below(2) == 0).then(|| r.mark()),
+            }),
+        }
+    }
+
+    fn mark(&mut self) -> Mark {
+        Mark {
+            offset: self.next() as i64,
+            producer_id: self.next() as i64,
+            producer_epoch: self.next() as i16,
+            base_sequence: self.next() as i32,
+            count: self.next() as u32,
+            values_crc: self.next() as u32,
+            first_crc: self.next() as u32,
+        }
+    }
+
+    fn file(&mut self, channels: usize) -> FileRecord {
+        FileRecord {
+            id: self.next(),
+            device: self.next(),
+            inode: self.next(),
+            born_ns: self.next() as i64,
+            head_len: self.below(HEAD_BYTES + 1) as u32,
+            head_crc: self.next() as u32,
+            tail_len: self.below(TAIL_BYTES + 1) as u32,
+            tail_crc: self.next() as u32,
+            name: self.bytes(),
+            current_name: self.bytes(),
+            state: [FileState::Live, FileState::Draining, FileState::Superseded][self.below(3)],
+            position: self.next(),
+            lines: self.next(),
+            events: self.next(),
+            bytes_crc: self.next() as u32,
+            opened_ms: self.next() as i64,
+            ranges: self.list(if channels == 0 { 0 } else { 4 }, |r| OffsetRange {
+                channel: r.below(channels) as u16,
+                partition: r.next() as i32,
+                producer_id: r.next() as i64,
+                first: r.next() as i64,
+                last: r.next() as i64,
+                events: r.next(),
+            }),
+        }
+    }
+
+    fn batch(&mut self, channels: usize) -> BatchRecord {
+        BatchRecord {
+            channel: self.below(channels) as u16,
+            partition: self.next() as i32,
+            producer_id: self.next() as i64,
+            producer_epoch: self.next() as i16,
+            base_sequence: self.next() as i32,
+            count: self.next() as u32,
+            file: self.next(),
+            start: self.next(),
+            end: self.next(),
+            lines: self.next(),
+            bytes_crc: self.next() as u32,
+            tail_crc: self.next() as u32,
+            values_crc: self.next() as u32,
+            first_crc: self.next() as u32,
+            stamp_ms: self.next() as i64,
+            acked: (self.below(2) == 0).then(|| self.next() as i64),
+            is_final: self.below(2) == 0,
+        }
+    }
+
+    fn record(&mut self) -> Record {
+        let channels = self.list(3, Random::channel);
+        let count = channels.len();
+        Record {
+            generation: self.next(),
+            own_device: self.next(),
+            own_inode: self.next(),
+            agent: self.text(),
+            source: self.text(),
+            next_file_id: self.next(),
+            files: self.list(4, |r| r.file(count)),
+            batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
+            channels,
+        }
+    }
+}
+
+fn encode(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_into(record, &mut out);
+    out
+}
+
+/// As the version before wrote it: without topic ids and marks.
+fn encode_2(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    let head =
+        Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
+    encode_into(&head, &mut out);
+    out.truncate(out.len() - 3 * 4);
+    put(&mut out, VERSION_MIN.to_le_bytes());
+    out.rotate_right(2);
+    out.drain(2..4);
+    put_length(&mut out, record.channels.len());
+    for channel in &record.channels {
+        put_bytes(&mut out, channel.name.as_bytes());
+        put_bytes(&mut out, channel.topic.as_bytes());
+        put_bytes(&mut out, channel.cluster_id.as_bytes());
+        put(&mut out, channel.producer_id.to_le_bytes());
+        put(&mut out, channel.producer_epoch.to_le_bytes());
+        put_length(&mut out, channel.partitions.len());
+        for partition in &channel.partitions {
+            put(&mut out, partition.partition.to_le_bytes());
+            put(&mut out, partition.next_sequence.to_le_bytes());
+            put(&mut out, partition.floor_offset.to_le_bytes());
+        }
+    }
+    put_length(&mut out, record.files.len());
+    record.files.iter().for_each(|file| encode_file(file, &mut out));
+    put_length(&mut out, record.batches.len());
+    record.batches.iter().for_each(|batch| encode_batch(batch, &mut out));
+    out
+}
+
+/// The state of a busy source: one file, three partitions, `batches` batches.
+fn typical(batches: usize) -> Record {
+    let mut random = Random(7);
+    let mut channel = ChannelRecord {
+        name: "c1".into(),
+        topic: "log010".into(),
+        cluster_id: "Zk0pX1FTTK2vO7m1gHwTKg".into(),
+        ..random.channel()
+    };
+    channel.partitions = vec![PartitionRecord::default(); 3];
+    let name = b"010_2017041212.log".to_vec();
+    let mut file = FileRecord { current_name: name.clone(), name, ..random.file(0) };
+    file.ranges = vec![OffsetRange::default(); 3];
+    Record {
+        agent: "a1".into(),
+        source: "r1".into(),
+        channels: vec![channel],
+        files: vec![file],
+        batches: (0..batches).map(|_| random.batch(1)).collect(),
+        ..Record::default()
+    }
+}
+
+#[test]
+fn random_records_come_back() {
+    let mut random = Random(1);
+    for _ in 0..3000 {
+        let record = random.record();
+        assert_eq!(decode(&encode(&record)), Ok(record));
+    }
+}
+
+#[test]
+fn the_version_before_is_read() {
+    let mut random = Random(5);
+    for _ in 0..1000 {
+        let mut record = random.record();
+        for channel in &mut record.channels {
+            channel.topic_id = [0; 16];
+            channel.partitions.iter_mut().for_each(|p| p.mark = None);
+        }
+        assert_eq!(decode(&encode_2(&record)), Ok(record));
+    }
+}
+
+#[test]
+fn the_least_sizes_are_those_of_empty_elements() {
+    let size = |record: &Record| encode(record).len();
+    let none = Record { channels: vec![ChannelRecord::default()], ..Record::default() };
+    // Those of the version before, which has no topic id and no byte for the mark.
+    assert_eq!(size(&none) - size(&Record::default()), CHANNEL_BYTES_MIN + 16);
+    let mut some = none.clone();
+    some.channels[0].partitions.push(PartitionRecord::default());
+    assert_eq!(size(&some) - size(&none), PARTITION_BYTES_MIN + 1);
+    let mut file = none.clone();
+    file.files.push(FileRecord::default());
+    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN);
+    let mut range = file.clone();
+    range.files[0].ranges.push(OffsetRange::default());
+    assert_eq!(size(&range) - size(&file), RANGE_BYTES);
+    let mut batch = none.clone();
+    batch.batches.push(BatchRecord::default());
+    assert_eq!(size(&batch) - size(&none), BATCH_BYTES_MIN);
+}
+
+#[test]
+fn a_typical_record_is_small() {
+    assert!(encode(&typical(3)).len() < 1024, "{}", encode(&typical(3)).len());
+    assert!(encode(&typical(15)).len() < 2048, "{}", encode(&typical(15)).len());
+}
+
+#[test]
+fn cut_and_lengthened_records_are_refused() {
+    let mut bytes = encode(&typical(3));
+    for len in 0..bytes.len() {
+        assert!(matches!(decode(&bytes[..len]), Err(DecodeError::Cut { .. })), "{len}");
+    }
+    let at = bytes.len();
+    bytes.push(0);
+    assert_eq!(decode(&bytes), Err(DecodeError::Trailing { at }));
+}
+
+#[test]
+fn another_version_is_named() {
+    let mut bytes = encode(&Record::default());
+    bytes[..2].copy_from_slice(&9u16.to_le_bytes());
+    assert_eq!(decode(&bytes), Err(DecodeError::Version(9)));
+}
+
+#[test]
+fn an_index_without_a_channel_is_refused() {
+    let mut record = typical(1);
+    let bytes = encode(&record);
+    record.channels.push(ChannelRecord::default());
+    record.batches[0].channel = 1;
+    let mut other = encode(&record);
+    // The second channel's bytes are taken out and the count put back: the index dangles.
+    let at = bytes.iter().zip(&other).position(|(a, b)| a != b).unwrap();
+    other[at] = 1;
+    let place = (0..other.len()).find(|&place| {
+        let mut cut = other.clone();
+        cut.drain(place..(place + CHANNEL_BYTES_MIN + 16).min(other.len()));
+        matches!(decode(&cut), Err(DecodeError::Value { what: "index of a channel", .. }))
+    });
+    assert!(place.is_some());
+}
+
+/// Flipped, cut and made-up bytes: an error, or a record that stands for exactly these bytes.
+#[test]
+fn hostile_bytes_are_refused_or_are_a_record() {
+    let mut random = Random(3);
+    let mut decoded = 0;
+    for round in 0..20_000 {
+        let mut bytes = match round % 8 {
+            0 => random.bytes(),
+            1 => encode_2(&random.record()),
+            _ => encode(&random.record()),
+        };
+        for _ in 0..random.below(4) {
+            if !bytes.is_empty() {
+                let at = random.below(bytes.len());
+                bytes[at] = [random.next() as u8, 0xff, 0, bytes[at] ^ 1][random.below(4)];
+            }
+        }
+        if let Ok(record) = decode(&bytes) {
+            if bytes[..2] == VERSION.to_le_bytes() {
+                assert_eq!(encode(&record), bytes);
+            } else {
+                assert_eq!(encode_2(&record), bytes);
+            }
+            decoded += 1;
+        }
+    }
+    assert!(decoded > 500);
+}
+
+#[test]
+#[ignore = "measures, proves nothing"]
+fn measure_encoding() {
+    for batches in [3, 15] {
+        let record = typical(batches);
+        let mut out = Vec::new();
+        let start = std::time::Instant::now();
+        for _ in 0..100_000 {
+            out.clear();
+            encode_into(std::hint::black_box(&record), &mut out);
+            std::hint::black_box(&out);
+        }
+        let ns = start.elapsed().as_nanos() / 100_000;
+        println!("{batches} batches: {} bytes, {ns} ns", out.len());
+    }
+}
