@@ -17,10 +17,10 @@ pub const FLOOR_UNKNOWN: i64 = -1;
 /// Brokers before 2.8 tell no id.
 pub const TOPIC_ID_UNKNOWN: [u8; 16] = [0; 16];
 
-/// A round takes no further batch that could carry it beyond this, encoded: three full ones,
-/// however many partitions there are. A broker closes the connection on which a request of more
+/// A round takes no further batch that could carry it beyond this, encoded: three full ones, each
+/// of which ends a little behind its limit, however many partitions there are. A broker closes the connection on which a request of more
 /// than `socket.request.max.bytes` comes (100 MB by default), at each try anew.
-pub const ROUND_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX;
+pub const ROUND_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX + BATCH_BYTES_MAX / 2;
 /// Batches of a round at most: each is an entry of the checkpoint until it is folded.
 pub const ROUND_BATCHES_MAX: usize = 64;
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use flume_ng::clock::ManualClock;
 use flume_ng::source::tracked::Look;
+use flume_ng::source::window::HeadBytes;
 
 use super::scene::{OLD_S, numbered, reader, spool, stopped_after_an_hour};
 
@@ -261,6 +262,7 @@ fn a_file_overwritten_to_its_very_length_is_found_at_every_look() {
     let at = files.choose().expect("something to read");
     let tracked = &mut files.tracked[at];
     (tracked.read_position, tracked.record.position) = (4, 4);
+    tracked.head = HeadBytes::read(&tracked.file, 4).expect("what was read");
     tracked.update_head();
     assert_eq!(tracked.look(0).expect("a look"), Look::Quiet);
     overwrite_later(&path, "new\n");
