@@ -70,7 +70,7 @@ struct Running {
     lock: Lock,
     /// `None`: the file system has no locks for directories.
     spool_lock: Option<Rc<SpoolLock>>,
-    /// Why its state can not be written at present: nothing is sent.
+    /// Why its state cannot be written at present: nothing is sent.
     pause: Option<String>,
     /// Device and inode of the checkpoints that it has written and that lost their names.
     own_checkpoints: Vec<(u64, u64)>,

@@ -55,7 +55,7 @@ impl fmt::Display for UnpackError {
 /// a line cost the same (`BENCH_ONLY=codecs make bench`).
 ///
 /// # Panics
-/// If this build can not write `compression`; see [`Compression::is_supported`].
+/// If this build cannot write `compression`; see [`Compression::is_supported`].
 pub fn pack(compression: Compression, plain: &[u8], out: &mut Vec<u8>) {
     match compression {
         Compression::None => out.extend_from_slice(plain),

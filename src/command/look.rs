@@ -59,7 +59,7 @@ impl SourceLook {
         matches!(self.tenant, Ok(Tenant::Agent(_)))
     }
 
-    /// What is wrong with the agent now, with its exit code: it can not reach its brokers, or has ended
+    /// What is wrong with the agent now, with its exit code: it cannot reach its brokers, or has ended
     /// by itself. What an earlier run ended with says nothing of one that runs.
     pub fn plight(&self) -> Option<Exit> {
         let is_end = |trouble: &Trouble| matches!(trouble, Trouble::End { .. });

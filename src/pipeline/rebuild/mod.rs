@@ -31,7 +31,7 @@ use crate::source::past::PastFile;
 use apply::Apply;
 use compare::Compare;
 
-/// Waits after a file or directory that can not be read, ms.
+/// Waits after a file or directory that cannot be read, ms.
 const RETRY_MS: u64 = 4_000;
 
 /// A word on how far it is, so often, ms.
@@ -191,7 +191,7 @@ impl Pipeline {
                 log::warn(
                     CHANNEL,
                     format_args!(
-                        "Partition {} of {} begins at offset {}: what stood before can not be seen. \
+                        "Partition {} of {} begins at offset {}: what stood before cannot be seen. \
                          Lines of the files that are not behind it are sent, perhaps once more.",
                         span.partition, outlet.config.topic, span.first
                     ),
@@ -287,7 +287,7 @@ impl Pipeline {
                 log::warn(
                     SOURCE,
                     format_args!(
-                        "Can not read {}: {e}. Without it the positions can not be read back; next \
+                        "Cannot read {}: {e}. Without it the positions cannot be read back; next \
                          try in {RETRY_MS} milliseconds.",
                         path.display()
                     ),
