@@ -61,6 +61,23 @@ pub enum Verdict {
     Doubtful { code: i16 },
 }
 
+impl Verdict {
+    /// Does the broker say that it has not appended the batch?
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Verdict::TooLarge
+            | Verdict::Rejected { .. }
+            | Verdict::Barred { .. }
+            | Verdict::StampRefused
+            | Verdict::OldFormat => true,
+            Verdict::Acked { .. }
+            | Verdict::Fenced
+            | Verdict::OutOfSequence { .. }
+            | Verdict::Doubtful { .. } => false,
+        }
+    }
+}
+
 /// What a look has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

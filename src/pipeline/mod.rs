@@ -114,6 +114,8 @@ pub(crate) struct Announced {
     pub encoded: Option<Batch>,
     /// Number of the round that it went out with; 0 for what an earlier run announced.
     pub round: u64,
+    /// Every copy that was sent was answered, and none was appended: none may still come.
+    pub is_nowhere: bool,
 }
 
 impl Announced {
@@ -282,6 +284,12 @@ impl Pipeline {
                 }
             }
             verdict => {
+                if verdict.is_refusal()
+                    && let Some(at) = self.find_announced(outlet, answer)
+                {
+                    // What is answered here was sent once.
+                    self.announced[at].is_nowhere = true;
+                }
                 if self.outlets[outlet].topic.is_some() {
                     self.distrust(outlet, &describe(verdict, answer.partition));
                 }

@@ -248,10 +248,12 @@ impl Pipeline {
             .map_or_else(|| format!("file {id}"), |r| String::from_utf8_lossy(&r.name).into_owned())
     }
 
-    /// Without identity in the log, "not there" is believed only after a while.
+    /// Without identity in the log, "not there" is believed only after a while, unless the broker
+    /// has said so of every copy.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
-        let has_identity = |&n: &usize| self.announced[n].record.producer_id >= 0;
-        if self.doubts(at).iter().all(has_identity) {
+        let is_sure =
+            |&n: &usize| self.announced[n].record.producer_id >= 0 || self.announced[n].is_nowhere;
+        if self.doubts(at).iter().all(is_sure) {
             return Ok(());
         }
         self.wait_for_followers(at)
@@ -298,6 +300,7 @@ impl Pipeline {
                 }
                 if self.encode(n)? {
                     bytes += self.announced[n].encoded_bytes();
+                    self.announced[n].is_nowhere = false;
                     ready.push(n);
                 } else {
                     self.give_up(at, n)?;
@@ -392,6 +395,9 @@ impl Pipeline {
         let Some(n) = self.first_doubts(at).into_iter().find(is_of_partition) else {
             return Ok(());
         };
+        // Without identity it was sent only when no earlier copy could come any more.
+        let announced = &mut self.announced[n];
+        announced.is_nowhere = answer.verdict.is_refusal() && announced.record.producer_id < 0;
         match &answer.verdict {
             Verdict::Acked { base_offset } => {
                 let b = &self.announced[n].record;

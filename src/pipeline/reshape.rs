@@ -161,8 +161,8 @@ impl Pipeline {
         if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
             return self.write_off(at, n);
         }
-        let round = self.announced[n].round;
-        let part = |(record, batch)| Announced { record, encoded: Some(batch), round };
+        let Announced { round, is_nowhere, .. } = self.announced[n];
+        let part = |(record, batch)| Announced { record, encoded: Some(batch), round, is_nowhere };
         self.announced[n] = part(first);
         self.announced.insert(n + 1, part(second));
         self.commit()?;

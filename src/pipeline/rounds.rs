@@ -408,6 +408,7 @@ impl Pipeline {
                 record: BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base },
                 encoded: None,
                 round: self.round,
+                is_nowhere: false,
             });
             return;
         }
@@ -415,7 +416,8 @@ impl Pipeline {
         for (at, batch) in batches.into_iter().enumerate() {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
-            self.announced.push(Announced { record, encoded: Some(batch), round: self.round });
+            let (encoded, round) = (Some(batch), self.round);
+            self.announced.push(Announced { record, encoded, round, is_nowhere: false });
         }
     }
 

@@ -265,7 +265,8 @@ impl Pipeline {
 
     fn inherit_state(&mut self, record: Record) {
         for batch in record.batches {
-            self.announced.push(Announced { record: batch, encoded: None, round: 0 });
+            let (encoded, round) = (None, 0);
+            self.announced.push(Announced { record: batch, encoded, round, is_nowhere: false });
         }
         self.count_inherited();
         let announced = &self.announced;

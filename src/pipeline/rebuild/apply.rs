@@ -293,7 +293,7 @@ impl Pipeline {
             ..BatchRecord::default()
         };
         self.files.announced(index, slice, is_final);
-        let announced = |record| Announced { record, encoded: None, round: 0 };
+        let announced = |record| Announced { record, encoded: None, round: 0, is_nowhere: false };
         if missing.is_empty() || events == 0 {
             self.announced.push(announced(BatchRecord { acked: Some(NOWHERE), ..base }));
             return;
