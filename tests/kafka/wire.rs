@@ -3,8 +3,6 @@
 //! The brokers are those of `support::shared`; each test makes topics of its own by asking for
 //! them, as the agent does.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use flume_ng::channel::batch::Batch;
@@ -16,7 +14,7 @@ use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueForm
 use flume_ng::os::{self, Interest};
 
 fn address(version: &str) -> String {
-    support::shared(version).bootstrap().to_string()
+    crate::support::shared(version).bootstrap().to_string()
 }
 
 fn config(

@@ -1,18 +1,15 @@
 //! What a line costs in allocations and in calls of the kernel, counted: counts are the same on
 //! every machine, so a step backwards shows here and not only in `make bench`.
 
-#[path = "economy/allocations.rs"]
 mod allocations;
-#[path = "economy/instant.rs"]
 mod instant;
-mod support;
-#[path = "economy/trace.rs"]
 mod trace;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::support::{Brokers, Work, shared};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
 use flume_ng::checkpoint::ledger::FileLedger;
@@ -21,7 +18,6 @@ use flume_ng::clock::{Clock, LocalTime, ManualClock, SystemClock};
 use flume_ng::config;
 use flume_ng::pipeline::{Observer, Pace, Pipeline, Startup, inherit};
 use instant::Instant;
-use support::{Brokers, Work, shared};
 use trace::Calls;
 
 #[global_allocator]

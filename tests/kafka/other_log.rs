@@ -6,13 +6,11 @@
 //! somebody else there: a batch that goes out under it can be taken for one of theirs, and dropped.
 //! *A topic made anew.* The next batch lands in front of where the agent would look for it.
 
-mod support;
-
 use std::time::Duration;
 
-use support::proxy::{Cut, Proxy};
-use support::torture::{ARRIVE_MAX, Tally, difference, lines};
-use support::{Agent, Brokers, Cluster, Plan, Topic, Work, eventually, topic};
+use crate::support::proxy::{Cut, Proxy};
+use crate::support::torture::{ARRIVE_MAX, Tally, difference, lines};
+use crate::support::{Agent, Brokers, Cluster, Plan, Topic, Work, eventually, topic};
 
 const FILE: &str = "010_{H}.log";
 const NAME: &str = "same-name";

@@ -3,12 +3,10 @@
 //! bash is wherever the tests run. zsh and fish need not be on a bare machine; where one is not,
 //! its test says so and passes.
 
-mod support;
-
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use support::TempDir;
+use crate::support::TempDir;
 
 fn packaged(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(name)

@@ -3,6 +3,7 @@
 //! memory and descriptors are recorded; at the end each line is looked for in the topic, and a
 //! report is printed.
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::VecDeque;

@@ -3,14 +3,12 @@
 //! the end. Where a case is marked as a defect of the original, `better` says what is
 //! asked for instead.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use support::json::{Json, base64};
-use support::{Agent, Hour, Record, Topic, Work, decode_event, shared, wait_for};
+use crate::support::json::{Json, base64};
+use crate::support::{Agent, Hour, Record, Topic, Work, decode_event, shared, wait_for};
 
 const ARRIVE_MAX: Duration = Duration::from_secs(30);
 const STOP_MAX: Duration = Duration::from_secs(2);

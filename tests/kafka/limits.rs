@@ -1,11 +1,9 @@
 //! What must not grow with the cluster: requests and memory with many partitions.
 
-mod support;
-
 use std::fs;
 
-use support::torture::{ARRIVE_MAX, Tally, lines};
-use support::{Agent, Cluster, Work};
+use crate::support::torture::{ARRIVE_MAX, Tally, lines};
+use crate::support::{Agent, Cluster, Work};
 
 const FILE: &str = "010_{H}.log";
 const OLD_FILE: &str = "010_{H-2}.log";

@@ -1,16 +1,14 @@
 //! What is told of a running agent over HTTP, in a text file and to systemd, and that nobody can
 //! hold it up by asking.
 
-mod support;
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use support::json::Json;
-use support::{Agent, Cluster, Topic, Work, shared, wait_for};
+use crate::support::json::Json;
+use crate::support::{Agent, Cluster, Topic, Work, shared, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

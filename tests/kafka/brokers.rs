@@ -2,17 +2,15 @@
 //! every version, by whichever way it was written; and a cluster can be killed, frozen
 //! and restarted without losing its data or its place.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::wire::{Body, Connection, Input};
+use crate::support::{Brokers, Cluster, Producer, Record, Topic, eventually, shared};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, Record as Outgoing, RecordBatchEncoder,
     RecordEncodeOptions, TimestampType,
 };
-use support::wire::{Body, Connection, Input};
-use support::{Brokers, Cluster, Producer, Record, Topic, eventually, shared};
 
 /// By the `kafka` crate, which speaks Produce v0; partition `n` gets `n` + 1 messages.
 fn write_old(topic: &Topic, compression: kafka::client::Compression) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::{quoted, read, root};
+use super::{quoted, read, root};
 
 /// Rooms in the order of the table, each with those that it may import.
 fn table() -> Vec<(String, BTreeSet<String>)> {

@@ -2,14 +2,12 @@
 //! agents in one place, a checkpoint that is damaged. Against real brokers; whatever happens,
 //! the topic holds each line once and a partition keeps their order.
 
-mod support;
-
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use support::torture::{ARRIVE_MAX, Chance, Growing, Tally, is_long, lines, rounds};
-use support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
+use crate::support::torture::{ARRIVE_MAX, Chance, Growing, Tally, is_long, lines, rounds};
+use crate::support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
 const STOP_MAX: Duration = Duration::from_secs(2);

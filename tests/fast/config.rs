@@ -39,7 +39,7 @@ impl Drop for Dir {
     }
 }
 
-const REFERENCE: &str = include_str!("data/log010.conf");
+const REFERENCE: &str = include_str!("../data/log010.conf");
 
 /// Exit code and stderr for a configuration of agent a1.
 fn check(conf: &[u8]) -> (i32, String) {
@@ -88,7 +88,7 @@ fn the_reference_verbatim() {
 
 #[test]
 fn the_example_is_sound() {
-    let (code, stderr) = check(include_bytes!("../flume.conf.example"));
+    let (code, stderr) = check(include_bytes!("../../flume.conf.example"));
     assert_eq!(code, 0, "{stderr}");
     assert!(!stderr.contains(" WARN "), "{stderr}");
 }
@@ -512,11 +512,11 @@ fn several_errors_are_told_at_once_and_counted() {
 }
 
 /// `docs/properties.md` is the table of known properties. To write it anew:
-/// `FLUME_NG_WRITE_DOCS=1 cargo test --test config`.
+/// `FLUME_NG_WRITE_DOCS=1 cargo test --test fast documentation`.
 #[test]
 fn the_documentation_has_every_property() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/properties.md");
-    let begin = "<!-- properties: written by tests/config.rs -->\n";
+    let begin = "<!-- properties: written by tests/fast/config.rs -->\n";
     let end = "<!-- end of properties -->";
     let text = std::fs::read_to_string(&path).unwrap();
     let (head, rest) = text.split_once(begin).expect("the begin mark");
@@ -527,7 +527,7 @@ fn the_documentation_has_every_property() {
     } else {
         assert!(
             table == expected,
-            "docs/properties.md is out of date: FLUME_NG_WRITE_DOCS=1 cargo test --test config"
+            "docs/properties.md is out of date: FLUME_NG_WRITE_DOCS=1 cargo test --test fast documentation"
         );
     }
 }

@@ -4,7 +4,6 @@
 //! link leads somewhere, the units start what the Makefile installs, and every import of src/ is one
 //! that docs/design.md allows.
 
-#[path = "documents/rooms.rs"]
 mod rooms;
 
 use std::fs;

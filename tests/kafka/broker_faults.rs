@@ -1,14 +1,12 @@
 //! What brokers do to an agent: being down, dying, hanging, restarting, changing leaders,
 //! forgetting producers, refusing batches. Against real ones; the topic is exact afterwards.
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
 
-use support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines, rounds};
-use support::wire::{Body, Connection, Input};
-use support::{Agent, Cluster, Topic, Work, decode_event, shared, wait_for};
+use crate::support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines, rounds};
+use crate::support::wire::{Body, Connection, Input};
+use crate::support::{Agent, Cluster, Topic, Work, decode_event, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
 /// Between the newest and the oldest, which `make test` looks at.
@@ -210,7 +208,7 @@ fn forgotten_while_away(version: &str) {
         std::thread::sleep(Duration::from_millis(200));
         agent.kill9();
         cluster.resume(0);
-        support::eventually("the batch arrives all the same", ARRIVE_MAX, || {
+        crate::support::eventually("the batch arrives all the same", ARRIVE_MAX, || {
             if topic.count() == 200 { Ok(()) } else { Err(topic.count().to_string()) }
         });
         std::thread::sleep(Duration::from_secs(5));

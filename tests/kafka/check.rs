@@ -1,7 +1,5 @@
 //! `flume-ng check` against real brokers: what it finds, what it says, how it ends.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
@@ -9,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::json::Json;
-use support::{Work, java_tracker, shared};
+use crate::support::json::Json;
+use crate::support::{Work, java_tracker, shared};
 
 /// Somebody without rights.
 const NOBODY: u32 = 65_534;

@@ -2,12 +2,11 @@
 //!
 //! Each test has a cluster of its own, because it does to it what no other test could bear.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::support::Cluster;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
@@ -15,7 +14,6 @@ use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
 use flume_ng::os::{self, Interest};
-use support::Cluster;
 
 const REQUEST_TIMEOUT_MS: u32 = 1_500;
 

@@ -6,24 +6,16 @@
 //! seeds that nobody has run before and notes how many. A seed that fails is replayed alone, with all that happened, by
 //! `FLUME_NG_SIM_SEED=seed cargo test --test simulation one_seed -- --nocapture`.
 
-#[path = "simulation/broker.rs"]
 mod broker;
-#[path = "simulation/cluster.rs"]
 mod cluster;
-#[path = "support/crash_store.rs"]
+#[path = "../support/crash_store.rs"]
 #[allow(dead_code)]
 mod crash_store;
-#[path = "simulation/fuse.rs"]
 mod fuse;
-#[path = "simulation/model.rs"]
 mod model;
-#[path = "simulation/rng.rs"]
 mod rng;
-#[path = "simulation/scenario.rs"]
 mod scenario;
-#[path = "simulation/world.rs"]
 mod world;
-#[path = "simulation/writers.rs"]
 mod writers;
 
 use std::fs::OpenOptions;

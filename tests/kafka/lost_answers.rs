@@ -2,15 +2,13 @@
 //! the agent has given them up. A proxy does it to the k-th Produce request, on both wires,
 //! and the topic has to be exact afterwards.
 
-mod support;
-
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::support::proxy::{Cut, Proxy};
+use crate::support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines};
+use crate::support::{Agent, Brokers, Topic, Work, eventually};
 use flume_ng::checkpoint::slots::read_newest;
-use support::proxy::{Cut, Proxy};
-use support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines};
-use support::{Agent, Brokers, Topic, Work, eventually};
 
 /// `kafka.request.timeout.ms` here; the agent waits two seconds more for an answer.
 const REQUEST_TIMEOUT_MS: u64 = 300;

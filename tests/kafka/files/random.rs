@@ -1,6 +1,6 @@
 //! Everything in any order: write, rename, truncate, replace, delete, write late, kill, restart,
 //! against a model that knows the lines. A seed that fails says so and runs alone with
-//! `FLUME_NG_SEED=… cargo test --test files random`; `FLUME_NG_RUNS=…` runs that many.
+//! `FLUME_NG_SEED=… cargo test --test kafka files::random`; `FLUME_NG_RUNS=…` runs that many.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -1,15 +1,13 @@
 //! `flume-ng generate`: unique lines, whole or torn, in files that follow the clock.
 
-mod support;
-
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::json::Json;
-use support::{TempDir, signal, wait_exit, wait_for};
+use crate::support::json::Json;
+use crate::support::{TempDir, signal, wait_exit, wait_for};
 
 fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));

@@ -2,7 +2,7 @@
 //! its file, a start must find the state before or after the write that was under way, or refuse;
 //! never an older state and never a mixture.
 
-#[path = "support/crash_store.rs"]
+#[path = "../support/crash_store.rs"]
 mod crash_store;
 
 use std::cell::RefCell;

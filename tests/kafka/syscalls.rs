@@ -4,15 +4,13 @@
 //!
 //! `strace` does it. Where it can not be had, or may not trace, the tests say so and pass.
 
-mod support;
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::torture::{Chance, Tally, is_long, lines};
-use support::{Brokers, Topic, Work, shared};
+use crate::support::torture::{Chance, Tally, is_long, lines};
+use crate::support::{Brokers, Topic, Work, shared};
 
 const FILE: &str = "010_{H}.log";
 const OLD_FILE: &str = "010_{H-1}.log";
@@ -190,7 +188,7 @@ fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> 
         count(&topic) >= OLD + NEW + 20 && !work.path(OLD_FILE).exists()
     });
     assert_eq!(agent.term().code(), Some(0), "{name}\n{}", agent.log());
-    let found = support::torture::difference(&topic, &[("old", OLD), ("new", NEW + 20)]);
+    let found = crate::support::torture::difference(&topic, &[("old", OLD), ("new", NEW + 20)]);
     assert!(found.is_none(), "{version} {name}: {found:#?}\n{log}\nthen:\n{}", agent.log());
     run
 }

@@ -1,14 +1,12 @@
 //! `flume-ng status`: the agent is told from outside, and does not notice.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::json::Json;
-use support::{Work, shared};
+use crate::support::json::Json;
+use crate::support::{Work, shared};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -1,20 +1,18 @@
 //! `flume-ng verify` against real brokers: it says "exact" of what is exact, and finds each kind
 //! of difference that a test makes by hand.
 
-mod support;
-
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::json::Json;
+use crate::support::{Agent, Topic, Work, shared, wait_for};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
 use flume_ng::channel::broker::{Answer, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
-use support::json::Json;
-use support::{Agent, Topic, Work, shared, wait_for};
 
 const OLD: &str = "0.10.2.0";
 const NEW: &str = "4.3.1";

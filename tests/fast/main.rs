@@ -1,0 +1,10 @@
+//! What needs no broker: the command line, configurations, the checkpoint's slots, and documents.
+
+mod checkpoint_slots;
+mod cli;
+mod completions;
+mod config;
+mod documents;
+mod generate;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,21 @@
+//! The program beside real brokers (`tests/kafka/broker`), which it shares with nobody else's code.
+
+mod broker_faults;
+mod brokers;
+mod check;
+mod crash;
+mod doubts;
+mod economy;
+mod files;
+mod golden;
+mod limits;
+mod lost_answers;
+mod monitor;
+mod other_log;
+mod status;
+#[path = "../support/mod.rs"]
+mod support;
+mod syscalls;
+mod verify;
+mod wire;
+mod wire_faults;
