@@ -162,7 +162,7 @@ fn a_backlog_of_a_thousand_files_is_read_in_order_within_the_memory() {
 }
 
 #[test]
-#[ignore = "takes minutes beside other tests; see tests/soak"]
+#[ignore = "takes minutes beside other tests; see `make soak`"]
 fn a_backlog_of_ten_thousand_files_is_read_in_order_within_the_memory() {
     backlog(10_000, 20);
 }
