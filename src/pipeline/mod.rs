@@ -177,6 +177,7 @@ impl Pipeline {
         }
         self.files.refresh(false);
         self.files.sweep();
+        self.recognise();
         if !self.is_connected() {
             return self.reconnect(observer);
         }
@@ -245,6 +246,7 @@ impl Pipeline {
     /// The last write before a clean end.
     pub fn close(&mut self) -> Result<(), Fatal> {
         self.fold();
+        self.is_dirty |= self.files.take_news();
         if self.is_dirty { self.commit() } else { Ok(()) }
     }
 
@@ -391,6 +393,9 @@ impl Pipeline {
     fn next_foldable(&self) -> Option<usize> {
         self.announced.iter().position(|a| {
             let b = &a.record;
+            if self.files.is_sought(b.file) && self.files.index_of(b.file).is_none() {
+                return false;
+            }
             let is_next = self.files.record(b.file).is_none_or(|r| r.position == b.start);
             is_next
                 && self
@@ -402,12 +407,16 @@ impl Pipeline {
     }
 
     fn fold_one(&mut self, at: usize) {
+        let now_ms = self.clock.monotonic_ms();
         let lead = self.announced[at].record.clone();
         self.is_dirty = true;
         // Here, not at each ack: only now every channel has them.
         if lead.acked.is_some_and(|offset| offset != rounds::NOWHERE) {
             self.counters.events_accepted += u64::from(lead.count);
             self.counters.batches_accepted += 1;
+        }
+        if let Some(index) = self.files.index_of(lead.file) {
+            self.files.tracked[index].note_position(now_ms);
         }
         // Also of a file that is not open now: what was found in the topic is not sent again.
         if let Some(record) = self.files.record_mut(lead.file) {
@@ -433,6 +442,13 @@ impl Pipeline {
             }
         }
         self.announced = kept;
+    }
+
+    /// Goes on comparing files whose names or numbers do not tell what they are.
+    fn recognise(&mut self) {
+        let announced = &self.announced;
+        self.files.recognise(|id| start::reached(announced, id));
+        self.is_dirty |= self.files.take_news();
     }
 
     /// Writes the whole state, durably.
@@ -462,7 +478,7 @@ impl Pipeline {
         if self.is_dirty && self.is_idle() {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
         }
-        if self.files.is_sweeping() {
+        if self.files.is_sweeping() || self.files.is_comparing() {
             return Ok(Pace::Again);
         }
         let most_ms = if self.awaits_answer { rounds::MOMENT_MS } else { REST_MS };

@@ -13,6 +13,9 @@ use crate::checkpoint::record::BatchRecord;
 use crate::log;
 use crate::source::slice::{Bound, SliceError};
 
+/// While the file of a batch is being recognised, this is tried again so often, ms.
+const SEEK_WAIT_MS: u64 = 20;
+
 /// A stamp that differs from the clock by less is that of the present time, ms.
 const STAMP_FRESH_MS: u64 = 1_000;
 
@@ -176,6 +179,10 @@ impl Pipeline {
         of: &BatchRecord,
         count: u32,
     ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
+        if self.files.is_lost(of.file) {
+            // Its bytes may be in another file, which is being compared.
+            return Err(Pause::Wait(SEEK_WAIT_MS));
+        }
         let Some(index) = self.files.index_of(of.file) else {
             self.wait_for_file(of)?;
             return Ok(None);

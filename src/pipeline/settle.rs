@@ -66,6 +66,7 @@ impl Pipeline {
             .map(|&i| &self.files.tracked[i])
             .filter(|t| !(t.keeps_name && t.receipted_at == Some(t.record.position)))
             .map(|t| t.record.clone())
+            .filter(is_worth_a_receipt)
             .collect();
         if !records.is_empty() && !self.write_receipts(&records)? {
             return Ok(false);
@@ -88,12 +89,13 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let Some(absent) = self.files.absent.ended(now_ms, is_settled) else { return Ok(false) };
         let record = absent.record.clone();
-        if !self.write_receipts(std::slice::from_ref(&record))? {
+        let is_worth_it = is_worth_a_receipt(&record);
+        if is_worth_it && !self.write_receipts(std::slice::from_ref(&record))? {
             return Ok(false);
         }
         self.files.absent.remove(record.id);
         // What was truncated was told then.
-        if record.state != FileState::Superseded {
+        if is_worth_it && record.state != FileState::Superseded {
             log::warn(
                 SOURCE,
                 format_args!(
@@ -155,4 +157,13 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// Was anything read under this record that no other file has taken over, or is there a file that is
+/// to be known again?
+fn is_worth_a_receipt(record: &FileRecord) -> bool {
+    !record.current_name.is_empty()
+        || record.lines > 0
+        || record.events > 0
+        || !record.ranges.is_empty()
 }

@@ -257,6 +257,7 @@ impl Pipeline {
             is_rebuilt: false,
             counters: Counters::default(),
         };
+        pipeline.files.distrust_hints(inherited.is_copied);
         pipeline.inherit_state(record);
         pipeline.inherit_positions(inherited.java, inherited.begin, is_new);
         pipeline.forget_old_floors();
@@ -270,22 +271,9 @@ impl Pipeline {
         }
         self.count_inherited();
         let announced = &self.announced;
-        let reached = |id: u64| {
-            let of_file = announced.iter().map(|a| &a.record).filter(|b| b.file == id);
-            let range =
-                |b: &BatchRecord| AnnouncedRange { start: b.start, end: b.end, crc: b.bytes_crc };
-            // Each channel has its batches of the same bytes.
-            let mut ranges: Vec<AnnouncedRange> = of_file.clone().map(range).collect();
-            ranges.sort_unstable_by_key(|r| (r.start, r.end));
-            ranges.dedup();
-            of_file.max_by_key(|b| b.end).map(|b| Reached {
-                end: b.end,
-                tail_crc: Some(b.tail_crc),
-                is_final: b.is_final,
-                ranges,
-            })
-        };
+        let reached = |id| reached(announced, id);
         self.files.restore(record.files, record.next_file_id, reached);
+        self.is_dirty |= self.files.take_news();
     }
 
     /// What an earlier run has announced and this one brings to its end counts as received here as
@@ -332,6 +320,22 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// How far file `id` was announced.
+pub(super) fn reached(announced: &[Announced], id: u64) -> Option<Reached> {
+    let of_file = announced.iter().map(|a| &a.record).filter(|b| b.file == id);
+    let range = |b: &BatchRecord| AnnouncedRange { start: b.start, end: b.end, crc: b.bytes_crc };
+    // Each channel has its batches of the same bytes.
+    let mut ranges: Vec<AnnouncedRange> = of_file.clone().map(range).collect();
+    ranges.sort_unstable_by_key(|r| (r.start, r.end));
+    ranges.dedup();
+    of_file.max_by_key(|b| b.end).map(|b| Reached {
+        end: b.end,
+        tail_crc: Some(b.tail_crc),
+        is_final: b.is_final,
+        ranges,
+    })
 }
 
 /// Channels are told by name, or by their place where the name is new. Batches refer to places in

@@ -171,6 +171,11 @@ impl Files {
             Err(absence) => {
                 // To the end of the row: the others have their turn.
                 let mut absent = self.absent.list.remove(at);
+                let was_unreachable = matches!(absent.absence, Absence::Unreachable(_));
+                if absence == Absence::Gone || was_unreachable {
+                    let Absent { record, reached, .. } = absent;
+                    return self.is_missed(record, absence, reached);
+                }
                 absent.absence = absence;
                 self.absent.list.push(absent);
             }

@@ -34,6 +34,7 @@ impl Files {
     }
 
     fn is_renamed(&mut self, index: usize, new: &OsStr) {
+        let now_ms = self.clock().monotonic_ms();
         let tracked = &mut self.tracked[index];
         log::info(
             READER,
@@ -44,8 +45,11 @@ impl Files {
                 tracked.read_position
             ),
         );
-        tracked.record.name = new.as_bytes().to_vec();
+        let former = std::mem::replace(&mut tracked.record.name, new.as_bytes().to_vec());
+        tracked.former_name = Some(former);
+        tracked.lost_name_ms = Some(now_ms);
         tracked.record.current_name.clone_from(&tracked.record.name);
+        self.has_news = true;
     }
 
     /// Its name is gone, or another file's now: read on through the descriptor.
@@ -65,6 +69,7 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         let tracked = &mut self.tracked[index];
         tracked.begin_grace(now_ms);
+        tracked.lost_name_ms = Some(now_ms);
         log::info(
             READER,
             format_args!(
@@ -77,6 +82,7 @@ impl Files {
         tracked.record.state = FileState::Draining;
         tracked.record.current_name =
             relative.map_or_else(Vec::new, |p| p.as_os_str().as_bytes().to_vec());
+        self.has_news = true;
     }
 
     /// A file that had lost its name has one again (renamed back, or another hard link to it):
@@ -106,11 +112,12 @@ impl Files {
         tracked.finished_at = None;
         tracked.record.name = name.as_bytes().to_vec();
         tracked.record.current_name.clone_from(&tracked.record.name);
+        self.has_news = true;
         true
     }
 
-    /// The file's content was thrown away by its writer (copytruncate): what it holds now is a
-    /// new file. The old one ends where it was read to.
+    /// The file's content was thrown away by its writer: what it holds now is a new file. The old
+    /// one ends where it was read to, unless it lives on in a copy (copytruncate).
     pub(super) fn begin_again(&mut self, index: usize, what: &str) {
         let tracked = &mut self.tracked[index];
         let name = tracked.name().to_owned();
@@ -126,7 +133,7 @@ impl Files {
                 tracked.read_position
             ),
         );
-        let old = tracked.record.clone();
+        let (old, read_position) = (tracked.record.clone(), tracked.read_position);
         let was_named = std::mem::replace(&mut tracked.is_named, false);
         tracked.record.state = FileState::Superseded;
         tracked.record.current_name.clear();
@@ -138,6 +145,10 @@ impl Files {
         record.state = if was_named { FileState::Live } else { FileState::Draining };
         (record.device, record.inode, record.born_ns) = (old.device, old.inode, old.born_ns);
         record.current_name = old.current_name;
+        self.has_news = true;
+        if read_position > 0 {
+            self.seek_copy(old.id);
+        }
     }
 }
 

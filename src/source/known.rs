@@ -4,16 +4,19 @@
 //! one that has grown since its receipt had a writer that outlived the grace time, and is read
 //! from where the receipt ends. *A candidate* that is the very inode of a receipt (another hard
 //! link, a file renamed back, a directory that was away) goes on there, too. Of a hundred thousand
-//! receipts 8 bytes each are held in memory; the rest is looked up in the file.
+//! receipts 16 bytes each are held in memory; the rest is looked up in the file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::tracked::{self, born_ns, is_other_birth};
+use super::quest::PROOF_BYTES;
+use super::tracked::{self, Hints, is_other_birth};
 use crate::checkpoint::receipt::{self, ReadAll, Receipt};
-use crate::checkpoint::record::TAIL_BYTES;
+use crate::checkpoint::record::{FileRecord, HEAD_BYTES, TAIL_BYTES};
 use crate::log;
 
 /// Receipts looked at in one turn of the loop: about a millisecond.
@@ -25,30 +28,64 @@ const SWEEP_INTERVAL_MS: u64 = 3_600_000;
 /// See the module.
 pub struct Known {
     dir: PathBuf,
-    /// Device and inode of every receipt, hashed and sorted.
+    /// Of every receipt device and inode, and name and first bytes, hashed and sorted.
     seen: Vec<u64>,
+    /// Files that turned out to be others than the receipts with their names.
+    dismissed: HashSet<(u64, u64)>,
     sweep: Option<Sweep>,
     next_sweep_ms: u64,
 }
 
 struct Sweep {
     receipts: ReadAll,
-    /// Files that are longer than some receipt of theirs, by device and inode: the newest receipt
-    /// and the length.
-    grown: HashMap<(u64, u64), (Receipt, u64)>,
+    /// Files that are longer than some receipt of theirs: the newest receipt and the length.
+    grown: Vec<(Receipt, u64)>,
+    /// Where each of them is in the list, by device and inode and by the name that it was left
+    /// under: numbers may have changed between two receipts of one file.
+    by_number: HashMap<(u64, u64), usize>,
+    by_path: HashMap<Vec<u8>, usize>,
+}
+
+/// Is a file the one that a receipt speaks of?
+#[derive(Debug, PartialEq)]
+pub enum Same {
+    Yes(Receipt),
+    /// If every byte is the same: to be compared.
+    Perhaps(Receipt),
+    No,
+}
+
+/// Where a file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Under the name that the receipt left it under.
+    Own,
+    /// Under the name that it was read under.
+    Name,
+    /// Likewise, in a directory that was copied or restored: numbers say nothing.
+    Copied,
+    Other,
 }
 
 impl Known {
     /// Reads the receipts in the tracker directory.
     pub fn load(dir: &Path) -> Known {
-        let mut known =
-            Known { dir: dir.to_owned(), seen: Vec::new(), sweep: None, next_sweep_ms: 0 };
+        let mut known = Known {
+            dir: dir.to_owned(),
+            seen: Vec::new(),
+            dismissed: HashSet::new(),
+            sweep: None,
+            next_sweep_ms: 0,
+        };
         let mut damaged = 0;
         match receipt::read_all(dir) {
             Ok(all) => {
                 for item in all {
                     match item {
-                        Ok(r) => known.seen.push(key(r.device, r.inode)),
+                        Ok(r) => {
+                            known.seen.push(key(r.device, r.inode));
+                            known.seen.push(name_key(&r.name, r.head_len, r.head_crc));
+                        }
                         Err(_) => damaged += 1,
                     }
                 }
@@ -70,23 +107,62 @@ impl Known {
     }
 
     /// A receipt was written.
-    pub fn add(&mut self, device: u64, inode: u64) {
-        let key = key(device, inode);
-        if let Err(at) = self.seen.binary_search(&key) {
-            self.seen.insert(at, key);
+    pub fn add(&mut self, record: &FileRecord) {
+        self.dismissed.remove(&(record.device, record.inode));
+        let by_name = name_key(&record.name, record.head_len, record.head_crc);
+        for key in [key(record.device, record.inode), by_name] {
+            if let Err(at) = self.seen.binary_search(&key) {
+                self.seen.insert(at, key);
+            }
         }
     }
 
-    /// The newest receipt of this very file, if its first bytes are still those that were read.
-    pub fn find(&self, file: &File, stat: &Metadata) -> Option<Receipt> {
-        self.seen.binary_search(&key(stat.dev(), stat.ino())).ok()?;
+    /// This file is none that is known, whatever its name says.
+    pub fn dismiss(&mut self, hints: Hints) {
+        self.dismissed.insert((hints.device, hints.inode));
+    }
+
+    /// The newest receipt of this very file, by its numbers, else of one with its name and first
+    /// bytes. A copy under another name is a new file. `are_void`: the numbers in the receipts are
+    /// those of the files from which these were copied.
+    pub fn find(&self, file: &File, stat: &Metadata, name: &[u8], are_void: bool) -> Same {
+        let is_seen = |key: u64| self.seen.binary_search(&key).is_ok();
+        let (head_len, head_crc) = head_of(file, stat).unwrap_or_default();
+        let by_name = [head_len, 0].iter().any(|len| is_seen(name_key(name, *len, head_crc)));
+        if self.dismissed.contains(&(stat.dev(), stat.ino()))
+            || !by_name && !is_seen(key(stat.dev(), stat.ino()))
+        {
+            return Same::No;
+        }
+        let numbers = |r: &Receipt| (r.device, r.inode) == (stat.dev(), stat.ino());
+        let (mut newest, mut namesake) = (None, None);
+        for receipt in receipt::read_all(&self.dir).into_iter().flatten().flatten() {
+            if numbers(&receipt) {
+                newest = Some(receipt);
+            } else if by_name && receipt.name == name {
+                namesake = Some(receipt);
+            }
+        }
+        let by_numbers = newest.map_or(Same::No, |r| same(file, stat, r, Place::Other));
+        match (by_numbers, namesake) {
+            (Same::No, Some(receipt)) if are_void => same(file, stat, receipt, Place::Copied),
+            (Same::No, Some(receipt)) => same(file, stat, receipt, Place::Name),
+            (by_numbers, _) => by_numbers,
+        }
+    }
+
+    /// The newest receipt of a file that was hidden to be deleted, which has a name like no other.
+    pub fn find_hidden(&self, file: &File, stat: &Metadata, name: &OsStr) -> Same {
+        let leaf = |path: &[u8]| path.rsplit(|b| *b == b'/').next().map(<[u8]>::to_vec);
+        let own = leaf(name.as_bytes());
         let mut newest = None;
-        for receipt in receipt::read_all(&self.dir).ok()?.flatten() {
-            if (receipt.device, receipt.inode) == (stat.dev(), stat.ino()) {
+        for receipt in receipt::read_all(&self.dir).into_iter().flatten().flatten() {
+            let is_it = (receipt.device, receipt.inode) == (stat.dev(), stat.ino());
+            if is_it || leaf(&receipt.completed) == own {
                 newest = Some(receipt);
             }
         }
-        newest.filter(|r| is_same(file, stat, r, false))
+        newest.map_or(Same::No, |r| same(file, stat, r, Place::Copied))
     }
 
     /// Looks at some finished files, if it is time to. Returns those that have grown.
@@ -94,7 +170,12 @@ impl Known {
         if self.sweep.is_none() && now_ms >= self.next_sweep_ms {
             self.next_sweep_ms = now_ms + SWEEP_INTERVAL_MS;
             let receipts = receipt::read_all(&self.dir).ok();
-            self.sweep = receipts.map(|receipts| Sweep { receipts, grown: HashMap::new() });
+            self.sweep = receipts.map(|receipts| Sweep {
+                receipts,
+                grown: Vec::new(),
+                by_number: HashMap::new(),
+                by_path: HashMap::new(),
+            });
         }
         let Some(sweep) = &mut self.sweep else { return Vec::new() };
         for _ in 0..SWEEP_STEP {
@@ -104,7 +185,7 @@ impl Known {
                 None => {
                     let grown = self.sweep.take().map(|s| s.grown).unwrap_or_default();
                     let is_longer = |(r, len): (Receipt, u64)| (len > r.size).then_some(r);
-                    return grown.into_values().filter_map(is_longer).collect();
+                    return grown.into_iter().filter_map(is_longer).collect();
                 }
             }
         }
@@ -119,44 +200,71 @@ impl Known {
 
 impl Sweep {
     fn look_at(&mut self, receipt: Receipt, path: impl Fn(&[u8]) -> PathBuf) {
-        let key = (receipt.device, receipt.inode);
-        if let Some((newest, _)) = self.grown.get_mut(&key) {
-            *newest = receipt;
+        let number = (receipt.device, receipt.inode);
+        let at = self.by_number.get(&number).or_else(|| self.by_path.get(&receipt.completed));
+        if let Some(&at) = at {
+            self.grown[at].0 = receipt;
             return;
         }
         if receipt.completed.is_empty() {
             return;
         }
         let Ok(stat) = std::fs::metadata(path(&receipt.completed)) else { return };
-        if stat.ino() == receipt.inode && stat.is_file() && stat.len() > receipt.size {
-            self.grown.insert(key, (receipt, stat.len()));
+        if stat.is_file() && stat.len() > receipt.size {
+            self.by_number.insert(number, self.grown.len());
+            self.by_path.insert(receipt.completed.clone(), self.grown.len());
+            self.grown.push((receipt, stat.len()));
         }
     }
 }
 
-/// Is `file` the one that the receipt speaks of, by birth and fingerprints?
-///
-/// `is_in_place`: it has the name that the receipt says, so that it may have been written to.
-pub fn is_same(file: &File, stat: &Metadata, receipt: &Receipt, is_in_place: bool) -> bool {
-    if stat.ino() != receipt.inode
-        || is_other_birth(born_ns(stat), receipt.born_ns)
-        || stat.len() < receipt.size
-    {
-        return false;
-    }
-    // Without a time of birth, an inode that was used again may hold the same few bytes: then only
-    // a file that has not been written to since can be the old one.
-    let is_born = born_ns(stat) != 0 && receipt.born_ns != 0;
-    if !is_born && !is_in_place && tracked::modified_ms(stat) > receipt.finished_ms {
-        return false;
-    }
+/// Is `file`, found at such a place, the one that the receipt speaks of?
+pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Same {
     let tail_len = receipt.size.min(TAIL_BYTES as u64);
+    if stat.len() < receipt.size {
+        return Same::No;
+    }
     let head = tracked::bytes_match(file, 0, receipt.head_len as usize, receipt.head_crc);
     let tail =
         tracked::bytes_match(file, receipt.size - tail_len, tail_len as usize, receipt.tail_crc);
-    head.unwrap_or(false) && tail.unwrap_or(false)
+    if !head.unwrap_or(false) || !tail.unwrap_or(false) {
+        return Same::No;
+    }
+    let old = Hints { device: receipt.device, inode: receipt.inode, born_ns: receipt.born_ns };
+    let now = Hints::of(stat);
+    // Without a time of birth, an inode that was used again may hold the same few bytes: then only
+    // a file that has not been written to since can be the old one without a comparison.
+    let is_born = now.born_ns != 0 && old.born_ns != 0;
+    let is_unwritten = tracked::modified_ms(stat) <= receipt.finished_ms;
+    if now.agree(old) && (is_born || is_unwritten || place == Place::Own) {
+        return Same::Yes(receipt);
+    }
+    let is_copy = place == Place::Other && is_other_birth(now.born_ns, old.born_ns);
+    if receipt.size >= PROOF_BYTES && !is_copy {
+        return Same::Perhaps(receipt);
+    }
+    // So few bytes prove nothing: name and numbers decide.
+    let is_renumbered = now.inode == old.inode
+        && !is_other_birth(now.born_ns, old.born_ns)
+        && place != Place::Other;
+    if is_renumbered || place == Place::Copied { Same::Yes(receipt) } else { Same::No }
+}
+
+/// Length and CRC-32 of what is compared first of a file.
+fn head_of(file: &File, stat: &Metadata) -> Option<(u32, u32)> {
+    let mut head = [0u8; HEAD_BYTES];
+    let len = HEAD_BYTES.min(usize::try_from(stat.len()).unwrap_or(HEAD_BYTES));
+    file.read_exact_at(&mut head[..len], 0).ok()?;
+    Some((len as u32, crc32fast::hash(&head[..len])))
 }
 
 fn key(device: u64, inode: u64) -> u64 {
     inode ^ device.rotate_left(40)
+}
+
+/// Of a file that is shorter than its fingerprint may become, the name alone.
+fn name_key(name: &[u8], head_len: u32, head_crc: u32) -> u64 {
+    let is_whole = head_len as usize == HEAD_BYTES;
+    let content = if is_whole { u64::from(head_crc) | 1 << 32 } else { 0 };
+    u64::from(crc32fast::hash(name)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ content << 16
 }

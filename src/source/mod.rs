@@ -18,11 +18,14 @@ pub mod odd_names;
 pub mod parked;
 pub mod past;
 mod present;
+pub mod quest;
 pub mod reach;
+mod recognise;
 pub mod restore;
 pub mod retire;
 pub mod scan;
 pub mod slice;
+mod suspects;
 pub mod tracked;
 mod turn;
 mod unwritten;
@@ -44,10 +47,11 @@ use crate::config::model::SourceConfig;
 use crate::{log, os};
 use absent::Absents;
 use follow::Refusals;
-use known::Known;
+use known::{Known, Same};
 use line::{LineConfig, LineDecoder};
 use parked::Parking;
 use present::Present;
+use quest::{Quests, Then};
 use scan::{Candidate, Scanner};
 use tracked::Tracked;
 use turn::Turns;
@@ -119,6 +123,15 @@ pub struct Files {
     grown: Vec<Receipt>,
     /// The spool directory does not permit names to be changed.
     stuck: retire::Stuck,
+    /// Files whose names and numbers do not tell what they are.
+    quests: Quests,
+    /// The state that the records are from was copied or restored: device and inode numbers in it
+    /// may be those of other files.
+    hints_are_void: bool,
+    /// The files of the last run are being opened.
+    is_restoring: bool,
+    /// A record has changed otherwise than by being read.
+    has_news: bool,
 }
 
 impl Files {
@@ -152,13 +165,27 @@ impl Files {
             resumed: Vec::new(),
             grown: Vec::new(),
             stuck: retire::Stuck::default(),
+            quests: Quests::default(),
+            hints_are_void: false,
+            is_restoring: false,
+            has_news: false,
         }
+    }
+
+    /// The records that come next are from a copy: numbers in them say nothing.
+    pub fn distrust_hints(&mut self, are_void: bool) {
+        self.hints_are_void = are_void;
+    }
+
+    /// Has a record changed otherwise than by being read, since the last call?
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
     }
 
     /// The records of all files that are not done.
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
-        let tracked = self.tracked.iter().map(|t| &t.record);
-        tracked.chain(self.parking.records()).chain(self.absent.records())
+        let open = self.tracked.iter().map(|t| &t.record);
+        open.chain(self.parking.records()).chain(self.quests.records()).chain(self.absent.records())
     }
 
     /// Names that are read or wait to be, by the last listing.
@@ -391,8 +418,15 @@ impl Files {
             return Some(index);
         }
         let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
-        if !is_taken_over && let Some(receipt) = self.known.find(&file, &stat) {
-            return Some(self.resume(name, file, &receipt, true));
+        if !is_taken_over {
+            match self.known.find(&file, &stat, name.as_bytes(), self.hints_are_void) {
+                Same::Yes(receipt) => return Some(self.resume(name, file, &receipt, true)),
+                Same::Perhaps(receipt) => {
+                    self.seek_finished(receipt, name, file, Then::Candidate);
+                    return None;
+                }
+                Same::No => {}
+            }
         }
         let size = stat.len();
         let (position, why) = self.first_position(&name, size);

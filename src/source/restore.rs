@@ -9,10 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
+use super::known::{self, Same};
+use super::quest::Then;
 use super::retire::{HIDDEN, Move};
-use super::tracked::born_ns;
-use super::window::TailBytes;
-use super::{Files, READER, known, reach};
+use super::tracked::Hints;
+use super::window::{HeadBytes, TailBytes};
+use super::{Files, READER, reach};
+use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState};
 use crate::log;
 
@@ -40,7 +43,7 @@ pub struct AnnouncedRange {
 impl AnnouncedRange {
     /// Does the file hold these bytes there? One that can not be read now is believed: what is
     /// sent is compared once more.
-    fn is_in(&self, file: &File) -> bool {
+    pub(super) fn is_in(&self, file: &File) -> bool {
         let mut hasher = crc32fast::Hasher::new();
         let mut block = vec![0; BLOCK_BYTES];
         let mut at = self.start;
@@ -53,6 +56,14 @@ impl AnnouncedRange {
             at += len as u64;
         }
         hasher.finalize() == self.crc
+    }
+}
+
+impl Announced {
+    /// Does the file hold all that was announced?
+    pub(super) fn is_in(&self, file: &File) -> bool {
+        let is_long = file.metadata().is_ok_and(|stat| stat.len() >= self.end);
+        is_long && self.ranges.iter().all(|range| range.is_in(file))
     }
 }
 
@@ -73,6 +84,7 @@ impl Files {
             let id = newest.entry((record.device, record.inode)).or_default();
             *id = record.id.max(*id);
         }
+        self.is_restoring = true;
         let mut missed = Vec::new();
         for mut record in records {
             let reached = announced(record.id);
@@ -80,10 +92,12 @@ impl Files {
                 record.state = FileState::Superseded;
             }
             if record.state == FileState::Superseded {
-                self.put_absent(record, Absence::Superseded, reached);
+                // Of what was truncated there may be a copy.
+                self.seek_stray(record, Absence::Superseded, reached);
             } else if self.tracked.len() >= self.open_max * 3 / 4
                 && record.state == FileState::Live
                 && reached.is_none()
+                && self.is_in_place(&record)
             {
                 self.park_record(record);
             } else {
@@ -96,6 +110,14 @@ impl Files {
             }
         }
         self.restore_missed(missed);
+        self.is_restoring = false;
+        self.list_suspects();
+    }
+
+    /// Is the file of the record under its name, as far as its numbers tell?
+    fn is_in_place(&self, record: &FileRecord) -> bool {
+        let path = self.path(OsStr::from_bytes(&record.current_name));
+        reach::metadata(&path).is_ok_and(|stat| Hints::of(&stat).agree(Hints::of_record(record)))
     }
 
     /// What is not under a name that it had: one listing for all.
@@ -119,7 +141,20 @@ impl Files {
                 Absence::Elsewhere(_) => self.absence_here(&record),
                 other => other,
             };
-            self.put_absent(record, absence, reached);
+            self.is_missed(record, absence, reached);
+        }
+    }
+
+    /// What the listing of a directory lacks may be there under other numbers.
+    pub(super) fn is_missed(
+        &mut self,
+        record: FileRecord,
+        absence: Absence,
+        reached: Option<Announced>,
+    ) {
+        match absence {
+            Absence::Unreachable(_) => self.put_absent(record, absence, reached),
+            _ => self.seek_stray(record, absence, reached),
         }
     }
 
@@ -129,7 +164,7 @@ impl Files {
             Ok((file, found)) => {
                 self.restore_found(record, file, &found, reached);
             }
-            Err(absence) => self.put_absent(record, absence, reached),
+            Err(absence) => self.is_missed(record, absence, reached),
         }
     }
 
@@ -152,6 +187,7 @@ impl Files {
             ranges: Vec::new(),
         });
         let is_own_name = found.as_bytes() == record.name;
+        let former_name = (!is_own_name).then(|| record.name.clone());
         let is_to_be_moved = record.state == FileState::Draining
             && is_own_name
             && record.current_name != record.name
@@ -165,12 +201,19 @@ impl Files {
             record.name = found.as_bytes().to_vec();
             record.current_name.clone_from(&record.name);
         }
-        if record.born_ns == 0 {
-            record.born_ns = file.metadata().map_or(0, |stat| born_ns(&stat));
+        if let Ok(stat) = file.metadata() {
+            let hints = Hints::of(&stat);
+            self.has_news |= hints != Hints::of_record(&record);
+            if !found.as_bytes().contains(&b'/') {
+                self.homes.insert(hints.device);
+            }
+            (record.device, record.inode) = (hints.device, hints.inode);
+            record.born_ns = hints.born_ns;
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let index = self.push(record, file, announced.end);
         let tracked = &mut self.tracked[index];
+        tracked.former_name = former_name;
         tracked.is_named = is_named;
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {
@@ -214,6 +257,9 @@ impl Files {
         } else {
             "was truncated and has grown past the old position".to_owned()
         };
+        // Of its bytes nothing but checksums is known.
+        let tracked = &mut self.tracked[index];
+        (tracked.tail, tracked.head) = (TailBytes::default(), HeadBytes::default());
         self.begin_again(index, &what);
         self.tracked.len() - 1
     }
@@ -248,19 +294,29 @@ impl Files {
             if self.records().any(is_open) {
                 continue;
             }
-            match self.known.find(&file, &stat) {
-                Some(receipt) if receipt.size == stat.len() => {
-                    log::info(READER, format_args!("Deleting {}, which was done.", path.display()));
-                    super::retire::delete(&path, stat.ino());
-                }
-                Some(receipt) => self.resume_done(file, &receipt, &name),
-                None => log::warn(
-                    READER,
-                    format_args!("{} has no receipt; it is left alone.", path.display()),
-                ),
+            match self.known.find_hidden(&file, &stat, &name) {
+                Same::Yes(receipt) => self.clear_leftover(file, &receipt, &name),
+                Same::Perhaps(receipt) => self.seek_finished(receipt, name, file, Then::Leftover),
+                Same::No => self.tell_no_receipt(&name),
             }
         }
         is_complete
+    }
+
+    pub(super) fn tell_no_receipt(&self, name: &OsStr) {
+        let path = self.path(name);
+        log::warn(READER, format_args!("{} has no receipt; it is left alone.", path.display()));
+    }
+
+    /// Deletes a file that was done, or reads on where it has grown.
+    pub(super) fn clear_leftover(&mut self, file: File, receipt: &Receipt, name: &OsStr) {
+        let Ok(stat) = file.metadata() else { return };
+        if stat.len() != receipt.size {
+            return self.resume_done(file, receipt, name);
+        }
+        let path = self.path(name);
+        log::info(READER, format_args!("Deleting {}, which was done.", path.display()));
+        super::retire::delete(&path, stat.ino());
     }
 
     /// Goes on with finished files that have grown, a few in each turn.
@@ -279,11 +335,13 @@ impl Files {
             let Ok(file) = reach::open(&self.path(&name)) else { continue };
             let Ok(stat) = file.metadata() else { continue };
             let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
-            if stat.len() > receipt.size
-                && !self.records().any(is_open)
-                && known::is_same(&file, &stat, &receipt, true)
-            {
-                self.resume_done(file, &receipt, &name);
+            if stat.len() <= receipt.size || self.records().any(is_open) {
+                continue;
+            }
+            match known::same(&file, &stat, receipt, known::Place::Own) {
+                Same::Yes(receipt) => self.resume_done(file, &receipt, &name),
+                Same::Perhaps(receipt) => self.seek_finished(receipt, name, file, Then::Grown),
+                Same::No => {}
             }
         }
     }
@@ -296,16 +354,11 @@ impl Files {
     /// Receipts were written.
     pub fn note_receipts(&mut self, records: &[FileRecord]) {
         for record in records {
-            self.known.add(record.device, record.inode);
+            self.known.add(record);
         }
     }
 
-    fn resume_done(
-        &mut self,
-        file: File,
-        receipt: &crate::checkpoint::receipt::Receipt,
-        at: &OsStr,
-    ) {
+    pub(super) fn resume_done(&mut self, file: File, receipt: &Receipt, at: &OsStr) {
         let name = OsString::from(OsStr::from_bytes(&receipt.name));
         let index = self.resume(name, file, receipt, false);
         let record = &mut self.tracked[index].record;

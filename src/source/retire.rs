@@ -103,6 +103,9 @@ impl Files {
         if tracked.has_uncommitted() || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms {
             return None;
         }
+        if self.is_sought(tracked.record.id) {
+            return None;
+        }
         let is_named = tracked.is_named;
         if is_named && self.present.is_current(tracked.name()) {
             self.tracked[index].was_live = true;

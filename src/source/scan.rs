@@ -243,6 +243,11 @@ impl Scanner {
         self.accepts(before).then(|| before.to_owned())
     }
 
+    /// Is that the name of a finished file?
+    pub fn is_completed(&self, name: &OsStr) -> bool {
+        is_completed(name.as_bytes(), self.rules.suffix.as_bytes())
+    }
+
     /// Would this name be a candidate?
     pub fn accepts(&self, name: &OsStr) -> bool {
         self.rules.accept(name).unwrap_or(false)

@@ -1,5 +1,6 @@
 //! One file that is being read: its descriptor, how far it is read, how far it is committed.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
@@ -67,6 +68,103 @@ pub struct Tracked {
     pub receipted_at: Option<u64>,
     /// Monotonic time before which it is not read again, after a failure.
     pub read_retry_ms: u64,
+    /// The name that it had before it was renamed.
+    pub former_name: Option<Vec<u8>>,
+    /// Monotonic time at which it was seen to have lost its name.
+    pub lost_name_ms: Option<u64>,
+    /// Is it known whether it is a copy of another file?
+    pub vetting: Vetting,
+    pub marks: Marks,
+}
+
+/// Before the first byte of a file is read: does it begin like another one that is being read?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vetting {
+    /// Not looked at yet.
+    Due,
+    /// It may be a copy whose original is about to be truncated; so long it waits at most
+    /// (monotonic ms).
+    Copy { of: u64, until_ms: u64 },
+    /// A file of its own.
+    Passed,
+}
+
+/// What the file system says of a file. Hints, no more: they change with a remount, a reboot, a
+/// restore or a copy, and equal ones may be another file's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hints {
+    pub device: u64,
+    pub inode: u64,
+    /// 0 where it is not known.
+    pub born_ns: i64,
+}
+
+impl Hints {
+    pub fn of(stat: &Metadata) -> Hints {
+        Hints { device: stat.dev(), inode: stat.ino(), born_ns: born_ns(stat) }
+    }
+
+    pub fn of_record(record: &FileRecord) -> Hints {
+        Hints { device: record.device, inode: record.inode, born_ns: record.born_ns }
+    }
+
+    pub fn agree(self, other: Hints) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+            && !is_other_birth(self.born_ns, other.born_ns)
+    }
+}
+
+/// Positions of the last seconds and what is known of the bytes before each: a copy may have been
+/// made before the last lines were written that were read here.
+#[derive(Debug, Default)]
+pub struct Marks(VecDeque<(u64, Mark)>);
+
+/// See [`Marks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    pub position: u64,
+    pub bytes_crc: u32,
+    pub lines: u64,
+    pub events: u64,
+}
+
+impl Mark {
+    pub fn of(record: &FileRecord) -> Mark {
+        let (position, bytes_crc) = (record.position, record.bytes_crc);
+        Mark { position, bytes_crc, lines: record.lines, events: record.events }
+    }
+}
+
+/// Marks are so far apart at least, ms, and so many are kept.
+const MARK_INTERVAL_MS: u64 = 500;
+const MARKS_MAX: usize = 32;
+
+impl Marks {
+    /// Notes where the record stands; one of a moment ago gives way, if there is an older one.
+    fn note(&mut self, record: &FileRecord, now_ms: u64) {
+        let len = self.0.len();
+        if len >= 2 && self.0[len - 1].0 < self.0[len - 2].0 + MARK_INTERVAL_MS {
+            self.0.pop_back();
+        } else if len == MARKS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((now_ms, Mark::of(record)));
+    }
+
+    /// When the position last moved.
+    pub fn last_ms(&self) -> u64 {
+        self.0.back().map_or(0, |(at, _)| *at)
+    }
+
+    /// In ascending order, of positions that the file had since that time.
+    pub fn since(&self, since_ms: u64) -> impl DoubleEndedIterator<Item = Mark> {
+        self.0.iter().filter(move |(at, _)| *at >= since_ms).map(|(_, mark)| *mark)
+    }
+
+    /// The last of these that is not behind `size`.
+    pub fn before(&self, size: u64, since_ms: u64) -> Option<Mark> {
+        self.since(since_ms).rev().find(|mark| mark.position <= size)
+    }
 }
 
 /// What a look at an open file found.
@@ -120,7 +218,36 @@ impl Tracked {
             keeps_name: false,
             receipted_at: None,
             read_retry_ms: 0,
+            former_name: None,
+            lost_name_ms: None,
+            vetting: Vetting::Due,
+            marks: Marks::default(),
         }
+    }
+
+    /// The record's position is about to move.
+    pub fn note_position(&mut self, now_ms: u64) {
+        self.marks.note(&self.record, now_ms);
+    }
+
+    /// Goes on in another file that holds the same bytes up to the read position. Returns the old
+    /// one.
+    pub fn go_on_in(&mut self, file: File) -> File {
+        if let Ok(stat) = file.metadata() {
+            self.set_hints(Hints::of(&stat));
+            self.opened = Some((stat.mtime(), stat.mtime_nsec(), stat.len()));
+        }
+        self.tail = TailBytes::read(&file, self.read_position).unwrap_or_default();
+        self.size = self.read_position;
+        (self.modified, self.written_ms) = (None, None);
+        (self.exhausted_at, self.finished_at, self.giant_scanned) = (None, None, None);
+        self.is_superseded = false;
+        std::mem::replace(&mut self.file, file)
+    }
+
+    pub fn set_hints(&mut self, hints: Hints) {
+        let record = &mut self.record;
+        (record.device, record.inode, record.born_ns) = (hints.device, hints.inode, hints.born_ns);
     }
 
     /// Is this the file with that device and inode, still to be read?

@@ -186,10 +186,13 @@ impl Files {
         None
     }
 
-    /// Is the candidate a file that is known and not open: parked, or done under its name?
+    /// Is the candidate a file that is known and not open: parked, done under its name, or perhaps
+    /// one that is looked for?
     fn is_closed(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
-        self.parking.holds(device, inode) || self.is_kept(device, inode)
+        self.parking.holds(device, inode)
+            || self.is_kept(device, inode)
+            || self.quests.holds(device, inode)
     }
 
     fn is_tracked(&self, candidate: &Candidate) -> bool {
@@ -237,7 +240,7 @@ impl Files {
             return false;
         }
         match self.tracked[index].look(now_ms) {
-            Ok(Look::Readable) => true,
+            Ok(Look::Readable) => self.may_begin(index),
             Ok(Look::Quiet) => false,
             Ok(Look::Truncated { size }) => {
                 self.begin_again(index, &format!("was truncated to {size} bytes"));

@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Origin, Trouble};
@@ -14,7 +13,9 @@ use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
 use crate::pipeline::handover;
+use crate::source::quest::{PROOF_BYTES, prefix_crc};
 use crate::source::reach;
+use crate::source::tracked::Hints;
 
 /// Bytes of a file that are read. A `start` other than 0 is where an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -311,7 +312,8 @@ fn live(
         let failed = |e| Trouble::Temporary(format!("{}: {e}", path.display()));
         let found = reach::open(&path).map_err(failed)?;
         let metadata = found.metadata().map_err(failed)?;
-        if (metadata.dev(), metadata.ino()) == (file.device, file.inode) {
+        let is_it = Hints::of(&metadata).agree(Hints::of_record(file));
+        if is_it || holds(&found, &metadata, file).map_err(failed)? {
             (label, bytes) = (path, Bytes::Open(found));
             break;
         }
@@ -339,6 +341,12 @@ fn live(
 
 fn path_of(origin: &Origin<'_>, name: &[u8]) -> PathBuf {
     origin.config.spool_dir.join(OsStr::from_bytes(name))
+}
+
+/// Numbers change with a remount, a restore or a copy: are these the bytes that were read?
+fn holds(found: &File, stat: &Metadata, file: &FileRecord) -> io::Result<bool> {
+    let is_proof = file.position >= PROOF_BYTES && stat.len() >= file.position;
+    Ok(is_proof && prefix_crc(found, file.position)? == file.bytes_crc)
 }
 
 /// `None` where there is no such file.

@@ -16,6 +16,7 @@ mod names;
 mod parked;
 mod places;
 mod random;
+mod recognised;
 mod reload;
 mod restarts;
 #[allow(dead_code, clippy::type_complexity)]

@@ -1,0 +1,663 @@
+//! Recognising files by their content, a step in each turn of the loop. See [`super::quest`].
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use super::absent::Absence;
+use super::quest::{
+    Common, PROOF_BYTES, Quest, Suspect, Then, Whose, begin_alike, crc_on, is_copys_name,
+    prefix_crc,
+};
+use super::restore::Announced;
+use super::tracked::{Hints, Mark, Tracked, Vetting};
+use super::window::TailBytes;
+use super::{Files, READER, reach};
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
+use crate::log;
+
+/// Bytes that are compared in one turn of the loop: some ten milliseconds.
+const STEP_BYTES: u64 = 16 * 1024 * 1024;
+/// What opening a file counts for, bytes.
+const OPEN_COST_BYTES: u64 = 64 * 1024;
+/// A comparison of more than this is said in the log, bytes.
+const TOLD_BYTES: u64 = 64 * 1024 * 1024;
+/// Wait after a failed read, ms.
+const RETRY_MS: u64 = 1_000;
+
+/// A file that is a copy of one that is being read waits so long for its original to be truncated,
+/// ms.
+const COPY_WAIT_MS: u64 = 10_000;
+/// That a file has lost its name is seen within this time, ms.
+const NOTICE_MS: u64 = 2_000;
+/// So much of a copy is compared with its original to begin with, bytes.
+const COPY_LOOK_BYTES: u64 = 64 * 1024;
+
+/// What a step of a comparison found.
+enum Found {
+    /// It is not over.
+    NotYet,
+    It(Suspect),
+    Nothing,
+}
+
+/// What a file that nothing was read of has to do with one that is being read.
+enum Kin {
+    /// It has taken the other one's place.
+    Successor,
+    Copy,
+}
+
+impl Files {
+    /// Is the content of this file being looked for?
+    pub fn is_sought(&self, id: u64) -> bool {
+        self.quests.seeks(id)
+    }
+
+    /// Can nothing of this file be read until its content is found?
+    pub fn is_lost(&self, id: u64) -> bool {
+        self.quests.has_lost(id)
+    }
+
+    /// Did the last step leave something to compare?
+    pub fn is_comparing(&self) -> bool {
+        self.quests.is_busy
+    }
+
+    /// What was read of a file that was truncated may live on in a copy.
+    pub(super) fn seek_copy(&mut self, id: u64) {
+        self.quests.push(Quest::new(Whose::Truncated { id }, VecDeque::new(), false));
+        if !self.is_restoring {
+            self.list_suspects();
+        }
+    }
+
+    /// A file of the last run is not where it was.
+    pub(super) fn seek_stray(
+        &mut self,
+        record: FileRecord,
+        absence: Absence,
+        reached: Option<Announced>,
+    ) {
+        let whose = Whose::Stray { record: Box::new(record), absence, reached };
+        self.quests.push(Quest::new(whose, VecDeque::new(), false));
+        if !self.is_restoring {
+            self.list_suspects();
+        }
+    }
+
+    /// This may be a finished file.
+    pub(super) fn seek_finished(&mut self, receipt: Receipt, at: OsString, file: File, then: Then) {
+        let Ok(stat) = file.metadata() else { return };
+        let hints = Hints::of(&stat);
+        let suspect = Suspect::new(at.clone(), hints, Some(file));
+        let whose = Whose::Finished { receipt: Box::new(receipt), then, at, hints };
+        self.quests.push(Quest::new(whose, VecDeque::from([suspect]), true));
+    }
+
+    /// Goes on comparing. `announced` tells how far a file was announced.
+    pub fn recognise(&mut self, announced: impl Fn(u64) -> Option<Announced>) {
+        self.quests.is_busy = false;
+        let now_ms = self.clock().monotonic_ms();
+        let mut budget = STEP_BYTES;
+        for _ in 0..self.quests.list.len() {
+            if budget == 0 {
+                self.quests.is_busy = true;
+                return;
+            }
+            let Some(mut quest) = self.quests.list.pop_front() else { return };
+            if quest.retry_ms > now_ms {
+                self.quests.list.push_back(quest);
+                continue;
+            }
+            match self.compare(&mut quest, &mut budget, &announced) {
+                // Another record was found to be its own meanwhile.
+                Found::It(suspect) if self.is_taken(suspect.hints) => {
+                    self.quests.release(&suspect);
+                    self.quests.list.push_front(quest);
+                }
+                // One that was begun goes on in the next turn.
+                Found::NotYet if budget == 0 => self.quests.list.push_front(quest),
+                Found::NotYet => self.quests.list.push_back(quest),
+                Found::It(suspect) => {
+                    self.close(&mut quest);
+                    self.quests.release(&suspect);
+                    self.is_found(quest.whose, suspect, &announced);
+                }
+                Found::Nothing => {
+                    self.close(&mut quest);
+                    self.is_nowhere(quest.whose);
+                }
+            }
+        }
+    }
+
+    /// The suspects that are left are not it, and may be read as what they are.
+    fn close(&mut self, quest: &mut Quest) {
+        for suspect in quest.suspects.drain(..) {
+            self.quests.release(&suspect);
+        }
+        self.turns.look_for_waiting();
+        self.has_news = true;
+    }
+
+    fn compare(
+        &mut self,
+        quest: &mut Quest,
+        budget: &mut u64,
+        announced: &impl Fn(u64) -> Option<Announced>,
+    ) -> Found {
+        while let Some(mut suspect) = quest.suspects.pop_front() {
+            let file = match suspect.file.take().map_or_else(|| self.open_suspect(&suspect), Ok) {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    self.quests.release(&suspect);
+                    continue;
+                }
+                Err(e) => return self.try_again(quest, suspect, &e),
+            };
+            *budget = budget.saturating_sub(OPEN_COST_BYTES);
+            let result = self.compare_one(quest, &mut suspect, &file, budget, announced);
+            suspect.file = Some(file);
+            match result {
+                Ok(Some(true)) => return Found::It(suspect),
+                Ok(Some(false)) => self.quests.release(&suspect),
+                Ok(None) => {
+                    quest.suspects.push_front(suspect);
+                    return Found::NotYet;
+                }
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.quests.release(&suspect);
+                }
+                Err(e) => return self.try_again(quest, suspect, &e),
+            }
+        }
+        Found::Nothing
+    }
+
+    fn try_again(&mut self, quest: &mut Quest, suspect: Suspect, e: &io::Error) -> Found {
+        self.complain(&suspect.name.clone(), &e.to_string());
+        quest.retry_ms = self.clock().monotonic_ms() + RETRY_MS;
+        quest.suspects.push_front(suspect);
+        Found::NotYet
+    }
+
+    /// Under its name, which may be another file's by now.
+    fn open_suspect(&self, suspect: &Suspect) -> io::Result<File> {
+        let file = reach::open(&self.path(&suspect.name))?;
+        let is_it = Hints::of(&file.metadata()?).agree(suspect.hints);
+        if is_it { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// Does `file` hold what was read? `None`: that is not known yet.
+    fn compare_one(
+        &self,
+        quest: &mut Quest,
+        suspect: &mut Suspect,
+        file: &File,
+        budget: &mut u64,
+        announced: &impl Fn(u64) -> Option<Announced>,
+    ) -> io::Result<Option<bool>> {
+        let record = match &quest.whose {
+            Whose::Finished { receipt, .. } => {
+                let (size, crc) = (receipt.size, receipt.bytes_crc);
+                self.tell_comparison(&mut quest.is_told, suspect, size);
+                let is_there = suspect.hash_to(file, size, budget)?;
+                return Ok(is_there.then(|| suspect.crc() == crc));
+            }
+            Whose::Stray { record, .. } => &**record,
+            Whose::Truncated { id } | Whose::Replaced { id, .. } => {
+                let Some(index) = self.index_of(*id) else { return Ok(Some(false)) };
+                let tracked = &self.tracked[index];
+                let waits =
+                    matches!(quest.whose, Whose::Replaced { .. }) || suspect.partly.is_some();
+                if waits && tracked.has_uncommitted() {
+                    return Ok(None);
+                }
+                &tracked.record
+            }
+        };
+        if let Whose::Replaced { id, .. } = quest.whose {
+            return self.compare_successor(id, suspect, file, budget);
+        }
+        if suspect.partly.is_some() {
+            let size = file.metadata()?.len();
+            let index = self.index_of(record.id);
+            let mark = index
+                .and_then(|index| self.mark_before(&self.tracked[index], size))
+                .filter(|mark| mark.position >= suspect.hashed);
+            let Some(mark) = mark else { return Ok(Some(false)) };
+            suspect.partly = Some(mark);
+            self.tell_comparison(&mut quest.is_told, suspect, mark.position);
+            let is_there = suspect.hash_to(file, mark.position, budget)?;
+            return Ok(is_there.then(|| suspect.crc() == mark.bytes_crc));
+        }
+        self.tell_comparison(&mut quest.is_told, suspect, record.position);
+        if !suspect.hash_to(file, record.position, budget)? {
+            return Ok(None);
+        }
+        let is_same = suspect.crc() == record.bytes_crc;
+        Ok(Some(is_same && announced(record.id).is_none_or(|reached| reached.is_in(file))))
+    }
+
+    /// What was read of the old file while nobody had seen yet that another one had its name is not
+    /// in that one.
+    fn compare_successor(
+        &self,
+        id: u64,
+        suspect: &mut Suspect,
+        file: &File,
+        budget: &mut u64,
+    ) -> io::Result<Option<bool>> {
+        let Some(index) = self.index_of(id) else { return Ok(Some(false)) };
+        let tracked = &self.tracked[index];
+        let since_ms = tracked.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
+        let hashed = suspect.hashed;
+        let marks = tracked.marks.since(since_ms).filter(|m| m.position >= hashed);
+        let size = file.metadata()?.len();
+        for mark in marks.filter(|m| m.position <= size) {
+            if !suspect.hash_to(file, mark.position, budget)? {
+                return Ok(None);
+            }
+            if suspect.crc() != mark.bytes_crc {
+                break;
+            }
+            suspect.partly = Some(mark);
+        }
+        if size >= tracked.record.position && suspect.hashed <= tracked.record.position {
+            if !suspect.hash_to(file, tracked.record.position, budget)? {
+                return Ok(None);
+            }
+            if suspect.crc() == tracked.record.bytes_crc {
+                suspect.partly = None;
+                return Ok(Some(true));
+            }
+        }
+        let Some(mark) = suspect.partly else { return Ok(Some(false)) };
+        let end = tracked.record.position;
+        // Ends of lines are looked for by bytes.
+        let is_by_bytes = tracked.decoder.unit_bytes() == 1;
+        let common = Common::of(&tracked.file, file, mark.position, end)?;
+        Ok(Some(is_by_bytes && common.lines_end >= PROOF_BYTES))
+    }
+
+    fn tell_comparison(&self, is_told: &mut bool, suspect: &Suspect, bytes: u64) {
+        if bytes > TOLD_BYTES && !std::mem::replace(is_told, true) {
+            log::info(
+                READER,
+                format_args!(
+                    "Comparing the first {bytes} bytes of {} with what was read; other files are \
+                     read meanwhile.",
+                    self.path(&suspect.name).display()
+                ),
+            );
+        }
+    }
+
+    fn is_found(
+        &mut self,
+        whose: Whose,
+        suspect: Suspect,
+        announced: &impl Fn(u64) -> Option<Announced>,
+    ) {
+        let Some(file) = suspect.file.as_ref().and_then(|file| file.try_clone().ok()) else {
+            return self.is_nowhere(whose);
+        };
+        if let Whose::Finished { receipt, then, .. } = whose {
+            return self.is_known(file, &receipt, &suspect.name, then);
+        }
+        self.drop_fresh(suspect.hints);
+        match whose {
+            Whose::Stray { record, .. } => {
+                let reached = announced(record.id);
+                self.tell_recognised(&record, &suspect.name);
+                self.stray_found(*record, file, &suspect.name, reached);
+            }
+            Whose::Truncated { id } => self.goes_on_in_copy(id, suspect, file),
+            Whose::Replaced { id, .. } => match suspect.partly {
+                Some(mark) => self.forks(id, &suspect.name, file, mark),
+                None => self.goes_on_in_successor(id, &suspect.name, file),
+            },
+            Whose::Finished { .. } => {}
+        }
+    }
+
+    fn stray_found(
+        &mut self,
+        mut record: FileRecord,
+        file: File,
+        found: &OsStr,
+        reached: Option<Announced>,
+    ) {
+        let is_plain = record.state == FileState::Live
+            && reached.is_none()
+            && found.as_bytes() == record.current_name;
+        if is_plain && self.tracked.len() >= self.open_max * 3 / 4 {
+            let Ok(stat) = file.metadata() else {
+                self.restore_found(record, file, found, reached);
+                return;
+            };
+            let hints = Hints::of(&stat);
+            (record.device, record.inode, record.born_ns) =
+                (hints.device, hints.inode, hints.born_ns);
+            return self.park_record(record);
+        }
+        self.restore_found(record, file, found, reached);
+    }
+
+    fn tell_recognised(&self, record: &FileRecord, found: &OsStr) {
+        log::info(
+            READER,
+            format_args!(
+                "{} holds the bytes that were read of {}: it is the same file.",
+                self.path(found).display(),
+                String::from_utf8_lossy(&record.name),
+            ),
+        );
+    }
+
+    /// A file of which nothing was read turned out to be one that is known.
+    fn drop_fresh(&mut self, hints: Hints) {
+        let is_it = |t: &Tracked| t.is_inode(hints.device, hints.inode) && t.read_position == 0;
+        if let Some(index) = self.tracked.iter().position(is_it) {
+            self.tracked.remove(index);
+            self.window.clear();
+        }
+    }
+
+    fn goes_on_in_copy(&mut self, id: u64, suspect: Suspect, file: File) {
+        let Some(index) = self.index_of(id) else { return };
+        let size = file.metadata().map_or(0, |stat| stat.len());
+        let is_named = !suspect.name.as_bytes().contains(&b'/') && self.accepts(&suspect.name);
+        if let Some(mark) = suspect.partly
+            && let Err(e) = self.step_back(index, &suspect, &file, mark, size)
+        {
+            let name = suspect.name.clone();
+            return self.complain(&name, &e.to_string());
+        }
+        let tracked = &mut self.tracked[index];
+        let original = tracked.name().to_owned();
+        tracked.go_on_in(file);
+        self.take_name(index, &suspect.name, is_named);
+        log::info(
+            READER,
+            format_args!(
+                "What was read of {} is in {} now (copied before it was truncated); reading goes \
+                 on there at byte {} of {size}.",
+                original.display(),
+                suspect.name.display(),
+                self.tracked[index].read_position,
+            ),
+        );
+    }
+
+    /// The copy was made before the last lines were written that were read of the original: all of
+    /// the copy is in the topic.
+    fn step_back(
+        &mut self,
+        index: usize,
+        suspect: &Suspect,
+        file: &File,
+        mark: Mark,
+        size: u64,
+    ) -> io::Result<()> {
+        let mut rest = vec![0; usize::try_from(size - mark.position).unwrap_or(0)];
+        file.read_exact_at(&mut rest, mark.position)?;
+        let mut hasher = suspect.hasher.clone();
+        hasher.update(&rest);
+        let lines = memchr::memchr_iter(b'\n', &rest).count() as u64;
+        let tail = TailBytes::read(file, size)?;
+        let tracked = &mut self.tracked[index];
+        (tracked.read_position, tracked.tail) = (size, tail);
+        let record = &mut tracked.record;
+        record.position = size;
+        record.bytes_crc = hasher.finalize();
+        record.lines = mark.lines + lines;
+        record.events = mark.events + lines;
+        record.tail_len = tail.as_slice().len() as u32;
+        record.tail_crc = tail.crc();
+        Ok(())
+    }
+
+    fn take_name(&mut self, index: usize, name: &OsStr, is_named: bool) {
+        let tracked = &mut self.tracked[index];
+        tracked.is_named = is_named;
+        tracked.record.current_name = name.as_bytes().to_vec();
+        tracked.record.state = if is_named { FileState::Live } else { FileState::Draining };
+        if is_named {
+            tracked.record.name = name.as_bytes().to_vec();
+        }
+        self.window.clear();
+        self.has_news = true;
+    }
+
+    /// Another file has the name and holds what was read. The old one may have a writer still: what
+    /// comes behind, and is not in the new one, is read from it, too.
+    fn goes_on_in_successor(&mut self, id: u64, name: &OsStr, file: File) {
+        let Some(index) = self.index_of(id) else { return };
+        let tracked = &mut self.tracked[index];
+        let old = tracked.record.clone();
+        let (position, was_named) = (tracked.read_position, tracked.is_named);
+        let is_by_bytes = tracked.decoder.unit_bytes() == 1;
+        let most = if is_by_bytes { u64::MAX } else { position };
+        let found = Common::of(&tracked.file, &file, position, most)
+            .and_then(|common| Ok((crc_on(&tracked.file, &old, common.lines_end)?, common)));
+        let (crc, common) = match found {
+            Ok(found) => found,
+            Err(e) => return self.complain(name, &e.to_string()),
+        };
+        log::info(
+            READER,
+            format_args!(
+                "File:{} is another file now that holds the same bytes; reading goes on there at \
+                 byte {position}.",
+                name.display()
+            ),
+        );
+        let old_file = tracked.go_on_in(file);
+        let rest = old_file.metadata().map_or(0, |stat| stat.len());
+        let old_name = OsStr::from_bytes(&old.name).to_owned();
+        self.take_name(index, name, true);
+        let remnant = self.push_tracked(old_name, old_file, common.lines_end);
+        let tracked = &mut self.tracked[remnant];
+        tracked.is_named = was_named;
+        // Half a line there stands in the other file as well.
+        tracked.finished_at = (rest > common.lines_end && rest == common.end).then_some(rest);
+        let record = &mut tracked.record;
+        (record.bytes_crc, record.state) = (crc, old.state);
+        record.current_name = old.current_name;
+    }
+
+    /// Another file has the name and holds what was read but for the last lines, which a writer of
+    /// the old one wrote meanwhile: both go on.
+    fn forks(&mut self, id: u64, name: &OsStr, file: File, mark: Mark) {
+        let Some(index) = self.index_of(id) else { return };
+        let old = &self.tracked[index];
+        let record = old.record.clone();
+        let (position, lines) = match Common::of(&old.file, &file, mark.position, record.position) {
+            Ok(common) => (common.lines_end, common.lines),
+            Err(e) => return self.complain(name, &e.to_string()),
+        };
+        let crc = match prefix_crc(&file, position) {
+            Ok(crc) => crc,
+            Err(e) => return self.complain(name, &e.to_string()),
+        };
+        log::info(
+            READER,
+            format_args!(
+                "File:{} is another file now that holds the same bytes up to byte {position}; \
+                 both are read on.",
+                name.display()
+            ),
+        );
+        let new = self.push_tracked(name.to_owned(), file, position);
+        let new = &mut self.tracked[new].record;
+        (new.bytes_crc, new.opened_ms, new.ranges) = (crc, record.opened_ms, record.ranges);
+        (new.lines, new.events) = (mark.lines + lines, mark.events + lines);
+        self.has_news = true;
+    }
+
+    fn is_known(&mut self, file: File, receipt: &Receipt, at: &OsStr, then: Then) {
+        let Ok(stat) = file.metadata() else { return };
+        let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
+        if self.records().any(is_open) {
+            return;
+        }
+        match then {
+            Then::Candidate => {
+                self.resume(at.to_owned(), file, receipt, true);
+            }
+            Then::Grown => self.resume_done(file, receipt, at),
+            Then::Leftover => self.clear_leftover(file, receipt, at),
+        }
+    }
+
+    fn is_nowhere(&mut self, whose: Whose) {
+        match whose {
+            Whose::Stray { record, absence, reached } => self.put_absent(*record, absence, reached),
+            Whose::Truncated { id } => {
+                let Some(index) = self.index_of(id) else { return };
+                log::info(
+                    READER,
+                    format_args!(
+                        "No file in {} holds what was read of {} before it was truncated.",
+                        self.config.spool_dir.display(),
+                        self.tracked[index].name().display()
+                    ),
+                );
+            }
+            Whose::Replaced { by, .. } => {
+                let mut fresh = self.tracked.iter_mut();
+                if let Some(fresh) = fresh.find(|t| t.is_inode(by.device, by.inode)) {
+                    fresh.vetting = Vetting::Passed;
+                }
+            }
+            Whose::Finished { at, then: Then::Leftover, .. } => self.tell_no_receipt(&at),
+            Whose::Finished { hints, .. } => self.known.dismiss(hints),
+        }
+    }
+
+    /// May the first byte of this file be read? Not while it may be one that is being looked for, or
+    /// a copy whose original is about to be truncated.
+    pub(super) fn may_begin(&mut self, index: usize) -> bool {
+        let fresh = &self.tracked[index];
+        if fresh.read_position > 0 || fresh.vetting == Vetting::Passed {
+            return true;
+        }
+        if self.quests.holds(fresh.record.device, fresh.record.inode) {
+            return false;
+        }
+        let now_ms = self.clock().monotonic_ms();
+        let kin = self.kin_of(index).unwrap_or(None);
+        match (kin, self.tracked[index].vetting) {
+            (None, _) => {}
+            (Some((id, Kin::Successor)), _) => {
+                let fresh = &self.tracked[index];
+                let hints = Hints::of_record(&fresh.record);
+                let suspect =
+                    Suspect::new(fresh.name().to_owned(), hints, fresh.file.try_clone().ok());
+                let whose = Whose::Replaced { id, by: hints };
+                self.quests.push(Quest::new(whose, VecDeque::from([suspect]), true));
+                return false;
+            }
+            (Some((_, Kin::Copy)), Vetting::Copy { until_ms, .. }) if now_ms < until_ms => {
+                return false;
+            }
+            (Some((of, Kin::Copy)), Vetting::Due) => {
+                self.tracked[index].vetting = Vetting::Copy { of, until_ms: now_ms + COPY_WAIT_MS };
+                self.tell_copy(index, of);
+                return false;
+            }
+            (Some((_, Kin::Copy)), _) => log::info(
+                READER,
+                format_args!(
+                    "File:{} is a copy whose original goes on; it is read as a file of its own.",
+                    self.tracked[index].name().display()
+                ),
+            ),
+        }
+        self.tracked[index].vetting = Vetting::Passed;
+        true
+    }
+
+    fn tell_copy(&self, index: usize, of: u64) {
+        let original = self.records().find(|record| record.id == of);
+        let original = original.map_or(&b"?"[..], |record| &record.name);
+        log::info(
+            READER,
+            format_args!(
+                "File:{} is a copy of {}, which is being read; it waits {} seconds for that to be \
+                 truncated.",
+                self.tracked[index].name().display(),
+                String::from_utf8_lossy(original),
+                COPY_WAIT_MS / 1_000
+            ),
+        );
+    }
+
+    /// The file that is being read and begins as this one does.
+    fn kin_of(&self, index: usize) -> io::Result<Option<(u64, Kin)>> {
+        let fresh = &self.tracked[index];
+        let mut head = [0u8; HEAD_BYTES];
+        let len = HEAD_BYTES.min(usize::try_from(fresh.size).unwrap_or(HEAD_BYTES));
+        fresh.file.read_exact_at(&mut head[..len], 0)?;
+        let crc = crc32fast::hash(&head[..len]);
+        let is_whole = len == HEAD_BYTES;
+        for (at, other) in self.tracked.iter().enumerate() {
+            if at == index || other.is_superseded || other.read_position == 0 {
+                continue;
+            }
+            let record = &other.record;
+            let may_be = match is_whole && other.read_position >= PROOF_BYTES {
+                true => record.head_len as usize != HEAD_BYTES || record.head_crc == crc,
+                false => is_copys_name(fresh.name(), &record.name),
+            };
+            // Its old writer may have gone on writing to the other one.
+            let look = if may_succeed(fresh, other) { PROOF_BYTES } else { COPY_LOOK_BYTES };
+            let end = fresh.size.min(other.read_position).min(look);
+            if may_be && begin_alike(&fresh.file, &other.file, end).unwrap_or(false) {
+                return Ok(kin(fresh, other)?.map(|kin| (record.id, kin)));
+            }
+        }
+        if !is_whole {
+            return Ok(None);
+        }
+        // One that is parked was read to its end.
+        let is_it = |r: &&FileRecord| {
+            r.head_len as usize == HEAD_BYTES
+                && r.head_crc == crc
+                && r.position <= fresh.size
+                && TailBytes::read(&fresh.file, r.position).is_ok_and(|t| t.crc() == r.tail_crc)
+        };
+        Ok(self.parking.records().find(is_it).map(|record| (record.id, Kin::Copy)))
+    }
+}
+
+/// Has the other file left its name to this one, or no place at all?
+fn may_succeed(fresh: &Tracked, other: &Tracked) -> bool {
+    let name = &fresh.record.name;
+    let had_its_name =
+        other.former_name.as_ref() == Some(name) || !other.is_named && other.record.name == *name;
+    had_its_name || !other.is_named && other.record.current_name.is_empty()
+}
+
+fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
+    let has_no_place = !other.is_named && other.record.current_name.is_empty();
+    if may_succeed(fresh, other) {
+        let since_ms = other.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
+        let is_partly = other.marks.before(fresh.size, since_ms).is_some();
+        let has_tail = fresh.size >= other.read_position && {
+            let tail = TailBytes::read(&fresh.file, other.read_position)?;
+            tail.as_slice().ends_with(other.tail.as_slice())
+        };
+        let is_worth_it = has_tail || is_partly || other.has_uncommitted();
+        if is_worth_it && other.read_position >= PROOF_BYTES {
+            return Ok(Some(Kin::Successor));
+        }
+    }
+    Ok((!has_no_place).then_some(Kin::Copy))
+}

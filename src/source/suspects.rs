@@ -1,0 +1,345 @@
+//! Which files may be one that is looked for: cheap tests, before every byte is compared.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+
+use super::absent::Absence;
+use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
+use super::restore::Announced;
+use super::retire::HIDDEN;
+use super::tracked::{self, Hints, Mark, Tracked};
+use super::window::TailBytes;
+use super::{Files, READER, reach};
+use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
+use crate::log;
+
+/// Lines that a copy lacks were written while it was made, the last ms of the original.
+const COPYING_MS: u64 = 20_000;
+
+/// Descriptors of suspects that are kept: a copy may be deleted or packed before it is compared.
+const KEPT_OPEN_MAX: usize = 32;
+
+/// What was read of a file, as far as a look at its ends can tell.
+struct Ends {
+    head_len: u32,
+    head_crc: u32,
+    /// Up to here it was announced; the CRC-32 of the bytes before, if that is known.
+    end: u64,
+    tail_crc: Option<u32>,
+}
+
+impl Ends {
+    fn of_record(record: &FileRecord, reached: Option<&Announced>) -> Ends {
+        let tail_crc = reached.and_then(|r| r.tail_crc).unwrap_or(record.tail_crc);
+        let end = reached.map_or(record.position, |r| r.end);
+        let (head_len, head_crc) = (record.head_len, record.head_crc);
+        Ends { head_len, head_crc, end, tail_crc: Some(tail_crc) }
+    }
+
+    fn fit(&self, file: &File, stat: &Metadata) -> io::Result<bool> {
+        if stat.len() < self.end
+            || !tracked::bytes_match(file, 0, self.head_len as usize, self.head_crc)?
+        {
+            return Ok(false);
+        }
+        let Some(tail_crc) = self.tail_crc else { return Ok(true) };
+        Ok(TailBytes::read(file, self.end)?.crc() == tail_crc)
+    }
+}
+
+/// The names of the directories, read once for all quests that need them, and what a look at each
+/// file has found: thousands of records may look at thousands of files.
+#[derive(Default)]
+struct Names {
+    list: Option<Vec<(OsString, Option<Glance>)>>,
+    /// Why they may not be complete.
+    fault: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Glance {
+    /// 0 for what can not be opened, or is no file.
+    size: u64,
+    head_crc: u32,
+}
+
+impl Names {
+    fn list(&mut self, files: &Files) -> &mut Vec<(OsString, Option<Glance>)> {
+        let fault = &mut self.fault;
+        self.list.get_or_insert_with(|| {
+            let mut names: Vec<OsString> = Vec::new();
+            let (spool, tracker) = (&files.config.spool_dir, &files.config.tracker_dir);
+            for (dir, is_spool) in [(spool, true), (tracker, false)] {
+                let result = reach::list(dir).and_then(|entries| {
+                    for entry in entries {
+                        let entry = entry?;
+                        if is_spool {
+                            names.push(entry.file_name());
+                        } else if entry.file_name().as_bytes().starts_with(HIDDEN.as_bytes()) {
+                            names.push(entry.path().into_os_string());
+                        }
+                    }
+                    Ok(())
+                });
+                if let Err(e) = result {
+                    fault.get_or_insert_with(|| format!("{}: {e}", dir.display()));
+                }
+            }
+            names.sort_unstable();
+            names.into_iter().map(|name| (name, None)).collect()
+        })
+    }
+
+    /// Those that satisfy `is_wanted`.
+    fn which(&mut self, files: &Files, is_wanted: impl Fn(&OsStr) -> bool) -> Vec<OsString> {
+        let names = self.list(files).iter().map(|(name, _)| name);
+        names.filter(|name| is_wanted(name)).cloned().collect()
+    }
+
+    /// Those of files that are long enough and begin so.
+    fn alike(
+        &mut self,
+        files: &Files,
+        ends: &Ends,
+        is_wanted: impl Fn(&OsStr) -> bool,
+    ) -> Vec<OsString> {
+        let mut found = Vec::new();
+        for (name, glance) in self.list(files) {
+            if !is_wanted(name) {
+                continue;
+            }
+            let glance = *glance.get_or_insert_with(|| glance_at(files, name));
+            let is_head = ends.head_len as usize != HEAD_BYTES || ends.head_crc == glance.head_crc;
+            if glance.size >= ends.end && is_head {
+                found.push(name.clone());
+            }
+        }
+        found
+    }
+}
+
+fn glance_at(files: &Files, name: &OsStr) -> Glance {
+    let path = files.path(name);
+    let Ok(file) = reach::open(&path) else { return Glance::default() };
+    let mut head = [0; HEAD_BYTES];
+    let is_long = file.read_exact_at(&mut head, 0).is_ok();
+    let head_crc = if is_long { crc32fast::hash(&head) } else { 0 };
+    Glance { size: file.metadata().map_or(0, |stat| stat.len()), head_crc }
+}
+
+impl Files {
+    /// Looks for suspects for all quests that have none yet.
+    pub(super) fn list_suspects(&mut self) {
+        let mut names = Names::default();
+        for _ in 0..self.quests.list.len() {
+            let Some(mut quest) = self.quests.list.pop_front() else { return };
+            if !std::mem::replace(&mut quest.is_listed, true) {
+                quest.suspects = match &mut quest.whose {
+                    Whose::Stray { record, absence, reached } => {
+                        let reached = reached.as_ref();
+                        let (found, fault) = self.suspects_of_stray(record, reached, &mut names);
+                        if let Some(why) = fault.filter(|_| *absence != Absence::Superseded) {
+                            *absence = Absence::Unreachable(why);
+                        }
+                        found
+                    }
+                    Whose::Truncated { id } => self.copies_of(*id, &mut names),
+                    Whose::Replaced { .. } | Whose::Finished { .. } => VecDeque::new(),
+                };
+                self.quests.hold(&quest);
+            }
+            self.quests.list.push_back(quest);
+        }
+        // A file that holds what was read of several is the one of which most was read.
+        let mut list = std::mem::take(&mut self.quests.list);
+        let read = |quest: &Quest| match &quest.whose {
+            Whose::Stray { record, reached, .. } => {
+                reached.as_ref().map_or(record.position, |r| r.end.max(record.position))
+            }
+            Whose::Truncated { id } | Whose::Replaced { id, .. } => {
+                self.index_of(*id).map_or(0, |index| self.tracked[index].read_position)
+            }
+            Whose::Finished { receipt, .. } => receipt.size,
+        };
+        list.make_contiguous().sort_by_cached_key(|quest| Reverse(read(quest)));
+        self.quests.list = list;
+    }
+
+    /// The recorded names first, then those that begin with them, then all others.
+    fn suspects_of_stray(
+        &self,
+        record: &FileRecord,
+        reached: Option<&Announced>,
+        names: &mut Names,
+    ) -> (VecDeque<Suspect>, Option<String>) {
+        let (mut found, mut fault) = (VecDeque::new(), None);
+        let ends = Ends::of_record(record, reached);
+        let is_superseded = record.state == FileState::Superseded;
+        if !is_superseded {
+            for name in [&record.current_name, &record.name] {
+                if name.is_empty() || !found.is_empty() {
+                    continue;
+                }
+                let name = OsStr::from_bytes(name);
+                if let Err(e) = self.suspect(name, record, &ends, &mut found) {
+                    fault = Some(format!("{}: {e}", self.path(name).display()));
+                }
+            }
+        }
+        if ends.end < PROOF_BYTES && !is_superseded {
+            found.retain(|suspect: &Suspect| self.do_names_decide(record, suspect));
+        }
+        if !found.is_empty() || ends.end == 0 {
+            return (found, fault);
+        }
+        let begins = |name: &OsStr| is_copys_name(name, &record.name);
+        let leaf = record.current_name.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        // A hidden file keeps its name where the directory has another one.
+        let is_hidden = |name: &OsStr| {
+            leaf.starts_with(HIDDEN.as_bytes())
+                && std::path::Path::new(name).file_name() == Some(OsStr::from_bytes(leaf))
+        };
+        for name in names.which(self, |name| is_hidden(name) || begins(name)) {
+            // What cannot be opened under another name is no reason to wait.
+            let _ = self.suspect(&name, record, &ends, &mut found);
+        }
+        if !found.is_empty() || ends.end < PROOF_BYTES {
+            return (found, fault.or_else(|| names.fault.clone()));
+        }
+        let is_other = |name: &OsStr| !begins(name) && !self.is_completed(name);
+        for name in names.alike(self, &ends, is_other) {
+            let _ = self.suspect(&name, record, &ends, &mut found);
+        }
+        (found, fault.or_else(|| names.fault.clone()))
+    }
+
+    /// Adds the file of that name, unless a look at it tells that it is another one, or another
+    /// record's.
+    fn suspect(
+        &self,
+        name: &OsStr,
+        record: &FileRecord,
+        ends: &Ends,
+        found: &mut VecDeque<Suspect>,
+    ) -> io::Result<()> {
+        let Some((file, stat)) = self.open_free(name)? else { return Ok(()) };
+        let is_own = self.is_own_inode(record, &stat);
+        if !is_own && ends.fit(&file, &stat)? {
+            found.push_back(self.new_suspect(name, file, &stat, found.len()));
+        }
+        Ok(())
+    }
+
+    /// The inode of a truncated file holds its new content.
+    fn is_own_inode(&self, record: &FileRecord, stat: &Metadata) -> bool {
+        record.state == FileState::Superseded && Hints::of(stat).agree(Hints::of_record(record))
+    }
+
+    fn new_suspect(&self, name: &OsStr, file: File, stat: &Metadata, before: usize) -> Suspect {
+        let keeps = before + self.quests.list.len() < KEPT_OPEN_MAX;
+        Suspect::new(name.to_owned(), Hints::of(stat), keeps.then_some(file))
+    }
+
+    /// A regular file of which no record speaks that is being read.
+    fn open_free(&self, name: &OsStr) -> io::Result<Option<(File, Metadata)>> {
+        let file = match reach::open(&self.path(name)) {
+            Ok(file) => file,
+            Err(e) if reach::is_nothing_there(&e) || reach::is_no_file(&e) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let stat = file.metadata()?;
+        let hints = Hints::of(&stat);
+        Ok((!self.is_taken(hints)).then_some((file, stat)))
+    }
+
+    /// Is that a file of which something was read, as one of its own?
+    pub(super) fn is_taken(&self, hints: Hints) -> bool {
+        let (device, inode) = (hints.device, hints.inode);
+        let is_it = |t: &Tracked| t.is_inode(device, inode) && t.read_position > 0;
+        self.parking.holds(device, inode) || self.tracked.iter().any(is_it)
+    }
+
+    /// Too little was read to prove anything: is the file of the recorded name the recorded one?
+    fn do_names_decide(&self, record: &FileRecord, suspect: &Suspect) -> bool {
+        let (hints, old) = (suspect.hints, Hints::of_record(record));
+        let is_same_inode =
+            hints.inode == old.inode && !tracked::is_other_birth(hints.born_ns, old.born_ns);
+        let is_same = is_same_inode || hints.device != old.device || self.hints_are_void;
+        let name = String::from_utf8_lossy(&record.name);
+        let (what, why) = match is_same {
+            true => {
+                ("is taken for the same file", "its name and the few bytes that were read agree")
+            }
+            false => ("is read as a new file", "its inode or its time of birth is another one"),
+        };
+        log::info(READER, format_args!("File:{name} {what}: {why}."));
+        is_same
+    }
+
+    /// Files that may hold what was read of file `id` before it was truncated.
+    fn copies_of(&self, id: u64, names: &mut Names) -> VecDeque<Suspect> {
+        let mut found = VecDeque::new();
+        let Some(index) = self.index_of(id) else { return found };
+        let tracked = &self.tracked[index];
+        let record = &tracked.record;
+        let ends = Ends {
+            end: tracked.read_position,
+            tail_crc: (!tracked.tail.as_slice().is_empty()).then(|| tracked.tail.crc()),
+            ..Ends::of_record(record, None)
+        };
+        let is_small = ends.end < PROOF_BYTES;
+        let former = tracked.former_name.as_deref().unwrap_or(&record.name);
+        let is_copys =
+            |name: &OsStr| is_copys_name(name, &record.name) || is_copys_name(name, former);
+        let is_other = |name: &OsStr| !is_small && !is_copys(name);
+        let mut wanted = names.which(self, is_copys);
+        wanted.extend(names.which(self, is_other));
+        for name in &wanted {
+            if self.is_completed(name) || name.as_bytes().contains(&b'/') {
+                continue;
+            }
+            let Ok(Some((file, stat))) = self.open_free(name) else { continue };
+            if stat.len() < ends.end {
+                if Hints::of(&stat).agree(Hints::of_record(record)) {
+                    continue;
+                }
+                // Copied before the last lines were written? What is known of less is known when
+                // nothing of it is in doubt any more. Under another name, what it holds behind the
+                // last known position may be another writer's.
+                if is_copys(name)
+                    && stat.len() > 0
+                    && tracked::head_matches(&file, record).unwrap_or(false)
+                {
+                    let mut suspect = self.new_suspect(name, file, &stat, found.len());
+                    suspect.partly = Some(Mark::default());
+                    found.push_back(suspect);
+                }
+            } else if ends.fit(&file, &stat).unwrap_or(false) {
+                found.push_back(self.new_suspect(name, file, &stat, found.len()));
+            }
+        }
+        // One that holds all that was read is better than one that does not.
+        found.make_contiguous().sort_by_key(|suspect| suspect.partly.is_some());
+        found
+    }
+
+    /// The last position that is known not to be behind the end of a copy that lacks lines.
+    pub(super) fn mark_before(&self, tracked: &Tracked, size: u64) -> Option<Mark> {
+        let record = &tracked.record;
+        let since_ms = tracked.marks.last_ms().saturating_sub(COPYING_MS);
+        let mark = match record.position <= size {
+            true => Some(Mark::of(record)),
+            false => tracked.marks.before(size, since_ms),
+        };
+        mark.filter(|m| m.position > 0)
+    }
+
+    fn is_completed(&self, name: &OsStr) -> bool {
+        self.scanner.is_completed(name)
+    }
+}
