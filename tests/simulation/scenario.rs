@@ -1,6 +1,7 @@
 //! What a seed makes of a run: how everything is set up, and what happens in which order.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 
 use flume_ng::channel::outlet::ROUND_BYTES_MAX;
@@ -18,8 +19,8 @@ use crate::Plant;
 use crate::cluster::{Cluster, Trouble, Version};
 use crate::fuse::Trace;
 use crate::rng::Rng;
-use crate::world::{End, World};
-use crate::writers::{FILTERED, Writers};
+use crate::world::{End, Renumbering, World};
+use crate::writers::{FILTERED, Writers, is_candidate};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
@@ -53,6 +54,8 @@ pub struct Scenario {
     pub has_rogue_writers: bool,
     /// Calls on names fail, and the spool directory is not there, for a while.
     pub has_absences: bool,
+    /// Files are copied and truncated, replaced by their like, and renumbered. Never drawn yet.
+    pub has_new_numbers: bool,
     pub line_max: u64,
     pub batch_size: usize,
     pub has_filter: bool,
@@ -95,6 +98,7 @@ impl Scenario {
             has_crashes: rng.chance(80),
             has_rogue_writers: rng.chance(60),
             has_absences: false,
+            has_new_numbers: false,
             line_max: rng.pick(&[5, 40, 300]),
             batch_size: rng.pick(&[1, 3, 20, 100]),
             has_filter: rng.chance(20),
@@ -155,6 +159,7 @@ impl Scenario {
             has_crashes: false,
             has_rogue_writers: false,
             has_absences: false,
+            has_new_numbers: false,
             line_max: 100,
             batch_size: 3,
             has_filter: version == Version::V011,
@@ -348,8 +353,7 @@ pub fn act(world: &mut World) -> Result<(), String> {
         }
         65..=71 => {
             world.writers.bring_back();
-            misbehave(world);
-            Ok(())
+            misbehave(world)
         }
         72..=79 => {
             pass_time(world);
@@ -443,13 +447,18 @@ fn reserve(world: &mut World, at: usize) -> bool {
 fn recent(world: &mut World) -> usize {
     let count = world.writers.inodes.len() as u64;
     let back = if world.rng.chance(80) { world.rng.below(3) } else { world.rng.below(count) };
-    (count - 1).saturating_sub(back) as usize
+    let mut at = (count - 1).saturating_sub(back) as usize;
+    // A copy is left alone.
+    while at > 0 && world.writers.inodes[at].is_copy {
+        at -= 1;
+    }
+    at
 }
 
 /// What writers do to a file's name or content.
-fn misbehave(world: &mut World) {
+fn misbehave(world: &mut World) -> Result<(), String> {
     if !world.scenario.has_rogue_writers || world.writers.inodes.is_empty() {
-        return;
+        return Ok(());
     }
     let at = recent(world);
     let (number, generation) = {
@@ -458,10 +467,13 @@ fn misbehave(world: &mut World) {
     };
     let places = world.writers.places();
     let is_candidate = world.writers.is_candidate_now(&places, number);
-    let Some(path) = places.get(&number).cloned() else { return };
+    let Some(path) = places.get(&number).cloned() else { return Ok(()) };
     let wall_ms = world.clock.now_ms();
+    if world.writers.inodes[at].is_copy {
+        return Ok(());
+    }
     world.writers.trim(at, wall_ms);
-    let kind = world.rng.below(7);
+    let kind = world.rng.below(if world.scenario.has_new_numbers { 10 } else { 7 });
     world.say(|| format!("mischief {kind} with file {at}, {}", path.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match kind {
@@ -493,8 +505,55 @@ fn misbehave(world: &mut World) {
         5 if is_candidate => world.writers.rename(&path),
         // Only what the agent has not forgotten: a file that comes back later is a new one.
         6 if name.starts_with(".hidden") && world.is_tracked(at) => world.writers.rename(&path),
+        7 | 8 if is_candidate => copy_and_truncate(world, at, &path)?,
+        // Of fewer bytes nothing could be proven.
+        9 if is_candidate && world.is_proven(at) => {
+            world.writers.replace_by_same(at, &path, wall_ms)
+        }
         _ => {}
     }
+    Ok(())
+}
+
+/// As logrotate's copytruncate does it: what is written between copy and truncation is lost unless
+/// the agent is quick.
+fn copy_and_truncate(world: &mut World, at: usize, path: &Path) -> Result<(), String> {
+    let wall_ms = world.clock.now_ms();
+    let matches = world.rng.chance(60);
+    let (is_begun, is_proven) = (world.is_begun(at), world.is_proven(at));
+    let generation = world.writers.inodes[at].generation;
+    let copy = world.writers.copy(at, path, matches, wall_ms);
+    let is_matched = is_candidate(&copy);
+    world.say(|| format!("copied to {copy}, matches: {is_matched}"));
+    if !is_begun && !is_matched {
+        // Nothing of it was read, and nobody will look for it.
+        world.excuse(generation, 0);
+    }
+    if is_proven && world.rng.chance(50) {
+        let count = world.rng.between(1, 4);
+        world.writers.append(at, count, wall_ms, &mut world.rng, false);
+        let turns = world.rng.below(4);
+        world.turns(turns)?;
+    }
+    let wall_ms = world.clock.now_ms();
+    world.writers.truncate(at, wall_ms);
+    if world.rng.chance(60) {
+        let count = world.rng.between(1, 12);
+        write_lines(world, at, count);
+    }
+    Ok(())
+}
+
+/// The state says other numbers than the files have: a remount, or a copy of everything to another
+/// disk.
+fn renumber(world: &mut World) -> Result<(), String> {
+    let kind = world.rng.pick(&[Renumbering::Device, Renumbering::Copy]);
+    if !world.stop_in_order()? {
+        return Ok(());
+    }
+    world.say(|| format!("renumbered: {kind:?}"));
+    world.renumbering = Some(kind);
+    world.start().map(drop)
 }
 
 /// What is there cannot be reached for a while.
@@ -623,6 +682,7 @@ fn crash(world: &mut World) -> Result<(), String> {
     match world.rng.below(10) {
         0 => world.end(End::Kill),
         1 => world.end(End::PowerCut),
+        2 if world.scenario.has_new_numbers && world.rng.chance(50) => renumber(world)?,
         2 => world.stop()?,
         3 => {
             let calls = world.rng.below(4) as u32;

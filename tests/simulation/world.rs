@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -13,6 +14,7 @@ use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
 use flume_ng::channel::limit::BatchLimit;
 use flume_ng::checkpoint::ledger::FileLedger;
+use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
 use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
@@ -44,6 +46,25 @@ pub enum End {
     Kill,
     /// What was not synced is lost or torn.
     PowerCut,
+}
+
+fn renumbered(mut record: Record, renumbering: Option<Renumbering>) -> Record {
+    if let Some(renumbering) = renumbering {
+        for file in &mut record.files {
+            renumber(renumbering, &mut file.device, &mut file.inode, &mut file.born_ns);
+        }
+    }
+    record
+}
+
+fn renumber(renumbering: Renumbering, device: &mut u64, inode: &mut u64, born_ns: &mut i64) {
+    match renumbering {
+        Renumbering::Device => *device += 1,
+        Renumbering::Copy => {
+            *inode ^= 1 << 40;
+            *born_ns += i64::from(*born_ns != 0);
+        }
+    }
 }
 
 struct Deaf;
@@ -78,6 +99,17 @@ pub struct World {
     /// A topic was made anew: its brokers know no producer.
     pub has_other_log: bool,
     ends: u64,
+    /// What is done to the numbers in the state before the next start.
+    pub renumbering: Option<Renumbering>,
+}
+
+/// How the numbers in the state differ from those of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renumbering {
+    /// Another device number.
+    Device,
+    /// Everything was copied: inodes and times of birth are others.
+    Copy,
 }
 
 impl World {
@@ -111,6 +143,7 @@ impl World {
             torn: None,
             has_other_log: false,
             ends: 0,
+            renumbering: None,
         }
     }
 
@@ -204,6 +237,10 @@ impl World {
         let record = record.filter(|_| !is_rebuilding);
         let begin = if is_rebuilding { Begin::Topic } else { Begin::Beginnings };
         let kept = record.clone();
+        let renumbering = self.renumbering.take();
+        let is_copied = is_copied || renumbering == Some(Renumbering::Copy);
+        let record = record.map(|record| renumbered(record, renumbering));
+        self.renumber_receipts(renumbering);
         let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
         let mut pipeline = Pipeline::assemble(startup, inheritance);
         for outlet in &mut pipeline.outlets {
@@ -212,6 +249,55 @@ impl World {
             outlet.batch_limit = BatchLimit::new(bytes);
         }
         Ok((pipeline, kept))
+    }
+
+    fn renumber_receipts(&self, renumbering: Option<Renumbering>) {
+        let dir = &self.writers.tracker;
+        let Some(renumbering) = renumbering else { return };
+        let receipts: Vec<Receipt> =
+            receipt::read_all(dir).into_iter().flatten().filter_map(Result::ok).collect();
+        let _ = std::fs::remove_file(dir.join(receipt::FILE_NAME));
+        let mut anew = Receipts::new(dir);
+        for mut r in receipts {
+            renumber(renumbering, &mut r.device, &mut r.inode, &mut r.born_ns);
+            anew.append(&r).expect("room for a receipt");
+        }
+    }
+
+    /// Ends the process in good order, with everything that it knows in its state. `false`: there is
+    /// none, or it died on the way.
+    pub fn stop_in_order(&mut self) -> Result<bool, String> {
+        self.fuse.put_out();
+        self.disk.borrow_mut().fail_in = None;
+        let Some(pipeline) = &mut self.pipeline else { return Ok(false) };
+        pipeline.files.refresh(true);
+        self.stop()?;
+        Ok(!self.is_alive())
+    }
+
+    /// Has the agent read enough of this file to know it by its content, for good?
+    pub fn is_proven(&self, inode: usize) -> bool {
+        let number = self.writers.inodes[inode].number;
+        self.pipeline.as_ref().is_some_and(|p| {
+            let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded;
+            let is_read = |t: &Tracked| {
+                let tail = t.tail.as_slice();
+                let mut now = vec![0; tail.len()];
+                let at = t.read_position - tail.len() as u64;
+                t.file.read_exact_at(&mut now, at).is_ok() && now == tail
+            };
+            let found = p.files.tracked.iter().find(is_it);
+            found.is_some_and(|t| t.record.position >= 256 && is_read(t))
+        })
+    }
+
+    /// Has the agent read anything of this file?
+    pub fn is_begun(&self, inode: usize) -> bool {
+        let number = self.writers.inodes[inode].number;
+        self.pipeline.as_ref().is_some_and(|p| {
+            let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded;
+            p.files.tracked.iter().find(is_it).is_some_and(|t| t.read_position > 0)
+        })
     }
 
     /// One turn. `Ok(None)`: there is no process (any more).
@@ -530,6 +616,7 @@ impl World {
         };
         pipeline.is_idle()
             && !pipeline.is_rebuilding()
+            && !pipeline.files.is_comparing()
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
             && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())

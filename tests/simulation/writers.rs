@@ -50,6 +50,8 @@ pub struct Inode {
     pub is_reserved: bool,
     /// Monotonic time of the last write.
     pub written_ms: u64,
+    /// Made by copying another one; nobody writes to it.
+    pub is_copy: bool,
 }
 
 pub struct Writers {
@@ -169,6 +171,7 @@ impl Writers {
             generation: self.generations.len() - 1,
             is_linked: true,
             is_reserved: false,
+            is_copy: false,
             written_ms: self.now_ms,
         }
     }
@@ -347,6 +350,41 @@ impl Writers {
         touch(&inode.file, wall_ms + self.stamps_off_ms);
         self.generations.push(Generation::default());
         inode.generation = self.generations.len() - 1;
+    }
+
+    /// Copies a file beside it, under a name that begins with its own. Returns the name.
+    pub fn copy(&mut self, at: usize, path: &Path, matches: bool, wall_ms: i64) -> String {
+        let serial = self.next_serial();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if matches { format!("{name}.{serial}") } else { format!("{name}-{serial}") };
+        let to = self.spool.join(&name);
+        fs::copy(path, &to).expect("a copy of our own");
+        let file = OpenOptions::new().append(true).open(&to).expect("a copy of our own");
+        touch(&file, wall_ms);
+        let number = file.metadata().expect("a file of our own").ino();
+        let generation = self.inodes[at].generation;
+        self.inodes.push(Inode {
+            number,
+            file,
+            generation,
+            is_linked: true,
+            is_reserved: false,
+            written_ms: self.now_ms,
+            is_copy: true,
+        });
+        name
+    }
+
+    /// Another inode with the same bytes takes the name, and is written to from now on.
+    pub fn replace_by_same(&mut self, at: usize, path: &Path, wall_ms: i64) {
+        let serial = self.next_serial();
+        let new = self.spool.join(format!(".new-{serial}"));
+        fs::copy(path, &new).expect("a copy of our own");
+        let file = OpenOptions::new().append(true).open(&new).expect("a copy of our own");
+        touch(&file, wall_ms);
+        fs::rename(&new, path).expect("a rename of our own");
+        self.inodes[at].number = file.metadata().expect("a file of our own").ino();
+        self.inodes[at].file = file;
     }
 
     pub fn delete(&mut self, at: usize, path: &Path) {
