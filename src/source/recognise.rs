@@ -1,5 +1,6 @@
 //! Recognising files by their content, a step in each turn of the loop. See [`super::quest`].
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -607,10 +608,13 @@ impl Files {
         fresh.file.read_exact_at(&mut head[..len], 0)?;
         let crc = crc32fast::hash(&head[..len]);
         let is_whole = len == HEAD_BYTES;
-        for (at, other) in self.tracked.iter().enumerate() {
-            if at == index || other.is_superseded || other.read_position == 0 {
-                continue;
-            }
+        let is_other = |other: &&Tracked| {
+            other.record.id != fresh.record.id && !other.is_superseded && other.read_position > 0
+        };
+        let mut others: Vec<&Tracked> = self.tracked.iter().filter(|t| is_other(t)).collect();
+        // Of several that had the name, the last one was there before this one.
+        others.sort_by_key(|t| Reverse((t.lost_name_ms, t.record.id)));
+        for other in others {
             let record = &other.record;
             let may_be = match is_whole && other.read_position >= PROOF_BYTES {
                 true => record.head_len as usize != HEAD_BYTES || record.head_crc == crc,

@@ -63,7 +63,7 @@ struct Names {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Glance {
-    /// 0 for what can not be opened, or is no file.
+    /// 0 for what cannot be opened, or is no file.
     size: u64,
     head_crc: u32,
 }
