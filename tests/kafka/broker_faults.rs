@@ -110,18 +110,15 @@ fn the_usual_with_4_3_1() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn the_usual_with_the_versions_between() {
-    if is_long() {
-        BETWEEN.iter().for_each(|version| the_usual(version));
-    }
+    BETWEEN.iter().for_each(|version| the_usual(version));
 }
 
 /// Three brokers, of which two have to have everything; the leader is killed again and again.
 #[test]
+#[ignore = "long: make torture"]
 fn leaders_are_killed_in_turn() {
-    if !is_long() {
-        return;
-    }
     let version = "4.3.1";
     let cluster = Cluster::with(version).brokers(3).set("min.insync.replicas", 2).start();
     let mut tally = Tally::new("three brokers, the leaders killed (-9) in turn", version);
@@ -154,10 +151,8 @@ fn leaders_are_killed_in_turn() {
 
 /// Errors 19 and 20: too few replicas in sync, then enough of them.
 #[test]
+#[ignore = "long: make torture"]
 fn too_few_replicas_for_a_while() {
-    if !is_long() {
-        return;
-    }
     let version = "4.3.1";
     let cluster = Cluster::with(version).brokers(3).start();
     // Two replicas of three brokers: the controllers keep their majority without one.
@@ -244,18 +239,15 @@ fn forgotten_by_4_3_1() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn forgotten_by_the_versions_between() {
-    if is_long() {
-        BETWEEN.iter().for_each(|version| forgotten_while_away(version));
-    }
+    BETWEEN.iter().for_each(|version| forgotten_while_away(version));
 }
 
 /// A frozen broker that thaws after it has forgotten the producer.
 #[test]
+#[ignore = "long: make torture"]
 fn forgotten_by_a_frozen_broker() {
-    if !is_long() {
-        return;
-    }
     let cluster = forgetful("4.3.1");
     let what = "broker frozen (SIGSTOP) for longer than it remembers producers";
     in_mid_run(&cluster, "4.3.1", what, |cluster| {
@@ -289,10 +281,9 @@ fn old_format(version: &str) {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn topics_of_an_older_format() {
-    if is_long() {
-        ["0.11.0.3", "1.1.1", "2.8.2"].iter().for_each(|version| old_format(version));
-    }
+    ["0.11.0.3", "1.1.1", "2.8.2"].iter().for_each(|version| old_format(version));
 }
 
 /// Error 10: what is too large as a whole is split; a single event that is too large goes to
@@ -303,13 +294,12 @@ fn too_large(version: &str) {
 
 /// The same by error 18: a batch that no segment can hold.
 #[test]
+#[ignore = "long: make torture"]
 fn too_large_for_a_segment() {
-    if is_long() {
-        // From 4.0 on no segment may be so small.
-        ["0.10.2.0"].iter().chain(&BETWEEN).for_each(|version| {
-            too_large_for(version, "segment.bytes", "segment");
-        });
-    }
+    // From 4.0 on no segment may be so small.
+    ["0.10.2.0"].iter().chain(&BETWEEN).for_each(|version| {
+        too_large_for(version, "segment.bytes", "segment");
+    });
 }
 
 fn too_large_for(version: &str, setting: &str, label: &str) {
@@ -368,10 +358,9 @@ fn too_large_for_4_3_1() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn too_large_for_the_versions_between() {
-    if is_long() {
-        BETWEEN.iter().for_each(|version| too_large(version));
-    }
+    BETWEEN.iter().for_each(|version| too_large(version));
 }
 
 /// Error 47: somebody else has raised the epoch of our producer id. The agent ends and says so.
@@ -396,10 +385,9 @@ fn fenced_by_4_3_1() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn fenced_by_the_versions_between() {
-    if is_long() {
-        BETWEEN.iter().for_each(|version| fenced(version));
-    }
+    BETWEEN.iter().for_each(|version| fenced(version));
 }
 
 /// One record, with sequence 0, of a producer that is not the agent.
@@ -426,10 +414,8 @@ fn write_as(topic: &Topic, id: i64, epoch: i16) {
 
 /// Errors 29 and 31: not authorised. The agent says so and waits for the operator.
 #[test]
+#[ignore = "long: make torture"]
 fn not_authorised_for_a_while() {
-    if !is_long() {
-        return;
-    }
     let version = "4.3.1";
     let mut tally = Tally::new("not authorised to write for a while (error 29)", version);
     let cluster = Cluster::with(version)
@@ -484,8 +470,7 @@ fn topic_comes_later(version: &str) {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn the_topic_comes_later() {
-    if is_long() {
-        ["0.10.2.0"].iter().chain(&BETWEEN).chain(&["4.3.1"]).for_each(|v| topic_comes_later(v));
-    }
+    ["0.10.2.0"].iter().chain(&BETWEEN).chain(&["4.3.1"]).for_each(|v| topic_comes_later(v));
 }

@@ -69,10 +69,8 @@ fn kill_9_with_4_3_1() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn kill_9_with_the_versions_between() {
-    if !is_long() {
-        return;
-    }
     for version in ["0.11.0.3", "1.1.1", "2.8.2", "3.9.1"] {
         let cluster = Cluster::start(version);
         for round in 0..rounds() {
@@ -83,10 +81,8 @@ fn kill_9_with_the_versions_between() {
 
 /// On the old wire a batch is looked for by its values, which are then in a compressed set.
 #[test]
+#[ignore = "long: make torture"]
 fn kill_9_with_compressed_batches() {
-    if !is_long() {
-        return;
-    }
     for version in ["0.10.2.0", "4.3.1"] {
         for codec in ["gzip", "snappy"] {
             let what = format!("kill -9 of the agent on a growing file, {codec}");
