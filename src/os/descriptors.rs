@@ -1,0 +1,37 @@
+//! How many files each source may hold open.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Descriptors beside those of the sources' files: sockets, state, directories.
+const DESCRIPTORS_BESIDE: u64 = 96;
+/// Files that a source may hold open at least and at most, whatever the limit.
+const FILES_OPEN_MIN: u64 = 16;
+const FILES_OPEN_MAX: u64 = 512;
+
+/// Of one source; see [`share_descriptors`].
+static FILES_OPEN: AtomicUsize = AtomicUsize::new(FILES_OPEN_MAX as usize);
+
+/// How many files a source may hold open.
+pub fn files_open_max() -> usize {
+    FILES_OPEN.load(Ordering::Relaxed)
+}
+
+/// Raises the limit of descriptors to the most that this process may have, and divides them among
+/// so many sources.
+pub fn share_descriptors(sources: usize) {
+    // SAFETY: an all-zero rlimit is a valid one; getrlimit writes to it and setrlimit reads it.
+    let limit = unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
+            return;
+        }
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        match libc::setrlimit(libc::RLIMIT_NOFILE, &raised) {
+            0 => raised.rlim_cur,
+            _ => limit.rlim_cur,
+        }
+    };
+    let share = limit.saturating_sub(DESCRIPTORS_BESIDE) / sources.max(1) as u64;
+    let share = share.clamp(FILES_OPEN_MIN, FILES_OPEN_MAX);
+    FILES_OPEN.store(share as usize, Ordering::Relaxed);
+}

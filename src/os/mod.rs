@@ -1,0 +1,32 @@
+//! What the standard library does not offer of the operating system: signals, waiting on several
+//! descriptors, locks, durable directories. Each wrapper is small and says why it is sound; the
+//! rest of the program has no `unsafe`.
+
+mod descriptors;
+mod disk;
+mod file;
+mod host;
+mod notice;
+mod process;
+mod signal;
+mod socket;
+mod wait;
+
+use std::io;
+
+pub use descriptors::{files_open_max, share_descriptors};
+pub use disk::{DiskUse, canary, disk_use, preallocate};
+pub use file::{
+    data_from, hole_from, is_open_for_writing, may_write, rename_no_replace, sync_directory,
+    try_lock, try_lock_shared,
+};
+pub use host::{host_name, local_zone, read_time_zone};
+pub use notice::Inotify;
+pub use process::{become_guard, exit_now, fork, kill};
+pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_requested};
+pub use socket::{connect_start, open_sockets, set_io_timeout};
+pub use wait::{Interest, wait};
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
