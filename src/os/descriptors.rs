@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Descriptors beside those of the sources' files: sockets, state, directories.
 const DESCRIPTORS_BESIDE: u64 = 96;
 /// Files that a source may hold open at least and at most, whatever the limit.
@@ -19,18 +21,11 @@ pub fn files_open_max() -> usize {
 /// Raises the limit of descriptors to the most that this process may have, and divides them among
 /// so many sources.
 pub fn share_descriptors(sources: usize) {
-    // SAFETY: an all-zero rlimit is a valid one; getrlimit writes to it and setrlimit reads it.
-    let limit = unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
-            return;
-        }
-        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
-        match libc::setrlimit(libc::RLIMIT_NOFILE, &raised) {
-            0 => raised.rlim_cur,
-            _ => limit.rlim_cur,
-        }
-    };
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    // None is no limit.
+    let limit = limit.current.unwrap_or(u64::MAX);
     let share = limit.saturating_sub(DESCRIPTORS_BESIDE) / sources.max(1) as u64;
     let share = share.clamp(FILES_OPEN_MIN, FILES_OPEN_MAX);
     FILES_OPEN.store(share as usize, Ordering::Relaxed);

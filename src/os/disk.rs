@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use super::check;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 /// How full the file system of a path is, as `df` counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,23 +19,12 @@ pub struct DiskUse {
 
 /// Asks statvfs.
 pub fn disk_use(path: &Path) -> io::Result<DiskUse> {
-    use std::os::unix::ffi::OsStrExt;
-    let c_path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: an all-zero statvfs is a valid one, and the call writes to it and nowhere else.
-    let stat = unsafe {
-        let mut stat: libc::statvfs = std::mem::zeroed();
-        check(libc::statvfs(c_path.as_ptr(), &mut stat))?;
-        stat
-    };
-    // The widths of these fields differ from system to system.
-    #[allow(clippy::unnecessary_cast)]
-    let (blocks, free, available) =
-        (stat.f_blocks as u64, stat.f_bfree as u64, stat.f_bavail as u64);
-    #[allow(clippy::unnecessary_cast)]
-    let (inodes, inodes_free) = (stat.f_files as u64, stat.f_ffree as u64);
+    let stat = rustix::fs::statvfs(path)?;
+    let (blocks, free, available) = (stat.f_blocks, stat.f_bfree, stat.f_bavail);
+    let (inodes, inodes_free) = (stat.f_files, stat.f_ffree);
     let used = blocks.saturating_sub(free);
     Ok(DiskUse {
-        available_bytes: available.saturating_mul(stat.f_frsize as u64),
+        available_bytes: available.saturating_mul(stat.f_frsize),
         used_percent: percent(used, used.saturating_add(available)),
         inodes_used_percent: percent(inodes.saturating_sub(inodes_free), inodes),
     })
@@ -52,14 +41,9 @@ fn percent(part: u64, whole: u64) -> u8 {
 /// Reserves `len` bytes on the disk, so that writing there cannot fail for want of space.
 /// Where the file system cannot, zeros are written.
 pub fn preallocate(file: &File, len: u64) -> io::Result<()> {
-    // SAFETY: fallocate on a descriptor that `file` keeps open.
-    match check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) }) {
-        Err(e)
-            if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) =>
-        {
-            write_zeros(file, len)
-        }
-        other => other,
+    match fallocate(file, FallocateFlags::empty(), 0, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, len),
+        result => Ok(result?),
     }
 }
 

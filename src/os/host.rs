@@ -3,14 +3,11 @@
 use std::ffi::CStr;
 use std::sync::Once;
 
-/// `gethostname`, unless it is empty or no UTF-8.
+/// The host's name, unless it is empty or no UTF-8.
 pub fn host_name() -> Option<String> {
-    // Linux names have 64 bytes at most; the last byte stays 0 whatever is written.
-    let mut buffer = [0u8; 256];
-    // SAFETY: the call writes at most the given length, one less than the buffer has.
-    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
-    let name = CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
-    (result == 0 && !name.is_empty()).then(|| name.to_string())
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_str().ok()?;
+    (!name.is_empty()).then(|| name.to_string())
 }
 
 /// Reads the time zone (`TZ`, /etc/localtime) anew, once in a process.

@@ -2,7 +2,11 @@
 
 use std::io;
 
-use super::check;
+use rustix::process::{
+    Pid, Signal, getppid, kill_process, set_parent_process_death_signal as set_death_signal,
+};
+
+use super::{check, signal};
 
 /// Makes a copy of this process. `true` in the copy.
 pub fn fork() -> io::Result<bool> {
@@ -15,12 +19,18 @@ pub fn fork() -> io::Result<bool> {
 /// Makes of a copy a process that holds nothing of what `parent` holds, files and locks least of
 /// all, leaves requests to stop to it, and ends when it does. `false`: it has ended already.
 pub fn become_guard(parent: u32) -> bool {
-    // SAFETY: numbers only. What the closed descriptors belonged to is not used in this process.
+    // These calls cannot fail with such arguments.
+    let _ = set_death_signal(Some(Signal::KILL));
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGALRM] {
+        let _ = signal::ignore(signal);
+    }
+    close_all_but_stderr();
+    getppid() == pid_of(parent)
+}
+
+fn close_all_but_stderr() {
+    // SAFETY: numbers only. What the descriptors belonged to is not used in this process any more.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGALRM] {
-            libc::signal(signal, libc::SIG_IGN);
-        }
         libc::close(0);
         libc::close(1);
         if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) != 0 {
@@ -29,17 +39,21 @@ pub fn become_guard(parent: u32) -> bool {
                 libc::close(fd);
             });
         }
-        u32::try_from(libc::getppid()) == Ok(parent)
     }
+}
+
+fn pid_of(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
 /// SIGKILL.
 pub fn kill(pid: u32) {
-    // SAFETY: numbers only.
-    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+    if let Some(pid) = pid_of(pid) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
 }
 
-/// Ends the process without anything of what usually goes before it.
+/// Ends the process without anything of what usually goes before it. Async-signal-safe.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: takes a number and does not return.
     unsafe { libc::_exit(code) }

@@ -1,22 +1,27 @@
 //! Requests to stop, and the end of a call that cannot be cut short.
 
 use std::io;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::check;
 
 /// The signal that asked the agent to stop, 0 for none.
 static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
-/// Write end of the pipe that ends a wait when a signal comes; -1 before [`install_signals`].
-static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
-pub(super) static WAKE_READ: AtomicI32 = AtomicI32::new(-1);
-/// The last words of [`arm_last_words`], written by the alarm's handler.
-static LAST_WORDS: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
-static LAST_WORDS_LEN: AtomicUsize = AtomicUsize::new(0);
+/// The pipe that ends a wait when a signal comes; its ends to read from and to write to.
+static WAKE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
+/// What [`arm_last_words`] was given, written by the alarm's handler.
+static LAST_WORDS: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Longest time between a request to stop and the end of the process while a call that cannot
 /// be cut short (the wire before 0.11) is under way.
 const STOP_GRACE_US: i32 = 800_000;
+
+/// TERM and INT as bits of what /proc tells of waiting signals.
+pub const STOP_SIGNALS: u64 = 1 << (libc::SIGTERM - 1) | 1 << (libc::SIGINT - 1);
 
 /// Has the agent been asked to stop? The number of the signal.
 pub fn stop_requested() -> Option<i32> {
@@ -26,18 +31,19 @@ pub fn stop_requested() -> Option<i32> {
     }
 }
 
-fn wake() {
-    let fd = WAKE_WRITE.load(Ordering::Relaxed);
-    if fd >= 0 {
-        // SAFETY: write(2) is async-signal-safe and the byte outlives the call. A full pipe
-        // (EAGAIN) is as good as a written byte: the waiter wakes.
-        unsafe { libc::write(fd, [0u8].as_ptr().cast(), 1) };
-    }
+/// Can be read from when a request to stop has come. `None` before [`install_signals`].
+pub(super) fn wake_pipe() -> Option<&'static OwnedFd> {
+    WAKE.get().map(|(read, _)| read)
 }
 
+/// What is called here is async-signal-safe: atomics (`OnceLock::get` is one load), and system
+/// calls that are made without the C library, so that `errno` stays as it is.
 extern "C" fn on_stop_signal(signal: libc::c_int) {
     STOP_SIGNAL.store(signal, Ordering::Relaxed);
-    wake();
+    if let Some((_, write)) = WAKE.get() {
+        // A full pipe is as good as a written byte: the waiter wakes.
+        let _ = rustix::io::write(write, &[0]);
+    }
     if !LAST_WORDS.load(Ordering::Acquire).is_null() {
         start_alarm();
     }
@@ -56,42 +62,35 @@ fn start_alarm() {
 /// Ends a process whose broker does not answer. Everything that must survive is in the fsynced
 /// checkpoint already: the batch that is under way was announced there before it was sent.
 extern "C" fn on_alarm(_: libc::c_int) {
-    let words = LAST_WORDS.load(Ordering::Acquire);
-    if words.is_null() {
-        return;
-    }
-    // SAFETY: write and _exit are async-signal-safe; pointer and length belong to a leaked
-    // buffer, published with Release before the blocking call began.
-    unsafe {
-        libc::write(2, words.cast(), LAST_WORDS_LEN.load(Ordering::Relaxed));
-        libc::_exit(0);
+    // SAFETY: the pointer is null or of a leaked box, published with Release, which nobody frees
+    // while this handler runs: it interrupts the only thread and does not return to it.
+    if let Some(words) = unsafe { LAST_WORDS.load(Ordering::Acquire).as_ref() } {
+        let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
+        super::exit_now(0);
     }
 }
 
 /// Guards a call that cannot be cut short: while the guard lives, a request to stop ends the
 /// process with exit code 0 after 0.8 s, with `words` on stderr.
 pub fn arm_last_words(words: String) -> LastWords {
-    let bytes = words.into_bytes().into_boxed_slice();
-    LAST_WORDS_LEN.store(bytes.len(), Ordering::Relaxed);
-    LAST_WORDS.store(Box::into_raw(bytes).cast(), Ordering::Release);
+    LAST_WORDS.store(Box::into_raw(Box::new(words)), Ordering::Release);
     if stop_requested().is_some() {
         start_alarm();
     }
     LastWords(())
 }
 
-/// See [`arm_last_words`]; dropping it takes the guard away.
+/// The guard of [`arm_last_words`]; dropping it takes it away.
 pub struct LastWords(());
 
 impl Drop for LastWords {
     fn drop(&mut self) {
         let words = LAST_WORDS.swap(std::ptr::null_mut(), Ordering::AcqRel);
-        let len = LAST_WORDS_LEN.load(Ordering::Relaxed);
         if !words.is_null() {
-            // SAFETY: made by Box::into_raw of a boxed slice of this length in arm_last_words,
-            // and swapped out, so nobody else frees it. The handler runs on this thread only and
-            // does not return once it has taken the pointer.
-            drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(words, len)) });
+            // SAFETY: made by Box::into_raw in arm_last_words, and swapped out, so that nobody else
+            // frees it. The handler runs on this thread only and does not return once it has taken
+            // the pointer.
+            drop(unsafe { Box::from_raw(words) });
         }
     }
 }
@@ -99,21 +98,25 @@ impl Drop for LastWords {
 /// Catches TERM, INT and HUP (HUP not if it was inherited as ignored, as under nohup), and
 /// ignores PIPE and IO.
 pub fn install_signals() -> io::Result<()> {
-    let mut fds = [0; 2];
-    // SAFETY: pipe2 writes two descriptors into the array.
-    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-    WAKE_READ.store(fds[0], Ordering::Relaxed);
-    WAKE_WRITE.store(fds[1], Ordering::Relaxed);
+    if WAKE.get().is_none() {
+        let _ = WAKE.set(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?);
+    }
+    let on_stop = on_stop_signal as *const () as usize;
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        set_handler(signal, on_stop_signal as *const () as usize)?;
+        set_handler(signal, on_stop)?;
     }
     if !is_ignored(libc::SIGHUP)? {
-        set_handler(libc::SIGHUP, on_stop_signal as *const () as usize)?;
+        set_handler(libc::SIGHUP, on_stop)?;
     }
     set_handler(libc::SIGALRM, on_alarm as *const () as usize)?;
-    // See `is_open_for_writing`.
-    set_handler(libc::SIGIO, libc::SIG_IGN)?;
-    set_handler(libc::SIGPIPE, libc::SIG_IGN)
+    // `is_open_for_writing` may bring one.
+    ignore(libc::SIGIO)?;
+    ignore(libc::SIGPIPE)
+}
+
+/// Makes this process ignore a signal.
+pub(super) fn ignore(signal: libc::c_int) -> io::Result<()> {
+    set_handler(signal, libc::SIG_IGN)
 }
 
 fn set_handler(signal: libc::c_int, handler: usize) -> io::Result<()> {
@@ -135,6 +138,3 @@ fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
         Ok(action.sa_sigaction == libc::SIG_IGN)
     }
 }
-
-/// TERM and INT as bits of what /proc tells of waiting signals.
-pub const STOP_SIGNALS: u64 = 1 << (libc::SIGTERM - 1) | 1 << (libc::SIGINT - 1);

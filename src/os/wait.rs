@@ -1,11 +1,13 @@
 //! Waiting on several descriptors and on a request to stop.
 
 use std::io;
-use std::os::fd::RawFd;
-use std::sync::atomic::Ordering;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use super::signal::WAKE_READ;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::signal;
 
 /// A descriptor to wait on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,39 +20,34 @@ pub struct Interest {
 /// Waits until one of `interests` is ready, a request to stop arrives, or `timeout` is over.
 /// Returns whether something is ready. Never fails on EINTR: the caller looks at its state anyway.
 pub fn wait(interests: &[Interest], timeout: Duration) -> io::Result<bool> {
-    let mut polls: Vec<libc::pollfd> = Vec::with_capacity(interests.len() + 1);
-    polls.push(libc::pollfd {
-        fd: WAKE_READ.load(Ordering::Relaxed),
-        events: libc::POLLIN,
-        revents: 0,
-    });
-    polls.extend(interests.iter().map(|i| libc::pollfd {
-        fd: i.fd,
-        events: libc::POLLIN | if i.write { libc::POLLOUT } else { 0 },
-        revents: 0,
+    let mut polls = Vec::with_capacity(interests.len() + 1);
+    polls.extend(interests.iter().map(|interest| {
+        // SAFETY: borrowed for this call only, in which nothing is closed. One that its owner has
+        // closed before would be reported by the kernel (POLLNVAL).
+        let fd = unsafe { BorrowedFd::borrow_raw(interest.fd) };
+        let room = if interest.write { PollFlags::OUT } else { PollFlags::empty() };
+        PollFd::from_borrowed_fd(fd, PollFlags::IN | room)
     }));
-    let timeout = libc::timespec {
+    let stop = signal::wake_pipe();
+    polls.extend(stop.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)));
+    let timeout = Timespec {
         tv_sec: timeout.as_secs().min(86_400) as _,
-        tv_nsec: timeout.subsec_nanos() as libc::c_long,
+        tv_nsec: timeout.subsec_nanos().into(),
     };
-    // SAFETY: the array outlives the call and its length is given; a negative descriptor (no
-    // signal pipe yet) is skipped by the kernel.
-    let ready = unsafe {
-        libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &timeout, std::ptr::null())
+    match poll(&mut polls, Some(&timeout)) {
+        Err(Errno::INTR) => return Ok(false),
+        result => result?,
     };
-    if ready < 0 {
-        let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
+    let is_ready = |polls: &[PollFd]| polls.iter().any(|p| !p.revents().is_empty());
+    let (of_callers, of_stop) = polls.split_at(interests.len());
+    if let Some(pipe) = stop.filter(|_| is_ready(of_stop)) {
+        drain(pipe.as_fd());
     }
-    if polls[0].revents != 0 {
-        drain_wake_pipe();
-    }
-    Ok(polls[1..].iter().any(|p| p.revents != 0))
+    Ok(is_ready(of_callers))
 }
 
-fn drain_wake_pipe() {
+/// Empties the pipe, which is non-blocking.
+fn drain(pipe: BorrowedFd<'_>) {
     let mut buffer = [0u8; 64];
-    let fd = WAKE_READ.load(Ordering::Relaxed);
-    // SAFETY: reads at most the buffer's length; the pipe is non-blocking.
-    while unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
+    while rustix::io::read(pipe, &mut buffer).is_ok_and(|len| len > 0) {}
 }
