@@ -165,6 +165,16 @@ impl Known {
         newest.map_or(Same::No, |r| same(file, stat, r, Place::Copied))
     }
 
+    /// May there be a receipt of the file with these numbers?
+    pub fn may_hold(&self, device: u64, inode: u64) -> bool {
+        self.seen.binary_search(&key(device, inode)).is_ok()
+    }
+
+    /// All receipts that can be read, the newest last.
+    pub fn receipts(&self) -> impl Iterator<Item = Receipt> {
+        receipt::read_all(&self.dir).into_iter().flatten().flatten()
+    }
+
     /// Looks at some finished files, if it is time to. Returns those that have grown.
     pub fn sweep(&mut self, now_ms: u64, path: impl Fn(&[u8]) -> PathBuf) -> Vec<Receipt> {
         if self.sweep.is_none() && now_ms >= self.next_sweep_ms {

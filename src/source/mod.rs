@@ -13,6 +13,7 @@ pub mod giant;
 pub mod interceptor;
 mod kept;
 pub mod known;
+mod late;
 pub mod line;
 pub mod odd_names;
 pub mod parked;
@@ -108,6 +109,7 @@ pub struct Files {
     directory_fault: Option<String>,
     turns: Turns,
     known: Known,
+    late: late::Late,
     parking: Parking,
     /// Descriptors held at most; more live files than that take turns at being open.
     open_max: usize,
@@ -160,6 +162,7 @@ impl Files {
             parking: Parking::default(),
             open_max: os::files_open_max(),
             kept: kept::Kept::default(),
+            late: late::Late::default(),
             absent: Absents::default(),
             homes: HashSet::new(),
             resumed: Vec::new(),

@@ -97,6 +97,7 @@ impl Files {
     /// The kernel says that `name` was written to.
     pub fn notice(&mut self, name: &OsStr) {
         self.notice_kept(name);
+        self.notice_late(name);
         let is_wanted = !self.parking.files.is_empty()
             && self.parking.notices.len() < NOTICES_MAX
             && !self.parking.notices.contains(name)

@@ -328,6 +328,7 @@ impl Files {
         let dir = self.config.spool_dir.clone();
         let found = self.known.sweep(now_ms, |name| dir.join(OsStr::from_bytes(name)));
         self.grown.extend(found);
+        self.look_at_late();
         while self.tracked.len() < self.open_max * 3 / 4
             && let Some(receipt) = self.grown.pop()
         {
@@ -354,6 +355,8 @@ impl Files {
     /// Receipts were written.
     pub fn note_receipts(&mut self, records: &[FileRecord]) {
         for record in records {
+            // What waits to be read on from an older one has been.
+            self.grown.retain(|r| (r.device, r.inode) != (record.device, record.inode));
             self.known.add(record);
         }
     }

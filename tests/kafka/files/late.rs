@@ -52,6 +52,21 @@ fn a_completed_file_that_has_grown_is_read_at_the_next_start() {
     assert_eq!(scene.receipt_lines().len(), 2);
 }
 
+/// The change notice names it: nobody waits for the next start, nor for the hourly look.
+#[test]
+fn a_completed_file_that_is_written_to_is_read_on_at_once() {
+    let mut scene = spool("written-done").file("a_{H-1}.log", "one\n", 10).agent_runs();
+    scene.arrive(1);
+    scene.append("a_{H}.log", "two\n");
+    scene.becomes("a_{H-1}.log.COMPLETED");
+    scene.receipts(1);
+    scene.append("a_{H-1}.log.COMPLETED", "much later\n");
+    scene.receipts(2);
+    scene.append("a_{H-1}.log.COMPLETED", "later still\n");
+    scene.receipts(3);
+    scene.in_the_end_in_any_order(&["one", "two", "much later", "later still"]);
+}
+
 /// Row 9: a quiet hour is tailed on, and retired when the next file shows up.
 #[test]
 fn a_quiet_hour_is_tailed_until_another_file_shows_up() {

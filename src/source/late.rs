@@ -1,0 +1,107 @@
+//! Finished files that are written to: where the kernel names them, each goes on from its receipt
+//! within a second, and does not wait for the hourly look at all of them ([`super::known`]).
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+
+use super::Files;
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::FileRecord;
+
+/// Names that are kept until the next look at most; what is beyond is found by the hourly one.
+const NAMES_MAX: usize = 512;
+
+/// The receipts are read for them so often at most, ms, and a tenth of the time at most.
+const LOOK_INTERVAL_MS: u64 = 500;
+
+/// Names of finished files that were written to, as the kernel says.
+#[derive(Default)]
+pub(super) struct Late {
+    names: HashSet<OsString>,
+    next_ms: u64,
+}
+
+impl Files {
+    /// A change notice: is it of a finished file? Asked for each write to any file of the
+    /// directory: what costs least comes first.
+    pub(super) fn notice_late(&mut self, name: &OsStr) {
+        let suffix = self.config.file_suffix.as_bytes();
+        let is_done = memchr::memmem::find(name.as_bytes(), suffix).is_some_and(|at| at > 0);
+        if !is_done || self.late.names.len() >= NAMES_MAX || self.late.names.contains(name) {
+            return;
+        }
+        let Ok(stat) = std::fs::metadata(self.path(name)) else { return };
+        if self.known.may_hold(stat.dev(), stat.ino()) {
+            self.late.names.insert(name.to_owned());
+        }
+    }
+
+    /// Looks for the receipts of those that were written to. What has grown is read on.
+    pub(super) fn look_at_late(&mut self) {
+        let now_ms = self.clock().monotonic_ms();
+        if self.late.names.is_empty() || now_ms < self.late.next_ms {
+            return;
+        }
+        let mut written: HashMap<(u64, u64), OsString> = HashMap::new();
+        for name in std::mem::take(&mut self.late.names) {
+            let Ok(stat) = std::fs::metadata(self.path(&name)) else { continue };
+            let identity = (stat.dev(), stat.ino());
+            let is_open = |r: &FileRecord| (r.device, r.inode) == identity;
+            if stat.is_file() && !self.records().any(is_open) {
+                written.insert(identity, name);
+            }
+        }
+        if !written.is_empty() {
+            self.grown.extend(newest_of(written, self.known.receipts()));
+        }
+        let took_ms = self.clock().monotonic_ms() - now_ms;
+        self.late.next_ms = now_ms + LOOK_INTERVAL_MS.max(took_ms * 10);
+    }
+}
+
+/// The newest receipt of each, if it says that the file was left under this name. Where another file
+/// had the name since, or this one another number, the hourly look decides.
+fn newest_of(
+    written: HashMap<(u64, u64), OsString>,
+    receipts: impl Iterator<Item = Receipt>,
+) -> Vec<Receipt> {
+    let names: HashSet<&[u8]> = written.values().map(|name| name.as_bytes()).collect();
+    let (mut newest, mut named) = (HashMap::new(), HashMap::new());
+    for receipt in receipts {
+        let identity = (receipt.device, receipt.inode);
+        if names.contains(receipt.completed.as_slice()) {
+            named.insert(receipt.completed.clone(), identity);
+        }
+        if written.contains_key(&identity) {
+            newest.insert(identity, receipt);
+        }
+    }
+    let is_left_there = |identity: &(u64, u64), receipt: &Receipt| {
+        written[identity].as_bytes() == receipt.completed
+            && named.get(&receipt.completed) == Some(identity)
+    };
+    newest.into_iter().filter(|(at, receipt)| is_left_there(at, receipt)).map(|(_, r)| r).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(inode: u64, completed: &str, size: u64) -> Receipt {
+        let completed = completed.as_bytes().to_vec();
+        Receipt { inode, completed, size, ..Receipt::default() }
+    }
+
+    #[test]
+    fn the_newest_receipt_counts_where_name_and_number_agree() {
+        let written = |name: &str| HashMap::from([((0, 1), OsString::from(name))]);
+        let found = |all: &[Receipt]| newest_of(written("a.C"), all.iter().cloned());
+        let sizes = |all: &[Receipt]| found(all).iter().map(|r| r.size).collect::<Vec<_>>();
+        assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(1, "a.C", 9)]), [9]);
+        assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(1, "b.C", 9)]), [0u64; 0]);
+        assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(2, "a.C", 9)]), [0u64; 0]);
+        assert_eq!(sizes(&[receipt(2, "a.C", 5), receipt(1, "a.C", 9)]), [9]);
+    }
+}
