@@ -182,7 +182,7 @@ pub const PROPERTIES: &[Property] = &[
         Source,
         "retireGraceMs",
         "60000",
-        "how long a file that is done is watched for late lines, ms (not Flume's)",
+        "how long a file that is done is watched for late lines, and half a line is waited for, ms (not Flume's)",
     ),
     takes(
         Source,
