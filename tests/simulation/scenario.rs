@@ -320,6 +320,7 @@ fn write_lines(world: &mut World, at: usize, count: u64) {
         format!("{count} lines to file {at} (inode {number}), required: {required}")
     });
     world.writers.append(at, count, wall_ms, &mut world.rng, required);
+    world.notice(at);
 }
 
 /// One thing that happens.
@@ -390,6 +391,7 @@ fn write(world: &mut World) {
         world.excuse_sent_half(at);
         world.say(|| format!("half a line to file {at}, required: {required}"));
         world.writers.append_half(at, wall_ms, &mut world.rng, required);
+        world.notice(at);
         return;
     }
     let count = match world.rng.below(10) {

@@ -300,6 +300,18 @@ impl World {
         })
     }
 
+    /// The kernel tells that a file was written to, of every other one: finished ones are read on
+    /// at once by that.
+    pub fn notice(&mut self, at: usize) {
+        let Some(pipeline) = &mut self.pipeline else { return };
+        let number = self.writers.inodes[at].number;
+        let places = self.writers.places();
+        let Some(path) = places.get(&number).filter(|_| at.is_multiple_of(2)) else { return };
+        if path.parent() == Some(&self.writers.spool) {
+            pipeline.files.notice(path.file_name().unwrap_or_default());
+        }
+    }
+
     /// One turn. `Ok(None)`: there is no process (any more).
     pub fn turn(&mut self) -> Result<Option<Pace>, String> {
         self.trim_at_the_hour();
