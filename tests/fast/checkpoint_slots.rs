@@ -541,33 +541,6 @@ fn a_full_disk_before_the_first_write_leaves_no_checkpoint() {
 }
 
 #[test]
-#[ignore = "measures, proves nothing; set SLOTS_DIR to the disk in question"]
-fn measure_writes() {
-    let scratch = match std::env::var_os("SLOTS_DIR") {
-        Some(dir) => Scratch(Path::new(&dir).join(format!("slots-{}", std::process::id()))),
-        None => Scratch::new("measure"),
-    };
-    std::fs::create_dir_all(&scratch.0).unwrap();
-    for batches in [3, 15] {
-        let _ = std::fs::remove_file(scratch.0.join(slots::FILE_NAME));
-        let mut slots = absent(scratch.store());
-        let mut times = Vec::new();
-        for number in 0..1000 {
-            let mut record = record(number, batches);
-            let start = std::time::Instant::now();
-            slots.write(&mut record).unwrap();
-            times.push(start.elapsed().as_nanos() / 1000);
-        }
-        let first = times[0];
-        times.sort_unstable();
-        println!(
-            "{batches} batches: creation {first} us; median {} us, 90% {} us, 99% {} us",
-            times[500], times[900], times[990]
-        );
-    }
-}
-
-#[test]
 fn who_does_not_hold_the_lock_reads_the_newest_whole_state_and_writes_nothing() {
     let scratch = Scratch::new("read-newest");
     assert!(slots::read_newest(&scratch.0).unwrap().is_none());

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -311,17 +310,18 @@ fn a_tracker_of_flume_whose_file_is_done_or_gone_means_nothing() {
 #[test]
 fn a_file_that_can_not_be_read_is_told_before_the_start() {
     let topic = shared("4.3.1").fresh_topic("check-unreadable", 1);
-    let work = Work::new(&topic).file("010_{H-1}.log", b"one\n", 60).file("010_{H}.log", b"", 1);
+    let mut work =
+        Work::new(&topic).file("010_{H-1}.log", b"one\n", 60).file("010_{H}.log", b"", 1);
     fs::set_permissions(work.path("010_{H-1}.log"), fs::Permissions::from_mode(0o000)).unwrap();
     work.write_conf();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
-    command.args(["check", "--name", "a1", "--conf-file", "log010.conf", "--json"]);
     // Root reads everything. SAFETY: geteuid has no preconditions.
     if unsafe { libc::geteuid() } == 0 {
         chown(work.spool(), Some(NOBODY), None).unwrap();
-        command.uid(NOBODY).gid(NOBODY);
+        work = work.run_by(NOBODY);
     }
-    let output = command.current_dir(work.dir()).output().unwrap();
+    let mut command = work.program();
+    command.args(["check", "--name", "a1", "--conf-file", "log010.conf", "--json"]);
+    let output = command.output().unwrap();
     let json = Json::parse(String::from_utf8(output.stdout).unwrap().trim());
     assert_eq!(output.status.code(), Some(78), "{json:?}");
     let (state, text) = row(&json, "unreadable file");

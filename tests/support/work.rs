@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -94,6 +95,8 @@ pub struct Work {
     hour: Hour,
     topic: Topic,
     conf: String,
+    program: PathBuf,
+    user: Option<u32>,
 }
 
 impl Work {
@@ -103,7 +106,9 @@ impl Work {
         fs::create_dir(dir.path().join("spool")).expect("a new directory");
         fs::create_dir(dir.path().join("conf")).expect("a new directory");
         let conf = include_str!("log010.conf").to_string();
-        Work { dir, hour: Hour::calm("%Y%m%d%H"), topic: topic.clone(), conf }
+        let program = PROGRAM.expect("only tests have it built").into();
+        let hour = Hour::calm("%Y%m%d%H");
+        Work { dir, hour, topic: topic.clone(), conf, program, user: None }
     }
 
     pub fn hour(mut self, hour: Hour) -> Work {
@@ -115,6 +120,15 @@ impl Work {
     /// it are filled in.
     pub fn conf(mut self, template: &str) -> Work {
         self.conf = template.to_string();
+        self
+    }
+
+    /// The program runs as this user from now on, from a copy: the checkout may be where only its
+    /// owner may go.
+    pub fn run_by(mut self, user: u32) -> Work {
+        let copy = self.dir().join("flume-ng");
+        fs::copy(&self.program, &copy).expect("a copy of the program");
+        (self.program, self.user) = (copy, Some(user));
         self
     }
 
@@ -221,8 +235,17 @@ impl Work {
     /// The agent's command line in the work directory, as the reference has it.
     pub fn command(&self) -> Command {
         self.write_conf();
-        let mut command = Command::new(PROGRAM.expect("only tests have it built"));
+        let mut command = self.program();
         command.args(["agent", "--conf", "conf", "--conf-file", CONF, "--name", "a1"]);
+        command
+    }
+
+    /// The program without arguments, in the work directory.
+    pub fn program(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command.current_dir(self.dir());
         command
     }
@@ -230,7 +253,7 @@ impl Work {
     /// Is everything that stands in the files acknowledged, and does the checkpoint say so? A record
     /// is in the topic before its acknowledgement has reached the agent.
     pub fn is_committed(&self) -> bool {
-        let mut command = Command::new(PROGRAM.expect("only tests have it built"));
+        let mut command = Command::new(&self.program);
         command.args(["status", "--json", "--name", "a1", "--conf-file", CONF]);
         let output = command.current_dir(self.dir()).output().expect("the program runs");
         let told: String = String::from_utf8_lossy(&output.stdout).split_whitespace().collect();

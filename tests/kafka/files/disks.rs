@@ -119,9 +119,7 @@ fn a_spool_directory_that_permits_no_renaming_is_read_all_the_same() {
     let mut scene = scene
         .file("z_{H}.log", "present\n", 0)
         .source("trackerDir", tracker.display())
-        .command(|c| {
-            c.uid(NOBODY).gid(NOBODY);
-        })
+        .run_by(NOBODY)
         .agent_runs();
     lines.push("present".to_owned());
     scene.arrive(FILES + 1);

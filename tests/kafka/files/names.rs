@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 
 use super::scene::{OLD_S, is_root, spool};
 
@@ -137,9 +136,7 @@ fn a_file_without_read_permission_is_told_once_and_tried_again() {
     if is_root() {
         // Root reads everything.
         std::os::unix::fs::chown(scene.work.spool(), Some(NOBODY), None).expect("another owner");
-        scene = scene.command(|c| {
-            c.uid(NOBODY).gid(NOBODY);
-        });
+        scene = scene.run_by(NOBODY);
     }
     scene.start();
     scene.becomes("b_{H-1}.log.COMPLETED");

@@ -68,6 +68,11 @@ impl Scene {
     }
 
     /// How the agent is started, beyond the usual.
+    pub fn run_by(mut self, user: u32) -> Scene {
+        self.work = self.work.run_by(user);
+        self
+    }
+
     pub fn command(mut self, change: impl Fn(&mut Command) + 'static) -> Scene {
         self.command = Some(Box::new(change));
         self
