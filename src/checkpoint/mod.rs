@@ -8,6 +8,7 @@ pub mod java_tracker;
 pub mod ledger;
 pub mod lock;
 pub mod receipt;
+pub mod receipt_index;
 pub mod record;
 pub mod slots;
 pub mod spool_lock;

@@ -113,7 +113,7 @@ impl Receipt {
     }
 
     /// Reads a line (without its newline); `None` if its checksum or a value is wrong.
-    fn parse(line: &[u8]) -> Option<Receipt> {
+    pub(super) fn parse(line: &[u8]) -> Option<Receipt> {
         let line = std::str::from_utf8(checked(line)?).ok()?;
         let mut receipt = Receipt::default();
         // A bit for each key that must be there.
@@ -422,11 +422,11 @@ fn last_line(file: &File, len: u64) -> io::Result<Vec<u8>> {
 pub fn read_all(dir: &Path) -> Result<ReadAll, ReceiptError> {
     let path = dir.join(FILE_NAME);
     let input = match File::open(&path) {
-        Ok(file) => Some(BufReader::new(file)),
+        Ok(file) => Some(file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(ReceiptError::Read { path, error }),
     };
-    Ok(ReadAll { path, input, line: Vec::new(), number: 0, bad: None })
+    Ok(ReadAll::begin(path, input, 0))
 }
 
 /// See [`read_all`].
@@ -440,6 +440,10 @@ pub struct ReadAll {
     number: u64,
     /// Number of a line that is not whole, until the line behind it shows why.
     bad: Option<u64>,
+    /// Where the line that was read last begins and ends.
+    start: u64,
+    end: u64,
+    is_cut: bool,
 }
 
 impl Iterator for ReadAll {
@@ -476,16 +480,49 @@ impl Iterator for ReadAll {
 }
 
 impl ReadAll {
+    /// Reads `file`, which stands at the byte `at`, where a line begins.
+    pub(super) fn of(path: PathBuf, file: File, at: u64) -> ReadAll {
+        ReadAll::begin(path, Some(file), at)
+    }
+
+    fn begin(path: PathBuf, file: Option<File>, at: u64) -> ReadAll {
+        ReadAll {
+            path,
+            input: file.map(BufReader::new),
+            line: Vec::new(),
+            number: 0,
+            bad: None,
+            start: at,
+            end: at,
+            is_cut: false,
+        }
+    }
+
+    /// Where the line of the receipt begins that came last.
+    pub(super) fn start_of_last(&self) -> u64 {
+        self.start
+    }
+
+    /// Up to where there are whole lines.
+    pub(super) fn end_of_whole(&self) -> u64 {
+        if self.is_cut { self.start } else { self.end }
+    }
+
     /// Reads the next line; of one that is too long, its beginning. `false` at the end.
     fn read_line(&mut self) -> io::Result<bool> {
         let Some(input) = &mut self.input else { return Ok(false) };
         let max = LINE_BYTES_MAX as u64;
-        input.by_ref().take(max).read_until(b'\n', &mut self.line)?;
-        if self.line.len() == LINE_BYTES_MAX && !self.line.ends_with(b"\n") {
-            input.skip_until(b'\n')?;
+        let mut len = input.by_ref().take(max).read_until(b'\n', &mut self.line)?;
+        let has_end = self.line.ends_with(b"\n");
+        if self.line.len() == LINE_BYTES_MAX && !has_end {
+            len += input.skip_until(b'\n')?;
+        }
+        if len == 0 {
+            return Ok(false);
         }
         self.number += 1;
-        Ok(!self.line.is_empty())
+        (self.start, self.end, self.is_cut) = (self.end, self.end + len as u64, !has_end);
+        Ok(true)
     }
 }
 

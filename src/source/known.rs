@@ -14,8 +14,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::quest::PROOF_BYTES;
+use super::retire::{HIDDEN, HIDDEN_BESIDE};
 use super::tracked::{self, Hints, is_other_birth};
-use crate::checkpoint::receipt::{self, ReadAll, Receipt};
+use crate::checkpoint::receipt::{self, ReadAll, Receipt, ReceiptError};
+use crate::checkpoint::receipt_index::ReceiptIndex;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES, TAIL_BYTES};
 use crate::log;
 
@@ -24,12 +26,14 @@ const SWEEP_STEP: usize = 200;
 
 /// A sweep begins so long after the end of the last one, ms.
 const SWEEP_INTERVAL_MS: u64 = 3_600_000;
+/// Or so long after one for which the receipts could not be opened, ms.
+const SWEEP_RETRY_MS: u64 = 4_000;
 
 /// See the module.
 pub struct Known {
     dir: PathBuf,
-    /// Of every receipt device and inode, and name and first bytes, hashed and sorted.
-    seen: Vec<u64>,
+    /// By device and inode, by name and first bytes, and by the name of what waits to be deleted.
+    index: ReceiptIndex,
     /// Files that turned out to be others than the receipts with their names.
     dismissed: HashSet<(u64, u64)>,
     sweep: Option<Sweep>,
@@ -72,49 +76,35 @@ impl Known {
     pub fn load(dir: &Path) -> Known {
         let mut known = Known {
             dir: dir.to_owned(),
-            seen: Vec::new(),
+            index: ReceiptIndex::new(dir, keys),
             dismissed: HashSet::new(),
             sweep: None,
             next_sweep_ms: 0,
         };
-        let mut damaged = 0;
-        match receipt::read_all(dir) {
-            Ok(all) => {
-                for item in all {
-                    match item {
-                        Ok(r) => {
-                            known.seen.push(key(r.device, r.inode));
-                            known.seen.push(name_key(&r.name, r.head_len, r.head_crc));
-                        }
-                        Err(_) => damaged += 1,
-                    }
-                }
-            }
-            Err(e) => log::warn(super::READER, format_args!("{e}")),
+        if let Err(e) = known.catch_up() {
+            log::warn(super::READER, format_args!("{e}. It is tried again."));
         }
+        known
+    }
+
+    fn catch_up(&mut self) -> Result<(), ReceiptError> {
+        let damaged = self.index.catch_up()?;
         if damaged > 0 {
             log::warn(
                 super::READER,
                 format_args!(
-                    "{damaged} lines of {} can not be read: their files are not known again.",
-                    dir.join(receipt::FILE_NAME).display()
+                    "{damaged} lines of {} cannot be read: their files are not known again.",
+                    self.dir.join(receipt::FILE_NAME).display()
                 ),
             );
         }
-        known.seen.sort_unstable();
-        known.seen.dedup();
-        known
+        Ok(())
     }
 
     /// A receipt was written.
     pub fn add(&mut self, record: &FileRecord) {
         self.dismissed.remove(&(record.device, record.inode));
-        let by_name = name_key(&record.name, record.head_len, record.head_crc);
-        for key in [key(record.device, record.inode), by_name] {
-            if let Err(at) = self.seen.binary_search(&key) {
-                self.seen.insert(at, key);
-            }
-        }
+        self.index.has_grown();
     }
 
     /// This file is none that is known, whatever its name says.
@@ -125,49 +115,65 @@ impl Known {
     /// The newest receipt of this very file, by its numbers, else of one with its name and first
     /// bytes. A copy under another name is a new file. `are_void`: the numbers in the receipts are
     /// those of the files from which these were copied.
-    pub fn find(&self, file: &File, stat: &Metadata, name: &[u8], are_void: bool) -> Same {
-        let is_seen = |key: u64| self.seen.binary_search(&key).is_ok();
-        let (head_len, head_crc) = head_of(file, stat).unwrap_or_default();
-        let by_name = [head_len, 0].iter().any(|len| is_seen(name_key(name, *len, head_crc)));
-        if self.dismissed.contains(&(stat.dev(), stat.ino()))
-            || !by_name && !is_seen(key(stat.dev(), stat.ino()))
-        {
-            return Same::No;
+    ///
+    /// # Errors
+    /// Where the receipts cannot be read now: then it cannot be told.
+    pub fn find(
+        &mut self,
+        file: &File,
+        stat: &Metadata,
+        name: &[u8],
+        are_void: bool,
+    ) -> Result<Same, ReceiptError> {
+        if self.dismissed.contains(&(stat.dev(), stat.ino())) {
+            return Ok(Same::No);
         }
-        let numbers = |r: &Receipt| (r.device, r.inode) == (stat.dev(), stat.ino());
-        let (mut newest, mut namesake) = (None, None);
-        for receipt in receipt::read_all(&self.dir).into_iter().flatten().flatten() {
-            if numbers(&receipt) {
-                newest = Some(receipt);
-            } else if by_name && receipt.name == name {
-                namesake = Some(receipt);
+        self.catch_up()?;
+        let newest = self.by_numbers(stat)?;
+        let by_numbers = newest.map_or(Same::No, |r| same(file, stat, r, Place::Other));
+        if by_numbers != Same::No {
+            return Ok(by_numbers);
+        }
+        let (head_len, head_crc) = head_of(file, stat).unwrap_or_default();
+        let mut namesake = None;
+        for len in [head_len, 0] {
+            if namesake.is_none() {
+                namesake = self.index.newest(name_key(name, len, head_crc), |r| {
+                    r.name == name && !has_numbers(r, stat)
+                })?;
             }
         }
-        let by_numbers = newest.map_or(Same::No, |r| same(file, stat, r, Place::Other));
-        match (by_numbers, namesake) {
-            (Same::No, Some(receipt)) if are_void => same(file, stat, receipt, Place::Copied),
-            (Same::No, Some(receipt)) => same(file, stat, receipt, Place::Name),
-            (by_numbers, _) => by_numbers,
-        }
+        let place = if are_void { Place::Copied } else { Place::Name };
+        Ok(namesake.map_or(Same::No, |receipt| same(file, stat, receipt, place)))
+    }
+
+    fn by_numbers(&mut self, stat: &Metadata) -> Result<Option<Receipt>, ReceiptError> {
+        self.index.newest(key(stat.dev(), stat.ino()), |r| has_numbers(r, stat))
     }
 
     /// The newest receipt of a file that was hidden to be deleted, which has a name like no other.
-    pub fn find_hidden(&self, file: &File, stat: &Metadata, name: &OsStr) -> Same {
-        let leaf = |path: &[u8]| path.rsplit(|b| *b == b'/').next().map(<[u8]>::to_vec);
+    ///
+    /// # Errors
+    /// Where the receipts cannot be read now: then it cannot be told.
+    pub fn find_hidden(
+        &mut self,
+        file: &File,
+        stat: &Metadata,
+        name: &OsStr,
+    ) -> Result<Same, ReceiptError> {
+        self.catch_up()?;
         let own = leaf(name.as_bytes());
-        let mut newest = None;
-        for receipt in receipt::read_all(&self.dir).into_iter().flatten().flatten() {
-            let is_it = (receipt.device, receipt.inode) == (stat.dev(), stat.ino());
-            if is_it || leaf(&receipt.completed) == own {
-                newest = Some(receipt);
-            }
-        }
-        newest.map_or(Same::No, |r| same(file, stat, r, Place::Copied))
+        let by_name = self.index.newest(leaf_key(own), |r| leaf(&r.completed) == own)?;
+        let newest = match by_name {
+            Some(receipt) => Some(receipt),
+            None => self.by_numbers(stat)?,
+        };
+        Ok(newest.map_or(Same::No, |r| same(file, stat, r, Place::Copied)))
     }
 
     /// May there be a receipt of the file with these numbers?
-    pub fn may_hold(&self, device: u64, inode: u64) -> bool {
-        self.seen.binary_search(&key(device, inode)).is_ok()
+    pub fn may_hold(&mut self, device: u64, inode: u64) -> bool {
+        self.index.may_hold(key(device, inode))
     }
 
     /// All receipts that can be read, the newest last.
@@ -179,13 +185,17 @@ impl Known {
     pub fn sweep(&mut self, now_ms: u64, path: impl Fn(&[u8]) -> PathBuf) -> Vec<Receipt> {
         if self.sweep.is_none() && now_ms >= self.next_sweep_ms {
             self.next_sweep_ms = now_ms + SWEEP_INTERVAL_MS;
-            let receipts = receipt::read_all(&self.dir).ok();
-            self.sweep = receipts.map(|receipts| Sweep {
-                receipts,
-                grown: Vec::new(),
-                by_number: HashMap::new(),
-                by_path: HashMap::new(),
-            });
+            match receipt::read_all(&self.dir) {
+                Ok(receipts) => {
+                    self.sweep = Some(Sweep {
+                        receipts,
+                        grown: Vec::new(),
+                        by_number: HashMap::new(),
+                        by_path: HashMap::new(),
+                    });
+                }
+                Err(_) => self.next_sweep_ms = now_ms + SWEEP_RETRY_MS,
+            }
         }
         let Some(sweep) = &mut self.sweep else { return Vec::new() };
         for _ in 0..SWEEP_STEP {
@@ -266,6 +276,34 @@ fn head_of(file: &File, stat: &Metadata) -> Option<(u32, u32)> {
     let len = HEAD_BYTES.min(usize::try_from(stat.len()).unwrap_or(HEAD_BYTES));
     file.read_exact_at(&mut head[..len], 0).ok()?;
     Some((len as u32, crc32fast::hash(&head[..len])))
+}
+
+fn has_numbers(receipt: &Receipt, stat: &Metadata) -> bool {
+    (receipt.device, receipt.inode) == (stat.dev(), stat.ino())
+}
+
+/// What a receipt is asked for by.
+fn keys(receipt: &Receipt, tell: &mut dyn FnMut(u64)) {
+    tell(key(receipt.device, receipt.inode));
+    tell(name_key(&receipt.name, receipt.head_len, receipt.head_crc));
+    let leaf = leaf(&receipt.completed);
+    if is_hidden(leaf) {
+        tell(leaf_key(leaf));
+    }
+}
+
+/// The last part of a path.
+fn leaf(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
+}
+
+/// Is that a name under which a file waits to be deleted?
+fn is_hidden(leaf: &[u8]) -> bool {
+    leaf.strip_prefix(HIDDEN_BESIDE.as_bytes()).unwrap_or(leaf).starts_with(HIDDEN.as_bytes())
+}
+
+fn leaf_key(leaf: &[u8]) -> u64 {
+    u64::from(crc32fast::hash(leaf)) | 1 << 62
 }
 
 fn key(device: u64, inode: u64) -> u64 {

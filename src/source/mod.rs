@@ -416,21 +416,30 @@ impl Files {
             let is_back = !self.tracked[index].is_named && self.adopt_if_back(index);
             return is_back.then_some(index);
         }
-        self.refusals.forget(&name);
         if let Some(index) = self.take_up(&name, &file, &stat) {
+            self.refusals.forget(&name);
             return Some(index);
         }
         let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
         if !is_taken_over {
             match self.known.find(&file, &stat, name.as_bytes(), self.hints_are_void) {
-                Same::Yes(receipt) => return Some(self.resume(name, file, &receipt, true)),
-                Same::Perhaps(receipt) => {
+                Ok(Same::Yes(receipt)) => {
+                    self.refusals.forget(&name);
+                    return Some(self.resume(name, file, &receipt, true));
+                }
+                Ok(Same::Perhaps(receipt)) => {
                     self.seek_finished(receipt, name, file, Then::Candidate);
                     return None;
                 }
-                Same::No => {}
+                Ok(Same::No) => {}
+                // To take it for a new file would repeat it.
+                Err(e) => {
+                    self.complain(&name, &e.to_string());
+                    return None;
+                }
             }
         }
+        self.refusals.forget(&name);
         let size = stat.len();
         let (position, why) = self.first_position(&name, size);
         log::info(

@@ -295,9 +295,12 @@ impl Files {
                 continue;
             }
             match self.known.find_hidden(&file, &stat, &name) {
-                Same::Yes(receipt) => self.clear_leftover(file, &receipt, &name),
-                Same::Perhaps(receipt) => self.seek_finished(receipt, name, file, Then::Leftover),
-                Same::No => self.tell_no_receipt(&name),
+                Ok(Same::Yes(receipt)) => self.clear_leftover(file, &receipt, &name),
+                Ok(Same::Perhaps(receipt)) => {
+                    self.seek_finished(receipt, name, file, Then::Leftover);
+                }
+                Ok(Same::No) => self.tell_no_receipt(&name),
+                Err(_) => is_complete = false,
             }
         }
         is_complete

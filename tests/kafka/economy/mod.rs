@@ -2,6 +2,7 @@
 //! every machine, so a step backwards shows here and not only in `make bench`.
 
 mod allocations;
+mod finished;
 mod instant;
 mod trace;
 
