@@ -8,6 +8,7 @@
 //! | `FLUME_NG_SEED` | the seed of all chance; printed by every test that uses it |
 //! | `FLUME_NG_TORTURE_RESULTS` | file to which each test appends what came of it |
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -146,10 +147,48 @@ pub fn difference(topic: &Topic, series: &[(&str, u64)]) -> Difference {
     difference
 }
 
+/// Under which heading of the report a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Kills, stops and crashes of the agent and of brokers, lost answers.
+    Deaths,
+    /// Which file is it: renamed, copied, replaced, truncated, renumbered.
+    Identity,
+    /// What may be believed when something cannot be opened or is not there.
+    Absence,
+    /// Which bytes are lines, and when a file is over.
+    Lines,
+    /// Which log is it: clusters and topics that are replaced.
+    Log,
+    /// What must not stick, and limits.
+    Sticks,
+    /// What `check`, `status`, `verify` and the metrics may claim.
+    Claims,
+    /// The state was lost, and the topic tells.
+    StateLost,
+}
+
+impl Group {
+    /// The heading, after a number for its place.
+    fn heading(self) -> &'static str {
+        match self {
+            Group::Deaths => "1 Kills, stops, crashes and lost answers",
+            Group::Identity => "2 Which file is it",
+            Group::Absence => "3 What is not there, or cannot be opened",
+            Group::Lines => "4 Which bytes are lines, and when a file is over",
+            Group::Log => "5 Which log is it",
+            Group::Sticks => "6 What must not stick, and limits",
+            Group::Claims => "7 What is claimed",
+            Group::StateLost => "8 The state is lost",
+        }
+    }
+}
+
 /// What a test did, how often, and what came of it. Noted when it goes, also where the test
 /// fails.
 #[derive(Debug)]
 pub struct Tally {
+    group: Group,
     what: String,
     version: String,
     pub times: u64,
@@ -159,7 +198,14 @@ pub struct Tally {
 
 impl Tally {
     pub fn new(what: &str, version: &str) -> Tally {
+        Tally::row(Group::Deaths, what, version)
+    }
+
+    /// A row of its own under a heading. A test that counts nothing else has run once when it ends;
+    /// `version` is that of Kafka, "-" where none takes part.
+    pub fn row(group: Group, what: &str, version: &str) -> Tally {
         Tally {
+            group,
             what: what.to_string(),
             version: version.to_string(),
             times: 0,
@@ -197,14 +243,64 @@ impl Drop for Tally {
     fn drop(&mut self) {
         let Some(path) = std::env::var_os("FLUME_NG_TORTURE_RESULTS") else { return };
         let outcome = if std::thread::panicking() { "failed" } else { "held" };
-        let Tally { what, version, times, lines, difference: d } = self;
+        let Tally { group, what, version, times, lines, difference: d } = self;
+        let (group, times) = (group.heading(), (*times).max(1));
         let entry = format!(
-            "{what}\t{version}\t{times}\t{lines}\t{}\t{}\t{}\t{outcome}\n",
+            "{group}\t{what}\t{version}\t{times}\t{lines}\t{}\t{}\t{}\t{outcome}\n",
             d.lost, d.repeated, d.misplaced
         );
         // One write of a short line: those of several tests do not mix.
         let file = OpenOptions::new().append(true).create(true).open(path);
         let _ = file.and_then(|mut file| file.write_all(entry.as_bytes()));
+    }
+}
+
+/// The oldest release, with which most tests of files work.
+pub const V010: &str = "0.10.2.0";
+pub const V43: &str = "4.3.1";
+/// No broker takes part.
+pub const NONE: &str = "-";
+
+thread_local! {
+    static ROW: RefCell<Option<Tally>> = const { RefCell::new(None) };
+}
+
+/// Makes a test a row of the report: noted when what is returned goes, at the end of the test. All
+/// that a test has to do is to begin with it.
+#[must_use]
+pub fn hazard(group: Group, what: &str, version: &str) -> Row {
+    ROW.with(|row| *row.borrow_mut() = Some(Tally::row(group, what, version)));
+    Row(())
+}
+
+/// See [`hazard`].
+#[derive(Debug)]
+pub struct Row(());
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        forget(ROW.take(), false);
+    }
+}
+
+/// So many lines were found exact; for the row of the test, if it is one.
+pub fn count_lines(lines: usize) {
+    ROW.with(|row| {
+        if let Some(tally) = &mut *row.borrow_mut() {
+            tally.add(0, lines as u64);
+        }
+    });
+}
+
+/// The test cannot be done here.
+pub fn forget_row() {
+    forget(ROW.take(), true);
+}
+
+fn forget(tally: Option<Tally>, is_void: bool) {
+    match tally {
+        Some(tally) if is_void => std::mem::forget(tally),
+        tally => drop(tally),
     }
 }
 
