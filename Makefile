@@ -66,7 +66,8 @@ soak:
 
 TORTURE_ROUNDS ?= 1
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
-TORTURE_TESTS = lost_answers crash syscalls broker_faults other_log limits
+TORTURE_TESTS = lost_answers crash syscalls broker_faults other_log limits files doubts \
+  verify check status monitor wire_faults
 
 # The table is written in any case: a fault that was not survived belongs into it, too. A few
 # tests at a time: each has brokers of its own.

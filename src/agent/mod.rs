@@ -67,6 +67,8 @@ impl Waiting {
 struct Running {
     pipeline: Pipeline,
     watch: Option<Inotify>,
+    /// Monotonic time before which change notices that are not to be had are not asked for again.
+    watch_retry_ms: u64,
     lock: Lock,
     /// `None`: the file system has no locks for directories.
     spool_lock: Option<Rc<SpoolLock>>,
@@ -359,6 +361,7 @@ impl Agent {
         Running {
             pipeline,
             watch,
+            watch_retry_ms: self.clock.monotonic_ms() + places::WATCH_RETRY_MS,
             lock,
             spool_lock,
             pause: None,

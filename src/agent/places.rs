@@ -21,8 +21,12 @@ use crate::config::model::SourceConfig;
 use crate::config::source::shared_files;
 use crate::exit::Exit;
 use crate::log;
+use crate::os::Inotify;
 use crate::pipeline::SOURCE;
 use crate::source::reach;
+
+/// Change notices that were not to be had are asked for again after so long, ms.
+pub(super) const WATCH_RETRY_MS: u64 = 10_000;
 
 /// Why the own state of a source is not where it belongs.
 enum Misplaced {
@@ -50,7 +54,8 @@ impl Agent {
                 }
             }
             self.look_at_spool(at)?;
-            renew_watch(&mut self.running[at]);
+            let now_ms = self.clock.monotonic_ms();
+            renew_watch(&mut self.running[at], now_ms);
         }
         Ok(())
     }
@@ -236,10 +241,22 @@ fn identity(stat: &fs::Metadata) -> (u64, u64) {
     (stat.dev(), stat.ino())
 }
 
-/// Notices are of a directory, not of its name.
-fn renew_watch(running: &mut Running) {
+/// Notices are of a directory, not of its name. Where there was no descriptor for them, or a limit
+/// was reached, there may be one later.
+fn renew_watch(running: &mut Running, now_ms: u64) {
     let Some(directory) = running.pipeline.files.directory() else { return };
-    if running.watch.as_ref().is_some_and(|watch| !watch.is_of(directory)) {
-        running.watch = watch(&running.pipeline.config);
+    let config = &running.pipeline.config;
+    match &running.watch {
+        Some(watch) if watch.is_of(directory) => {}
+        Some(_) => running.watch = watch(config),
+        None if now_ms >= running.watch_retry_ms => {
+            running.watch_retry_ms = now_ms + WATCH_RETRY_MS;
+            running.watch = Inotify::watch(&config.spool_dir).ok();
+            if running.watch.is_some() {
+                let dir = &config.spool_dir_text;
+                log::info(SOURCE, format_args!("There are change notices for {dir} now."));
+            }
+        }
+        None => {}
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
+use crate::checkpoint::room::way_out;
 use crate::os;
 
 /// Receipts and dead letters: append-only, fsynced.
@@ -105,7 +106,11 @@ impl FileLedger {
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), LedgerError> {
         let later = |e: io::Error| LedgerError::Later(self.dead_letter_error(&e));
-        let is_new = !self.dead_letters.exists();
+        // Before anything is written: what fails behind that is the disk.
+        let dir = match self.dead_letters.exists() {
+            true => None,
+            false => Some(File::open(&self.dir).map_err(later)?),
+        };
         let mut options = OpenOptions::new();
         let mut file = options
             .append(true)
@@ -123,9 +128,7 @@ impl FileLedger {
             let _ = file.set_len(len);
             return Err(later(e));
         }
-        let synced = file
-            .sync_data()
-            .and_then(|()| if is_new { os::sync_directory(&self.dir) } else { Ok(()) });
+        let synced = file.sync_data().and_then(|()| dir.map_or(Ok(()), |dir| dir.sync_all()));
         synced.map_err(|e| LedgerError::Final(self.dead_letter_error(&e)))
     }
 
@@ -170,11 +173,8 @@ impl FileLedger {
     }
 
     fn dead_letter_error(&self, e: &io::Error) -> String {
-        let way_out = match e.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; give the disk room",
-            _ => "",
-        };
-        format!("{}: a refused event can not be kept: {e}{way_out}", self.dead_letters.display())
+        let (path, way_out) = (self.dead_letters.display(), way_out(e));
+        format!("{path}: a refused event cannot be kept: {e}{way_out}")
     }
 }
 

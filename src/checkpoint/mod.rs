@@ -10,6 +10,7 @@ pub mod lock;
 pub mod receipt;
 pub mod receipt_index;
 pub mod record;
+pub mod room;
 pub mod slots;
 pub mod spool_lock;
 pub mod trouble;

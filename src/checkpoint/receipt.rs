@@ -21,7 +21,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::os;
+use super::room::way_out;
 
 /// Name of the file in the tracker directory.
 pub const FILE_NAME: &str = "receipts";
@@ -284,9 +284,9 @@ impl fmt::Display for ReceiptError {
         match self {
             ReceiptError::Write { path, error } => write!(
                 f,
-                "{}: a receipt can not be appended: {error}; give the disk room and this user \
-                 the right to write there",
-                path.display()
+                "{}: a receipt cannot be appended: {error}{}",
+                path.display(),
+                way_out(error)
             ),
             ReceiptError::Sync { path, error } => write!(
                 f,
@@ -348,13 +348,12 @@ impl Receipts {
             let error = io::Error::other("an earlier one did not");
             return Err(ReceiptError::Sync { path: self.path.clone(), error });
         }
-        let (file, is_new) = self
+        let (file, dir) = self
             .write(lines.as_bytes())
             .map_err(|error| ReceiptError::Write { path: self.path.clone(), error })?;
-        let synced = if is_new {
-            file.sync_all().and_then(|()| os::sync_directory(&self.dir))
-        } else {
-            file.sync_data()
+        let synced = match dir {
+            Some(dir) => file.sync_all().and_then(|()| dir.sync_all()),
+            None => file.sync_data(),
         };
         synced.map_err(|error| {
             self.sync_failed = true;
@@ -362,8 +361,10 @@ impl Receipts {
         })
     }
 
-    /// The file is opened for each write: there is one an hour, and it may be moved in between.
-    fn write(&self, lines: &[u8]) -> io::Result<(File, bool)> {
+    /// The file is opened for each write: there is one an hour, and it may be moved in between. With
+    /// the directory, where the name of the file is to be made durable: opened before anything is
+    /// written, so that what fails behind that is the disk.
+    fn write(&self, lines: &[u8]) -> io::Result<(File, Option<File>)> {
         let mut options = File::options();
         let file = options
             .read(true)
@@ -373,11 +374,12 @@ impl Receipts {
             .mode(0o600)
             .open(&self.path)?;
         let len = file.metadata()?.len();
+        // One that was made but never synced is empty: its name is not durable either.
+        let dir = if len == 0 { Some(File::open(&self.dir)?) } else { None };
         let mut bytes = repair(&file, len)?.to_vec();
         bytes.extend_from_slice(lines);
         file.write_all_at(&bytes, len)?;
-        // One that was made but never synced is empty: its name is not durable either.
-        Ok((file, len == 0))
+        Ok((file, dir))
     }
 }
 

@@ -99,6 +99,9 @@ pub struct FileStore {
     /// Its name once it is in place.
     path: PathBuf,
     file: Option<File>,
+    /// The directory, held open until the file has its name there: what fails from then on is the
+    /// disk, and not a lack of descriptors.
+    to_publish: Option<File>,
 }
 
 impl FileStore {
@@ -114,7 +117,7 @@ impl FileStore {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        Ok(FileStore { dir: dir.to_owned(), path, file })
+        Ok(FileStore { dir: dir.to_owned(), path, file, to_publish: None })
     }
 
     fn file(&self) -> io::Result<&File> {
@@ -153,6 +156,7 @@ impl Store for FileStore {
     }
 
     fn successor(&self, len: u64) -> io::Result<FileStore> {
+        let to_publish = Some(File::open(&self.dir)?);
         let path = self.dir.join(NEW_FILE_NAME);
         // One that a crash has left behind may be of any length and mode.
         match std::fs::remove_file(&path) {
@@ -166,13 +170,17 @@ impl Store for FileStore {
             let _ = std::fs::remove_file(&path);
             return Err(e);
         }
-        Ok(FileStore { dir: self.dir.clone(), path: self.path.clone(), file: Some(file) })
+        let (dir, path) = (self.dir.clone(), self.path.clone());
+        Ok(FileStore { dir, path, file: Some(file), to_publish })
     }
 
     fn publish(&mut self) -> io::Result<()> {
         self.file()?.sync_all()?;
         std::fs::rename(self.dir.join(NEW_FILE_NAME), &self.path)?;
-        os::sync_directory(&self.dir)
+        match self.to_publish.take() {
+            Some(dir) => dir.sync_all(),
+            None => os::sync_directory(&self.dir),
+        }
     }
 }
 
@@ -612,7 +620,8 @@ pub fn read_newest(dir: &Path) -> io::Result<Option<Record>> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let store = FileStore { dir: dir.to_owned(), path: path.clone(), file: Some(file) };
+        let (dir, path) = (dir.to_owned(), path.clone());
+        let store = FileStore { dir, path, file: Some(file), to_publish: None };
         if let Some(record) = newest_valid(store)? {
             return Ok(Some(record));
         }

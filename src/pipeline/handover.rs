@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::java_tracker::{self, JavaState, JavaTrackerError};
+use crate::checkpoint::room::is_out_of_descriptors;
 use crate::config::model::SourceConfig;
 
 /// See the module.
@@ -70,6 +71,14 @@ impl fmt::Display for HandoverError {
             ),
             HandoverError::Unreadable(why) => why.fmt(f),
         }
+    }
+}
+
+impl HandoverError {
+    /// Will it be over by itself?
+    pub fn is_passing(&self) -> bool {
+        matches!(self, HandoverError::Unreadable(JavaTrackerError::Io { error, .. })
+            if is_out_of_descriptors(error))
     }
 }
 

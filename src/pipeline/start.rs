@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::rc::Rc;
 
-use super::handover::{Handover, handover};
+use super::handover::{Handover, HandoverError, handover};
 use super::rebuild::Rebuild;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
@@ -179,7 +179,11 @@ fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, Start
         OnNoCheckpoint::End => "what the files hold now is skipped",
         OnNoCheckpoint::Topic => "the topic is read back, and what it lacks is sent",
     };
-    match handover(config).map_err(|e| StartError::Unsettled(e.to_string()))? {
+    let stopped = |e: HandoverError| match e.is_passing() {
+        true => StartError::NotYet(e.to_string()),
+        false => StartError::Unsettled(e.to_string()),
+    };
+    match handover(config).map_err(stopped)? {
         Handover::Nothing => log::info(
             SOURCE,
             format_args!("No checkpoint and no tracker of Flume in {dir}: {then}."),

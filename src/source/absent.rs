@@ -19,6 +19,7 @@ use super::restore::Announced;
 use super::tracked::{self, born_ns, is_other_birth};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
+use crate::checkpoint::room::why_not_opened;
 use crate::log;
 
 /// What waits is looked for so often, ms.
@@ -183,16 +184,29 @@ impl Files {
     }
 
     /// Is the opened candidate a file that is waited for? Then it is taken up where it was.
-    pub(super) fn take_up(&mut self, name: &OsStr, file: &File, stat: &Metadata) -> Option<usize> {
-        let is_it = |a: &Absent| {
-            let is_own_name = name.as_bytes() == a.record.name;
-            a.absence != Absence::Superseded
-                && is_same(file, stat, &a.record, !is_own_name).unwrap_or(false)
-        };
-        let at = self.absent.list.iter().position(is_it)?;
-        let file = file.try_clone().ok()?;
+    ///
+    /// # Errors
+    /// Where that cannot be told now: to take it for a new file would repeat it.
+    pub(super) fn take_up(
+        &mut self,
+        name: &OsStr,
+        file: &File,
+        stat: &Metadata,
+    ) -> io::Result<Option<usize>> {
+        let mut found = None;
+        for (at, absent) in self.absent.list.iter().enumerate() {
+            let is_own_name = name.as_bytes() == absent.record.name;
+            if absent.absence != Absence::Superseded
+                && is_same(file, stat, &absent.record, !is_own_name)?
+            {
+                found = Some(at);
+                break;
+            }
+        }
+        let Some(at) = found else { return Ok(None) };
+        let file = file.try_clone()?;
         let Absent { record, reached, .. } = self.absent.list.remove(at);
-        Some(self.restore_found(record, file, name, reached))
+        Ok(Some(self.restore_found(record, file, name, reached)))
     }
 
     /// Finds the file of a record by inode and the bytes it begins with: under its present name,
@@ -306,7 +320,7 @@ impl Census {
 }
 
 fn told(path: &Path, e: &io::Error) -> String {
-    format!("{}: {e}", path.display())
+    format!("{}: {}", path.display(), why_not_opened(e))
 }
 
 /// Is this the file of the record? The device number of a file system may change at a reboot;

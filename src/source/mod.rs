@@ -43,6 +43,7 @@ use std::rc::Rc;
 
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
+use crate::checkpoint::room::why_not_opened;
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
 use crate::{log, os};
@@ -349,7 +350,7 @@ impl Files {
     }
 
     fn complain_of_directory(&mut self, e: &io::Error) {
-        let why = e.to_string();
+        let why = why_not_opened(e);
         if self.directory_fault.as_ref() != Some(&why) {
             log::warn(
                 READER,
@@ -406,7 +407,7 @@ impl Files {
             // Gone between the listing and now: the next listing tells.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
             Err(e) => {
-                self.complain(&name, &e.to_string());
+                self.complain(&name, &why_not_opened(&e));
                 return None;
             }
         };
@@ -416,9 +417,16 @@ impl Files {
             let is_back = !self.tracked[index].is_named && self.adopt_if_back(index);
             return is_back.then_some(index);
         }
-        if let Some(index) = self.take_up(&name, &file, &stat) {
-            self.refusals.forget(&name);
-            return Some(index);
+        match self.take_up(&name, &file, &stat) {
+            Ok(None) => {}
+            Ok(Some(index)) => {
+                self.refusals.forget(&name);
+                return Some(index);
+            }
+            Err(e) => {
+                self.complain(&name, &why_not_opened(&e));
+                return None;
+            }
         }
         let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
         if !is_taken_over {

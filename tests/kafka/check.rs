@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::json::Json;
+use crate::support::torture::{Group, V43, hazard};
 use crate::support::{Work, java_tracker, shared};
 
 /// Somebody without rights.
@@ -241,6 +242,7 @@ fn write_tracker(work: &Work, bytes: &[u8]) {
 /// To begin at 0 sends again what Flume has sent: `check` says what a start says, and nothing is sent.
 #[test]
 fn a_tracker_of_flume_that_can_not_be_used_stops_check_and_start_alike() {
+    let _row = hazard(Group::Claims, "Flume's tracker elsewhere, empty or damaged", V43);
     for (label, bytes, words) in [
         (
             "elsewhere",
@@ -287,6 +289,7 @@ fn a_tracker_of_flume_that_leads_into_the_same_directory_is_taken_over() {
 
 #[test]
 fn a_tracker_of_flume_whose_file_is_done_or_gone_means_nothing() {
+    let _row = hazard(Group::Claims, "Flume's tracker for a finished file", V43);
     for (label, left_as, words) in [
         ("done", Some("010_{H-1}.log.COMPLETED"), "which is finished"),
         ("gone", None, "which is no longer"),
@@ -309,6 +312,7 @@ fn a_tracker_of_flume_whose_file_is_done_or_gone_means_nothing() {
 
 #[test]
 fn a_file_that_can_not_be_read_is_told_before_the_start() {
+    let _row = hazard(Group::Claims, "check with an unreadable file", V43);
     let topic = shared("4.3.1").fresh_topic("check-unreadable", 1);
     let mut work =
         Work::new(&topic).file("010_{H-1}.log", b"one\n", 60).file("010_{H}.log", b"", 1);
@@ -332,6 +336,7 @@ fn a_file_that_can_not_be_read_is_told_before_the_start() {
 /// The first checkpoint needs its room, and a look must not take the last of it.
 #[test]
 fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
+    let _row = hazard(Group::Claims, "check with no room for the checkpoint", V43);
     let unshare =
         |command: &str| Command::new("unshare").args(["-m", "sh", "-c", command]).output();
     if !unshare("true").is_ok_and(|output| output.status.success()) {
@@ -374,6 +379,7 @@ fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
 
 #[test]
 fn names_that_should_not_match_are_told() {
+    let _row = hazard(Group::Claims, "copies and compressed files that match the pattern", V43);
     let topic = shared("4.3.1").fresh_topic("check-odd", 1);
     let work = Work::new(&topic)
         .file("010_{H}.log", b"one\n", 1)

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Chance, Growing, Tally, is_long, lines, rounds};
+use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, is_long, lines, rounds};
 use crate::support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
@@ -349,7 +349,8 @@ fn a_damaged_checkpoint_is_not_guessed_at() {
 /// Kills the agent, takes everything away that it knew, and starts it again, under load: the topic
 /// alone tells what has been sent.
 fn tracker_loop(version: &str, partitions: i32) {
-    let mut tally = Tally::new("kill -9, and the tracker directory deleted", version);
+    let mut tally =
+        Tally::row(Group::StateLost, "kill -9, and the tracker directory deleted", version);
     let mut chance = Chance::new();
     let topic = shared(version).fresh_topic("trackerless", partitions);
     let work = Work::new(&topic)
@@ -414,7 +415,8 @@ fn a_damaged_checkpoint_is_read_back_from_the_topic() {
         let marker = work.tracker_dir().join("rebuilding");
         agent.expect("a checkpoint that is trusted", ARRIVE_MAX, || !marker.exists());
         assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
-        let mut tally = Tally::new("damaged checkpoint, read back from the topic", version);
+        let mut tally =
+            Tally::row(Group::StateLost, "damaged checkpoint, read back from the topic", version);
         tally.exact("topic", &topic, &[("a", 3_500)], &agent);
         let kept = fs::read_dir(work.tracker_dir()).expect("the tracker directory").flatten();
         let is_kept = |name: &str| name.starts_with("checkpoint.bad-");

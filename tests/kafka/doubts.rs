@@ -6,6 +6,7 @@
 //! lines are lost in silence. Here the new cluster's coordinator is not ready at first, which once
 //! made the second try forget that the cluster was another one.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::cell::RefCell;
 use std::fs;
 use std::os::fd::RawFd;
@@ -253,6 +254,7 @@ fn directory(name: &str) -> PathBuf {
 
 #[test]
 fn doubts_are_not_looked_for_on_another_cluster_whatever_fails_there() {
+    let _row = hazard(Group::Log, "another cluster in the configuration, batches in doubt", V010);
     for init_faults in 0..4 {
         let root = directory("other-cluster");
         fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
@@ -281,6 +283,7 @@ fn doubts_are_not_looked_for_on_another_cluster_whatever_fails_there() {
 /// is gone once waited for it for ever, and everything behind it with it.
 #[test]
 fn a_doubt_in_a_partition_that_is_gone_goes_to_another_after_a_minute() {
+    let _row = hazard(Group::Log, "topic made anew with fewer partitions, batches in doubt", V010);
     let root = directory("fewer-partitions");
     // A batch of each, in one partition each.
     fs::write(root.join("spool/f"), "one\ntwo\nthree\n").unwrap();
@@ -307,6 +310,7 @@ fn a_doubt_in_a_partition_that_is_gone_goes_to_another_after_a_minute() {
 /// was named first.
 #[test]
 fn a_channel_added_while_batches_are_in_doubt_does_not_hold_the_position() {
+    let _row = hazard(Group::Log, "channel added while batches are in doubt", V010);
     for second in [["c1", "c2"], ["c2", "c1"]] {
         let root = directory(&format!("added-{}", second[0]));
         fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
@@ -331,6 +335,7 @@ fn a_channel_added_while_batches_are_in_doubt_does_not_hold_the_position() {
 /// for ever, also when the clock was right again.
 #[test]
 fn a_batch_whose_time_stamp_is_refused_is_stamped_anew() {
+    let _row = hazard(Group::Sticks, "time stamp of a batch in doubt refused (error 32)", V010);
     const NOW_MS: i64 = 1_700_000_000_000;
     const DAY_MS: i64 = 86_400_000;
     let root = directory("stamp-refused");
@@ -357,6 +362,8 @@ fn a_batch_whose_time_stamp_is_refused_is_stamped_anew() {
 /// waited its minute after the one before it.
 #[test]
 fn what_brokers_have_forgotten_is_waited_out_in_all_partitions_at_once() {
+    let _row =
+        hazard(Group::Sticks, "producers forgotten with their records, all partitions", V010);
     let root = directory("forgotten");
     let lines = ["one", "two", "three", "four", "five"];
     for line in lines {
@@ -386,6 +393,7 @@ fn what_brokers_have_forgotten_is_waited_out_in_all_partitions_at_once() {
 /// A compacted topic takes no record without a key. All lines once went to the dead letters.
 #[test]
 fn what_a_topic_refuses_of_every_record_is_waited_for() {
+    let _row = hazard(Group::Sticks, "compacted topic refuses every record (error 87)", V010);
     let root = directory("compacted");
     fs::write(root.join("spool/f"), "one\ntwo\nthree\n").unwrap();
     let clock = ManualClock::new(1_700_000_000_000, 0);
@@ -401,6 +409,7 @@ fn what_a_topic_refuses_of_every_record_is_waited_for() {
 /// What is true of one record alone holds up nothing.
 #[test]
 fn a_record_that_is_refused_beside_others_that_pass_is_buried() {
+    let _row = hazard(Group::Sticks, "one record refused beside others that pass", V010);
     let root = directory("refused");
     fs::write(root.join("spool/f"), "one\nbad\ntwo\nthree\n").unwrap();
     let clock = ManualClock::new(1_700_000_000_000, 0);
@@ -443,6 +452,7 @@ fn a_batch_without_identity_that_is_too_large_needs_no_settle_time() {
 /// same bytes. Reading once went on there, in the middle of a line.
 #[test]
 fn a_file_overwritten_with_like_rows_while_in_doubt_is_read_from_its_beginning() {
+    let _row = hazard(Group::Identity, "file overwritten with like rows while in doubt", V010);
     let root = directory("like-rows");
     let row = |text: &str| format!("{text:-<99}\n");
     let path = root.join("spool/f");
@@ -463,6 +473,7 @@ fn a_file_overwritten_with_like_rows_while_in_doubt_is_read_from_its_beginning()
 /// halves, read again, would be other lines, which are read once more as what they are.
 #[test]
 fn a_batch_that_is_split_after_its_file_was_overwritten_is_given_up() {
+    let _row = hazard(Group::Identity, "file overwritten before a batch is split", V010);
     let root = directory("split-overwritten");
     let path = root.join("spool/f");
     fs::write(&path, "a1\na2\n").unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::torture::{ARRIVE_MAX, Tally, lines};
+use crate::support::torture::{ARRIVE_MAX, Group, Tally, lines};
 use crate::support::{Agent, Cluster, Work};
 
 const FILE: &str = "010_{H}.log";
@@ -25,7 +25,7 @@ fn peak_kb(agent: &Agent) -> u64 {
 fn many_partitions(version: &str) {
     let cluster = Cluster::with(version).set("socket.request.max.bytes", 3_000_000).start();
     let what = "backlog for 200 partitions of one broker, killed (-9) in the middle";
-    let mut tally = Tally::new(what, version);
+    let mut tally = Tally::row(Group::Sticks, what, version);
     let topic = cluster.fresh_topic("many", 200);
     let total = 300_000;
     let work = Work::new(&topic).file(OLD_FILE, &lines("a", 0, total), 7_200).file(

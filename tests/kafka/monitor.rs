@@ -8,6 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use crate::support::json::Json;
+use crate::support::torture::{Group, V010, V43, hazard};
 use crate::support::{Agent, Cluster, Topic, Work, shared, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,6 +78,7 @@ fn flumes_json_and_prometheus_over_http() {
 /// nothing can be sent: neither of files that were never opened, nor of one that has grown.
 #[test]
 fn what_piles_up_while_the_brokers_are_away_is_behind() {
+    let _row = hazard(Group::Claims, "metrics while the brokers are away", V010);
     let (_, work) = fresh("monitor-away");
     let work = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
     let (mut agent, port) = start_with_http(&work);
@@ -240,6 +242,7 @@ fn sample(port: u16, series: &str) -> Option<u64> {
 
 #[test]
 fn dead_letters_are_on_the_page() {
+    let _row = hazard(Group::Claims, "dead letters on the metrics page", V43);
     let settings = [("max.message.bytes", "3000")];
     let name = format!("monitor-letters-{}", std::process::id());
     let topic = shared("4.3.1").create_topic_with(&name, 1, 1, &settings);
@@ -263,6 +266,7 @@ fn dead_letters_are_on_the_page() {
 /// What the run before had announced and this one finds in the topic, or sends, is its work as well.
 #[test]
 fn no_more_is_accepted_than_received_after_a_restart() {
+    let _row = hazard(Group::Claims, "counters after a kill with batches in doubt", V43);
     let cluster = Cluster::start("4.3.1");
     let topic = cluster.fresh_topic("monitor-restart", 1);
     let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
@@ -290,4 +294,34 @@ fn no_more_is_accepted_than_received_after_a_restart() {
         received == accepted && received == acked && received >= Some(3)
     };
     agent.expect("as many accepted as received", PATIENCE, || is_even(counts()));
+}
+
+/// A file that was moved aside is read on under its name, beside the one that has it now: two samples
+/// with the same labels make a reader refuse the whole page.
+#[test]
+fn a_name_that_came_again_is_one_series() {
+    let _row = hazard(Group::Claims, "series of a name that came again", V010);
+    let topic = shared(V010).fresh_topic("monitor-again", 1);
+    let work = Work::new(&topic).set("a1.sources.r1.retireGraceMs", 60_000).file(
+        "010_{H}.log",
+        b"one\n",
+        1,
+    );
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 1, PATIENCE);
+    std::fs::rename(work.path("010_{H}.log"), work.spool().join("rotated.1")).unwrap();
+    work.write("010_{H}.log", b"another\n", 0);
+    agent.expect_records(&topic, 2, PATIENCE);
+    let series = |name: &str| -> Vec<String> {
+        let page = get(port, "/prometheus").map(|(_, body)| body).unwrap_or_default();
+        let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        lines.filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect()
+    };
+    agent.expect("two files, all sent", PATIENCE, || {
+        series("flume_ng_files") == ["2"] && series("flume_ng_behind_bytes") == ["0"]
+    });
+    for metric in ["flume_ng_file_size_bytes", "flume_ng_file_position_bytes"] {
+        assert_eq!(series(metric), ["12"], "{metric}: the sum of both, once");
+    }
+    assert_eq!(series("flume_ng_file_lines"), ["2"]);
 }

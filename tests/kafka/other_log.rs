@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::support::proxy::{Cut, Proxy};
-use crate::support::torture::{ARRIVE_MAX, Tally, difference, lines};
+use crate::support::torture::{ARRIVE_MAX, Group, Tally, difference, lines};
 use crate::support::{Agent, Brokers, Cluster, Plan, Topic, Work, eventually, topic};
 
 const FILE: &str = "010_{H}.log";
@@ -37,7 +37,8 @@ fn lose_an_answer_and_kill(proxy: &Proxy, work: &Work, mut agent: Agent, more: &
 }
 
 fn another_cluster(version: &str) {
-    let mut tally = Tally::new("another cluster at the old address, the agent idle", version);
+    let mut tally =
+        Tally::row(Group::Log, "another cluster at the old address, the agent idle", version);
     let proxy = Proxy::new();
     let first = behind(&proxy, Cluster::with(version));
     let brokers = Brokers::at(&proxy.address());
@@ -79,7 +80,7 @@ fn another_cluster_at_the_old_address_4_3_1() {
 
 /// `is_forgotten`: until the agent is started again, the brokers forget its producer id.
 fn made_anew(version: &str, is_forgotten: bool) {
-    let mut tally = Tally::new("topic deleted and made anew, the agent idle", version);
+    let mut tally = Tally::row(Group::Log, "topic deleted and made anew, the agent idle", version);
     let proxy = Proxy::new();
     let plan = Cluster::with(version).set("delete.topic.enable", true);
     let plan = match is_forgotten {

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::json::Json;
+use crate::support::torture::{Group, V43, hazard};
 use crate::support::{Work, shared};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -176,6 +177,7 @@ fn told(work: &Work, args: &[&str]) -> (Option<i32>, String) {
 /// "ok" of an agent that can send nothing is what nobody must be told.
 #[test]
 fn brokers_that_take_nothing_are_told_first_and_are_no_clean_exit() {
+    let _row = hazard(Group::Claims, "status with no broker in reach", V43);
     let topic = shared("4.3.1").fresh_topic("status-away", 1);
     let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\n", 1);
     let away = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
@@ -212,6 +214,7 @@ fn brokers_that_take_nothing_are_told_first_and_are_no_clean_exit() {
 /// Neither "stopped" nor "can be started": somebody has to look first.
 #[test]
 fn an_agent_that_ended_by_itself_is_told_with_its_reason() {
+    let _row = hazard(Group::Claims, "status after exit code 70", V43);
     let topic = shared("4.3.1").fresh_topic("status-ended", 1);
     let work = Work::new(&topic).file("010_{H}.log", b"one\nbad \xff\xfe\n", 1);
     let work = work.set("a1.sources.r1.decodeErrorPolicy", "FAIL");

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::json::Json;
+use crate::support::torture::{Group, V010, hazard};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
@@ -185,6 +186,7 @@ fn a_live_file_is_verified_beside_a_running_agent() {
 
 #[test]
 fn a_line_that_is_not_in_the_topic_is_missing() {
+    let _row = hazard(Group::Claims, "verify with a line missing", V010);
     each_version(|version| {
         let bench = Bench::two_hours(version, "verify-missing", 1);
         bench.collect(2_500, 1);
@@ -255,6 +257,7 @@ fn what_is_in_the_dead_letter_file_is_not_missing() {
 
 #[test]
 fn a_record_too_many_is_found_wherever_it_stands() {
+    let _row = hazard(Group::Claims, "verify with a record too many", V010);
     each_version(|version| {
         let bench = Bench::two_hours(version, "verify-repeated", 2);
         bench.collect(2_500, 1);
@@ -353,6 +356,7 @@ fn headers_filters_and_channels_are_those_of_the_configuration() {
 /// The broker writes it as its topic says, whatever a producer may do.
 #[test]
 fn a_topic_in_zstd_is_read_by_every_build() {
+    let _row = hazard(Group::Sticks, "topic in zstd", V010);
     let name = format!("verify-zstd-{}", std::process::id());
     let topic = shared(NEW).create_topic_with(&name, 1, 1, &[("compression.type", "zstd")]);
     let work = Work::new(&topic).file("010_{H}.log", &lines("live", 3_000), 0);
@@ -403,6 +407,7 @@ fn a_deleted_file_is_said_to_be_gone() {
 /// Deleted by whoever cleans up: neither all nor some of it is proven any more.
 #[test]
 fn without_any_file_nothing_is_proven() {
+    let _row = hazard(Group::Claims, "verify with every collected file gone", V010);
     let bench = Bench::two_hours(NEW, "verify-all-gone", 1);
     bench.collect(2_500, 1);
     for name in ["010_{H-1}.log.COMPLETED", "010_{H}.log"] {
@@ -422,6 +427,7 @@ fn without_any_file_nothing_is_proven() {
 /// Relative paths of a configuration mean other directories there.
 #[test]
 fn a_directory_in_which_no_agent_has_worked_proves_nothing() {
+    let _row = hazard(Group::Claims, "verify from the wrong directory", V010);
     let bench = Bench::new(NEW, "verify-elsewhere", 1);
     for (key, dir) in [("spoolDir", "elsewhere"), ("trackerDir", "/nowhere/at/all")] {
         let work = Work::new(&bench.topic).set(&format!("a1.sources.r1.{key}"), dir);
@@ -438,6 +444,8 @@ fn a_directory_in_which_no_agent_has_worked_proves_nothing() {
 /// What the state that was lost knew of stands before everything that the present one knows of.
 #[test]
 fn lines_that_were_sent_before_the_checkpoint_was_lost_are_repeated() {
+    let _row =
+        hazard(Group::Claims, "verify after the checkpoint was removed and all sent again", V010);
     each_version(|version| {
         let mut bench = Bench::new(version, "verify-lost-state", 2);
         bench.work = bench.work.file("010_{H}.log", &lines("live", 5_000), 0);
@@ -455,6 +463,7 @@ fn lines_that_were_sent_before_the_checkpoint_was_lost_are_repeated() {
 /// What a start skipped is somebody's claim, not a proof: each of these lines is looked for.
 #[test]
 fn what_a_start_has_skipped_is_looked_for_in_the_whole_topic() {
+    let _row = hazard(Group::Claims, "verify after onBadCheckpoint = end", V010);
     each_version(|version| {
         let mut bench = Bench::new(version, "verify-skipped", 2);
         bench.work = bench.work.set("a1.sources.r1.onBadCheckpoint", "end").file(
@@ -499,6 +508,7 @@ fn agent_reads(bench: &Bench, checkpoint: &Path) -> bool {
 /// A file that another one is read beside: only what nobody here wrote is foreign to it.
 #[test]
 fn lines_of_other_files_of_the_agent_are_not_foreign() {
+    let _row = hazard(Group::Claims, "verify beside other files of the same agent", V010);
     each_version(|version| {
         let bench = Bench::new(version, "verify-others", 1);
         let mut agent = bench.work.start();

@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::Cluster;
+use crate::support::torture::{Group, V010, V43, hazard};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
@@ -132,11 +133,13 @@ fn hangs_and_dies(version: &str) {
 
 #[test]
 fn a_modern_broker_hangs_and_dies() {
+    let _row = hazard(Group::Deaths, "broker that hangs and dies, by itself", V43);
     hangs_and_dies("4.3.1");
 }
 
 #[test]
 fn an_old_broker_hangs_and_dies() {
+    let _row = hazard(Group::Deaths, "broker that hangs and dies, by itself", V010);
     hangs_and_dies("0.10.2.0");
 }
 
@@ -177,6 +180,7 @@ fn an_old_broker_closes_what_is_idle() {
 /// Leaders on several brokers; one of them dies and its partitions move.
 #[test]
 fn leaders_move() {
+    let _row = hazard(Group::Deaths, "leaders that move", V43);
     let cluster = Cluster::with("4.3.1").brokers(3).start();
     cluster.create_topic_with("moving", 3, 3, &[("min.insync.replicas", "2")]);
     let mut broker = broker_at(cluster.bootstrap(), "moving");
@@ -240,6 +244,7 @@ fn an_old_format_takes_the_old_wire() {
 /// A peer that speaks, but not Kafka: every answer is noise with the right frame.
 #[test]
 fn noise_is_no_broker() {
+    let _row = hazard(Group::Deaths, "noise in place of a broker", V010);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {

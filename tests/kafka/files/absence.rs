@@ -1,6 +1,7 @@
 //! What is not there, or cannot be opened, for a while; and another directory under the name of
 //! the old one.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -59,6 +60,7 @@ fn link_spool(scene: &Scene, to: &Path) {
 /// Cannot be opened is not gone: it was sent from its beginning once it could be opened again.
 #[test]
 fn a_file_that_cannot_be_opened_at_a_start_goes_on_where_it_was() {
+    let _row = hazard(Group::Absence, "file refused at a start", V010);
     let mut scene = spool("loop").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     scene.stop();
@@ -80,6 +82,7 @@ fn a_file_that_cannot_be_opened_at_a_start_goes_on_where_it_was() {
 /// The mount is missing at the start and comes later.
 #[test]
 fn a_file_system_that_is_mounted_late_goes_on_where_it_was() {
+    let _row = hazard(Group::Absence, "file system mounted late, tracker elsewhere", V010);
     let mut scene = spool("mount");
     let Some(disk) = Elsewhere::new("mount", scene.work.dir()) else {
         return skipped("no second file system");
@@ -109,6 +112,7 @@ fn a_file_system_that_is_mounted_late_goes_on_where_it_was() {
 /// Notices are of an inode, not of a name.
 #[test]
 fn a_spool_link_that_is_switched_is_listed_and_gets_notices_of_its_own() {
+    let _row = hazard(Group::Sticks, "spool link switched", V010);
     let mut scene = spool("switched");
     let dirs = ["first", "second"].map(|name| scene.work.dir().join(name));
     dirs.iter().for_each(|dir| fs::create_dir(dir).expect("a directory"));
@@ -136,6 +140,7 @@ fn a_spool_link_that_is_switched_is_listed_and_gets_notices_of_its_own() {
 /// tar and rsync put a directory's time back when they are done with it.
 #[test]
 fn a_directory_whose_time_was_put_back_is_listed_again() {
+    let _row = hazard(Group::Sticks, "directory's time put back", V010);
     let clock = clock();
     let (_scene, mut files) = reader("yyyyMMddHH", &clock);
     let dir = files.config.spool_dir.clone();
@@ -155,6 +160,7 @@ fn a_directory_whose_time_was_put_back_is_listed_again() {
 /// What a link leads to changes without a trace in the link's directory.
 #[test]
 fn a_dangling_link_that_was_made_good_is_read_within_a_minute() {
+    let _row = hazard(Group::Sticks, "dangling link made good", V010);
     let clock = clock();
     let (scene, mut files) = reader("yyyyMMddHH", &clock);
     let target = scene.work.dir().join("later");
@@ -174,6 +180,7 @@ fn a_dangling_link_that_was_made_good_is_read_within_a_minute() {
 /// Device numbers tell two disks apart where inode numbers and names are equal.
 #[test]
 fn another_directory_under_the_same_name_is_listed_from_scratch() {
+    let _row = hazard(Group::Sticks, "another disk with equal inode numbers", V010);
     let clock = clock();
     let (scene, mut files) = reader("yyyyMMddHH", &clock);
     let Some(disk) = Elsewhere::new("scratch", scene.work.dir()) else {

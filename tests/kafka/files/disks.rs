@@ -1,5 +1,6 @@
 //! Disks that are full, read-only, or fail.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -52,6 +53,7 @@ fn seen_by(scene: &mut Scene, path: &Path) -> PathBuf {
 
 #[test]
 fn a_full_tracker_directory_stops_nothing_but_the_receipts() {
+    let _row = hazard(Group::Sticks, "tracker directory full", V010);
     if !may_mount() {
         return skipped("no right to mount a small file system");
     }
@@ -67,10 +69,10 @@ fn a_full_tracker_directory_stops_nothing_but_the_receipts() {
     scene.append("a_{H-1}.log", "two\n");
     scene.append("b_{H}.log", "three\n");
     scene.arrive(3);
-    scene.log_says("a receipt can not be appended");
+    scene.log_says("a receipt cannot be appended");
     scene.append("b_{H}.log", "four\n");
     scene.arrive(4);
-    assert!(scene.log_lines("a receipt can not be appended") <= 3, "{}", scene.log());
+    assert!(scene.log_lines("a receipt cannot be appended") <= 3, "{}", scene.log());
     fs::remove_file(&filler).expect("room again");
     let receipts = seen_by(&mut scene, &tracker).join("receipts");
     scene.until("the receipt", || {
@@ -82,6 +84,7 @@ fn a_full_tracker_directory_stops_nothing_but_the_receipts() {
 /// Not even the first checkpoint has room: one line for each try, and on as soon as there is.
 #[test]
 fn without_room_for_a_checkpoint_the_agent_waits() {
+    let _row = hazard(Group::Sticks, "no room for the first checkpoint", V010);
     if !may_mount() {
         return skipped("no right to mount a small file system");
     }
@@ -103,6 +106,7 @@ fn without_room_for_a_checkpoint_the_agent_waits() {
 /// changed again, they are.
 #[test]
 fn a_spool_directory_that_permits_no_renaming_is_read_all_the_same() {
+    let _row = hazard(Group::Sticks, "spool directory that permits no renaming", V010);
     const FILES: usize = 120;
     if !is_root() {
         return skipped("only root can take a right away from another user and give it back");
@@ -145,6 +149,7 @@ fn a_spool_directory_that_permits_no_renaming_is_read_all_the_same() {
 /// A file of which every read fails is told once for each try, and others go on.
 #[test]
 fn a_failing_read_is_tried_again_and_holds_up_nobody() {
+    let _row = hazard(Group::Sticks, "failing read", V010);
     let broken = Path::new("/sys/class/net/lo/speed");
     if fs::metadata(broken).is_err() || fs::read(broken).is_ok() {
         return skipped("there is no file here that can be opened and not be read");

@@ -6,6 +6,7 @@ use flume_ng::clock::ManualClock;
 
 use super::scene::{OLD_S, Scene, reader, skipped, spool};
 use crate::support::Hour;
+use crate::support::torture::{Group, V010, hazard};
 
 /// 2024-02-28 23:59:59 UTC.
 const BEFORE_LEAP_DAY_MS: i64 = 1_709_164_799_000;
@@ -97,6 +98,7 @@ impl Faked {
 
 #[test]
 fn a_clock_set_forward_and_back_loses_and_repeats_nothing() {
+    let _row = hazard(Group::Lines, "clock set forward and back", V010);
     let scene = spool("jump").file("a_{H}.log", "one\n", 5);
     let Some(mut faked) = Faked::new(scene, "+0s") else { return };
     faked.scene.arrive(1);
@@ -123,6 +125,7 @@ fn a_clock_set_forward_and_back_loses_and_repeats_nothing() {
 /// A jump of the clock does not end the grace time: half a line stays half a line.
 #[test]
 fn a_clock_set_forward_does_not_tear_an_unfinished_line() {
+    let _row = hazard(Group::Lines, "clock set forward, half a line", V010);
     let scene = spool("jump-line").source("retireGraceMs", 3_000).file("a_{H}.log", "one\nha", 0);
     let Some(mut faked) = Faked::new(scene, "+0s") else { return };
     faked.scene.arrive(1);
@@ -139,6 +142,7 @@ fn a_clock_set_forward_does_not_tear_an_unfinished_line() {
 /// left alone.
 #[test]
 fn a_clock_ahead_of_the_files_stamps_does_not_tear_an_unfinished_line() {
+    let _row = hazard(Group::Lines, "clock ahead of the file's stamps, half a line", V010);
     let scene = spool("ahead")
         .source("retireGraceMs", 8_000)
         .file("a_{H-1}.log", "one\nha", 0)
@@ -155,6 +159,7 @@ fn a_clock_ahead_of_the_files_stamps_does_not_tear_an_unfinished_line() {
 /// was empty, and its writer had it open.
 #[test]
 fn a_file_of_a_coming_hour_is_left_alone() {
+    let _row = hazard(Group::Lines, "empty file of a coming hour", V010);
     for policy in ["never", "immediate"] {
         let mut scene = spool("coming")
             .source("deletePolicy", policy)
@@ -176,6 +181,7 @@ fn a_file_of_a_coming_hour_is_left_alone() {
 
 #[test]
 fn an_empty_file_of_this_hour_is_not_retired() {
+    let _row = hazard(Group::Lines, "old name, empty and new", V010);
     let mut scene = spool("empty-new")
         .source("deletePolicy", "immediate")
         .file("a_{H-1}.log", "one\n", OLD_S)
@@ -236,6 +242,7 @@ fn offset_of_this_machine_h() -> i64 {
 /// 32 late lines of 40.
 #[test]
 fn roll_overs_under_load_lose_nothing() {
+    let _row = hazard(Group::Lines, "roll-overs under load", V010);
     let scene = spool("rolls").file("a_{H}.log", "", 0);
     let Some(mut faked) = Faked::new(scene, "+0s") else { return };
     let mut wanted = Vec::new();

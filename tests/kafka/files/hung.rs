@@ -1,5 +1,6 @@
 //! A file system whose server is gone: calls on it never return.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -11,6 +12,7 @@ use super::scene::{is_root, skipped, spool};
 /// is in a mount namespace of the agent's own, and goes with it.
 #[test]
 fn a_request_to_stop_ends_an_agent_in_a_call_that_never_returns() {
+    let _row = hazard(Group::Absence, "SIGTERM while a file system hangs", V010);
     let may_mount = std::process::Command::new("unshare").args(["-m", "true"]).status();
     let is_possible = is_root()
         && may_mount.is_ok_and(|s| s.success())

@@ -1,5 +1,6 @@
 //! Which file is it? Renamed, truncated, replaced, deleted, linked, come back.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
@@ -12,6 +13,7 @@ use super::scene::{OLD_S, numbered, reader, spool, stopped_after_an_hour};
 /// Row 10: the original did not read the next file at all.
 #[test]
 fn a_file_deleted_while_open_is_read_to_its_end() {
+    let _row = hazard(Group::Identity, "file deleted while it is read", V010);
     let mut scene = spool("deleted").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let mut writer = scene.writer("a_{H}.log");
@@ -24,6 +26,8 @@ fn a_file_deleted_while_open_is_read_to_its_end() {
 
 #[test]
 fn a_file_moved_to_a_name_outside_the_pattern_is_read_on() {
+    let _row =
+        hazard(Group::Identity, "file moved to a name outside the pattern, killed (-9)", V010);
     let mut scene = spool("moved").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let mut writer = scene.writer("a_{H}.log");
@@ -42,6 +46,8 @@ fn a_file_moved_to_a_name_outside_the_pattern_is_read_on() {
 /// `deletePolicy = immediate` is about the file's own name.
 #[test]
 fn a_file_that_somebody_else_moved_is_not_deleted() {
+    let _row =
+        hazard(Group::Identity, "file moved by somebody else, deletePolicy = immediate", V010);
     let mut scene = spool("moved-del")
         .source("deletePolicy", "immediate")
         .file("a_{H-1}.log", "one\n", 1)
@@ -60,6 +66,7 @@ fn a_file_that_somebody_else_moved_is_not_deleted() {
 
 #[test]
 fn a_file_renamed_to_another_candidate_keeps_its_position() {
+    let _row = hazard(Group::Identity, "file renamed to another candidate", V010);
     let mut scene = spool("renamed").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     scene.rename("a_{H}.log", "b_{H}.log");
@@ -74,6 +81,7 @@ fn a_file_renamed_to_another_candidate_keeps_its_position() {
 
 #[test]
 fn a_file_that_goes_and_comes_back_is_the_same_file() {
+    let _row = hazard(Group::Identity, "file that goes and comes back", V010);
     let mut scene = spool("back").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     scene.rename("a_{H}.log", "away");
@@ -91,6 +99,7 @@ fn a_file_that_goes_and_comes_back_is_the_same_file() {
 
 #[test]
 fn a_completed_file_that_is_renamed_back_is_not_sent_twice() {
+    let _row = hazard(Group::Identity, "finished file renamed back", V010);
     let mut scene = stopped_after_an_hour("again");
     scene.rename("a_{H-1}.log.COMPLETED", "a_{H-1}.log");
     scene.start();
@@ -104,6 +113,7 @@ fn a_completed_file_that_is_renamed_back_is_not_sent_twice() {
 /// Row 11: the original lost 87 lines of 100 and tore one.
 #[test]
 fn copytruncate_loses_nothing() {
+    let _row = hazard(Group::Identity, "copytruncate", V010);
     let (before, mut lines) = numbered("before", 0..100);
     let (after, more) = numbered("after", 0..20);
     let mut scene = spool("truncate").file("a_{H}.log", before, 0).agent_runs();
@@ -118,6 +128,7 @@ fn copytruncate_loses_nothing() {
 
 #[test]
 fn truncated_and_grown_past_the_old_position_is_noticed() {
+    let _row = hazard(Group::Identity, "truncated, and grown past the old position", V010);
     let (before, mut lines) = numbered("before", 0..10);
     let (after, more) = numbered("after, and longer", 0..200);
     let mut scene = spool("regrown").file("a_{H}.log", before, 0).agent_runs();
@@ -137,6 +148,7 @@ fn truncated_and_grown_past_the_old_position_is_noticed() {
 /// The same length to the byte: the time of modification and the fingerprint tell.
 #[test]
 fn overwritten_by_as_many_bytes_is_noticed() {
+    let _row = hazard(Group::Identity, "overwritten by as many bytes", V010);
     let mut scene = spool("same-size").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     fs::write(scene.path("a_{H}.log"), "two\n").expect("new content in the same inode");
@@ -146,6 +158,7 @@ fn overwritten_by_as_many_bytes_is_noticed() {
 /// Row 12: the original lost four lines of ten and tore one.
 #[test]
 fn a_file_replaced_under_its_name_is_a_new_file() {
+    let _row = hazard(Group::Identity, "file replaced under its name", V010);
     let mut scene = spool("replaced").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let mut old = scene.writer("a_{H}.log");
@@ -162,6 +175,7 @@ fn a_file_replaced_under_its_name_is_a_new_file() {
 
 #[test]
 fn an_inode_that_is_used_again_is_a_new_file() {
+    let _row = hazard(Group::Identity, "inode used again", V010);
     let mut scene = spool("reuse").file("a_{H}.log", "same\n", 0).agent_runs();
     scene.arrive(1);
     scene.stop();
@@ -178,6 +192,7 @@ fn an_inode_that_is_used_again_is_a_new_file() {
 
 #[test]
 fn two_hard_links_are_one_file() {
+    let _row = hazard(Group::Identity, "two hard links", V010);
     let mut scene =
         spool("links").file("a_{H-1}.log", "one\n", OLD_S).file("z_{H}.log", "live\n", 0);
     fs::hard_link(scene.path("a_{H-1}.log"), scene.path("b_{H-1}.log")).expect("a link");
@@ -204,6 +219,7 @@ fn a_symbolic_link_is_read_through_and_retired_itself() {
 /// `current.log`-style: the link turns to the next file.
 #[test]
 fn a_symbolic_link_that_turns_to_another_file_is_a_replacement() {
+    let _row = hazard(Group::Identity, "symbolic link that turns to another file", V010);
     let mut scene = spool("turned");
     let file = |n: u32| scene.work.dir().join(format!("real-{n}"));
     fs::write(file(1), "one\n").expect("a file");
@@ -238,6 +254,7 @@ fn a_symbolic_link_is_deleted_and_its_file_is_not() {
 /// waited for became three whole ones.
 #[test]
 fn half_a_line_that_is_overwritten_by_whole_ones_of_the_same_length_is_looked_at_again() {
+    let _row = hazard(Group::Identity, "half a line overwritten by whole ones of its length", V010);
     let clock = ManualClock::new(1_709_164_799_000, 0);
     let (_scene, mut files) = reader("yyyyMMddHH", &clock);
     let path = files.config.spool_dir.join("a_2024022823");

@@ -1,10 +1,12 @@
 //! Lines that come after their file's time.
 
 use super::scene::{OLD_S, numbered, spool, stopped_after_an_hour};
+use crate::support::torture::{Group, V010, hazard};
 
 /// Row 1: the original lost ten lines of ten.
 #[test]
 fn lines_written_after_the_retirement_are_sent() {
+    let _row = hazard(Group::Lines, "lines written after the retirement", V010);
     let mut scene = spool("late").file("a_{H-1}.log", "one\n", 10).agent_runs();
     scene.arrive(1);
     let mut writer = scene.writer("a_{H-1}.log");
@@ -21,6 +23,8 @@ fn lines_written_after_the_retirement_are_sent() {
 
 #[test]
 fn lines_written_after_the_retirement_are_sent_by_the_next_run() {
+    let _row =
+        hazard(Group::Lines, "lines written after the retirement, read by the next run", V010);
     let mut scene = spool("late-kill")
         .source("retireGraceMs", 60_000)
         .file("a_{H-1}.log", "one\n", 10)
@@ -37,6 +41,7 @@ fn lines_written_after_the_retirement_are_sent_by_the_next_run() {
 /// A writer that outlives the grace time: the receipt is written already.
 #[test]
 fn a_completed_file_that_has_grown_is_read_at_the_next_start() {
+    let _row = hazard(Group::Lines, "finished file that has grown while no agent ran", V010);
     let mut scene = stopped_after_an_hour("grown");
     scene.append("a_{H-1}.log.COMPLETED", "much later\n");
     scene.start();

@@ -1,10 +1,12 @@
 //! Only whole lines are events.
 
 use super::scene::{OLD_S, spool};
+use crate::support::torture::{Group, V010, hazard};
 
 /// Row 2: the original made two events of it, and four replacement characters of two.
 #[test]
 fn a_line_and_a_character_written_in_pieces_are_whole() {
+    let _row = hazard(Group::Lines, "line and character written in pieces", V010);
     let mut scene = spool("pieces").file("a_{H}.log", "", 0).agent_runs();
     let mut writer = scene.writer("a_{H}.log");
     for (n, byte) in "hello world, 中é😀\n".bytes().enumerate() {

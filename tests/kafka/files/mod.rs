@@ -5,6 +5,7 @@
 
 mod absence;
 mod charsets;
+mod descriptors;
 mod disks;
 mod hours;
 mod hung;

@@ -1,5 +1,6 @@
 //! Names and directories that give trouble.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -46,6 +47,7 @@ fn a_name_that_is_no_text_is_as_good_as_another() {
 /// Names that have no room for the suffix are done by their receipts, and hold up nobody.
 #[test]
 fn names_too_long_for_the_suffix_are_done_by_receipt_alone() {
+    let _row = hazard(Group::Sticks, "48 names without room for the suffix", V010);
     let mut scene = spool("long-name");
     let mut wanted: Vec<String> = ["two", "three", "late"].map(str::to_owned).into();
     let long = |n: usize| format!("{n:0>2}{}_{{H-1}}.log", "x".repeat(232));
@@ -75,6 +77,7 @@ fn names_too_long_for_the_suffix_are_done_by_receipt_alone() {
 /// chattr +i: its fault, not the directory's.
 #[test]
 fn a_file_that_cannot_be_renamed_holds_up_no_other() {
+    let _row = hazard(Group::Sticks, "file that cannot be renamed (immutable)", V010);
     let mut scene = spool("immutable")
         .file("a_{H-1}.log", "one\n", 2 * OLD_S)
         .file("b_{H-1}.log", "two\n", OLD_S)
@@ -103,6 +106,7 @@ fn a_file_that_cannot_be_renamed_holds_up_no_other() {
 
 #[test]
 fn a_directory_that_is_renamed_is_waited_for() {
+    let _row = hazard(Group::Absence, "spool directory renamed", V010);
     let mut scene = spool("away").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let (here, away) = (scene.work.spool(), scene.work.dir().join("away"));
@@ -124,6 +128,7 @@ fn a_directory_that_is_renamed_is_waited_for() {
 
 #[test]
 fn a_file_without_read_permission_is_told_once_and_tried_again() {
+    let _row = hazard(Group::Absence, "file without read permission", V010);
     let mut scene = spool("unreadable")
         .file("a_{H-1}.log", "secret\n", OLD_S)
         .file("b_{H-1}.log", "one\n", OLD_S)

@@ -1,5 +1,6 @@
 //! More files of the present hour than descriptors: those without one are found when they grow.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -91,6 +92,7 @@ fn a_parked_file_that_nobody_tells_of_is_read_in_its_turn() {
 /// enough left for the state and the brokers.
 #[test]
 fn a_low_limit_of_descriptors_is_kept() {
+    let _row = hazard(Group::Sticks, "300 files at 100 descriptors", V010);
     use std::os::unix::process::CommandExt;
     let mut scene = spool("few-descriptors").command(|command| {
         let limit = libc::rlimit { rlim_cur: 100, rlim_max: 128 };

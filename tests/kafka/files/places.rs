@@ -1,6 +1,7 @@
 //! Lock, checkpoint and directories are taken away, or replaced, under a running agent; and a
 //! second agent comes by another door.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs;
 use std::process::{Command, Output};
 
@@ -26,6 +27,7 @@ fn told(output: &Output) -> String {
 /// `find -mtime +7 -delete` takes it.
 #[test]
 fn a_lock_file_that_is_deleted_is_locked_anew() {
+    let _row = hazard(Group::Absence, "lock deleted under the agent", V010);
     let mut scene = spool("lock-gone").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     fs::remove_file(scene.work.tracker_dir().join("lock")).expect("the lock");
@@ -40,6 +42,7 @@ fn a_lock_file_that_is_deleted_is_locked_anew() {
 /// Whoever begins before that is noticed finds the spool directory locked.
 #[test]
 fn between_the_deletion_of_the_lock_and_its_renewal_nobody_else_begins() {
+    let _row = hazard(Group::Absence, "lock deleted, a second agent started at once", V010);
     let mut scene = spool("lock-race").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     for n in 0..5 {
@@ -58,6 +61,7 @@ fn between_the_deletion_of_the_lock_and_its_renewal_nobody_else_begins() {
 
 #[test]
 fn a_checkpoint_that_is_deleted_is_written_anew() {
+    let _row = hazard(Group::Absence, "checkpoint deleted under the agent, killed (-9)", V010);
     let mut scene = spool("state-gone").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     fs::remove_file(scene.work.tracker_dir().join("checkpoint")).expect("the checkpoint");
@@ -71,6 +75,7 @@ fn a_checkpoint_that_is_deleted_is_written_anew() {
 /// `rm -rf` and mkdir of the spool directory, with the tracker in it.
 #[test]
 fn a_spool_directory_made_anew_gets_its_state_anew() {
+    let _row = hazard(Group::Absence, "spool directory removed and made anew", V010);
     let mut scene = spool("anew").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     fs::remove_dir_all(scene.work.spool()).expect("everything goes");
@@ -89,6 +94,7 @@ fn a_spool_directory_made_anew_gets_its_state_anew() {
 /// put back over that.
 #[test]
 fn a_tracker_directory_that_is_moved_away_and_back_says_what_was_sent() {
+    let _row = hazard(Group::Absence, "tracker directory moved away and back", V010);
     let mut scene = spool("moved-state").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let (here, away) = (scene.work.tracker_dir(), scene.work.dir().join("away"));
@@ -107,6 +113,7 @@ fn a_tracker_directory_that_is_moved_away_and_back_says_what_was_sent() {
 
 #[test]
 fn a_checkpoint_that_somebody_replaced_ends_the_agent() {
+    let _row = hazard(Group::Absence, "checkpoint replaced under the agent", V010);
     let mut scene = spool("replaced-state").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let checkpoint = scene.work.tracker_dir().join("checkpoint");
@@ -120,6 +127,8 @@ fn a_checkpoint_that_somebody_replaced_ends_the_agent() {
 /// Under another tracker directory all lines were sent twice.
 #[test]
 fn a_second_reader_of_the_spool_directory_is_refused() {
+    let _row =
+        hazard(Group::Claims, "second agent on the spool directory, another trackerDir", V010);
     let mut scene = spool("second-reader").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     let lines = "a1.sources.r1.trackerDir = ../other-tracker";
@@ -140,6 +149,7 @@ fn a_second_reader_of_the_spool_directory_is_refused() {
 
 #[test]
 fn agents_that_divide_a_directory_share_it() {
+    let _row = hazard(Group::Claims, "agents that divide a spool directory", V010);
     let mut scene = spool("divided")
         .source("sharedSpoolDir", true)
         .source("targetPattern", "a_.*")
@@ -159,6 +169,7 @@ fn agents_that_divide_a_directory_share_it() {
 /// One channel missed 580 lines of 590, and nobody said a word.
 #[test]
 fn two_sources_of_one_agent_that_take_the_same_files_are_refused() {
+    let _row = hazard(Group::Absence, "two sources that take the same files", V010);
     let mut scene = spool("two-sources").file("a_{H}.log", "one\n", 0);
     let spool = scene.work.spool();
     scene.work = scene

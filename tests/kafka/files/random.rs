@@ -2,6 +2,7 @@
 //! against a model that knows the lines. A seed that fails says so and runs alone with
 //! `FLUME_NG_SEED=… cargo test --test kafka files::random`; `FLUME_NG_RUNS=…` runs that many.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::time::Duration;
@@ -14,6 +15,7 @@ const STEPS: u32 = 70;
 
 #[test]
 fn any_order_of_events_gives_each_line_once() {
+    let _row = hazard(Group::Deaths, "random acts of writers and kills", V010);
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let seeds: Vec<u64> = match (number("FLUME_NG_SEED"), number("FLUME_NG_RUNS")) {
         (Some(seed), _) => vec![seed],

@@ -2,6 +2,7 @@
 //! its device, inode and time of birth are now: remounted, restored, migrated, copied, replaced by
 //! itself, rotated by copying.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
@@ -67,6 +68,7 @@ fn two_unfinished(label: &str) -> (Scene, Vec<String>) {
 
 #[test]
 fn unfinished_files_go_on_after_their_device_has_another_number() {
+    let _row = hazard(Group::Identity, "device number changed, files unfinished", V010);
     let (mut scene, mut lines) = two_unfinished("renumbered");
     for n in 0..2 {
         renumber(&scene);
@@ -90,6 +92,7 @@ fn unfinished_files_go_on_after_their_device_has_another_number() {
 
 #[test]
 fn few_bytes_and_another_device_number_are_the_same_file() {
+    let _row = hazard(Group::Identity, "device number changed, few bytes read", V010);
     let mut scene = spool("renumbered-few").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     scene.stop();
@@ -102,6 +105,7 @@ fn few_bytes_and_another_device_number_are_the_same_file() {
 
 #[test]
 fn spool_and_tracker_copied_elsewhere_go_on_there() {
+    let _row = hazard(Group::Identity, "spool and tracker copied to another disk", V010);
     let (mut scene, mut lines) = two_unfinished("copied");
     scene = scene.file("few_{H}.log", "few\n", 0);
     lines.push("few".to_owned());
@@ -123,6 +127,7 @@ fn spool_and_tracker_copied_elsewhere_go_on_there() {
 /// Killed with batches in doubt, copied, and gone on with there.
 #[test]
 fn a_copy_with_batches_in_doubt_goes_on_there() {
+    let _row = hazard(Group::Identity, "the same, with batches in doubt", V010);
     let (content, lines) = numbered("line", 0..60_000);
     let mut scene = spool("copied-doubt").file("a_{H}.log", content, 0).agent_runs();
     for n in 1..=3 {
@@ -137,6 +142,7 @@ fn a_copy_with_batches_in_doubt_goes_on_there() {
 /// A backup of both is an hour old: what was sent since is sent again, and nothing else.
 #[test]
 fn an_older_spool_and_tracker_put_back_go_on_from_there() {
+    let _row = hazard(Group::Identity, "backup of an hour ago put back", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("backup").file("a_{H}.log", content, 0).agent_runs();
     scene.arrive(100);
@@ -161,6 +167,7 @@ fn an_older_spool_and_tracker_put_back_go_on_from_there() {
 
 #[test]
 fn a_finished_file_is_known_by_its_receipt_under_another_device_number() {
+    let _row = hazard(Group::Identity, "device number changed, finished file comes back", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("receipt-device")
         .file("a_{H-1}.log", content, OLD_S)
@@ -182,6 +189,8 @@ fn a_finished_file_is_known_by_its_receipt_under_another_device_number() {
 
 #[test]
 fn finished_files_that_were_copied_elsewhere_are_read_where_they_have_grown() {
+    let _row =
+        hazard(Group::Identity, "finished files copied to another disk, one has grown", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("receipt-copied")
         .file("a_{H-1}.log", content, OLD_S)
@@ -207,6 +216,8 @@ fn finished_files_that_were_copied_elsewhere_are_read_where_they_have_grown() {
 
 #[test]
 fn a_hidden_file_is_deleted_after_it_was_copied_elsewhere() {
+    let _row =
+        hazard(Group::Identity, "file that waits for its deletion copied to another disk", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("hidden-copied")
         .source("deletePolicy", "immediate")
@@ -236,6 +247,8 @@ fn a_hidden_file_is_deleted_after_it_was_copied_elsewhere() {
 /// with the same bytes, and more of them.
 #[test]
 fn a_file_replaced_by_the_same_bytes_and_more_goes_on() {
+    let _row =
+        hazard(Group::Identity, "file replaced by the same bytes and more (rsync, sed -i)", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("same-bytes").file("a_{H}.log", content, 0).agent_runs();
     scene.arrive(100);
@@ -264,6 +277,8 @@ fn a_file_replaced_by_the_same_bytes_and_more_goes_on() {
 
 #[test]
 fn a_byte_changed_before_the_position_makes_a_new_file() {
+    let _row =
+        hazard(Group::Identity, "file replaced with a byte changed before the position", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("changed-byte").file("a_{H}.log", &content, 0).agent_runs();
     scene.arrive(100);
@@ -280,6 +295,7 @@ fn a_byte_changed_before_the_position_makes_a_new_file() {
 /// while the agent runs and while it does not; lines that nobody had read are in the copy.
 #[test]
 fn copytruncate_goes_on_in_the_copy() {
+    let _row = hazard(Group::Identity, "copytruncate, unread lines in a copy that matches", V010);
     for (label, suffix) in [("copy-matches", ".1"), ("copy-aside", "-backup")] {
         let (content, mut lines) = numbered("line", 0..100);
         let mut scene = spool(label).source("targetPattern", "a_[0-9]{10}[.]log([.][0-9])?").file(
@@ -318,6 +334,7 @@ fn copytruncate_goes_on_in_the_copy() {
 /// Some lines only, of which nothing could be proven: the name of the copy decides.
 #[test]
 fn copytruncate_of_a_few_lines_goes_on_in_the_copy() {
+    let _row = hazard(Group::Identity, "copytruncate of a few lines", V010);
     let mut scene = spool("copy-few").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     for n in 0..3 {
@@ -332,6 +349,8 @@ fn copytruncate_of_a_few_lines_goes_on_in_the_copy() {
 /// The tool destroys what was written between its copy and its truncation; the agent had read it.
 #[test]
 fn a_copy_that_lacks_the_last_lines_that_were_read_is_not_sent_again() {
+    let _row =
+        hazard(Group::Identity, "copytruncate, lines written between copy and truncation", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("copy-lacks").file("a_{H}.log", content, 0).agent_runs();
     scene.arrive(100);
@@ -347,6 +366,7 @@ fn a_copy_that_lacks_the_last_lines_that_were_read_is_not_sent_again() {
 
 #[test]
 fn a_copy_whose_original_goes_on_is_a_file_of_its_own_after_ten_seconds() {
+    let _row = hazard(Group::Identity, "copy whose original goes on", V010);
     let (content, mut lines) = numbered("line", 0..100);
     let mut scene = spool("copy-waits").file("a_{H}.log", &content, 0).agent_runs();
     scene.arrive(100);
@@ -361,6 +381,7 @@ fn a_copy_whose_original_goes_on_is_a_file_of_its_own_after_ten_seconds() {
 /// Gigabytes are compared without holding up other files.
 #[test]
 fn a_large_file_is_compared_while_others_are_read() {
+    let _row = hazard(Group::Identity, "large file compared while others are read", V010);
     let line = "x".repeat(1_000);
     let content: String = (0..70_000).map(|n| format!("{n} {line}\n")).collect();
     let mut scene = spool("large").file("a_{H}.log", &content, 0).agent_runs();
@@ -377,6 +398,7 @@ fn a_large_file_is_compared_while_others_are_read() {
 /// ext2 with inodes of 128 bytes keeps no time of birth.
 #[test]
 fn without_a_time_of_birth_a_finished_file_that_comes_back_grown_is_known() {
+    let _row = hazard(Group::Identity, "no time of birth: finished file comes back grown", V010);
     let mut scene = spool("no-birth");
     let image = scene.work.dir().join("image");
     let made = is_root()

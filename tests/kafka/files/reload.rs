@@ -1,5 +1,6 @@
 //! The configuration file is changed while the agent runs.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs;
 
 use super::scene::{Scene, spool};
@@ -46,6 +47,7 @@ fn a_faulty_file_is_refused_and_the_old_one_goes_on() {
 
 #[test]
 fn another_spool_directory_and_topic_are_taken_over_in_the_middle_of_a_load() {
+    let _row = hazard(Group::Deaths, "configuration changed in the middle of a load", V010);
     let other = spool("reload-other");
     let mut scene = spool("reload-load").file("a_{H}.log", "", 0).agent_runs();
     let mut lines = Vec::new();

@@ -1,5 +1,6 @@
 //! What the original loses or repeats when it stops, is killed, or finds its own files broken.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::scene::{OLD_S, numbered, spool, spool_with_partitions};
 /// Row 4: the original had up to a batch twice.
 #[test]
 fn a_kill_in_mid_run_costs_nothing() {
+    let _row = hazard(Group::Deaths, "kill -9 in mid-run", V010);
     let (content, lines) = numbered("line", 0..60_000);
     let mut scene = spool("kill").file("a_{H}.log", content, 0).agent_runs();
     for n in 1..=3 {
@@ -21,6 +23,7 @@ fn a_kill_in_mid_run_costs_nothing() {
 /// Rows 4 and 27: over several partitions each batch stays in order.
 #[test]
 fn a_kill_in_mid_run_costs_nothing_over_several_partitions() {
+    let _row = hazard(Group::Deaths, "kill -9 in mid-run, several partitions", V010);
     let (content, lines) = numbered("line", 0..60_000);
     let mut scene = spool_with_partitions("kill-3", 3).file("a_{H}.log", content, 0).agent_runs();
     for n in 1..=3 {

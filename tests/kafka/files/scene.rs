@@ -11,6 +11,7 @@ use flume_ng::clock::ManualClock;
 use flume_ng::config;
 use flume_ng::source::Files;
 
+use crate::support::torture;
 use crate::support::{Agent, Topic, Work, eventually, shared, wait_for};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -210,6 +211,7 @@ impl Scene {
         let found = self.topic.bodies();
         let wanted: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
         assert!(found == wanted, "{}\n{}", differ(&found, &wanted), self.log());
+        torture::count_lines(lines.len());
     }
 
     /// The same in any order.
@@ -222,6 +224,7 @@ impl Scene {
         found.sort();
         wanted.sort_unstable();
         assert!(found == wanted, "{}\n{}", differ(&found, &wanted), self.log());
+        torture::count_lines(lines.len());
     }
 }
 
@@ -280,6 +283,7 @@ pub fn is_root() -> bool {
 
 /// For a test that needs what this machine does not permit.
 pub fn skipped(why: &str) {
+    torture::forget_row();
     eprintln!("skipped: {why}");
 }
 

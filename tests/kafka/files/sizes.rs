@@ -1,5 +1,6 @@
 //! Much of it: long lines, long files, many files.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
@@ -40,6 +41,7 @@ fn a_sparse_file_of_five_gigabytes_is_read_from_its_position() {
 
 #[test]
 fn a_line_of_100_mb_goes_to_the_dead_letters_without_being_held_in_memory() {
+    let _row = hazard(Group::Sticks, "line of 100 MB", V010);
     const MB: usize = 1 << 20;
     let mut scene = spool("giant").source("deserializer.maxLineLength", 200_000_000).file(
         "a_{H}.log",
@@ -158,6 +160,7 @@ fn backlog(files: usize, lines_each: usize) {
 
 #[test]
 fn a_backlog_of_a_thousand_files_is_read_in_order_within_the_memory() {
+    let _row = hazard(Group::Sticks, "backlog of a thousand files", V010);
     backlog(1_000, 5);
 }
 

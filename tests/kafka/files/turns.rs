@@ -1,6 +1,7 @@
 //! Who is read when: backlog and present, and nobody for ever behind another.
 
 use super::scene::{OLD_S, numbered, spool};
+use crate::support::torture::{Group, V010, hazard};
 
 /// Row 14: the original read only the older one for that hour.
 #[test]
@@ -83,6 +84,7 @@ fn a_live_line_does_not_wait_for_the_end_of_the_backlog() {
 /// More files of the present hour than may be open at once.
 #[test]
 fn hundreds_of_live_files_take_turns_at_being_open() {
+    let _row = hazard(Group::Sticks, "hundreds of live files", V010);
     const FILES: usize = 620;
     let mut scene = spool("many-live");
     let mut lines = Vec::new();

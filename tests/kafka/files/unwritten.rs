@@ -1,6 +1,7 @@
 //! Zeros where lines will be: writers that reserve the length of their files, map them into memory,
 //! or write out of order.
 
+use crate::support::torture::{Group, V010, hazard};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -61,6 +62,7 @@ impl Mapped {
 
 #[test]
 fn zeros_that_a_writer_has_reserved_are_no_text() {
+    let _row = hazard(Group::Lines, "zeros that a writer has reserved (fallocate, mmap)", V010);
     for how in [Reserve::Length, Reserve::Fallocate, Reserve::Zeros] {
         let mut scene = spool("reserved").file("a_{H}.log", "one\n", 0);
         let mut writer = Mapped::open(&scene, "a_{H}.log");
@@ -86,6 +88,7 @@ fn zeros_that_a_writer_has_reserved_are_no_text() {
 
 #[test]
 fn lines_written_out_of_order_are_waited_for() {
+    let _row = hazard(Group::Lines, "lines written out of order, a hole before them", V010);
     let mut scene = spool("backwards")
         .source("retireGraceMs", 20_000)
         .file("a_{H}.log", "one\n", 0)
@@ -107,6 +110,7 @@ fn lines_written_out_of_order_are_waited_for() {
 
 #[test]
 fn a_hole_that_nobody_fills_is_text_after_the_grace_time() {
+    let _row = hazard(Group::Lines, "hole that nobody fills", V010);
     let mut scene =
         spool("hole").source("deserializer.maxLineLength", 100_000).file("a_{H}.log", "one\n", 0);
     let writer = Mapped::open(&scene, "a_{H}.log");
@@ -121,6 +125,7 @@ fn a_hole_that_nobody_fills_is_text_after_the_grace_time() {
 /// They are its last line, as Flume would read it.
 #[test]
 fn zeros_at_the_end_of_a_finished_file_are_its_last_line() {
+    let _row = hazard(Group::Lines, "finished file that ends in zeros", V010);
     let mut scene = spool("zeros-end")
         .file("a_{H-1}.log", "one\n\0\0\0", OLD_S)
         .file("a_{H}.log", "two\n", 0)
