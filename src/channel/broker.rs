@@ -122,6 +122,14 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Of a question that may take a while. It is put again, in the same words, until it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress<T> {
+    Done(T),
+    /// The answer has not come yet.
+    Pending,
+}
+
 /// One topic on one cluster.
 ///
 /// Calls block for a bounded time (connect and request timeouts), are cut short by a request to

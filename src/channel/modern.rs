@@ -32,7 +32,8 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use super::batch::Batch;
 use super::batch::Identity;
 use super::broker::{Answer, Fault};
-use super::cluster::{Cluster, Leader, OPEN_TIMEOUT, greet};
+use super::cluster::{Cluster, Leader, OPEN_TIMEOUT};
+use super::greet::greet;
 use super::look::{Fetch, Piece};
 use super::protocol::{
     self, Api, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, Versions, begin_frame, end_frame,

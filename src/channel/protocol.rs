@@ -11,9 +11,10 @@ use std::time::Instant;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::broker::{Fault, OFFSET_MAX, Verdict};
+use super::broker::{Fault, OFFSET_MAX, Progress, Verdict};
+use super::finish::finish;
 use super::records::{ReadError, Reader};
-use super::wire::{ANSWER_BYTES_MAX, Connection};
+use super::wire::{ANSWER_BYTES_MAX, Call, Connection};
 
 /// Most elements that the lists of an answer may have together: decoded, each takes up to some 200
 /// bytes, though the wire needs no more than six. A topic of 100,000 partitions has 700,000.
@@ -48,12 +49,15 @@ impl Versions {
         connection: &mut Connection,
         client: &str,
         deadline: Instant,
-    ) -> Result<Versions, Fault> {
+    ) -> Result<Asked, Fault> {
         let request = ApiVersionsRequest::default();
-        let answer: ApiVersionsResponse =
-            call(connection, API_VERSIONS, 0, client, &request, ANSWER_BYTES_MAX, deadline)?;
+        ask(connection, API_VERSIONS, 0, client, &request, ANSWER_BYTES_MAX, deadline)
+    }
+
+    /// Of the answer.
+    pub fn of(answer: &ApiVersionsResponse) -> Versions {
         let keys = answer.api_keys.iter();
-        Ok(Versions(keys.map(|k| (k.api_key, k.min_version, k.max_version)).collect()))
+        Versions(keys.map(|k| (k.api_key, k.min_version, k.max_version)).collect())
     }
 
     /// The highest version of a request; -1 where there is none. (The lowest one can not be
@@ -78,7 +82,49 @@ impl Versions {
     }
 }
 
-/// One request and its answer, decoded.
+/// A question whose answer is awaited on a connection that carries nothing else.
+#[derive(Debug)]
+pub struct Asked {
+    call: Call,
+    api: Api,
+    version: i16,
+}
+
+/// Asks. `bytes_max`: of the answer.
+///
+/// # Errors
+/// `Fault::Lost`.
+pub fn ask<Q: Encodable>(
+    connection: &mut Connection,
+    api: Api,
+    version: i16,
+    client: &str,
+    request: &Q,
+    bytes_max: usize,
+    deadline: Instant,
+) -> Result<Asked, Fault> {
+    let correlation = connection.next_correlation();
+    let frame = frame(api, version, correlation, client, request)?;
+    let call = connection.begin(&frame, correlation, bytes_max, deadline)?;
+    Ok(Asked { call, api, version })
+}
+
+impl Asked {
+    /// The answer, decoded, if it has come. Never blocks.
+    ///
+    /// # Errors
+    /// `Fault::Lost`, also where it is overdue.
+    pub fn poll<A: Decodable>(&self, connection: &mut Connection) -> Result<Progress<A>, Fault> {
+        Ok(match connection.poll(&self.call)? {
+            Progress::Pending => Progress::Pending,
+            Progress::Done(answer) => {
+                Progress::Done(decode(self.api, self.version, &answer, connection.peer())?)
+            }
+        })
+    }
+}
+
+/// One request and its answer, decoded; waits for it.
 pub fn call<Q: Encodable, A: Decodable>(
     connection: &mut Connection,
     api: Api,
@@ -88,14 +134,24 @@ pub fn call<Q: Encodable, A: Decodable>(
     bytes_max: usize,
     deadline: Instant,
 ) -> Result<A, Fault> {
-    let correlation = connection.next_correlation();
+    let asked = ask(connection, api, version, client, request, bytes_max, deadline)?;
+    finish(connection, |connection| asked.poll(connection))
+}
+
+/// A whole request.
+pub fn frame<Q: Encodable>(
+    api: Api,
+    version: i16,
+    correlation: i32,
+    client: &str,
+    request: &Q,
+) -> Result<Vec<u8>, Fault> {
     let mut frame = begin_frame(api, version, correlation, client);
     request
         .encode(&mut frame, version)
         .map_err(|e| Fault::Lost(format!("{} {version} could not be encoded: {e}", api.name)))?;
     end_frame(&mut frame, 0);
-    let answer = connection.call(&frame, correlation, bytes_max, deadline)?;
-    decode(api, version, &answer, connection.peer())
+    Ok(frame)
 }
 
 /// Are lengths in this version varints, and may fields follow that are not known here?

@@ -1,7 +1,7 @@
 //! Framed requests and answers on one non-blocking TCP connection.
 //!
-//! Every wait goes through `os::wait`, so that a request to stop ends it at once. Nothing that the
-//! peer says is believed before it is checked: memory grows with the bytes that have arrived, not
+//! Nothing here waits but `call` and `pause`, which `check` and `verify` use; these go through
+//! `os::wait`, so that a request to stop ends them at once. Nothing that the peer says is believed before it is checked: memory grows with the bytes that have arrived, not
 //! with the length that was claimed.
 
 use std::collections::VecDeque;
@@ -10,7 +10,9 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-use super::broker::Fault;
+use super::broker::{Fault, Progress};
+use super::finish::{Waits, finish};
+use super::greet::LOOK_PAUSE;
 use crate::os::{self, Interest};
 
 /// Longest wait for a TCP connection to one address.
@@ -38,28 +40,86 @@ pub struct Connection {
     last_correlation: i32,
 }
 
-impl Connection {
-    /// Connects to `peer` (`host:port`), trying every address of the name until `deadline`.
+/// A connection that is being made.
+pub struct Connecting {
+    peer: String,
+    /// Addresses of the name that were not tried yet.
+    left: VecDeque<SocketAddr>,
+    stream: TcpStream,
+    /// When this address is given up.
+    until: Instant,
+    deadline: Instant,
+}
+
+impl Connecting {
+    /// Begins to connect to `peer` (`host:port`); every address of the name is tried until
+    /// `deadline`.
     ///
     /// # Errors
-    /// `Fault::Unreachable` with the last address's reason alone; `Fault::Stopped`.
-    pub fn open(peer: &str, deadline: Instant) -> Result<Connection, Fault> {
-        let mut reason = "the name has no address".to_string();
-        for address in resolve(peer)? {
-            let until = deadline.min(Instant::now() + CONNECT_TIMEOUT);
-            match connect(&address, until) {
-                Ok(stream) => {
-                    // A round is written in one piece; waiting for more would only delay it.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(Connection::over(stream, peer));
-                }
-                Err(Fault::Unreachable(why)) => reason = why,
-                Err(other) => return Err(other),
-            }
-        }
-        Err(Fault::Unreachable(reason))
+    /// `Fault::Unreachable` with the last address's reason alone.
+    pub fn start(peer: &str, deadline: Instant) -> Result<Connecting, Fault> {
+        let mut left = resolve(peer)?;
+        let none = "the name has no address".to_string();
+        let (stream, until) = begin_next(&mut left, deadline, none)?;
+        Ok(Connecting { peer: peer.to_string(), left, stream, until, deadline })
     }
 
+    /// Looks whether it is made. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Connecting::start`].
+    pub fn poll(mut self) -> Result<Attempt, Fault> {
+        loop {
+            let why = match self.stream.take_error() {
+                Ok(Some(e)) | Err(e) => reason(&e),
+                Ok(None) if self.stream.peer_addr().is_ok() => {
+                    // A round is written in one piece; waiting for more would only delay it.
+                    let _ = self.stream.set_nodelay(true);
+                    return Ok(Attempt::Made(Connection::over(self.stream, &self.peer)));
+                }
+                Ok(None) if Instant::now() < self.until => return Ok(Attempt::Later(self)),
+                Ok(None) => "no connection in time".to_string(),
+            };
+            (self.stream, self.until) = begin_next(&mut self.left, self.deadline, why)?;
+        }
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+/// What has become of a connection that is being made.
+pub enum Attempt {
+    Made(Connection),
+    Later(Connecting),
+}
+
+/// Begins to connect to the first of the addresses for which that is possible. `why`: what is said
+/// if there is none.
+fn begin_next(
+    left: &mut VecDeque<SocketAddr>,
+    deadline: Instant,
+    mut why: String,
+) -> Result<(TcpStream, Instant), Fault> {
+    while let Some(address) = left.pop_front() {
+        match os::connect_start(&address) {
+            Ok(stream) => return Ok((stream, deadline.min(Instant::now() + CONNECT_TIMEOUT))),
+            Err(e) => why = reason(&e),
+        }
+    }
+    Err(Fault::Unreachable(why))
+}
+
+/// A request under way on a connection that carries nothing else.
+#[derive(Debug)]
+pub struct Call {
+    correlation: i32,
+    bytes_max: usize,
+    deadline: Instant,
+}
+
+impl Connection {
     fn over(stream: TcpStream, peer: &str) -> Connection {
         Connection {
             stream,
@@ -195,11 +255,42 @@ impl Connection {
         }
     }
 
-    /// Sends a whole request and waits for its answer, of which the part behind the correlation
-    /// id is returned. Nothing else may be in flight.
+    /// Sends a whole request. Nothing else may be in flight. `bytes_max`: of the answer.
     ///
     /// # Errors
-    /// `Fault::Lost` (also where the answer is to something else), `Fault::Stopped`.
+    /// `Fault::Lost`.
+    pub fn begin(
+        &mut self,
+        request: &[u8],
+        correlation: i32,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Call, Fault> {
+        self.send(&[IoSlice::new(request)])?;
+        Ok(Call { correlation, bytes_max, deadline })
+    }
+
+    /// The answer to `call` behind its correlation id, if it has come. Never blocks.
+    ///
+    /// # Errors
+    /// `Fault::Lost`, also where it is overdue or to something else.
+    pub fn poll(&mut self, call: &Call) -> Result<Progress<Vec<u8>>, Fault> {
+        self.flush()?;
+        if let Some(mut answer) = self.poll_answer(call.bytes_max)? {
+            self.expect_correlation(&answer, call.correlation)?;
+            answer.drain(..4);
+            return Ok(Progress::Done(answer));
+        }
+        if Instant::now() < call.deadline {
+            return Ok(Progress::Pending);
+        }
+        Err(Fault::Lost(format!("{} does not answer", self.peer)))
+    }
+
+    /// Sends a whole request and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Connection::poll`]; `Fault::Stopped`.
     pub fn call(
         &mut self,
         request: &[u8],
@@ -207,19 +298,8 @@ impl Connection {
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<Vec<u8>, Fault> {
-        self.send(&[IoSlice::new(request)])?;
-        loop {
-            self.flush()?;
-            if let Some(mut answer) = self.poll_answer(bytes_max)? {
-                self.expect_correlation(&answer, correlation)?;
-                answer.drain(..4);
-                return Ok(answer);
-            }
-            let interest = Interest { fd: self.fd(), write: self.wants_write() };
-            if !wait_until(&[interest], deadline)? {
-                return Err(Fault::Lost(format!("{} does not answer", self.peer)));
-            }
-        }
+        let call = self.begin(request, correlation, bytes_max, deadline)?;
+        finish(self, |connection| connection.poll(&call))
     }
 
     /// Answers come in the order of the requests; another number means that we lost count.
@@ -232,6 +312,16 @@ impl Connection {
 
     fn lost(&self, error: &io::Error) -> Fault {
         Fault::Lost(format!("{}: {}", self.peer, reason(error)))
+    }
+}
+
+impl Waits for Connection {
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        add(self.fd(), self.wants_write());
+    }
+
+    fn patience(&self) -> Duration {
+        LOOK_PAUSE
     }
 }
 
@@ -281,19 +371,6 @@ fn resolve(peer: &str) -> Result<VecDeque<SocketAddr>, Fault> {
     }
 }
 
-fn connect(address: &SocketAddr, deadline: Instant) -> Result<TcpStream, Fault> {
-    let unreachable = |e: &io::Error| Fault::Unreachable(reason(e));
-    let stream = os::connect_start(address).map_err(|e| unreachable(&e))?;
-    let interest = Interest { fd: stream.as_raw_fd(), write: true };
-    if !wait_until(&[interest], deadline)? {
-        return Err(Fault::Unreachable("no connection in time".to_string()));
-    }
-    match stream.take_error() {
-        Ok(None) => Ok(stream),
-        Ok(Some(e)) | Err(e) => Err(unreachable(&e)),
-    }
-}
-
 fn is_not_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -308,6 +385,18 @@ pub fn reason(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use std::net::TcpListener;
+
+    fn open(peer: &str, deadline: Instant) -> Result<Connection, Fault> {
+        let mut connecting = Connecting::start(peer, deadline)?;
+        loop {
+            connecting = match connecting.poll()? {
+                Attempt::Made(connection) => return Ok(connection),
+                Attempt::Later(connecting) => connecting,
+            };
+            let interest = Interest { fd: connecting.fd(), write: true };
+            wait_until(&[interest], deadline)?;
+        }
+    }
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(400)
@@ -326,7 +415,7 @@ mod tests {
     }
 
     fn call(answer: Vec<u8>) -> Result<Vec<u8>, Fault> {
-        let mut connection = Connection::open(&peer(answer), soon()).unwrap();
+        let mut connection = open(&peer(answer), soon()).unwrap();
         let correlation = connection.next_correlation();
         connection.call(b"request", correlation, 1000, soon())
     }
@@ -359,7 +448,7 @@ mod tests {
     fn silence_ends_at_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let mut connection = Connection::open(&address, soon()).unwrap();
+        let mut connection = open(&address, soon()).unwrap();
         let start = Instant::now();
         assert!(matches!(connection.call(b"?", 1, 1000, soon()), Err(Fault::Lost(_))));
         assert!(start.elapsed() >= Duration::from_millis(390));
@@ -370,7 +459,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let fault = Connection::open(&address, soon()).map(drop).unwrap_err();
+        let fault = open(&address, soon()).map(drop).unwrap_err();
         assert_eq!(fault, Fault::Unreachable("Connection refused".to_string()));
     }
 
@@ -378,7 +467,7 @@ mod tests {
     fn output_that_does_not_fit_is_sent_later() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let mut connection = Connection::open(&address, soon()).unwrap();
+        let mut connection = open(&address, soon()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         let sent: Vec<u8> = (0..20_000_000u32).map(|i| (i >> 3) as u8).collect();
         let parts = [&sent[..10], &sent[10..5_000_000], &sent[5_000_000..]];

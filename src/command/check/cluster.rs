@@ -9,7 +9,7 @@ use crate::channel::admin::{
     self, Admin, MAY_DESCRIBE, MAY_READ, MAY_WRITE, PartitionView, Resource, TopicView, View,
 };
 use crate::channel::broker::Fault;
-use crate::channel::cluster::greet;
+use crate::channel::greet::greet;
 use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
 use crate::channel::wire::{Connection, pause, reason};

@@ -1,0 +1,519 @@
+//! Finds a way into a cluster: any broker of the list, the topic, its leaders. A step never waits.
+//!
+//! The brokers of the list are greeted side by side, each a moment after the one before, so that in
+//! a healthy cluster one is asked, and one that is frozen costs the others nothing. Which of them
+//! counts is the first whose word holds: it tells of a topic that is ready and all leaders that it
+//! names answer. What one says that is cut off from the others may be long untrue, and hides nothing
+//! that another tells. Leaders are greeted side by side as well.
+
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::MetadataResponse;
+
+use super::broker::{Fault, Progress};
+use super::cluster::{Cluster, Quest, Word, ask_metadata};
+use super::finish::Waits;
+use super::greet::{Greeted, Greeting, LOOK_PAUSE};
+use super::protocol::Asked;
+
+/// The next broker of the list is greeted so long after the one before.
+const STAGGER: Duration = Duration::from_millis(20);
+/// Brokers that are greeted at a time.
+const GREETINGS_MAX: usize = 64;
+/// How long a topic that is being made is waited for before the caller is told.
+const TOPIC_TIMEOUT: Duration = Duration::from_millis(3_000);
+const TOPIC_PAUSE: Duration = Duration::from_millis(50);
+/// So long nobody else is asked while the leaders that one has named are greeted, and then that one
+/// is asked again: a leader that is dead stands in the metadata until its session is over.
+const WORD_PATIENCE: Duration = Duration::from_millis(500);
+
+/// One that has begun.
+pub struct Finding {
+    topic: String,
+    client: String,
+    legacy: bool,
+    may_create: bool,
+    deadline: Instant,
+    /// How long a broker of the list has for its greeting: all of the time, unless they are more
+    /// than are greeted at once.
+    greet_time: Duration,
+    /// How long the topic is waited for, from the first broker on that answers.
+    ready_until: Option<Instant>,
+    /// The brokers of the list in its order, then leaders that are not among them.
+    peers: Vec<Peer>,
+    /// How many are of the list.
+    listed: usize,
+}
+
+struct Peer {
+    address: String,
+    reach: Reach,
+    /// The question for the topic's metadata, if it is under way.
+    asked: Option<Asked>,
+    ask_at: Instant,
+    /// What it said last.
+    told: Option<Told>,
+    /// Somebody has named it as a leader.
+    leads: bool,
+}
+
+enum Reach {
+    /// Not greeted before.
+    Due(Instant),
+    Greeting(Box<Greeting>),
+    Greeted(Greeted),
+    Failed {
+        why: String,
+        at: Instant,
+    },
+    /// Its connection is part of what was found.
+    Taken,
+}
+
+enum Told {
+    NotReady(Fault),
+    Ready { word: Word, at: Instant },
+}
+
+impl Peer {
+    fn new(address: &str, due: Instant) -> Peer {
+        let address = address.to_string();
+        Peer { address, reach: Reach::Due(due), asked: None, ask_at: due, told: None, leads: false }
+    }
+
+    /// Can its connection be handed over? No answer is under way on it.
+    fn is_at_hand(&self) -> bool {
+        matches!(self.reach, Reach::Greeted(_)) && self.asked.is_none()
+    }
+
+    fn fail(&mut self, why: String, now: Instant) {
+        self.asked = None;
+        self.told = None;
+        self.reach = Reach::Failed { why, at: now };
+    }
+
+    fn not_ready(&mut self, fault: Fault, now: Instant) {
+        self.told = Some(Told::NotReady(fault));
+        self.ask_at = now + TOPIC_PAUSE;
+    }
+}
+
+impl Finding {
+    /// Begins; `timeout`: for everything.
+    pub fn start(quest: Quest<'_>, timeout: Duration) -> Finding {
+        let now = Instant::now();
+        let mut peers: Vec<Peer> = Vec::new();
+        for address in quest.brokers {
+            if peers.iter().all(|p| p.address != *address) {
+                peers.push(Peer::new(address, now + STAGGER * peers.len() as u32));
+            }
+        }
+        let listed = peers.len();
+        Finding {
+            topic: quest.topic.to_string(),
+            client: quest.client.to_string(),
+            legacy: quest.legacy,
+            may_create: quest.may_create,
+            deadline: now + timeout,
+            greet_time: timeout / listed.div_ceil(GREETINGS_MAX).max(1) as u32,
+            ready_until: None,
+            peers,
+            listed,
+        }
+    }
+
+    /// Goes as far as it can now.
+    ///
+    /// # Errors
+    /// `NotReady` in the words of the first of the list that says so, else `Unreachable` with each
+    /// broker's reason in one line; `Unauthorised`.
+    pub fn poll(&mut self) -> Result<Progress<Cluster>, Fault> {
+        let now = Instant::now();
+        self.greet(now)?;
+        self.listen(now)?;
+        self.ask(now)?;
+        self.seek_leaders(now);
+        // Those that were named just now.
+        self.greet(now)?;
+        if let Some(at) = (0..self.listed).find(|&at| self.holds(at)) {
+            return Ok(Progress::Done(self.take(at)));
+        }
+        if self.is_over(now) { Err(self.fault()) } else { Ok(Progress::Pending) }
+    }
+
+    /// Does somebody's word stand whose leaders have not had their time yet?
+    fn is_weighing(&self, now: Instant) -> bool {
+        self.peers
+            .iter()
+            .any(|p| matches!(&p.told, Some(Told::Ready { at, .. }) if now < *at + WORD_PATIENCE))
+    }
+
+    /// How many more may be greeted at once.
+    fn room(&self) -> usize {
+        let under_way = |p: &&Peer| matches!(p.reach, Reach::Greeting(_));
+        GREETINGS_MAX.saturating_sub(self.peers.iter().filter(under_way).count())
+    }
+
+    fn greet(&mut self, now: Instant) -> Result<(), Fault> {
+        let is_weighing = self.is_weighing(now);
+        let mut room = self.room();
+        // Once nobody is left who may still answer, the next one is due.
+        let mut is_idle = room == GREETINGS_MAX
+            && self.peers.iter().all(|p| matches!(p.reach, Reach::Due(_) | Reach::Failed { .. }));
+        for (at, peer) in self.peers.iter_mut().enumerate() {
+            if let Reach::Due(due) = peer.reach {
+                let is_due = now >= due || is_idle;
+                if !is_due || room == 0 || (is_weighing && !peer.leads) {
+                    continue;
+                }
+                let until = match at < self.listed {
+                    true => self.deadline.min(now + self.greet_time),
+                    false => self.deadline,
+                };
+                match Greeting::start(&peer.address, &self.topic, &self.client, until) {
+                    Ok(greeting) => peer.reach = Reach::Greeting(Box::new(greeting)),
+                    Err(fault) => peer.fail(fault.to_string(), now),
+                }
+                room -= 1;
+                is_idle &= matches!(peer.reach, Reach::Failed { .. });
+            }
+            let Reach::Greeting(greeting) = &mut peer.reach else { continue };
+            match greeting.poll() {
+                Ok(Progress::Pending) => {}
+                Ok(Progress::Done(greeted)) => {
+                    peer.reach = Reach::Greeted(greeted);
+                    peer.ask_at = now;
+                }
+                Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the answers that have come.
+    fn listen(&mut self, now: Instant) -> Result<(), Fault> {
+        for peer in &mut self.peers[..self.listed] {
+            let Some(asked) = &peer.asked else { continue };
+            let Reach::Greeted((connection, _)) = &mut peer.reach else { continue };
+            let answer = match asked.poll::<MetadataResponse>(connection) {
+                Ok(Progress::Pending) => continue,
+                Ok(Progress::Done(answer)) => Word::of(&answer, &self.topic),
+                Err(fault) => Err(fault),
+            };
+            peer.asked = None;
+            match answer {
+                Ok(word) => {
+                    peer.told = Some(Told::Ready { word, at: now });
+                    peer.ask_at = now + WORD_PATIENCE;
+                }
+                Err(fault @ Fault::NotReady(_)) => peer.not_ready(fault, now),
+                Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, now: Instant) -> Result<(), Fault> {
+        let is_weighing = self.is_weighing(now);
+        for peer in &mut self.peers[..self.listed] {
+            let Reach::Greeted(greeted) = &mut peer.reach else { continue };
+            let patience = TOPIC_TIMEOUT.min(self.deadline.saturating_duration_since(now) / 2);
+            self.ready_until.get_or_insert(now + patience);
+            if peer.asked.is_some() || now < peer.ask_at || is_weighing {
+                continue;
+            }
+            let (topic, client) = (&self.topic, &self.client);
+            match ask_metadata(greeted, topic, client, self.may_create, self.deadline) {
+                Ok(asked) => peer.asked = Some(asked),
+                Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the leaders greeted that somebody has named.
+    fn seek_leaders(&mut self, now: Instant) {
+        for at in 0..self.listed {
+            let Some(Told::Ready { word, at: told_at }) = &self.peers[at].told else { continue };
+            let told_at = *told_at;
+            let leaders = word.leaders.clone();
+            for (node, address) in leaders {
+                let known = self.peers.iter().position(|p| p.address == address);
+                let known = known.unwrap_or(self.peers.len());
+                if known == self.peers.len() {
+                    self.peers.push(Peer::new(&address, now));
+                }
+                self.peers[known].leads = true;
+                match &self.peers[known].reach {
+                    // One that is gone will be replaced: that is worth another question.
+                    Reach::Failed { why, at: failed_at } if *failed_at >= told_at => {
+                        let why = format!("leader {node} at {address}: {why}");
+                        self.peers[at].not_ready(Fault::NotReady(why), now);
+                        break;
+                    }
+                    Reach::Failed { .. } | Reach::Due(_) => {
+                        self.peers[known].reach = Reach::Due(now);
+                    }
+                    Reach::Greeting(_) | Reach::Greeted(_) | Reach::Taken => {}
+                }
+            }
+        }
+    }
+
+    /// Does its word hold: do all leaders that it names answer?
+    fn holds(&self, at: usize) -> bool {
+        let Some(Told::Ready { word, .. }) = &self.peers[at].told else { return false };
+        word.leaders
+            .iter()
+            .all(|(_, address)| self.peers.iter().any(|p| p.address == *address && p.is_at_hand()))
+    }
+
+    fn take(&mut self, at: usize) -> Cluster {
+        let told_by = self.peers[at].address.clone();
+        let Some(Told::Ready { word, .. }) = self.peers[at].told.take() else {
+            unreachable!("it holds")
+        };
+        let mut leaders = Vec::with_capacity(word.leaders.len());
+        for (_, address) in &word.leaders {
+            let leader = self.peers.iter_mut().find(|p| p.address == *address);
+            let reach = leader.map(|p| std::mem::replace(&mut p.reach, Reach::Taken));
+            if let Some(Reach::Greeted(greeted)) = reach {
+                leaders.push(greeted);
+            }
+        }
+        word.into_cluster(&told_by, leaders, self.legacy)
+    }
+
+    /// Is there nothing more to wait for?
+    fn is_over(&self, now: Instant) -> bool {
+        let may_get_ready = self.ready_until.is_some_and(|until| now < until);
+        let is_finished = |p: &Peer| match (&p.reach, &p.told) {
+            (Reach::Failed { .. }, _) => true,
+            (_, Some(Told::NotReady(_))) => !may_get_ready,
+            _ => false,
+        };
+        now >= self.deadline || self.peers[..self.listed].iter().all(is_finished)
+    }
+
+    fn fault(&mut self) -> Fault {
+        let mut reasons = Vec::new();
+        for at in 0..self.listed {
+            let peer = &self.peers[at];
+            let address = &peer.address;
+            match (&peer.told, &peer.reach) {
+                (Some(Told::NotReady(fault)), _) => return fault.clone(),
+                (Some(Told::Ready { word, .. }), _) => return self.silent_leader(word),
+                (None, Reach::Failed { why, .. }) if why.starts_with(address.as_str()) => {
+                    reasons.push(why.clone());
+                }
+                (None, Reach::Failed { why, .. }) => reasons.push(format!("{address}: {why}")),
+                (None, _) => reasons.push(format!("{address} does not answer")),
+            }
+        }
+        Fault::Unreachable(format!("no broker can be reached: {}", reasons.join("; ")))
+    }
+
+    fn silent_leader(&self, word: &Word) -> Fault {
+        let is_at_hand =
+            |address: &str| self.peers.iter().any(|p| p.address == address && p.is_at_hand());
+        let silent = word.leaders.iter().find(|(_, address)| !is_at_hand(address));
+        let why = silent.map_or("a leader does not answer".to_string(), |(node, address)| {
+            format!("leader {node} at {address}: {address} does not answer")
+        });
+        Fault::NotReady(why)
+    }
+}
+
+impl Waits for Finding {
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        for peer in &self.peers {
+            match &peer.reach {
+                Reach::Greeting(greeting) => greeting.descriptors(add),
+                // One that nothing is asked may have closed its connection, which stirs for ever.
+                Reach::Greeted((connection, _)) if peer.asked.is_some() => {
+                    add(connection.fd(), connection.wants_write());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let (is_weighing, has_room) = (self.is_weighing(now), self.room() > 0);
+        let next = self.peers.iter().enumerate().filter_map(|(at, p)| match &p.reach {
+            Reach::Due(due) if has_room && (p.leads || !is_weighing) => Some(*due),
+            Reach::Greeted(_) if at < self.listed && p.asked.is_none() && !is_weighing => {
+                Some(p.ask_at)
+            }
+            _ => None,
+        });
+        let left = next.map(|at| at.saturating_duration_since(now)).min();
+        left.map_or(LOOK_PAUSE, |left| left.clamp(Duration::from_millis(1), LOOK_PAUSE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::super::batch::Wire;
+    use super::super::finish::finish;
+    use super::super::protocol::{self, Api, METADATA, PRODUCE};
+    use super::*;
+
+    /// A broker of one partition, which it says that it leads, or that nobody does.
+    fn broker(leads: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let leaders = [if leads { 1 } else { -1 }];
+        serve_all(listener, metadata_5(&[address], &leaders), Duration::ZERO);
+        address.to_string()
+    }
+
+    /// Answers each question after `delay`.
+    fn serve_all(listener: TcpListener, metadata: Vec<u8>, delay: Duration) {
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let metadata = metadata.clone();
+                std::thread::spawn(move || while serve(&stream, &metadata, delay).is_ok() {});
+            }
+        });
+    }
+
+    /// Brokers that are far away, each of which leads a partition.
+    fn far_cluster(count: usize, delay: Duration) -> Vec<String> {
+        let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
+        let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
+        let addresses: Vec<SocketAddr> =
+            listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+        let leaders: Vec<i32> = (1..).take(count).collect();
+        let metadata = metadata_5(&addresses, &leaders);
+        listeners.into_iter().for_each(|l| serve_all(l, metadata.clone(), delay));
+        addresses.iter().map(SocketAddr::to_string).collect()
+    }
+
+    /// Metadata, version 5: brokers with the ids 1, 2 and so on, no racks; no cluster id, no
+    /// controller; topic "t" with a partition for each of `leaders`, without replicas.
+    fn metadata_5(brokers: &[SocketAddr], leaders: &[i32]) -> Vec<u8> {
+        let mut out = [0, brokers.len() as i32].map(i32::to_be_bytes).concat();
+        for (id, address) in (1i32..).zip(brokers) {
+            out.extend_from_slice(&id.to_be_bytes());
+            protocol::put_string(&mut out, &address.ip().to_string());
+            out.extend_from_slice(&i32::from(address.port()).to_be_bytes());
+            out.extend_from_slice(&[0xff; 2]);
+        }
+        out.extend_from_slice(&[0xff; 6]);
+        out.extend_from_slice(&[0, 0, 0, 1, 0, 0]);
+        protocol::put_string(&mut out, "t");
+        out.push(0);
+        out.extend_from_slice(&(leaders.len() as i32).to_be_bytes());
+        for (partition, leader) in (0i32..).zip(leaders) {
+            out.extend_from_slice(&[0, 0]);
+            out.extend([partition, *leader, 0, 0, 0].map(i32::to_be_bytes).concat());
+        }
+        out
+    }
+
+    fn serve(mut stream: &TcpStream, metadata: &[u8], delay: Duration) -> std::io::Result<()> {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let mut request = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut request)?;
+        std::thread::sleep(delay);
+        let mut answer = request[4..8].to_vec();
+        match request[..2] {
+            [0, 18] => {
+                let speaks = |api: Api| [api.key, api.lowest, api.highest].map(i16::to_be_bytes);
+                answer.extend_from_slice(&[0, 0, 0, 0, 0, 2]);
+                answer.extend([METADATA, PRODUCE].map(speaks).concat().concat());
+            }
+            _ => answer.extend_from_slice(metadata),
+        }
+        stream.write_all(&(answer.len() as u32).to_be_bytes())?;
+        stream.write_all(&answer)
+    }
+
+    #[test]
+    fn a_broker_that_knows_of_no_leader_does_not_hide_one_that_does() {
+        let brokers = [false, false, true].map(broker);
+        let find = |brokers: &[String]| {
+            let quest =
+                Quest { brokers, topic: "t", client: "c", legacy: false, may_create: false };
+            finish(&mut Finding::start(quest, Duration::from_millis(800)), Finding::poll)
+        };
+        let cluster = find(&brokers).map_err(|fault| fault.to_string()).unwrap();
+        assert_eq!(
+            (cluster.told_by.as_str(), cluster.topic.wire),
+            (brokers[2].as_str(), Wire::Modern)
+        );
+        let fault = find(&brokers[..2]).map(drop).unwrap_err();
+        assert_eq!(fault, Fault::NotReady("topic t: partition 0 has no leader".to_string()));
+    }
+
+    #[test]
+    fn a_frozen_broker_leaves_time_for_those_behind_it() {
+        // The kernel takes connections for it, and nobody answers.
+        let frozen = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+        let brokers = [&frozen, &gone].map(|l| l.local_addr().unwrap().to_string());
+        drop(gone);
+        let quest =
+            Quest { brokers: &brokers, topic: "t", client: "c", legacy: false, may_create: false };
+        let fault = finish(&mut Finding::start(quest, Duration::from_millis(800)), Finding::poll)
+            .map(drop)
+            .unwrap_err();
+        let [frozen, gone] = brokers;
+        let why = format!(
+            "no broker can be reached: {frozen} does not answer; {gone}: Connection refused"
+        );
+        assert_eq!(fault, Fault::Unreachable(why));
+    }
+
+    fn find_all(brokers: &[String], timeout: Duration) -> Result<Cluster, Fault> {
+        let quest = Quest { brokers, topic: "t", client: "c", legacy: false, may_create: false };
+        finish(&mut Finding::start(quest, timeout), Finding::poll)
+    }
+
+    /// One after the other they would take twelve seconds.
+    #[test]
+    fn forty_leaders_that_are_far_away_are_greeted_side_by_side() {
+        let brokers = far_cluster(40, Duration::from_millis(300));
+        let cluster = find_all(&brokers[..1], Duration::from_secs(8));
+        let cluster = cluster.map_err(|fault| fault.to_string()).unwrap();
+        assert_eq!((cluster.leaders.len(), cluster.led_by.len()), (40, 40));
+        for (index, broker) in brokers.iter().enumerate() {
+            assert_eq!(cluster.leaders[cluster.led_by[index]].connection.peer(), broker);
+        }
+    }
+
+    /// In turn each would have a quarter of a second.
+    #[test]
+    fn forty_brokers_in_the_list_leave_each_other_time() {
+        let frozen: Vec<TcpListener> =
+            (0..39).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut brokers: Vec<String> =
+            frozen.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
+        brokers.extend(far_cluster(1, Duration::from_millis(300)));
+        let cluster = find_all(&brokers, Duration::from_secs(10));
+        let cluster = cluster.map_err(|fault| fault.to_string()).unwrap();
+        assert_eq!(cluster.told_by, brokers[39]);
+    }
+
+    #[test]
+    fn a_leader_that_is_frozen_does_not_hide_the_one_that_took_over() {
+        let frozen = TcpListener::bind("127.0.0.1:0").unwrap();
+        let old = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = old.local_addr().unwrap();
+        serve_all(old, metadata_5(&[frozen.local_addr().unwrap()], &[1]), Duration::ZERO);
+        let brokers = [address.to_string(), broker(true)];
+        let cluster = find_all(&brokers, Duration::from_secs(8));
+        let cluster = cluster.map_err(|fault| fault.to_string()).unwrap();
+        assert_eq!(cluster.told_by, brokers[1]);
+    }
+}
