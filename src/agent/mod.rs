@@ -94,7 +94,7 @@ impl Running {
                 troubles.push(Trouble::Brokers { channel, since_ms: *since_ms, why });
             }
         }
-        let is_connected = self.pipeline.outlets.iter().all(|outlet| outlet.topic.is_some());
+        let is_connected = self.pipeline.outlets.iter().all(|outlet| outlet.is_open());
         if !is_connected {
             let ends = self.told.iter().filter(|told| matches!(told, Trouble::End { .. }));
             let ends: Vec<Trouble> = ends.cloned().collect();
@@ -373,7 +373,7 @@ impl Agent {
     }
 
     fn tend_monitor(&mut self, busy: bool) {
-        let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.topic.is_some());
+        let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.is_open());
         let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
         let now_ms = self.clock.monotonic_ms();
         self.running.iter_mut().for_each(|running| running.tell_trouble(now_ms));
@@ -395,7 +395,7 @@ impl Agent {
                 .running
                 .iter()
                 .flat_map(|r| &r.pipeline.outlets)
-                .all(|o| o.channel != at || o.topic.is_some()),
+                .all(|o| o.channel != at || o.is_open()),
             attempted: self
                 .running
                 .iter()
@@ -434,9 +434,8 @@ impl Agent {
             {
                 interests.push(Interest { fd: watch.descriptor(), write: false });
             }
-            for outlet in &running.pipeline.outlets {
-                outlet.broker.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
-            }
+            let pipeline = &running.pipeline;
+            pipeline.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
         }
         if let Err(e) = os::wait(&interests, Duration::from_millis(ms)) {
             log::error("node.Application", format_args!("Can not wait: {e}"));

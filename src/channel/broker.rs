@@ -4,9 +4,9 @@
 //! broker. A pipeline never asks which one it has but through [`Topic::wire`].
 
 use std::fmt;
-use std::os::fd::RawFd;
 
 use super::batch::{Batch, Identity, Wire};
+use super::finish::Waits;
 use super::reader::History;
 use crate::checkpoint::record::BatchRecord;
 
@@ -130,25 +130,34 @@ pub enum Progress<T> {
     Pending,
 }
 
+/// What is looked for in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought<'a> {
+    pub partition: i32,
+    /// Where to begin.
+    pub floor: i64,
+    /// All of this partition, in sending order.
+    pub wanted: Vec<&'a BatchRecord>,
+    /// Is what stands there now to be read, whatever an earlier look has read?
+    pub afresh: bool,
+}
+
 /// One topic on one cluster.
 ///
-/// Calls block for a bounded time (connect and request timeouts), are cut short by a request to
-/// stop, and are never retried inside.
-pub trait Broker {
+/// No call waits for a socket, but on the legacy wire, where the `kafka` crate does. What takes its
+/// time is `Pending` first: the call is made again, with the same arguments, when a descriptor stirs
+/// or [`Waits::patience`] is over, until it is done; another call in between abandons it. It ends
+/// after a bounded time (connect and request timeouts), and nothing is retried inside.
+pub trait Broker: Waits {
     /// Connects anew and learns the topic. Everything in flight before is forgotten.
-    fn open(&mut self) -> Result<Topic, Fault>;
+    fn open(&mut self) -> Result<Progress<Topic>, Fault>;
 
     /// A fresh producer id (`Identity::NONE` on the legacy wire).
-    fn init_producer(&mut self) -> Result<Identity, Fault>;
+    fn init_producer(&mut self) -> Result<Progress<Identity>, Fault>;
 
-    /// The offset that the next event of `partition` will get (the log's end, not the high
-    /// watermark, as far as the protocol tells it).
-    fn end_offset(&mut self, partition: i32) -> Result<i64, Fault>;
-
-    /// The same of several partitions, in their order.
-    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
-        partitions.iter().map(|partition| self.end_offset(*partition)).collect()
-    }
+    /// The offsets that the next events of `partitions` will get (the log's end, not the high
+    /// watermark, as far as the protocol tells it), in their order.
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault>;
 
     /// Hands a round over: at most one batch for each partition. On the modern wire it returns
     /// when the round is written or buffered; on the legacy wire when it is answered.
@@ -158,19 +167,18 @@ pub trait Broker {
     /// `Fault::Lost` where an answer is overdue; `Fault::Idle` only when nothing is under way.
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault>;
 
-    /// Reads `partition` from `floor` to its present end and tells for each of `wanted` (all of
-    /// this partition, in sending order) the offset of its first event, if it stands there:
-    /// by identity where it has one, else by content.
-    fn look(&mut self, partition: i32, floor: i64, wanted: &[&BatchRecord])
-    -> Result<Found, Fault>;
+    /// Reads each partition from its floor to its present end and tells what stands there: by
+    /// identity where it has one, else by content. What an earlier look has read without finding it
+    /// need not be read again, unless it is sought afresh. One answer for each of `sought`.
+    fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault>;
+
+    /// The log is another one: what earlier looks have read says nothing of it.
+    fn forget_looks(&mut self);
 
     /// The topic as it is, over connections of its own. Waits for the brokers, as a start does.
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
         Err(Fault::NotReady("this broker shows nothing of its past".to_owned()))
     }
-
-    /// Waits until `receive` may have something, for the request timeout at most.
-    fn wait(&mut self) -> Result<(), Fault>;
 
     /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the modern one, 0 while
     /// a connection that the broker has closed waits to be made anew by `open`.
@@ -180,7 +188,4 @@ pub trait Broker {
     /// all after it until something fails on that wire: then the brokers are asked anew. The
     /// topic's format may be another one by then, or the brokers may speak the old wire no more.
     fn use_legacy(&mut self);
-
-    /// Descriptors to wait on, with whether room to write is waited for too.
-    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool));
 }

@@ -6,23 +6,28 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
-use super::broker::{Answer, Broker, Fault, Found, Topic};
-use super::cluster::{Quest, find};
+use super::broker::{Answer, Broker, Fault, Found, Progress, Sought, Topic};
+use super::cluster::{Cluster, OPEN_TIMEOUT, Quest};
+use super::finding::Finding;
+use super::finish::Waits;
+use super::greet::LOOK_PAUSE;
 use super::legacy::Legacy;
-use super::look::look;
+use super::look::Looks;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
-use crate::checkpoint::record::BatchRecord;
 use crate::config::model::ChannelConfig;
 use crate::log;
-use crate::os;
-
-/// Longest single wait for an answer.
-const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// A broker for the topic of `config`, not connected yet.
 pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
-    Box::new(Kafka { config: config.clone(), legacy: false, link: Link::Closed })
+    Box::new(Kafka {
+        config: config.clone(),
+        legacy: false,
+        link: Link::Closed,
+        looks: Looks::default(),
+        last: Default::default(),
+        peers: Vec::new(),
+    })
 }
 
 struct Kafka {
@@ -30,52 +35,71 @@ struct Kafka {
     /// The topic answered 43, and nothing has failed on the legacy wire since.
     legacy: bool,
     link: Link,
+    /// How far the log was looked through, over reconnects.
+    looks: Looks,
+    /// Cluster and topic of the last `open`, and to whom it connected.
+    last: (String, [u8; 16]),
+    peers: Vec<String>,
 }
 
 enum Link {
     Closed,
-    Modern(Modern),
+    Finding(Box<Finding>),
+    Modern(Box<Modern>),
     Legacy(Box<Legacy>),
 }
 
 impl Kafka {
-    fn connect(&mut self) -> Result<Topic, Fault> {
+    fn begin(&self) -> Finding {
         let config = &self.config;
-        let (name, client) = (config.topic.as_str(), config.client_id.as_str());
         let quest = Quest {
             brokers: &config.brokers,
-            topic: name,
-            client,
+            topic: &config.topic,
+            client: &config.client_id,
             legacy: self.legacy,
             may_create: true,
         };
-        let cluster = find(quest)?;
+        Finding::start(quest, OPEN_TIMEOUT)
+    }
+
+    fn connect(&mut self, cluster: Cluster) -> Result<Topic, Fault> {
+        let config = &self.config;
+        let (name, client) = (config.topic.as_str(), config.client_id.as_str());
         let topic = cluster.topic.clone();
         let peers: Vec<String> =
             cluster.leaders.iter().map(|l| l.connection.peer().to_string()).collect();
         let timeout = config.request_timeout_ms;
         self.link = match topic.wire {
-            Wire::Modern => Link::Modern(Modern::new(cluster, name, client, timeout)),
+            Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, name, client, timeout))),
             Wire::Legacy => {
                 let compression = config.compression;
                 Link::Legacy(Box::new(Legacy::new(cluster, name, client, compression, timeout)?))
             }
         };
-        for peer in peers {
-            log::info("producer.SyncProducer", format_args!("Connected to {peer} for producing"));
+        let this = (topic.cluster_id.clone(), topic.topic_id);
+        if this != self.last {
+            self.looks.forget();
+            self.last = this;
+        }
+        if peers != self.peers {
+            for peer in &peers {
+                let line = format_args!("Connected to {peer} for producing");
+                log::info("producer.SyncProducer", line);
+            }
+            self.peers = peers;
         }
         Ok(topic)
     }
 
     /// After a fault nothing of the connections is of use; a request to stop leaves them.
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
-        match &result {
-            Ok(_) | Err(Fault::Stopped) => {}
-            Err(Fault::Idle(_)) => self.link = Link::Closed,
-            Err(_) => {
-                self.legacy &= !matches!(self.link, Link::Legacy(_));
-                self.link = Link::Closed;
-            }
+        if let Err(fault) = &result
+            && *fault != Fault::Stopped
+        {
+            let is_idle = matches!(fault, Fault::Idle(_));
+            self.legacy &= is_idle || !matches!(self.link, Link::Legacy(_));
+            self.link = Link::Closed;
+            self.peers.clear();
         }
         result
     }
@@ -86,42 +110,47 @@ fn closed() -> Fault {
 }
 
 impl Broker for Kafka {
-    fn open(&mut self) -> Result<Topic, Fault> {
-        self.link = Link::Closed;
-        let result = self.connect();
+    fn open(&mut self) -> Result<Progress<Topic>, Fault> {
+        self.looks.interrupt();
+        let mut finding = match std::mem::replace(&mut self.link, Link::Closed) {
+            Link::Finding(finding) => finding,
+            _ => Box::new(self.begin()),
+        };
+        let result = match finding.poll() {
+            Ok(Progress::Done(cluster)) => self.connect(cluster).map(Progress::Done),
+            Ok(Progress::Pending) => {
+                self.link = Link::Finding(finding);
+                return Ok(Progress::Pending);
+            }
+            Err(fault) => Err(fault),
+        };
         self.legacy &= result.is_ok();
         result
     }
 
-    fn init_producer(&mut self) -> Result<Identity, Fault> {
+    fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
+        self.looks.interrupt();
         let result = match &mut self.link {
-            Link::Closed => Err(closed()),
+            Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.init_producer(),
-            Link::Legacy(_) => Ok(Identity::NONE),
+            Link::Legacy(_) => Ok(Progress::Done(Identity::NONE)),
         };
         self.settle(result)
     }
 
-    fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
+        self.looks.interrupt();
         let result = match &mut self.link {
-            Link::Closed => Err(closed()),
-            Link::Modern(modern) => modern.end_offset(partition),
-            Link::Legacy(legacy) => legacy.end_offset(partition),
+            Link::Closed | Link::Finding(_) => Err(closed()),
+            Link::Modern(modern) => modern.end_offsets(partitions),
+            Link::Legacy(legacy) => legacy.end_offsets(partitions),
         };
         self.settle(result)
-    }
-
-    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
-        if let Link::Modern(modern) = &mut self.link {
-            let result = modern.end_offsets(partitions);
-            return self.settle(result);
-        }
-        partitions.iter().map(|partition| self.end_offset(*partition)).collect()
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         let result = match &mut self.link {
-            Link::Closed => Err(closed()),
+            Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.send(round),
             Link::Legacy(legacy) => legacy.send(round),
         };
@@ -130,58 +159,69 @@ impl Broker for Kafka {
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         let result = match &mut self.link {
-            Link::Closed => Err(closed()),
+            Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.receive(answers),
             Link::Legacy(legacy) => legacy.receive(answers),
         };
         self.settle(result)
     }
 
-    fn look(
-        &mut self,
-        partition: i32,
-        floor: i64,
-        wanted: &[&BatchRecord],
-    ) -> Result<Found, Fault> {
+    fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
+        if !self.looks.is_under_way()
+            && let Link::Modern(modern) = &mut self.link
+        {
+            modern.abandon_questions();
+        }
+        let looks = &mut self.looks;
         let result = match &mut self.link {
-            Link::Closed => Err(closed()),
+            Link::Closed | Link::Finding(_) => Err(closed()),
             // The older log keeps no identity, whatever a batch was sent with.
-            Link::Modern(modern) => look(&mut modern.reading(partition), floor, wanted, true),
-            Link::Legacy(legacy) => look(&mut legacy.reading(partition), floor, wanted, false),
+            Link::Modern(modern) => {
+                modern.pump().and_then(|()| looks.step(&mut **modern, sought, true))
+            }
+            Link::Legacy(legacy) => looks.step(&mut **legacy, sought, false),
         };
         self.settle(result)
+    }
+
+    fn forget_looks(&mut self) {
+        self.looks.forget();
     }
 
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
         Ok(Box::new(TopicReader::open_own(&self.config)?))
     }
 
-    fn wait(&mut self) -> Result<(), Fault> {
-        let mut interests = Vec::new();
-        self.descriptors(&mut |fd, write| interests.push(os::Interest { fd, write }));
-        // An overdue answer is `receive`'s to tell; short waits let it look at its clock.
-        let result = os::wait(&interests, WAIT_MAX).map_err(|e| Fault::Lost(e.to_string()));
-        if os::stop_requested().is_some() {
-            return Err(Fault::Stopped);
-        }
-        result.map(|_| ())
-    }
-
     fn rounds_in_flight_max(&self) -> usize {
-        match self.link {
-            Link::Modern(ref modern) if !modern.is_whole() => 0,
+        match &self.link {
+            Link::Modern(modern) if !modern.is_whole() => 0,
             Link::Modern(_) => ROUNDS_IN_FLIGHT_MAX,
-            Link::Closed | Link::Legacy(_) => 1,
-        }
-    }
-
-    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        if let Link::Modern(modern) = &self.link {
-            modern.descriptors(add);
+            Link::Closed | Link::Finding(_) | Link::Legacy(_) => 1,
         }
     }
 
     fn use_legacy(&mut self) {
         self.legacy = true;
+    }
+}
+
+impl Waits for Kafka {
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        match &self.link {
+            Link::Closed => {}
+            Link::Finding(finding) => finding.descriptors(add),
+            Link::Modern(modern) => modern.descriptors(add),
+            Link::Legacy(legacy) => legacy.descriptors(add),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let patience = match &self.link {
+            Link::Closed => LOOK_PAUSE,
+            Link::Finding(finding) => finding.patience(),
+            Link::Modern(modern) => modern.patience(),
+            Link::Legacy(legacy) => legacy.patience(),
+        };
+        self.looks.patience().map_or(patience, |looks| looks.min(patience))
     }
 }

@@ -12,18 +12,21 @@
 //! in place of its fixed 120 s.
 
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kafka::client::{Compression as Codec, FetchOffset, KafkaClient, ProduceMessage, RequiredAcks};
 use kafka::error::{Error, KafkaCode};
 
 use super::batch::Batch;
-use super::broker::{Answer, Fault};
+use super::broker::{Answer, Fault, Progress};
 use super::cluster::Cluster;
-use super::look::{Fetch, Piece};
+use super::finish::Waits;
+use super::greet::LOOK_PAUSE;
+use super::lane::Lane;
 use super::protocol::{self, Api, begin_frame, end_frame, put_string};
 use super::records::{ReadError, Reader};
-use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, answer_timeout, pause};
+use super::walk::{END, Log, Piece, Ticket, untold};
+use super::wire::{ANSWER_BYTES_MAX, FETCH_BYTES_MAX, answer_timeout, pause};
 use crate::config::model::Compression;
 use crate::os::{self, Interest};
 
@@ -48,11 +51,19 @@ pub struct Legacy {
     partitions: Vec<i32>,
     led_by: Vec<usize>,
     /// Our own connections to the leaders, for reading.
-    readers: Vec<Connection>,
+    readers: Vec<Lane>,
+    ends: Option<Ends>,
     client: KafkaClient,
     /// The crate's sockets.
     sockets: Vec<RawFd>,
     answers: Vec<Answer>,
+}
+
+/// The ends that are asked for now.
+struct Ends {
+    of: Vec<i32>,
+    tickets: Vec<Ticket>,
+    told: Vec<i64>,
 }
 
 impl Legacy {
@@ -97,7 +108,12 @@ impl Legacy {
             told_by: cluster.told_by,
             partitions: cluster.topic.partitions,
             led_by: cluster.led_by,
-            readers: cluster.leaders.into_iter().map(|l| l.connection).collect(),
+            readers: cluster
+                .leaders
+                .into_iter()
+                .map(|leader| Lane::new(leader, answer_timeout(request_timeout_ms)))
+                .collect(),
+            ends: None,
             client: KafkaClient::new(Vec::new()),
             sockets: Vec::new(),
             answers: Vec::new(),
@@ -236,34 +252,33 @@ impl Legacy {
         }
     }
 
-    /// See `Broker::end_offset`.
-    pub fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
-        self.list_offset(partition, -1)
-    }
-
-    /// `time`: -1 for the end, -2 for the first offset.
-    fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
-        self.offset_at(partition, time)?.ok_or_else(|| self.garbled(LIST_OFFSETS_0))
-    }
-
-    /// An offset that stands before everything of `time` (Unix time, ms) or later: where a segment
-    /// of the log begins that is older. `None` if all are younger.
-    pub fn offset_at(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
-        let mut body = partition.to_be_bytes().to_vec();
-        body.extend_from_slice(&time.to_be_bytes());
-        body.extend_from_slice(&1i32.to_be_bytes());
-        let answer = self.ask(LIST_OFFSETS_0, partition, &[], &body, ANSWER_BYTES_MAX)?;
-        let mut r = Reader(&answer);
-        let told = (|| {
-            let code = partition_head(&mut r, partition)?;
-            let count = r.i32()?;
-            Ok((code, if count > 0 { r.i64()? } else { -1 }))
-        })();
-        match told {
-            Ok((0, offset)) => Ok(protocol::told_offset(offset)),
-            Ok((code, _)) => Err(self.partition_fault(LIST_OFFSETS_0, code, partition)),
-            Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(LIST_OFFSETS_0)),
+    /// See `Broker::end_offsets`.
+    pub fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
+        let ends = match self.ends.take() {
+            Some(ends) if ends.of == partitions => Some(ends),
+            _ => None,
+        };
+        let mut ends = match ends {
+            Some(ends) => ends,
+            None => {
+                self.readers.iter_mut().for_each(Lane::abandon_questions);
+                let tickets: Result<Vec<Ticket>, Fault> =
+                    partitions.iter().map(|p| self.ask_offset(*p, END)).collect();
+                Ends { of: partitions.to_vec(), tickets: tickets?, told: Vec::new() }
+            }
+        };
+        while let Some(ticket) = ends.tickets.get(ends.told.len()) {
+            match self.take_offset(*ticket)? {
+                Progress::Done(end) => {
+                    ends.told.push(end.ok_or_else(|| untold(ticket.partition))?);
+                }
+                Progress::Pending => {
+                    self.ends = Some(ends);
+                    return Ok(Progress::Pending);
+                }
+            }
         }
+        Ok(Progress::Done(ends.told))
     }
 
     fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
@@ -283,16 +298,12 @@ impl Legacy {
         middle: &[u8],
         body: &[u8],
         bytes_max: usize,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Ticket, Fault> {
         let Ok(index) = self.partitions.binary_search(&partition) else {
             return Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic)));
         };
-        let deadline = Instant::now() + self.answer_timeout();
-        let reader = &mut self.readers[self.led_by[index]];
-        // The broker may have closed it while the crate's was in use.
-        if !matches!(reader.poll_answer(ANSWER_BYTES_MAX), Ok(None)) {
-            return Err(Fault::Lost(format!("{} closed the connection", reader.peer())));
-        }
+        let lane = self.led_by[index];
+        let reader = &mut self.readers[lane];
         let correlation = reader.next_correlation();
         let mut frame = begin_frame(api, 0, correlation, &self.client_id);
         frame.extend_from_slice(&(-1i32).to_be_bytes());
@@ -302,12 +313,16 @@ impl Legacy {
         frame.extend_from_slice(&1i32.to_be_bytes());
         frame.extend_from_slice(body);
         end_frame(&mut frame, 0);
-        reader.call(&frame, correlation, bytes_max, deadline)
+        reader.ask(&frame, correlation, bytes_max)?;
+        Ok(Ticket { partition, lane, correlation, version: 0 })
     }
 
-    /// One partition, to be read from its leader.
-    pub fn reading(&mut self, partition: i32) -> impl Fetch + '_ {
-        Reading { legacy: self, partition }
+    /// Its answer, if it has come.
+    fn take(&mut self, ticket: Ticket) -> Result<Progress<Vec<u8>>, Fault> {
+        let reader = &mut self.readers[ticket.lane];
+        // What is produced goes over the crate's connections.
+        reader.receive(&mut |_, _, _| Ok(()))?;
+        Ok(reader.take(ticket.correlation))
     }
 }
 
@@ -322,37 +337,71 @@ fn partition_head(r: &mut Reader<'_>, partition: i32) -> Result<i16, ReadError> 
     r.i16()
 }
 
-/// Reads one partition from its leader.
-struct Reading<'a> {
-    legacy: &'a mut Legacy,
-    partition: i32,
+impl Waits for Legacy {
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        self.readers.iter().filter(|reader| reader.is_busy()).for_each(|r| r.descriptors(add));
+    }
+
+    fn patience(&self) -> Duration {
+        LOOK_PAUSE
+    }
 }
 
-impl Fetch for Reading<'_> {
-    fn fetch(&mut self, offset: i64, bytes_max: usize) -> Result<Piece, Fault> {
+impl Log for Legacy {
+    fn ask_piece(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        bytes_max: usize,
+    ) -> Result<Ticket, Fault> {
         // Longest wait and least bytes: neither.
         let middle = [0; 8];
-        let mut body = self.partition.to_be_bytes().to_vec();
+        let mut body = partition.to_be_bytes().to_vec();
         body.extend_from_slice(&offset.to_be_bytes());
         body.extend_from_slice(&(bytes_max as i32).to_be_bytes());
-        let answer = self.legacy.ask(FETCH_0, self.partition, &middle, &body, FETCH_BYTES_MAX)?;
+        self.ask(FETCH_0, partition, &middle, &body, FETCH_BYTES_MAX)
+    }
+
+    fn take_piece(&mut self, ticket: Ticket) -> Result<Progress<Piece>, Fault> {
+        let partition = ticket.partition;
+        let Progress::Done(answer) = self.take(ticket)? else { return Ok(Progress::Pending) };
         let mut r = Reader(&answer);
         let told = (|| {
-            let code = partition_head(&mut r, self.partition)?;
+            let code = partition_head(&mut r, partition)?;
             Ok((code, r.i64()?, r.bytes()?.unwrap_or_default()))
         })();
         match told {
             Ok((0, high_watermark, records)) => {
-                Ok(Piece::Log { records: records.to_vec(), high_watermark })
+                Ok(Progress::Done(Piece::Log { records: records.to_vec(), high_watermark }))
             }
-            Ok((1, ..)) => Ok(Piece::OutOfRange),
-            Ok((code, ..)) => Err(self.legacy.partition_fault(FETCH_0, code, self.partition)),
-            Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.legacy.garbled(FETCH_0)),
+            Ok((1, ..)) => Ok(Progress::Done(Piece::OutOfRange)),
+            Ok((code, ..)) => Err(self.partition_fault(FETCH_0, code, partition)),
+            Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(FETCH_0)),
         }
     }
 
-    fn bounds(&mut self) -> Result<(i64, i64), Fault> {
-        let first = self.legacy.list_offset(self.partition, -2)?;
-        Ok((first, self.legacy.list_offset(self.partition, -1)?))
+    /// Before 0.11 an offset that stands before everything of `time` or later: where a segment of
+    /// the log begins that is older; none if all are younger.
+    fn ask_offset(&mut self, partition: i32, time: i64) -> Result<Ticket, Fault> {
+        let mut body = partition.to_be_bytes().to_vec();
+        body.extend_from_slice(&time.to_be_bytes());
+        body.extend_from_slice(&1i32.to_be_bytes());
+        self.ask(LIST_OFFSETS_0, partition, &[], &body, ANSWER_BYTES_MAX)
+    }
+
+    fn take_offset(&mut self, ticket: Ticket) -> Result<Progress<Option<i64>>, Fault> {
+        let partition = ticket.partition;
+        let Progress::Done(answer) = self.take(ticket)? else { return Ok(Progress::Pending) };
+        let mut r = Reader(&answer);
+        let told = (|| {
+            let code = partition_head(&mut r, partition)?;
+            let count = r.i32()?;
+            Ok((code, if count > 0 { r.i64()? } else { -1 }))
+        })();
+        match told {
+            Ok((0, offset)) => Ok(Progress::Done(protocol::told_offset(offset))),
+            Ok((code, _)) => Err(self.partition_fault(LIST_OFFSETS_0, code, partition)),
+            Err(ReadError::Malformed | ReadError::Unpack(_)) => Err(self.garbled(LIST_OFFSETS_0)),
+        }
     }
 }

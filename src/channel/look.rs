@@ -1,206 +1,266 @@
-//! Walks a partition of a log to tell which batches stand in it.
+//! Walks a partition of a log to tell which batches stand in it. Nothing here waits.
 //!
 //! A batch of record format v2 bears its producer id, epoch and first sequence in its header,
 //! which is never compressed: by these it is known beyond doubt. An older message bears nothing,
 //! and is known by what is in it.
+//!
+//! What was walked without finding anything is not walked again: what readers see of a log stays as
+//! it is. A look that is repeated, or that a lost connection has cut short, goes on where the one
+//! before it was, as long as it seeks nothing that was not sought before.
 
 use std::time::Duration;
 
-use super::broker::{Fault, Found};
+use super::broker::{Fault, Found, Progress, Sought};
 use super::content::ContentSearch;
-use super::records::{Entry, ReadError, first_entry_bytes, next_entry};
-use super::wire::{FETCH_BYTES_MAX, pause};
+use super::records::{Entry, ReadError};
+use super::walk::{Log, Step, Walk, each_entry};
 use crate::checkpoint::record::BatchRecord;
 
-/// What a fetch asks for at first; more where a batch is larger.
-const FETCH_BYTES: usize = 1 << 20;
-/// Fetches in a row that may bring nothing though the end is not reached.
-const STALLS_MAX: u32 = 20;
-const STALL_PAUSE: Duration = Duration::from_millis(50);
+/// Partitions that are read at a time, each a fetch.
+const WALKS_MAX: usize = 4;
 
-/// A piece of a partition's log.
-pub enum Piece {
-    /// Whole entries and, at the end, mostly a part of one; may begin before the offset asked for.
-    Log { records: Vec<u8>, high_watermark: i64 },
-    /// The offset asked for is before the log's start or behind its end.
-    OutOfRange,
+/// The looks at the partitions of a topic, and how far each has come. It outlives connections.
+#[derive(Default)]
+pub struct Looks {
+    partitions: Vec<PartitionLook>,
+    /// One has begun and is not done.
+    is_under_way: bool,
 }
 
-/// How a wire reads a partition.
-pub trait Fetch {
-    /// Reads at most `bytes_max` from `offset` on, without waiting for more to come.
-    fn fetch(&mut self, offset: i64, bytes_max: usize) -> Result<Piece, Fault>;
-    /// The log's first offset and its end.
-    fn bounds(&mut self) -> Result<(i64, i64), Fault>;
+struct PartitionLook {
+    partition: i32,
+    search: Search,
+    walk: Walk,
+    is_done: bool,
+    /// Of no use to a later look.
+    is_afresh: bool,
+    /// Said once.
+    floor_is_gone: bool,
+    ends_before_floor: bool,
 }
 
-/// Reads from `floor` to the end that the log has at the first fetch, or until all of `wanted` is
-/// found. `by_identity`: whether the log keeps producer ids (the wire from 0.11 on); batches
-/// without one are sought by content in any case.
-///
-/// Memory: a fetch (1 MiB, or the largest batch) and what it unfolds to.
-pub fn look(
-    log: &mut dyn Fetch,
-    floor: i64,
-    wanted: &[&BatchRecord],
-    by_identity: bool,
-) -> Result<Found, Fault> {
-    let mut search = Search::new(wanted, by_identity);
-    let mut walked = Walked::default();
-    if !search.is_complete() {
-        walked = walk(log, floor, None, &mut |records, at| {
+impl Looks {
+    /// Reads each partition of `sought` from its floor to the end that the log has at the first
+    /// fetch, or until all that is wanted there is found. `by_identity`: whether the log keeps
+    /// producer ids (the wire from 0.11 on); batches without one are sought by content in any case.
+    ///
+    /// Memory: a fetch (1 MiB, or the largest batch) and what it unfolds to, for four partitions at
+    /// a time.
+    ///
+    /// # Errors
+    /// Those of `log`. What was walked is kept.
+    pub fn step(
+        &mut self,
+        log: &mut dyn Log,
+        sought: &[Sought<'_>],
+        by_identity: bool,
+    ) -> Result<Progress<Vec<Found>>, Fault> {
+        if !self.is_under_way {
+            self.begin(sought, by_identity);
+        }
+        let result = self.walk_on(log, sought);
+        if result.is_err() {
+            self.interrupt();
+        }
+        result
+    }
+
+    fn begin(&mut self, sought: &[Sought<'_>], by_identity: bool) {
+        let mut before = std::mem::take(&mut self.partitions);
+        before.retain(|look| !look.is_afresh);
+        for Sought { partition, floor, wanted, afresh } in sought {
+            let covers = |look: &PartitionLook| {
+                look.partition == *partition && look.search.covers(wanted, by_identity)
+            };
+            let known = if *afresh { None } else { before.iter().position(covers) };
+            let look = match known {
+                Some(at) => before.swap_remove(at).again(*floor),
+                None => PartitionLook::new(*partition, *floor, wanted, by_identity),
+            };
+            self.partitions.push(PartitionLook { is_afresh: *afresh, ..look });
+        }
+        self.is_under_way = true;
+    }
+
+    fn walk_on(
+        &mut self,
+        log: &mut dyn Log,
+        sought: &[Sought<'_>],
+    ) -> Result<Progress<Vec<Found>>, Fault> {
+        let mut under_way = 0;
+        for (look, Sought { floor, wanted, .. }) in self.partitions.iter_mut().zip(sought) {
+            if under_way == WALKS_MAX {
+                break;
+            }
+            if !look.is_done {
+                look.step(log, *floor, wanted)?;
+            }
+            under_way += usize::from(!look.is_done);
+        }
+        if under_way > 0 {
+            return Ok(Progress::Pending);
+        }
+        self.is_under_way = false;
+        let found =
+            self.partitions.iter_mut().zip(sought).map(|(look, Sought { wanted, .. })| Found {
+                offsets: look.search.found(wanted),
+                floor_is_gone: std::mem::take(&mut look.floor_is_gone),
+                ends_before_floor: look.ends_before_floor,
+            });
+        Ok(Progress::Done(found.collect()))
+    }
+
+    /// Has one begun that is not done?
+    pub fn is_under_way(&self) -> bool {
+        self.is_under_way
+    }
+
+    /// The connections are gone, or something else is asked. How far each walk has come is kept.
+    pub fn interrupt(&mut self) {
+        self.is_under_way = false;
+        for look in &mut self.partitions {
+            look.walk = Walk::new(look.partition, look.walk.at, None);
+        }
+    }
+
+    /// The log is another one.
+    pub fn forget(&mut self) {
+        *self = Looks::default();
+    }
+
+    /// See [`Walk::patience`].
+    pub fn patience(&self) -> Option<Duration> {
+        if !self.is_under_way {
+            return None;
+        }
+        self.partitions.iter().filter(|look| !look.is_done).filter_map(|l| l.walk.patience()).min()
+    }
+}
+
+impl PartitionLook {
+    fn new(
+        partition: i32,
+        floor: i64,
+        wanted: &[&BatchRecord],
+        by_identity: bool,
+    ) -> PartitionLook {
+        PartitionLook {
+            partition,
+            search: Search::new(wanted, by_identity),
+            walk: Walk::new(partition, floor, None),
+            is_done: false,
+            is_afresh: false,
+            floor_is_gone: false,
+            ends_before_floor: false,
+        }
+    }
+
+    /// From where the last walk has come to.
+    fn again(self, floor: i64) -> PartitionLook {
+        let walk = Walk::new(self.partition, self.walk.at.max(floor), None);
+        PartitionLook { walk, is_done: false, ends_before_floor: false, ..self }
+    }
+
+    fn step(
+        &mut self,
+        log: &mut dyn Log,
+        floor: i64,
+        wanted: &[&BatchRecord],
+    ) -> Result<(), Fault> {
+        if self.search.is_complete(wanted) {
+            self.is_done = true;
+            return Ok(());
+        }
+        let search = &mut self.search;
+        let progress = self.walk.step(log, &mut |records, at| {
             let next = search.take(records, at)?;
-            Ok(if search.is_complete() { Step::Enough } else { Step::To(next) })
+            Ok(if search.is_complete(wanted) { Step::Enough } else { Step::To(next) })
         })?;
-    }
-    let Walked { begins_behind, ends_before } = walked;
-    let offsets = search.found();
-    Ok(Found { offsets, floor_is_gone: begins_behind, ends_before_floor: ends_before })
-}
-
-/// What the taker of a piece of log says.
-pub enum Step {
-    /// Whole entries up to this offset were taken.
-    To(i64),
-    /// No more is wanted.
-    Enough,
-}
-
-/// Where a log stands that was walked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Walked {
-    /// It begins behind the offset from which it was to be read.
-    pub begins_behind: bool,
-    /// It ends before that offset.
-    pub ends_before: bool,
-}
-
-/// Takes what a fetch has brought, which was asked for from that offset on.
-pub type Taker<'a> = dyn FnMut(&[u8], i64) -> Result<Step, Fault> + 'a;
-
-/// Reads from `from` to `to` (`None`: the end that the log has at the first fetch) and hands what
-/// each fetch brings to `take`.
-///
-/// Memory: a fetch (1 MiB, or the largest batch).
-pub fn walk(
-    log: &mut dyn Fetch,
-    from: i64,
-    to: Option<i64>,
-    take: &mut Taker<'_>,
-) -> Result<Walked, Fault> {
-    let mut at = from.max(0);
-    let mut end = to;
-    let mut walked = Walked::default();
-    let mut bytes_max = FETCH_BYTES;
-    let mut stalls = 0;
-    while end.is_none_or(|end| at < end) {
-        let (records, high_watermark) = match log.fetch(at, bytes_max)? {
-            Piece::Log { records, high_watermark } => (records, high_watermark),
-            Piece::OutOfRange => {
-                let (first, last) = log.bounds()?;
-                // Behind the end: the log was cut back (or the topic is a new one), and nothing
-                // of ours is left behind the floor.
-                if at >= first && at > last {
-                    walked.ends_before |= from > last;
-                    break;
-                }
-                stall(&mut stalls, || format!("offset {at} stays out of range"))?;
-                walked.begins_behind |= at < first;
-                at = at.max(first);
-                continue;
-            }
-        };
-        // An end that is none would make everything absent.
-        if high_watermark < 0 {
-            return Err(Fault::Lost(format!("the end of the log is told as {high_watermark}")));
+        self.floor_is_gone |= std::mem::take(&mut self.walk.begins_behind);
+        self.is_done = progress == Progress::Done(());
+        let is_cut_back = self.walk.is_cut_back || self.walk.ends_before;
+        if self.is_done && is_cut_back && self.walk.from > floor.max(0) {
+            // It ends before what was walked: that is not there any more, something else may be.
+            let is_afresh = self.is_afresh;
+            let look = PartitionLook::new(self.partition, floor, wanted, self.search.by_identity);
+            *self = PartitionLook { is_afresh, ..look };
         }
-        end.get_or_insert(high_watermark);
-        walked.ends_before |= from > high_watermark;
-        let next = match take(&records, at)? {
-            Step::To(next) => next,
-            Step::Enough => break,
-        };
-        if next > at {
-            at = next;
-            stalls = 0;
-        } else if at < high_watermark {
-            stall(&mut stalls, || format!("offset {at} can not be read"))?;
-            match records.is_empty() {
-                true => pause(STALL_PAUSE)?,
-                false => bytes_max = larger(bytes_max, &records)?,
-            }
-        } else {
-            // The log was cut back behind `to`.
-            break;
+        self.ends_before_floor = self.walk.ends_before;
+        Ok(())
+    }
+}
+
+/// What makes a batch known, and which one it is: two may have the same content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    file: u64,
+    start: u64,
+    end: u64,
+    producer_id: i64,
+    epoch: i16,
+    sequence: i32,
+    count: u32,
+    values_crc: u32,
+    first_crc: u32,
+}
+
+impl Key {
+    fn of(batch: &BatchRecord) -> Key {
+        Key {
+            file: batch.file,
+            start: batch.start,
+            end: batch.end,
+            producer_id: batch.producer_id,
+            epoch: batch.producer_epoch,
+            sequence: batch.base_sequence,
+            count: batch.count,
+            values_crc: batch.values_crc,
+            first_crc: batch.first_crc,
         }
     }
-    Ok(walked)
-}
-
-fn stall(stalls: &mut u32, why: impl Fn() -> String) -> Result<(), Fault> {
-    *stalls += 1;
-    if *stalls > STALLS_MAX { Err(Fault::Lost(why())) } else { Ok(()) }
-}
-
-/// Hands the whole entries of a fetch that was asked for from `from` on to `take`, in order, but
-/// for those that end before. Returns the offset to go on from.
-///
-/// # Errors
-/// `Lost` with the offset at which the log can not be read.
-pub fn each_entry(
-    records: &[u8],
-    from: i64,
-    take: &mut dyn FnMut(&Entry<'_>) -> Result<(), ReadError>,
-) -> Result<i64, Fault> {
-    let unreadable = |at: i64, why: &ReadError| {
-        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
-    };
-    let mut rest = records;
-    let mut at = from;
-    while let Some(entry) = next_entry(&mut rest).map_err(|e| unreadable(at, &e))? {
-        if entry.next_offset > from {
-            take(&entry).map_err(|e| unreadable(entry.base_offset, &e))?;
-            at = at.max(entry.next_offset);
-        }
-    }
-    Ok(at)
-}
-
-/// Before Fetch v3 a broker cuts even the first message at the limit.
-fn larger(bytes_max: usize, records: &[u8]) -> Result<usize, Fault> {
-    let needed = first_entry_bytes(records).unwrap_or(0).max(bytes_max * 2);
-    if bytes_max == FETCH_BYTES_MAX || needed > 2 * FETCH_BYTES_MAX {
-        return Err(Fault::Lost(format!(
-            "a batch of more than {FETCH_BYTES_MAX} bytes stands in the topic"
-        )));
-    }
-    Ok(needed.min(FETCH_BYTES_MAX))
 }
 
 /// The two ways of knowing a batch, side by side.
-struct Search<'a> {
-    wanted: &'a [&'a BatchRecord],
+struct Search {
+    sought: Vec<Key>,
     by_identity: bool,
     offsets: Vec<Option<i64>>,
-    /// Indices into `wanted` of those sought by content.
+    /// Indices into `sought` of those sought by content.
     nameless: Vec<usize>,
     content: ContentSearch,
     scratch: Vec<u8>,
 }
 
-impl<'a> Search<'a> {
-    fn new(wanted: &'a [&'a BatchRecord], by_identity: bool) -> Search<'a> {
+impl Search {
+    fn new(wanted: &[&BatchRecord], by_identity: bool) -> Search {
         let nameless: Vec<usize> =
             (0..wanted.len()).filter(|i| !by_identity || wanted[*i].producer_id < 0).collect();
-        let sought: Vec<&BatchRecord> = nameless.iter().map(|i| wanted[*i]).collect();
+        let of_content: Vec<&BatchRecord> = nameless.iter().map(|i| wanted[*i]).collect();
         Search {
-            wanted,
+            sought: wanted.iter().map(|batch| Key::of(batch)).collect(),
             by_identity,
             offsets: vec![None; wanted.len()],
-            content: ContentSearch::new(&sought),
+            content: ContentSearch::new(&of_content),
             nameless,
             scratch: Vec::new(),
         }
+    }
+
+    /// Has it sought each of `wanted` from its beginning on, and in the same way?
+    fn covers(&self, wanted: &[&BatchRecord], by_identity: bool) -> bool {
+        self.by_identity == by_identity && self.places(wanted).is_some()
+    }
+
+    /// Where in `sought` each of `wanted` is.
+    fn places(&self, wanted: &[&BatchRecord]) -> Option<Vec<usize>> {
+        let mut from = 0;
+        let places = wanted.iter().map(|batch| {
+            let key = Key::of(batch);
+            let at = from + self.sought[from..].iter().position(|k| *k == key)?;
+            from = at + 1;
+            Some(at)
+        });
+        places.collect()
     }
 
     /// Takes a piece of log in; returns the offset to go on from.
@@ -215,11 +275,11 @@ impl<'a> Search<'a> {
         if !self.by_identity || entry.producer_id < 0 {
             return;
         }
-        for (wanted, offset) in self.wanted.iter().zip(&mut self.offsets) {
-            if wanted.producer_id == entry.producer_id
-                && wanted.producer_epoch == entry.producer_epoch
-                && wanted.base_sequence == entry.base_sequence
-                && wanted.count == entry.count
+        for (sought, offset) in self.sought.iter().zip(&mut self.offsets) {
+            if sought.producer_id == entry.producer_id
+                && sought.epoch == entry.producer_epoch
+                && sought.sequence == entry.base_sequence
+                && sought.count == entry.count
             {
                 *offset = Some(entry.base_offset);
             }
@@ -235,16 +295,19 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn is_complete(&self) -> bool {
-        self.found().iter().all(Option::is_some)
+    fn is_complete(&self, wanted: &[&BatchRecord]) -> bool {
+        self.found(wanted).iter().all(Option::is_some)
     }
 
-    fn found(&self) -> Vec<Option<i64>> {
+    fn found(&self, wanted: &[&BatchRecord]) -> Vec<Option<i64>> {
         let mut offsets = self.offsets.clone();
         for (index, offset) in self.nameless.iter().zip(self.content.found()) {
             offsets[*index] = offset;
         }
-        offsets
+        let places = self.places(wanted).unwrap_or_default();
+        let mut found: Vec<Option<i64>> = places.into_iter().map(|at| offsets[at]).collect();
+        found.resize(wanted.len(), None);
+        found
     }
 }
 
@@ -252,6 +315,7 @@ impl<'a> Search<'a> {
 mod tests {
     use super::super::batch::Batch;
     use super::super::batch::{Identity, Wire};
+    use super::super::walk::{FIRST, Piece, Ticket};
     use super::*;
     use crate::config::model::{Compression, ValueFormat};
 
@@ -264,27 +328,74 @@ mod tests {
         end_told: Option<i64>,
         cuts_first: bool,
         fetches: usize,
+        /// The connection breaks behind so many.
+        fetches_max: usize,
+        /// Offset and bytes of the last fetch, or what offset was asked for.
+        asked: (i64, usize),
     }
 
-    impl Fetch for Memory {
-        fn fetch(&mut self, offset: i64, bytes_max: usize) -> Result<Piece, Fault> {
+    impl Log for Memory {
+        fn ask_piece(&mut self, _: i32, offset: i64, bytes_max: usize) -> Result<Ticket, Fault> {
             self.fetches += 1;
+            self.asked = (offset, bytes_max);
+            Ok(TICKET)
+        }
+
+        fn take_piece(&mut self, _: Ticket) -> Result<Progress<Piece>, Fault> {
+            if self.fetches > self.fetches_max {
+                return Err(Fault::Lost("cut".to_string()));
+            }
+            let (offset, bytes_max) = self.asked;
             if offset < self.first || offset > self.end {
-                return Ok(Piece::OutOfRange);
+                return Ok(Progress::Done(Piece::OutOfRange));
             }
             let mut records = Vec::new();
-            for (next, bytes) in self.entries.iter().filter(|(next, _)| *next > offset) {
+            for (_, bytes) in self.entries.iter().filter(|(next, _)| *next > offset) {
                 let room = bytes_max.saturating_sub(records.len());
                 let keep = if records.is_empty() && !self.cuts_first { bytes.len() } else { room };
                 records.extend_from_slice(&bytes[..bytes.len().min(keep)]);
-                let _ = next;
             }
-            Ok(Piece::Log { records, high_watermark: self.end_told.unwrap_or(self.end) })
+            let high_watermark = self.end_told.unwrap_or(self.end);
+            Ok(Progress::Done(Piece::Log { records, high_watermark }))
         }
 
-        fn bounds(&mut self) -> Result<(i64, i64), Fault> {
-            Ok((self.first, self.end))
+        fn ask_offset(&mut self, _: i32, time: i64) -> Result<Ticket, Fault> {
+            self.asked = (time, 0);
+            Ok(TICKET)
         }
+
+        fn take_offset(&mut self, _: Ticket) -> Result<Progress<Option<i64>>, Fault> {
+            Ok(Progress::Done(Some(if self.asked.0 == FIRST { self.first } else { self.end })))
+        }
+    }
+
+    const TICKET: Ticket = Ticket { partition: 0, lane: 0, correlation: 0, version: 0 };
+
+    impl Looks {
+        /// Until it is done.
+        fn look(
+            &mut self,
+            log: &mut Memory,
+            floor: i64,
+            wanted: &[&BatchRecord],
+            by_identity: bool,
+        ) -> Result<Found, Fault> {
+            let sought = [Sought { partition: 0, floor, wanted: wanted.to_vec(), afresh: false }];
+            loop {
+                if let Progress::Done(mut found) = self.step(log, &sought, by_identity)? {
+                    return Ok(found.remove(0));
+                }
+            }
+        }
+    }
+
+    fn look(
+        log: &mut Memory,
+        floor: i64,
+        wanted: &[&BatchRecord],
+        by_identity: bool,
+    ) -> Result<Found, Fault> {
+        Looks::default().look(log, floor, wanted, by_identity)
     }
 
     fn memory(batches: &[(Identity, i32, &[&[u8]])]) -> (Memory, Vec<BatchRecord>) {
@@ -295,6 +406,8 @@ mod tests {
             end_told: None,
             cuts_first: false,
             fetches: 0,
+            fetches_max: usize::MAX,
+            asked: (0, 0),
         };
         let mut records = Vec::new();
         for (identity, sequence, values) in batches {
@@ -304,6 +417,7 @@ mod tests {
             batch.seal(*identity, *sequence);
             let (values_crc, first_crc) = batch.content_crcs();
             records.push(BatchRecord {
+                start: records.len() as u64,
                 producer_id: identity.producer_id,
                 producer_epoch: identity.epoch,
                 base_sequence: *sequence,
@@ -375,14 +489,107 @@ mod tests {
         log.first = 2;
         let wanted = [&records[0], &records[1]];
         let found = look(&mut log, 0, &wanted, true).unwrap();
-        let (floor_is_gone, ends_before_floor) = (true, false);
         let offsets = vec![None, Some(2)];
-        assert_eq!(found, Found { offsets, floor_is_gone, ends_before_floor });
+        assert_eq!(found, Found { offsets, floor_is_gone: true, ends_before_floor: false });
         let found = look(&mut log, 9, &wanted, true).unwrap();
-        let (floor_is_gone, ends_before_floor) = (false, true);
         let offsets = vec![None, None];
-        assert_eq!(found, Found { offsets, floor_is_gone, ends_before_floor });
+        assert_eq!(found, Found { offsets, floor_is_gone: false, ends_before_floor: true });
         let found = look(&mut log, 3, &wanted, true).unwrap();
-        assert_eq!((found.offsets, found.ends_before_floor), (vec![None, None], false));
+        assert_eq!(found.offsets, [None, None]);
+        assert!(!found.ends_before_floor);
+    }
+
+    /// Half a megabyte of what others wrote, so that a fetch brings two batches of it.
+    fn long_log(count: i32) -> (Memory, Vec<BatchRecord>) {
+        let large = vec![b'x'; 500_000];
+        let values: [&[u8]; 1] = [&large];
+        let other = Identity { producer_id: 77, epoch: 0 };
+        let batches: Vec<(Identity, i32, &[&[u8]])> =
+            (0..count).map(|n| (other, n, &values[..])).collect();
+        memory(&batches)
+    }
+
+    fn absent(start: u64) -> BatchRecord {
+        BatchRecord { start, producer_id: 5, count: 1, ..BatchRecord::default() }
+    }
+
+    #[test]
+    fn what_was_walked_is_not_read_again() {
+        for by_identity in [true, false] {
+            let (mut log, _) = long_log(20);
+            let wanted = [absent(1), absent(2)];
+            let wanted: Vec<&BatchRecord> = wanted.iter().collect();
+            let mut looks = Looks::default();
+            let none = vec![None, None];
+            assert_eq!(looks.look(&mut log, 0, &wanted, by_identity).unwrap().offsets, none);
+            assert!(log.fetches >= 10);
+            // Again, also for a part of it, it asks for what has come since.
+            log.fetches = 0;
+            assert_eq!(looks.look(&mut log, 0, &wanted, by_identity).unwrap().offsets, none);
+            assert_eq!(looks.look(&mut log, 0, &wanted[1..], by_identity).unwrap().offsets, [None]);
+            assert_eq!((log.fetches, log.asked.0), (2, 20));
+            // What was not sought before may stand anywhere.
+            let other = absent(3);
+            looks.look(&mut log, 0, &[&other], by_identity).unwrap();
+            assert!(log.fetches >= 12);
+        }
+    }
+
+    #[test]
+    fn a_look_that_was_cut_short_goes_on_where_it_was() {
+        let (mut log, records) = long_log(20);
+        let wanted = [&records[1], &absent(7)];
+        let mut looks = Looks::default();
+        log.fetches_max = 6;
+        assert!(looks.look(&mut log, 0, &wanted, true).is_err());
+        log.fetches_max = usize::MAX;
+        let found = looks.look(&mut log, 0, &wanted, true).unwrap();
+        // The first was found before the cut.
+        assert_eq!(found.offsets, [Some(1), None]);
+        assert!(log.fetches < 16, "{}", log.fetches);
+    }
+
+    #[test]
+    fn two_of_the_same_content_stay_two() {
+        let (mut log, records) = memory(&[(Identity::NONE, -1, &[b"c", b"d"])]);
+        let second = BatchRecord { start: 9, ..records[0].clone() };
+        let mut looks = Looks::default();
+        let both = [&records[0], &second];
+        assert_eq!(looks.look(&mut log, 0, &both, false).unwrap().offsets, [Some(0), None]);
+        assert_eq!(looks.look(&mut log, 0, &[&second], false).unwrap().offsets, [None]);
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_was_walked_is_read_from_the_floor() {
+        let (mut log, records) = long_log(6);
+        let wanted = [&absent(7), &records[1]];
+        let mut looks = Looks::default();
+        assert_eq!(looks.look(&mut log, 2, &wanted, true).unwrap().offsets, [None, None]);
+        // Made anew, with our batch in it.
+        log.entries.truncate(3);
+        log.end = 3;
+        let found = looks.look(&mut log, 0, &wanted, true).unwrap();
+        assert_eq!(found.offsets, [None, Some(1)]);
+        assert!(!found.ends_before_floor);
+        // It ends before the floor as well.
+        let wanted = [&absent(7)];
+        assert!(looks.look(&mut log, 5, &wanted, true).unwrap().ends_before_floor);
+    }
+
+    #[test]
+    fn what_is_sought_afresh_is_read_though_it_was_found_before() {
+        let (mut log, records) = long_log(6);
+        let mut looks = Looks::default();
+        let mark = [Sought { partition: 0, floor: 4, wanted: vec![&records[4]], afresh: true }];
+        let mut is_there = |log: &mut Memory| loop {
+            if let Progress::Done(found) = looks.step(log, &mark, true).unwrap() {
+                return found[0].offsets == [Some(4)];
+            }
+        };
+        assert!(is_there(&mut log));
+        // Made anew by others, and longer.
+        log.entries = long_log(9).0.entries.split_off(5);
+        (log.first, log.end) = (5, 9);
+        assert!(!is_there(&mut log));
     }
 }

@@ -16,7 +16,7 @@
 //! watermark and is found. The gap that is left, forgotten and at once still unseen, needs a
 //! follower in sync that has not fetched for longer than the producer's expiration.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -31,15 +31,17 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::batch::Batch;
 use super::batch::Identity;
-use super::broker::{Answer, Fault};
-use super::cluster::{Cluster, Leader, OPEN_TIMEOUT};
-use super::greet::greet;
-use super::look::{Fetch, Piece};
+use super::broker::{Answer, Fault, Progress};
+use super::cluster::{Cluster, OPEN_TIMEOUT};
+use super::finish::Waits;
+use super::greet::LOOK_PAUSE;
+use super::lane::{Lane, Sent};
+
 use super::protocol::{
-    self, Api, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, Versions, begin_frame, end_frame,
-    put_string,
+    self, Api, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, begin_frame, end_frame, put_string,
 };
-use super::wire::{ANSWER_BYTES_MAX, Connection, FETCH_BYTES_MAX, answer_timeout, pause};
+use super::walk::{END, Log, Piece, Ticket, untold};
+use super::wire::{ANSWER_BYTES_MAX, FETCH_BYTES_MAX, answer_timeout};
 
 /// Rounds under way at once: a broker remembers the last five batches of a producer (KAFKA-5494).
 pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
@@ -57,47 +59,47 @@ pub struct Modern {
     lanes: Vec<Lane>,
     /// Reused for the frame and the heads of the partitions of each request.
     heads: Vec<u8>,
+    /// Answers to produce requests that were not asked for yet.
+    answers: Vec<Answer>,
+    question: Question,
 }
 
-/// What goes on with one leader.
-struct Lane {
-    peer: String,
-    /// `None` after the broker closed it while nothing was under way. It is not made anew here:
-    /// another cluster may stand behind the address, or another topic behind the name.
-    connection: Option<Connection>,
-    /// For questions while answers to produce requests are awaited.
-    side: Option<Connection>,
-    versions: Versions,
-    flights: VecDeque<Flight>,
-    /// When the answer to the first of `flights` is overdue.
-    deadline: Instant,
+/// What is asked now, but for a look.
+enum Question {
+    Nothing,
+    Producer {
+        until: Instant,
+        state: Coordinator,
+    },
+    /// Each with the places of its partitions in the question.
+    Ends {
+        of: Vec<i32>,
+        left: Vec<(Ticket, Vec<usize>)>,
+        ends: Vec<i64>,
+    },
 }
 
-/// A produce request under way.
-struct Flight {
-    correlation: i32,
-    version: i16,
-    /// Partition and base sequence of each batch.
-    batches: Vec<(i32, i32)>,
+#[derive(Clone, Copy)]
+enum Coordinator {
+    Asked(Ticket),
+    Later(Instant),
 }
 
 impl Modern {
     /// Takes over the connections of `cluster`.
     pub fn new(cluster: Cluster, topic: &str, client: &str, request_timeout_ms: u32) -> Modern {
-        let lanes = cluster.leaders.into_iter().map(Lane::new).collect();
+        let timeout = answer_timeout(request_timeout_ms);
         Modern {
             topic: topic.to_string(),
             client: client.to_string(),
             request_timeout_ms,
             partitions: cluster.topic.partitions,
             led_by: cluster.led_by,
-            lanes,
+            lanes: cluster.leaders.into_iter().map(|leader| Lane::new(leader, timeout)).collect(),
             heads: Vec::new(),
+            answers: Vec::new(),
+            question: Question::Nothing,
         }
-    }
-
-    fn answer_timeout(&self) -> Duration {
-        answer_timeout(self.request_timeout_ms)
     }
 
     fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
@@ -109,76 +111,105 @@ impl Modern {
 
     /// See `Broker::init_producer`. A broker that has just started says for a moment that it does
     /// not know who hands out ids (14, 15, 16) or is still loading (51).
-    pub fn init_producer(&mut self) -> Result<Identity, Fault> {
-        let deadline = Instant::now() + OPEN_TIMEOUT;
-        // Without a transactional id the time limit has no meaning, but must be positive.
-        let request = InitProducerIdRequest::default()
-            .with_transactional_id(None)
-            .with_transaction_timeout_ms(60_000);
-        loop {
-            let answer: InitProducerIdResponse =
-                self.ask(0, INIT_PRODUCER_ID, &request, ANSWER_BYTES_MAX, deadline)?;
-            match answer.error_code {
+    pub fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
+        let (until, state) = match self.question {
+            Question::Producer { until, state } => (until, state),
+            _ => {
+                self.abandon_questions();
+                (Instant::now() + OPEN_TIMEOUT, Coordinator::Asked(self.ask_producer()?))
+            }
+        };
+        self.question = Question::Nothing;
+        self.pump()?;
+        let ticket = match state {
+            Coordinator::Asked(ticket) => ticket,
+            Coordinator::Later(at) if Instant::now() < at => {
+                self.question = Question::Producer { until, state };
+                return Ok(Progress::Pending);
+            }
+            Coordinator::Later(_) => self.ask_producer()?,
+        };
+        let answer = self.take::<InitProducerIdResponse>(INIT_PRODUCER_ID, ticket)?;
+        let state = match answer {
+            Progress::Pending => Coordinator::Asked(ticket),
+            Progress::Done(answer) => match answer.error_code {
                 0 => {
                     let producer_id = answer.producer_id.0;
-                    return Ok(Identity { producer_id, epoch: answer.producer_epoch });
+                    let epoch = answer.producer_epoch;
+                    return Ok(Progress::Done(Identity { producer_id, epoch }));
                 }
-                14 | 15 | 16 | 51 if Instant::now() + COORDINATOR_PAUSE < deadline => {
-                    pause(COORDINATOR_PAUSE)?;
+                14 | 15 | 16 | 51 if Instant::now() + COORDINATOR_PAUSE < until => {
+                    Coordinator::Later(Instant::now() + COORDINATOR_PAUSE)
                 }
                 code @ (29 | 31) => {
                     return Err(protocol::denied(INIT_PRODUCER_ID, code, &self.topic));
                 }
                 code => return Err(protocol::fault(code, "a producer id")),
-            }
-        }
+            },
+        };
+        self.question = Question::Producer { until, state };
+        Ok(Progress::Pending)
     }
 
-    /// See `Broker::end_offset`: ListOffsets tells the high watermark, at or before the end.
-    pub fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
-        self.list_offset(partition, -1)
+    fn ask_producer(&mut self) -> Result<Ticket, Fault> {
+        // Without a transactional id the time limit has no meaning, but must be positive.
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(60_000);
+        self.ask(0, 0, INIT_PRODUCER_ID, &request, ANSWER_BYTES_MAX)
     }
 
     /// See `Broker::end_offsets`: one question to each leader, however many partitions it leads.
-    pub fn end_offsets(&mut self, partitions: &[i32]) -> Result<Vec<i64>, Fault> {
-        let mut ends = vec![0; partitions.len()];
-        for lane in 0..self.lanes.len() {
-            let mut of_lane = Vec::new();
-            for (at, partition) in partitions.iter().enumerate() {
-                if self.lane_of(*partition)? == lane {
-                    of_lane.push(at);
+    /// ListOffsets tells the high watermark, at or before the end.
+    pub fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
+        if !matches!(&self.question, Question::Ends { of, .. } if of == partitions) {
+            self.abandon_questions();
+            self.question = self.ask_ends(partitions)?;
+        }
+        // Those that nothing is asked, too: one that is closed must not stir for ever.
+        self.pump()?;
+        let question = std::mem::replace(&mut self.question, Question::Nothing);
+        let Question::Ends { of, left, mut ends } = question else {
+            return Ok(Progress::Pending);
+        };
+        let mut still = Vec::new();
+        for (ticket, places) in left {
+            match self.take::<ListOffsetsResponse>(LIST_OFFSETS, ticket)? {
+                Progress::Pending => still.push((ticket, places)),
+                Progress::Done(answer) => {
+                    let told = told_offsets(&answer);
+                    for at in places {
+                        let end = self.told_offset(&told, of[at])?;
+                        ends[at] = end.ok_or_else(|| untold(of[at]))?;
+                    }
                 }
             }
-            let asked: Vec<i32> = of_lane.iter().map(|at| partitions[*at]).collect();
-            let told = self.offsets_in(lane, &asked, -1)?;
-            for ((at, partition), end) in of_lane.into_iter().zip(asked).zip(told) {
-                ends[at] = end.ok_or_else(|| untold(partition))?;
+        }
+        if still.is_empty() {
+            return Ok(Progress::Done(ends));
+        }
+        self.question = Question::Ends { of, left: still, ends };
+        Ok(Progress::Pending)
+    }
+
+    fn ask_ends(&mut self, partitions: &[i32]) -> Result<Question, Fault> {
+        let mut left = Vec::new();
+        for lane in 0..self.lanes.len() {
+            let mut places = Vec::new();
+            for (at, partition) in partitions.iter().enumerate() {
+                if self.lane_of(*partition)? == lane {
+                    places.push(at);
+                }
+            }
+            if !places.is_empty() {
+                let asked: Vec<i32> = places.iter().map(|at| partitions[*at]).collect();
+                left.push((self.ask_offsets(lane, &asked, END)?, places));
             }
         }
-        Ok(ends)
+        Ok(Question::Ends { of: partitions.to_vec(), left, ends: vec![0; partitions.len()] })
     }
 
-    /// `time`: -1 for the end, -2 for the first offset.
-    fn list_offset(&mut self, partition: i32, time: i64) -> Result<i64, Fault> {
-        self.offset_at(partition, time)?.ok_or_else(|| untold(partition))
-    }
-
-    /// The first offset that was stamped at `time` (Unix time, ms) or later; `None` without one.
-    pub fn offset_at(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
-        let lane = self.lane_of(partition)?;
-        Ok(self.offsets_in(lane, &[partition], time)?.first().copied().flatten())
-    }
-
-    /// The same of several partitions of one lane.
-    fn offsets_in(
-        &mut self,
-        lane: usize,
-        partitions: &[i32],
-        time: i64,
-    ) -> Result<Vec<Option<i64>>, Fault> {
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
+    fn ask_offsets(&mut self, lane: usize, partitions: &[i32], time: i64) -> Result<Ticket, Fault> {
         let asked = |partition: &i32| {
             ListOffsetsPartition::default().with_partition_index(*partition).with_timestamp(time)
         };
@@ -187,21 +218,20 @@ impl Modern {
             .with_partitions(partitions.iter().map(asked).collect());
         let request =
             ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
-        let deadline = Instant::now() + self.answer_timeout();
-        let answer: ListOffsetsResponse =
-            self.ask(lane, LIST_OFFSETS, &request, ANSWER_BYTES_MAX, deadline)?;
-        let told: HashMap<i32, _> = answer
-            .topics
-            .iter()
-            .flat_map(|t| &t.partitions)
-            .map(|p| (p.partition_index, (p.error_code, p.offset)))
-            .collect();
-        let of_each = partitions.iter().map(|partition| match told.get(partition) {
+        let first = partitions.first().copied().unwrap_or_default();
+        self.ask(lane, first, LIST_OFFSETS, &request, ANSWER_BYTES_MAX)
+    }
+
+    fn told_offset(
+        &self,
+        told: &HashMap<i32, (i16, i64)>,
+        partition: i32,
+    ) -> Result<Option<i64>, Fault> {
+        match told.get(&partition) {
             Some((0, offset)) => Ok(protocol::told_offset(*offset)),
-            Some((code, _)) => Err(self.partition_fault(LIST_OFFSETS, *code, *partition)),
+            Some((code, _)) => Err(self.partition_fault(LIST_OFFSETS, *code, partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
-        });
-        of_each.collect()
+        }
     }
 
     fn topic_name(&self) -> TopicName {
@@ -212,24 +242,52 @@ impl Modern {
         protocol::partition_fault(api, code, partition, &self.topic)
     }
 
-    /// One partition, to be read from its leader.
-    pub fn reading(&mut self, partition: i32) -> impl Fetch + '_ {
-        Reading { modern: self, partition }
-    }
-
-    /// A question to one of the leaders.
-    fn ask<Q: Encodable, A: Decodable>(
+    /// A question to one of the leaders, behind whatever is under way there.
+    fn ask<Q: Encodable>(
         &mut self,
-        lane: usize,
+        at: usize,
+        partition: i32,
         api: Api,
         request: &Q,
         bytes_max: usize,
-        deadline: Instant,
-    ) -> Result<A, Fault> {
-        let lane = &mut self.lanes[lane];
-        let version = lane.versions.common(api, &lane.peer)?;
-        let connection = lane.quiet_connection(&self.topic, &self.client, deadline)?;
-        protocol::call(connection, api, version, &self.client, request, bytes_max, deadline)
+    ) -> Result<Ticket, Fault> {
+        let lane = &mut self.lanes[at];
+        let version = lane.versions.common(api, lane.peer())?;
+        let correlation = lane.next_correlation();
+        let frame = protocol::frame(api, version, correlation, &self.client, request)?;
+        lane.ask(&frame, correlation, bytes_max)?;
+        Ok(Ticket { partition, lane: at, correlation, version })
+    }
+
+    /// Its answer, decoded, if it has come.
+    fn take<A: Decodable>(&mut self, api: Api, ticket: Ticket) -> Result<Progress<A>, Fault> {
+        self.pump_lane(ticket.lane)?;
+        let lane = &mut self.lanes[ticket.lane];
+        Ok(match lane.take(ticket.correlation) {
+            Progress::Pending => Progress::Pending,
+            Progress::Done(answer) => {
+                Progress::Done(protocol::decode(api, ticket.version, &answer, lane.peer())?)
+            }
+        })
+    }
+
+    /// Whatever was asked is not wanted any more.
+    pub fn abandon_questions(&mut self) {
+        self.question = Question::Nothing;
+        self.lanes.iter_mut().for_each(Lane::abandon_questions);
+    }
+
+    /// Reads what has come on all connections.
+    pub fn pump(&mut self) -> Result<(), Fault> {
+        (0..self.lanes.len()).try_for_each(|lane| self.pump_lane(lane))
+    }
+
+    fn pump_lane(&mut self, lane: usize) -> Result<(), Fault> {
+        let (topic, answers) = (&self.topic, &mut self.answers);
+        self.lanes[lane].receive(&mut |peer, sent, answer| {
+            let answer = protocol::decode(PRODUCE, sent.version, answer, peer)?;
+            verdicts(&answer, &sent.batches, topic, peer, answers)
+        })
     }
 
     /// See `Broker::send`. The batches go to the kernel as they are, without another copy; what it
@@ -250,12 +308,10 @@ impl Modern {
     }
 
     fn send_to(&mut self, lane: usize, batches: &[&Batch]) -> Result<(), Fault> {
-        let timeout = self.answer_timeout();
         let lane = &mut self.lanes[lane];
-        debug_assert!(lane.flights.len() < ROUNDS_IN_FLIGHT_MAX);
-        let version = lane.versions.common(PRODUCE, &lane.peer)?;
-        let connection = lane.live_connection()?;
-        let correlation = connection.next_correlation();
+        debug_assert!(lane.rounds() < ROUNDS_IN_FLIGHT_MAX);
+        let version = lane.versions.common(PRODUCE, lane.peer())?;
+        let correlation = lane.next_correlation();
 
         let head = begin_frame(PRODUCE, version, correlation, &self.client);
         let ends =
@@ -270,25 +326,19 @@ impl Modern {
             parts.push(IoSlice::new(batch.sealed_bytes()));
             at = end;
         }
-        connection.send(&parts)?;
-        if lane.flights.is_empty() {
-            lane.deadline = Instant::now() + timeout;
-        }
         let batches = batches.iter().map(|b| (b.partition(), b.base_sequence())).collect();
-        lane.flights.push_back(Flight { correlation, version, batches });
-        Ok(())
+        lane.send(&parts, correlation, Sent { version, batches })
     }
 
     /// See `Broker::receive`.
     pub fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
-        let timeout = self.answer_timeout();
-        for lane in &mut self.lanes {
-            lane.receive(timeout, &self.topic, answers)?;
-        }
-        let closed = self.lanes.iter().find(|lane| lane.connection.is_none());
-        match closed {
-            Some(lane) if self.lanes.iter().all(|lane| lane.flights.is_empty()) => {
-                Err(Fault::Idle(format!("{} closed the idle connection", lane.peer)))
+        let result = self.pump();
+        answers.append(&mut self.answers);
+        result?;
+        let is_idle = answers.is_empty() && !self.lanes.iter().any(Lane::is_busy);
+        match self.lanes.iter().find(|lane| lane.is_closed()) {
+            Some(lane) if is_idle => {
+                Err(Fault::Idle(format!("{} closed the idle connection", lane.peer())))
             }
             _ => Ok(()),
         }
@@ -296,15 +346,84 @@ impl Modern {
 
     /// Is there a connection to every leader?
     pub fn is_whole(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.connection.is_some())
+        !self.lanes.iter().any(Lane::is_closed)
+    }
+}
+
+impl Waits for Modern {
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        self.lanes.iter().for_each(|lane| lane.descriptors(add));
     }
 
-    /// See `Broker::descriptors`.
-    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        for connection in self.lanes.iter().filter_map(|lane| lane.connection.as_ref()) {
-            add(connection.fd(), connection.wants_write());
+    fn patience(&self) -> Duration {
+        match self.question {
+            Question::Producer { state: Coordinator::Later(at), .. } => {
+                at.saturating_duration_since(Instant::now()).min(LOOK_PAUSE)
+            }
+            _ => LOOK_PAUSE,
         }
     }
+}
+
+impl Log for Modern {
+    fn ask_piece(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        bytes_max: usize,
+    ) -> Result<Ticket, Fault> {
+        let asked = FetchPartition::default()
+            .with_partition(partition)
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(bytes_max as i32);
+        let topic =
+            FetchTopic::default().with_topic(self.topic_name()).with_partitions(vec![asked]);
+        let request = FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_bytes(bytes_max as i32)
+            .with_topics(vec![topic]);
+        let lane = self.lane_of(partition)?;
+        // A batch may be larger than what was asked for.
+        self.ask(lane, partition, FETCH, &request, FETCH_BYTES_MAX)
+    }
+
+    fn take_piece(&mut self, ticket: Ticket) -> Result<Progress<Piece>, Fault> {
+        let partition = ticket.partition;
+        let Progress::Done(answer) = self.take::<FetchResponse>(FETCH, ticket)? else {
+            return Ok(Progress::Pending);
+        };
+        if answer.error_code != 0 {
+            return Err(self.partition_fault(FETCH, answer.error_code, partition));
+        }
+        let mut told = answer.responses.into_iter().flat_map(|t| t.partitions);
+        match told.find(|p| p.partition_index == partition) {
+            Some(p) if p.error_code == 0 => Ok(Progress::Done(Piece::Log {
+                records: p.records.unwrap_or_default().into(),
+                high_watermark: p.high_watermark,
+            })),
+            Some(p) if p.error_code == 1 => Ok(Progress::Done(Piece::OutOfRange)),
+            Some(p) => Err(self.partition_fault(FETCH, p.error_code, partition)),
+            None => Err(Fault::Lost(format!("nothing of partition {partition}"))),
+        }
+    }
+
+    fn ask_offset(&mut self, partition: i32, time: i64) -> Result<Ticket, Fault> {
+        let lane = self.lane_of(partition)?;
+        self.ask_offsets(lane, &[partition], time)
+    }
+
+    fn take_offset(&mut self, ticket: Ticket) -> Result<Progress<Option<i64>>, Fault> {
+        let Progress::Done(answer) = self.take::<ListOffsetsResponse>(LIST_OFFSETS, ticket)? else {
+            return Ok(Progress::Pending);
+        };
+        self.told_offset(&told_offsets(&answer), ticket.partition).map(Progress::Done)
+    }
+}
+
+/// Error and offset of each partition.
+fn told_offsets(answer: &ListOffsetsResponse) -> HashMap<i32, (i16, i64)> {
+    let told = answer.topics.iter().flat_map(|t| &t.partitions);
+    told.map(|p| (p.partition_index, (p.error_code, p.offset))).collect()
 }
 
 /// The produce request behind `head` (transactional id, acks, time limit, one topic), with a gap
@@ -334,87 +453,6 @@ fn put_produce(
     gaps
 }
 
-fn untold(partition: i32) -> Fault {
-    Fault::Lost(format!("no offset for partition {partition} was told"))
-}
-
-impl Lane {
-    fn new(leader: Leader) -> Lane {
-        Lane {
-            peer: leader.connection.peer().to_string(),
-            connection: Some(leader.connection),
-            side: None,
-            versions: leader.versions.unwrap_or_default(),
-            flights: VecDeque::new(),
-            deadline: Instant::now(),
-        }
-    }
-
-    /// The connection, unless the broker closed it for idleness (`connections.max.idle.ms`).
-    fn live_connection(&mut self) -> Result<&mut Connection, Fault> {
-        if self.flights.is_empty() {
-            self.drop_if_closed();
-        }
-        let closed = || Fault::Lost(format!("{} closed the idle connection", self.peer));
-        self.connection.as_mut().ok_or_else(closed)
-    }
-
-    /// A connection on which no answer is awaited.
-    fn quiet_connection(
-        &mut self,
-        topic: &str,
-        client: &str,
-        deadline: Instant,
-    ) -> Result<&mut Connection, Fault> {
-        if self.flights.is_empty() {
-            return self.live_connection();
-        }
-        if self.side.is_none() {
-            self.side = Some(greet(&self.peer, topic, client, deadline)?.0);
-        }
-        Ok(self.side.as_mut().expect("made above"))
-    }
-
-    fn drop_if_closed(&mut self) {
-        self.side = None;
-        let Some(connection) = &mut self.connection else { return };
-        // Neither an end nor an answer may come while nothing is under way.
-        if !matches!(connection.poll_answer(ANSWER_BYTES_MAX), Ok(None)) {
-            self.connection = None;
-        }
-    }
-
-    fn receive(
-        &mut self,
-        timeout: Duration,
-        topic: &str,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Fault> {
-        if self.flights.is_empty() {
-            self.drop_if_closed();
-            return Ok(());
-        }
-        let connection = self.connection.as_mut().expect("it lives while something is under way");
-        connection.flush()?;
-        while let Some(flight) = self.flights.front() {
-            let Some(answer) = connection.poll_answer(ANSWER_BYTES_MAX)? else {
-                if Instant::now() < self.deadline {
-                    return Ok(());
-                }
-                let waited = timeout.as_millis();
-                return Err(Fault::Lost(format!("{}: no answer in {waited} ms", self.peer)));
-            };
-            connection.expect_correlation(&answer, flight.correlation)?;
-            let answer = protocol::decode(PRODUCE, flight.version, &answer[4..], &self.peer)?;
-            verdicts(&answer, &flight.batches, topic, &self.peer, answers)?;
-            self.flights.pop_front();
-            // A broker works on one request of a connection at a time.
-            self.deadline = Instant::now() + timeout;
-        }
-        Ok(())
-    }
-}
-
 /// One answer for each batch of the request.
 ///
 /// # Errors
@@ -435,49 +473,4 @@ fn verdicts(
         answers.push(Answer { partition: *partition, base_sequence: *base_sequence, verdict });
     }
     Ok(())
-}
-
-/// Reads one partition from its leader.
-struct Reading<'a> {
-    modern: &'a mut Modern,
-    partition: i32,
-}
-
-impl Fetch for Reading<'_> {
-    fn fetch(&mut self, offset: i64, bytes_max: usize) -> Result<Piece, Fault> {
-        let partition = FetchPartition::default()
-            .with_partition(self.partition)
-            .with_fetch_offset(offset)
-            .with_partition_max_bytes(bytes_max as i32);
-        let topic = FetchTopic::default()
-            .with_topic(self.modern.topic_name())
-            .with_partitions(vec![partition]);
-        let request = FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
-            .with_max_bytes(bytes_max as i32)
-            .with_topics(vec![topic]);
-        let lane = self.modern.lane_of(self.partition)?;
-        let deadline = Instant::now() + self.modern.answer_timeout();
-        // A batch may be larger than what was asked for.
-        let answer: FetchResponse =
-            self.modern.ask(lane, FETCH, &request, FETCH_BYTES_MAX, deadline)?;
-        let told = answer.responses.into_iter().flat_map(|t| t.partitions);
-        if answer.error_code != 0 {
-            return Err(self.modern.partition_fault(FETCH, answer.error_code, self.partition));
-        }
-        match told.into_iter().find(|p| p.partition_index == self.partition) {
-            Some(p) if p.error_code == 0 => Ok(Piece::Log {
-                records: p.records.unwrap_or_default().into(),
-                high_watermark: p.high_watermark,
-            }),
-            Some(p) if p.error_code == 1 => Ok(Piece::OutOfRange),
-            Some(p) => Err(self.modern.partition_fault(FETCH, p.error_code, self.partition)),
-            None => Err(Fault::Lost(format!("nothing of partition {}", self.partition))),
-        }
-    }
-
-    fn bounds(&mut self) -> Result<(i64, i64), Fault> {
-        let first = self.modern.list_offset(self.partition, -2)?;
-        Ok((first, self.modern.list_offset(self.partition, -1)?))
-    }
 }

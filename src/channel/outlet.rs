@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
-use super::broker::{Broker, Topic};
+use super::broker::{Answer, Broker, Topic};
 use super::limit::{BATCH_BYTES_MAX, BatchLimit};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
 use crate::config::model::{ChannelConfig, PartitionBy};
@@ -47,15 +47,54 @@ impl Refused {
     }
 }
 
+/// How far a channel is on its way to be sent to, one after the other (see `pipeline/recovery.rs`).
+#[derive(Debug)]
+pub enum Stage {
+    /// Not connected. Nothing is tried before this monotonic time.
+    Closed { retry_at_ms: u64 },
+    /// A way into the cluster is sought.
+    Opening,
+    /// What stands there is compared with what the checkpoint says.
+    Adopting,
+    /// What is in doubt is looked for, since that monotonic time.
+    Looking { since_ms: u64 },
+    /// What is absent may be another agent's as well: it gets an identity of its own.
+    Renaming,
+    /// What is absent is sent again.
+    Resending(Option<Awaited>),
+    /// A producer id is asked for.
+    Identifying,
+    /// The ends of the log are asked for.
+    Flooring,
+    /// Where the brokers do not prove that the topic is that of the record, the batches that were
+    /// acknowledged last are looked for.
+    Confirming,
+    /// Rounds may be sent.
+    Open,
+}
+
+/// Answers that are awaited while what is absent is sent again.
+#[derive(Debug)]
+pub struct Awaited {
+    pub count: usize,
+    pub answers: Vec<Answer>,
+}
+
 /// See the module.
 pub struct Outlet {
     pub config: Rc<ChannelConfig>,
     /// Index of the channel in the agent.
     pub channel: usize,
     pub broker: Box<dyn Broker>,
-    /// `None` while there is no connection that is trusted.
+    /// How far it is on its way to be sent to.
+    pub stage: Stage,
+    /// `None` while nobody has told of it since the last doubt.
     pub topic: Option<Topic>,
     pub record: ChannelRecord,
+    /// A producer id that the cluster gave and that is not used yet.
+    pub fresh: Option<Identity>,
+    /// The next recovery begins with a fresh producer id: the epochs of the one in use are out.
+    pub needs_fresh: bool,
     /// That of the last connection.
     pub last_wire: Option<Wire>,
     /// The producer id was given in this run: new events may go under it.
@@ -76,6 +115,8 @@ pub struct Outlet {
     /// only while a broker answers does waiting for a late copy prove anything. A frozen one has
     /// requests in its queues that it works on when it is awake again.
     pub absent_since_ms: Option<u64>,
+    /// Monotonic time at which the last look began that was answered.
+    pub look_began_ms: u64,
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
@@ -117,7 +158,10 @@ impl Outlet {
             config,
             channel,
             broker,
+            stage: Stage::Closed { retry_at_ms: 0 },
             topic: None,
+            fresh: None,
+            needs_fresh: false,
             last_wire: None,
             has_own_identity: false,
             is_identity_foreign: false,
@@ -127,6 +171,7 @@ impl Outlet {
             batch_limit: BatchLimit::new(BATCH_BYTES_MAX),
             round_bytes_max: ROUND_BYTES_MAX,
             absent_since_ms: None,
+            look_began_ms: 0,
             out_of_sequence: Vec::new(),
             has_passed: false,
             refused_since_ms: None,
@@ -140,6 +185,19 @@ impl Outlet {
         }
     }
 
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// Trust in the connection is over; the next try not before `retry_at_ms` (monotonic).
+    pub fn close(&mut self, retry_at_ms: u64) {
+        self.stage = Stage::Closed { retry_at_ms };
+        self.topic = None;
+        self.has_passed = false;
+        // The next one may be given by another cluster.
+        self.fresh = None;
+    }
+
     pub fn wire(&self) -> Wire {
         self.topic.as_ref().map_or(Wire::Modern, |t| t.wire)
     }
@@ -151,6 +209,15 @@ impl Outlet {
     /// Is it known that the topic has no such partition?
     pub fn lacks(&self, partition: i32) -> bool {
         self.topic.as_ref().is_some_and(|topic| !topic.partitions.contains(&partition))
+    }
+
+    /// The partitions that are written to; none before the topic is known.
+    pub fn partitions_used(&self) -> Vec<i32> {
+        match (&self.topic, self.config.default_partition) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(fixed)) => vec![fixed],
+            (Some(topic), None) => topic.partitions.clone(),
+        }
     }
 
     /// Partitions that a round can fill.
@@ -212,7 +279,7 @@ impl Outlet {
 
     /// By which the log of `partition` is known again on the present wire, as a batch to look for;
     /// its offset is `acked`. (The wire before 0.11 shows no identity.)
-    pub fn mark(&mut self, partition: i32) -> Option<BatchRecord> {
+    fn mark(&mut self, partition: i32) -> Option<BatchRecord> {
         let wire = self.wire();
         let mark = self.partition(partition).mark?;
         let is_shown = wire == Wire::Modern || mark.producer_id < 0;
@@ -227,6 +294,14 @@ impl Outlet {
             acked: Some(mark.offset),
             ..BatchRecord::default()
         })
+    }
+
+    /// The marks of `partitions`, where it is not proven that the topic is that of the record.
+    pub fn unproven_marks(&mut self, partitions: &[i32]) -> Vec<BatchRecord> {
+        if self.is_topic_proven() {
+            return Vec::new();
+        }
+        partitions.iter().filter_map(|partition| self.mark(*partition)).collect()
     }
 
     pub fn tell_floor_gone(&self, partition: i32, floor: i64) {
@@ -246,6 +321,7 @@ impl Outlet {
             partition.floor_offset = 0;
             partition.mark = None;
         }
+        self.broker.forget_looks();
         self.absent_since_ms = None;
         self.has_told_absent = false;
         self.is_log_other = false;
@@ -259,6 +335,7 @@ impl Outlet {
             partition.next_sequence = 0;
         }
         self.has_own_identity = true;
+        self.fresh = None;
         self.acks.clear();
     }
 

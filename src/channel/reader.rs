@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::batch::Wire;
 use super::broker::{Fault, Topic};
 use super::cluster::{Quest, find};
+use super::finish::{Waits, finish};
 use super::legacy::Legacy;
-use super::look::{Fetch, Piece, Step, each_entry, walk};
 use super::modern::Modern;
 use super::records::next_entry;
+use super::walk::{END, FIRST, Log, Piece, Step, each_entry, untold, walk};
 use super::wire::pause;
 use crate::config::model::ChannelConfig;
 
@@ -62,7 +63,7 @@ pub struct TopicReader {
 }
 
 enum Link {
-    Modern(Modern),
+    Modern(Box<Modern>),
     Legacy(Box<Legacy>),
 }
 
@@ -98,9 +99,14 @@ impl TopicReader {
 
     /// The partition's first offset and its end.
     pub fn bounds(&mut self, partition: i32) -> Result<(i64, i64), Fault> {
+        let mut bound = |time| self.offset(partition, time)?.ok_or_else(|| untold(partition));
+        Ok((bound(FIRST)?, bound(END)?))
+    }
+
+    fn offset(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
         match &mut self.link {
-            Link::Modern(modern) => modern.reading(partition).bounds(),
-            Link::Legacy(legacy) => legacy.reading(partition).bounds(),
+            Link::Modern(modern) => offset_in(&mut **modern, partition, time),
+            Link::Legacy(legacy) => offset_in(&mut **legacy, partition, time),
         }
     }
 
@@ -111,10 +117,9 @@ impl TopicReader {
         time_ms: i64,
         bounds: (i64, i64),
     ) -> Result<i64, Fault> {
-        let offset = match &mut self.link {
-            Link::Modern(modern) => modern.offset_at(partition, time_ms)?.unwrap_or(bounds.1),
-            Link::Legacy(legacy) => legacy.offset_at(partition, time_ms)?.unwrap_or(bounds.0),
-        };
+        // Where there is none: on the newer wire all is older, on the older one all is younger.
+        let none = if self.shows_producers() { bounds.1 } else { bounds.0 };
+        let offset = self.offset(partition, time_ms)?.unwrap_or(none);
         Ok(offset.clamp(bounds.0, bounds.1))
     }
 
@@ -132,8 +137,8 @@ impl TopicReader {
             let step = u128::from(length) * u128::from(n) / u128::from(samples.max(1));
             let at = bounds.0.saturating_add(step as i64);
             let piece = match &mut self.link {
-                Link::Modern(modern) => modern.reading(partition).fetch(at, SAMPLE_BYTES)?,
-                Link::Legacy(legacy) => legacy.reading(partition).fetch(at, SAMPLE_BYTES)?,
+                Link::Modern(modern) => piece_of(&mut **modern, partition, at)?,
+                Link::Legacy(legacy) => piece_of(&mut **legacy, partition, at)?,
             };
             if let Piece::Log { records, .. } = piece {
                 let (some, their_bytes) = weigh(&records, at);
@@ -196,10 +201,9 @@ impl TopicReader {
             Ok(Step::To(*at))
         };
         match &mut self.link {
-            Link::Modern(modern) => walk(&mut modern.reading(partition), from, Some(to), &mut take),
-            Link::Legacy(legacy) => walk(&mut legacy.reading(partition), from, Some(to), &mut take),
+            Link::Modern(modern) => walk(&mut **modern, partition, from, to, &mut take),
+            Link::Legacy(legacy) => walk(&mut **legacy, partition, from, to, &mut take),
         }
-        .map(drop)
     }
 }
 
@@ -232,14 +236,24 @@ impl History for TopicReader {
             Ok(if *at > from { Step::Enough } else { Step::To(*at) })
         };
         match &mut self.link {
-            Link::Modern(modern) => walk(&mut modern.reading(partition), from, Some(to), &mut take),
-            Link::Legacy(legacy) => walk(&mut legacy.reading(partition), from, Some(to), &mut take),
+            Link::Modern(modern) => walk(&mut **modern, partition, from, to, &mut take),
+            Link::Legacy(legacy) => walk(&mut **legacy, partition, from, to, &mut take),
         }?;
         if *at == from {
             *at = to;
         }
         Ok(())
     }
+}
+
+fn piece_of<L: Log + Waits>(log: &mut L, partition: i32, at: i64) -> Result<Piece, Fault> {
+    let ticket = log.ask_piece(partition, at, SAMPLE_BYTES)?;
+    finish(log, |log| log.take_piece(ticket))
+}
+
+fn offset_in<L: Log + Waits>(log: &mut L, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
+    let ticket = log.ask_offset(partition, time)?;
+    finish(log, |log| log.take_offset(ticket))
 }
 
 fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fault> {
@@ -249,7 +263,7 @@ fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fa
     let found = cluster.topic.clone();
     let timeout = config.request_timeout_ms;
     let link = match cluster.topic.wire {
-        Wire::Modern => Link::Modern(Modern::new(cluster, topic, client, timeout)),
+        Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, topic, client, timeout))),
         Wire::Legacy => {
             Link::Legacy(Box::new(Legacy::for_reading(cluster, topic, client, timeout)))
         }

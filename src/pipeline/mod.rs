@@ -17,11 +17,12 @@ mod settle;
 mod start;
 
 use std::fmt;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Answer, Fault, Verdict};
-use crate::channel::outlet::Outlet;
+use crate::channel::outlet::{Outlet, Stage};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
@@ -153,8 +154,6 @@ pub struct Pipeline {
     /// Something was acked or changed that the last written record does not say.
     is_dirty: bool,
     last_ack_ms: u64,
-    /// Monotonic time before which the brokers are left alone.
-    retry_at_ms: u64,
     is_stopping: bool,
     /// A little of the present file waits for the answer to what went before it.
     awaits_answer: bool,
@@ -165,6 +164,8 @@ pub struct Pipeline {
     rebuild: Option<Rebuild>,
     /// It was read, and the first checkpoint since is not trusted yet.
     is_rebuilt: bool,
+    /// Monotonic time before which that is not gone on with.
+    retry_at_ms: u64,
     pub counters: Counters,
 }
 
@@ -178,16 +179,13 @@ impl Pipeline {
         self.files.refresh(false);
         self.files.sweep();
         self.recognise();
+        self.receive(observer);
+        self.fold();
         if !self.is_connected() {
             return self.reconnect(observer);
         }
         if self.is_rebuilt {
             self.trust_rebuilt()?;
-        }
-        self.receive(observer);
-        self.fold();
-        if !self.is_connected() {
-            return Ok(Pace::Again);
         }
         if !self.is_stopping && self.send_round(observer)? {
             return Ok(Pace::Again);
@@ -251,7 +249,15 @@ impl Pipeline {
     }
 
     fn is_connected(&self) -> bool {
-        self.outlets.iter().all(|o| o.topic.is_some())
+        self.outlets.iter().all(Outlet::is_open)
+    }
+
+    /// Descriptors whose stir makes a turn worth while, with whether room to write is waited for.
+    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        // What a channel that is closed may have left stirs for nobody.
+        let is_closed = |o: &&Outlet| matches!(o.stage, Stage::Closed { .. });
+        let outlets = self.outlets.iter().filter(|o| !is_closed(o));
+        outlets.for_each(|outlet| outlet.broker.descriptors(add));
     }
 
     /// Takes the answers that have come. A doubtful one ends trust in the connection; recovery
@@ -259,6 +265,9 @@ impl Pipeline {
     fn receive(&mut self, observer: &mut dyn Observer) {
         let mut answers: Vec<Answer> = Vec::new();
         for at in 0..self.outlets.len() {
+            if !self.outlets[at].is_open() {
+                continue;
+            }
             answers.clear();
             let result = self.outlets[at].broker.receive(&mut answers);
             for answer in &answers {
@@ -280,7 +289,7 @@ impl Pipeline {
                     let now_ms = self.clock.monotonic_ms();
                     self.outlets[outlet].note_ack(answer.partition, now_ms);
                     self.mark_acked(at, *base_offset, observer);
-                    if self.outlets[outlet].is_log_other && self.outlets[outlet].topic.is_some() {
+                    if self.outlets[outlet].is_log_other && self.outlets[outlet].is_open() {
                         self.distrust(outlet, "an acknowledged offset lies before the log's end");
                     }
                 }
@@ -292,7 +301,7 @@ impl Pipeline {
                     // What is answered here was sent once.
                     self.announced[at].is_nowhere = true;
                 }
-                if self.outlets[outlet].topic.is_some() {
+                if self.outlets[outlet].is_open() {
                     self.distrust(outlet, &describe(verdict, answer.partition));
                 }
             }
@@ -351,10 +360,9 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[outlet];
         log::info(CHANNEL, format_args!("{}: {why}; opening it anew.", outlet.config.name));
-        outlet.topic = None;
+        outlet.close(now_ms);
         outlet.absent_since_ms = None;
         outlet.has_told_absent = false;
-        self.retry_at_ms = now_ms;
     }
 
     /// Something came of which it is not known what it means for the batches under way.
@@ -373,11 +381,10 @@ impl Pipeline {
                 outlet.config.name, outlet.config.topic
             ),
         );
-        outlet.topic = None;
+        outlet.close(now_ms);
         outlet.absent_since_ms = None;
         outlet.refused_since_ms = None;
         outlet.has_told_absent = false;
-        self.retry_at_ms = now_ms;
     }
 
     /// Moves the files' positions over everything that all channels have acknowledged, and drops
@@ -485,39 +492,52 @@ impl Pipeline {
         Ok(Pace::Rest(self.files.next_deadline_ms().unwrap_or(most_ms).clamp(REST_MS_MIN, most_ms)))
     }
 
-    /// Waits out the back-off, then opens the channels that are closed and resolves what is in
-    /// doubt there.
+    /// Takes each channel that is not open a step further. Until all are, the source sends nothing
+    /// new.
     fn reconnect(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
-        let now_ms = self.clock.monotonic_ms();
-        if now_ms < self.retry_at_ms {
-            return Ok(Pace::Rest(self.retry_at_ms - now_ms));
-        }
+        let mut pace = Pace::Rest(REST_MS);
         for at in 0..self.outlets.len() {
-            if self.outlets[at].topic.is_some() {
-                continue;
-            }
-            match self.recover(at, observer) {
-                Ok(()) => {
-                    self.outlets[at].reset_backoff();
-                    self.outlets[at].trouble = None;
-                }
-                Err(recovery::Pause::Fatal(fatal)) => return Err(fatal),
-                Err(recovery::Pause::Wait(ms)) => {
-                    self.outlets[at].topic = None;
-                    self.retry_at_ms = self.clock.monotonic_ms() + ms;
-                    return Ok(Pace::Rest(ms));
-                }
-                Err(recovery::Pause::Fault(fault)) => return Ok(self.back_off(at, &fault)),
+            if !self.outlets[at].is_open() {
+                pace = pace.sooner(self.reconnect_one(at, observer)?);
             }
         }
+        self.count_rounds();
         self.fold();
-        Ok(Pace::Again)
+        Ok(pace)
+    }
+
+    fn reconnect_one(&mut self, at: usize, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+        let now_ms = self.clock.monotonic_ms();
+        if let Stage::Closed { retry_at_ms } = self.outlets[at].stage
+            && now_ms < retry_at_ms
+        {
+            return Ok(Pace::Rest(retry_at_ms - now_ms));
+        }
+        match self.recover(at, observer) {
+            Ok(()) => {
+                self.outlets[at].reset_backoff();
+                self.outlets[at].trouble = None;
+                Ok(Pace::Again)
+            }
+            Err(recovery::Pause::Pending) => {
+                let patience_ms = self.outlets[at].broker.patience().as_millis() as u64;
+                Ok(Pace::Rest(patience_ms.clamp(1, REST_MS)))
+            }
+            Err(recovery::Pause::Wait(ms)) => {
+                let retry_at_ms = self.clock.monotonic_ms() + ms;
+                self.outlets[at].close(retry_at_ms);
+                Ok(Pace::Rest(ms))
+            }
+            Err(recovery::Pause::Fault(fault)) => Ok(self.back_off(at, &fault)),
+            Err(recovery::Pause::Fatal(fatal)) => Err(fatal),
+        }
     }
 
     /// One true log line for each failed try.
     fn back_off(&mut self, at: usize, fault: &Fault) -> Pace {
+        let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[at];
-        outlet.topic = None;
+        outlet.close(now_ms);
         outlet.absent_since_ms = None;
         if *fault == Fault::Stopped {
             return Pace::Rest(0);
@@ -537,7 +557,8 @@ impl Pipeline {
                 outlet.config.name, outlet.config.topic
             ),
         );
-        self.retry_at_ms = self.clock.monotonic_ms() + wait_ms;
+        let retry_at_ms = self.clock.monotonic_ms() + wait_ms;
+        self.outlets[at].close(retry_at_ms);
         Pace::Rest(wait_ms)
     }
 }

@@ -5,6 +5,7 @@
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::assign;
 use super::{CHANNEL, Pipeline};
+use crate::channel::batch::Identity;
 use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
 use crate::log;
 
@@ -18,6 +19,9 @@ impl Pipeline {
     /// the new place only once nothing in it bears an identity of the old one, which may be
     /// another producer's here.
     pub(super) fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
+        // Both before anything is changed or said: this is done again until they are there.
+        let identity = self.fresh_identity(at)?;
+        let ends = self.ends(at)?;
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,
@@ -29,8 +33,9 @@ impl Pipeline {
         );
         outlet.record.partitions.clear();
         outlet.is_log_other = false;
+        outlet.broker.forget_looks();
         outlet.has_own_identity = false;
-        self.rename_doubts(at)?;
+        self.rename_all(at, identity, &ends)?;
         let outlet = &mut self.outlets[at];
         outlet.record.topic.clone_from(&outlet.config.topic);
         outlet.record.cluster_id = cluster_id.to_owned();
@@ -69,12 +74,23 @@ impl Pipeline {
     /// announced. Only where an old copy can not stand in, or still reach, this log. The caller
     /// commits.
     pub(super) fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
-        let identity = self.outlets[at].broker.init_producer()?;
+        let identity = self.fresh_identity(at)?;
+        let ends = self.ends(at)?;
+        self.rename_all(at, identity, &ends)
+    }
+
+    fn rename_all(
+        &mut self,
+        at: usize,
+        identity: Identity,
+        ends: &[(i32, i64)],
+    ) -> Result<(), Pause> {
         self.outlets[at].take_identity(identity);
         for n in self.doubts(at) {
             self.rename(at, n)?;
         }
-        self.refresh_floors(at)
+        self.set_floors(at, ends);
+        Ok(())
     }
 
     /// Batch `n` as if it had never been announced, in another partition where its own is gone.
@@ -126,6 +142,10 @@ impl Pipeline {
         if now_ms - since_ms < PARTITION_MISSING_MS {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
+        let identity = self.fresh_identity(at)?;
+        let ends = self.ends(at)?;
+        let outlet = &self.outlets[at];
+        let (channel, topic) = (&outlet.config.name, &outlet.config.topic);
         log::warn(
             CHANNEL,
             format_args!(
@@ -134,16 +154,14 @@ impl Pipeline {
                 missing.len()
             ),
         );
-        let identity = self.outlets[at].broker.init_producer()?;
         self.outlets[at].take_identity(identity);
         for n in missing {
             self.rename(at, n)?;
             let partition = self.announced[n].record.partition;
             let outlet = &mut self.outlets[at];
             let is_unknown = outlet.partition(partition).floor_offset == FLOOR_UNKNOWN;
-            if is_unknown && !outlet.lacks(partition) {
-                let end = self.outlets[at].broker.end_offset(partition)?;
-                self.outlets[at].partition(partition).floor_offset = end;
+            if is_unknown && let Some((_, end)) = ends.iter().find(|(p, _)| *p == partition) {
+                outlet.partition(partition).floor_offset = *end;
             }
         }
         self.outlets[at].partition_missing_since_ms = None;

@@ -11,10 +11,9 @@
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
 use super::{Announced, CHANNEL, Fatal, Observer, Pipeline, describe};
-use crate::channel::batch::Batch;
-use crate::channel::batch::Wire;
-use crate::channel::broker::{Answer, Fault, Topic, Verdict};
-use crate::channel::outlet::{ROUND_BATCHES_MAX, TOPIC_ID_UNKNOWN};
+use crate::channel::batch::{Batch, Identity, Wire};
+use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
+use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 
@@ -26,6 +25,10 @@ pub(super) const SETTLE_SINGLE_MS: u64 = 1_000;
 /// How long "out of sequence" is answered with looking before the state counts as lost, ms.
 const OUT_OF_SEQUENCE_MS: u64 = 60_000;
 pub(super) const LOOK_AGAIN_MS: u64 = 500;
+/// A look that took longer is followed by another one, which goes on where that one was: a broker may
+/// forget a producer (`producer.id.expiration.ms`), and what is absent must have been so a moment
+/// ago, ms.
+const LOOK_MS_MAX: u64 = 30_000;
 
 /// What a look tells of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +39,10 @@ enum Log {
     Other,
 }
 
-struct MarkFound {
-    is_there: bool,
-    /// Retention has removed what stood there.
-    is_before_start: bool,
-}
-
 /// Why recovery did not come to its end.
 pub(super) enum Pause {
+    /// An answer has not come yet; what led to the question is done again, and has to bear that.
+    Pending,
     /// The brokers could not be asked.
     Fault(Fault),
     /// Too early to decide; again after so many milliseconds.
@@ -64,28 +63,108 @@ impl From<Fatal> for Pause {
 }
 
 impl Pipeline {
-    /// Opens channel `at` and resolves everything in doubt there.
+    /// Takes channel `at` as far as it can go now: opens it and resolves everything in doubt there.
+    /// Each stage is done again from its beginning until it has what it asks for, so that none
+    /// changes anything before. `Ok`: it is open.
     pub(super) fn recover(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
-        let topic = self.outlets[at].broker.open()?;
-        self.adopt_topic(at, topic)?;
-        self.leave_missing_partitions(at)?;
-        self.resolve(at, observer)?;
-        if !self.outlets[at].has_own_identity {
-            let identity = self.outlets[at].broker.init_producer()?;
-            self.outlets[at].take_identity(identity);
+        loop {
+            let next = match self.outlets[at].stage {
+                Stage::Closed { .. } => Stage::Opening,
+                Stage::Opening => {
+                    let topic = done(self.outlets[at].broker.open()?)?;
+                    self.outlets[at].topic = Some(topic);
+                    Stage::Adopting
+                }
+                Stage::Adopting => {
+                    if self.outlets[at].needs_fresh {
+                        self.fresh_identity(at)?;
+                        self.outlets[at].needs_fresh = false;
+                    }
+                    self.adopt_topic(at)?;
+                    self.leave_missing_partitions(at)?;
+                    match self.doubts(at).is_empty() {
+                        true => Stage::Identifying,
+                        // Looked for and settled before it was announced.
+                        false if self.outlets[at].is_rebuilt => Stage::Renaming,
+                        false => Stage::Looking { since_ms: self.clock.monotonic_ms() },
+                    }
+                }
+                Stage::Looking { since_ms } => {
+                    let log = self.look(at, observer)?;
+                    self.outlets[at].look_began_ms = since_ms;
+                    let now_ms = self.clock.monotonic_ms();
+                    if now_ms - since_ms > LOOK_MS_MAX {
+                        // The first partitions were looked at too long ago.
+                        self.outlets[at].stage = Stage::Looking { since_ms: now_ms };
+                        continue;
+                    }
+                    if log == Log::Other && !self.doubts(at).is_empty() {
+                        self.wait_for_followers(at)?;
+                        self.begin_other_log(at)?;
+                        self.outlets[at].stage = Stage::Looking { since_ms: now_ms };
+                        continue;
+                    }
+                    self.wait_until_settled(at)?;
+                    match self.outlets[at].is_identity_foreign {
+                        true => Stage::Renaming,
+                        false => Stage::Resending(None),
+                    }
+                }
+                Stage::Renaming => {
+                    if self.outlets[at].is_rebuilt {
+                        self.identify_rebuilt(at)?;
+                    } else {
+                        // Another agent may be using these identities: nothing new goes under them.
+                        self.rename_doubts(at)?;
+                        self.commit()?;
+                    }
+                    Stage::Resending(None)
+                }
+                Stage::Resending(_) => {
+                    self.send_doubts(at, observer)?;
+                    Stage::Identifying
+                }
+                Stage::Identifying => {
+                    if !self.outlets[at].has_own_identity {
+                        let identity = self.fresh_identity(at)?;
+                        self.outlets[at].take_identity(identity);
+                    }
+                    self.outlets[at].is_identity_foreign = false;
+                    self.outlets[at].is_rebuilt = false;
+                    Stage::Flooring
+                }
+                Stage::Flooring => {
+                    self.refresh_floors(at)?;
+                    self.outlets[at].in_sequence(None);
+                    Stage::Confirming
+                }
+                Stage::Confirming => {
+                    self.confirm_marks(at)?;
+                    self.tell_letters(at);
+                    self.outlets[at].refused_since_ms = None;
+                    Stage::Open
+                }
+                Stage::Open => return Ok(()),
+            };
+            self.outlets[at].stage = next;
         }
-        self.outlets[at].is_identity_foreign = false;
-        self.outlets[at].is_rebuilt = false;
-        self.refresh_floors(at)?;
-        self.outlets[at].in_sequence(None);
-        self.tell_letters(at);
-        self.outlets[at].refused_since_ms = None;
-        Ok(())
+    }
+
+    /// A producer id that nothing was sent under; the same until it is taken.
+    pub(super) fn fresh_identity(&mut self, at: usize) -> Result<Identity, Pause> {
+        let outlet = &mut self.outlets[at];
+        if let Some(identity) = outlet.fresh {
+            return Ok(identity);
+        }
+        let identity = done(outlet.broker.init_producer()?)?;
+        outlet.fresh = Some(identity);
+        Ok(identity)
     }
 
     /// Compares what the broker says with what the checkpoint says.
-    fn adopt_topic(&mut self, at: usize, topic: Topic) -> Result<(), Pause> {
+    fn adopt_topic(&mut self, at: usize) -> Result<(), Pause> {
         let outlet = &mut self.outlets[at];
+        let Some(topic) = &outlet.topic else { return Ok(()) };
         if let Some(fixed) = outlet.config.default_partition
             && !topic.partitions.contains(&fixed)
         {
@@ -105,7 +184,6 @@ impl Pipeline {
         let has_other_id = ![outlet.record.topic_id, topic_id].contains(&TOPIC_ID_UNKNOWN)
             && outlet.record.topic_id != topic_id;
         let is_made_anew = has_other_id || outlet.is_log_other;
-        outlet.topic = Some(topic);
         outlet.last_wire = Some(wire);
         if is_other_wire {
             outlet.empty_pool();
@@ -156,70 +234,58 @@ impl Pipeline {
         (0..self.announced.len()).filter(|&n| is_in_doubt(&self.announced[n])).collect()
     }
 
-    fn resolve(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
-        if self.doubts(at).is_empty() {
-            return Ok(());
-        }
-        if self.outlets[at].is_rebuilt {
-            // Looked for and settled before it was announced.
-            self.identify_rebuilt(at)?;
-            return self.send_doubts(at, observer);
-        }
-        if self.look(at, observer)? == Log::Other && !self.doubts(at).is_empty() {
-            self.wait_for_followers(at)?;
-            self.begin_other_log(at)?;
-            self.look(at, observer)?;
-        }
-        self.wait_until_settled(at)?;
-        if self.outlets[at].is_identity_foreign {
-            // Another agent may be using these identities: nothing new goes under them.
-            self.rename_doubts(at)?;
-            self.commit()?;
-        }
-        self.send_doubts(at, observer)
-    }
-
     /// Looks for everything in doubt and marks what is found. Where the brokers do not prove that
-    /// the topic is that of the record, the batch is looked for, too, that was acknowledged last.
+    /// the topic is that of the record, the batches are looked for, too, that were acknowledged
+    /// last.
     fn look(&mut self, at: usize, observer: &mut dyn Observer) -> Result<Log, Pause> {
-        let mut log = Log::Same;
         let doubts = self.doubts(at);
         let mut partitions: Vec<i32> =
             doubts.iter().map(|&n| self.announced[n].record.partition).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        for partition in partitions {
-            let of_partition: Vec<usize> = doubts
-                .iter()
-                .copied()
-                .filter(|&n| self.announced[n].record.partition == partition)
-                .collect();
-            let is_suspect = self.lacks_mark(at, partition)?;
+        let of_partition = |partition: i32| -> Vec<usize> {
+            let is_its = |n: &usize| self.announced[*n].record.partition == partition;
+            doubts.iter().copied().filter(is_its).collect()
+        };
+        let by_partition: Vec<Vec<usize>> = partitions.iter().copied().map(of_partition).collect();
+        let outlet = &mut self.outlets[at];
+        let is_proven = outlet.is_topic_proven();
+        let marks = outlet.unproven_marks(&partitions);
+        let mut floors = Vec::with_capacity(by_partition.len());
+        let sought = |of_partition: &Vec<usize>| {
             let wanted: Vec<&BatchRecord> =
                 of_partition.iter().map(|&n| &self.announced[n].record).collect();
-            let outlet = &mut self.outlets[at];
+            let partition = wanted[0].partition;
             let floor = outlet.partition(partition).floor_offset.max(0);
-            let found = outlet.broker.look(partition, floor, &wanted)?;
-            if is_suspect || (found.ends_before_floor && !outlet.is_topic_proven()) {
-                log = Log::Other;
+            floors.push((partition, floor));
+            Sought { partition, floor, wanted, afresh: false }
+        };
+        let mut sought: Vec<Sought<'_>> = by_partition.iter().map(sought).collect();
+        sought.extend(marks.iter().map(sought_mark));
+        let mut found = done(outlet.broker.look(&sought)?)?;
+        let marks_found = found.split_off(by_partition.len());
+        let has_left = |(mark, found): (&BatchRecord, &Found)| {
+            !stands_there(mark, found) && !found.floor_is_gone
+        };
+        let ends_before = !is_proven && found.iter().any(|found| found.ends_before_floor);
+        let is_other = ends_before || marks.iter().zip(&marks_found).any(has_left);
+        for ((partition, floor), _) in floors.iter().zip(&found).filter(|(_, f)| f.floor_is_gone) {
+            outlet.tell_floor_gone(*partition, *floor);
+        }
+        let offsets = found.into_iter().flat_map(|found| found.offsets);
+        for (n, offset) in by_partition.into_iter().flatten().zip(offsets) {
+            if offset.is_some() || !self.outlets[at].has_told_absent {
+                self.tell_doubt(n, offset);
             }
-            if found.floor_is_gone {
-                outlet.tell_floor_gone(partition, floor);
-            }
-            for (&n, offset) in of_partition.iter().zip(found.offsets) {
-                if offset.is_some() || !self.outlets[at].has_told_absent {
-                    self.tell_doubt(n, offset);
-                }
-                if let Some(offset) = offset {
-                    self.mark_acked(n, offset, observer);
-                }
+            if let Some(offset) = offset {
+                self.mark_acked(n, offset, observer);
             }
         }
         let now_ms = self.clock.monotonic_ms();
         self.outlets[at].absent_since_ms.get_or_insert(now_ms);
         // Looking goes on twice a second perhaps; the log says it once.
         self.outlets[at].has_told_absent = true;
-        Ok(log)
+        Ok(if is_other { Log::Other } else { Log::Same })
     }
 
     fn tell_doubt(&self, n: usize, offset: Option<i64>) {
@@ -276,17 +342,36 @@ impl Pipeline {
         Err(Pause::Wait((settle_ms - waited_ms).min(LOOK_AGAIN_MS)))
     }
 
-    /// How long looks have gone on without finding what is in doubt, ms.
+    /// How long looks have gone on without finding what is in doubt, ms: from the end of the first
+    /// to the beginning of the last, since a partition may have been looked at in the first moment
+    /// of a look.
     pub(super) fn absent_ms(&self, at: usize) -> u64 {
-        let since_ms = self.outlets[at].absent_since_ms;
-        since_ms.map_or(0, |since_ms| self.clock.monotonic_ms() - since_ms)
+        let outlet = &self.outlets[at];
+        outlet.absent_since_ms.map_or(0, |since_ms| outlet.look_began_ms.saturating_sub(since_ms))
     }
 
     /// Sends what is absent, the first batch of every partition at a time and as many partitions as
     /// a round has room for, until nothing is left.
     fn send_doubts(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
-        self.outlets[at].has_passed = false;
         loop {
+            let answers = self.hear(at);
+            if let Err(Pause::Fault(_)) = answers {
+                self.outlets[at].refused_since_ms = None;
+            }
+            let answers = answers?;
+            // Whatever is not answered now was under way until now.
+            if !answers.is_empty() {
+                self.outlets[at].absent_since_ms = None;
+            }
+            // All of them, before any is waited for: what is to be waited out is so at once.
+            let mut pause = Ok(());
+            for answer in answers {
+                match self.settle_answer(at, &answer, observer) {
+                    Err(Pause::Fatal(fatal)) => return Err(fatal.into()),
+                    settled => pause = pause.and(settled),
+                }
+            }
+            pause?;
             let firsts = self.first_doubts(at);
             if firsts.is_empty() {
                 return Ok(());
@@ -307,24 +392,10 @@ impl Pipeline {
                     has_given_up = true;
                 }
             }
-            if has_given_up {
-                continue;
+            // What stands behind it in its partition is the first now.
+            if !has_given_up {
+                self.hand_over(at, &ready)?;
             }
-            let answers = self.converse(at, &ready);
-            // Whatever is not answered now was under way until now.
-            self.outlets[at].absent_since_ms = None;
-            if answers.is_err() {
-                self.outlets[at].refused_since_ms = None;
-            }
-            // All of them, before any is waited for: what is to be waited out is so at once.
-            let mut pause = Ok(());
-            for answer in answers? {
-                match self.settle_answer(at, &answer, observer) {
-                    Err(Pause::Fatal(fatal)) => return Err(fatal.into()),
-                    settled => pause = pause.and(settled),
-                }
-            }
-            pause?;
         }
     }
 
@@ -353,6 +424,20 @@ impl Pipeline {
         if count == 1 { Ok(()) } else { self.raise_epoch(at, partition) }
     }
 
+    /// The answers to what was handed over, once all are there.
+    fn hear(&mut self, at: usize) -> Result<Vec<Answer>, Pause> {
+        let Outlet { stage, broker, .. } = &mut self.outlets[at];
+        let Stage::Resending(awaited) = stage else { return Ok(Vec::new()) };
+        let Some(Awaited { count, answers }) = awaited else { return Ok(Vec::new()) };
+        broker.receive(answers)?;
+        if answers.len() < *count {
+            return Err(Pause::Pending);
+        }
+        let answers = std::mem::take(answers);
+        *awaited = None;
+        Ok(answers)
+    }
+
     fn first_doubts(&self, at: usize) -> Vec<usize> {
         let mut firsts: Vec<usize> = Vec::new();
         for n in self.doubts(at) {
@@ -364,23 +449,19 @@ impl Pipeline {
         firsts
     }
 
-    /// Sends the batches and waits for all their answers.
-    fn converse(&mut self, at: usize, batches: &[usize]) -> Result<Vec<Answer>, Pause> {
+    fn hand_over(&mut self, at: usize, batches: &[usize]) -> Result<(), Pause> {
         let round: Vec<&Batch> =
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
         let outlet = &mut self.outlets[at];
         // This copy may be late as well as the one before it: the settle time begins again.
         outlet.absent_since_ms = None;
-        let broker = &mut outlet.broker;
-        broker.send(&round)?;
-        let mut answers = Vec::with_capacity(round.len());
-        loop {
-            broker.receive(&mut answers)?;
-            if answers.len() >= round.len() {
-                return Ok(answers);
-            }
-            broker.wait()?;
+        if let Err(fault) = outlet.broker.send(&round) {
+            outlet.refused_since_ms = None;
+            return Err(fault.into());
         }
+        let awaited = Awaited { count: round.len(), answers: Vec::new() };
+        outlet.stage = Stage::Resending(Some(awaited));
+        Ok(())
     }
 
     fn settle_answer(
@@ -469,49 +550,61 @@ impl Pipeline {
 
     /// From where to look for what will be announced next: the present end, since nothing is in
     /// doubt now. (An end that an ack told may be that of a topic deleted and made anew since.)
-    pub(super) fn refresh_floors(&mut self, at: usize) -> Result<(), Pause> {
-        let outlet = &mut self.outlets[at];
-        let Some(topic) = &outlet.topic else { return Ok(()) };
-        let partitions = match outlet.config.default_partition {
-            Some(fixed) => vec![fixed],
-            None => topic.partitions.clone(),
-        };
-        let ends = outlet.broker.end_offsets(&partitions)?;
-        let is_proven = outlet.is_topic_proven();
-        for (partition, end) in partitions.into_iter().zip(ends) {
-            self.outlets[at].partition(partition).floor_offset = end;
-            if !is_proven {
-                self.confirm_mark(at, partition)?;
-            }
-        }
+    fn refresh_floors(&mut self, at: usize) -> Result<(), Pause> {
+        let ends = self.ends(at)?;
+        self.set_floors(at, &ends);
         Ok(())
+    }
+
+    /// The end of each partition that is written to.
+    pub(super) fn ends(&mut self, at: usize) -> Result<Vec<(i32, i64)>, Pause> {
+        let outlet = &mut self.outlets[at];
+        let partitions = outlet.partitions_used();
+        let ends = done(outlet.broker.end_offsets(&partitions)?)?;
+        Ok(partitions.into_iter().zip(ends).collect())
+    }
+
+    pub(super) fn set_floors(&mut self, at: usize, ends: &[(i32, i64)]) {
+        for (partition, end) in ends {
+            self.outlets[at].partition(*partition).floor_offset = *end;
+        }
     }
 
     /// A mark that is not found belongs to another log: it would make this one suspect as soon as
     /// something is in doubt.
-    fn confirm_mark(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
-        if self.find_mark(at, partition)?.is_some_and(|found| !found.is_there) {
-            self.outlets[at].partition(partition).mark = None;
+    fn confirm_marks(&mut self, at: usize) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        let partitions = outlet.partitions_used();
+        let marks = outlet.unproven_marks(&partitions);
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let sought: Vec<Sought<'_>> = marks.iter().map(sought_mark).collect();
+        let found = done(outlet.broker.look(&sought)?)?;
+        for (mark, found) in marks.iter().zip(&found) {
+            if !stands_there(mark, found) {
+                outlet.partition(mark.partition).mark = None;
+            }
         }
         Ok(())
     }
+}
 
-    /// Has what was acknowledged last in `partition` left its place though the log begins before
-    /// that? Not asked where the brokers prove that the topic is that of the record.
-    fn lacks_mark(&mut self, at: usize, partition: i32) -> Result<bool, Pause> {
-        if self.outlets[at].is_topic_proven() {
-            return Ok(false);
-        }
-        let found = self.find_mark(at, partition)?;
-        Ok(found.is_some_and(|found| !found.is_there && !found.is_before_start))
-    }
+/// The log may have been made anew since it was read: what stood there says nothing.
+fn sought_mark(mark: &BatchRecord) -> Sought<'_> {
+    let floor = mark.acked.unwrap_or(0);
+    Sought { partition: mark.partition, floor, wanted: vec![mark], afresh: true }
+}
 
-    /// `None` where there is no mark, or where the present wire does not show it.
-    fn find_mark(&mut self, at: usize, partition: i32) -> Result<Option<MarkFound>, Pause> {
-        let outlet = &mut self.outlets[at];
-        let Some(mark) = outlet.mark(partition) else { return Ok(None) };
-        let found = outlet.broker.look(partition, mark.acked.unwrap_or(0), &[&mark])?;
-        let is_there = found.offsets.first() == Some(&mark.acked);
-        Ok(Some(MarkFound { is_there, is_before_start: found.floor_is_gone }))
+/// Is what was acknowledged last where it was?
+fn stands_there(mark: &BatchRecord, found: &Found) -> bool {
+    found.offsets.first() == Some(&mark.acked)
+}
+
+/// What was asked for, if it is there.
+fn done<T>(progress: Progress<T>) -> Result<T, Pause> {
+    match progress {
+        Progress::Done(done) => Ok(done),
+        Progress::Pending => Err(Pause::Pending),
     }
 }

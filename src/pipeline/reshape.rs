@@ -36,7 +36,14 @@ impl Pipeline {
         }
         let identity = match old.producer_epoch.checked_add(1) {
             Some(epoch) => Identity { producer_id: old.producer_id, epoch },
-            None => self.outlets[at].broker.init_producer()?,
+            // Its epochs are out. A fresh id is asked for before anything is changed.
+            None => match self.outlets[at].fresh.take() {
+                Some(fresh) => fresh,
+                None => {
+                    self.outlets[at].needs_fresh = true;
+                    return Err(Pause::Wait(0));
+                }
+            },
         };
         let mut sequence = 0;
         for n in doubts {

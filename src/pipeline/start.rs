@@ -252,13 +252,13 @@ impl Pipeline {
             round: 1,
             is_dirty: false,
             last_ack_ms: now_ms,
-            retry_at_ms: now_ms,
             is_stopping: false,
             awaits_answer: false,
             settled_ms: now_ms,
             ledger_retry_ms: now_ms,
             rebuild: None,
             is_rebuilt: false,
+            retry_at_ms: now_ms,
             counters: Counters::default(),
         };
         pipeline.files.distrust_hints(inherited.is_copied);

@@ -12,10 +12,12 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Topic, Verdict};
+use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Progress, Sought, Topic, Verdict};
+use flume_ng::channel::finish::Waits;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::clock::ManualClock;
@@ -93,7 +95,7 @@ fn head(batch: &Batch, wire: Wire) -> (i64, i16, i32, i64) {
 struct Link(Shared);
 
 impl Broker for Link {
-    fn open(&mut self) -> Result<Topic, Fault> {
+    fn open(&mut self) -> Result<Progress<Topic>, Fault> {
         let mut cluster = self.0.borrow_mut();
         cluster.pending.clear();
         if cluster.is_down {
@@ -101,25 +103,26 @@ impl Broker for Link {
         }
         let cluster_id = cluster.id.to_string();
         let partitions = cluster.partitions.clone();
-        let (wire, replicas) = (cluster.wire, cluster.replicas);
-        Ok(Topic { wire, cluster_id, topic_id: [0; 16], partitions, replicas })
+        let (wire, replicas, topic_id) = (cluster.wire, cluster.replicas, [0; 16]);
+        Ok(Progress::Done(Topic { wire, cluster_id, topic_id, partitions, replicas }))
     }
 
-    fn init_producer(&mut self) -> Result<Identity, Fault> {
+    fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
         let mut cluster = self.0.borrow_mut();
         if cluster.init_faults > 0 {
             cluster.init_faults -= 1;
             return Err(Fault::Lost("no coordinator yet".to_string()));
         }
         if cluster.wire == Wire::Legacy {
-            return Ok(Identity::NONE);
+            return Ok(Progress::Done(Identity::NONE));
         }
         cluster.next_producer_id += 1;
-        Ok(Identity { producer_id: cluster.next_producer_id - 1, epoch: 0 })
+        let producer_id = cluster.next_producer_id - 1;
+        Ok(Progress::Done(Identity { producer_id, epoch: 0 }))
     }
 
-    fn end_offset(&mut self, _: i32) -> Result<i64, Fault> {
-        Ok(0)
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
+        Ok(Progress::Done(vec![0; partitions.len()]))
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
@@ -155,27 +158,35 @@ impl Broker for Link {
         Ok(())
     }
 
-    fn look(&mut self, _: i32, _: i64, wanted: &[&BatchRecord]) -> Result<Found, Fault> {
+    fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
         let cluster = self.0.borrow();
         let find = |w: &&BatchRecord| {
             let it = (w.producer_id, w.producer_epoch, w.base_sequence, w.count);
             cluster.foreign.iter().position(|f| *f == it).map(|at| at as i64)
         };
-        let offsets = wanted.iter().map(find).collect();
-        Ok(Found { offsets, floor_is_gone: false, ends_before_floor: false })
+        let found = sought.iter().map(|s| Found {
+            offsets: s.wanted.iter().map(find).collect(),
+            floor_is_gone: false,
+            ends_before_floor: false,
+        });
+        Ok(Progress::Done(found.collect()))
     }
 
-    fn wait(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
+    fn forget_looks(&mut self) {}
 
     fn rounds_in_flight_max(&self) -> usize {
         if self.0.borrow().wire == Wire::Legacy { 1 } else { 5 }
     }
 
     fn use_legacy(&mut self) {}
+}
 
+impl Waits for Link {
     fn descriptors(&self, _: &mut dyn FnMut(RawFd, bool)) {}
+
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 struct Nobody;

@@ -12,6 +12,7 @@ mod limits;
 mod lost_answers;
 mod monitor;
 mod other_log;
+mod silent_brokers;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::patient::Patient as _;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Topic, Verdict};
@@ -59,8 +60,8 @@ impl Bench {
     fn with(config: ChannelConfig) -> Bench {
         let compression = config.compression;
         let mut broker = connect(&config);
-        let topic = broker.open().unwrap();
-        let identity = broker.init_producer().unwrap();
+        let topic = broker.opened().unwrap();
+        let identity = broker.producer().unwrap();
         Bench { name: config.topic, broker, topic, identity, compression }
     }
 
@@ -115,7 +116,7 @@ impl Bench {
     /// Sum of the ends of all partitions.
     fn ends(&mut self) -> i64 {
         let partitions = self.topic.partitions.clone();
-        partitions.into_iter().map(|p| self.broker.end_offset(p).unwrap()).sum()
+        partitions.into_iter().map(|p| self.broker.end(p).unwrap()).sum()
     }
 
     fn send(&mut self, batch: &Batch) -> Verdict {
@@ -125,7 +126,7 @@ impl Bench {
 
     fn look(&mut self, floor: i64, batches: &[&Batch]) -> Vec<Option<i64>> {
         let records: Vec<BatchRecord> = batches.iter().map(|b| self.record(b)).collect();
-        self.broker.look(0, floor, &records.iter().collect::<Vec<_>>()).unwrap().offsets
+        self.broker.seen(0, floor, &records.iter().collect::<Vec<_>>()).unwrap()
     }
 }
 
@@ -145,14 +146,14 @@ fn send_and_look(version: &str, wire: Wire, compression: Compression) {
     assert_eq!(bench.topic.wire, wire);
     assert_eq!(bench.topic.partitions[0], 0);
     assert!(!bench.topic.cluster_id.is_empty());
-    assert_eq!(bench.broker.end_offset(0), Ok(0));
+    assert_eq!(bench.broker.end(0), Ok(0));
     let first = bench.batch(0, &[b"one", b"", "\u{4e2d}\u{6587}".as_bytes()]);
     let second = bench.batch(3, &[b"four", b"five"]);
     let third = bench.batch(5, &[b"four", b"six"]);
     assert_eq!(bench.look(0, &[&first]), [None]);
     assert_eq!(bench.send(&first), acked(0));
     assert_eq!(bench.send(&second), acked(3));
-    assert_eq!(bench.broker.end_offset(0), Ok(5));
+    assert_eq!(bench.broker.end(0), Ok(5));
     assert_eq!(bench.look(0, &[&first, &second, &third]), [Some(0), Some(3), None]);
     assert_eq!(bench.look(3, &[&second]), [Some(3)]);
     // A name in the log is a name, though the floor lies behind its first event.
@@ -170,7 +171,7 @@ fn resend(version: &str) {
     assert_eq!(bench.send(&first), acked(0));
     assert_eq!(bench.send(&first), acked(0));
     assert_eq!(bench.send(&second), acked(2));
-    assert_eq!(bench.broker.end_offset(0), Ok(3));
+    assert_eq!(bench.broker.end(0), Ok(3));
 }
 
 fn refusals(version: &str) {
@@ -184,7 +185,7 @@ fn refusals(version: &str) {
     let fencing = bench.batch_of(raised, 0, 0, [&b"raised"[..]].into_iter());
     assert_eq!(bench.send(&fencing), acked(1));
     assert_eq!(bench.send(&bench.batch(1, &[b"two"])), Verdict::Fenced);
-    assert_eq!(bench.broker.end_offset(0), Ok(2));
+    assert_eq!(bench.broker.end(0), Ok(2));
 }
 
 /// Five rounds under way, answered in order; while they are, the end can be asked for.
@@ -198,7 +199,7 @@ fn in_flight(version: &str) {
     for batch in &batches {
         bench.broker.send(&[batch]).unwrap();
     }
-    assert!(bench.broker.end_offset(0).unwrap() <= 10_000);
+    assert!(bench.broker.end(0).unwrap() <= 10_000);
     let answers = bench.await_answers(5);
     for (i, answer) in (0..).zip(answers) {
         let expected =
@@ -214,14 +215,14 @@ fn lost_answer(version: &str) {
     let mut bench = Bench::new(version, "lost", Compression::None);
     let batch = bench.batch(0, &[b"one", b"two"]);
     bench.broker.send(&[&batch]).unwrap();
-    bench.broker.open().unwrap();
+    bench.broker.opened().unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     while bench.look(0, &[&batch]) != [Some(0)] {
         assert!(Instant::now() < deadline);
     }
     if bench.topic.wire == Wire::Modern {
         assert_eq!(bench.send(&batch), acked(0));
-        assert_eq!(bench.broker.end_offset(0), Ok(2));
+        assert_eq!(bench.broker.end(0), Ok(2));
     }
 }
 
@@ -241,8 +242,8 @@ fn mixed_content(version: &str) {
         record.producer_id = -1;
         // By content on either wire, also where the log gives it an identity: it may have gone out
         // with one before the topic's format was made older.
-        let found = packed.broker.look(0, 0, &[&record]).unwrap();
-        assert_eq!(found.offsets, [Some(offset)]);
+        let found = packed.broker.seen(0, 0, &[&record]).unwrap();
+        assert_eq!(found, [Some(offset)]);
     }
     let by_content = plain.look(0, &[&first]);
     assert_eq!(by_content, [Some(0)]);
@@ -321,9 +322,9 @@ fn kafka_3_9() {
 fn the_old_wire_on_kafka_2_8() {
     let mut bench = Bench::new("2.8.2", "forced", Compression::Gzip);
     bench.broker.use_legacy();
-    bench.topic = bench.broker.open().unwrap();
+    bench.topic = bench.broker.opened().unwrap();
     assert_eq!(bench.topic.wire, Wire::Legacy);
-    bench.identity = bench.broker.init_producer().unwrap();
+    bench.identity = bench.broker.producer().unwrap();
     assert_eq!(bench.identity, Identity::NONE);
     let batch = bench.batch(0, &[b"one", b"two"]);
     assert_eq!(bench.send(&batch), acked(0));
@@ -332,13 +333,13 @@ fn the_old_wire_on_kafka_2_8() {
     let mut later = Bench::open(&address("2.8.2"), &bench.name.clone(), Compression::Gzip);
     assert_eq!(later.topic.wire, Wire::Modern);
     let record = BatchRecord { producer_id: -1, ..bench.record(&batch) };
-    assert_eq!(later.broker.look(0, 0, &[&record]).unwrap().offsets, [Some(0)]);
+    assert_eq!(later.broker.seen(0, 0, &[&record]), Ok(vec![Some(0)]));
 }
 
 #[test]
 fn nobody_home() {
     let config = config("127.0.0.1:1,127.0.0.1:2", "t", Compression::None, 1_000);
-    let config_fault = connect(&config).open().unwrap_err();
+    let config_fault = connect(&config).opened().unwrap_err();
     let why = "no broker can be reached: 127.0.0.1:1: Connection refused; \
                127.0.0.1:2: Connection refused";
     assert_eq!(config_fault, Fault::Unreachable(why.to_string()));

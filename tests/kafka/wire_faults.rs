@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::Cluster;
+use crate::support::patient::Patient as _;
 use crate::support::torture::{Group, V010, V43, hazard};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
@@ -72,7 +73,7 @@ fn exchange(broker: &mut dyn Broker, round: &[&Batch]) -> Result<Vec<Answer>, Fa
 fn open(broker: &mut dyn Broker) -> Topic {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        match broker.open() {
+        match broker.opened() {
             Ok(topic) => return topic,
             Err(fault) => assert!(Instant::now() < deadline, "{fault}"),
         }
@@ -94,7 +95,7 @@ fn hangs_and_dies(version: &str) {
     let mut broker = broker_at(cluster.bootstrap(), "hang");
     let topic = open(&mut *broker);
     let wire = topic.wire;
-    let identity = broker.init_producer().unwrap();
+    let identity = broker.producer().unwrap();
     let first = batch(wire, identity, 0, 0, "first");
     assert_eq!(acked(exchange(&mut *broker, &[&first])), 0);
 
@@ -106,7 +107,7 @@ fn hangs_and_dies(version: &str) {
     let waited = start.elapsed();
     assert!(waited > Duration::from_millis(3_000) && waited < Duration::from_secs(6), "{waited:?}");
     let start = Instant::now();
-    let fault = broker.open().unwrap_err();
+    let fault = broker.opened().unwrap_err();
     assert!(matches!(fault, Fault::Unreachable(_)), "{fault:?}");
     assert!(start.elapsed() < Duration::from_secs(25));
 
@@ -114,7 +115,7 @@ fn hangs_and_dies(version: &str) {
     assert_eq!(open(&mut *broker).wire, wire);
     let wanted = record(&second, identity);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while broker.look(0, 0, &[&wanted]).unwrap().offsets != [Some(1)] {
+    while broker.seen(0, 0, &[&wanted]).unwrap() != [Some(1)] {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -126,9 +127,9 @@ fn hangs_and_dies(version: &str) {
     cluster.restart(0);
     open(&mut *broker);
     let wanted = [&wanted, &record(&third, identity)];
-    assert_eq!(broker.look(0, 0, &wanted).unwrap().offsets, [Some(1), None]);
+    assert_eq!(broker.seen(0, 0, &wanted), Ok(vec![Some(1), None]));
     assert_eq!(acked(exchange(&mut *broker, &[&third])), 2);
-    assert_eq!(broker.end_offset(0), Ok(3));
+    assert_eq!(broker.end(0), Ok(3));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn idles(version: &str) {
     let cluster = Cluster::with(version).set("connections.max.idle.ms", 1_000).start();
     let mut broker = broker_at(cluster.bootstrap(), "idle");
     let wire = open(&mut *broker).wire;
-    let identity = broker.init_producer().unwrap();
+    let identity = broker.producer().unwrap();
     for sequence in 0..3 {
         let line = batch(wire, identity, 0, sequence, "line");
         assert_eq!(acked(exchange(&mut *broker, &[&line])), i64::from(sequence));
@@ -164,7 +165,7 @@ fn idles(version: &str) {
         assert!(matches!(fault, Fault::Idle(_)), "{fault}");
         open(&mut *broker);
     }
-    assert_eq!(broker.end_offset(0), Ok(3));
+    assert_eq!(broker.end(0), Ok(3));
 }
 
 #[test]
@@ -186,7 +187,7 @@ fn leaders_move() {
     let mut broker = broker_at(cluster.bootstrap(), "moving");
     let topic = open(&mut *broker);
     assert_eq!((&topic.partitions[..], topic.replicas), (&[0, 1, 2][..], 3));
-    let identity = broker.init_producer().unwrap();
+    let identity = broker.producer().unwrap();
     let round: Vec<Batch> =
         (0..3).map(|p| batch(topic.wire, identity, p, 0, &format!("line {p}"))).collect();
     let mut answers = exchange(&mut *broker, &round.iter().collect::<Vec<_>>()).unwrap();
@@ -212,12 +213,11 @@ fn leaders_move() {
         open(&mut *broker);
         absent.retain(|p| {
             let wanted = record(&round[*p], identity);
-            let found = broker.look(*p as i32, 0, &[&wanted]);
-            found.map(|found| found.offsets) != Ok(vec![Some(1)])
+            broker.seen(*p as i32, 0, &[&wanted]) != Ok(vec![Some(1)])
         });
     }
     for partition in 0..3 {
-        assert_eq!(broker.end_offset(partition), Ok(2));
+        assert_eq!(broker.end(partition), Ok(2));
     }
 }
 
@@ -229,7 +229,7 @@ fn an_old_format_takes_the_old_wire() {
     cluster.create_topic_with("old", 1, 1, &[("message.format.version", "0.10.2")]);
     let mut broker = broker_at(cluster.bootstrap(), "old");
     assert_eq!(open(&mut *broker).wire, Wire::Modern);
-    let identity = broker.init_producer().unwrap();
+    let identity = broker.producer().unwrap();
     let line = batch(Wire::Modern, identity, 0, 0, "line");
     let answers = exchange(&mut *broker, &[&line]).unwrap();
     assert_eq!(answers[0].verdict, Verdict::OldFormat);
@@ -237,8 +237,7 @@ fn an_old_format_takes_the_old_wire() {
     assert_eq!(open(&mut *broker).wire, Wire::Legacy);
     let line = batch(Wire::Legacy, Identity::NONE, 0, -1, "line");
     assert_eq!(acked(exchange(&mut *broker, &[&line])), 0);
-    let found = broker.look(0, 0, &[&record(&line, Identity::NONE)]).unwrap();
-    assert_eq!(found.offsets, [Some(0)]);
+    assert_eq!(broker.seen(0, 0, &[&record(&line, Identity::NONE)]), Ok(vec![Some(0)]));
 }
 
 /// A peer that speaks, but not Kafka: every answer is noise with the right frame.
@@ -254,7 +253,7 @@ fn noise_is_no_broker() {
     });
     let mut broker = broker_at(&address, "t");
     for _ in 0..100 {
-        let fault = broker.open().unwrap_err();
+        let fault = broker.opened().unwrap_err();
         assert!(!matches!(fault, Fault::Stopped), "{fault:?}");
     }
 }

@@ -1,18 +1,22 @@
 //! The agent's side of a [`Cluster`]: what a connection brings and what it keeps back.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Topic};
-use flume_ng::channel::content::ContentSearch;
+use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Progress, Sought, Topic};
+use flume_ng::channel::finish::Waits;
+use flume_ng::channel::look::Looks;
 use flume_ng::channel::reader::{History, TopicRecord};
-use flume_ng::checkpoint::record::BatchRecord;
+use flume_ng::channel::walk::{self, Log, Piece, Ticket};
+use flume_ng::config::model::{Compression, ValueFormat};
 
 use crate::Plant;
-use crate::cluster::{Cluster, Connection, Produce, Version};
+use crate::cluster::{Cluster, Connection, Produce, Stored, Version};
 use crate::fuse::Fuse;
 
 pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
@@ -26,9 +30,18 @@ pub struct Scripted {
     wire: Wire,
     /// Legacy: answers of the last round.
     answers: Vec<Answer>,
-    /// The agent was asked to stop: waiting is over.
-    pub is_stopping: Rc<std::cell::Cell<bool>>,
+    /// What is asked, and when its answer is there.
+    pending: Option<(&'static str, u64)>,
+    looks: Looks,
+    /// Cluster and topic of the last `open`.
+    last: (String, [u8; 16]),
+    /// From which offset, or for which one, each question asks.
+    asked: BTreeMap<i32, i64>,
+    questions: i32,
 }
+
+/// Batches that a fetch brings.
+const FETCH_MAX: usize = 3;
 
 impl Drop for Scripted {
     fn drop(&mut self) {
@@ -37,13 +50,35 @@ impl Drop for Scripted {
 }
 
 impl Scripted {
-    pub fn new(
-        cluster: Rc<RefCell<Cluster>>,
-        fuse: Fuse,
-        is_stopping: Rc<std::cell::Cell<bool>>,
-    ) -> Scripted {
+    pub fn new(cluster: Rc<RefCell<Cluster>>, fuse: Fuse) -> Scripted {
         let wire = cluster.borrow().wire(false);
-        Scripted { cluster, fuse, legacy: false, wire, answers: Vec::new(), is_stopping }
+        Scripted {
+            cluster,
+            fuse,
+            legacy: false,
+            wire,
+            answers: Vec::new(),
+            pending: None,
+            looks: Looks::default(),
+            last: Default::default(),
+            asked: BTreeMap::new(),
+            questions: 0,
+        }
+    }
+
+    /// An answer may be there at once, or take its time, in which anything may happen.
+    fn is_pending(&mut self, what: &'static str) -> bool {
+        self.fuse.tick();
+        let mut cluster = self.cluster.borrow_mut();
+        let now_ms = cluster.now_ms();
+        let until_ms = match self.pending {
+            Some((asked, until_ms)) if asked == what => until_ms,
+            _ if cluster.rng.chance(70) => now_ms,
+            _ => now_ms + cluster.rng.below(40),
+        };
+        let is_pending = now_ms < until_ms;
+        self.pending = is_pending.then_some((what, until_ms));
+        is_pending
     }
 
     fn lost(&mut self, why: &str) -> Fault {
@@ -52,13 +87,21 @@ impl Scripted {
         Fault::Lost(why.to_owned())
     }
 
+    fn be_connected(&mut self) -> Result<(), Fault> {
+        let cluster = self.cluster.borrow();
+        let Some(connection) = &cluster.connection else {
+            return Err(Fault::Lost("not connected".to_owned()));
+        };
+        let is_broken = connection.breaks_at_ms.is_some_and(|at_ms| at_ms <= cluster.now_ms());
+        drop(cluster);
+        if is_broken { Err(self.lost("the connection broke")) } else { Ok(()) }
+    }
+
     /// A question takes a moment, and may fail.
     fn ask(&mut self) -> Result<(), Fault> {
         self.fuse.tick();
+        self.be_connected()?;
         let mut cluster = self.cluster.borrow_mut();
-        if cluster.connection.is_none() {
-            return Err(Fault::Lost("not connected".to_owned()));
-        }
         let ms = cluster.rng.below(3);
         cluster.clock.advance(ms);
         cluster.pump();
@@ -70,6 +113,12 @@ impl Scripted {
             return Err(self.lost("a question without an answer"));
         }
         Ok(())
+    }
+
+    fn ticket(&mut self, partition: i32, what: i64) -> Result<Ticket, Fault> {
+        self.questions += 1;
+        self.asked.insert(self.questions, what);
+        Ok(Ticket { partition, lane: 0, correlation: self.questions, version: 0 })
     }
 
     fn carry(batch: &Batch, wire: Wire) -> Produce {
@@ -148,11 +197,17 @@ impl Scripted {
 }
 
 impl Broker for Scripted {
-    fn open(&mut self) -> Result<Topic, Fault> {
-        self.fuse.tick();
-        self.answers.clear();
+    fn open(&mut self) -> Result<Progress<Topic>, Fault> {
+        self.looks.interrupt();
+        if !matches!(self.pending, Some(("open", _))) {
+            self.answers.clear();
+            self.asked.clear();
+            self.cluster.borrow_mut().cut();
+        }
+        if self.is_pending("open") {
+            return Ok(Progress::Pending);
+        }
         let mut cluster = self.cluster.borrow_mut();
-        cluster.cut();
         cluster.pump();
         let now_ms = cluster.now_ms();
         let percent = cluster.trouble.question_fails;
@@ -172,7 +227,7 @@ impl Broker for Scripted {
         cluster.connection = Some(Connection::default());
         let hides = cluster.plant == Plant::HideOtherLogs;
         let hasty = cluster.plant == Plant::NoSettleTime;
-        Ok(Topic {
+        let topic = Topic {
             wire: self.wire,
             cluster_id: format!("C{}", if hides { 0 } else { cluster.id }),
             topic_id: match cluster.tells_topic_id() {
@@ -181,29 +236,42 @@ impl Broker for Scripted {
             },
             partitions: (0..cluster.logs.len() as i32).collect(),
             replicas: if hasty { 1 } else { cluster.replicas },
-        })
+        };
+        let this = (topic.cluster_id.clone(), topic.topic_id);
+        if this != self.last {
+            self.looks.forget();
+            self.last = this;
+        }
+        Ok(Progress::Done(topic))
     }
 
-    fn init_producer(&mut self) -> Result<Identity, Fault> {
+    fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
+        self.looks.interrupt();
         if self.wire == Wire::Legacy {
-            return Ok(Identity::NONE);
+            return Ok(Progress::Done(Identity::NONE));
+        }
+        if self.is_pending("producer") {
+            return Ok(Progress::Pending);
         }
         self.ask()?;
         let producer_id = self.cluster.borrow_mut().give_producer_id();
-        Ok(Identity { producer_id, epoch: 0 })
+        Ok(Progress::Done(Identity { producer_id, epoch: 0 }))
     }
 
-    fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
+        self.looks.interrupt();
+        if self.is_pending("ends") {
+            return Ok(Progress::Pending);
+        }
         self.ask()?;
         let cluster = self.cluster.borrow();
-        Ok(cluster.logs[partition as usize].high_watermark(cluster.now_ms()))
+        let end = |p: &i32| cluster.logs[*p as usize].high_watermark(cluster.now_ms());
+        Ok(Progress::Done(partitions.iter().map(end).collect()))
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         self.fuse.tick();
-        if self.cluster.borrow().connection.is_none() {
-            return Err(Fault::Lost("not connected".to_owned()));
-        }
+        self.be_connected()?;
         let carried: Vec<Produce> = round.iter().map(|b| Self::carry(b, self.wire)).collect();
         {
             let mut cluster = self.cluster.borrow_mut();
@@ -271,55 +339,39 @@ impl Broker for Scripted {
         if is_overdue { Err(self.lost("no answer in time")) } else { Ok(()) }
     }
 
-    fn look(
-        &mut self,
-        partition: i32,
-        floor: i64,
-        wanted: &[&BatchRecord],
-    ) -> Result<Found, Fault> {
-        self.ask()?;
-        let cluster = self.cluster.borrow();
-        let mut found = vec![None; wanted.len()];
-        let end = cluster.logs[partition as usize].high_watermark(cluster.now_ms());
-        let ends_before_floor = end < floor;
-        if cluster.plant == Plant::ResendUnderFreshId {
-            return Ok(Found { offsets: found, floor_is_gone: false, ends_before_floor });
+    fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
+        self.fuse.tick();
+        if self.cluster.borrow().plant == Plant::ResendUnderFreshId {
+            let cluster = self.cluster.borrow();
+            let now_ms = cluster.now_ms();
+            let nothing = sought.iter().map(|s| Found {
+                offsets: vec![None; s.wanted.len()],
+                floor_is_gone: false,
+                ends_before_floor: {
+                    let log = &cluster.logs[s.partition as usize];
+                    log.high_watermark(now_ms) < s.floor
+                },
+            });
+            return Ok(Progress::Done(nothing.collect()));
         }
         let by_identity = self.wire == Wire::Modern;
-        let is_nameless = |w: &BatchRecord| !by_identity || w.producer_id < 0;
-        let nameless: Vec<usize> = (0..wanted.len()).filter(|&i| is_nameless(wanted[i])).collect();
-        let sought: Vec<&BatchRecord> = nameless.iter().map(|&i| wanted[i]).collect();
-        let mut content = ContentSearch::new(&sought);
-        let now_ms = cluster.now_ms();
-        for stored in cluster.logs[partition as usize].visible(now_ms) {
-            if stored.base + (stored.values.len() as i64) <= floor {
-                continue;
-            }
-            if by_identity && stored.producer_id >= 0 {
-                for (wanted, found) in wanted.iter().zip(&mut found) {
-                    if !is_nameless(wanted)
-                        && wanted.producer_id == stored.producer_id
-                        && wanted.producer_epoch == stored.epoch
-                        && wanted.base_sequence == stored.sequence
-                        && wanted.count as usize == stored.values.len()
-                    {
-                        *found = Some(stored.base);
-                    }
-                }
-            }
-            for (offset, value) in (stored.base..).zip(stored.values.iter()) {
-                if offset >= floor {
-                    content.feed(offset, Some(value));
-                }
-            }
+        let mut looks = std::mem::take(&mut self.looks);
+        let result = looks.step(self, sought, by_identity);
+        self.looks = looks;
+        let Progress::Done(found) = result? else { return Ok(Progress::Pending) };
+        let cluster = self.cluster.borrow();
+        for (found, sought) in found.iter().zip(sought) {
+            cluster.trace.say(|| {
+                let (now_ms, Sought { partition, floor, .. }) = (cluster.now_ms(), sought);
+                let name = &cluster.name;
+                format!("  {name} at {now_ms}: look {partition} from {floor}: {:?}", found.offsets)
+            });
         }
-        for (index, offset) in nameless.into_iter().zip(content.found()) {
-            found[index] = offset;
-        }
-        cluster.trace.say(|| {
-            format!("  {} at {now_ms}: look {partition} from {floor}: {found:?}", cluster.name)
-        });
-        Ok(Found { offsets: found, floor_is_gone: false, ends_before_floor })
+        Ok(Progress::Done(found))
+    }
+
+    fn forget_looks(&mut self) {
+        self.looks.forget();
     }
 
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
@@ -334,19 +386,6 @@ impl Broker for Scripted {
         Ok(Box::new(Reader { cluster, fuse, partitions, replicas }))
     }
 
-    fn wait(&mut self) -> Result<(), Fault> {
-        self.fuse.tick();
-        if self.is_stopping.get() {
-            return Err(Fault::Stopped);
-        }
-        let mut cluster = self.cluster.borrow_mut();
-        let now_ms = cluster.now_ms();
-        let next_ms = cluster.next_event_ms().unwrap_or(now_ms + 200);
-        cluster.clock.advance(next_ms.saturating_sub(now_ms).clamp(1, 200));
-        cluster.pump();
-        Ok(())
-    }
-
     fn rounds_in_flight_max(&self) -> usize {
         match self.wire {
             Wire::Modern => ROUNDS_IN_FLIGHT_MAX,
@@ -357,8 +396,72 @@ impl Broker for Scripted {
     fn use_legacy(&mut self) {
         self.legacy = true;
     }
+}
 
+impl Waits for Scripted {
     fn descriptors(&self, _: &mut dyn FnMut(RawFd, bool)) {}
+
+    fn patience(&self) -> Duration {
+        let cluster = self.cluster.borrow();
+        let now_ms = cluster.now_ms();
+        let next_ms = self.pending.map_or(u64::MAX, |(_, until_ms)| until_ms);
+        let next_ms = cluster.next_event_ms().unwrap_or(u64::MAX).min(next_ms).min(now_ms + 200);
+        Duration::from_millis(next_ms.saturating_sub(now_ms))
+    }
+}
+
+/// The log as it travels: a few batches in each fetch.
+impl Log for Scripted {
+    fn ask_piece(&mut self, partition: i32, offset: i64, _: usize) -> Result<Ticket, Fault> {
+        self.ticket(partition, offset)
+    }
+
+    fn take_piece(&mut self, ticket: Ticket) -> Result<Progress<Piece>, Fault> {
+        if self.is_pending("piece") {
+            return Ok(Progress::Pending);
+        }
+        self.ask()?;
+        let (cluster, offset) = (self.cluster.borrow(), self.asked[&ticket.correlation]);
+        let now_ms = cluster.now_ms();
+        let log = &cluster.logs[ticket.partition as usize];
+        if offset > log.end {
+            return Ok(Progress::Done(Piece::OutOfRange));
+        }
+        let behind = |s: &&Stored| s.base + s.values.len() as i64 > offset;
+        let visible = log.visible(now_ms).filter(behind).take(FETCH_MAX);
+        let records = visible.flat_map(encoded).collect();
+        Ok(Progress::Done(Piece::Log { records, high_watermark: log.high_watermark(now_ms) }))
+    }
+
+    fn ask_offset(&mut self, partition: i32, time: i64) -> Result<Ticket, Fault> {
+        self.ticket(partition, time)
+    }
+
+    fn take_offset(&mut self, ticket: Ticket) -> Result<Progress<Option<i64>>, Fault> {
+        self.ask()?;
+        let cluster = self.cluster.borrow();
+        let log = &cluster.logs[ticket.partition as usize];
+        let end = log.high_watermark(cluster.now_ms());
+        Ok(Progress::Done(Some(match self.asked[&ticket.correlation] {
+            walk::FIRST => 0,
+            _ => end,
+        })))
+    }
+}
+
+/// A batch of the log as a reader gets it.
+fn encoded(stored: &Stored) -> Vec<u8> {
+    let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
+    batch.begin(0, 0);
+    stored.values.iter().for_each(|value| batch.push(&[], value));
+    let (identity, sequence) = match stored.producer_id {
+        -1 => (Identity::NONE, -1),
+        producer_id => (Identity { producer_id, epoch: stored.epoch }, stored.sequence),
+    };
+    batch.seal(identity, sequence);
+    let mut bytes = batch.sealed_bytes().to_vec();
+    bytes[..8].copy_from_slice(&stored.base.to_be_bytes());
+    bytes
 }
 
 /// Reads the log over a connection of its own.

@@ -260,7 +260,7 @@ fn planted_faults_are_found() {
         (Plant::NoSettleTime, 2_000),
         (Plant::DiskLies, 500),
         (Plant::AckWithoutAppend, 200),
-        (Plant::HideOtherLogs, 2_000),
+        (Plant::HideOtherLogs, 10_000),
     ];
     for (plant, seeds_max) in plants {
         let Hunt { ran, failed, .. } = run_many(0, seeds_max, plant);

@@ -664,7 +664,14 @@ fn trouble(world: &mut World) {
             let ms = world.rng.below(3_000);
             cluster.replace(ms);
         }
-        10 => cluster.compacted_until_ms = cluster.now_ms() + world.rng.below(30_000),
+        10 => {
+            cluster.compacted_until_ms = cluster.now_ms() + world.rng.below(30_000);
+            // That a batch has passed a moment ago says that others do; not if the topic was changed
+            // in that moment, which nothing tells.
+            if let Some(connection) = &mut cluster.connection {
+                connection.breaks_at_ms = Some(0);
+            }
+        }
         _ => {
             if let Some(connection) = &mut cluster.connection {
                 connection.breaks_at_ms = Some(0);

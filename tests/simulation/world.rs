@@ -1,7 +1,7 @@
 //! One run: an agent, its clusters, its disk and the writers, all on one simulated clock.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -86,7 +86,6 @@ pub struct World {
     pub book: Rc<RefCell<Book>>,
     config: Rc<SourceConfig>,
     pipeline: Option<Pipeline>,
-    is_stopping: Rc<Cell<bool>>,
     /// The wall clock jumped: an hour that was over may be the present one again.
     pub has_jumped: bool,
     /// It went on by longer than brokers remember a producer.
@@ -135,7 +134,6 @@ impl World {
             book: Rc::default(),
             config,
             pipeline: None,
-            is_stopping: Rc::default(),
             has_jumped: false,
             has_leapt: false,
             filling: None,
@@ -176,7 +174,6 @@ impl World {
             return Ok(true);
         }
         self.trim_at_the_hour();
-        self.is_stopping.set(false);
         self.trace.say(|| format!("{}: start", self.clock.monotonic_ms()));
         let begun = self.told(|world| catch_unwind(AssertUnwindSafe(|| world.begin())));
         match begun {
@@ -211,8 +208,7 @@ impl World {
             .enumerate()
             .map(|(at, cluster)| {
                 let config = Rc::new(self.scenario.channel_config(at));
-                let (fuse, is_stopping) = (self.fuse.clone(), self.is_stopping.clone());
-                let broker = Scripted::new(cluster.clone(), fuse, is_stopping);
+                let broker = Scripted::new(cluster.clone(), self.fuse.clone());
                 (at, config, Box::new(broker) as Box<dyn Broker>)
             })
             .collect();
@@ -411,7 +407,6 @@ impl World {
     /// A request to stop, as by SIGTERM, and up to a second in which the agent obeys.
     pub fn stop(&mut self) -> Result<(), String> {
         self.trace.say(|| format!("{}: stop", self.clock.monotonic_ms()));
-        self.is_stopping.set(true);
         let end_ms = self.clock.monotonic_ms() + 1_200;
         if let Some(pipeline) = &mut self.pipeline {
             pipeline.stop();
@@ -626,7 +621,9 @@ impl World {
             let c = c.borrow();
             c.is_network_empty() && c.is_all_visible()
         };
-        pipeline.is_idle()
+        // One that has not been reached yet may be missing what nobody has read.
+        pipeline.outlets.iter().all(|o| o.is_open())
+            && pipeline.is_idle()
             && !pipeline.is_rebuilding()
             && !pipeline.files.is_comparing()
             && self.clusters.iter().all(is_quiet)

@@ -17,6 +17,7 @@ mod avro;
 mod children;
 mod cluster;
 pub mod json;
+pub mod patient;
 pub mod proxy;
 mod records;
 pub mod topic;

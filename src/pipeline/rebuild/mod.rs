@@ -280,7 +280,11 @@ impl Pipeline {
             }
             Trouble::Broker(at, fault) => {
                 self.rebuild = Some(rebuild);
-                return Ok(self.back_off(at, &fault));
+                let pace = self.back_off(at, &fault);
+                if let Pace::Rest(ms) = pace {
+                    self.retry_at_ms = now_ms + ms;
+                }
+                return Ok(pace);
             }
             Trouble::File(name, e) => {
                 let path = self.files.path(&name);
@@ -336,7 +340,9 @@ impl Pipeline {
 
     /// What was announced by a rebuild gets an identity; nothing of it was ever sent.
     pub(super) fn identify_rebuilt(&mut self, at: usize) -> Result<(), Pause> {
-        let identity = self.outlets[at].broker.init_producer()?;
+        // Both before anything is changed: this is done again until they are there.
+        let identity = self.fresh_identity(at)?;
+        let ends = self.ends(at)?;
         self.outlets[at].take_identity(identity);
         for n in self.doubts(at) {
             self.rename(at, n)?;
@@ -345,7 +351,7 @@ impl Pipeline {
                 self.outlets[at].give_back(batch);
             }
         }
-        self.refresh_floors(at)?;
+        self.set_floors(at, &ends);
         self.commit()?;
         self.outlets[at].is_rebuilt = false;
         Ok(())

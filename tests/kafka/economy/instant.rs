@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Topic, Verdict};
-use flume_ng::checkpoint::record::BatchRecord;
+use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Progress, Sought, Topic, Verdict};
+use flume_ng::channel::finish::Waits;
 
 const PARTITIONS: i32 = 3;
 
@@ -38,25 +39,25 @@ impl Instant {
 }
 
 impl Broker for Instant {
-    fn open(&mut self) -> Result<Topic, Fault> {
-        Ok(Topic {
+    fn open(&mut self) -> Result<Progress<Topic>, Fault> {
+        Ok(Progress::Done(Topic {
             wire: self.wire,
             cluster_id: String::new(),
             topic_id: [0; 16],
             partitions: (0..PARTITIONS).collect(),
             replicas: 1,
-        })
+        }))
     }
 
-    fn init_producer(&mut self) -> Result<Identity, Fault> {
-        Ok(match self.wire {
+    fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
+        Ok(Progress::Done(match self.wire {
             Wire::Modern => Identity { producer_id: 1, epoch: 0 },
             Wire::Legacy => Identity::NONE,
-        })
+        }))
     }
 
-    fn end_offset(&mut self, partition: i32) -> Result<i64, Fault> {
-        Ok(self.ends[partition as usize])
+    fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
+        Ok(Progress::Done(partitions.iter().map(|p| self.ends[*p as usize]).collect()))
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
@@ -79,20 +80,28 @@ impl Broker for Instant {
         Ok(())
     }
 
-    fn look(&mut self, _: i32, _: i64, wanted: &[&BatchRecord]) -> Result<Found, Fault> {
-        let offsets = vec![None; wanted.len()];
-        Ok(Found { offsets, floor_is_gone: false, ends_before_floor: false })
+    fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
+        let found = sought.iter().map(|s| Found {
+            offsets: vec![None; s.wanted.len()],
+            floor_is_gone: false,
+            ends_before_floor: false,
+        });
+        Ok(Progress::Done(found.collect()))
     }
 
-    fn wait(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
+    fn forget_looks(&mut self) {}
 
     fn rounds_in_flight_max(&self) -> usize {
         if self.wire == Wire::Modern { 5 } else { 1 }
     }
 
     fn use_legacy(&mut self) {}
+}
 
+impl Waits for Instant {
     fn descriptors(&self, _: &mut dyn FnMut(RawFd, bool)) {}
+
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }

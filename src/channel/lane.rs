@@ -1,0 +1,193 @@
+//! One connection to a leader on which several requests may be under way. Their answers come in the
+//! order of the requests. Nothing here waits.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use super::broker::{Fault, Progress};
+use super::cluster::Leader;
+use super::protocol::Versions;
+use super::wire::{ANSWER_BYTES_MAX, Connection};
+
+/// See the module.
+pub struct Lane {
+    connection: Connection,
+    pub versions: Versions,
+    flights: VecDeque<Flight>,
+    /// How long one answer is waited for, since the one before it.
+    timeout: Duration,
+    /// When the answer to the first of `flights` is overdue.
+    deadline: Instant,
+    /// Answers to questions that were not asked for yet.
+    told: Vec<(i32, Vec<u8>)>,
+    /// The broker has closed the connection, or said what it was not asked.
+    is_closed: bool,
+}
+
+/// A request under way.
+struct Flight {
+    correlation: i32,
+    bytes_max: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    Produce(Sent),
+    /// Its answer goes to who asks with this correlation.
+    Question,
+    /// Nobody wants the answer any more.
+    Abandoned,
+}
+
+/// Takes the answer to a produce request: who gave it, what was sent, and the answer behind its
+/// correlation id.
+pub type Taker<'a> = dyn FnMut(&str, Sent, &[u8]) -> Result<(), Fault> + 'a;
+
+/// A produce request: its version, partition and base sequence of each batch.
+pub struct Sent {
+    pub version: i16,
+    pub batches: Vec<(i32, i32)>,
+}
+
+impl Lane {
+    pub fn new(leader: Leader, timeout: Duration) -> Lane {
+        Lane {
+            connection: leader.connection,
+            versions: leader.versions.unwrap_or_default(),
+            flights: VecDeque::new(),
+            timeout,
+            deadline: Instant::now(),
+            told: Vec::new(),
+            is_closed: false,
+        }
+    }
+
+    pub fn peer(&self) -> &str {
+        self.connection.peer()
+    }
+
+    /// Was the connection closed by the broker while nothing was under way
+    /// (`connections.max.idle.ms`)? It is not made anew here: another cluster may stand behind the
+    /// address, or another topic behind the name.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// A number for the next request.
+    pub fn next_correlation(&mut self) -> i32 {
+        self.connection.next_correlation()
+    }
+
+    /// How many produce requests are under way.
+    pub fn rounds(&self) -> usize {
+        self.flights.iter().filter(|f| matches!(f.kind, Kind::Produce(_))).count()
+    }
+
+    /// Sends a produce request.
+    pub fn send(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        correlation: i32,
+        sent: Sent,
+    ) -> Result<(), Fault> {
+        self.fly(
+            parts,
+            Flight { correlation, bytes_max: ANSWER_BYTES_MAX, kind: Kind::Produce(sent) },
+        )
+    }
+
+    /// Sends a question, whose answer [`Lane::take`] brings.
+    pub fn ask(&mut self, frame: &[u8], correlation: i32, bytes_max: usize) -> Result<(), Fault> {
+        let kind = Kind::Question;
+        self.fly(&[IoSlice::new(frame)], Flight { correlation, bytes_max, kind })
+    }
+
+    fn fly(&mut self, parts: &[IoSlice<'_>], flight: Flight) -> Result<(), Fault> {
+        self.look_if_closed();
+        if self.is_closed {
+            return Err(Fault::Lost(format!("{} closed the connection", self.peer())));
+        }
+        self.connection.send(parts)?;
+        if self.flights.is_empty() {
+            self.deadline = Instant::now() + self.timeout;
+        }
+        self.flights.push_back(flight);
+        Ok(())
+    }
+
+    /// Reads what has come, and hands the answers to produce requests to `take`.
+    ///
+    /// # Errors
+    /// `Lost`, also where an answer is overdue; what `take` says.
+    pub fn receive(&mut self, take: &mut Taker<'_>) -> Result<(), Fault> {
+        if self.flights.is_empty() {
+            self.look_if_closed();
+            return Ok(());
+        }
+        self.connection.flush()?;
+        while let Some(flight) = self.flights.front() {
+            let Some(answer) = self.connection.poll_answer(flight.bytes_max)? else {
+                if Instant::now() < self.deadline {
+                    return Ok(());
+                }
+                let waited = self.timeout.as_millis();
+                return Err(Fault::Lost(format!("{}: no answer in {waited} ms", self.peer())));
+            };
+            self.connection.expect_correlation(&answer, flight.correlation)?;
+            let Some(flight) = self.flights.pop_front() else { break };
+            // A broker works on one request of a connection at a time.
+            self.deadline = Instant::now() + self.timeout;
+            match flight.kind {
+                Kind::Produce(sent) => take(self.connection.peer(), sent, &answer[4..])?,
+                Kind::Question => {
+                    let mut answer = answer;
+                    answer.drain(..4);
+                    self.told.push((flight.correlation, answer));
+                }
+                Kind::Abandoned => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Neither an end nor an answer may come while nothing is under way.
+    fn look_if_closed(&mut self) {
+        if self.flights.is_empty() && !self.is_closed {
+            let nothing = self.connection.poll_answer(ANSWER_BYTES_MAX);
+            self.is_closed = !matches!(nothing, Ok(None));
+        }
+    }
+
+    /// Is an answer awaited?
+    pub fn is_busy(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    /// The answer to a question, behind its correlation id, if [`Lane::receive`] has brought it.
+    pub fn take(&mut self, correlation: i32) -> Progress<Vec<u8>> {
+        match self.told.iter().position(|(of, _)| *of == correlation) {
+            Some(at) => Progress::Done(self.told.swap_remove(at).1),
+            None => Progress::Pending,
+        }
+    }
+
+    /// Whatever was asked, nobody waits for it any more.
+    pub fn abandon_questions(&mut self) {
+        self.told.clear();
+        for flight in &mut self.flights {
+            if matches!(flight.kind, Kind::Question) {
+                flight.kind = Kind::Abandoned;
+            }
+        }
+    }
+
+    /// See `Broker::descriptors`.
+    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        // A connection that the broker has closed stirs for ever.
+        if !self.is_closed {
+            add(self.connection.fd(), self.connection.wants_write());
+        }
+    }
+}
