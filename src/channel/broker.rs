@@ -43,9 +43,10 @@ pub enum Verdict {
     Acked { base_offset: i64 },
     /// Errors 10, 18: the batch is larger than the broker takes. Not appended.
     TooLarge,
-    /// Error 87: a record of this batch is none that the topic takes. Not appended. Others may
-    /// pass.
-    Rejected { code: i16 },
+    /// Error 87: records of this batch are none that the topic takes. Not appended. `records`:
+    /// their places in it, ascending, if the broker has nothing against the others; none if it has
+    /// something against every record, or does not say.
+    Rejected { code: i16, records: Vec<u32> },
     /// Error 76, a codec that the broker does not know: it takes no batch of ours at all. Not
     /// appended.
     Barred { code: i16 },

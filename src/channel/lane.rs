@@ -6,6 +6,7 @@ use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::broker::{Fault, Progress};
 use super::cluster::Leader;
 use super::protocol::Versions;
@@ -45,10 +46,25 @@ enum Kind {
 /// correlation id.
 pub type Taker<'a> = dyn FnMut(&str, Sent, &[u8]) -> Result<(), Fault> + 'a;
 
-/// A produce request: its version, partition and base sequence of each batch.
+/// A produce request.
 pub struct Sent {
     pub version: i16,
-    pub batches: Vec<(i32, i32)>,
+    pub batches: Vec<InFlight>,
+}
+
+/// A batch under way.
+pub struct InFlight {
+    pub partition: i32,
+    pub base_sequence: i32,
+    /// Records in it.
+    pub count: u32,
+}
+
+impl InFlight {
+    pub fn of(batch: &Batch) -> InFlight {
+        let (partition, base_sequence) = (batch.partition(), batch.base_sequence());
+        InFlight { partition, base_sequence, count: batch.count() }
+    }
 }
 
 impl Lane {

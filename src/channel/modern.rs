@@ -31,11 +31,11 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::batch::Batch;
 use super::batch::Identity;
-use super::broker::{Answer, Fault, Progress};
+use super::broker::{Answer, Fault, Progress, Verdict};
 use super::cluster::{Cluster, OPEN_TIMEOUT};
 use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
-use super::lane::{Lane, Sent};
+use super::lane::{InFlight, Lane, Sent};
 
 use super::protocol::{
     self, Api, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, begin_frame, end_frame, put_string,
@@ -326,7 +326,7 @@ impl Modern {
             parts.push(IoSlice::new(batch.sealed_bytes()));
             at = end;
         }
-        let batches = batches.iter().map(|b| (b.partition(), b.base_sequence())).collect();
+        let batches = batches.iter().map(|b| InFlight::of(b)).collect();
         lane.send(&parts, correlation, Sent { version, batches })
     }
 
@@ -453,23 +453,37 @@ fn put_produce(
     gaps
 }
 
+/// The places of refused records in a batch of `count`, if they are some of it and not all.
+fn refused_among(places: impl Iterator<Item = i32>, count: u32) -> Vec<u32> {
+    let mut records: Vec<u32> = places.filter_map(|at| u32::try_from(at).ok()).collect();
+    records.sort_unstable();
+    records.dedup();
+    let is_some =
+        records.last().is_some_and(|last| *last < count) && records.len() < count as usize;
+    if is_some { records } else { Vec::new() }
+}
+
 /// One answer for each batch of the request.
 ///
 /// # Errors
 /// `Lost` where the broker does not speak of one; `Unauthorised`.
 fn verdicts(
     answer: &ProduceResponse,
-    batches: &[(i32, i32)],
+    batches: &[InFlight],
     topic: &str,
     peer: &str,
     answers: &mut Vec<Answer>,
 ) -> Result<(), Fault> {
-    for (partition, base_sequence) in batches {
+    for InFlight { partition, base_sequence, count } in batches {
         let mut told = answer.responses.iter().flat_map(|t| &t.partition_responses);
         let Some(told) = told.find(|p| p.index == *partition) else {
             return Err(Fault::Lost(format!("{peer} does not speak of partition {partition}")));
         };
-        let verdict = protocol::verdict(told.error_code, told.base_offset, topic, peer)?;
+        let mut verdict = protocol::verdict(told.error_code, told.base_offset, topic, peer)?;
+        if let Verdict::Rejected { records, .. } = &mut verdict {
+            let places = told.record_errors.iter().map(|e| e.batch_index);
+            *records = refused_among(places, *count);
+        }
         answers.push(Answer { partition: *partition, base_sequence: *base_sequence, verdict });
     }
     Ok(())

@@ -60,8 +60,8 @@ pub enum Stage {
     Looking { since_ms: u64 },
     /// What is absent may be another agent's as well: it gets an identity of its own.
     Renaming,
-    /// What is absent is sent again.
-    Resending(Option<Awaited>),
+    /// What is absent, and was so at that monotonic time, is sent again.
+    Resending { since_ms: u64, awaited: Option<Awaited> },
     /// A producer id is asked for.
     Identifying,
     /// The ends of the log are asked for.
@@ -120,11 +120,6 @@ pub struct Outlet {
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
-    /// While what is in doubt is sent again: the topic took a batch since the last one was buried.
-    pub has_passed: bool,
-    /// Monotonic time since which a batch is refused for a record, while every copy that was sent
-    /// has been answered.
-    pub refused_since_ms: Option<u64>,
     /// An ack stood before the floor: the topic behind the connection was made anew.
     pub is_log_other: bool,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
@@ -173,8 +168,6 @@ impl Outlet {
             absent_since_ms: None,
             look_began_ms: 0,
             out_of_sequence: Vec::new(),
-            has_passed: false,
-            refused_since_ms: None,
             is_log_other: false,
             partition_missing_since_ms: None,
             trouble: None,
@@ -193,7 +186,6 @@ impl Outlet {
     pub fn close(&mut self, retry_at_ms: u64) {
         self.stage = Stage::Closed { retry_at_ms };
         self.topic = None;
-        self.has_passed = false;
         // The next one may be given by another cluster.
         self.fresh = None;
     }

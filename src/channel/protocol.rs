@@ -394,7 +394,7 @@ pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<V
         45 | 46 | 59 => Verdict::OutOfSequence { code },
         32 => Verdict::StampRefused,
         76 => Verdict::Barred { code },
-        87 => Verdict::Rejected { code },
+        87 => Verdict::Rejected { code, records: Vec::new() },
         _ => Verdict::Doubtful { code },
     })
 }

@@ -383,7 +383,6 @@ impl Pipeline {
         );
         outlet.close(now_ms);
         outlet.absent_since_ms = None;
-        outlet.refused_since_ms = None;
         outlet.has_told_absent = false;
     }
 
@@ -568,7 +567,7 @@ pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
     let what = match verdict {
         Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
         Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
-        Verdict::Rejected { code } => format!("batch rejected (error {code})"),
+        Verdict::Rejected { code, .. } => format!("batch rejected (error {code})"),
         Verdict::Barred { code } => format!("every batch is refused (error {code})"),
         Verdict::StampRefused => "time stamp refused (error 32)".to_owned(),
         Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),

@@ -25,10 +25,9 @@ pub(super) const SETTLE_SINGLE_MS: u64 = 1_000;
 /// How long "out of sequence" is answered with looking before the state counts as lost, ms.
 const OUT_OF_SEQUENCE_MS: u64 = 60_000;
 pub(super) const LOOK_AGAIN_MS: u64 = 500;
-/// A look that took longer is followed by another one, which goes on where that one was: a broker may
-/// forget a producer (`producer.id.expiration.ms`), and what is absent must have been so a moment
-/// ago, ms.
-const LOOK_MS_MAX: u64 = 30_000;
+/// What is sent again must have been absent so long ago at most, ms: a broker may forget a producer
+/// (`producer.id.expiration.ms`). Another look goes on where the one before it was.
+const ABSENT_MS_MAX: u64 = 30_000;
 
 /// What a look tells of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +36,13 @@ enum Log {
     Same,
     /// What was acknowledged does not stand in it, or it ends before that.
     Other,
+}
+
+/// What has become of what is absent.
+enum Resent {
+    All,
+    /// What is left was looked for too long ago.
+    TooLateForMore,
 }
 
 /// Why recovery did not come to its end.
@@ -93,7 +99,7 @@ impl Pipeline {
                     let log = self.look(at, observer)?;
                     self.outlets[at].look_began_ms = since_ms;
                     let now_ms = self.clock.monotonic_ms();
-                    if now_ms - since_ms > LOOK_MS_MAX {
+                    if now_ms - since_ms > ABSENT_MS_MAX {
                         // The first partitions were looked at too long ago.
                         self.outlets[at].stage = Stage::Looking { since_ms: now_ms };
                         continue;
@@ -107,7 +113,7 @@ impl Pipeline {
                     self.wait_until_settled(at)?;
                     match self.outlets[at].is_identity_foreign {
                         true => Stage::Renaming,
-                        false => Stage::Resending(None),
+                        false => Stage::Resending { since_ms, awaited: None },
                     }
                 }
                 Stage::Renaming => {
@@ -117,12 +123,19 @@ impl Pipeline {
                         // Another agent may be using these identities: nothing new goes under them.
                         self.rename_doubts(at)?;
                         self.commit()?;
+                        // They are our own now, and keep them whatever becomes of the first copy.
+                        self.outlets[at].is_identity_foreign = false;
                     }
-                    Stage::Resending(None)
+                    // Nothing was ever sent under them.
+                    Stage::Resending { since_ms: self.clock.monotonic_ms(), awaited: None }
                 }
-                Stage::Resending(_) => {
-                    self.send_doubts(at, observer)?;
-                    Stage::Identifying
+                Stage::Resending { since_ms, .. } => {
+                    match self.send_doubts(at, since_ms, observer)? {
+                        Resent::All => Stage::Identifying,
+                        Resent::TooLateForMore => {
+                            Stage::Looking { since_ms: self.clock.monotonic_ms() }
+                        }
+                    }
                 }
                 Stage::Identifying => {
                     if !self.outlets[at].has_own_identity {
@@ -141,7 +154,6 @@ impl Pipeline {
                 Stage::Confirming => {
                     self.confirm_marks(at)?;
                     self.tell_letters(at);
-                    self.outlets[at].refused_since_ms = None;
                     Stage::Open
                 }
                 Stage::Open => return Ok(()),
@@ -258,7 +270,10 @@ impl Pipeline {
             let partition = wanted[0].partition;
             let floor = outlet.partition(partition).floor_offset.max(0);
             floors.push((partition, floor));
-            Sought { partition, floor, wanted, afresh: false }
+            // What was walked belongs to another log if the topic was made anew since, and may be
+            // shorter than that: only a topic id, or the mark, tells.
+            let afresh = !is_proven && marks.iter().all(|mark| mark.partition != partition);
+            Sought { partition, floor, wanted, afresh }
         };
         let mut sought: Vec<Sought<'_>> = by_partition.iter().map(sought).collect();
         sought.extend(marks.iter().map(sought_mark));
@@ -351,14 +366,15 @@ impl Pipeline {
     }
 
     /// Sends what is absent, the first batch of every partition at a time and as many partitions as
-    /// a round has room for, until nothing is left.
-    fn send_doubts(&mut self, at: usize, observer: &mut dyn Observer) -> Result<(), Pause> {
+    /// a round has room for, until nothing is left. `since_ms`: when it was absent.
+    fn send_doubts(
+        &mut self,
+        at: usize,
+        since_ms: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Resent, Pause> {
         loop {
-            let answers = self.hear(at);
-            if let Err(Pause::Fault(_)) = answers {
-                self.outlets[at].refused_since_ms = None;
-            }
-            let answers = answers?;
+            let answers = self.hear(at)?;
             // Whatever is not answered now was under way until now.
             if !answers.is_empty() {
                 self.outlets[at].absent_since_ms = None;
@@ -374,7 +390,10 @@ impl Pipeline {
             pause?;
             let firsts = self.first_doubts(at);
             if firsts.is_empty() {
-                return Ok(());
+                return Ok(Resent::All);
+            }
+            if self.clock.monotonic_ms() - since_ms > ABSENT_MS_MAX {
+                return Ok(Resent::TooLateForMore);
             }
             let mut ready = Vec::new();
             let mut has_given_up = false;
@@ -399,35 +418,25 @@ impl Pipeline {
         }
     }
 
-    /// A batch of which a record is none that the topic takes. That may be true of every record, of
-    /// a topic that is compacted for one: a single event is buried only where others pass. It may
-    /// be true for a while, too, and a copy that is late may be taken then: a batch is not split
-    /// before that has come, unless others pass.
-    fn rejected(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
-        let now_ms = self.clock.monotonic_ms();
-        let (partition, count) =
-            (self.announced[n].record.partition, self.announced[n].record.count);
-        let outlet = &mut self.outlets[at];
-        let since_ms = *outlet.refused_since_ms.get_or_insert(now_ms);
-        let settle_ms = u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS;
-        let may_go_on = match count {
-            1 => std::mem::take(&mut outlet.has_passed),
-            _ => outlet.has_passed || now_ms - since_ms >= settle_ms,
-        };
-        if !may_go_on {
-            return Err(Pause::Fault(Fault::NotReady(format!(
+    /// A batch of which records are none that the topic takes. Only what the same answer says of the
+    /// records beside them tells whether that is true of every record, of a topic that is compacted
+    /// for one: what passed a moment before may have done so before the topic was changed.
+    fn rejected(&mut self, at: usize, n: usize, code: i16, records: &[u32]) -> Result<(), Pause> {
+        match records.first() {
+            Some(first) => {
+                self.bury_one(at, n, *first, &format!("the broker answers error {code}"))
+            }
+            None => Err(Pause::Fault(Fault::NotReady(format!(
                 "the topic refuses every record (error {code}): is it compacted? Records have no \
                  key; set cleanup.policy=delete for the topic, or choose another one"
-            ))));
+            )))),
         }
-        self.split_or_bury(at, n, &format!("the broker answers error {code}"))?;
-        if count == 1 { Ok(()) } else { self.raise_epoch(at, partition) }
     }
 
     /// The answers to what was handed over, once all are there.
     fn hear(&mut self, at: usize) -> Result<Vec<Answer>, Pause> {
         let Outlet { stage, broker, .. } = &mut self.outlets[at];
-        let Stage::Resending(awaited) = stage else { return Ok(Vec::new()) };
+        let Stage::Resending { awaited, .. } = stage else { return Ok(Vec::new()) };
         let Some(Awaited { count, answers }) = awaited else { return Ok(Vec::new()) };
         broker.receive(answers)?;
         if answers.len() < *count {
@@ -455,12 +464,10 @@ impl Pipeline {
         let outlet = &mut self.outlets[at];
         // This copy may be late as well as the one before it: the settle time begins again.
         outlet.absent_since_ms = None;
-        if let Err(fault) = outlet.broker.send(&round) {
-            outlet.refused_since_ms = None;
-            return Err(fault.into());
+        outlet.broker.send(&round)?;
+        if let Stage::Resending { awaited, .. } = &mut outlet.stage {
+            *awaited = Some(Awaited { count: round.len(), answers: Vec::new() });
         }
-        let awaited = Awaited { count: round.len(), answers: Vec::new() };
-        outlet.stage = Stage::Resending(Some(awaited));
         Ok(())
     }
 
@@ -495,7 +502,6 @@ impl Pipeline {
                     ),
                 );
                 self.mark_acked(n, *base_offset, observer);
-                self.outlets[at].has_passed = true;
                 self.outlets[at].in_sequence(Some(answer.partition));
                 // What else is in doubt is looked for in the whole log first.
                 if self.outlets[at].is_log_other { Err(Pause::Wait(0)) } else { Ok(()) }
@@ -506,7 +512,7 @@ impl Pipeline {
                 "the broker does not know the compression (error {code}); configure another"
             )))),
             Verdict::StampRefused => self.stamp_anew(at, n),
-            Verdict::Rejected { code } => self.rejected(at, n, *code),
+            Verdict::Rejected { code, records } => self.rejected(at, n, *code, records),
             Verdict::OutOfSequence { code } => self.out_of_sequence(at, n, *code),
             Verdict::OldFormat => {
                 self.outlets[at].broker.use_legacy();
@@ -536,6 +542,8 @@ impl Pipeline {
         if now_ms - outlet.out_of_sequence_since(partition, now_ms) < patience_ms {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
+        self.prepare_epoch(at, partition)?;
+        let outlet = &mut self.outlets[at];
         outlet.in_sequence(Some(partition));
         log::warn(
             CHANNEL,

@@ -20,6 +20,19 @@ const SEEK_WAIT_MS: u64 = 20;
 const STAMP_FRESH_MS: u64 = 1_000;
 
 impl Pipeline {
+    /// Makes sure that [`Pipeline::raise_epoch`] has an identity to give, should the epochs of the
+    /// present one be out. Asked for before anything is changed: recovery begins anew for it.
+    pub(super) fn prepare_epoch(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
+        let mut records = self.doubts(at).into_iter().map(|n| &self.announced[n].record);
+        let old = records.find(|record| record.partition == partition);
+        let is_out = old.is_some_and(|b| b.producer_id >= 0 && b.producer_epoch == i16::MAX);
+        if is_out && self.outlets[at].fresh.is_none() {
+            self.outlets[at].needs_fresh = true;
+            return Err(Pause::Wait(0));
+        }
+        Ok(())
+    }
+
     /// What is absent of a partition gets the next epoch, counted from 0: the broker takes it
     /// whatever it remembers, and refuses from then on any copy under the old epoch.
     pub(super) fn raise_epoch(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
@@ -108,11 +121,43 @@ impl Pipeline {
     /// A batch that was refused whole: its halves are tried; a single event goes to the
     /// dead-letter file.
     pub(super) fn split_or_bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
-        if self.announced[n].record.count > 1 {
-            self.split(at, n)
-        } else {
-            self.bury(at, n, reason)
+        let count = self.announced[n].record.count;
+        if count == 1 {
+            return self.bury(at, n, reason);
         }
+        if self.split(at, n, count / 2)? {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// The broker refuses the event at place `first` of a batch and has nothing against others: it
+    /// goes to the dead-letter file, and what is before and behind it is sent. One commit for all: a
+    /// start finds the whole batch again, or only what is good of it.
+    pub(super) fn bury_one(
+        &mut self,
+        at: usize,
+        n: usize,
+        first: u32,
+        reason: &str,
+    ) -> Result<(), Pause> {
+        self.prepare_epoch(at, self.announced[n].record.partition)?;
+        let mut n = n;
+        if first > 0 {
+            if !self.split(at, n, first)? {
+                return Ok(());
+            }
+            n += 1;
+        }
+        if self.announced[n].record.count > 1 {
+            let rest = self.split(at, n, 1);
+            if !matches!(rest, Ok(true)) {
+                // What is before it is announced by itself all the same.
+                self.commit()?;
+                return rest.map(drop);
+            }
+        }
+        self.bury(at, n, reason)
     }
 
     /// One line for a batch, however often its parts are refused again.
@@ -150,33 +195,35 @@ impl Pipeline {
         }
     }
 
-    fn split(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    /// Makes two batches of `n`, `count` events in the first. `false`: its bytes are gone, and it was
+    /// given up. The caller commits.
+    fn split(&mut self, at: usize, n: usize, count: u32) -> Result<bool, Pause> {
         let whole = self.announced[n].record.clone();
-        let half = whole.count / 2;
         self.tell_refused(at, &whole);
-        let Some(first) = self.read_part(at, &whole, half)? else { return self.write_off(at, n) };
+        let Some(first) = self.read_part(at, &whole, count)? else {
+            return self.write_off(at, n).map(|()| false);
+        };
         let mut second = whole.clone();
         second.start = first.0.end;
-        second.count = whole.count - half;
+        second.count = whole.count - count;
         if whole.base_sequence >= 0 {
-            second.base_sequence = sequence_after(whole.base_sequence, half);
+            second.base_sequence = sequence_after(whole.base_sequence, count);
         }
         let Some(second) = self.read_part(at, &second, second.count)? else {
-            return self.write_off(at, n);
+            return self.write_off(at, n).map(|()| false);
         };
         // The file may have been overwritten since the whole was read, and then these are other
         // lines, which will be read as what they are.
         let length = second.0.end - second.0.start;
         let bytes_crc = combine_crc(first.0.bytes_crc, second.0.bytes_crc, length);
         if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
-            return self.write_off(at, n);
+            return self.write_off(at, n).map(|()| false);
         }
         let Announced { round, is_nowhere, .. } = self.announced[n];
         let part = |(record, batch)| Announced { record, encoded: Some(batch), round, is_nowhere };
         self.announced[n] = part(first);
         self.announced.insert(n + 1, part(second));
-        self.commit()?;
-        Ok(())
+        Ok(true)
     }
 
     /// Reads the first `count` events of a batch's range again, as a batch of their own.
@@ -295,6 +342,9 @@ impl Pipeline {
             return Ok(None);
         }
         let is_reshaped = record.count != old.count;
+        if is_reshaped {
+            self.prepare_epoch(at, old.partition)?;
+        }
         let is_changed = record != old;
         self.announced[n].record = record;
         if is_reshaped {
@@ -322,6 +372,7 @@ impl Pipeline {
 
     /// Batch `n` is not in the topic, will not come there, and can not be sent.
     fn write_off(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        self.prepare_epoch(at, self.announced[n].record.partition)?;
         self.tell_lost(at, n);
         self.take_out(at, n)
     }
@@ -346,6 +397,7 @@ impl Pipeline {
     /// An event that the broker never takes: to the dead-letter file, durable, then on.
     fn bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
         let b = self.announced[n].record.clone();
+        self.prepare_epoch(at, b.partition)?;
         let name = self.file_text(b.file);
         let value: Vec<u8> = self.announced[n]
             .encoded

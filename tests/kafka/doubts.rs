@@ -38,6 +38,8 @@ struct Cluster {
     events_max: u32,
     /// So many questions for a producer id fail.
     init_faults: u32,
+    /// The epoch that each producer id is given with.
+    epoch: i16,
     next_producer_id: i64,
     /// Producer id, epoch, base sequence and count of what somebody else has written.
     foreign: Vec<(i64, i16, i32, u32)>,
@@ -51,6 +53,8 @@ struct Cluster {
     heads: Vec<(i64, i16, i32, i64)>,
     appended: Vec<Vec<u8>>,
     pending: Vec<Answer>,
+    /// Partition of what was looked for last, and whether it was to be read whatever was read.
+    sought: Vec<(i32, bool)>,
 }
 
 impl Default for Cluster {
@@ -64,6 +68,7 @@ impl Default for Cluster {
             is_down: false,
             events_max: u32::MAX,
             init_faults: 0,
+            epoch: 0,
             next_producer_id: 0,
             foreign: Vec::new(),
             clock_ms: None,
@@ -72,6 +77,7 @@ impl Default for Cluster {
             heads: Vec::new(),
             appended: Vec::new(),
             pending: Vec::new(),
+            sought: Vec::new(),
         }
     }
 }
@@ -90,6 +96,18 @@ fn head(batch: &Batch, wire: Wire) -> (i64, i16, i32, i64) {
     let bytes = batch.sealed_bytes();
     let long = |at: usize| i64::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
     (long(43), (long(51) >> 48) as i16, batch.base_sequence(), long(27))
+}
+
+/// The places of the records with this text, if there are any; none are named if all have it.
+fn refused_of(batch: &Batch, text: Option<&str>) -> Option<Vec<u32>> {
+    let has_it = |v: &[u8]| text.is_some_and(|text| String::from_utf8_lossy(v).contains(text));
+    let values = (0..).zip(batch.values());
+    let refused: Vec<u32> = values.filter(|(_, v)| has_it(v)).map(|(at, _)| at).collect();
+    match refused.len() as u32 {
+        0 => None,
+        count if count == batch.count() => Some(Vec::new()),
+        _ => Some(refused),
+    }
 }
 
 struct Link(Shared);
@@ -118,7 +136,7 @@ impl Broker for Link {
         }
         cluster.next_producer_id += 1;
         let producer_id = cluster.next_producer_id - 1;
-        Ok(Progress::Done(Identity { producer_id, epoch: 0 }))
+        Ok(Progress::Done(Identity { producer_id, epoch: cluster.epoch }))
     }
 
     fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
@@ -136,10 +154,8 @@ impl Broker for Link {
                 Verdict::TooLarge
             } else if cluster.clock_ms.is_some_and(is_off) {
                 Verdict::StampRefused
-            } else if cluster.refused.is_some_and(|text| {
-                batch.values().any(|v| String::from_utf8_lossy(v).contains(text))
-            }) {
-                Verdict::Rejected { code: 87 }
+            } else if let Some(records) = refused_of(batch, cluster.refused) {
+                Verdict::Rejected { code: 87, records }
             } else if cluster.has_forgotten && head.1 == 0 {
                 Verdict::OutOfSequence { code: 45 }
             } else {
@@ -159,7 +175,8 @@ impl Broker for Link {
     }
 
     fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
-        let cluster = self.0.borrow();
+        let mut cluster = self.0.borrow_mut();
+        cluster.sought = sought.iter().map(|s| (s.partition, s.afresh)).collect();
         let find = |w: &&BatchRecord| {
             let it = (w.producer_id, w.producer_epoch, w.base_sequence, w.count);
             cluster.foreign.iter().position(|f| *f == it).map(|at| at as i64)
@@ -414,6 +431,75 @@ fn what_a_topic_refuses_of_every_record_is_waited_for() {
     assert_eq!(run(&root, &[("c1", &topic)], &clock, 300), 0);
     assert_eq!(topic.borrow().appended, values(&["one", "two", "three"]));
     assert!(!root.join("spool/.flumespooltail/dead-letter").exists());
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// That a batch was taken a moment before says nothing of a topic that was changed in that moment.
+/// One event was once buried for it.
+#[test]
+fn a_record_is_not_buried_for_what_passed_before_the_topic_was_changed() {
+    let root = directory("compacted-later");
+    fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
+    fs::write(root.join("spool/g"), "three\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let silent = shared(Cluster::default());
+    assert_eq!(run(&root, &[("c1", &silent)], &clock, 20), 1);
+    let topic = shared(Cluster { answers: true, next_producer_id: 1, ..Cluster::default() });
+    let left = run_with(&root, &[("c1", &topic)], &clock, 400, &mut |step| {
+        let mut topic = topic.borrow_mut();
+        // As soon as the first is there, for a while.
+        let has_changed = !topic.appended.is_empty() && step < 300;
+        topic.refused = has_changed.then_some("");
+    });
+    assert_eq!(left, 0);
+    assert_eq!(topic.borrow().appended, values(&["one", "two", "three"]));
+    assert!(!root.join("spool/.flumespooltail/dead-letter").exists());
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// A producer id has 32,768 epochs, and each letter takes one: when they are out, another id is
+/// asked for before anything is changed.
+#[test]
+fn epochs_that_run_out_while_a_batch_is_split_cost_nothing() {
+    let root = directory("epochs");
+    let lines = ["one", "bad 1", "two", "three", "bad 2", "bad 3", "four", "five"];
+    fs::write(root.join("spool/f"), lines.map(|line| format!("{line}\n")).concat()).unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let epoch = i16::MAX - 1;
+    let topic = Cluster { answers: true, refused: Some("bad"), epoch, ..Cluster::default() };
+    let topic = shared(topic);
+    assert_eq!(run(&root, &[("c1", &topic)], &clock, 300), 0);
+    let topic = topic.borrow();
+    assert_eq!(topic.appended, values(&["one", "two", "three", "four", "five"]));
+    let ids: Vec<(i64, i16)> = topic.heads.iter().map(|(id, epoch, ..)| (*id, *epoch)).collect();
+    assert!(ids.contains(&(0, i16::MAX)), "{ids:?}");
+    assert!(ids.iter().any(|(id, _)| *id > 0), "{ids:?}");
+    let letters = fs::read(root.join("spool/.flumespooltail/dead-letter")).unwrap();
+    let letters = String::from_utf8_lossy(&letters).into_owned();
+    for bad in ["bad 1", "bad 2", "bad 3"] {
+        assert_eq!(letters.matches(bad).count(), 1, "{letters}");
+    }
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// Before 2.8 nothing but the batch that was acknowledged last tells a log from another one of its
+/// name, which may have grown past what was read of the old one.
+#[test]
+fn a_log_that_nothing_is_known_again_by_is_read_from_its_floor_each_time() {
+    let root = directory("no-mark");
+    fs::write(root.join("spool/f"), "one\n").unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let topic = shared(Cluster::default());
+    run(&root, &[("c1", &topic)], &clock, 20);
+    run(&root, &[("c1", &topic)], &clock, 20);
+    assert_eq!(topic.borrow().sought, [(0, true)]);
+    // With a mark, that is read each time, and what was read before it stays so.
+    topic.borrow_mut().foreign = vec![(0, 0, 0, 1)];
+    assert_eq!(run(&root, &[("c1", &topic)], &clock, 100), 0);
+    fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
+    run(&root, &[("c1", &topic)], &clock, 20);
+    run(&root, &[("c1", &topic)], &clock, 1);
+    assert_eq!(topic.borrow().sought, [(0, false), (0, true)]);
     fs::remove_dir_all(&root).unwrap();
 }
 

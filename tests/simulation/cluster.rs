@@ -409,7 +409,7 @@ impl Cluster {
         }
         if self.compacted_until_ms > now_ms {
             let verdict = match self.version >= Version::V28 {
-                true => Verdict::Rejected { code: 87 },
+                true => Verdict::Rejected { code: 87, records: Vec::new() },
                 false => Verdict::Doubtful { code: 2 },
             };
             return (verdict, now_ms);
