@@ -480,7 +480,7 @@ mod tests {
         log.end = 7;
         let wanted = BatchRecord { base_sequence: 9, ..records[0].clone() };
         let fault = look(&mut log, 0, &[&wanted], true).unwrap_err();
-        assert_eq!(fault, Fault::Lost("offset 1 can not be read".to_string()));
+        assert_eq!(fault, Fault::Lost("offset 1 cannot be read".to_string()));
     }
 
     #[test]

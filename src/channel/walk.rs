@@ -198,7 +198,7 @@ impl Walk {
             // The log was cut back behind the end that is walked to.
             return Ok(false);
         }
-        self.stall(|| format!("offset {at} can not be read"))?;
+        self.stall(|| format!("offset {at} cannot be read"))?;
         match records.is_empty() {
             true => self.asked = Ask::Later(Instant::now() + STALL_PAUSE),
             false => self.bytes_max = larger(self.bytes_max, records)?,
@@ -237,14 +237,14 @@ pub fn walk<L: Log + Waits>(
 /// for those that end before. Returns the offset to go on from.
 ///
 /// # Errors
-/// `Lost` with the offset at which the log can not be read.
+/// `Lost` with the offset at which the log cannot be read.
 pub fn each_entry(
     records: &[u8],
     from: i64,
     take: &mut dyn FnMut(&Entry<'_>) -> Result<(), ReadError>,
 ) -> Result<i64, Fault> {
     let unreadable = |at: i64, why: &ReadError| {
-        Fault::Lost(format!("the topic can not be read at offset {at}: {why}"))
+        Fault::Lost(format!("the topic cannot be read at offset {at}: {why}"))
     };
     let mut rest = records;
     let mut at = from;
