@@ -112,6 +112,25 @@ fn small_limits_are_a_warning() {
     assert!(text.contains("maxLineLength 2048") && text.contains("dead-letter"), "{text}");
 }
 
+/// A compacted topic takes no record without a key.
+#[test]
+fn a_compacted_topic_fails() {
+    let name = format!("check-compacted-{}", std::process::id());
+    let settings = [("cleanup.policy", "compact,delete")];
+    let topic = shared("4.3.1").create_topic_with(&name, 1, 1, &settings);
+    let (code, json) = check_json(&Work::new(&topic), &[]);
+    let (state, text) = row(&json, "cleanup.policy");
+    assert_eq!((code, state), (78, "fail"));
+    assert!(text.contains("cleanup.policy=delete"), "{text}");
+    // Those before 0.11 do not tell how a topic is configured, and the row says so.
+    let settings = [("cleanup.policy", "compact")];
+    let topic = shared("0.10.2.0").create_topic_with(&name, 1, 1, &settings);
+    let (code, json) = check_json(&Work::new(&topic), &[]);
+    let (state, text) = row(&json, "record sizes");
+    assert_eq!((code, state), (0, "info"));
+    assert!(text.contains("cleanup.policy"), "{text}");
+}
+
 /// Each property has its fate, and a slip is a failure with the name that was meant.
 #[test]
 fn properties_one_by_one_and_did_you_mean() {

@@ -2,6 +2,7 @@
 
 mod broker_faults;
 mod brokers;
+mod changes;
 mod check;
 mod crash;
 mod doubts;

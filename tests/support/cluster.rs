@@ -228,6 +228,26 @@ impl Cluster {
         });
     }
 
+    /// Stops the only broker and starts it as another version, on its port and data. ZooKeeper
+    /// stays as it is.
+    pub fn upgrade(&self, version: &str) {
+        self.terminate(0);
+        let output = Command::new(SCRIPT).args(["fetch", version]).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::write(self.dir.path().join("version"), version).expect("the version of the cluster");
+        self.restart(0);
+    }
+
+    /// One of Kafka's own commands, on a cluster with ZooKeeper: what has no request yet.
+    pub fn tool(&self, class: &str, args: &[&str]) {
+        let mut command = Command::new(SCRIPT);
+        command.arg("tool").arg(self.dir.path()).arg(class).args(args).stdin(Stdio::null());
+        let output = command.output().expect("tests/kafka/broker runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let failed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{class} {args:?}: {said}{failed}");
+    }
+
     pub fn is_running(&self, i: usize) -> bool {
         self.with_broker(i, |node| match &mut node.child {
             Some(child) => child.try_wait().expect("a child of ours").is_none(),

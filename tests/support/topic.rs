@@ -17,6 +17,8 @@ const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
+const ALTER_CONFIGS: i16 = 33;
+const CREATE_PARTITIONS: i16 = 37;
 
 #[derive(Debug, Clone)]
 pub struct Topic {
@@ -230,6 +232,42 @@ fn parse_metadata(answer: &[u8]) -> Metadata {
         }
     }
     Metadata { controller, leaders }
+}
+
+impl Topic {
+    /// Gives it exactly these settings (brokers from 0.11 on).
+    pub fn configure(&self, settings: &[(&str, &str)]) {
+        let mut body = Body::new();
+        body.i32(1).i8(2).string(&self.name).i32(settings.len() as i32);
+        for (key, value) in settings {
+            body.string(key).string(value);
+        }
+        body.i8(0);
+        self.on_controller("AlterConfigs", ALTER_CONFIGS, &body);
+    }
+
+    /// Adds partitions until there are so many (brokers from 1.0 on).
+    pub fn grow(&self, partitions: i32) {
+        let mut body = Body::new();
+        body.i32(1).string(&self.name).i32(partitions).i32(-1).i32(30_000).i8(0);
+        self.on_controller("CreatePartitions", CREATE_PARTITIONS, &body);
+    }
+
+    fn on_controller(&self, what: &str, key: i16, body: &Body) {
+        eventually(what, PATIENCE, || {
+            let controller = cluster(&self.bootstrap)?.controller.ok_or("no controller")?;
+            let mut controller = Connection::open(&controller).map_err(text)?;
+            // Both are written alike.
+            let version = controller.highest(key).map_err(text)?.min(1);
+            let answer = controller.call(key, version, body).map_err(text)?;
+            let mut input = Input(&answer);
+            input.take(8); // throttle time, results
+            if key == CREATE_PARTITIONS {
+                input.string();
+            }
+            good(input.i16(), what)
+        });
+    }
 }
 
 /// Deletes a topic and makes it anew; returns when every partition has a leader.

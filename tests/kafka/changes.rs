@@ -1,0 +1,165 @@
+//! What is changed about a topic or its brokers while the agent runs: another release, another
+//! message format, compaction, more partitions. Against real brokers.
+
+use std::time::Duration;
+
+use crate::support::torture::{ARRIVE_MAX, Growing, Tally, lines};
+use crate::support::{Agent, Cluster, Topic, Work, eventually};
+
+const FILE: &str = "010_{H}.log";
+
+/// Does the last record in partition 0 bear a producer id, as on the wire from 0.11 on?
+fn ends_modern(topic: &Topic) -> bool {
+    topic.records()[0].last().is_some_and(|record| record.producer.is_some())
+}
+
+/// Appends lines until one comes by the newer wire; how many lines there are then.
+fn write_until_modern(work: &Work, topic: &Topic, agent: &mut Agent, from: u64) -> u64 {
+    let mut written = from;
+    eventually("the newer wire", Duration::from_secs(90), || {
+        work.append(FILE, &lines("a", written, written + 10));
+        written += 10;
+        agent.expect_records(topic, written as usize, ARRIVE_MAX);
+        if ends_modern(topic) {
+            return Ok(());
+        }
+        // Long enough for the broker to close an idle connection.
+        std::thread::sleep(Duration::from_secs(8));
+        Err(agent.log())
+    });
+    written
+}
+
+/// The cluster is upgraded while the agent has nothing to send.
+fn upgraded_while_idle(from: &str, to: &str, settings: &[(&str, &str)]) {
+    let mut tally =
+        Tally::new("brokers upgraded while the agent is idle", &format!("{from}, {to}"));
+    let cluster = Cluster::start(from);
+    let topic = cluster.create_topic_with("upgraded", 1, 1, settings);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 1_000), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    agent.expect("it is idle", ARRIVE_MAX, || work.is_committed());
+    assert!(!ends_modern(&topic), "{}", agent.log());
+    cluster.upgrade(to);
+    let written = write_until_modern(&work, &topic, &mut agent, 1_000);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("upgraded", &topic, &[("a", written)], &agent);
+}
+
+#[test]
+fn an_upgrade_from_0_10_2_0_needs_no_restart() {
+    upgraded_while_idle("0.10.2.0", "1.1.1", &[]);
+}
+
+/// The topic answered 43 before; the newer brokers take its format for that of today.
+#[test]
+#[ignore = "long: make torture"]
+fn an_upgrade_of_an_old_format_needs_no_restart() {
+    upgraded_while_idle("2.8.2", "3.9.1", &[("message.format.version", "0.10.2")]);
+}
+
+/// Its format is raised, which no broker tells: the connection stays, and is closed some day for
+/// idleness. The older wire was once kept over that.
+#[test]
+fn a_format_that_is_raised_is_used_from_the_next_connection_on() {
+    let version = "2.8.2";
+    let mut tally = Tally::new("message.format.version raised while the agent is idle", version);
+    let cluster = Cluster::with(version).set("connections.max.idle.ms", 6_000).start();
+    let settings = [("message.format.version", "0.10.2")];
+    let topic = cluster.create_topic_with("raised", 1, 1, &settings);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 1_000), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    agent.expect("it is idle", ARRIVE_MAX, || work.is_committed());
+    assert!(!ends_modern(&topic), "{}", agent.log());
+    topic.configure(&[]);
+    let written = write_until_modern(&work, &topic, &mut agent, 1_000);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("raised", &topic, &[("a", written)], &agent);
+}
+
+/// A compacted topic takes no record without a key, and ours have none: true of every record, so
+/// that nothing is buried, and all of it comes once the topic is another.
+fn compacted_for_a_while(version: &str, told: &str, mend: impl FnOnce(&Cluster, &Topic)) {
+    let mut tally = Tally::new("topic compacted for a while", version);
+    let cluster = Cluster::start(version);
+    let topic = cluster.create_topic_with("compacted", 1, 1, &[("cleanup.policy", "compact")]);
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 300), 0);
+    let words = |agent: &Agent| agent.log().matches(told).count();
+    let mut agent = work.start();
+    eventually("three words on it", ARRIVE_MAX, || match words(&agent) {
+        ..3 => Err(agent.log()),
+        _ => Ok(()),
+    });
+    assert_eq!(topic.count(), 0);
+    // Nor after a start.
+    agent.kill9();
+    work.append(FILE, &lines("a", 300, 400));
+    let mut agent = work.start();
+    eventually("a word on it", ARRIVE_MAX, || match words(&agent) {
+        0 => Err(agent.log()),
+        _ => Ok(()),
+    });
+    assert_eq!(topic.count(), 0);
+    mend(&cluster, &topic);
+    agent.expect_records(&topic, 400, ARRIVE_MAX);
+    agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert!(!work.tracker_dir().join("dead-letter").exists(), "{}", agent.log());
+    tally.exact("compacted", &topic, &[("a", 400)], &agent);
+}
+
+/// The oldest brokers say of such records that they are damaged.
+#[test]
+fn a_compacted_topic_of_0_10_2_0_is_waited_for() {
+    compacted_for_a_while("0.10.2.0", "cleanup.policy=delete", |cluster, topic| {
+        let delete = ["--entity-name", topic.name(), "--add-config", "cleanup.policy=delete"];
+        let args = [&["--alter", "--entity-type", "topics"][..], &delete].concat();
+        cluster.tool("kafka.admin.ConfigCommand", &args);
+    });
+}
+
+#[test]
+fn a_compacted_topic_of_4_3_1_is_waited_for() {
+    let told = "the topic refuses every record (error 87)";
+    compacted_for_a_while("4.3.1", told, |_, topic| {
+        topic.configure(&[("cleanup.policy", "delete")]);
+    });
+}
+
+/// Partitions are added while the agent runs: they are used without a restart. Order within a
+/// partition stays.
+fn partitions_added(version: &str, add: impl FnOnce(&Cluster, &Topic)) {
+    let mut tally = Tally::new("partitions added while lines come", version);
+    let cluster = Cluster::start(version);
+    let topic = cluster.create_topic("grows", 1);
+    let work = Work::new(&topic)
+        .set("a1.channels.c1.kafka.producer.metadata.max.age.ms", 1_000)
+        .file(FILE, &lines("a", 0, 1_000), 0);
+    let growing = Growing::start(&work, FILE, "a", 1_000, 20);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    add(&cluster, &topic);
+    let is_used = || topic.partitions() == 3 && topic.ends().iter().all(|end| *end > 0);
+    agent.expect("lines in the new partitions", ARRIVE_MAX, is_used);
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.log().matches("has other partitions than before").count(), 1);
+    assert_eq!(agent.log().matches("in doubt").count(), 0, "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("grows", &topic, &[("a", written)], &agent);
+}
+
+#[test]
+fn partitions_that_are_added_to_0_10_2_0_are_used() {
+    partitions_added("0.10.2.0", |cluster, topic| {
+        let args = ["--alter", "--topic", topic.name(), "--partitions", "3"];
+        cluster.tool("kafka.admin.TopicCommand", &args);
+    });
+}
+
+#[test]
+fn partitions_that_are_added_to_4_3_1_are_used() {
+    partitions_added("4.3.1", |_, topic| topic.grow(3));
+}
