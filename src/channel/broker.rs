@@ -160,6 +160,13 @@ pub trait Broker: Waits {
     /// watermark, as far as the protocol tells it), in their order.
     fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault>;
 
+    /// The topic as a broker tells it now, over the connections that there are and beside whatever is
+    /// under way on them.
+    ///
+    /// # Errors
+    /// `NotReady` and `Unauthorised` leave the connections as they are.
+    fn survey(&mut self) -> Result<Progress<Topic>, Fault>;
+
     /// Hands a round over: at most one batch for each partition. On the modern wire it returns
     /// when the round is written or buffered; on the legacy wire when it is answered.
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;
@@ -185,8 +192,8 @@ pub trait Broker: Waits {
     /// a connection that the broker has closed waits to be made anew by `open`.
     fn rounds_in_flight_max(&self) -> usize;
 
-    /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic, and so do
-    /// all after it until something fails on that wire: then the brokers are asked anew. The
-    /// topic's format may be another one by then, or the brokers may speak the old wire no more.
+    /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic. Any after it
+    /// asks the brokers anew: the topic's format may be another one by then, or they may speak the
+    /// old wire no more.
     fn use_legacy(&mut self);
 }

@@ -13,7 +13,7 @@ use super::broker::{Fault, Topic};
 use super::finding::Finding;
 use super::finish::finish;
 use super::greet::Greeted;
-use super::protocol::{self, Asked, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, Versions};
+use super::protocol::{self, Api, Asked, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, Versions};
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
 
 /// How long a cluster has to answer and to have the topic ready.
@@ -63,6 +63,28 @@ pub(super) fn named(topic: &str) -> MetadataRequestTopic {
     MetadataRequestTopic::default().with_name(Some(name))
 }
 
+/// The question for the topic's metadata, as a broker that speaks `versions` understands it.
+pub(super) fn metadata(
+    versions: Option<&Versions>,
+    peer: &str,
+    topic: &str,
+    may_create: bool,
+) -> Result<(Api, i16, MetadataRequest), Fault> {
+    // Version 2 (0.10.1) brings the cluster id, version 4 (0.11) the wish to make the topic;
+    // before that a broker makes it, or not, as it is configured. Version 10 (2.8) brings the
+    // topic's id.
+    let highest = versions.map_or(0, |v| v.highest(METADATA));
+    let (api, version) = match highest {
+        10.. => (METADATA_ID, METADATA_ID.highest),
+        4.. => (METADATA, versions.map_or(Ok(4), |v| v.common(METADATA, peer))?),
+        n => (METADATA_OLD, n.clamp(0, 2)),
+    };
+    let request = MetadataRequest::default()
+        .with_topics(Some(vec![named(topic)]))
+        .with_allow_auto_topic_creation(may_create || version < METADATA.lowest);
+    Ok((api, version, request))
+}
+
 /// Asks a broker for the topic's metadata.
 pub(super) fn ask_metadata(
     (connection, versions): &mut Greeted,
@@ -71,21 +93,8 @@ pub(super) fn ask_metadata(
     may_create: bool,
     deadline: Instant,
 ) -> Result<Asked, Fault> {
-    // Version 2 (0.10.1) brings the cluster id, version 4 (0.11) the wish to make the topic;
-    // before that a broker makes it, or not, as it is configured. Version 10 (2.8) brings the
-    // topic's id.
-    let highest = versions.as_ref().map_or(0, |v| v.highest(METADATA));
-    let (api, version) = match highest {
-        10.. => (METADATA_ID, METADATA_ID.highest),
-        4.. => {
-            let peer = connection.peer();
-            (METADATA, versions.as_ref().map_or(Ok(4), |v| v.common(METADATA, peer))?)
-        }
-        n => (METADATA_OLD, n.clamp(0, 2)),
-    };
-    let request = MetadataRequest::default()
-        .with_topics(Some(vec![named(topic)]))
-        .with_allow_auto_topic_creation(may_create || version < METADATA.lowest);
+    let (api, version, request) =
+        metadata(versions.as_ref(), connection.peer(), topic, may_create)?;
     protocol::ask(connection, api, version, client, &request, ANSWER_BYTES_MAX, deadline)
 }
 
@@ -133,6 +142,17 @@ impl Word {
         })
     }
 
+    /// What it says of the topic, which is spoken to over `wire`.
+    pub fn topic(&self, wire: Wire) -> Topic {
+        Topic {
+            wire,
+            cluster_id: self.cluster_id.clone(),
+            topic_id: self.topic_id,
+            partitions: self.partitions.clone(),
+            replicas: self.replicas,
+        }
+    }
+
     /// With the wire of the oldest of its leaders the topic is spoken to, so that a cluster in the
     /// middle of an upgrade is served as well. `leaders`: as they stand in the word.
     pub fn into_cluster(self, told_by: &str, leaders: Vec<Greeted>, legacy: bool) -> Cluster {
@@ -141,13 +161,7 @@ impl Word {
         let speaks_modern =
             |l: &Leader| l.versions.as_ref().is_some_and(|v| v.highest(PRODUCE) >= PRODUCE.lowest);
         let modern = !legacy && leaders.iter().all(speaks_modern);
-        let topic = Topic {
-            wire: if modern { Wire::Modern } else { Wire::Legacy },
-            cluster_id: self.cluster_id,
-            topic_id: self.topic_id,
-            partitions: self.partitions,
-            replicas: self.replicas,
-        };
+        let topic = self.topic(if modern { Wire::Modern } else { Wire::Legacy });
         Cluster { topic, told_by: told_by.to_string(), leaders, led_by: self.led_by }
     }
 }

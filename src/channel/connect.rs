@@ -32,7 +32,7 @@ pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
 
 struct Kafka {
     config: ChannelConfig,
-    /// The topic answered 43, and nothing has failed on the legacy wire since.
+    /// The topic answered 43: the next connection takes the legacy wire. Any after it asks anew.
     legacy: bool,
     link: Link,
     /// How far the log was looked through, over reconnects.
@@ -50,13 +50,13 @@ enum Link {
 }
 
 impl Kafka {
-    fn begin(&self) -> Finding {
+    fn begin(&mut self) -> Finding {
         let config = &self.config;
         let quest = Quest {
             brokers: &config.brokers,
             topic: &config.topic,
             client: &config.client_id,
-            legacy: self.legacy,
+            legacy: std::mem::take(&mut self.legacy),
             may_create: true,
         };
         Finding::start(quest, OPEN_TIMEOUT)
@@ -96,8 +96,6 @@ impl Kafka {
         if let Err(fault) = &result
             && *fault != Fault::Stopped
         {
-            let is_idle = matches!(fault, Fault::Idle(_));
-            self.legacy &= is_idle || !matches!(self.link, Link::Legacy(_));
             self.link = Link::Closed;
             self.peers.clear();
         }
@@ -116,16 +114,13 @@ impl Broker for Kafka {
             Link::Finding(finding) => finding,
             _ => Box::new(self.begin()),
         };
-        let result = match finding.poll() {
-            Ok(Progress::Done(cluster)) => self.connect(cluster).map(Progress::Done),
-            Ok(Progress::Pending) => {
+        match finding.poll()? {
+            Progress::Done(cluster) => self.connect(cluster).map(Progress::Done),
+            Progress::Pending => {
                 self.link = Link::Finding(finding);
-                return Ok(Progress::Pending);
+                Ok(Progress::Pending)
             }
-            Err(fault) => Err(fault),
-        };
-        self.legacy &= result.is_ok();
-        result
+        }
     }
 
     fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
@@ -146,6 +141,20 @@ impl Broker for Kafka {
             Link::Legacy(legacy) => legacy.end_offsets(partitions),
         };
         self.settle(result)
+    }
+
+    fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
+        self.looks.interrupt();
+        let result = match &mut self.link {
+            Link::Closed | Link::Finding(_) => Err(closed()),
+            Link::Modern(modern) => modern.survey(),
+            Link::Legacy(legacy) => legacy.survey(),
+        };
+        match result {
+            // That says nothing of the connections.
+            Err(fault @ (Fault::NotReady(_) | Fault::Unauthorised(_))) => Err(fault),
+            other => self.settle(other),
+        }
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use kafka::client::{Compression as Codec, FetchOffset, KafkaClient, ProduceMessage, RequiredAcks};
 use kafka::error::{Error, KafkaCode};
+use kafka_protocol::messages::MetadataResponse;
 
-use super::batch::Batch;
-use super::broker::{Answer, Fault, Progress};
-use super::cluster::Cluster;
+use super::batch::{Batch, Wire};
+use super::broker::{Answer, Fault, Progress, Topic};
+use super::cluster::{Cluster, Word, metadata};
 use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
 use super::lane::Lane;
@@ -53,6 +54,8 @@ pub struct Legacy {
     /// Our own connections to the leaders, for reading.
     readers: Vec<Lane>,
     ends: Option<Ends>,
+    /// The question how the topic is now, if it is under way.
+    asked: Option<(Ticket, Api)>,
     client: KafkaClient,
     /// The crate's sockets.
     sockets: Vec<RawFd>,
@@ -114,6 +117,7 @@ impl Legacy {
                 .map(|leader| Lane::new(leader, answer_timeout(request_timeout_ms)))
                 .collect(),
             ends: None,
+            asked: None,
             client: KafkaClient::new(Vec::new()),
             sockets: Vec::new(),
             answers: Vec::new(),
@@ -283,6 +287,33 @@ impl Legacy {
 
     fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
         protocol::partition_fault(api, code, partition, &self.topic)
+    }
+
+    /// See `Broker::survey`. Our own connection may have been closed for idleness, since lines go
+    /// over the crate's.
+    pub fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
+        let reader = &mut self.readers[0];
+        reader.receive(&mut |_, _, _| Ok(()))?;
+        if reader.is_closed() {
+            return Err(Fault::Idle(format!("{} closed the idle connection", reader.peer())));
+        }
+        let (ticket, api) = match self.asked {
+            Some(asked) => asked,
+            None => {
+                let (api, version, request) =
+                    metadata(Some(&reader.versions), reader.peer(), &self.topic, false)?;
+                let correlation = reader.next_correlation();
+                let frame = protocol::frame(api, version, correlation, &self.client_id, &request)?;
+                reader.ask(&frame, correlation, ANSWER_BYTES_MAX)?;
+                (Ticket { partition: 0, lane: 0, correlation, version }, api)
+            }
+        };
+        self.asked = Some((ticket, api));
+        let Progress::Done(answer) = self.take(ticket)? else { return Ok(Progress::Pending) };
+        self.asked = None;
+        let answer: MetadataResponse =
+            protocol::decode(api, ticket.version, &answer, &self.told_by)?;
+        Ok(Progress::Done(Word::of(&answer, &self.topic)?.topic(Wire::Legacy)))
     }
 
     fn garbled(&self, api: Api) -> Fault {

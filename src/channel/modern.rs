@@ -25,14 +25,14 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{
     BrokerId, FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse,
-    ListOffsetsRequest, ListOffsetsResponse, ProduceResponse, TopicName,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataResponse, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::batch::Batch;
-use super::batch::Identity;
-use super::broker::{Answer, Fault, Progress, Verdict};
-use super::cluster::{Cluster, OPEN_TIMEOUT};
+use super::batch::{Identity, Wire};
+use super::broker::{Answer, Fault, Progress, Topic, Verdict};
+use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata};
 use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
 use super::lane::{InFlight, Lane, Sent};
@@ -70,6 +70,11 @@ enum Question {
     Producer {
         until: Instant,
         state: Coordinator,
+    },
+    /// How the topic is now.
+    Topic {
+        ticket: Ticket,
+        api: Api,
     },
     /// Each with the places of its partitions in the question.
     Ends {
@@ -157,6 +162,27 @@ impl Modern {
             .with_transactional_id(None)
             .with_transaction_timeout_ms(60_000);
         self.ask(0, 0, INIT_PRODUCER_ID, &request, ANSWER_BYTES_MAX)
+    }
+
+    /// See `Broker::survey`: whoever leads the first partition is asked.
+    pub fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
+        let (ticket, api) = match self.question {
+            Question::Topic { ticket, api } => (ticket, api),
+            _ => {
+                self.abandon_questions();
+                let lane = &self.lanes[0];
+                let (api, version, request) =
+                    metadata(Some(&lane.versions), lane.peer(), &self.topic, false)?;
+                (self.ask_as(0, 0, (api, version), &request, ANSWER_BYTES_MAX)?, api)
+            }
+        };
+        self.question = Question::Topic { ticket, api };
+        self.pump()?;
+        let answer = self.take::<MetadataResponse>(api, ticket)?;
+        let Progress::Done(answer) = answer else { return Ok(Progress::Pending) };
+        self.question = Question::Nothing;
+        let word = Word::of(&answer, &self.topic)?;
+        Ok(Progress::Done(word.topic(Wire::Modern)))
     }
 
     /// See `Broker::end_offsets`: one question to each leader, however many partitions it leads.
@@ -251,8 +277,20 @@ impl Modern {
         request: &Q,
         bytes_max: usize,
     ) -> Result<Ticket, Fault> {
-        let lane = &mut self.lanes[at];
+        let lane = &self.lanes[at];
         let version = lane.versions.common(api, lane.peer())?;
+        self.ask_as(at, partition, (api, version), request, bytes_max)
+    }
+
+    fn ask_as<Q: Encodable>(
+        &mut self,
+        at: usize,
+        partition: i32,
+        (api, version): (Api, i16),
+        request: &Q,
+        bytes_max: usize,
+    ) -> Result<Ticket, Fault> {
+        let lane = &mut self.lanes[at];
         let correlation = lane.next_correlation();
         let frame = protocol::frame(api, version, correlation, &self.client, request)?;
         lane.ask(&frame, correlation, bytes_max)?;

@@ -117,6 +117,10 @@ pub struct Outlet {
     pub absent_since_ms: Option<u64>,
     /// Monotonic time at which the last look began that was answered.
     pub look_began_ms: u64,
+    /// Monotonic time at which the brokers are asked next how the topic is.
+    pub survey_at_ms: u64,
+    /// The topic is not as it was when it was opened, which is done anew when nothing is under way.
+    pub is_outdated: bool,
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
@@ -167,6 +171,8 @@ impl Outlet {
             round_bytes_max: ROUND_BYTES_MAX,
             absent_since_ms: None,
             look_began_ms: 0,
+            survey_at_ms: 0,
+            is_outdated: false,
             out_of_sequence: Vec::new(),
             is_log_other: false,
             partition_missing_since_ms: None,
@@ -186,6 +192,7 @@ impl Outlet {
     pub fn close(&mut self, retry_at_ms: u64) {
         self.stage = Stage::Closed { retry_at_ms };
         self.topic = None;
+        self.is_outdated = false;
         // The next one may be given by another cluster.
         self.fresh = None;
     }

@@ -12,6 +12,9 @@ const TOPIC_LEN_MAX: usize = 249;
 /// The longest client id that a request has room for, bytes.
 const CLIENT_ID_LEN_MAX: usize = i16::MAX as usize;
 const REQUEST_TIMEOUT_MS: u64 = 10_000;
+const METADATA_MS: u64 = 300_000;
+/// Brokers are not asked more often, whatever is configured.
+const METADATA_MS_MIN: u64 = 1_000;
 
 /// Names of 1.7 and later, each with that of 1.6.
 const BOTH_NAMES: [(&str, &str); 6] = [
@@ -69,7 +72,10 @@ pub fn build(
     let timeout = either(section, found, "kafka.producer.request.timeout.ms")
         .map_or("kafka.request.timeout.ms".to_string(), |p| p.name.clone());
     let timeout = section.number(found, &timeout, (1, REQUEST_TIMEOUT_MS, i32::MAX as u64));
+    let metadata = "kafka.producer.metadata.max.age.ms";
+    let metadata_ms = section.number(found, metadata, (0, METADATA_MS, i64::MAX as u64));
     ChannelConfig {
+        metadata_ms: metadata_ms.max(METADATA_MS_MIN),
         name: section.name.clone(),
         brokers: brokers(section, found),
         topic: topic(section, found),

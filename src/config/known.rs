@@ -267,6 +267,12 @@ pub const PROPERTIES: &[Property] = &[
     takes(Channel, "kafka.request.timeout.ms", "10000", "the same under its name in Flume 1.6"),
     takes(
         Channel,
+        "kafka.producer.metadata.max.age.ms",
+        "300000",
+        "how often the brokers are asked which partitions there are, ms; 1,000 at least",
+    ),
+    takes(
+        Channel,
         "kafka.producer.client.id",
         "–",
         "the name that brokers log and that quotas are for; the agent's name where it is not given",
@@ -314,7 +320,7 @@ pub const PROPERTIES: &[Property] = &[
     ignores(
         Channel,
         "kafka.topic.metadata.refresh.interval.ms",
-        "leaders are looked up when they move",
+        "kafka.producer.metadata.max.age.ms is how often they are asked",
     ),
     ignores(Channel, "kafka.send.buffer.bytes", "left to the system"),
     ignores(Channel, "kafka.serializer.class", "values are bytes"),
@@ -335,7 +341,6 @@ pub const PROPERTIES: &[Property] = &[
         "kafka.producer.max.in.flight.requests.per.connection",
         "order is kept in any case",
     ),
-    ignores(Channel, "kafka.producer.metadata.max.age.ms", "leaders are looked up when they move"),
     ignores(Channel, "kafka.producer.send.buffer.bytes", "left to the system"),
     ignores(Channel, "kafka.producer.receive.buffer.bytes", "left to the system"),
     takes(Sink, "type", "required", "`null` or `logger`, or their class names"),

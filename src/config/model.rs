@@ -146,6 +146,8 @@ pub struct ChannelConfig {
     pub partition_by: PartitionBy,
     /// The agent's name by default: what quotas and the brokers' logs know it by.
     pub client_id: String,
+    /// How often the brokers are asked how the topic is, ms.
+    pub metadata_ms: u64,
     /// How long a broker may take to acknowledge, and how long an answer is waited for, ms.
     pub request_timeout_ms: u32,
 }

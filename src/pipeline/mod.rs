@@ -15,6 +15,7 @@ mod reshape;
 mod rounds;
 mod settle;
 mod start;
+mod survey;
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -115,8 +116,30 @@ pub(crate) struct Announced {
     pub encoded: Option<Batch>,
     /// Number of the round that it went out with; 0 for what an earlier run announced.
     pub round: u64,
-    /// Every copy that was sent was answered, and none was appended: none may still come.
-    pub is_nowhere: bool,
+    pub copies: Copies,
+}
+
+/// What may still come of a batch in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// Nothing: every copy that was sent was answered with a refusal.
+    None,
+    /// One was sent, or is about to be, that has not been answered.
+    One,
+    /// Others, too, or nobody knows.
+    Any,
+}
+
+impl Copies {
+    /// One more is sent.
+    fn sent(self) -> Copies {
+        if self == Copies::None { Copies::One } else { Copies::Any }
+    }
+
+    /// The last that was sent is refused.
+    fn refused(self) -> Copies {
+        if self == Copies::One { Copies::None } else { self }
+    }
 }
 
 impl Announced {
@@ -180,6 +203,7 @@ impl Pipeline {
         self.files.sweep();
         self.recognise();
         self.receive(observer);
+        self.survey();
         self.fold();
         if !self.is_connected() {
             return self.reconnect(observer);
@@ -298,8 +322,7 @@ impl Pipeline {
                 if verdict.is_refusal()
                     && let Some(at) = self.find_announced(outlet, answer)
                 {
-                    // What is answered here was sent once.
-                    self.announced[at].is_nowhere = true;
+                    self.announced[at].copies = self.announced[at].copies.refused();
                 }
                 if self.outlets[outlet].is_open() {
                     self.distrust(outlet, &describe(verdict, answer.partition));

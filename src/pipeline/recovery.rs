@@ -10,7 +10,7 @@
 //! *Before 0.11* the log has no identity: batches are looked for by content, and what is absent is
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
-use super::{Announced, CHANNEL, Fatal, Observer, Pipeline, describe};
+use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::{Batch, Identity, Wire};
 use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
 use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
@@ -154,6 +154,8 @@ impl Pipeline {
                 Stage::Confirming => {
                     self.confirm_marks(at)?;
                     self.tell_letters(at);
+                    let outlet = &mut self.outlets[at];
+                    outlet.survey_at_ms = self.clock.monotonic_ms() + outlet.config.metadata_ms;
                     Stage::Open
                 }
                 Stage::Open => return Ok(()),
@@ -332,8 +334,9 @@ impl Pipeline {
     /// Without identity in the log, "not there" is believed only after a while, unless the broker
     /// has said so of every copy.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
-        let is_sure =
-            |&n: &usize| self.announced[n].record.producer_id >= 0 || self.announced[n].is_nowhere;
+        let is_sure = |&n: &usize| {
+            self.announced[n].record.producer_id >= 0 || self.announced[n].copies == Copies::None
+        };
         if self.doubts(at).iter().all(is_sure) {
             return Ok(());
         }
@@ -404,7 +407,7 @@ impl Pipeline {
                 }
                 if self.encode(n)? {
                     bytes += self.announced[n].encoded_bytes();
-                    self.announced[n].is_nowhere = false;
+                    self.announced[n].copies = self.announced[n].copies.sent();
                     ready.push(n);
                 } else {
                     self.give_up(at, n)?;
@@ -483,9 +486,14 @@ impl Pipeline {
         let Some(n) = self.first_doubts(at).into_iter().find(is_of_partition) else {
             return Ok(());
         };
-        // Without identity it was sent only when no earlier copy could come any more.
-        let announced = &mut self.announced[n];
-        announced.is_nowhere = answer.verdict.is_refusal() && announced.record.producer_id < 0;
+        if answer.verdict.is_refusal() {
+            let announced = &mut self.announced[n];
+            // Without identity it was sent only when no earlier copy could come any more.
+            announced.copies = match announced.record.producer_id {
+                ..0 => Copies::None,
+                _ => announced.copies.refused(),
+            };
+        }
         match &answer.verdict {
             Verdict::Acked { base_offset } => {
                 let b = &self.announced[n].record;

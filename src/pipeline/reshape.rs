@@ -219,8 +219,8 @@ impl Pipeline {
         if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
             return self.write_off(at, n).map(|()| false);
         }
-        let Announced { round, is_nowhere, .. } = self.announced[n];
-        let part = |(record, batch)| Announced { record, encoded: Some(batch), round, is_nowhere };
+        let Announced { round, copies, .. } = self.announced[n];
+        let part = |(record, batch)| Announced { record, encoded: Some(batch), round, copies };
         self.announced[n] = part(first);
         self.announced.insert(n + 1, part(second));
         Ok(true)

@@ -1,6 +1,6 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
-use super::{Announced, Fatal, Observer, Pipeline, SOURCE};
+use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::batch::{Identity, Wire};
 use crate::channel::outlet::{Outlet, sequence_after};
@@ -150,7 +150,11 @@ impl Pipeline {
         for outlet in &self.outlets {
             outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
         }
-        self.rounds < most && self.encoded_bytes() < IN_FLIGHT_BYTES_MAX && !is_congested
+        let is_outdated = self.outlets.iter().any(|o| o.is_outdated);
+        !is_outdated
+            && self.rounds < most
+            && self.encoded_bytes() < IN_FLIGHT_BYTES_MAX
+            && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
@@ -408,7 +412,7 @@ impl Pipeline {
                 record: BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base },
                 encoded: None,
                 round: self.round,
-                is_nowhere: false,
+                copies: Copies::None,
             });
             return;
         }
@@ -417,7 +421,7 @@ impl Pipeline {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
             let (encoded, round) = (Some(batch), self.round);
-            self.announced.push(Announced { record, encoded, round, is_nowhere: false });
+            self.announced.push(Announced { record, encoded, round, copies: Copies::One });
         }
     }
 

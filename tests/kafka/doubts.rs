@@ -110,6 +110,14 @@ fn refused_of(batch: &Batch, text: Option<&str>) -> Option<Vec<u32>> {
     }
 }
 
+/// What it tells of its topic.
+fn topic(cluster: &Cluster) -> Topic {
+    let cluster_id = cluster.id.to_string();
+    let partitions = cluster.partitions.clone();
+    let (wire, replicas, topic_id) = (cluster.wire, cluster.replicas, [0; 16]);
+    Topic { wire, cluster_id, topic_id, partitions, replicas }
+}
+
 struct Link(Shared);
 
 impl Broker for Link {
@@ -119,10 +127,7 @@ impl Broker for Link {
         if cluster.is_down {
             return Err(Fault::Unreachable("down".to_string()));
         }
-        let cluster_id = cluster.id.to_string();
-        let partitions = cluster.partitions.clone();
-        let (wire, replicas, topic_id) = (cluster.wire, cluster.replicas, [0; 16]);
-        Ok(Progress::Done(Topic { wire, cluster_id, topic_id, partitions, replicas }))
+        Ok(Progress::Done(topic(&cluster)))
     }
 
     fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
@@ -141,6 +146,10 @@ impl Broker for Link {
 
     fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
         Ok(Progress::Done(vec![0; partitions.len()]))
+    }
+
+    fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
+        Ok(Progress::Done(topic(&self.0.borrow())))
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {

@@ -34,6 +34,7 @@ fn config(
         partition_by: PartitionBy::Transaction,
         client_id: String::new(),
         request_timeout_ms,
+        metadata_ms: 300_000,
     }
 }
 

@@ -83,7 +83,6 @@ impl Scripted {
 
     fn lost(&mut self, why: &str) -> Fault {
         self.cluster.borrow_mut().cut();
-        self.legacy &= self.wire == Wire::Modern;
         Fault::Lost(why.to_owned())
     }
 
@@ -196,6 +195,22 @@ impl Scripted {
     }
 }
 
+/// What the brokers tell of it.
+fn topic(cluster: &Cluster, wire: Wire) -> Topic {
+    let hides = cluster.plant == Plant::HideOtherLogs;
+    let hasty = cluster.plant == Plant::NoSettleTime;
+    Topic {
+        wire,
+        cluster_id: format!("C{}", if hides { 0 } else { cluster.id }),
+        topic_id: match cluster.tells_topic_id() {
+            true => [if hides { 1 } else { cluster.topic as u8 + 1 }; 16],
+            false => [0; 16],
+        },
+        partitions: (0..cluster.logs.len() as i32).collect(),
+        replicas: if hasty { 1 } else { cluster.replicas },
+    }
+}
+
 impl Broker for Scripted {
     fn open(&mut self) -> Result<Progress<Topic>, Fault> {
         self.looks.interrupt();
@@ -222,21 +237,9 @@ impl Broker for Scripted {
         if asked_for_legacy && cluster.version == Version::V40 {
             return Err(Fault::Lost("not spoken any more".to_owned()));
         }
-        self.legacy = asked_for_legacy;
-        self.wire = cluster.wire(self.legacy);
+        self.wire = cluster.wire(asked_for_legacy);
         cluster.connection = Some(Connection::default());
-        let hides = cluster.plant == Plant::HideOtherLogs;
-        let hasty = cluster.plant == Plant::NoSettleTime;
-        let topic = Topic {
-            wire: self.wire,
-            cluster_id: format!("C{}", if hides { 0 } else { cluster.id }),
-            topic_id: match cluster.tells_topic_id() {
-                true => [if hides { 1 } else { cluster.topic as u8 + 1 }; 16],
-                false => [0; 16],
-            },
-            partitions: (0..cluster.logs.len() as i32).collect(),
-            replicas: if hasty { 1 } else { cluster.replicas },
-        };
+        let topic = topic(&cluster, self.wire);
         let this = (topic.cluster_id.clone(), topic.topic_id);
         if this != self.last {
             self.looks.forget();
@@ -267,6 +270,19 @@ impl Broker for Scripted {
         let cluster = self.cluster.borrow();
         let end = |p: &i32| cluster.logs[*p as usize].high_watermark(cluster.now_ms());
         Ok(Progress::Done(partitions.iter().map(end).collect()))
+    }
+
+    fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
+        self.looks.interrupt();
+        if self.is_pending("survey") {
+            return Ok(Progress::Pending);
+        }
+        self.ask()?;
+        let cluster = self.cluster.borrow();
+        if cluster.is_leaderless() {
+            return Err(Fault::NotReady("a partition without a leader".to_owned()));
+        }
+        Ok(Progress::Done(topic(&cluster, self.wire)))
     }
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {

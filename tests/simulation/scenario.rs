@@ -16,7 +16,7 @@ use flume_ng::java::date::DatePattern;
 use flume_ng::java::pattern::Pattern;
 
 use crate::Plant;
-use crate::cluster::{Cluster, Trouble, Version};
+use crate::cluster::{Cluster, Log, Trouble, Version};
 use crate::fuse::Trace;
 use crate::rng::Rng;
 use crate::world::{End, Renumbering, World};
@@ -24,6 +24,7 @@ use crate::writers::{FILTERED, Writers, is_candidate};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
+const PARTITIONS_MAX: usize = 6;
 
 thread_local! {
     /// Compiled once; clones share the automata.
@@ -66,6 +67,8 @@ pub struct Scenario {
     pub default_partition: Option<i32>,
     pub grace_ms: u64,
     pub request_timeout_ms: u32,
+    /// How often the brokers are asked how the topic is.
+    pub metadata_ms: u64,
     /// How far the clock of the files' stamps is ahead of the agent's.
     pub stamps_off_ms: i64,
     /// Writers reserve the length of their files, and write out of order.
@@ -109,6 +112,7 @@ impl Scenario {
             default_partition: rng.chance(15).then(|| rng.below(partitions as u64) as i32),
             grace_ms: rng.pick(&[0, 1_000, 5_000, 30_000]),
             request_timeout_ms: rng.pick(&[500, 2_000, 10_000]),
+            metadata_ms: rng.pick(&[1_000, 20_000, 300_000]),
             stamps_off_ms: rng.pick(&[0, 0, 0, -600_000, 600_000]),
             has_zeros: rng.chance(30),
             has_odd_names: rng.chance(30),
@@ -170,6 +174,7 @@ impl Scenario {
             default_partition: None,
             grace_ms: 1_000,
             request_timeout_ms: 2_000,
+            metadata_ms: 1_000,
             stamps_off_ms: 0,
             has_zeros: false,
             has_odd_names: false,
@@ -196,6 +201,7 @@ impl Scenario {
             partition_by: self.partition_by,
             client_id: String::new(),
             request_timeout_ms: self.request_timeout_ms,
+            metadata_ms: self.metadata_ms,
         }
     }
 
@@ -624,6 +630,11 @@ fn trouble(world: &mut World) {
     let at = world.rng.below(world.clusters.len() as u64) as usize;
     let cluster = world.clusters[at].clone();
     let mut cluster = cluster.borrow_mut();
+    if world.rng.chance(8) && cluster.logs.len() < PARTITIONS_MAX {
+        world.say(|| "a partition is added".to_owned());
+        cluster.logs.push(Log::default());
+        return;
+    }
     let kind = world.rng.below(if world.scenario.has_other_logs { 11 } else { 8 });
     world.say(|| format!("trouble {kind}"));
     match kind {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt;
 
 use super::super::rounds::NOWHERE;
-use super::super::{Announced, SOURCE};
+use super::super::{Announced, Copies, SOURCE};
 use super::{Log, Pipeline, Subject, Trouble};
 use crate::checkpoint::record::BatchRecord;
 use crate::config::model::PartitionBy;
@@ -293,7 +293,7 @@ impl Pipeline {
             ..BatchRecord::default()
         };
         self.files.announced(index, slice, is_final);
-        let announced = |record| Announced { record, encoded: None, round: 0, is_nowhere: false };
+        let announced = |record| Announced { record, encoded: None, round: 0, copies: Copies::Any };
         if missing.is_empty() || events == 0 {
             self.announced.push(announced(BatchRecord { acked: Some(NOWHERE), ..base }));
             return;
