@@ -99,6 +99,8 @@ pub enum Fault {
     /// A connection that was in use broke, an answer did not come in time, or it was not
     /// understood.
     Lost(String),
+    /// An answer did not come in time, and neither did the link carry anything meanwhile.
+    Overdue(String),
     /// The brokers are there but the topic is not, or a partition has no leader (yet).
     NotReady(String),
     /// Errors 29, 30, 31: not authorised; nothing but patience and the operator helps.
@@ -115,6 +117,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Unreachable(why)
             | Fault::Lost(why)
+            | Fault::Overdue(why)
             | Fault::NotReady(why)
             | Fault::Idle(why)
             | Fault::Unauthorised(why) => f.write_str(why),
@@ -172,7 +175,7 @@ pub trait Broker: Waits {
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;
 
     /// Appends the answers that have come since the last call. Never blocks.
-    /// `Fault::Lost` where an answer is overdue; `Fault::Idle` only when nothing is under way.
+    /// `Fault::Overdue` where an answer does not come; `Fault::Idle` only when nothing is under way.
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault>;
 
     /// Reads each partition from its floor to its present end and tells what stands there: by

@@ -12,15 +12,21 @@ use super::cluster::Leader;
 use super::protocol::Versions;
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
+/// While an answer is waited for, so often it is looked whether the link carries anything.
+const LOOKS: u32 = 6;
+
 /// See the module.
 pub struct Lane {
     connection: Connection,
     pub versions: Versions,
     flights: VecDeque<Flight>,
-    /// How long one answer is waited for, since the one before it.
+    /// How long one answer is waited for, since the link has carried anything.
     timeout: Duration,
     /// When the answer to the first of `flights` is overdue.
     deadline: Instant,
+    /// When it is looked next whether the link carries anything, and what it had carried then.
+    look_at: Instant,
+    carried: Option<u64>,
     /// Answers to questions that were not asked for yet.
     told: Vec<(i32, Vec<u8>)>,
     /// The broker has closed the connection, or said what it was not asked.
@@ -75,6 +81,8 @@ impl Lane {
             flights: VecDeque::new(),
             timeout,
             deadline: Instant::now(),
+            look_at: Instant::now(),
+            carried: None,
             told: Vec::new(),
             is_closed: false,
         }
@@ -127,7 +135,7 @@ impl Lane {
         }
         self.connection.send(parts)?;
         if self.flights.is_empty() {
-            self.deadline = Instant::now() + self.timeout;
+            self.wait_anew();
         }
         self.flights.push_back(flight);
         Ok(())
@@ -136,7 +144,7 @@ impl Lane {
     /// Reads what has come, and hands the answers to produce requests to `take`.
     ///
     /// # Errors
-    /// `Lost`, also where an answer is overdue; what `take` says.
+    /// `Lost`; `Overdue`; what `take` says.
     pub fn receive(&mut self, take: &mut Taker<'_>) -> Result<(), Fault> {
         if self.flights.is_empty() {
             self.look_if_closed();
@@ -145,16 +153,17 @@ impl Lane {
         self.connection.flush()?;
         while let Some(flight) = self.flights.front() {
             let Some(answer) = self.connection.poll_answer(flight.bytes_max)? else {
+                self.look_for_progress();
                 if Instant::now() < self.deadline {
                     return Ok(());
                 }
                 let waited = self.timeout.as_millis();
-                return Err(Fault::Lost(format!("{}: no answer in {waited} ms", self.peer())));
+                return Err(Fault::Overdue(format!("{}: no answer in {waited} ms", self.peer())));
             };
             self.connection.expect_correlation(&answer, flight.correlation)?;
             let Some(flight) = self.flights.pop_front() else { break };
             // A broker works on one request of a connection at a time.
-            self.deadline = Instant::now() + self.timeout;
+            self.wait_anew();
             match flight.kind {
                 Kind::Produce(sent) => take(self.connection.peer(), sent, &answer[4..])?,
                 Kind::Question => {
@@ -166,6 +175,28 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    fn wait_anew(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + self.timeout;
+        self.look_at = now + self.timeout / LOOKS;
+        self.carried = None;
+    }
+
+    /// A slow link may need longer for a request than a broker for its answer: as long as it
+    /// carries anything, it is waited for.
+    fn look_for_progress(&mut self) {
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
+        }
+        let carried = self.connection.carried();
+        if self.carried.is_some_and(|before| carried > before) {
+            self.deadline = now + self.timeout;
+        }
+        self.carried = Some(carried);
+        self.look_at = now + self.timeout / LOOKS;
     }
 
     /// Neither an end nor an answer may come while nothing is under way.

@@ -176,14 +176,15 @@ impl Legacy {
     }
 
     fn lost(&self, error: &Error) -> Fault {
-        let text = match error {
-            Error::Kafka(code) => return protocol::fault(*code as i16, "the topic's metadata"),
+        let peer = &self.told_by;
+        match error {
+            Error::Kafka(code) => protocol::fault(*code as i16, "the topic's metadata"),
             Error::Io(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                format!("no answer in {} ms", self.answer_timeout().as_millis())
+                let waited = self.answer_timeout().as_millis();
+                Fault::Overdue(format!("{peer}: no answer in {waited} ms"))
             }
-            other => other.to_string(),
-        };
-        Fault::Lost(format!("{}: {text}", self.told_by))
+            other => Fault::Lost(format!("{peer}: {other}")),
+        }
     }
 
     /// See `Broker::send`: returns when the round is answered.

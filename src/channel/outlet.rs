@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
-use super::broker::{Answer, Broker, Topic};
+use super::broker::{Answer, Broker, Fault, Topic};
 use super::limit::{BATCH_BYTES_MAX, BatchLimit};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
 use crate::config::model::{ChannelConfig, PartitionBy};
@@ -109,8 +109,9 @@ pub struct Outlet {
     /// Counts batches, for partitions in turn.
     turn: usize,
     pub batch_limit: BatchLimit,
-    /// Encoded size beyond which a round takes no further batch.
-    pub round_bytes_max: usize,
+    /// Encoded size beyond which a round takes no further batch: smaller after one that was not
+    /// answered in time.
+    pub round_limit: BatchLimit,
     /// Monotonic time of the first look that found something absent, of an unbroken row of looks:
     /// only while a broker answers does waiting for a late copy prove anything. A frozen one has
     /// requests in its queues that it works on when it is awake again.
@@ -168,7 +169,7 @@ impl Outlet {
             has_told_absent: false,
             turn: 0,
             batch_limit: BatchLimit::new(BATCH_BYTES_MAX),
-            round_bytes_max: ROUND_BYTES_MAX,
+            round_limit: BatchLimit::new(ROUND_BYTES_MAX),
             absent_since_ms: None,
             look_began_ms: 0,
             survey_at_ms: 0,
@@ -229,7 +230,20 @@ impl Outlet {
 
     /// May a round of `bytes` so far take another batch, whatever that comes to?
     pub fn has_room_behind(&self, bytes: usize) -> bool {
-        bytes == 0 || bytes + self.batch_limit.bytes() <= self.round_bytes_max
+        bytes == 0 || bytes + self.batch_bytes_max() <= self.round_limit.bytes()
+    }
+
+    /// Encoded size at which a batch is closed.
+    pub fn batch_bytes_max(&self) -> usize {
+        self.batch_limit.bytes().min(self.round_limit.bytes())
+    }
+
+    /// A round was not answered in time, and the link may have been the reason: smaller ones have
+    /// a chance, and what is lost with them is less.
+    pub fn slow_down(&mut self, fault: &Fault, now_ms: u64) {
+        if matches!(fault, Fault::Overdue(_)) {
+            self.round_limit.shrink(self.round_limit.bytes(), now_ms);
+        }
     }
 
     /// The partition of the next batch: the configured one, that of the file, or the next in turn

@@ -168,9 +168,9 @@ impl TopicReader {
             let before = at;
             match self.read_once(partition, &mut at, to, visit) {
                 Ok(()) => return Ok(()),
-                Err(Fault::Lost(_) | Fault::NotReady(_) | Fault::Unreachable(_))
-                    if tries < TRIES_MAX || at > before =>
-                {
+                Err(
+                    Fault::Lost(_) | Fault::Overdue(_) | Fault::NotReady(_) | Fault::Unreachable(_),
+                ) if tries < TRIES_MAX || at > before => {
                     tries = if at > before { 1 } else { tries + 1 };
                     pause(TRY_PAUSE)?;
                     // Where it fails, the next read does so on the dead link, and counts.

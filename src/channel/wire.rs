@@ -38,6 +38,9 @@ pub struct Connection {
     input: Vec<u8>,
     input_at: usize,
     last_correlation: i32,
+    /// Bytes that the kernel has taken, and brought, since the connection was made.
+    written: u64,
+    received: u64,
 }
 
 /// A connection that is being made.
@@ -129,6 +132,8 @@ impl Connection {
             input: Vec::new(),
             input_at: 0,
             last_correlation: 0,
+            written: 0,
+            received: 0,
         }
     }
 
@@ -146,6 +151,13 @@ impl Connection {
         self.output_at < self.output.len()
     }
 
+    /// Bytes that have come, and that the peer's end has acknowledged: grows as long as the link
+    /// carries anything, whatever the kernel holds.
+    pub fn carried(&self) -> u64 {
+        let waiting = os::unacknowledged_bytes(&self.stream).unwrap_or(0);
+        self.received + self.written.saturating_sub(waiting)
+    }
+
     /// A number for the next request, to be found again in its answer.
     pub fn next_correlation(&mut self) -> i32 {
         self.last_correlation = self.last_correlation.wrapping_add(1);
@@ -159,10 +171,12 @@ impl Connection {
         if !self.wants_write() {
             written = match self.stream.write_vectored(parts) {
                 Ok(n) => n,
+                // The rest goes out with `flush`.
                 Err(e) if is_not_now(&e) => 0,
                 Err(e) => return Err(self.lost(&e)),
             };
         }
+        self.written += written as u64;
         // What is written already makes room, or under steady pressure it would never be freed.
         self.output.drain(..self.output_at);
         self.output_at = 0;
@@ -179,7 +193,10 @@ impl Connection {
         while self.wants_write() {
             match self.stream.write(&self.output[self.output_at..]) {
                 Ok(0) => return Err(self.lost(&io::ErrorKind::WriteZero.into())),
-                Ok(n) => self.output_at += n,
+                Ok(n) => {
+                    self.output_at += n;
+                    self.written += n as u64;
+                }
                 Err(e) if is_not_now(&e) => return Ok(()),
                 Err(e) => return Err(self.lost(&e)),
             }
@@ -246,7 +263,9 @@ impl Connection {
         let len = self.input.len();
         self.input.resize(len + READ_BYTES, 0);
         let result = self.stream.read(&mut self.input[len..]);
-        self.input.truncate(len + result.as_ref().copied().unwrap_or(0));
+        let received = result.as_ref().copied().unwrap_or(0);
+        self.input.truncate(len + received);
+        self.received += received as u64;
         match result {
             Ok(0) => Err(Fault::Lost(format!("{} closed the connection", self.peer))),
             Ok(_) => Ok(true),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -19,6 +19,14 @@ pub fn connect_start(address: &SocketAddr) -> io::Result<TcpStream> {
         Err(e) if e != Errno::INPROGRESS => Err(e.into()),
         _ => Ok(TcpStream::from(socket)),
     }
+}
+
+/// Bytes that were written to a TCP socket and that its peer has not acknowledged yet.
+pub fn unacknowledged_bytes(stream: &TcpStream) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to where the pointer leads, and there is one.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(bytes.max(0) as u64) }
 }
 
 /// The sockets that this process has open, as /proc tells; empty where it does not.

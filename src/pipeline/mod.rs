@@ -300,7 +300,10 @@ impl Pipeline {
             match result {
                 Ok(()) => {}
                 Err(Fault::Idle(why)) => self.reopen(at, &why),
-                Err(fault) => self.distrust(at, &fault.to_string()),
+                Err(fault) => {
+                    self.outlets[at].slow_down(&fault, self.clock.monotonic_ms());
+                    self.distrust(at, &fault.to_string());
+                }
             }
         }
         self.count_rounds();
@@ -560,6 +563,7 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[at];
         outlet.close(now_ms);
+        outlet.slow_down(fault, now_ms);
         outlet.absent_since_ms = None;
         if *fault == Fault::Stopped {
             return Pace::Rest(0);

@@ -150,11 +150,10 @@ impl Pipeline {
         for outlet in &self.outlets {
             outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
         }
+        let rounds = self.outlets.iter().map(|o| 2 * o.round_limit.bytes());
+        let bytes_max = rounds.min().unwrap_or(usize::MAX).min(IN_FLIGHT_BYTES_MAX);
         let is_outdated = self.outlets.iter().any(|o| o.is_outdated);
-        !is_outdated
-            && self.rounds < most
-            && self.encoded_bytes() < IN_FLIGHT_BYTES_MAX
-            && !is_congested
+        !is_outdated && self.rounds < most && self.encoded_bytes() < bytes_max && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
@@ -165,6 +164,7 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         for at in 0..self.outlets.len() {
             self.outlets[at].batch_limit.regrow(now_ms);
+            self.outlets[at].round_limit.regrow(now_ms);
             let round: Vec<&Batch> = self.announced[first_new..]
                 .iter()
                 .filter(|a| usize::from(a.record.channel) == at)
@@ -335,7 +335,7 @@ impl Pipeline {
     ) -> Result<(Slice, u32), SliceError> {
         let headers = self.headers(index, stamp_ms);
         let batch_size = self.batch_size();
-        let limit = self.outlets.iter().map(|o| o.batch_limit.bytes()).min().unwrap_or(usize::MAX);
+        let limit = self.outlets.iter().map(Outlet::batch_bytes_max).min().unwrap_or(usize::MAX);
         let interceptors: &[Interceptor] = &self.interceptors;
         let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);

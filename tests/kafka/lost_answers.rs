@@ -127,6 +127,29 @@ fn run(version: &str, cuts: &[Cut]) {
     }
 }
 
+/// A link that needs far longer for a round than a broker has for its answer. Each round was once
+/// given up and sent again as a whole, for ever.
+fn slow_link(version: &str, total: u64, bytes_s: u64) {
+    let (proxy, _cluster, brokers) = Proxy::cluster(version);
+    let mut tally = Tally::new("a link that is too slow for a round in its time", version);
+    let topic = brokers.fresh_topic("slow", 3);
+    let text = lines("a", 0, total);
+    let bytes = text.len() as u64;
+    let work = work(&topic).file(FILE, &text, 0);
+    proxy.slow_down(bytes_s);
+    let mut agent = work.start();
+    agent.expect_records(&topic, total as usize, ARRIVE_MAX);
+    proxy.slow_down(0);
+    assert!(bytes / bytes_s > 2 * (REQUEST_TIMEOUT_MS + 2_000) / 1_000, "{bytes} bytes");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("slow", &topic, &[("a", total)], &agent);
+}
+
+#[test]
+fn a_slow_link_of_4_3_1() {
+    slow_link("4.3.1", 40_000, 250_000);
+}
+
 #[test]
 fn kafka_0_10_2_0() {
     run("0.10.2.0", &CUTS_LEGACY);

@@ -104,7 +104,7 @@ fn hangs_and_dies(version: &str) {
     let second = batch(wire, identity, 0, 1, "second");
     let start = Instant::now();
     let fault = exchange(&mut *broker, &[&second]).unwrap_err();
-    assert!(matches!(fault, Fault::Lost(_)), "{fault:?}");
+    assert!(matches!(fault, Fault::Overdue(_)), "{fault:?}");
     let waited = start.elapsed();
     assert!(waited > Duration::from_millis(3_000) && waited < Duration::from_secs(6), "{waited:?}");
     let start = Instant::now();

@@ -352,7 +352,11 @@ impl Broker for Scripted {
         if breaks_at_ms <= now_ms {
             return Err(self.lost("the connection broke"));
         }
-        if is_overdue { Err(self.lost("no answer in time")) } else { Ok(()) }
+        if is_overdue {
+            self.lost("no answer in time");
+            return Err(Fault::Overdue("no answer in time".to_owned()));
+        }
+        Ok(())
     }
 
     fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {

@@ -240,7 +240,7 @@ impl World {
         let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
         let mut pipeline = Pipeline::assemble(startup, inheritance);
         for outlet in &mut pipeline.outlets {
-            outlet.round_bytes_max = self.scenario.round_bytes;
+            outlet.round_limit = BatchLimit::new(self.scenario.round_bytes);
             let bytes = outlet.batch_limit.bytes().min(self.scenario.round_bytes);
             outlet.batch_limit = BatchLimit::new(bytes);
         }

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ struct Shared {
     target: Mutex<Option<String>>,
     armed: Mutex<Armed>,
     links: Mutex<Vec<Weak<Link>>>,
+    /// Bytes that pass towards the broker in a second, on each connection; 0: all.
+    bytes_s: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -102,6 +104,12 @@ impl Proxy {
         *lock(&self.shared.armed) = Armed { cut: Some(cut), left: k, ..Armed::default() };
     }
 
+    /// From now on connections are made over a link that carries so much in a second. (What stands
+    /// in buffers of this machine on the way is as good as delivered, so they are made small.)
+    pub fn slow_down(&self, bytes_s: u64) {
+        self.shared.bytes_s.store(bytes_s, Ordering::Relaxed);
+    }
+
     /// Has the cut been done?
     pub fn has_struck(&self) -> bool {
         lock(&self.shared.armed).has_struck
@@ -141,6 +149,9 @@ impl Shared {
     fn serve(self: Arc<Shared>, client: TcpStream) {
         let Some(broker) = self.connect() else { return };
         let (_, _) = (client.set_nodelay(true), broker.set_nodelay(true));
+        if self.bytes_s.load(Ordering::Relaxed) > 0 {
+            let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&client, 16 << 10);
+        }
         let link = Arc::new(Link { client, broker, awaited: Mutex::new(None) });
         {
             // Readers that poll the topic come and go by the thousand: none is held longer than
@@ -190,7 +201,10 @@ impl Link {
 
     fn pass_requests(&self, shared: &Shared) -> io::Result<()> {
         loop {
-            let request = read_frame(&self.client)?;
+            let request = match shared.bytes_s.load(Ordering::Relaxed) {
+                0 => read_frame(&self.client)?,
+                bytes_s => read_frame(&mut Slow { stream: &self.client, bytes_s })?,
+            };
             let is_produce = request.get(4..6) == Some(&[0, 0]);
             let cut = if is_produce { shared.strike() } else { None };
             match cut {
@@ -242,8 +256,23 @@ impl Link {
     }
 }
 
+/// Brings so many bytes in a second.
+struct Slow<'a> {
+    stream: &'a TcpStream,
+    bytes_s: u64,
+}
+
+impl Read for Slow<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = into.len().min(4 << 10);
+        let count = self.stream.read(&mut into[..most])?;
+        std::thread::sleep(Duration::from_micros(1_000_000 * count as u64 / self.bytes_s));
+        Ok(count)
+    }
+}
+
 /// Length and all.
-fn read_frame(mut stream: &TcpStream) -> io::Result<Vec<u8>> {
+fn read_frame(mut stream: impl Read) -> io::Result<Vec<u8>> {
     let mut size = [0; 4];
     stream.read_exact(&mut size)?;
     let length = i32::from_be_bytes(size);
