@@ -233,6 +233,7 @@ impl Pipeline {
         of: &BatchRecord,
         count: u32,
     ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
+        self.files.look_again(of.file);
         if self.files.is_lost(of.file) {
             // Its bytes may be in another file, which is being compared.
             return Err(Pause::Wait(SEEK_WAIT_MS));

@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use super::quest::PROOF_BYTES;
 use super::retire::{HIDDEN, HIDDEN_BESIDE};
 use super::tracked::{self, Hints, is_other_birth};
+use super::trimmed::padded_crc;
 use crate::checkpoint::receipt::{self, ReadAll, Receipt, ReceiptError};
 use crate::checkpoint::receipt_index::ReceiptIndex;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES, TAIL_BYTES};
@@ -242,7 +244,10 @@ impl Sweep {
 pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Same {
     let tail_len = receipt.size.min(TAIL_BYTES as u64);
     if stat.len() < receipt.size {
-        return Same::No;
+        let is_here =
+            place != Place::Other || (receipt.device, receipt.inode) == (stat.dev(), stat.ino());
+        let may_be = is_here && may_be_trimmed(file, stat.len(), &receipt).unwrap_or(false);
+        return if may_be { Same::Perhaps(receipt) } else { Same::No };
     }
     let head = tracked::bytes_match(file, 0, receipt.head_len as usize, receipt.head_crc);
     let tail =
@@ -268,6 +273,13 @@ pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Sam
         && !is_other_birth(now.born_ns, old.born_ns)
         && place != Place::Other;
     if is_renumbered || place == Place::Copied { Same::Yes(receipt) } else { Same::No }
+}
+
+/// Is it the file of the receipt without zeros at its end ([`super::trimmed`]), by its last bytes?
+fn may_be_trimmed(file: &File, size: u64, receipt: &Receipt) -> io::Result<bool> {
+    let tail_len = receipt.size.min(TAIL_BYTES as u64);
+    let start = receipt.size - tail_len;
+    Ok(padded_crc(file, start, receipt.size, size)? == receipt.tail_crc)
 }
 
 /// Length and CRC-32 of what is compared first of a file.

@@ -28,6 +28,7 @@ pub mod scan;
 pub mod slice;
 mod suspects;
 pub mod tracked;
+mod trimmed;
 mod turn;
 mod unwritten;
 pub mod window;

@@ -15,6 +15,7 @@ use super::quest::{
 };
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tracked, Vetting};
+use super::trimmed::{cut_receipt, with_zeros};
 use super::window::TailBytes;
 use super::{Files, READER, reach};
 use crate::checkpoint::receipt::Receipt;
@@ -207,8 +208,9 @@ impl Files {
             Whose::Finished { receipt, .. } => {
                 let (size, crc) = (receipt.size, receipt.bytes_crc);
                 self.tell_comparison(&mut quest.is_told, suspect, size);
-                let is_there = suspect.hash_to(file, size, budget)?;
-                return Ok(is_there.then(|| suspect.crc() == crc));
+                let end = file.metadata()?.len().min(size);
+                let is_there = suspect.hash_to(file, end, budget)?;
+                return Ok(is_there.then(|| with_zeros(&suspect.hasher, size - end) == crc));
             }
             Whose::Stray { record, .. } => &**record,
             Whose::Truncated { id } | Whose::Replaced { id, .. } => {
@@ -504,6 +506,12 @@ impl Files {
 
     fn is_known(&mut self, file: File, receipt: &Receipt, at: &OsStr, then: Then) {
         let Ok(stat) = file.metadata() else { return };
+        let cut = (stat.len() < receipt.size).then(|| cut_receipt(&file, receipt, stat.len()));
+        let receipt = match &cut {
+            Some(Ok(receipt)) => receipt,
+            Some(Err(e)) => return self.complain(at, &e.to_string()),
+            None => receipt,
+        };
         let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
         if self.records().any(is_open) {
             return;

@@ -13,6 +13,7 @@ use super::known::{self, Same};
 use super::quest::Then;
 use super::retire::{HIDDEN, Move};
 use super::tracked::Hints;
+use super::trimmed::is_trimmed;
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER, reach};
 use crate::checkpoint::receipt::Receipt;
@@ -248,6 +249,11 @@ impl Files {
         let file = &self.tracked[index].file;
         let end = announced.end;
         let size = file.metadata().map_or(0, |m| m.len());
+        let record = &self.tracked[index].record;
+        if size < end && is_trimmed(file, size, record, &announced.ranges).unwrap_or(false) {
+            self.tracked[index].trimmed = Some(size);
+            return index;
+        }
         let what = if size < end {
             format!("was truncated to {size} bytes")
         } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)

@@ -157,7 +157,13 @@ fn read_more(
     position: u64,
     bound: Bound,
 ) -> io::Result<usize> {
-    let came = window.read_more(tracked.record.id, &tracked.file, position)?;
+    let came = match (tracked.trimmed, bound) {
+        // What was read of it were zeros from there on.
+        (Some(size), Bound::Exactly { end, .. }) => {
+            window.read_padded(tracked.record.id, &tracked.file, position, size, end)?
+        }
+        _ => window.read_more(tracked.record.id, &tracked.file, position)?,
+    };
     if bound != Bound::Open {
         return Ok(came);
     }

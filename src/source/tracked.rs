@@ -75,6 +75,8 @@ pub struct Tracked {
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
     pub marks: Marks,
+    /// It was cut to this size by its writer, of zeros that were read; see [`super::trimmed`].
+    pub trimmed: Option<u64>,
 }
 
 /// Before the first byte of a file is read: does it begin like another one that is being read?
@@ -222,6 +224,7 @@ impl Tracked {
             lost_name_ms: None,
             vetting: Vetting::Due,
             marks: Marks::default(),
+            trimmed: None,
         }
     }
 
@@ -243,6 +246,11 @@ impl Tracked {
         (self.exhausted_at, self.finished_at, self.giant_scanned) = (None, None, None);
         self.is_superseded = false;
         std::mem::replace(&mut self.file, file)
+    }
+
+    /// It ends at offset `size` and is looked at anew.
+    pub(super) fn forget_looks(&mut self, size: u64) {
+        (self.size, self.settled) = (size, self.settled.min(size));
     }
 
     pub fn set_hints(&mut self, hints: Hints) {
@@ -295,6 +303,11 @@ impl Tracked {
             (self.exhausted_at, self.giant_scanned) = (None, None);
         }
         self.size = size;
+        if let Some(size) = self.trimmed {
+            // Until then, whatever it holds now.
+            let waits = self.has_uncommitted();
+            return Ok(if waits { Look::Quiet } else { Look::Truncated { size } });
+        }
         if size < self.read_position {
             return Ok(Look::Truncated { size });
         }

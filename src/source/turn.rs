@@ -234,6 +234,14 @@ impl Files {
         }
     }
 
+    /// Takes note of what became of this file, before bytes of it are read once more: what was
+    /// truncated may be in a copy.
+    pub fn look_again(&mut self, id: u64) {
+        if let Some(index) = self.index_of(id) {
+            self.is_readable(index);
+        }
+    }
+
     fn is_readable(&mut self, index: usize) -> bool {
         let now_ms = self.clock().monotonic_ms();
         if self.tracked[index].read_retry_ms > now_ms {
@@ -242,6 +250,7 @@ impl Files {
         match self.tracked[index].look(now_ms) {
             Ok(Look::Readable) => self.may_begin(index),
             Ok(Look::Quiet) => false,
+            Ok(Look::Truncated { size }) if self.is_cut_to_size(index, size) => false,
             Ok(Look::Truncated { size }) => {
                 self.begin_again(index, &format!("was truncated to {size} bytes"));
                 false

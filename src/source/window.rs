@@ -72,6 +72,18 @@ impl Window {
     /// Reads more of the file: keeps what is held from `position` on and appends a block to it.
     /// Returns how many bytes came.
     pub fn read_more(&mut self, file_id: u64, file: &File, position: u64) -> io::Result<usize> {
+        self.read_padded(file_id, file, position, u64::MAX, u64::MAX)
+    }
+
+    /// The same of a file that is as if zeros stood in it from offset `size` to `end`.
+    pub fn read_padded(
+        &mut self,
+        file_id: u64,
+        file: &File,
+        position: u64,
+        size: u64,
+        end: u64,
+    ) -> io::Result<usize> {
         let kept = self.bytes(file_id, position).len();
         if kept > 0 {
             let from = self.filled - kept;
@@ -95,7 +107,16 @@ impl Window {
         self.at_end = false;
         while self.filled < want {
             let at = position + self.filled as u64;
-            match file.read_at(&mut self.buffer[self.filled..want], at) {
+            let room = &mut self.buffer[self.filled..want];
+            let left = if at < size { size - at } else { end.saturating_sub(at) };
+            let len = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let result = if at < size {
+                file.read_at(&mut room[..len], at)
+            } else {
+                room[..len].fill(0);
+                Ok(len)
+            };
+            match result {
                 Ok(0) => {
                     self.at_end = true;
                     break;

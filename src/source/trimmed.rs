@@ -1,0 +1,200 @@
+//! Files that their writer has cut to size: zeros that it had reserved were taken for the last line
+//! when the file seemed finished, and are gone now.
+//!
+//! A file that has shrunk by nothing but zeros, and of which the rest is what was read, was trimmed,
+//! not truncated: it is gone on with where it ends now. What of the zeros was announced and is in
+//! doubt can still be read until then, since zeros are easily made.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::restore::AnnouncedRange;
+use super::tracked::Tracked;
+use super::window::{HeadBytes, TailBytes};
+use super::{Files, READER};
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::FileRecord;
+use crate::log;
+
+/// What one read asks for, bytes.
+const BLOCK_BYTES: usize = 128 * 1024;
+
+/// The CRC-32 of the bytes from `start` to `end`, where zeros stand from `size` on.
+pub(super) fn padded_crc(file: &File, start: u64, end: u64, size: u64) -> io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut at = start;
+    while at < end {
+        let is_zeros = at >= size;
+        let until = if is_zeros { end } else { end.min(size) };
+        let len = BLOCK_BYTES.min(usize::try_from(until - at).unwrap_or(BLOCK_BYTES));
+        match is_zeros {
+            true => block[..len].fill(0),
+            false => file.read_exact_at(&mut block[..len], at)?,
+        }
+        hasher.update(&block[..len]);
+        at += len as u64;
+    }
+    Ok(hasher.finalize())
+}
+
+/// The CRC-32 of what was hashed and `zeros` zeros behind it.
+pub(super) fn with_zeros(hasher: &crc32fast::Hasher, zeros: u64) -> u32 {
+    let mut hasher = hasher.clone();
+    let block = vec![0; BLOCK_BYTES];
+    let mut left = zeros;
+    while left > 0 {
+        let len = BLOCK_BYTES.min(usize::try_from(left).unwrap_or(BLOCK_BYTES));
+        hasher.update(&block[..len]);
+        left -= len as u64;
+    }
+    hasher.finalize()
+}
+
+/// The receipt of a file of which only the first `size` bytes are left, since zeros are gone.
+pub(super) fn cut_receipt(file: &File, receipt: &Receipt, size: u64) -> io::Result<Receipt> {
+    let mut cut = Receipt { size, ..receipt.clone() };
+    cut.bytes_crc = padded_crc(file, 0, size, size)?;
+    if is_at_line_end(&TailBytes::read(file, size)?) {
+        cut.events = cut.events.saturating_sub(1);
+    }
+    Ok(cut)
+}
+
+/// Then all that was sent of the last line was the zeros.
+fn is_at_line_end(tail: &TailBytes) -> bool {
+    tail.as_slice().is_empty() || tail.as_slice().ends_with(b"\n")
+}
+
+/// Is this what was read of it, but for zeros from `size` on?
+pub(super) fn is_trimmed(
+    file: &File,
+    size: u64,
+    record: &FileRecord,
+    ranges: &[AnnouncedRange],
+) -> io::Result<bool> {
+    let is_it = |start, end, crc| Ok::<_, io::Error>(padded_crc(file, start, end, size)? == crc);
+    if !is_it(0, record.position, record.bytes_crc)? {
+        return Ok(false);
+    }
+    for range in ranges {
+        if !is_it(range.start, range.end, range.crc)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl Tracked {
+    /// May the bytes behind `size`, which are gone, have been zeros? By the last ones that were read.
+    pub(super) fn may_be_trimmed(&self, size: u64) -> bool {
+        let tail = self.tail.as_slice();
+        let start = self.read_position - tail.len() as u64;
+        let before = usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX);
+        let gone = &tail[before.min(tail.len())..];
+        !gone.is_empty() && gone.iter().all(|b| *b == 0)
+    }
+}
+
+impl Files {
+    /// The file has less than was read of it. Was it trimmed? Then it goes on at its end, as soon as
+    /// nothing of it is in doubt.
+    pub(super) fn is_cut_to_size(&mut self, index: usize, size: u64) -> bool {
+        let tracked = &mut self.tracked[index];
+        if tracked.trimmed.is_none() && !tracked.may_be_trimmed(size) {
+            return false;
+        }
+        let size = *tracked.trimmed.get_or_insert(size);
+        if tracked.has_uncommitted() {
+            return true;
+        }
+        let is_it = is_trimmed(&tracked.file, size, &tracked.record, &[]).unwrap_or(false)
+            && self.step_back_to(index, size).is_ok();
+        self.tracked[index].trimmed = None;
+        is_it
+    }
+
+    fn step_back_to(&mut self, index: usize, size: u64) -> io::Result<()> {
+        let tracked = &mut self.tracked[index];
+        let file = &tracked.file;
+        let (head, tail) = (HeadBytes::read(file, size)?, TailBytes::read(file, size)?);
+        let bytes_crc = padded_crc(file, 0, size, size)?;
+        log::info(
+            READER,
+            format_args!(
+                "File:{} was cut to {size} bytes by its writer: only zeros are gone (read to byte \
+                 {}); reading goes on there.",
+                tracked.name().display(),
+                tracked.read_position
+            ),
+        );
+        (tracked.read_position, tracked.head, tracked.tail) = (size, head, tail);
+        (tracked.exhausted_at, tracked.finished_at, tracked.giant_scanned) = (None, None, None);
+        (tracked.gap, tracked.receipted_at) = (None, None);
+        tracked.forget_looks(size);
+        let record = &mut tracked.record;
+        (record.position, record.bytes_crc) = (size, bytes_crc);
+        record.tail_len = tail.as_slice().len() as u32;
+        record.tail_crc = tail.crc();
+        let head = &head.as_slice()[..head.as_slice().len().min(record.head_len as usize)];
+        record.head_len = head.len() as u32;
+        record.head_crc = crc32fast::hash(head);
+        if is_at_line_end(&tail) {
+            record.events = record.events.saturating_sub(1);
+        }
+        self.window.clear();
+        self.has_news = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::DecodePolicy;
+    use crate::java::charset::Charset;
+    use crate::source::line::{LineConfig, LineDecoder};
+    use crate::source::slice::{self, Bound, Slice, Take};
+    use crate::source::tracked::{self, Look};
+    use crate::source::window::Window;
+
+    fn read(tracked: &mut Tracked, start: u64, bound: Bound) -> (Slice, Vec<Vec<u8>>) {
+        let mut events = Vec::new();
+        let slice = slice::read(&mut Window::default(), tracked, start, bound, |body| {
+            events.push(body.to_vec());
+            Take::More
+        });
+        (slice.expect("a slice"), events)
+    }
+
+    #[test]
+    fn zeros_that_were_announced_and_cut_off_can_be_read_again() {
+        let path = std::env::temp_dir().join(format!("flume-ng-trimmed-{}", std::process::id()));
+        let content = [&b"one\ntwo"[..], &[0; 100]].concat();
+        std::fs::write(&path, &content).unwrap();
+        let config = LineConfig {
+            charset: Charset::UTF_8,
+            output: Charset::UTF_8,
+            policy: DecodePolicy::Fail,
+            max_line_units: 2048,
+        };
+        let file = tracked::open(&path).unwrap();
+        let decoder = LineDecoder::new(config);
+        let mut tracked = Tracked::new(FileRecord::default(), file, decoder, 0, 0);
+        assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+        let (slice, events) = read(&mut tracked, 0, Bound::Final);
+        (tracked.read_position, tracked.tail, tracked.head) = (slice.end, slice.tail, slice.head);
+        let range = AnnouncedRange { start: 0, end: slice.end, crc: slice.bytes_crc };
+        File::options().write(true).open(&path).unwrap().set_len(7).unwrap();
+        assert_eq!(tracked.look(1).unwrap(), Look::Truncated { size: 7 });
+        assert!(tracked.may_be_trimmed(7));
+        assert!(is_trimmed(&tracked.file, 7, &tracked.record, &[range]).unwrap());
+        assert!(!is_trimmed(&tracked.file, 6, &tracked.record, &[range]).unwrap());
+        tracked.trimmed = Some(7);
+        let exactly = Bound::Exactly { end: slice.end, is_final: true };
+        let (again, same) = read(&mut tracked, 0, exactly);
+        assert_eq!((again.bytes_crc, same), (slice.bytes_crc, events));
+        std::fs::remove_file(&path).unwrap();
+    }
+}
