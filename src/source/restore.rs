@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
 use super::known::{self, Same};
-use super::quest::Then;
+use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
 use super::tracked::Hints;
 use super::trimmed::is_trimmed;
@@ -111,8 +111,25 @@ impl Files {
             }
         }
         self.restore_missed(missed);
+        self.renew_devices();
         self.is_restoring = false;
         self.list_suspects();
+    }
+
+    /// Where the device of the spool directory has another number now, it has it for what is still
+    /// looked for as well: the next start has nothing else by which to tell that it was here.
+    fn renew_devices(&mut self) {
+        let Ok(stat) = reach::metadata(&self.config.spool_dir) else { return };
+        let homes = &self.homes;
+        let is_old = |r: &FileRecord| r.device != stat.dev() && homes.contains(&r.device);
+        for quest in &mut self.quests.list {
+            if let Whose::Stray { record, .. } = &mut quest.whose
+                && is_old(record)
+            {
+                record.device = stat.dev();
+                self.has_news = true;
+            }
+        }
     }
 
     /// Is the file of the record under its name, as far as its numbers tell?

@@ -205,8 +205,10 @@ impl Files {
                 && std::path::Path::new(name).file_name() == Some(OsStr::from_bytes(leaf))
         };
         for name in names.which(self, |name| is_hidden(name) || begins(name)) {
-            // What cannot be opened under another name is no reason to wait.
-            let _ = self.suspect(&name, record, &ends, &mut found);
+            // It may be the copy in which it lives on.
+            if let Err(e) = self.suspect(&name, record, &ends, &mut found) {
+                fault.get_or_insert_with(|| format!("{}: {e}", self.path(&name).display()));
+            }
         }
         if !found.is_empty() || ends.end < PROOF_BYTES {
             return (found, fault.or_else(|| names.fault.clone()));
