@@ -10,7 +10,9 @@
 #   make soak             MINUTES (10) of roll-overs, kills and restarts under 20,000 lines a second,
 #                         with a report
 #   make bench            measures it and others, writes docs/bench.md (takes a while)
-#   make install          to PREFIX (default /usr/local), below DESTDIR if that is set
+#   make install          program, man page, completions, documents and examples, to PREFIX (default
+#                         /usr/local), below DESTDIR if that is set
+#   make install-service  the same, and the user flume-ng, its directories and the unit
 #   make deb              a Debian package, in target/debian (wants cargo-deb)
 #   make static           a program without shared libraries (wants the target
 #                         x86_64-unknown-linux-musl)
@@ -26,7 +28,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench check demo deb documents install soak static test torture clean
+.PHONY: all bench check demo deb documents install install-service soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -86,13 +88,35 @@ torture:
 bench:
 	$(CARGO) bench --locked --features zstd --bench compare
 
+SHARE = $(DESTDIR)$(PREFIX)/share
+
 install: all
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install -m 755 "$(CARGO_TARGET_DIR)/release/flume-ng" "$(DESTDIR)$(PREFIX)/bin/flume-ng"
-	install -D -m 644 packaging/man/flume-ng.1 "$(DESTDIR)$(PREFIX)/share/man/man1/flume-ng.1"
-	install -D -m 644 packaging/completions/flume-ng.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flume-ng"
-	install -D -m 644 packaging/completions/_flume-ng "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flume-ng"
-	install -D -m 644 packaging/completions/flume-ng.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flume-ng.fish"
+	install -D -m 755 "$(CARGO_TARGET_DIR)/release/flume-ng" "$(DESTDIR)$(PREFIX)/bin/flume-ng"
+	install -D -m 644 packaging/man/flume-ng.1 "$(SHARE)/man/man1/flume-ng.1"
+	install -D -m 644 packaging/completions/flume-ng.bash "$(SHARE)/bash-completion/completions/flume-ng"
+	install -D -m 644 packaging/completions/_flume-ng "$(SHARE)/zsh/site-functions/_flume-ng"
+	install -D -m 644 packaging/completions/flume-ng.fish "$(SHARE)/fish/vendor_completions.d/flume-ng.fish"
+	install -d "$(SHARE)/doc/flume-ng/docs" "$(SHARE)/doc/flume-ng/examples"
+	install -m 644 README.md README.zh.md CHANGELOG.md LICENSE "$(SHARE)/doc/flume-ng/"
+	install -m 644 docs/*.md docs/*.svg "$(SHARE)/doc/flume-ng/docs/"
+	install -m 644 flume.conf.example packaging/crontab packaging/logrotate packaging/*.service "$(SHARE)/doc/flume-ng/examples/"
+	@echo
+	@echo 'Installed. To run it as a service it needs the user flume-ng, who owns /var/lib/flume-ng and'
+	@echo '/var/log/flume-ng, and /etc/flume-ng/flume.conf. As root: make install-service'
+
+# The user, its directories, a configuration to be edited, and the unit; what is there stays.
+install-service: install
+	@id flume-ng >/dev/null 2>&1 || [ -n "$(DESTDIR)" ] || \
+	  useradd --system --user-group --home-dir /var/lib/flume-ng --no-create-home --shell /usr/sbin/nologin flume-ng
+	install -d "$(DESTDIR)/var/lib/flume-ng" "$(DESTDIR)/var/log/flume-ng" "$(DESTDIR)/etc/flume-ng"
+	[ -n "$(DESTDIR)" ] || chown flume-ng:flume-ng /var/lib/flume-ng /var/log/flume-ng
+	chmod 750 "$(DESTDIR)/var/lib/flume-ng" "$(DESTDIR)/var/log/flume-ng"
+	[ -e "$(DESTDIR)/etc/flume-ng/flume.conf" ] || install -m 644 flume.conf.example "$(DESTDIR)/etc/flume-ng/flume.conf"
+	install -d "$(DESTDIR)/etc/systemd/system"
+	sed 's#/usr/local/bin/#$(PREFIX)/bin/#' packaging/flume-ng.service >"$(DESTDIR)/etc/systemd/system/flume-ng.service"
+	@echo
+	@echo 'Edit /etc/flume-ng/flume.conf, then: systemctl enable --now flume-ng'
+	@echo 'Without systemd: crontab -u flume-ng packaging/crontab'
 
 # Units and crontab name the program where `make install` puts it; a package has it in /usr/bin.
 deb: all
@@ -106,7 +130,7 @@ deb: all
 static:
 	@$(CARGO) --version >/dev/null
 	@if ! rustc --print target-libdir --target $(MUSL) 2>/dev/null | xargs -r ls >/dev/null 2>&1; then \
-	  rustup target add $(MUSL) || { echo "make static: the target $(MUSL) is not installed and can not be fetched; install it with: rustup target add $(MUSL)" >&2; exit 1; }; \
+	  rustup target add $(MUSL) || { echo "make static: the target $(MUSL) is not installed and cannot be fetched; install it with: rustup target add $(MUSL)" >&2; exit 1; }; \
 	fi
 	$(CARGO) build --release --locked --target $(MUSL)
 	@echo "$(CARGO_TARGET_DIR)/$(MUSL)/release/flume-ng"

@@ -1,5 +1,6 @@
 //! Arguments, command, exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use flume_ng::cli::{self, Command, UsageError};
@@ -8,7 +9,8 @@ use flume_ng::exit::Exit;
 use flume_ng::text;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().skip(1)) {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match cli::parse(words.iter().cloned()) {
         Ok(Command::Help(about)) => text::print(format_args!("{}", cli::help(about))),
         Ok(Command::Document(text)) => text::print(format_args!("{text}")),
         Ok(Command::Version) => text::print(format_args!("{}", cli::version())),
@@ -18,8 +20,7 @@ fn main() -> ExitCode {
         Ok(Command::Generate(args)) => return generate::run(&args),
         Ok(Command::Verify(args)) => return verify::verify(&args),
         Err(error) => {
-            let command = std::env::args_os().nth(1).unwrap_or_default();
-            error.report(&command.to_string_lossy());
+            error.report(&words.first().cloned().unwrap_or_default().to_string_lossy());
             if let UsageError::UnknownCommand(_) = error {
                 text::print(format_args!("\n{}", cli::usage()));
             }

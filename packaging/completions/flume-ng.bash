@@ -30,6 +30,11 @@ _flume_ng() {
     generate) options="--name --conf-file --dir --pattern --lines --rate --size --torn --json --help" ;;
     help) options="agent check status verify generate help version" ;;
   esac
+  if [ "${COMP_WORDS[1]}" = agent ]; then
+    case $cur in
+    -D*) COMPREPLY=($(compgen -W "-Dflume.root.logger= -Dflume.monitoring.type= -Dflume.monitoring.port= -Dflume.monitoring.host=" -- "$cur")); return ;;
+    esac
+  fi
   case ${COMP_WORDS[1]}:$cur in
     verify:-*) ;;
     verify:*) COMPREPLY=($(compgen -f -- "$cur")); return ;;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::table::{
-    AGENT, COMMANDS, CommandRow, DEFINE_HELP, EXIT_CODES, OPTIONS, OptionRow, SYSTEM_PROPERTIES,
-    shown,
+    AGENT, COMMANDS, CommandRow, DEFINE_HELP, EXAMPLES, EXIT_CODES, FILES, OPTIONS, OptionRow,
+    SEE_ALSO, SYSTEM_PROPERTIES, shown,
 };
 
 // Writing to a String does not fail, hence `let _ =` throughout.
@@ -21,7 +21,7 @@ pub fn usage() -> String {
         "  -Dkey=value              log level and monitoring: see flume-ng help agent
 
 exit codes: 0 clean stop, 1 verify found a difference, 2 usage, 70 exactly-once
-can not be kept, 75 try again later, 78 configuration
+cannot be kept, 75 try again later, 78 configuration
 ",
     );
     text
@@ -143,11 +143,21 @@ fn man_page() -> String {
     for (code, meaning) in EXIT_CODES {
         let _ = writeln!(page, ".TP\n.B {code}\n{}", roff(meaning));
     }
+    page.push_str(".SH FILES\n");
+    for (file, meaning) in FILES {
+        let _ = writeln!(page, ".TP\n.I {}\n{}", roff(file), roff(meaning));
+    }
     page.push_str(
         ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nno colours on a terminal\n\
          .TP\n.B NOTIFY_SOCKET\nwhere systemd is told that the agent is ready\n\
          .TP\n.B TZ\nthe time zone by which files are named\n",
     );
+    page.push_str(".SH EXAMPLES\n");
+    for (command, purpose) in EXAMPLES {
+        let (purpose, command) = (roff(purpose), roff(command));
+        let _ = writeln!(page, "{purpose}\n.PP\n.RS 4\n.nf\n{command}\n.fi\n.RE\n.PP");
+    }
+    let _ = writeln!(page, ".SH SEE ALSO\n{SEE_ALSO}");
     page
 }
 
@@ -191,6 +201,11 @@ fn names(option: &OptionRow, separator: &str) -> String {
     }
 }
 
+/// The keys behind `-D`, without their values.
+fn system_keys() -> impl Iterator<Item = &'static str> {
+    SYSTEM_PROPERTIES.iter().filter_map(|(property, _)| property.split('=').next())
+}
+
 /// Has it words that are names of files?
 fn takes_files(command: &CommandRow) -> bool {
     command.synopsis.ends_with("[FILE...]")
@@ -227,6 +242,15 @@ _flume_ng() {
     }
     let _ = writeln!(text, "    help) options=\"{}\" ;;", all.join(" "));
     text.push_str("  esac\n");
+    let keys: Vec<String> = system_keys().map(|key| format!("-D{key}=")).collect();
+    let _ = writeln!(text, "  if [ \"${{COMP_WORDS[1]}}\" = agent ]; then");
+    let _ = writeln!(text, "    case $cur in");
+    let _ = writeln!(
+        text,
+        "    -D*) COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return ;;",
+        keys.join(" ")
+    );
+    let _ = writeln!(text, "    esac\n  fi");
     let takers: Vec<&str> = with_options().filter(|c| takes_files(c)).map(|c| c.name).collect();
     let _ = writeln!(text, "  case ${{COMP_WORDS[1]}}:$cur in");
     for name in takers {
@@ -271,6 +295,10 @@ _flume_ng() {
         let mut lines: Vec<String> = shown(command.bit).flat_map(zsh_option).collect();
         if takes_files(command) {
             lines.push("        '*:FILE:_files'".to_string());
+        }
+        if command.bit == AGENT {
+            let keys: Vec<&str> = system_keys().collect();
+            lines.push(format!("        '*-D-[system property]:key:({})'", keys.join("= ") + "="));
         }
         let _ = writeln!(text, "{}\n      ;;", lines.join(" \\\n"));
     }
@@ -319,6 +347,14 @@ fn fish() -> String {
                 "complete -c flume-ng -n '__fish_seen_subcommand_from {}' -F",
                 command.name
             );
+        }
+        if command.bit == AGENT {
+            for key in system_keys() {
+                let _ = writeln!(
+                    text,
+                    "complete -c flume-ng -n '__fish_seen_subcommand_from agent' -a '-D{key}='"
+                );
+            }
         }
         for option in shown(command.bit) {
             let _ = write!(

@@ -90,7 +90,7 @@ pub struct VerifyArgs {
 /// MiB of `verify`'s table of values unless `--memory` is given: some two million values.
 const MEMORY_MIB_DEFAULT: usize = 64;
 /// A terabyte: more is a slip of the finger.
-const MEMORY_MIB_MAX: usize = 1 << 20;
+const MEMORY_MIB_MAX: u64 = 1 << 20;
 
 /// Length of a generated line unless another one is asked for, bytes.
 pub const LINE_BYTES_DEFAULT: usize = 110;
@@ -144,8 +144,6 @@ pub enum UsageError {
     /// An option of the agent without its argument.
     MissingArgument(String),
     UnrecognizedOption(String),
-    /// An option whose argument is no number in its range.
-    BadNumber(String),
     /// No `--name`.
     NoName,
     /// No `--conf-file`.
@@ -154,7 +152,7 @@ pub enum UsageError {
     ZooKeeper(String),
     /// A word that is not UTF-8.
     NotUtf8(String),
-    /// A word that belongs to no option.
+    /// A word where none is expected.
     StrayWord(String),
     /// An option, its value, and what it should be.
     BadValue {
@@ -178,7 +176,6 @@ impl UsageError {
                 format!("UnrecognizedOptionException: Unrecognized option: {option}")
             }
             UsageError::NoName => "MissingOptionException: Missing required option: n".to_string(),
-            UsageError::NoConfFile => return Some("java.lang.NullPointerException".to_string()),
             _ => return None,
         };
         Some(format!("org.apache.commons.cli.{text}"))
@@ -256,9 +253,6 @@ impl fmt::Display for UsageError {
             UsageError::UnrecognizedOption(option) => {
                 write!(f, "there is no option {option}")
             }
-            UsageError::BadNumber(option) => {
-                write!(f, "option {option} needs a number from 1 to {MEMORY_MIB_MAX}")
-            }
             UsageError::NoName => f.write_str(
                 "which agent? give --name with the first word of its keys, as in --name a1",
             ),
@@ -272,7 +266,7 @@ impl fmt::Display for UsageError {
             ),
             UsageError::NotUtf8(word) => write!(f, "the word {word} is not UTF-8"),
             UsageError::StrayWord(word) => {
-                write!(f, "\"{word}\" belongs to no option")
+                write!(f, "unexpected argument \"{word}\"")
             }
             UsageError::BadValue { option, value, want } => {
                 write!(f, "--{option}: \"{value}\" is not {want}")

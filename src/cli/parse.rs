@@ -25,8 +25,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
     };
     match command.as_str() {
         "help" | "--help" | "-h" => {
-            let about = rest.iter().find_map(|word| table::command(word));
-            Ok(Command::Help(about.filter(|c| c.bit != 0).map(|c| c.name)))
+            let Some(word) = rest.first() else { return Ok(Command::Help(None)) };
+            let about = table::command(word);
+            let about = about.ok_or_else(|| UsageError::UnknownCommand(word.clone()))?;
+            Ok(Command::Help(Some(about.name).filter(|_| about.bit != 0)))
         }
         "version" | "--version" => Ok(Command::Version),
         "--generate" => {
@@ -108,13 +110,7 @@ fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentAr
 }
 
 fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyArgs, UsageError> {
-    let memory_mib = match first(matches, "memory") {
-        None => MEMORY_MIB_DEFAULT,
-        Some(text) => match text.parse() {
-            Ok(mib @ 1..=MEMORY_MIB_MAX) => mib,
-            _ => return Err(UsageError::BadNumber("--memory".to_string())),
-        },
-    };
+    let memory = number(matches, "memory", 1..=MEMORY_MIB_MAX, "a number of MiB, up to 1048576")?;
     Ok(VerifyArgs {
         name: first(matches, "name").ok_or(UsageError::NoName)?,
         conf_file: first(matches, "conf-file").ok_or(UsageError::NoConfFile)?.into(),
@@ -122,27 +118,39 @@ fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyA
         range_only: matches.opt_present("range-only"),
         whole_topic: matches.opt_present("whole-topic"),
         allow_gone: matches.opt_present("allow-gone"),
-        memory_mib,
+        memory_mib: memory.map_or(MEMORY_MIB_DEFAULT, |mib| mib as usize),
         files,
     })
 }
 
+/// The argument of an option that is a number; `want` says which.
+fn number(
+    matches: &getopts::Matches,
+    option: &'static str,
+    range: RangeInclusive<u64>,
+    want: &'static str,
+) -> Result<Option<u64>, UsageError> {
+    let Some(value) = first(matches, option) else { return Ok(None) };
+    match value.parse::<u64>() {
+        Ok(n) if range.contains(&n) => Ok(Some(n)),
+        _ => Err(UsageError::BadValue { option, value, want }),
+    }
+}
+
 fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<GenerateArgs, UsageError> {
-    let number = |option: &'static str, range: RangeInclusive<u64>, want: &'static str| {
-        let Some(value) = first(matches, option) else { return Ok(None) };
-        match value.parse::<u64>() {
-            Ok(n) if range.contains(&n) => Ok(Some(n)),
-            _ => Err(UsageError::BadValue { option, value, want }),
-        }
-    };
     let says_agent = matches.opt_present("name") || matches.opt_present("conf-file");
     let agent = says_agent.then(|| agent_args(matches, args)).transpose()?;
     let args = GenerateArgs {
         dir: first(matches, "dir").map(PathBuf::from),
         pattern: first(matches, "pattern"),
-        lines: number("lines", 0..=u64::MAX, "a number of lines")?,
-        rate: number("rate", 1..=LINE_RATE_MAX, "a number of lines a second, up to a billion")?,
-        size: number("size", 1..=LINE_BYTES_MAX, "a number of bytes, up to 1073741824")?
+        lines: number(matches, "lines", 0..=u64::MAX, "a number of lines")?,
+        rate: number(
+            matches,
+            "rate",
+            1..=LINE_RATE_MAX,
+            "a number of lines a second, up to a billion",
+        )?,
+        size: number(matches, "size", 1..=LINE_BYTES_MAX, "a number of bytes, up to 1073741824")?
             .map_or(LINE_BYTES_DEFAULT, |n| n as usize),
         torn: matches.opt_present("torn"),
         json: matches.opt_present("json"),

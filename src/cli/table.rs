@@ -175,11 +175,44 @@ pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "clean stop, or nothing wrong"),
     (1, "verify found a difference, or something that cannot be checked"),
-    (2, "usage"),
-    (70, "exactly-once can not be kept"),
-    (75, "try again later"),
-    (78, "configuration"),
+    (2, "the command line is wrong"),
+    (70, "exactly-once cannot be kept; somebody has to look"),
+    (75, "try again later: another agent, or a broker that is not there"),
+    (78, "the configuration is missing or wrong"),
 ];
+
+/// What an agent reads and writes, for the man page.
+pub const FILES: &[(&str, &str)] = &[
+    ("/etc/flume-ng/flume.conf", "the properties file of the package's unit and crontab line"),
+    ("spoolDir", "the log files; what is finished gets the suffix .COMPLETED"),
+    ("trackerDir/checkpoint", "positions, and batches whose answer has not come; never edit it"),
+    ("trackerDir/lock", "who holds the directory"),
+    ("trackerDir/receipts", "a line for each finished file, which verify reads"),
+    ("trackerDir/dead-letter", "lines that no broker takes, each with the reason"),
+    ("trackerDir/trouble", "what keeps the agent from its work, or has ended it"),
+];
+
+/// Commands with what they are for, for the man page.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "flume-ng check --name a1 --conf-file a1.conf",
+        "Look at everything that a start needs, and start nothing.",
+    ),
+    (
+        "flume-ng agent --name a1 --conf-file a1.conf",
+        "Carry the files of the configuration into Kafka until a signal comes.",
+    ),
+    (
+        "flume-ng status --name a1 --conf-file a1.conf --watch",
+        "See positions, rate and time to catch up, again and again.",
+    ),
+    (
+        "flume-ng verify --name a1 --conf-file a1.conf app_2026112813",
+        "Prove one file against the topic.",
+    ),
+];
+
+pub const SEE_ALSO: &str = "systemd.service(5), crontab(5), logrotate(8)";
 
 /// Options of a command that are shown.
 pub fn shown(bit: u8) -> impl Iterator<Item = &'static OptionRow> {

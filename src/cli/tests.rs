@@ -100,7 +100,14 @@ fn verify_refuses() {
     for (line, error) in [
         ("verify", UsageError::NoName),
         ("verify -n a1", UsageError::NoConfFile),
-        ("verify -n a1 -f F --memory 0", UsageError::BadNumber("--memory".into())),
+        (
+            "verify -n a1 -f F --memory 0",
+            UsageError::BadValue {
+                option: "memory",
+                value: "0".into(),
+                want: "a number of MiB, up to 1048576",
+            },
+        ),
         ("verify -n a1 -f F --memory", UsageError::MissingArgument("memory".into())),
         (
             "verify -n a1 -f F --no-reload-conf",
@@ -123,6 +130,9 @@ fn help_in_any_place() {
     assert_eq!(parse_line("help check"), Ok(Command::Help(Some("check"))));
     assert_eq!(parse_line("help agent"), Ok(Command::Help(Some("agent"))));
     assert_eq!(parse_line("generate -h"), Ok(Command::Help(Some("generate"))));
+    assert_eq!(parse_line("help version"), Ok(Command::Help(None)));
+    let unknown = Err(UsageError::UnknownCommand("chekc".into()));
+    assert_eq!(parse_line("help chekc"), unknown);
 }
 
 #[test]
@@ -140,7 +150,7 @@ fn commands_beside_the_agent_take_its_command_line_and_their_own() {
     assert_eq!((args.lines, args.rate, args.size, args.torn), (Some(5), Some(10), 110, true));
     for (line, start) in [
         ("check -n a1 -f F --watch", "there is no option --watch"),
-        ("status -n a1 -f F stray", "\"stray\" belongs to no option"),
+        ("status -n a1 -f F stray", "unexpected argument \"stray\""),
         ("check -n a1 -f F --create-topic 3", "--create-topic: \"3\" is not PARTITIONS"),
         ("generate --pattern x", "where to?"),
         ("generate --dir D", "which files?"),

@@ -46,6 +46,7 @@ const ASKED: &[(&str, &str, &str)] = &[
     // Its words are names of files, among the options.
     ("flume-ng verify lo", "log010.conf", "--json"),
     ("flume-ng verify --name a1 lo", "log010.conf", "--json"),
+    ("flume-ng agent -Dflume.monitoring.p", "-Dflume.monitoring.port=", "--name"),
     ("flume-ng verify --ran", "--range-only", "log010.conf"),
 ];
 

@@ -176,12 +176,15 @@ fn the_units_run_the_installed_program_and_know_its_codes() {
         assert!(text.contains(&line), "{unit}");
     }
     assert!(read("Makefile").contains("PREFIX ?= /usr/local\n"));
-    // cron looks into /usr/bin and /bin only.
-    for file in ["packaging/crontab", "README.md"] {
+    // cron looks into /usr/bin and /bin only; the line is the same everywhere.
+    let line = |file: &str| {
         let text = read(file);
         let line = text.lines().find(|line| line.trim_start().starts_with("* * * * * ")).unwrap();
-        assert!(line.contains(" exec /usr/local/bin/flume-ng agent "), "{file}: {line}");
-    }
+        line.trim().to_string()
+    };
+    let of_cron = line("packaging/crontab");
+    assert!(of_cron.contains(" exec /usr/local/bin/flume-ng agent "), "{of_cron}");
+    assert_eq!([line("README.md"), line("README.zh.md")], [of_cron.clone(), of_cron]);
 }
 
 /// dpkg shows one line of it in every list.
