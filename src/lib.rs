@@ -25,7 +25,6 @@ pub mod java;
 pub mod clock;
 pub mod event;
 pub mod exit;
-pub mod json;
 pub mod log;
 pub mod os;
 pub mod text;

@@ -6,6 +6,8 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 
+use serde_json::Value;
+
 /// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -176,6 +178,15 @@ pub fn try_print(text: fmt::Arguments<'_>) -> io::Result<()> {
     stdout.write_fmt(text).and_then(|()| stdout.flush())
 }
 
+/// A number for scripts, with three places after the point at most; `null` if it is none.
+pub fn rounded(x: f64) -> Value {
+    let x = (x * 1000.0).round() / 1000.0;
+    match x.fract() == 0.0 && x.abs() < 1e15 {
+        true => Value::from(x as i64),
+        false => Value::from(x),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,5 +219,20 @@ mod tests {
         let row = |cells: [&str; 3]| cells.map(str::to_string).to_vec();
         let text = columns(&[row(["a", "bb", "x"]), row(["中中", "b", ""])], 1);
         assert_eq!(text, " a   bb  x\n 中中  b\n");
+    }
+
+    #[test]
+    fn numbers_for_scripts_are_short() {
+        for (x, text) in [
+            (0.12345, "0.123"),
+            (3.0, "3"),
+            (-0.0004, "0"),
+            (1234.5, "1234.5"),
+            (1e15, "1000000000000000.0"),
+            (f64::NAN, "null"),
+            (f64::INFINITY, "null"),
+        ] {
+            assert_eq!(rounded(x).to_string(), text, "{x}");
+        }
     }
 }

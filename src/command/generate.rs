@@ -13,12 +13,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::look;
+use serde_json::json;
+
 use crate::cli::GenerateArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::SourceConfig;
 use crate::exit::Exit;
 use crate::java::date::DatePattern;
-use crate::json::Json;
 use crate::log::{self, Level};
 use crate::text::{grouped, size};
 use crate::{os, text};
@@ -324,13 +325,13 @@ impl Generator {
         let bytes = self.written * self.line.len() as u64;
         let elapsed = self.started.elapsed();
         if json {
-            let map = Json::Map(vec![
-                ("lines", Json::int(self.written)),
-                ("bytes", Json::int(bytes)),
-                ("seconds", Json::Real(elapsed.as_secs_f64())),
-                ("lines_per_second", Json::int(self.speed())),
-                ("last_file", Json::text(self.path.to_string_lossy())),
-            ]);
+            let map = json!({
+                "lines": self.written,
+                "bytes": bytes,
+                "seconds": text::rounded(elapsed.as_secs_f64()),
+                "lines_per_second": self.speed(),
+                "last_file": self.path.to_string_lossy(),
+            });
             return text::print(format_args!("{map}\n"));
         }
         text::print(format_args!(

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
 
+use serde_json::{Map, Value, json};
+
 use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
-use crate::json::Json;
 
 /// Name, type and help of every metric there is, in the order of printing.
 const METRICS: &[(&str, &str, &str)] = &[
@@ -147,16 +148,19 @@ impl Exposition {
 }
 
 /// For `status --json`.
-pub fn file_json(file: &FileView) -> Vec<(&'static str, Json)> {
-    vec![
-        ("name", Json::text(file.name.as_str())),
-        ("state", Json::text(file.state)),
-        ("size", Json::int(file.size)),
-        ("position", Json::int(file.position)),
-        ("lines", Json::int(file.lines)),
-        ("events", Json::int(file.events)),
-        ("behind_bytes", Json::int(file.behind())),
-    ]
+pub fn file_json(file: &FileView) -> Map<String, Value> {
+    let Value::Object(members) = json!({
+        "name": file.name,
+        "state": file.state,
+        "size": file.size,
+        "position": file.position,
+        "lines": file.lines,
+        "events": file.events,
+        "behind_bytes": file.behind(),
+    }) else {
+        unreachable!("braces make an object");
+    };
+    members
 }
 
 #[cfg(test)]

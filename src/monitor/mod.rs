@@ -9,14 +9,14 @@ pub mod files;
 mod http;
 pub mod systemd;
 
-use std::fmt::Write as _;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
 
 use crate::checkpoint::record::ChannelRecord;
 use crate::cli::AgentArgs;
 use crate::config::known;
-use crate::json::quote;
 use crate::log;
 use crate::pipeline::Counters;
 use crate::text::size;
@@ -271,7 +271,7 @@ fn page(path: &str, stats: &dyn Fn() -> Stats) -> Option<Page> {
 fn flume_json(stats: &Stats) -> String {
     let start = stats.start_ms.to_string();
     let times = [("StartTime", start.as_str()), ("StopTime", "0")];
-    let mut groups = Vec::new();
+    let mut groups = Map::new();
     for source in &stats.sources {
         let c = &source.counters;
         let counts = [
@@ -283,7 +283,7 @@ fn flume_json(stats: &Stats) -> String {
             ("AppendAcceptedCount", 0),
             ("OpenConnectionCount", 0),
         ];
-        groups.push(group("SOURCE", &source.name, &counts, &times));
+        groups.insert(format!("SOURCE.{}", source.name), group("SOURCE", &counts, &times));
     }
     for channel in &stats.channels {
         let taken = if channel.has_sink { channel.acked } else { 0 };
@@ -301,7 +301,10 @@ fn flume_json(stats: &Stats) -> String {
         ];
         // What Flume says of a channel without a capacity: Java's largest double.
         let percentage = ("ChannelFillPercentage", "1.7976931348623157E308");
-        groups.push(group("CHANNEL", &channel.name, &counts, &[percentage, times[0], times[1]]));
+        groups.insert(
+            format!("CHANNEL.{}", channel.name),
+            group("CHANNEL", &counts, &[percentage, times[0], times[1]]),
+        );
     }
     for sink in &stats.sinks {
         let counts = [
@@ -314,24 +317,17 @@ fn flume_json(stats: &Stats) -> String {
             ("ConnectionClosedCount", 0),
             ("ConnectionFailedCount", 0),
         ];
-        groups.push(group("SINK", &sink.name, &counts, &times));
+        groups.insert(format!("SINK.{}", sink.name), group("SINK", &counts, &times));
     }
-    format!("{{{}}}", groups.join(","))
+    Value::Object(groups).to_string()
 }
 
-fn group(kind: &str, name: &str, counts: &[(&str, u64)], texts: &[(&str, &str)]) -> String {
-    let mut out = String::new();
-    // Writing to a String does not fail.
-    let _ = quote(&format!("{kind}.{name}"), &mut out);
-    let _ = write!(out, ":{{\"Type\":\"{kind}\"");
-    for (counter, value) in counts {
-        let _ = write!(out, ",\"{counter}\":\"{value}\"");
-    }
-    for (counter, value) in texts {
-        let _ = write!(out, ",\"{counter}\":\"{value}\"");
-    }
-    out.push('}');
-    out
+fn group(kind: &str, counts: &[(&str, u64)], texts: &[(&str, &str)]) -> Value {
+    let mut members = Map::new();
+    members.insert("Type".to_string(), json!(kind));
+    members.extend(counts.iter().map(|(counter, n)| (counter.to_string(), json!(n.to_string()))));
+    members.extend(texts.iter().map(|(counter, text)| (counter.to_string(), json!(text))));
+    Value::Object(members)
 }
 
 fn prometheus(stats: &Stats) -> String {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::json::Json;
+use crate::support::json::{Json, Members as _};
 use crate::support::{TempDir, signal, wait_exit, wait_for};
 
 fn command(dir: &Path, args: &[&str]) -> Command {

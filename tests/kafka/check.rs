@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::json::Json;
+use crate::support::json::{Json, Members as _};
 use crate::support::torture::{Group, V43, hazard};
 use crate::support::{Work, java_tracker, shared};
 

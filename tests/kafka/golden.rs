@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::json::{Json, base64};
+use crate::support::json::{Json, Members as _, base64};
 use crate::support::{Agent, Hour, Record, Topic, Work, decode_event, shared, wait_for};
 
 const ARRIVE_MAX: Duration = Duration::from_secs(30);
@@ -134,8 +134,8 @@ fn set_up(case: &str) -> (Topic, Work) {
 fn expected(case: &str, work: &Work) -> (Vec<Expected>, Listing) {
     let recorded = read_json(case, "expected.json");
     let header = |pair: &Json| match pair {
-        Json::List(pair) => match &pair[..] {
-            [Json::Text(key), Json::Text(value)] => (key.clone(), value.clone()),
+        Json::Array(pair) => match &pair[..] {
+            [Json::String(key), Json::String(value)] => (key.clone(), value.clone()),
             _ => panic!("not a header: {pair:?}"),
         },
         _ => panic!("not a header: {pair:?}"),

@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use crate::support::json::Json;
+use crate::support::json::{Json, Members as _};
 use crate::support::torture::{Group, V010, V43, hazard};
 use crate::support::{Agent, Cluster, Topic, Work, shared, wait_for};
 

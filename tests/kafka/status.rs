@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::json::Json;
+use crate::support::json::{Json, Members as _};
 use crate::support::torture::{Group, V43, hazard};
 use crate::support::{Work, shared};
 

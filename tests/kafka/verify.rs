@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::json::Json;
+use crate::support::json::{Json, Members as _};
 use crate::support::patient::Patient as _;
 use crate::support::torture::{Group, V010, hazard};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
@@ -207,7 +207,10 @@ fn a_line_that_is_not_in_the_topic_is_missing() {
         let texts: Vec<&str> = json.list("missing").iter().map(|m| m.text("text")).collect();
         assert_eq!(texts, ["done Line 0000000 of an hour's log", "one line more"]);
         let notes = json.list("files")[0].list("notes");
-        assert!(matches!(&notes[0], Json::Text(note) if note.contains("has changed")), "{notes:?}");
+        assert!(
+            matches!(&notes[0], Json::String(note) if note.contains("has changed")),
+            "{notes:?}"
+        );
     });
 }
 
@@ -394,7 +397,7 @@ fn a_deleted_file_is_said_to_be_gone() {
     let (code, json) = bench.json(&[]);
     assert_eq!((code, json.list("files").len()), (Some(1), 1), "{json:?}");
     let problem = &json.list("problems")[0];
-    assert!(matches!(problem, Json::Text(text) if text.contains("--allow-gone")), "{problem:?}");
+    assert!(matches!(problem, Json::String(text) if text.contains("--allow-gone")), "{problem:?}");
     let (code, json) = bench.json(&["--allow-gone"]);
     assert_eq!((code, json.list("files").len()), (Some(0), 1), "{json:?}");
     assert_eq!(json.list("remarks").len(), 1, "{json:?}");
@@ -403,7 +406,7 @@ fn a_deleted_file_is_said_to_be_gone() {
     let file = &json.list("files")[0];
     assert_eq!((file.text("state"), file.number("missing")), ("gone", 0));
     let note = &file.list("notes")[0];
-    assert!(matches!(note, Json::Text(note) if note.contains("bytes are gone")), "{note:?}");
+    assert!(matches!(note, Json::String(note) if note.contains("bytes are gone")), "{note:?}");
 }
 
 /// Deleted by whoever cleans up: neither all nor some of it is proven any more.
@@ -557,7 +560,7 @@ fn what_can_not_be_verified_has_its_exit_code() {
     let (code, json) = bench.json(&["nowhere.log"]);
     assert_eq!(code, Some(1));
     let problem = &json.list("problems")[0];
-    assert!(matches!(problem, Json::Text(text) if text.contains("no receipt")), "{problem:?}");
+    assert!(matches!(problem, Json::String(text) if text.contains("no receipt")), "{problem:?}");
 
     bench.collect(2_500, 1);
     let code_of = |name: &str, conf: &Path| {

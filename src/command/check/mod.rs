@@ -11,15 +11,16 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use crate::cli::CheckArgs;
 use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::inventory::{self, Fate, Listed};
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
-use crate::json::Json;
 use crate::text;
-use crate::text::{State, Style, columns, printable};
+use crate::text::{State, Style, columns, printable, rounded};
 
 /// One look.
 #[derive(Debug)]
@@ -232,36 +233,35 @@ fn property_lines(properties: &[Listed]) -> String {
     columns(&rows, 2)
 }
 
-fn to_json(args: &CheckArgs, report: &Report, properties: &[Listed]) -> Json {
-    let exit = report.exit();
+fn to_json(args: &CheckArgs, report: &Report, properties: &[Listed]) -> Value {
     let rows = report.rows.iter().map(|row| {
-        Json::Map(vec![
-            ("group", Json::text(row.group.as_str())),
-            ("name", Json::text(row.name.as_str())),
-            ("state", Json::text(row.state.word())),
-            ("text", Json::text(row.text.as_str())),
-            ("ms", Json::opt(row.ms, Json::Real)),
-        ])
+        json!({
+            "group": row.group,
+            "name": row.name,
+            "state": row.state.word(),
+            "text": row.text,
+            "ms": row.ms.map(rounded),
+        })
     });
     let properties = properties.iter().map(|listed| {
         let (word, note) = fate(listed);
-        Json::Map(vec![
-            ("key", Json::text(listed.key.as_str())),
-            ("value", Json::text(listed.value.as_str())),
-            ("line", Json::int(listed.line as u64)),
-            ("fate", Json::text(word)),
-            ("note", Json::text(note)),
-        ])
+        json!({
+            "key": listed.key,
+            "value": listed.value,
+            "line": listed.line,
+            "fate": word,
+            "note": note,
+        })
     });
-    Json::Map(vec![
-        ("agent", Json::text(args.agent.name.as_str())),
-        ("conf_file", Json::text(args.agent.conf_file.to_string_lossy())),
-        ("exit", Json::int(exit.code())),
-        ("failures", Json::int(report.count("fail") as u64)),
-        ("warnings", Json::int(report.count("warn") as u64)),
-        ("checks", Json::List(rows.collect())),
-        ("properties", Json::List(properties.collect())),
-    ])
+    json!({
+        "agent": args.agent.name,
+        "conf_file": args.agent.conf_file.to_string_lossy(),
+        "exit": report.exit().code(),
+        "failures": report.count("fail"),
+        "warnings": report.count("warn"),
+        "checks": rows.collect::<Vec<Value>>(),
+        "properties": properties.collect::<Vec<Value>>(),
+    })
 }
 
 #[cfg(test)]

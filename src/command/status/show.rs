@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Shown, is_running};
+use serde_json::{Value, json};
+
 use crate::checkpoint::lock::Tenant;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
@@ -10,10 +12,9 @@ use crate::checkpoint::trouble::Trouble;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN};
 use crate::exit::Exit;
-use crate::json::Json;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
 use crate::pipeline::handover::Handover;
-use crate::text::{State, Style, columns, grouped, printable, size, span};
+use crate::text::{State, Style, columns, grouped, printable, rounded, size, span};
 
 // Writing to a String does not fail, hence `let _ =` throughout.
 
@@ -234,15 +235,19 @@ fn receipts(source: &Shown<'_>) -> String {
     out
 }
 
-pub fn json(agent: &str, sources: &[Shown<'_>]) -> Json {
-    Json::Map(vec![
-        ("agent", Json::text(agent)),
-        ("running", Json::Bool(sources.iter().any(|s| is_running(s.look)))),
-        ("sources", Json::List(sources.iter().map(source_json).collect())),
-    ])
+pub fn json(agent: &str, sources: &[Shown<'_>]) -> Value {
+    json!({
+        "agent": agent,
+        "running": sources.iter().any(|s| is_running(s.look)),
+        "sources": list(sources, source_json),
+    })
 }
 
-fn source_json(source: &Shown<'_>) -> Json {
+fn list<'a, T: 'a>(items: impl IntoIterator<Item = &'a T>, to: impl Fn(&T) -> Value) -> Vec<Value> {
+    items.into_iter().map(to).collect()
+}
+
+fn source_json(source: &Shown<'_>) -> Value {
     let look = source.look;
     let holder = match &look.tenant {
         Ok(Tenant::Agent(holder) | Tenant::Nobody(holder)) => holder.as_ref(),
@@ -250,91 +255,83 @@ fn source_json(source: &Shown<'_>) -> Json {
     };
     let record = look.record.as_ref().ok().and_then(Option::as_ref);
     let is_known = source.is_known();
-    let known = |json: Json| if is_known { json } else { Json::Null };
     let files = look.files.iter().filter(|_| is_known).map(|file| {
         let mut members = file_json(&file.view);
-        members.push(("lines_behind", Json::int(file.lines_behind)));
-        members.push(("lines_behind_is_estimate", Json::Bool(file.is_estimate)));
-        members.push(("modified_ms", Json::opt(file.modified_ms, Json::int)));
-        Json::Map(members)
+        members.insert("lines_behind".to_string(), json!(file.lines_behind));
+        members.insert("lines_behind_is_estimate".to_string(), json!(file.is_estimate));
+        members.insert("modified_ms".to_string(), json!(file.modified_ms));
+        Value::Object(members)
     });
     let channels = record.iter().flat_map(|r| {
         r.channels.iter().enumerate().map(|(at, channel)| channel_json(r, at, channel))
     });
-    let fault = look.record.as_ref().err().or(look.files_fault.as_ref());
-    let rate = |of: fn(&super::Rate) -> f64| Json::opt(source.rate.as_ref(), |r| Json::Real(of(r)));
-    Json::Map(vec![
-        ("name", Json::text(source.config.name.as_str())),
-        ("spool_dir", Json::text(source.config.spool_dir.to_string_lossy())),
-        ("running", Json::Bool(is_running(look))),
-        ("pid", Json::opt(holder, |h| Json::int(h.pid))),
-        ("since", Json::opt(holder, |h| Json::text(h.since.as_str()))),
-        ("fault", Json::opt(fault, |why| Json::text(why.as_str()))),
-        ("troubles", Json::List(look.troubles.iter().map(trouble_json).collect())),
-        ("generation", Json::opt(record, |r| Json::int(r.generation))),
-        ("last_ack_ms", Json::opt(look.checkpoint_ms, Json::int)),
-        ("behind_bytes", known(Json::int(source.behind()))),
-        ("behind_lines", known(Json::int(source.lines_behind()))),
-        ("behind_lines_is_estimate", Json::Bool(source.is_estimate())),
-        ("oldest_unsent_at_least_ms", known(Json::opt(source.oldest_unsent_ms(), Json::int))),
-        ("bytes_per_second", rate(|r| r.bytes_per_s)),
-        ("lines_per_second", rate(|r| r.lines_per_s)),
-        ("catch_up_seconds", Json::opt(source.catch_up_s(), Json::Real)),
-        ("batches_in_doubt", known(Json::int(source.in_doubt() as u64))),
-        ("dead_letters", known(Json::int(look.dead_letters))),
-        ("files", Json::List(files.collect())),
-        ("channels", Json::List(channels.collect())),
-        ("receipts", Json::int(look.receipts.count)),
-        ("last_receipts", Json::List(look.receipts.last.iter().map(receipt_json).collect())),
-    ])
+    let rate = |of: fn(&super::Rate) -> f64| source.rate.as_ref().map(|r| rounded(of(r)));
+    json!({
+        "name": source.config.name,
+        "spool_dir": source.config.spool_dir.to_string_lossy(),
+        "running": is_running(look),
+        "pid": holder.map(|h| h.pid),
+        "since": holder.map(|h| &h.since),
+        "fault": look.record.as_ref().err().or(look.files_fault.as_ref()),
+        "troubles": list(&look.troubles, trouble_json),
+        "generation": record.map(|r| r.generation),
+        "last_ack_ms": look.checkpoint_ms,
+        "behind_bytes": is_known.then(|| source.behind()),
+        "behind_lines": is_known.then(|| source.lines_behind()),
+        "behind_lines_is_estimate": source.is_estimate(),
+        "oldest_unsent_at_least_ms": source.oldest_unsent_ms().filter(|_| is_known),
+        "bytes_per_second": rate(|r| r.bytes_per_s),
+        "lines_per_second": rate(|r| r.lines_per_s),
+        "catch_up_seconds": source.catch_up_s().map(rounded),
+        "batches_in_doubt": is_known.then(|| source.in_doubt()),
+        "dead_letters": is_known.then_some(look.dead_letters),
+        "files": files.collect::<Vec<Value>>(),
+        "channels": channels.collect::<Vec<Value>>(),
+        "receipts": look.receipts.count,
+        "last_receipts": list(&look.receipts.last, receipt_json),
+    })
 }
 
-fn trouble_json(trouble: &Trouble) -> Json {
+fn trouble_json(trouble: &Trouble) -> Value {
     let (kind, channel, code, since_ms, why) = match trouble {
         Trouble::Brokers { channel, since_ms, why } => {
             ("brokers", Some(channel), None, since_ms, why)
         }
         Trouble::End { code, since_ms, why } => ("end", None, Some(*code), since_ms, why),
     };
-    Json::Map(vec![
-        ("kind", Json::text(kind)),
-        ("channel", Json::opt(channel, |name| Json::text(name.as_str()))),
-        ("exit", Json::opt(code, Json::int)),
-        ("since_ms", Json::int(*since_ms)),
-        ("why", Json::text(why.as_str())),
-    ])
+    json!({ "kind": kind, "channel": channel, "exit": code, "since_ms": since_ms, "why": why })
 }
 
-fn channel_json(record: &Record, at: usize, channel: &ChannelRecord) -> Json {
-    let partitions = channel.partitions.iter().map(|p| {
-        Json::Map(vec![
-            ("partition", Json::int(p.partition)),
-            ("next_sequence", Json::int(p.next_sequence)),
-            ("floor_offset", Json::int(p.floor_offset)),
-            ("batches_in_doubt", Json::int(doubt_of(record, at, p.partition) as u64)),
-        ])
+fn channel_json(record: &Record, at: usize, channel: &ChannelRecord) -> Value {
+    let partitions = list(&channel.partitions, |p| {
+        json!({
+            "partition": p.partition,
+            "next_sequence": p.next_sequence,
+            "floor_offset": p.floor_offset,
+            "batches_in_doubt": doubt_of(record, at, p.partition),
+        })
     });
-    Json::Map(vec![
-        ("name", Json::text(channel.name.as_str())),
-        ("topic", Json::text(channel.topic.as_str())),
-        ("cluster_id", Json::text(channel.cluster_id.as_str())),
-        ("producer_id", Json::int(channel.producer_id)),
-        ("producer_epoch", Json::int(channel.producer_epoch)),
-        ("partitions", Json::List(partitions.collect())),
-    ])
+    json!({
+        "name": channel.name,
+        "topic": channel.topic,
+        "cluster_id": channel.cluster_id,
+        "producer_id": channel.producer_id,
+        "producer_epoch": channel.producer_epoch,
+        "partitions": partitions,
+    })
 }
 
-fn receipt_json(receipt: &Receipt) -> Json {
-    Json::Map(vec![
-        ("name", Json::text(String::from_utf8_lossy(&receipt.name))),
-        ("completed", Json::text(String::from_utf8_lossy(&receipt.completed))),
-        ("size", Json::int(receipt.size)),
-        ("lines", Json::int(receipt.lines)),
-        ("events", Json::int(receipt.events)),
-        ("crc32", Json::text(format!("{:08x}", receipt.bytes_crc))),
-        ("opened_ms", Json::int(receipt.opened_ms)),
-        ("finished_ms", Json::int(receipt.finished_ms)),
-    ])
+fn receipt_json(receipt: &Receipt) -> Value {
+    json!({
+        "name": String::from_utf8_lossy(&receipt.name),
+        "completed": String::from_utf8_lossy(&receipt.completed),
+        "size": receipt.size,
+        "lines": receipt.lines,
+        "events": receipt.events,
+        "crc32": format!("{:08x}", receipt.bytes_crc),
+        "opened_ms": receipt.opened_ms,
+        "finished_ms": receipt.finished_ms,
+    })
 }
 
 pub fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {

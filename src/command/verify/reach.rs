@@ -7,8 +7,9 @@
 //! nothing is called exact.
 
 use super::Trouble;
+use serde_json::{Value, json};
+
 use crate::channel::reader::TopicReader;
-use crate::json::Json;
 use crate::text::size;
 
 /// A topic of so many bytes is searched whole without being asked: some seconds to a minute.
@@ -118,19 +119,16 @@ impl Searched {
         }
     }
 
-    pub fn json(&self) -> Option<Json> {
+    pub fn json(&self) -> Option<Value> {
         let (topic, offsets) = match self {
             Searched::Whole => return None,
             Searched::From { topic, offsets, .. } => (topic, offsets.as_slice()),
             Searched::Ranges { topic } => (topic, &[][..]),
         };
-        let offset = |(partition, offset): &(i32, i64)| {
-            Json::Map(vec![("partition", Json::int(*partition)), ("from", Json::int(*offset))])
-        };
-        Some(Json::Map(vec![
-            ("topic", Json::text(topic)),
-            ("partitions", Json::List(offsets.iter().map(offset).collect())),
-        ]))
+        let offset =
+            |(partition, from): &(i32, i64)| json!({ "partition": partition, "from": from });
+        let partitions: Vec<Value> = offsets.iter().map(offset).collect();
+        Some(json!({ "topic": topic, "partitions": partitions }))
     }
 }
 

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use super::content::Survey;
 use super::inventory::{State, Subject};
 use super::reach::Searched;
+use serde_json::{Value, json};
+
 use crate::channel::reader::TopicRecord;
-use crate::json::Json;
 
 /// So many missing and repeated lines are shown.
 pub const EXAMPLES_MAX: usize = 10;
@@ -294,20 +295,16 @@ impl Report {
         }
     }
 
-    pub fn json(&self) -> Json {
-        let texts = |texts: &[String]| Json::List(texts.iter().map(Json::text).collect());
-        Json::Map(vec![
-            ("exact", Json::Bool(self.is_exact())),
-            ("files", Json::List(self.rows.iter().map(json_row).collect())),
-            ("missing", Json::List(self.missing.iter().map(json_missing).collect())),
-            ("repeated", Json::List(self.repeats.iter().map(json_repeat).collect())),
-            ("problems", texts(&self.problems)),
-            ("remarks", texts(&self.remarks)),
-            (
-                "searched_in_part",
-                Json::List(self.searched.iter().filter_map(Searched::json).collect()),
-            ),
-        ])
+    pub fn json(&self) -> Value {
+        json!({
+            "exact": self.is_exact(),
+            "files": self.rows.iter().map(json_row).collect::<Vec<Value>>(),
+            "missing": self.missing.iter().map(json_missing).collect::<Vec<Value>>(),
+            "repeated": self.repeats.iter().map(json_repeat).collect::<Vec<Value>>(),
+            "problems": self.problems,
+            "remarks": self.remarks,
+            "searched_in_part": self.searched.iter().filter_map(Searched::json).collect::<Vec<Value>>(),
+        })
     }
 }
 
@@ -320,43 +317,39 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-fn json_row(row: &Row) -> Json {
-    Json::Map(vec![
-        ("file", Json::text(&row.file)),
-        ("topic", Json::text(&row.topic)),
-        ("state", Json::text(row.state)),
-        ("exact", Json::Bool(row.is_exact())),
-        ("bytes", Json::int(row.bytes)),
-        ("lines", Json::int(row.lines)),
-        ("events", Json::int(row.events)),
-        ("found_once", Json::int(row.once)),
-        ("missing", Json::int(row.missing)),
-        ("dead_letters", Json::int(row.dead_letters)),
-        ("repeated", Json::int(row.repeated)),
-        ("others", Json::int(row.others)),
-        ("foreign", Json::int(row.foreign)),
-        ("notes", Json::List(row.notes.iter().map(Json::text).collect())),
-    ])
+fn json_row(row: &Row) -> Value {
+    json!({
+        "file": row.file,
+        "topic": row.topic,
+        "state": row.state,
+        "exact": row.is_exact(),
+        "bytes": row.bytes,
+        "lines": row.lines,
+        "events": row.events,
+        "found_once": row.once,
+        "missing": row.missing,
+        "dead_letters": row.dead_letters,
+        "repeated": row.repeated,
+        "others": row.others,
+        "foreign": row.foreign,
+        "notes": row.notes,
+    })
 }
 
-fn json_missing(missing: &Missing) -> Json {
+fn json_missing(missing: &Missing) -> Value {
     let Missing { file, end, excerpt } = missing;
-    Json::Map(vec![
-        ("file", Json::text(file)),
-        ("end", Json::int(*end)),
-        ("text", Json::text(excerpt)),
-    ])
+    json!({ "file": file, "end": end, "text": excerpt })
 }
 
-fn json_repeat(repeat: &Repeat) -> Json {
+fn json_repeat(repeat: &Repeat) -> Value {
     let Repeat { topic, partition, offset, producer_id, excerpt } = repeat;
-    Json::Map(vec![
-        ("topic", Json::text(topic)),
-        ("partition", Json::int(*partition)),
-        ("offset", Json::int(*offset)),
-        ("producer_id", Json::int(*producer_id)),
-        ("text", Json::text(excerpt)),
-    ])
+    json!({
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "producer_id": producer_id,
+        "text": excerpt,
+    })
 }
 
 /// The beginning of a line, on one line of a terminal.
