@@ -15,13 +15,13 @@ use crate::os;
 /// Receipts and dead letters: append-only, fsynced.
 pub trait Ledger {
     /// A file is done.
-    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String>;
+    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), LedgerError>;
     /// An event that the broker never takes.
-    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String>;
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError>;
 
     /// Several files are done.
     fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
-        finished.iter().try_for_each(|f| self.receipt(f)).map_err(LedgerError::Final)
+        finished.iter().try_for_each(|f| self.receipt(f))
     }
 
     /// A line that is too long to be an event: the bytes of the file as they are. Returns the
@@ -38,6 +38,15 @@ pub enum LedgerError {
     Later(String),
     /// It is not known what stands on the disk.
     Final(String),
+}
+
+impl From<ReceiptError> for LedgerError {
+    fn from(error: ReceiptError) -> LedgerError {
+        match error.is_final() {
+            true => LedgerError::Final(error.to_string()),
+            false => LedgerError::Later(error.to_string()),
+        }
+    }
 }
 
 /// A line longer than an event may be in memory.
@@ -179,19 +188,16 @@ impl FileLedger {
 }
 
 impl Ledger for FileLedger {
-    fn receipt(&mut self, finished: &FinishedFile<'_>) -> Result<(), String> {
-        self.receipts.append(&receipt_of(finished)).map_err(|e| e.to_string())
+    fn receipt(&mut self, finished: &FinishedFile<'_>) -> Result<(), LedgerError> {
+        Ok(self.receipts.append(&receipt_of(finished))?)
     }
 
     fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
         let receipts: Vec<Receipt> = finished.iter().map(receipt_of).collect();
-        self.receipts.append_all(&receipts).map_err(|e| match e {
-            ReceiptError::Write { .. } => LedgerError::Later(e.to_string()),
-            e => LedgerError::Final(e.to_string()),
-        })
+        Ok(self.receipts.append_all(&receipts)?)
     }
 
-    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String> {
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError> {
         let head = format!(
             " topic={} partition={} file={} start={} end={} bytes={} reason={}\n",
             letter.topic,
@@ -208,9 +214,7 @@ impl Ledger for FileLedger {
             return Ok(());
         }
         let head = format!("time={}{head}", letter.now_ms);
-        self.append_letter(&head, |file| file.write_all(letter.value)).map_err(|e| match e {
-            LedgerError::Later(why) | LedgerError::Final(why) => why,
-        })
+        self.append_letter(&head, |file| file.write_all(letter.value))
     }
 
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {

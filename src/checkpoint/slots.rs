@@ -360,8 +360,8 @@ impl fmt::Display for WriteError {
             ),
             WriteError::NoRoom { path, bytes, error } => write!(
                 f,
-                "{}: a new checkpoint of {bytes} bytes can not be made beside it: {error}; give \
-                 the disk room and this user the right to write there",
+                "{}: a new checkpoint of {bytes} bytes cannot be made beside it: {error}; free \
+                 disk space and let this user write there",
                 path.display()
             ),
             WriteError::Failed { path, error } => write!(

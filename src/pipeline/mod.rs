@@ -12,6 +12,7 @@ mod moved;
 mod rebuild;
 mod recovery;
 mod reshape;
+mod room;
 mod rounds;
 mod settle;
 mod start;
@@ -27,12 +28,14 @@ use crate::channel::outlet::{Outlet, Stage};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
+use crate::checkpoint::slots::WriteError;
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use rebuild::Rebuild;
+use room::{Halt, Unwritten};
 
 pub(crate) use start::build_interceptors;
 pub use start::{Begin, Inheritance, StartError, Startup, inherit};
@@ -52,9 +55,9 @@ const TROUBLE_TOLD_MS: i64 = 2_000;
 const REST_MS: u64 = 500;
 const REST_MS_MIN: u64 = 10;
 
-/// The durable place of the state. A failure is final: the writer must not be used again.
+/// The durable place of the state. After a failure that is final the writer must not be used again.
 pub trait Journal {
-    fn write(&mut self, record: &mut Record) -> Result<(), String>;
+    fn write(&mut self, record: &mut Record) -> Result<(), WriteError>;
 
     /// Is what was written still under its name?
     fn place(&self) -> Place {
@@ -176,6 +179,8 @@ pub struct Pipeline {
     round: u64,
     /// Something was acked or changed that the last written record does not say.
     is_dirty: bool,
+    /// There was no room for the state; until there is, nothing else is done.
+    unwritten: Option<Unwritten>,
     last_ack_ms: u64,
     is_stopping: bool,
     /// A little of the present file waits for the answer to what went before it.
@@ -195,7 +200,18 @@ pub struct Pipeline {
 impl Pipeline {
     /// One turn of the loop.
     pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+        match self.turn(observer) {
+            Ok(pace) => Ok(pace),
+            Err(Halt::NoRoom(error)) => Ok(self.wait_for_room(&error)),
+            Err(Halt::Fatal(fatal)) => Err(fatal),
+        }
+    }
+
+    fn turn(&mut self, observer: &mut dyn Observer) -> Result<Pace, Halt> {
         self.awaits_answer = false;
+        if let Some(unwritten) = self.unwritten {
+            return self.owe_state(unwritten, observer);
+        }
         if self.rebuild.is_some() {
             return self.step_rebuild();
         }
@@ -235,9 +251,9 @@ impl Pipeline {
         &mut self,
         journal: Box<dyn Journal>,
         ledger: Box<dyn Ledger>,
-    ) -> Result<(), Fatal> {
+    ) -> Result<(), WriteError> {
         (self.journal, self.ledger) = (journal, ledger);
-        self.commit()
+        self.write_state()
     }
 
     /// From now on nothing new is read.
@@ -265,11 +281,22 @@ impl Pipeline {
         self.announced.iter().filter(|a| a.record.acked.is_none()).count()
     }
 
-    /// The last write before a clean end.
+    /// The last write before a clean end. Without room for it the next start finds the record
+    /// before, and in the topic what has come there since.
     pub fn close(&mut self) -> Result<(), Fatal> {
         self.fold();
         self.is_dirty |= self.files.take_news();
-        if self.is_dirty { self.commit() } else { Ok(()) }
+        if !self.is_dirty {
+            return Ok(());
+        }
+        match self.commit() {
+            Err(Halt::Fatal(fatal)) => Err(fatal),
+            Err(Halt::NoRoom(error)) => {
+                log::warn(SOURCE, format_args!("Source {}: {error}.", self.config.name));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn is_connected(&self) -> bool {
@@ -484,7 +511,13 @@ impl Pipeline {
     }
 
     /// Writes the whole state, durably.
-    fn commit(&mut self) -> Result<(), Fatal> {
+    fn commit(&mut self) -> Result<(), Halt> {
+        Ok(self.write_state()?)
+    }
+
+    fn write_state(&mut self) -> Result<(), WriteError> {
+        // Until it is written.
+        self.is_dirty = true;
         self.take_over_ranges();
         let record = &mut self.record;
         record.agent.clone_from(&self.agent);
@@ -496,12 +529,12 @@ impl Pipeline {
         record.files.extend(self.files.records().cloned());
         record.batches.clear();
         record.batches.extend(self.announced.iter().map(|a| a.record.clone()));
-        self.journal.write(record).map_err(Fatal::State)?;
+        self.journal.write(record)?;
         self.is_dirty = false;
         Ok(())
     }
 
-    fn commit_if_idle(&mut self) -> Result<Pace, Fatal> {
+    fn commit_if_idle(&mut self) -> Result<Pace, Halt> {
         let now_ms = self.clock.monotonic_ms();
         let idle_ms = now_ms - self.last_ack_ms;
         if self.is_dirty && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
@@ -519,7 +552,7 @@ impl Pipeline {
 
     /// Takes each channel that is not open a step further. Until all are, the source sends nothing
     /// new.
-    fn reconnect(&mut self, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+    fn reconnect(&mut self, observer: &mut dyn Observer) -> Result<Pace, Halt> {
         let mut pace = Pace::Rest(REST_MS);
         for at in 0..self.outlets.len() {
             if !self.outlets[at].is_open() {
@@ -531,7 +564,7 @@ impl Pipeline {
         Ok(pace)
     }
 
-    fn reconnect_one(&mut self, at: usize, observer: &mut dyn Observer) -> Result<Pace, Fatal> {
+    fn reconnect_one(&mut self, at: usize, observer: &mut dyn Observer) -> Result<Pace, Halt> {
         let now_ms = self.clock.monotonic_ms();
         if let Stage::Closed { retry_at_ms } = self.outlets[at].stage
             && now_ms < retry_at_ms
@@ -554,7 +587,10 @@ impl Pipeline {
                 Ok(Pace::Rest(ms))
             }
             Err(recovery::Pause::Fault(fault)) => Ok(self.back_off(at, &fault)),
-            Err(recovery::Pause::Fatal(fatal)) => Err(fatal),
+            Err(recovery::Pause::Halt(halt)) => {
+                self.outlets[at].close(now_ms);
+                Err(halt)
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 //! *Before 0.11* the log has no identity: batches are looked for by content, and what is absent is
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
+use super::room::Halt;
 use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe};
 use crate::channel::batch::{Batch, Identity, Wire};
 use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
@@ -53,7 +54,7 @@ pub(super) enum Pause {
     Fault(Fault),
     /// Too early to decide; again after so many milliseconds.
     Wait(u64),
-    Fatal(Fatal),
+    Halt(Halt),
 }
 
 impl From<Fault> for Pause {
@@ -62,9 +63,15 @@ impl From<Fault> for Pause {
     }
 }
 
+impl From<Halt> for Pause {
+    fn from(halt: Halt) -> Pause {
+        Pause::Halt(halt)
+    }
+}
+
 impl From<Fatal> for Pause {
     fn from(fatal: Fatal) -> Pause {
-        Pause::Fatal(fatal)
+        Pause::Halt(fatal.into())
     }
 }
 
@@ -386,7 +393,7 @@ impl Pipeline {
             let mut pause = Ok(());
             for answer in answers {
                 match self.settle_answer(at, &answer, observer) {
-                    Err(Pause::Fatal(fatal)) => return Err(fatal.into()),
+                    Err(Pause::Halt(halt)) => return Err(halt.into()),
                     settled => pause = pause.and(settled),
                 }
             }
@@ -526,13 +533,14 @@ impl Pipeline {
                 self.outlets[at].broker.use_legacy();
                 Err(Pause::Wait(0))
             }
-            Verdict::Fenced => Err(Pause::Fatal(Fatal::Broken(format!(
+            Verdict::Fenced => Err(Fatal::Broken(format!(
                 "{}: another process writes to topic {} under our producer id {}. Is this tracker \
                  directory a copy that runs twice? Stop one of them.",
                 self.outlets[at].config.name,
                 self.outlets[at].config.topic,
                 self.announced[n].record.producer_id
-            )))),
+            ))
+            .into()),
             Verdict::Doubtful { .. } => {
                 Err(Pause::Fault(Fault::Lost(describe(&answer.verdict, answer.partition))))
             }

@@ -8,7 +8,7 @@ use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
 use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
-use crate::checkpoint::ledger::DeadLetter;
+use crate::checkpoint::ledger::{DeadLetter, LedgerError};
 use crate::checkpoint::record::BatchRecord;
 use crate::log;
 use crate::source::slice::{Bound, SliceError};
@@ -18,6 +18,9 @@ const SEEK_WAIT_MS: u64 = 20;
 
 /// A stamp that differs from the clock by less is that of the present time, ms.
 const STAMP_FRESH_MS: u64 = 1_000;
+
+/// Waits after a dead letter that could not be written, ms.
+const LETTER_RETRY_MS: u64 = 4_000;
 
 impl Pipeline {
     /// Makes sure that [`Pipeline::raise_epoch`] has an identity to give, should the epochs of the
@@ -413,7 +416,17 @@ impl Pipeline {
             reason,
             now_ms: self.clock.now_ms(),
         };
-        self.ledger.dead_letter(&letter).map_err(Fatal::State)?;
+        match self.ledger.dead_letter(&letter) {
+            Ok(()) => {}
+            Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
+            Err(LedgerError::Later(why)) => {
+                log::warn(
+                    CHANNEL,
+                    format_args!("{why}. Next try in {LETTER_RETRY_MS} milliseconds."),
+                );
+                return Err(Pause::Wait(LETTER_RETRY_MS));
+            }
+        }
         let is_first = match &mut self.outlets[at].refused {
             Some(refused) if refused.holds(&b) => {
                 refused.letters += 1;

@@ -1,5 +1,6 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
+use super::room::Halt;
 use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::batch::{Identity, Wire};
@@ -45,7 +46,7 @@ pub(crate) struct Plan {
 
 impl Pipeline {
     /// Fills a round, announces it and hands it to the brokers. `false`: nothing to send now.
-    pub(super) fn send_round(&mut self, _: &mut dyn Observer) -> Result<bool, Fatal> {
+    pub(super) fn send_round(&mut self, _: &mut dyn Observer) -> Result<bool, Halt> {
         if !self.may_send() {
             return Ok(false);
         }
@@ -78,7 +79,7 @@ impl Pipeline {
 
     /// Announces the unterminated last line of a finished file and sends it. `false`: it has to
     /// wait.
-    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Fatal> {
+    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Halt> {
         let first_new = self.announced.len();
         let Some(outcome) = self.announce(index, Bound::Final, 1, first_new)? else {
             return Ok(false);
@@ -156,7 +157,7 @@ impl Pipeline {
         !is_outdated && self.rounds < most && self.encoded_bytes() < bytes_max && !is_congested
     }
 
-    fn dispatch(&mut self, first_new: usize) -> Result<bool, Fatal> {
+    fn dispatch(&mut self, first_new: usize) -> Result<bool, Halt> {
         if self.announced.len() == first_new {
             return Ok(false);
         }
@@ -190,7 +191,7 @@ impl Pipeline {
         bound: Bound,
         share: u64,
         first_new: usize,
-    ) -> Result<Option<Outcome>, Fatal> {
+    ) -> Result<Option<Outcome>, Halt> {
         if self.files.tracked[index].giant_scanned.is_some() {
             return self.pass_giant(index, bound == Bound::Final);
         }
@@ -258,11 +259,11 @@ impl Pipeline {
         &mut self,
         index: usize,
         is_final: bool,
-    ) -> Result<Option<Outcome>, Fatal> {
+    ) -> Result<Option<Outcome>, Halt> {
         let slice = match self.bury_giant(index, is_final) {
             Ok(Some(slice)) => slice,
             Ok(None) => return Ok(Some(Outcome::Nothing)),
-            Err(LedgerError::Final(why)) => return Err(Fatal::State(why)),
+            Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
                 log::warn(SOURCE, format_args!("{why}. Next try in {READ_RETRY_MS} milliseconds."));
                 self.files.retry_later(index, READ_RETRY_MS);
@@ -426,7 +427,7 @@ impl Pipeline {
     }
 
     /// A slice that could not be read: bad text ends the agent, a bad disk is waited for.
-    fn unreadable(&mut self, index: usize, e: &SliceError) -> Result<(), Fatal> {
+    fn unreadable(&mut self, index: usize, e: &SliceError) -> Result<(), Halt> {
         let path = self.files.path(self.files.tracked[index].name());
         match e {
             SliceError::Malformed { .. } if self.announced.is_empty() => {
@@ -440,7 +441,8 @@ impl Pipeline {
                     path.display(),
                     self.config.input_charset.name(),
                     self.files.tracked[index].read_position,
-                )))
+                ))
+                .into())
             }
             // What is under way is finished first; the same bytes end the agent then.
             SliceError::Malformed { .. } => Ok(()),

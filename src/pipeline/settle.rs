@@ -1,6 +1,7 @@
 //! Carrying out what [`crate::source::retire`] decides: each step durable before the next, and
 //! many files at a time, since a step costs a sync however many it is for.
 
+use super::room::Halt;
 use super::{Fatal, Pipeline, SOURCE, merge_range};
 use crate::channel::outlet::Outlet;
 use crate::checkpoint::ledger::{FinishedFile, LedgerError};
@@ -17,7 +18,7 @@ const LEDGER_RETRY_MS: u64 = 4_000;
 
 impl Pipeline {
     /// Does the next step for the files that are due. `false`: there is none to do now.
-    pub(super) fn settle(&mut self) -> Result<bool, Fatal> {
+    pub(super) fn settle(&mut self) -> Result<bool, Halt> {
         if self.settle_gone()? {
             return Ok(true);
         }
@@ -42,11 +43,14 @@ impl Pipeline {
     }
 
     /// The new names are in the checkpoint before the files get them.
-    fn retire(&mut self, indices: &[usize]) -> Result<bool, Fatal> {
+    fn retire(&mut self, indices: &[usize]) -> Result<bool, Halt> {
         for &index in indices {
             self.files.intend_retirement(index);
         }
-        self.commit()?;
+        if let Err(halt) = self.commit() {
+            indices.iter().for_each(|&index| self.files.stay_live(index));
+            return Err(halt);
+        }
         for (n, &index) in indices.iter().enumerate() {
             // A name that was taken in this moment: another one is chosen next time.
             if self.files.move_aside(index) == Move::Refused {
@@ -60,7 +64,7 @@ impl Pipeline {
     }
 
     /// The receipts first, then the files' end (deleted, if so configured), then off the list.
-    fn done(&mut self, indices: &[usize]) -> Result<bool, Fatal> {
+    fn done(&mut self, indices: &[usize]) -> Result<bool, Halt> {
         let records: Vec<FileRecord> = indices
             .iter()
             .map(|&i| &self.files.tracked[i])
@@ -81,7 +85,7 @@ impl Pipeline {
     }
 
     /// Files that are nowhere to be found end when nothing of them is in doubt.
-    fn settle_gone(&mut self) -> Result<bool, Fatal> {
+    fn settle_gone(&mut self) -> Result<bool, Halt> {
         if self.clock.monotonic_ms() < self.ledger_retry_ms || self.files.is_directory_absent() {
             return Ok(false);
         }
@@ -110,7 +114,7 @@ impl Pipeline {
     }
 
     /// `false`: not now, the disk has no room for instance.
-    fn write_receipts(&mut self, records: &[FileRecord]) -> Result<bool, Fatal> {
+    fn write_receipts(&mut self, records: &[FileRecord]) -> Result<bool, Halt> {
         let channels: Vec<_> = self.outlets.iter().map(|o| o.record.clone()).collect();
         let done_ms = self.clock.now_ms();
         let finished: Vec<FinishedFile<'_>> = records
@@ -122,7 +126,7 @@ impl Pipeline {
                 self.files.note_receipts(records);
                 Ok(true)
             }
-            Err(LedgerError::Final(why)) => Err(Fatal::State(why)),
+            Err(LedgerError::Final(why)) => Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
                 log::warn(
                     SOURCE,

@@ -12,7 +12,7 @@ use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
-use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store};
+use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
     ChannelConfig, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
@@ -78,8 +78,8 @@ pub struct Startup {
 }
 
 impl<S: Store> Journal for Slots<S> {
-    fn write(&mut self, record: &mut Record) -> Result<(), String> {
-        Slots::write(self, record).map_err(|e| e.to_string())
+    fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
+        Slots::write(self, record)
     }
 
     fn place(&self) -> Place {
@@ -251,6 +251,7 @@ impl Pipeline {
             rounds: 0,
             round: 1,
             is_dirty: false,
+            unwritten: None,
             last_ack_ms: now_ms,
             is_stopping: false,
             awaits_answer: false,

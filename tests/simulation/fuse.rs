@@ -6,10 +6,9 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use flume_ng::checkpoint::ledger::FileLedger;
-use flume_ng::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger};
+use flume_ng::checkpoint::ledger::{DeadLetter, FileLedger, FinishedFile, Ledger, LedgerError};
 use flume_ng::checkpoint::record::{FileRecord, Record};
-use flume_ng::checkpoint::slots::{Slots, Store};
+use flume_ng::checkpoint::slots::{Slots, Store, WriteError};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
 use flume_ng::pipeline::Journal;
 
@@ -148,20 +147,41 @@ impl Store for FusedStore {
     }
 }
 
+/// Of the disk, for a larger checkpoint: how many writes find none. Clones share it.
+#[derive(Clone, Default)]
+pub struct NoRoom(Rc<Cell<u64>>);
+
+impl NoRoom {
+    pub fn for_writes(&self, writes: u64) {
+        self.0.set(writes);
+    }
+
+    fn is_so(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
 /// The journal, with the planted fault of one that counts batches as sent when they are announced.
 pub struct FusedJournal {
     pub slots: Slots<FusedStore>,
     pub fuse: Fuse,
     pub plant: Plant,
+    pub no_room: NoRoom,
 }
 
 impl Journal for FusedJournal {
-    fn write(&mut self, record: &mut Record) -> Result<(), String> {
+    fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
         self.fuse.tick();
+        if self.no_room.is_so() {
+            let error = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(WriteError::NoRoom { path: "checkpoint".into(), bytes: 1 << 20, error });
+        }
         if self.plant == Plant::CommitBeforeAck {
             commit_before_ack(record);
         }
-        let result = Slots::write(&mut self.slots, record).map_err(|e| e.to_string());
+        let result = Slots::write(&mut self.slots, record);
         self.fuse.tick();
         result
     }
@@ -193,7 +213,7 @@ pub struct FusedLedger {
 }
 
 impl Ledger for FusedLedger {
-    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), String> {
+    fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), LedgerError> {
         self.fuse.tick();
         self.book.borrow_mut().receipts.push(receipt.record.clone());
         // By the receipts on the disk a file is known again that comes back when it is done.
@@ -202,7 +222,7 @@ impl Ledger for FusedLedger {
         Ok(())
     }
 
-    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), String> {
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError> {
         self.fuse.tick();
         let entry = (letter.topic.to_owned(), letter.value.to_vec(), letter.reason.to_owned());
         self.book.borrow_mut().letters.push(entry);

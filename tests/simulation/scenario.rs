@@ -701,6 +701,7 @@ fn crash(world: &mut World) -> Result<(), String> {
             let calls = world.rng.below(4) as u32;
             world.fail_disk(calls);
         }
+        4 => world.no_room.for_writes(world.rng.between(1, 4)),
         _ => {
             let calls = world.rng.between(1, 200);
             world.fuse.light(calls);

@@ -28,7 +28,9 @@ use crate::Plant;
 use crate::broker::Scripted;
 use crate::cluster::{Cluster, Version};
 use crate::crash_store::{CrashStore, Disk};
-use crate::fuse::{Book, Fuse, FusedClock, FusedJournal, FusedLedger, FusedStore, Killed, Trace};
+use crate::fuse::{
+    Book, Fuse, FusedClock, FusedJournal, FusedLedger, FusedStore, Killed, NoRoom, Trace,
+};
 use crate::model;
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
@@ -77,6 +79,7 @@ pub struct World {
     pub rng: Rng,
     pub clock: ManualClock,
     pub fuse: Fuse,
+    pub no_room: NoRoom,
     pub trace: Trace,
     pub clusters: Vec<Rc<RefCell<Cluster>>>,
     pub writers: Writers,
@@ -125,6 +128,7 @@ impl World {
             rng,
             clock,
             fuse: Fuse::default(),
+            no_room: NoRoom::default(),
             trace,
             clusters,
             writers,
@@ -201,7 +205,8 @@ impl World {
             Opened::Valid { slots, record, copied, .. } => (slots, Some(record), copied),
             Opened::Damaged(damage) => return Err(format!("the checkpoint is damaged: {damage}")),
         };
-        let journal = Box::new(FusedJournal { slots, fuse: self.fuse.clone(), plant: self.plant });
+        let (fuse, no_room) = (self.fuse.clone(), self.no_room.clone());
+        let journal = Box::new(FusedJournal { slots, fuse, plant: self.plant, no_room });
         let channels = self
             .clusters
             .iter()
@@ -625,6 +630,7 @@ impl World {
         pipeline.outlets.iter().all(|o| o.is_open())
             && pipeline.is_idle()
             && !pipeline.is_rebuilding()
+            && !pipeline.is_waiting_for_room()
             && !pipeline.files.is_comparing()
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()

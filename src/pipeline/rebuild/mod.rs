@@ -21,6 +21,7 @@ use std::ffi::OsString;
 use std::io;
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS, SETTLE_SINGLE_MS};
+use super::room::Halt;
 use super::{CHANNEL, Fatal, Pace, Pipeline, REST_MS, SOURCE, marker};
 use crate::channel::broker::Fault;
 use crate::channel::reader::History;
@@ -93,12 +94,12 @@ enum Trouble {
     File(OsString, io::Error),
     /// A file went away, or became another, while it was read: all counts are to be taken anew.
     Changed(OsString),
-    Fatal(Fatal),
+    Halt(Halt),
 }
 
-impl From<Fatal> for Trouble {
-    fn from(fatal: Fatal) -> Trouble {
-        Trouble::Fatal(fatal)
+impl From<Halt> for Trouble {
+    fn from(halt: Halt) -> Trouble {
+        Trouble::Halt(halt)
     }
 }
 
@@ -115,7 +116,7 @@ impl Rebuild {
 
 impl Pipeline {
     /// One turn of it.
-    pub(super) fn step_rebuild(&mut self) -> Result<Pace, Fatal> {
+    pub(super) fn step_rebuild(&mut self) -> Result<Pace, Halt> {
         let now_ms = self.clock.monotonic_ms();
         if self.is_stopping {
             return Ok(Pace::Rest(REST_MS));
@@ -142,7 +143,7 @@ impl Pipeline {
         }
     }
 
-    fn next_stage(&mut self, mut rebuild: Rebuild) -> Result<Pace, Fatal> {
+    fn next_stage(&mut self, mut rebuild: Rebuild) -> Result<Pace, Halt> {
         rebuild.stage = match rebuild.stage {
             Stage::Settle => {
                 let past = match self.files.past() {
@@ -269,10 +270,10 @@ impl Pipeline {
         log::info(SOURCE, format_args!("Reading the positions back from the topic: {what}."));
     }
 
-    fn wait_for_rebuild(&mut self, rebuild: Rebuild, trouble: Trouble) -> Result<Pace, Fatal> {
+    fn wait_for_rebuild(&mut self, rebuild: Rebuild, trouble: Trouble) -> Result<Pace, Halt> {
         let now_ms = self.clock.monotonic_ms();
         match trouble {
-            Trouble::Fatal(fatal) => return Err(fatal),
+            Trouble::Halt(halt) => return Err(halt),
             Trouble::Wait(ms) => {
                 self.rebuild = Some(rebuild);
                 self.retry_at_ms = now_ms + ms;
@@ -358,7 +359,7 @@ impl Pipeline {
     }
 
     /// Every channel has its identities: the checkpoint tells all from now on.
-    pub(super) fn trust_rebuilt(&mut self) -> Result<(), Fatal> {
+    pub(super) fn trust_rebuilt(&mut self) -> Result<(), Halt> {
         self.commit()?;
         let dir = &self.config.tracker_dir;
         if let Err(e) = marker::remove(dir) {
@@ -366,7 +367,8 @@ impl Pipeline {
             let path = path.display();
             return Err(Fatal::State(format!(
                 "{path}: {e}. Remove it: as long as it is there, each start reads the topic back."
-            )));
+            ))
+            .into());
         }
         self.is_rebuilt = false;
         Ok(())
