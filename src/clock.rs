@@ -24,6 +24,30 @@ pub trait Clock {
     fn local(&self, epoch_ms: i64) -> LocalTime;
 }
 
+/// The first wait between two tries, ms, which is Flume's; the longest cannot be shorter.
+pub const BACKOFF_MS_MIN: u64 = 250;
+
+/// Waits between tries, each twice as long as the one before.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    next_ms: u64,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { next_ms: BACKOFF_MS_MIN }
+    }
+}
+
+impl Backoff {
+    /// How long to wait before the next try, ms; not longer than `max_ms`.
+    pub fn next_ms(&mut self, max_ms: u64) -> u64 {
+        let wait_ms = self.next_ms.min(max_ms);
+        self.next_ms = (wait_ms * 2).min(max_ms);
+        wait_ms
+    }
+}
+
 /// The abbreviation of a time zone, such as `CST`; at most 15 bytes are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ZoneName {

@@ -20,7 +20,7 @@ use crate::checkpoint::lock::{self, Lock, LockError, Locked};
 use crate::checkpoint::spool_lock::SpoolLock;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log;
@@ -50,16 +50,12 @@ const PLACES_MS: u64 = 1_000;
 struct Waiting {
     config: Rc<SourceConfig>,
     retry_at_ms: u64,
-    backoff_ms: u64,
+    backoff: Backoff,
 }
 
 impl Waiting {
     fn new(config: SourceConfig) -> Waiting {
-        Waiting {
-            config: Rc::new(config),
-            retry_at_ms: 0,
-            backoff_ms: crate::channel::outlet::BACKOFF_MS_MIN,
-        }
+        Waiting { config: Rc::new(config), retry_at_ms: 0, backoff: Backoff::default() }
     }
 }
 
@@ -127,7 +123,7 @@ pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) 
     exit.into()
 }
 
-/// See the module.
+/// What the loop turns: the sources, those that cannot be started yet, and what they share.
 struct Agent {
     name: String,
     clock: Rc<dyn Clock>,
@@ -275,7 +271,7 @@ impl Agent {
             match self.start(&waiting.config)? {
                 Ok(running) => self.running.push(running),
                 Err(why) => {
-                    let wait_ms = waiting.backoff_ms;
+                    let wait_ms = waiting.backoff.next_ms(waiting.config.backoff_ms_max);
                     log::error(
                         SOURCE,
                         format_args!(
@@ -284,7 +280,6 @@ impl Agent {
                         ),
                     );
                     waiting.retry_at_ms = now_ms + wait_ms;
-                    waiting.backoff_ms = (wait_ms * 2).min(waiting.config.backoff_ms_max);
                     left.push(waiting);
                 }
             }

@@ -21,7 +21,7 @@ const LOOK_MS: u64 = 500;
 /// Inode, length, modification time; `None` if it is not there or no regular file.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
-/// See the module.
+/// The file that is watched, and what is known of it.
 pub struct Reload {
     path: PathBuf,
     agent: String,

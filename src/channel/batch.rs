@@ -50,7 +50,7 @@ mod field {
     pub const COUNT: usize = 57;
 }
 
-/// See the module. Buffers are kept from one use to the next: `begin` starts anew.
+/// One batch, encoded. Its buffers are kept from one use to the next: `begin` starts anew.
 pub struct Batch {
     wire: Wire,
     format: ValueFormat,

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use crate::checkpoint::record::BatchRecord;
 
-/// See the module. Memory: 24 bytes for each event of the longest batch that is wanted.
+/// Fed value by value. Memory: 24 bytes for each event of the longest batch that is wanted.
 pub struct ContentSearch {
     wanted: Vec<Wanted>,
     /// The last values in a row, oldest first.

@@ -11,7 +11,7 @@ const BATCH_BYTES_MIN: usize = 16 * 1024;
 const REGROW_MS: u64 = 60_000;
 const REGROW_MS_MAX: u64 = 3_600_000;
 
-/// See the module.
+/// How large a batch may be now.
 #[derive(Debug)]
 pub struct BatchLimit {
     bytes: usize,

@@ -8,6 +8,7 @@ use super::batch::{Identity, Wire};
 use super::broker::{Answer, Broker, Fault, Topic};
 use super::limit::{BATCH_BYTES_MAX, BatchLimit};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
+use crate::clock::Backoff;
 use crate::config::model::{ChannelConfig, PartitionBy};
 use crate::log;
 
@@ -23,9 +24,6 @@ pub const TOPIC_ID_UNKNOWN: [u8; 16] = [0; 16];
 pub const ROUND_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX + BATCH_BYTES_MAX / 2;
 /// Batches of a round at most: each is an entry of the checkpoint until it is folded.
 pub const ROUND_BATCHES_MAX: usize = 64;
-
-/// Shortest and first wait between two tries to reach a broker, ms; Flume's.
-pub const BACKOFF_MS_MIN: u64 = 250;
 
 /// An ack is proof for so long that the broker knows our producer id in a partition, ms: less than
 /// any sensible `producer.id.expiration.ms`.
@@ -80,7 +78,7 @@ pub struct Awaited {
     pub answers: Vec<Answer>,
 }
 
-/// See the module.
+/// A channel of one source.
 pub struct Outlet {
     pub config: Rc<ChannelConfig>,
     /// Index of the channel in the agent.
@@ -133,7 +131,8 @@ pub struct Outlet {
     pub trouble: Option<(i64, String)>,
     /// The batch that was refused last, until nothing of it is in doubt.
     pub refused: Option<Refused>,
-    backoff_ms: u64,
+    /// Of its tries to reach a broker.
+    pub backoff: Backoff,
     /// Partitions and the monotonic time of the last ack there under the present identity.
     acks: Vec<(i32, u64)>,
     pool: Vec<Batch>,
@@ -179,7 +178,7 @@ impl Outlet {
             partition_missing_since_ms: None,
             trouble: None,
             refused: None,
-            backoff_ms: BACKOFF_MS_MIN,
+            backoff: Backoff::default(),
             acks: Vec::new(),
             pool: Vec::new(),
         }
@@ -400,18 +399,6 @@ impl Outlet {
     /// Batches of another wire are of no use.
     pub fn empty_pool(&mut self) {
         self.pool.clear();
-    }
-
-    /// How long to wait before the next try; doubles from try to try.
-    pub fn next_backoff_ms(&mut self, max_ms: u64) -> u64 {
-        let wait_ms = self.backoff_ms.min(max_ms);
-        self.backoff_ms = (wait_ms * 2).min(max_ms);
-        wait_ms
-    }
-
-    /// All is well again.
-    pub fn reset_backoff(&mut self) {
-        self.backoff_ms = BACKOFF_MS_MIN;
     }
 }
 

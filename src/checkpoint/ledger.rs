@@ -85,7 +85,7 @@ pub const DEAD_LETTER_FILE: &str = "dead-letter";
 /// A line that is too long for memory is copied in pieces of this size, bytes.
 const PIECE_BYTES: usize = 128 * 1024;
 
-/// See the module.
+/// The two files on the disk.
 pub struct FileLedger {
     receipts: Receipts,
     dead_letters: PathBuf,

@@ -33,7 +33,7 @@ const COUNTED_BYTES_MAX: u64 = 64 << 20;
 /// How many of the last receipts are kept.
 pub const RECEIPTS_SHOWN: usize = 5;
 
-/// See the module.
+/// What was seen, or why it could not be.
 pub struct SourceLook {
     pub tenant: Result<Tenant, String>,
     pub record: Result<Option<Record>, String>,

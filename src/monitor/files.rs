@@ -17,7 +17,7 @@ use crate::source::tracked::Tracked;
 /// Waiting files are looked at so often, ms: there may be thousands, and anybody may ask.
 const LOOK_INTERVAL_MS: u64 = 1_000;
 
-/// See the module.
+/// The files as they were looked at last.
 #[derive(Default)]
 pub struct FileLooks {
     looked_ms: Option<u64>,

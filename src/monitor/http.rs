@@ -24,7 +24,7 @@ const PAGES_MAX: usize = 2;
 /// Content type and body.
 pub type Page = (&'static str, String);
 
-/// See the module.
+/// The listening socket and those who have connected.
 pub struct Http {
     listener: TcpListener,
     /// Until then nobody is accepted.

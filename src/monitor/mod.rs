@@ -75,7 +75,7 @@ pub struct SinkStats {
     pub drained: u64,
 }
 
-/// See the module.
+/// All who are told.
 pub struct Monitor {
     /// What the command line wants of HTTP, until the first turn: only then is it certain that no
     /// other agent has our directory, and perhaps our port.

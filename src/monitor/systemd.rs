@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::log;
 
-/// See the module. Does nothing where nobody listens.
+/// The socket, and what was told last. Does nothing where nobody listens.
 pub struct Notifier {
     to: Option<(UnixDatagram, SocketAddr)>,
     last: String,

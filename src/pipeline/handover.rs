@@ -16,7 +16,7 @@ use crate::checkpoint::java_tracker::{self, JavaState, JavaTrackerError};
 use crate::checkpoint::room::is_out_of_descriptors;
 use crate::config::model::SourceConfig;
 
-/// See the module.
+/// What a tracker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handover {
     /// There is no tracker.

@@ -29,7 +29,7 @@ use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::checkpoint::slots::WriteError;
-use crate::clock::Clock;
+use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
 use crate::log;
 use crate::source::Files;
@@ -160,7 +160,7 @@ pub struct Counters {
     pub batches_accepted: u64,
 }
 
-/// See the module.
+/// A source, its channels, and what is under way between them.
 pub struct Pipeline {
     pub config: Rc<SourceConfig>,
     clock: Rc<dyn Clock>,
@@ -573,7 +573,7 @@ impl Pipeline {
         }
         match self.recover(at, observer) {
             Ok(()) => {
-                self.outlets[at].reset_backoff();
+                self.outlets[at].backoff = Backoff::default();
                 self.outlets[at].trouble = None;
                 Ok(Pace::Again)
             }
@@ -607,7 +607,7 @@ impl Pipeline {
         let since_ms =
             outlet.trouble.as_ref().map_or(self.clock.now_ms(), |(since_ms, _)| *since_ms);
         outlet.trouble = Some((since_ms, fault.to_string()));
-        let wait_ms = outlet.next_backoff_ms(self.config.backoff_ms_max);
+        let wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
         let since = match self.clock.now_ms() - since_ms {
             ..TROUBLE_TOLD_MS => String::new(),
             _ => format!(", in trouble since {}", self.clock.local(since_ms).log_stamp().as_str()),

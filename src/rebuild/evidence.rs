@@ -18,7 +18,7 @@ enum Kind {
     Neighbours,
 }
 
-/// See the module. Memory: what was given for the table, and [`COMMON_MAX`] keys.
+/// What one pass counts. Memory: what was given for the table, and [`COMMON_MAX`] keys.
 pub struct Evidence {
     room: usize,
     kind: Kind,

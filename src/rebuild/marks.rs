@@ -28,7 +28,7 @@ impl Bits {
     }
 }
 
-/// See the module. Memory: two bits for each event, of a finished file 16 bytes.
+/// Of the events of one file. Memory: two bits for each event, of a finished file 16 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marks {
     /// A file that is still to be read.

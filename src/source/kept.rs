@@ -31,7 +31,7 @@ struct KeptFile {
     retry_ms: Option<u64>,
 }
 
-/// See the module. By device and inode.
+/// Those of a source. By device and inode.
 #[derive(Default)]
 pub(super) struct Kept {
     files: HashMap<(u64, u64), KeptFile>,

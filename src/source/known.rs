@@ -31,7 +31,7 @@ const SWEEP_INTERVAL_MS: u64 = 3_600_000;
 /// Or so long after one for which the receipts could not be opened, ms.
 const SWEEP_RETRY_MS: u64 = 4_000;
 
-/// See the module.
+/// What is held of all receipts, and whose turn it is to be looked at.
 pub struct Known {
     dir: PathBuf,
     /// By device and inode, by name and first bytes, and by the name of what waits to be deleted.

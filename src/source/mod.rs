@@ -87,7 +87,7 @@ const OPEN_RETRY_MS: u64 = 1_000;
 /// with one sync, few enough to keep the checkpoint small.
 const BACKLOG_OPEN_MAX: usize = 48;
 
-/// See the module.
+/// All files of a source.
 pub struct Files {
     pub config: Rc<SourceConfig>,
     clock: Rc<dyn Clock>,

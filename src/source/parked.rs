@@ -27,7 +27,7 @@ pub struct Parked {
     seen: (u64, i64, i64),
 }
 
-/// See the module.
+/// Files whose descriptors are closed, looked at by name.
 #[derive(Default)]
 pub struct Parking {
     files: Vec<Parked>,

@@ -9,7 +9,7 @@ use crate::java::date::{DatePattern, Moment};
 /// Steps to the next text, ms: a minute, an hour, a day, a month.
 const STEPS_MS: [i64; 4] = [60_000, 3_600_000, 86_400_000, 31 * 86_400_000];
 
-/// See the module. Every candidate is asked for it in each turn of the loop, so that it is written
+/// The present time as text. Every candidate is asked for it in each turn of the loop, so that it is written
 /// anew only when the second changes, and compared without a copy.
 pub(super) struct Present {
     /// In lower case: Flume compares so.

@@ -417,6 +417,10 @@ pub(super) fn delete(path: &Path, inode: u64) {
                 log::warn(READER, format_args!("Unable to delete {}: {e}", path.display()));
             }
         }
+        Err(e) if !reach::is_nothing_there(&e) => {
+            log::warn(READER, format_args!("Unable to delete {}: {e}", path.display()));
+        }
+        // Another file has that name.
         Ok(_) | Err(_) => {
             log::warn(READER, format_args!("Unable to delete nonexistent file: {}", path.display()))
         }

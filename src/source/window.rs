@@ -16,7 +16,7 @@ pub const BLOCK_BYTES: usize = 128 * 1024;
 /// [`super::giant`].
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A part of one file. See the module.
+/// The read buffer, which holds a part of one file.
 #[derive(Default)]
 pub struct Window {
     /// Which file (`FileRecord::id`); 0 for none.

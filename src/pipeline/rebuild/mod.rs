@@ -26,6 +26,7 @@ use super::{CHANNEL, Fatal, Pace, Pipeline, REST_MS, SOURCE, marker};
 use crate::channel::broker::Fault;
 use crate::channel::reader::History;
 use crate::checkpoint::record::OffsetRange;
+use crate::clock::Backoff;
 use crate::log;
 use crate::rebuild::Marks;
 use crate::source::past::PastFile;
@@ -41,7 +42,7 @@ const TELL_MS: u64 = 10_000;
 /// Memory for the table of values, bytes.
 const TABLE_BYTES: usize = 64 << 20;
 
-/// See the module.
+/// How far it is read back.
 pub(super) struct Rebuild {
     stage: Stage,
     /// One for each channel.
@@ -321,7 +322,7 @@ impl Pipeline {
     fn end_rebuild(&mut self, rebuild: &Rebuild) {
         for (outlet, log) in self.outlets.iter_mut().zip(&rebuild.logs) {
             outlet.is_rebuilt = true;
-            outlet.reset_backoff();
+            outlet.backoff = Backoff::default();
             for span in &log.spans {
                 outlet.partition(span.partition).floor_offset = span.end;
             }
