@@ -1,18 +1,16 @@
 //! The properties of a `KafkaChannel`, under their names of Flume 1.6 and of 1.7 and later.
 
 use super::diagnostics::Diagnostics;
-use super::known::Scope;
+use super::known::{Property, Scope, row};
 use super::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
 use super::section::{Prop, Section};
 
 pub const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
-const DEFAULT_TOPIC: &str = "flume-channel";
+const DEFAULT_TOPIC: &str = of("kafka.topic").default;
 /// The longest name that Kafka takes for a topic.
 const TOPIC_LEN_MAX: usize = 249;
 /// The longest client id that a request has room for, bytes.
 const CLIENT_ID_LEN_MAX: usize = i16::MAX as usize;
-const REQUEST_TIMEOUT_MS: u64 = 10_000;
-const METADATA_MS: u64 = 300_000;
 /// Brokers are not asked more often, whatever is configured.
 const METADATA_MS_MIN: u64 = 1_000;
 
@@ -25,6 +23,10 @@ const BOTH_NAMES: [(&str, &str); 6] = [
     ("kafka.producer.client.id", "kafka.client.id"),
     ("kafka.producer.acks", "kafka.request.required.acks"),
 ];
+
+const fn of(name: &str) -> &'static Property {
+    row(Scope::Channel, name)
+}
 
 /// Is the channel's type the supported one? Told if not.
 pub fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
@@ -59,21 +61,21 @@ pub fn build(
     ignored.extend(section.check_names(found, &[Scope::Channel]));
     tell_names_understood(section, found);
     refuse_what_voids_the_promise(section, found);
-    let default_partition = section.get("defaultPartitionId").is_some().then(|| {
-        let max = i32::MAX as u64;
-        section.number(found, "defaultPartitionId", (0, 0, max)) as i32
-    });
+    let default_partition = section
+        .get("defaultPartitionId")
+        .is_some()
+        .then(|| section.number(found, const { of("defaultPartitionId") }) as i32);
     let partition_by = section.choice(
         found,
-        "partitionBy",
-        PartitionBy::Transaction,
-        &[("transaction", PartitionBy::Transaction), ("file", PartitionBy::File)],
+        const { of("partitionBy") },
+        [("transaction", PartitionBy::Transaction), ("file", PartitionBy::File)],
     );
-    let timeout = either(section, found, "kafka.producer.request.timeout.ms")
-        .map_or("kafka.request.timeout.ms".to_string(), |p| p.name.clone());
-    let timeout = section.number(found, &timeout, (1, REQUEST_TIMEOUT_MS, i32::MAX as u64));
-    let metadata = "kafka.producer.metadata.max.age.ms";
-    let metadata_ms = section.number(found, metadata, (0, METADATA_MS, i64::MAX as u64));
+    let timeout = match either(section, found, "kafka.producer.request.timeout.ms") {
+        Some(p) if p.name == "kafka.request.timeout.ms" => of("kafka.request.timeout.ms"),
+        _ => of("kafka.producer.request.timeout.ms"),
+    };
+    let timeout = section.number(found, timeout);
+    let metadata_ms = section.number(found, const { of("kafka.producer.metadata.max.age.ms") });
     ChannelConfig {
         metadata_ms: metadata_ms.max(METADATA_MS_MIN),
         name: section.name.clone(),
@@ -247,7 +249,7 @@ fn client_id(section: &Section, agent: &str, found: &mut Diagnostics) -> String 
 
 /// 1.6 writes Avro whatever `parseAsFlumeEvent` says, and its users' consumers rely on it.
 fn value_format(section: &Section, found: &mut Diagnostics) -> ValueFormat {
-    if section.boolean(found, "parseAsFlumeEvent", true) {
+    if section.boolean(found, const { of("parseAsFlumeEvent") }) {
         return ValueFormat::Avro;
     }
     if uses_new_names(section) {

@@ -1,7 +1,7 @@
 //! The interceptors of a source.
 
 use super::diagnostics::Diagnostics;
-use super::known::Scope;
+use super::known::{Scope, row};
 use super::model::InterceptorConfig;
 use super::section::{Prop, Section, words};
 use crate::java::pattern::Pattern;
@@ -83,24 +83,30 @@ fn build(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig
     section.check_names(found, &[*scope]);
     match scope {
         Scope::TimestampInterceptor => Some(InterceptorConfig::Timestamp {
-            header: section.text("headerName", "timestamp"),
-            preserve_existing: section.boolean(found, "preserveExisting", false),
+            header: section.text(const { row(Scope::TimestampInterceptor, "headerName") }),
+            preserve_existing: section
+                .boolean(found, const { row(Scope::TimestampInterceptor, "preserveExisting") }),
         }),
         Scope::HostInterceptor => Some(InterceptorConfig::Host {
-            use_ip: section.boolean(found, "useIP", true),
-            header: section.text("hostHeader", "host"),
-            preserve_existing: section.boolean(found, "preserveExisting", false),
+            use_ip: section.boolean(found, const { row(Scope::HostInterceptor, "useIP") }),
+            header: section.text(const { row(Scope::HostInterceptor, "hostHeader") }),
+            preserve_existing: section
+                .boolean(found, const { row(Scope::HostInterceptor, "preserveExisting") }),
         }),
         Scope::StaticInterceptor => Some(InterceptorConfig::Static {
-            key: section.text("key", "key"),
-            value: section.text("value", "value"),
-            preserve_existing: section.boolean(found, "preserveExisting", true),
+            key: section.text(const { row(Scope::StaticInterceptor, "key") }),
+            value: section.text(const { row(Scope::StaticInterceptor, "value") }),
+            preserve_existing: section
+                .boolean(found, const { row(Scope::StaticInterceptor, "preserveExisting") }),
         }),
         _ => {
-            let pattern = Pattern::compile(&section.text("regex", ".*"))
-                .map_err(|error| section.error(found, "regex", error.to_string()))
-                .ok();
-            let exclude_events = section.boolean(found, "excludeEvents", false);
+            let pattern = Pattern::compile(
+                &section.text(const { row(Scope::RegexFilterInterceptor, "regex") }),
+            )
+            .map_err(|error| section.error(found, "regex", error.to_string()))
+            .ok();
+            let exclude_events = section
+                .boolean(found, const { row(Scope::RegexFilterInterceptor, "excludeEvents") });
             Some(InterceptorConfig::RegexFilter { pattern: pattern?, exclude_events })
         }
     }

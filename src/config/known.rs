@@ -73,7 +73,72 @@ pub struct Property {
     pub default: &'static str,
     pub meaning: &'static str,
     pub status: Status,
+    /// Of a number.
+    pub range: Option<Range>,
 }
+
+/// What a number may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub min: u64,
+    /// 0 where there is no default.
+    pub default: u64,
+    pub max: u64,
+}
+
+impl Range {
+    pub const ANY: Range = Range { min: 0, default: 0, max: u64::MAX };
+}
+
+impl Property {
+    /// A number from `min` to `max`.
+    const fn within(self, min: u64, max: u64) -> Property {
+        let default = if is_same(self.default, NO_DEFAULT) { 0 } else { number(self.default) };
+        assert!(min <= default && default <= max, "the default is out of the range");
+        Property { range: Some(Range { min, default, max }), ..self }
+    }
+}
+
+/// The row of a property that is read. Where there is none the program is not built.
+pub(super) const fn row(scope: Scope, name: &str) -> &'static Property {
+    let mut at = 0;
+    while at < PROPERTIES.len() {
+        if PROPERTIES[at].scope as u8 == scope as u8 && is_same(PROPERTIES[at].name, name) {
+            return &PROPERTIES[at];
+        }
+        at += 1;
+    }
+    panic!("no row in the table of properties")
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const fn number(digits: &str) -> u64 {
+    match u64::from_str_radix(digits, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("the default is no number"),
+    }
+}
+
+/// How the table says that a property has no default.
+const NO_DEFAULT: &str = "–";
+const INT_MAX: u64 = i32::MAX as u64;
+const LONG_MAX: u64 = i64::MAX as u64;
+const WEEK_MS: u64 = 7 * 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
 
 const fn takes(
     scope: Scope,
@@ -81,15 +146,16 @@ const fn takes(
     default: &'static str,
     meaning: &'static str,
 ) -> Property {
-    Property { scope, name, default, meaning, status: Status::Supported }
+    Property { scope, name, default, meaning, status: Status::Supported, range: None }
 }
 
 const fn ignores(scope: Scope, name: &'static str, meaning: &'static str) -> Property {
-    Property { scope, name, default: "–", meaning, status: Status::Ignored }
+    Property { scope, name, default: NO_DEFAULT, meaning, status: Status::Ignored, range: None }
 }
 
 const fn refuses(scope: Scope, name: &'static str, reason: &'static str) -> Property {
-    Property { scope, name, default: "–", meaning: "", status: Status::Refused(reason) }
+    let status = Status::Refused(reason);
+    Property { scope, name, default: NO_DEFAULT, meaning: "", status, range: None }
 }
 
 const IN_THE_CLEAR: &str = "encryption and authentication are not supported: records would go in \
@@ -148,7 +214,7 @@ pub const PROPERTIES: &[Property] = &[
         "where positions are kept; relative to spoolDir",
     ),
     takes(Source, "consumeOrder", "oldest", "`oldest`, `youngest` or `random` waiting file first"),
-    takes(Source, "batchSize", "100", "events in one transaction, at least 1"),
+    takes(Source, "batchSize", "100", "events in one transaction, at least 1").within(1, INT_MAX),
     takes(Source, "inputCharset", "UTF-8", "character set of the files"),
     takes(
         Source,
@@ -166,15 +232,17 @@ pub const PROPERTIES: &[Property] = &[
         "deserializer.maxLineLength",
         "2048",
         "longer lines are cut into several events, UTF-16 units",
-    ),
+    )
+    .within(1, INT_MAX),
     takes(Source, "deserializer.outputCharset", "UTF-8", "character set of the event's body"),
     takes(
         Source,
         "msxBackoff",
         "4000",
         "longest wait between two tries, ms, at least 250 (Flume's spelling)",
-    ),
-    takes(Source, "maxBackoff", "4000", "the same, spelt as meant"),
+    )
+    .within(0, HOUR_MS),
+    takes(Source, "maxBackoff", "4000", "the same, spelt as meant").within(0, HOUR_MS),
     takes(Source, "interceptors", "–", "names of interceptors in their order, split at blanks"),
     takes(Source, "interceptors.*", "–", "see the interceptors"),
     takes(Source, "selector.type", "replicating", "`replicating` only"),
@@ -183,7 +251,8 @@ pub const PROPERTIES: &[Property] = &[
         "retireGraceMs",
         "60000",
         "how long a file that is done is watched for late lines, and half a line is waited for, ms (not Flume's)",
-    ),
+    )
+    .within(0, WEEK_MS),
     takes(
         Source,
         "onBadCheckpoint",
@@ -244,7 +313,8 @@ pub const PROPERTIES: &[Property] = &[
         "true",
         "`false` writes bare lines, if a name of Flume 1.7 or later is used",
     ),
-    takes(Channel, "defaultPartitionId", "–", "all records go to this partition"),
+    takes(Channel, "defaultPartitionId", "–", "all records go to this partition")
+        .within(0, INT_MAX),
     takes(
         Channel,
         "partitionBy",
@@ -263,14 +333,17 @@ pub const PROPERTIES: &[Property] = &[
         "kafka.producer.request.timeout.ms",
         "10000",
         "how long an answer is waited for, ms",
-    ),
-    takes(Channel, "kafka.request.timeout.ms", "10000", "the same under its name in Flume 1.6"),
+    )
+    .within(1, INT_MAX),
+    takes(Channel, "kafka.request.timeout.ms", "10000", "the same under its name in Flume 1.6")
+        .within(1, INT_MAX),
     takes(
         Channel,
         "kafka.producer.metadata.max.age.ms",
         "300000",
         "how often the brokers are asked which partitions there are, ms; 1,000 at least",
-    ),
+    )
+    .within(0, LONG_MAX),
     takes(
         Channel,
         "kafka.producer.client.id",
@@ -345,9 +418,10 @@ pub const PROPERTIES: &[Property] = &[
     ignores(Channel, "kafka.producer.receive.buffer.bytes", "left to the system"),
     takes(Sink, "type", "required", "`null` or `logger`, or their class names"),
     takes(Sink, "channel", "required", "the channel whose acknowledged events are reported"),
-    takes(NullSink, "batchSize", "100", "shown in the log, at least 1"),
-    takes(NullSink, "logEveryNEvents", "10000", "a line each so many events, at least 1"),
-    takes(LoggerSink, "maxBytesToLog", "16", "bytes of each event in the log"),
+    takes(NullSink, "batchSize", "100", "shown in the log, at least 1").within(1, INT_MAX),
+    takes(NullSink, "logEveryNEvents", "10000", "a line each so many events, at least 1")
+        .within(1, INT_MAX),
+    takes(LoggerSink, "maxBytesToLog", "16", "bytes of each event in the log").within(0, INT_MAX),
     ignores(SinkGroup, "sinks", "sinks only report"),
     ignores(SinkGroup, "processor.*", "sinks only report"),
     takes(

@@ -177,7 +177,7 @@ fn channels(
 fn check_sinkgroups(graph: &Graph, found: &mut Diagnostics, ignored: &mut Vec<String>) {
     for section in &graph.sinkgroups {
         ignored.extend(section.check_names(found, &[Scope::SinkGroup]));
-        let kind = section.text("processor.type", "default");
+        let kind = section.get("processor.type").map_or("default", |prop| &prop.value);
         if !kind.eq_ignore_ascii_case("default") {
             let message = format!("{kind} is ignored: sinks only report what the source has sent");
             section.warn(found, "processor.type", message);

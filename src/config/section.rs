@@ -1,7 +1,7 @@
 //! The properties of one component, read by name with their faults told by line.
 
 use super::diagnostics::Diagnostics;
-use super::known::{self, Scope, Status};
+use super::known::{self, Property, Range, Scope, Status};
 
 /// A property's value and the line it stands on.
 #[derive(Debug, Clone)]
@@ -39,8 +39,9 @@ impl Section {
         self.props.iter().map(|p| p.line).min().unwrap_or(self.list_line)
     }
 
-    pub fn text(&self, name: &str, default: &str) -> String {
-        self.get(name).map_or(default, |p| p.value.as_str()).to_string()
+    /// The value as it stands, or the default.
+    pub fn text(&self, row: &Property) -> String {
+        self.get(row.name).map_or(row.default, |p| p.value.as_str()).to_string()
     }
 
     /// An error at the property, or at the component's first line if it is not there.
@@ -54,13 +55,10 @@ impl Section {
         found.warn(&self.key(name), line, message);
     }
 
-    /// A decimal number from `min` to `max`. On a fault: an error, and the default.
-    pub fn number(
-        &self,
-        found: &mut Diagnostics,
-        name: &str,
-        (min, default, max): (u64, u64, u64),
-    ) -> u64 {
+    /// A decimal number in the row's range. On a fault: an error, and the default.
+    pub fn number(&self, found: &mut Diagnostics, row: &Property) -> u64 {
+        let (name, range) = (row.name, row.range);
+        let Range { min, default, max } = range.unwrap_or(Range::ANY);
         let Some(prop) = self.get(name) else { return default };
         let value = &prop.value;
         match value.parse::<i128>() {
@@ -82,8 +80,9 @@ impl Section {
     }
 
     /// As Flume: `true` in any letter case is true, everything else is false; but it is said.
-    pub fn boolean(&self, found: &mut Diagnostics, name: &str, default: bool) -> bool {
-        let Some(prop) = self.get(name) else { return default };
+    pub fn boolean(&self, found: &mut Diagnostics, row: &Property) -> bool {
+        let name = row.name;
+        let Some(prop) = self.get(name) else { return row.default == "true" };
         let value = prop.value.to_ascii_lowercase();
         if value != "true" && value != "false" {
             self.warn(
@@ -95,14 +94,16 @@ impl Section {
         value == "true"
     }
 
-    /// One of some words, letter case aside. On a fault: an error, and the default.
-    pub fn choice<T: Copy>(
+    /// One of some words, letter case aside; of which one is the row's default. On a fault: an
+    /// error, and the default.
+    pub fn choice<T: Copy, const N: usize>(
         &self,
         found: &mut Diagnostics,
-        name: &str,
-        default: T,
-        words: &[(&str, T)],
+        row: &Property,
+        words: [(&str, T); N],
     ) -> T {
+        let name = row.name;
+        let default = words.iter().find(|(w, _)| *w == row.default).unwrap_or(&words[0]).1;
         let Some(prop) = self.get(name) else { return default };
         if let Some((_, value)) = words.iter().find(|(w, _)| w.eq_ignore_ascii_case(&prop.value)) {
             return *value;

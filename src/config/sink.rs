@@ -2,14 +2,13 @@
 //! one that is not bound to a channel is left out with a warning.
 
 use super::diagnostics::Diagnostics;
-use super::known::Scope;
+use super::known::{Property, Scope, row};
 use super::model::{SinkConfig, SinkKind};
 use super::section::Section;
 
 const NULL_TYPES: [&str; 2] = ["null", "org.apache.flume.sink.NullSink"];
 const LOGGER_TYPES: [&str; 2] = ["logger", "org.apache.flume.sink.LoggerSink"];
-const LOGGED_BYTES: usize = 16;
-const INT_MAX: u64 = i32::MAX as u64;
+const LOGGED_BYTES: &Property = row(Scope::LoggerSink, "maxBytesToLog");
 
 /// What a sink's channel turned out to be.
 pub enum Bound {
@@ -41,8 +40,8 @@ pub fn build(
     let kind = if section.type_is(&NULL_TYPES) {
         section.check_names(found, &[Scope::Sink, Scope::NullSink]);
         SinkKind::Null {
-            batch_size: section.number(found, "batchSize", (1, 100, INT_MAX)),
-            log_every: section.number(found, "logEveryNEvents", (1, 10_000, INT_MAX)),
+            batch_size: section.number(found, const { row(Scope::NullSink, "batchSize") }),
+            log_every: section.number(found, const { row(Scope::NullSink, "logEveryNEvents") }),
         }
     } else if section.type_is(&LOGGER_TYPES) {
         section.check_names(found, &[Scope::Sink, Scope::LoggerSink]);
@@ -90,14 +89,14 @@ fn channel(
 
 /// Flume takes the default for a value that is no number.
 fn max_bytes(section: &Section, found: &mut Diagnostics) -> usize {
-    let Some(prop) = section.get("maxBytesToLog") else { return LOGGED_BYTES };
-    match prop.value.parse::<i32>().ok().and_then(|n| usize::try_from(n).ok()) {
+    let row = LOGGED_BYTES;
+    let text = section.text(row);
+    match text.parse::<i32>().ok().and_then(|n| usize::try_from(n).ok()) {
         Some(n) => n,
         None => {
-            let message =
-                format!("\"{}\" is not a number of bytes; {LOGGED_BYTES} is used", prop.value);
-            section.warn(found, "maxBytesToLog", message);
-            LOGGED_BYTES
+            let message = format!("\"{text}\" is not a number of bytes; {} is used", row.default);
+            section.warn(found, row.name, message);
+            row.range.map_or(0, |range| range.default as usize)
         }
     }
 }

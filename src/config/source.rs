@@ -5,12 +5,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::diagnostics::Diagnostics;
 use super::interceptor;
-use super::known::Scope;
+use super::known::{Property, Scope, row};
 use super::model::DecodePolicy;
 use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
 use super::section::{Section, words};
 use super::sharing::{self, Overlap};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
@@ -21,13 +21,9 @@ const TYPES: [&str; 2] =
 const LINE_DESERIALIZER: &str = "org.apache.flume.serialization.LineDeserializer$Builder";
 const REPLICATING_SELECTOR: &str = "org.apache.flume.channel.ReplicatingChannelSelector";
 
-const DEFAULT_TARGET_PATTERN: &str = r".*(\d){4}-(\d){2}-(\d){2}.*";
-const DEFAULT_TARGET_FILENAME: &str = "yyyy-MM-dd";
-/// The first wait between two tries; the longest can not be shorter.
-const BACKOFF_MS_MIN: u64 = 250;
-const BACKOFF_MS_LIMIT: u64 = 3_600_000;
-const RETIRE_GRACE_MS_LIMIT: u64 = 7 * 86_400_000;
-const INT_MAX: u64 = i32::MAX as u64;
+const fn of(name: &str) -> &'static Property {
+    row(Scope::Source, name)
+}
 
 /// The names in the source's `channels`, for the graph; faults are told by [`build`].
 pub fn channel_names(section: &Section) -> Vec<String> {
@@ -52,19 +48,27 @@ pub fn build(
     check_deserializer_and_selector(section, found);
     let channels = channels(section, found, resolve);
     let directories = directories(section, found);
-    let ignore_pattern = pattern(section, found, "ignorePattern", "^$");
-    let target_pattern = pattern(section, found, "targetPattern", DEFAULT_TARGET_PATTERN);
-    let target_filename_text = section.text("targetFilename", DEFAULT_TARGET_FILENAME);
+    let ignore_pattern = pattern(section, found, const { of("ignorePattern") });
+    let target_pattern = pattern(section, found, const { of("targetPattern") });
+    let target_filename_text = section.text(const { of("targetFilename") });
     let target_filename =
         tell(section, found, "targetFilename", DatePattern::parse(&target_filename_text));
-    let input_charset = charset(section, found, "inputCharset");
-    let output_charset = charset(section, found, "deserializer.outputCharset");
+    let input_charset = charset(section, found, const { of("inputCharset") });
+    let output_charset = charset(section, found, const { of("deserializer.outputCharset") });
     let interceptors = interceptor::build_all(section, found);
-    let numbers = Numbers::read(section, found);
+    let count = |found: &mut Diagnostics, row: &Property| {
+        usize::try_from(section.number(found, row)).unwrap_or(usize::MAX)
+    };
+    let batch_size = count(found, const { of("batchSize") });
+    let max_line_units = count(found, const { of("deserializer.maxLineLength") });
+    let backoff_ms_max = backoff_ms_max(section, found);
+    let retire_grace_ms = section.number(found, const { of("retireGraceMs") });
     let (delete_policy, consume_order, decode_policy) = choices(section, found);
     let (on_bad_checkpoint, on_no_checkpoint) = without_state(section, found);
-    let file_header = header(section, found, "fileHeader", "file");
-    let basename_header = header(section, found, "basenameHeader", "basename");
+    let file_header =
+        header(section, found, const { of("fileHeader") }, const { of("fileHeaderKey") });
+    let basename_header =
+        header(section, found, const { of("basenameHeader") }, const { of("basenameHeaderKey") });
     let (spool_dir_text, spool_dir, tracker_dir) = directories?;
     let source = SourceConfig {
         name: section.name.clone(),
@@ -79,19 +83,19 @@ pub fn build(
         target_filename: target_filename?,
         target_filename_text,
         consume_order,
-        batch_size: numbers.batch_size,
+        batch_size,
         input_charset: input_charset?,
         output_charset: output_charset?,
         decode_policy,
-        max_line_units: numbers.max_line_units,
+        max_line_units,
         file_header,
         basename_header,
         interceptors,
-        backoff_ms_max: numbers.backoff_ms_max,
-        retire_grace_ms: numbers.retire_grace_ms,
+        backoff_ms_max,
+        retire_grace_ms,
         on_bad_checkpoint,
         on_no_checkpoint,
-        shares_spool_dir: section.boolean(found, "sharedSpoolDir", false),
+        shares_spool_dir: section.boolean(found, const { of("sharedSpoolDir") }),
     };
     warn_if_names_disagree(section, found, &source);
     Some(source)
@@ -190,12 +194,12 @@ fn directories(section: &Section, found: &mut Diagnostics) -> Option<(String, Pa
             return None;
         }
     };
-    let tracker_dir = spool_dir.join(section.text("trackerDir", ".flumespooltail"));
+    let tracker_dir = spool_dir.join(section.text(const { of("trackerDir") }));
     Some((text, spool_dir, tracker_dir))
 }
 
 fn file_suffix(section: &Section, found: &mut Diagnostics) -> String {
-    let suffix = section.text("fileSuffix", ".COMPLETED");
+    let suffix = section.text(const { of("fileSuffix") });
     if suffix.contains(['/', '\0']) {
         let message = format!("\"{suffix}\" can not end a file's name; write one without a slash");
         section.error(found, "fileSuffix", message);
@@ -213,27 +217,21 @@ fn tell<T, E: Display>(
     result.map_err(|error| section.error(found, name, error.to_string())).ok()
 }
 
-fn pattern(
-    section: &Section,
-    found: &mut Diagnostics,
-    name: &str,
-    default: &str,
-) -> Option<Pattern> {
-    tell(section, found, name, Pattern::compile(&section.text(name, default)))
+fn pattern(section: &Section, found: &mut Diagnostics, row: &Property) -> Option<Pattern> {
+    tell(section, found, row.name, Pattern::compile(&section.text(row)))
 }
 
-fn charset(section: &Section, found: &mut Diagnostics, name: &str) -> Option<Charset> {
-    tell(section, found, name, Charset::for_name(&section.text(name, "UTF-8")))
+fn charset(section: &Section, found: &mut Diagnostics, row: &Property) -> Option<Charset> {
+    tell(section, found, row.name, Charset::for_name(&section.text(row)))
 }
 
 fn header(
     section: &Section,
     found: &mut Diagnostics,
-    switch: &str,
-    default: &str,
+    switch: &Property,
+    key: &Property,
 ) -> Option<String> {
-    let key = section.text(&format!("{switch}Key"), default);
-    section.boolean(found, switch, false).then_some(key)
+    section.boolean(found, switch).then(|| section.text(key))
 }
 
 fn choices(
@@ -246,9 +244,9 @@ fn choices(
     let orders = [("oldest", Oldest), ("youngest", Youngest), ("random", Random)];
     let decodes = [("FAIL", Fail), ("REPLACE", Replace), ("IGNORE", Ignore)];
     (
-        section.choice(found, "deletePolicy", DeletePolicy::Never, &deletes),
-        section.choice(found, "consumeOrder", Oldest, &orders),
-        section.choice(found, "decodeErrorPolicy", Fail, &decodes),
+        section.choice(found, const { of("deletePolicy") }, deletes),
+        section.choice(found, const { of("consumeOrder") }, orders),
+        section.choice(found, const { of("decodeErrorPolicy") }, decodes),
     )
 }
 
@@ -266,41 +264,17 @@ fn without_state(section: &Section, found: &mut Diagnostics) -> (OnBadCheckpoint
         ("topic", OnNoCheckpoint::Topic),
     ];
     (
-        section.choice(found, "onBadCheckpoint", OnBadCheckpoint::Fail, &bad),
-        section.choice(found, "onNoCheckpoint", OnNoCheckpoint::Beginning, &none),
+        section.choice(found, const { of("onBadCheckpoint") }, bad),
+        section.choice(found, const { of("onNoCheckpoint") }, none),
     )
-}
-
-struct Numbers {
-    batch_size: usize,
-    max_line_units: usize,
-    backoff_ms_max: u64,
-    retire_grace_ms: u64,
-}
-
-impl Numbers {
-    fn read(section: &Section, found: &mut Diagnostics) -> Numbers {
-        let to_usize = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let batch_size = section.number(found, "batchSize", (1, 100, INT_MAX));
-        let max_line = section.number(found, "deserializer.maxLineLength", (1, 2048, INT_MAX));
-        Numbers {
-            batch_size: to_usize(batch_size),
-            max_line_units: to_usize(max_line),
-            backoff_ms_max: backoff_ms_max(section, found),
-            retire_grace_ms: section.number(
-                found,
-                "retireGraceMs",
-                (0, 60_000, RETIRE_GRACE_MS_LIMIT),
-            ),
-        }
-    }
 }
 
 /// `msxBackoff` is the name that Flume reads, so it wins over the right spelling.
 fn backoff_ms_max(section: &Section, found: &mut Diagnostics) -> u64 {
-    let right = section.number(found, "maxBackoff", (0, 4000, BACKOFF_MS_LIMIT));
-    let name = if section.get("msxBackoff").is_some() { "msxBackoff" } else { "maxBackoff" };
-    let value = section.number(found, name, (0, 4000, BACKOFF_MS_LIMIT));
+    let (meant, flumes) = (const { of("maxBackoff") }, const { of("msxBackoff") });
+    let right = section.number(found, meant);
+    let row = if section.get(flumes.name).is_some() { flumes } else { meant };
+    let (name, value) = (row.name, section.number(found, row));
     if section.get("maxBackoff").is_some() && value != right {
         section.warn(found, "maxBackoff", "msxBackoff is set too and wins; remove one of them");
     }
@@ -340,7 +314,7 @@ fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &S
     let message = format!(
         "targetPattern {} does not match names with the present targetFilename, such as {} or {}; the \
          file being written now may never be read: make the two select the same files",
-        section.text("targetPattern", DEFAULT_TARGET_PATTERN),
+        section.text(const { of("targetPattern") }),
         likely[0],
         likely[3],
     );
