@@ -1,16 +1,17 @@
 //! `flume-ng`: tails hourly log files into Kafka, each line exactly once.
 //!
-//! The rooms, from the top down; what a file imports stands below it (docs/design.md).
+//! The rooms, from the top down; what a file imports stands below it (docs/design.md). Public is what
+//! `main.rs`, tests and benches use.
 
 pub mod command;
 
-pub mod agent;
+mod agent;
 
-pub mod monitor;
+mod monitor;
 
 pub mod pipeline;
 
-pub mod rebuild;
+mod rebuild;
 
 pub mod channel;
 pub mod source;

@@ -30,7 +30,7 @@ static IS_GUARDED: AtomicBool = AtomicBool::new(false);
 
 /// Begins to watch over the agent, if one of its directories is on a file system that may hang, and
 /// nobody does so yet. Asks no file system, since that might be the call that hangs.
-pub fn watch_over(config: &AgentConfig) {
+pub(crate) fn watch_over(config: &AgentConfig) {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let may_hang =
         |s: &SourceConfig| is_remote(&mounts, &s.spool_dir) || is_remote(&mounts, &s.tracker_dir);

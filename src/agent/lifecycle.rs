@@ -12,12 +12,12 @@ const METRICS: &str = "instrumentation.MonitoredCounterGroup";
 const NULL_SINK: &str = "sink.NullSink";
 
 /// The last word of an agent whose directory another one holds.
-pub fn tell_busy(held: &str) {
+pub(crate) fn tell_busy(held: &str) {
     log::error(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
 }
 
 /// Only a warning: reading works all the same.
-pub fn tell_canary(config: &SourceConfig) {
+pub(crate) fn tell_canary(config: &SourceConfig) {
     if let Err(e) = os::canary(&config.spool_dir) {
         log::warn(
             SOURCE,
@@ -31,7 +31,7 @@ pub fn tell_canary(config: &SourceConfig) {
 }
 
 /// From the configuration to the source's start.
-pub fn tell_start(config: &AgentConfig) {
+pub(crate) fn tell_start(config: &AgentConfig) {
     tell_creation(config);
     for channel in &config.channels {
         log::info(APPLICATION, format_args!("Starting Channel {}", channel.name));
@@ -164,7 +164,7 @@ fn tell_metrics(kind: &str, name: &str, metrics: &[(&str, u64)]) {
 }
 
 /// The old configuration ends, since a new one takes its place.
-pub fn tell_shutting_down<'a>(
+pub(crate) fn tell_shutting_down<'a>(
     sources: impl Iterator<Item = &'a str>,
     channels: impl Iterator<Item = &'a str>,
 ) {
@@ -178,7 +178,7 @@ pub fn tell_shutting_down<'a>(
 }
 
 /// Flume's first word after a signal.
-pub fn tell_stopping() {
+pub(crate) fn tell_stopping() {
     log::info(
         "lifecycle.LifecycleSupervisor",
         format_args!("Stopping lifecycle supervisor {}", std::process::id()),
@@ -186,7 +186,7 @@ pub fn tell_stopping() {
 }
 
 /// The source's closing lines.
-pub fn tell_source_stopped(name: &str, counters: &Counters) {
+pub(crate) fn tell_source_stopped(name: &str, counters: &Counters) {
     tell_group("SOURCE", name, "stopped");
     let metrics = [
         ("src.append-batch.accepted", counters.batches_accepted),
@@ -205,7 +205,7 @@ pub fn tell_source_stopped(name: &str, counters: &Counters) {
 }
 
 /// The channel's closing lines; `events` were acknowledged by the brokers.
-pub fn tell_channel_stopped(name: &str, events: u64) {
+pub(crate) fn tell_channel_stopped(name: &str, events: u64) {
     tell_group("CHANNEL", name, "stopped");
     let metrics = [("channel.event.put.success", events)];
     tell_metrics("CHANNEL", name, &metrics);
@@ -216,7 +216,7 @@ pub fn tell_channel_stopped(name: &str, events: u64) {
 }
 
 /// The null sink's closing lines.
-pub fn tell_null_sink_stopped(name: &str, events: u64) {
+pub(crate) fn tell_null_sink_stopped(name: &str, events: u64) {
     log::info(NULL_SINK, format_args!("Null sink {name} stopping..."));
     log::info(
         NULL_SINK,
@@ -228,7 +228,7 @@ pub fn tell_null_sink_stopped(name: &str, events: u64) {
 }
 
 /// Flume's last word.
-pub fn tell_stopped() {
+pub(crate) fn tell_stopped() {
     log::info(
         "node.PollingPropertiesFileConfigurationProvider",
         format_args!("Configuration provider stopping"),

@@ -1,11 +1,11 @@
 //! The loop: one process, one thread. Everything that happens, happens here in an order that can
 //! be read from top to bottom: signals, pipelines, then sleep until something can happen.
 
-pub mod guard;
-pub mod lifecycle;
+pub(crate) mod guard;
+pub(crate) mod lifecycle;
 mod places;
-pub mod reload;
-pub mod sinks;
+pub(crate) mod reload;
+pub(crate) mod sinks;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ struct End(Exit);
 
 /// Runs the agent until it is asked to stop or can not go on. Without `reload` its configuration
 /// stays as it is.
-pub fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
+pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     let monitor = Monitor::new(args, config.monitoring.textfile.clone());
     let mut agent = Agent::new(config, monitor, reload);
     let exit = agent.run();

@@ -13,7 +13,7 @@ use crate::config::{self, Loaded};
 use crate::log;
 
 /// Class name in log lines, as Flume's.
-pub const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
+pub(crate) const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
 
 /// The file is looked at so often, ms: one `stat`. (Flume does it every 30 seconds.)
 const LOOK_MS: u64 = 500;
@@ -22,7 +22,7 @@ const LOOK_MS: u64 = 500;
 type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// The file that is watched, and what is known of it.
-pub struct Reload {
+pub(crate) struct Reload {
     path: PathBuf,
     agent: String,
     /// The stamp that was dealt with, and the one seen at the last look.
@@ -35,7 +35,7 @@ pub struct Reload {
 
 impl Reload {
     /// To be made before the file is loaded for the first time, so that no change slips through.
-    pub fn new(args: &AgentArgs) -> Reload {
+    pub(crate) fn new(args: &AgentArgs) -> Reload {
         let path = args.conf_file.clone();
         let known = stamp(&path);
         // What a pipe holds can be read once only, and that is for the start to do.
@@ -46,7 +46,7 @@ impl Reload {
     /// Looks at the file, if it is time to. A new configuration that is right is returned; of a
     /// faulty one is said what is wrong. A file in the middle of being written is left until it
     /// was the same at two looks.
-    pub fn look(&mut self, now_ms: u64) -> Option<AgentConfig> {
+    pub(crate) fn look(&mut self, now_ms: u64) -> Option<AgentConfig> {
         if now_ms < self.next_look_ms {
             return None;
         }

@@ -12,7 +12,7 @@ use crate::pipeline::Observer;
 
 /// An event as the `logger` sink shows it, with at most `max_bytes` bytes of the body:
 /// 16 bytes a line in hex and as ASCII, each line but the first begun by its offset.
-pub fn logger_dump(headers: &HeaderMap, body: &[u8], max_bytes: usize) -> String {
+pub(crate) fn logger_dump(headers: &HeaderMap, body: &[u8], max_bytes: usize) -> String {
     let mut out = format!("Event: {{ headers:{headers} body:");
     let shown = &body[..body.len().min(max_bytes)];
     for (i, row) in shown.chunks(16).enumerate() {
@@ -43,7 +43,7 @@ fn hex_row(row: &[u8], out: &mut String) {
 
 /// The counter of a `null` sink.
 #[derive(Debug, Clone)]
-pub struct NullSink {
+pub(crate) struct NullSink {
     name: String,
     /// `logEveryNEvents`, by default 10,000; 0 = never.
     log_every: u64,
@@ -53,22 +53,22 @@ pub struct NullSink {
 impl NullSink {
     /// A sink that has taken nothing yet. `log_every`: events between two lines, 0 for
     /// no lines.
-    pub fn new(name: impl Into<String>, log_every: u64) -> NullSink {
+    pub(crate) fn new(name: impl Into<String>, log_every: u64) -> NullSink {
         NullSink { name: name.into(), log_every, taken: 0 }
     }
 
     /// The name given to it.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Events taken so far.
-    pub fn taken(&self) -> u64 {
+    pub(crate) fn taken(&self) -> u64 {
         self.taken
     }
 
     /// Takes events; gives the line to log for each multiple of `log_every` reached.
-    pub fn take(&mut self, events: u64) -> impl Iterator<Item = String> + use<'_> {
+    pub(crate) fn take(&mut self, events: u64) -> impl Iterator<Item = String> + use<'_> {
         let before = self.taken.checked_div(self.log_every).unwrap_or(0);
         self.taken += events;
         let after = self.taken.checked_div(self.log_every).unwrap_or(0);
@@ -80,7 +80,7 @@ impl NullSink {
 }
 
 /// The sinks of the agent: they report what the brokers acknowledged.
-pub struct Sinks {
+pub(crate) struct Sinks {
     /// Names of all, each with its channel.
     pub names: Vec<(String, usize)>,
     null: Vec<(usize, NullSink)>,
@@ -90,7 +90,7 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    pub fn new(config: &AgentConfig) -> Sinks {
+    pub(crate) fn new(config: &AgentConfig) -> Sinks {
         let mut sinks = Sinks {
             names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
             null: Vec::new(),
@@ -109,7 +109,7 @@ impl Sinks {
         sinks
     }
 
-    pub fn tell_stopped(&self) {
+    pub(crate) fn tell_stopped(&self) {
         for (_, sink) in &self.null {
             lifecycle::tell_null_sink_stopped(sink.name(), sink.taken());
         }

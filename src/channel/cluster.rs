@@ -114,7 +114,7 @@ pub(super) struct Word {
 impl Word {
     /// # Errors
     /// `NotReady` where the topic is not there or a partition has no leader; `Unauthorised`.
-    pub fn of(answer: &MetadataResponse, topic: &str) -> Result<Word, Fault> {
+    pub(super) fn of(answer: &MetadataResponse, topic: &str) -> Result<Word, Fault> {
         let seen = leaders_of(answer, topic)?;
         let mut leaders: Vec<(i32, String)> = Vec::new();
         let mut led_by = Vec::new();
@@ -143,7 +143,7 @@ impl Word {
     }
 
     /// What it says of the topic, which is spoken to over `wire`.
-    pub fn topic(&self, wire: Wire) -> Topic {
+    pub(super) fn topic(&self, wire: Wire) -> Topic {
         Topic {
             wire,
             cluster_id: self.cluster_id.clone(),
@@ -155,7 +155,12 @@ impl Word {
 
     /// With the wire of the oldest of its leaders the topic is spoken to, so that a cluster in the
     /// middle of an upgrade is served as well. `leaders`: as they stand in the word.
-    pub fn into_cluster(self, told_by: &str, leaders: Vec<Greeted>, legacy: bool) -> Cluster {
+    pub(super) fn into_cluster(
+        self,
+        told_by: &str,
+        leaders: Vec<Greeted>,
+        legacy: bool,
+    ) -> Cluster {
         let leader = |(connection, versions)| Leader { connection, versions };
         let leaders: Vec<Leader> = leaders.into_iter().map(leader).collect();
         let speaks_modern =

@@ -10,7 +10,7 @@ const HEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// An entry, but for its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub(crate) struct Letter {
     pub topic: String,
     /// Bare name of the file that the event stood in; what is not UTF-8 in it is replaced.
     pub file: String,
@@ -26,12 +26,12 @@ pub struct Letter {
 
 /// Hands each entry to `visit`, up to the first that is none (half an entry, after a disk was
 /// full). No file is as good as an empty one.
-pub fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<()> {
+pub(crate) fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<()> {
     each_from(path, 0, visit).map(drop)
 }
 
 /// The same from `from` on, where an entry has to begin. Returns where the last one ended.
-pub fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -> io::Result<u64> {
+pub(crate) fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -> io::Result<u64> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),

@@ -6,16 +6,11 @@
 //! anything; what is not a whole block is skipped.
 
 use std::fmt;
-use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::os;
-
 /// Name of the file in the tracker directory.
-pub const FILE_NAME: &str = ".flumespooltailfile-main.meta";
+pub(crate) const FILE_NAME: &str = ".flumespooltailfile-main.meta";
 
 /// No tracker is larger: one commit takes some 20 bytes, and every file starts a new one.
 const TRACKER_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -25,15 +20,10 @@ const SYNC_BYTES: usize = 16;
 const KEY_SCHEMA: &[u8] = b"avro.schema";
 const KEY_CODEC: &[u8] = b"avro.codec";
 const KEY_FILE: &[u8] = b"file";
-const SCHEMA: &str = concat!(
-    r#"{"type":"record","name":"TransferStateFileMeta","#,
-    r#""namespace":"org.apache.flume.serialization","#,
-    r#""fields":[{"name":"offset","type":"long"}]}"#
-);
 
 /// What a tracker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JavaTracker {
+pub(crate) struct JavaTracker {
     /// Path of the tracked file as the Java agent built it: see [`tracked_path`].
     pub file: Vec<u8>,
     /// Bytes of it that are safely in the channel.
@@ -44,7 +34,7 @@ pub struct JavaTracker {
 
 /// What was found in place of a tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JavaState {
+pub(crate) enum JavaState {
     /// There is no such file.
     Absent,
     Found(JavaTracker),
@@ -54,7 +44,7 @@ pub enum JavaState {
 
 /// A tracker that may well be good but can not be read.
 #[derive(Debug)]
-pub enum JavaTrackerError {
+pub(crate) enum JavaTrackerError {
     Io { path: PathBuf, error: io::Error },
     Codec { path: PathBuf, codec: String },
     TooLarge { path: PathBuf, bytes: u64 },
@@ -89,7 +79,7 @@ impl std::error::Error for JavaTrackerError {}
 
 /// The path that a tracker holds for the file `name` below `spool_dir` as configured: relative
 /// stays relative, doubled and trailing slashes go.
-pub fn tracked_path(spool_dir: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn tracked_path(spool_dir: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(spool_dir.len() + 1 + name.len());
     for &byte in spool_dir.iter().chain(b"/") {
         if byte != b'/' || path.last() != Some(&b'/') {
@@ -101,7 +91,7 @@ pub fn tracked_path(spool_dir: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// Reads the tracker at `path`.
-pub fn read_java_tracker(path: &Path) -> Result<JavaState, JavaTrackerError> {
+pub(crate) fn read_java_tracker(path: &Path) -> Result<JavaState, JavaTrackerError> {
     let failed = |error| JavaTrackerError::Io { path: path.to_owned(), error };
     let bytes = match path.metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(JavaState::Absent),
@@ -262,65 +252,6 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Writes a tracker with one position, as the Java agent does when it opens a file, so that it
-/// may go on from there. Durable when it returns; whenever it is cut short, the old or the new
-/// tracker stands at `path`. `file` as in [`tracked_path`].
-pub fn write_java_tracker(path: &Path, file: &[u8], offset: u64) -> Result<(), JavaTrackerError> {
-    let written = write_and_rename(path, &encode(file, offset));
-    written.map_err(|error| JavaTrackerError::Io { path: path.to_owned(), error })
-}
-
-fn encode(file: &[u8], offset: u64) -> Vec<u8> {
-    let mut sync = [0; SYNC_BYTES];
-    sync[..8].copy_from_slice(&random().to_le_bytes());
-    sync[8..].copy_from_slice(&random().to_le_bytes());
-    let mut out = MAGIC.to_vec();
-    put_long(&mut out, 2);
-    for part in [KEY_SCHEMA, SCHEMA.as_bytes(), KEY_FILE, file] {
-        put_long(&mut out, part.len() as i64);
-        out.extend_from_slice(part);
-    }
-    put_long(&mut out, 0);
-    out.extend_from_slice(&sync);
-    let mut datum = Vec::new();
-    put_long(&mut datum, i64::try_from(offset).unwrap_or(i64::MAX));
-    put_long(&mut out, 1);
-    put_long(&mut out, datum.len() as i64);
-    out.extend_from_slice(&datum);
-    out.extend_from_slice(&sync);
-    out
-}
-
-fn put_long(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-/// The marker need not be secret, only unlikely elsewhere: the seed of std's hash maps is enough.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-fn write_and_rename(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().as_bytes().to_vec();
-    temporary.extend_from_slice(format!("{}.tmp", random()).as_bytes());
-    let temporary = PathBuf::from(std::ffi::OsStr::from_bytes(&temporary));
-    let mut file = File::create_new(&temporary)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(e) = written.and_then(|()| std::fs::rename(&temporary, path)) {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(e);
-    }
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => os::sync_directory(dir),
-        _ => os::sync_directory(Path::new(".")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,6 +259,39 @@ mod tests {
 
     const FILE: &[u8] = b"/data/spool/010_2017041212.log";
     const SYNC: [u8; SYNC_BYTES] = [7; SYNC_BYTES];
+    const SCHEMA: &str = concat!(
+        r#"{"type":"record","name":"TransferStateFileMeta","#,
+        r#""namespace":"org.apache.flume.serialization","#,
+        r#""fields":[{"name":"offset","type":"long"}]}"#
+    );
+
+    /// A tracker with one position, as the Java agent writes it when it opens a file.
+    fn encode(file: &[u8], offset: u64) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        put_long(&mut out, 2);
+        for part in [KEY_SCHEMA, SCHEMA.as_bytes(), KEY_FILE, file] {
+            put_long(&mut out, part.len() as i64);
+            out.extend_from_slice(part);
+        }
+        put_long(&mut out, 0);
+        out.extend_from_slice(&SYNC);
+        let mut datum = Vec::new();
+        put_long(&mut datum, i64::try_from(offset).unwrap());
+        put_long(&mut out, 1);
+        put_long(&mut out, datum.len() as i64);
+        out.extend_from_slice(&datum);
+        out.extend_from_slice(&SYNC);
+        out
+    }
+
+    fn put_long(out: &mut Vec<u8>, value: i64) {
+        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+        while rest >= 0x80 {
+            out.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        out.push(rest as u8);
+    }
 
     fn fixture(name: &str) -> Vec<u8> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tracker");
@@ -461,16 +425,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_is_as_java_writes_it() {
+    fn any_position_is_read() {
         let scratch = Scratch::new("java-write");
         let path = scratch.dir.join(FILE_NAME);
         assert_eq!(read_java_tracker(&path).unwrap(), JavaState::Absent);
         for offset in [0, 63, 64, 65000, 1 << 40] {
-            write_java_tracker(&path, FILE, offset).unwrap();
+            std::fs::write(&path, encode(FILE, offset)).unwrap();
             let tracker = JavaTracker { file: FILE.to_vec(), offset, skipped_bytes: 0 };
             assert_eq!(read_java_tracker(&path).unwrap(), JavaState::Found(tracker));
         }
-        assert_eq!(std::fs::read_dir(&scratch.dir).unwrap().count(), 1);
         let java = fixture("fresh");
         let markerless = java.len() - SYNC_BYTES;
         assert_eq!(encode(FILE, 0)[..markerless], java[..markerless]);

@@ -3,8 +3,8 @@
 //! the tracker file of the Java agent, which is taken over.
 
 pub mod codec;
-pub mod dead_letter;
-pub mod java_tracker;
+pub(crate) mod dead_letter;
+pub(crate) mod java_tracker;
 pub mod ledger;
 pub mod lock;
 pub mod receipt;
@@ -12,8 +12,8 @@ pub mod receipt_index;
 pub mod record;
 pub mod room;
 pub mod slots;
-pub mod spool_lock;
-pub mod trouble;
+pub(crate) mod spool_lock;
+pub(crate) mod trouble;
 
 #[cfg(test)]
 mod scratch;

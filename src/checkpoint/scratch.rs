@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-pub struct Scratch {
-    pub dir: PathBuf,
+pub(super) struct Scratch {
+    pub(super) dir: PathBuf,
 }
 
 impl Scratch {
     /// `name` must be that of one test only.
-    pub fn new(name: &str) -> Scratch {
+    pub(super) fn new(name: &str) -> Scratch {
         let dir = std::env::temp_dir().join(format!("flume-ng-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Keeps other readers out of the spool directory as long as it lives.
 #[derive(Debug)]
-pub struct SpoolLock {
+pub(crate) struct SpoolLock {
     file: File,
     /// Device and inode of the directory.
     pub directory: (u64, u64),
@@ -24,7 +24,7 @@ pub struct SpoolLock {
 
 /// The outcome of [`acquire`] and [`look`].
 #[derive(Debug)]
-pub enum SpoolLocked<T> {
+pub(crate) enum SpoolLocked<T> {
     Held(T),
     /// Another agent has it, with this process id if the kernel tells.
     Busy(Option<u32>),
@@ -33,7 +33,7 @@ pub enum SpoolLocked<T> {
 }
 
 /// Locks the directory; with `shares` beside others who do so.
-pub fn acquire(dir: &Path, shares: bool) -> io::Result<SpoolLocked<SpoolLock>> {
+pub(crate) fn acquire(dir: &Path, shares: bool) -> io::Result<SpoolLocked<SpoolLock>> {
     let file = File::open(dir)?;
     let stat = file.metadata()?;
     let lock = SpoolLock { file, directory: (stat.dev(), stat.ino()) };
@@ -50,7 +50,7 @@ pub fn acquire(dir: &Path, shares: bool) -> io::Result<SpoolLocked<SpoolLock>> {
 }
 
 /// Could it be locked now? The lock is held for a moment.
-pub fn look(dir: &Path, shares: bool) -> io::Result<SpoolLocked<()>> {
+pub(crate) fn look(dir: &Path, shares: bool) -> io::Result<SpoolLocked<()>> {
     Ok(match acquire(dir, shares)? {
         SpoolLocked::Held(_) => SpoolLocked::Held(()),
         SpoolLocked::Busy(pid) => SpoolLocked::Busy(pid),
@@ -59,7 +59,7 @@ pub fn look(dir: &Path, shares: bool) -> io::Result<SpoolLocked<()>> {
 }
 
 /// Why an agent must not read the directory, and what to do.
-pub fn busy_message(dir: &Path, pid: Option<u32>) -> String {
+pub(crate) fn busy_message(dir: &Path, pid: Option<u32>) -> String {
     let who = pid.map_or_else(|| "another agent".to_owned(), |pid| format!("pid {pid}"));
     format!(
         "{}: read by {who} under another trackerDir, every line would be sent twice; if the agents \
@@ -70,7 +70,7 @@ pub fn busy_message(dir: &Path, pid: Option<u32>) -> String {
 
 impl SpoolLock {
     /// Shared from now on, or no longer. `false`: others have it.
-    pub fn change(&self, shares: bool) -> io::Result<bool> {
+    pub(crate) fn change(&self, shares: bool) -> io::Result<bool> {
         if shares { os::try_lock_shared(&self.file) } else { os::try_lock(&self.file) }
     }
 }

@@ -14,7 +14,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 /// Name of the file in the tracker directory.
-pub const FILE_NAME: &str = "trouble";
+pub(crate) const FILE_NAME: &str = "trouble";
 
 /// No reason is longer, bytes; the rest is in the log.
 const WHY_BYTES_MAX: usize = 1_024;
@@ -25,7 +25,7 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// The brokers of a channel do not take anything since then (Unix time, ms).
     Brokers { channel: String, since_ms: i64, why: String },
     /// The agent has ended with this exit code.
@@ -62,7 +62,7 @@ impl Trouble {
     }
 
     /// The same but for the words in which it is told, which may change with each try.
-    pub fn is_alike(&self, other: &Trouble) -> bool {
+    pub(crate) fn is_alike(&self, other: &Trouble) -> bool {
         match (self, other) {
             (Trouble::Brokers { channel: a, .. }, Trouble::Brokers { channel: b, .. }) => a == b,
             _ => self == other,
@@ -79,7 +79,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Puts these in the place of what the file in the tracker directory `dir` says.
-pub fn write(dir: &Path, troubles: &[Trouble]) -> io::Result<()> {
+pub(crate) fn write(dir: &Path, troubles: &[Trouble]) -> io::Result<()> {
     let path = dir.join(FILE_NAME);
     if troubles.is_empty() {
         return match fs::remove_file(&path) {
@@ -95,7 +95,7 @@ pub fn write(dir: &Path, troubles: &[Trouble]) -> io::Result<()> {
 }
 
 /// Adds the end of an agent.
-pub fn add_end(dir: &Path, code: u8, since_ms: i64, why: &str) -> io::Result<()> {
+pub(crate) fn add_end(dir: &Path, code: u8, since_ms: i64, why: &str) -> io::Result<()> {
     let mut troubles = read(dir).unwrap_or_default();
     troubles.retain(|trouble| !matches!(trouble, Trouble::End { .. }));
     troubles.push(Trouble::End { code, since_ms, why: why.to_string() });
@@ -103,7 +103,7 @@ pub fn add_end(dir: &Path, code: u8, since_ms: i64, why: &str) -> io::Result<()>
 }
 
 /// What the file says; lines that are none are left out.
-pub fn read(dir: &Path) -> io::Result<Vec<Trouble>> {
+pub(crate) fn read(dir: &Path) -> io::Result<Vec<Trouble>> {
     let file = match File::open(dir.join(FILE_NAME)) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

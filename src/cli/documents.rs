@@ -28,7 +28,7 @@ cannot be kept, 75 try again later, 78 configuration
 }
 
 /// The text of `flume-ng help COMMAND`.
-pub fn command_usage(command: &CommandRow) -> String {
+pub(crate) fn command_usage(command: &CommandRow) -> String {
     let mut text = format!("Usage: flume-ng {} {}\n\n", command.name, command.synopsis);
     for line in wrap(command.about, 78) {
         let _ = writeln!(text, "{line}");
@@ -78,7 +78,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// The document of that name, if there is one.
-pub fn document(name: &str) -> Option<String> {
+pub(crate) fn document(name: &str) -> Option<String> {
     match name {
         "man" => Some(man_page()),
         "bash" => Some(bash()),

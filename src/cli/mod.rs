@@ -5,9 +5,9 @@
 //! `-n=a1`, `-na1` and `-conf-file F`. Those forms are brought to one, which `getopts` then reads.
 //! One table of options ([`table`]) feeds both parsers and all texts ([`documents`]).
 
-pub mod documents;
+pub(crate) mod documents;
 mod parse;
-pub mod table;
+pub(crate) mod table;
 
 use std::fmt;
 use std::path::PathBuf;

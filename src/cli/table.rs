@@ -3,7 +3,7 @@
 
 /// Which of Flume's two parsers takes an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakenBy {
+pub(crate) enum TakenBy {
     /// The shell script, from any place.
     Script,
     /// commons-cli, with its own idea of forms.
@@ -11,7 +11,7 @@ pub enum TakenBy {
 }
 
 /// One command; a set of them is the sum of their bits.
-pub struct CommandRow {
+pub(crate) struct CommandRow {
     pub name: &'static str,
     pub bit: u8,
     /// What the usage line shows behind the name.
@@ -21,14 +21,14 @@ pub struct CommandRow {
     pub about: &'static str,
 }
 
-pub const AGENT: u8 = 1;
-pub const CHECK: u8 = 2;
-pub const STATUS: u8 = 4;
-pub const GENERATE: u8 = 8;
-pub const VERIFY: u8 = 16;
+pub(crate) const AGENT: u8 = 1;
+pub(crate) const CHECK: u8 = 2;
+pub(crate) const STATUS: u8 = 4;
+pub(crate) const GENERATE: u8 = 8;
+pub(crate) const VERIFY: u8 = 16;
 const HELP: u8 = 0;
 
-pub const COMMANDS: &[CommandRow] = &[
+pub(crate) const COMMANDS: &[CommandRow] = &[
     CommandRow {
         name: "agent",
         bit: AGENT,
@@ -97,12 +97,12 @@ pub const COMMANDS: &[CommandRow] = &[
 ];
 
 /// The command of that name.
-pub fn command(name: &str) -> Option<&'static CommandRow> {
+pub(crate) fn command(name: &str) -> Option<&'static CommandRow> {
     COMMANDS.iter().find(|c| c.name == name)
 }
 
 /// One option.
-pub struct OptionRow {
+pub(crate) struct OptionRow {
     pub short: &'static str,
     pub long: &'static str,
     /// Name of its argument, empty for none.
@@ -133,7 +133,7 @@ const LIKE_AGENT: u8 = AGENT | CHECK | STATUS;
 const READS_CONF: u8 = LIKE_AGENT | VERIFY;
 const ALL: u8 = READS_CONF | GENERATE;
 
-pub const OPTIONS: &[OptionRow] = &[
+pub(crate) const OPTIONS: &[OptionRow] = &[
     row("n", "name", "NAME", Agent, ALL, "the agent: first word of its keys"),
     row("f", "conf-file", "FILE", Agent, ALL, "its properties file"),
     row("d", "dryrun", "", Script, AGENT, "check the configuration, print it and stop"),
@@ -162,17 +162,17 @@ pub const OPTIONS: &[OptionRow] = &[
 ];
 
 /// `-D` is no option of either parser's table, but of the JVM.
-pub const DEFINE_HELP: &str = "system property, see below";
+pub(crate) const DEFINE_HELP: &str = "system property, see below";
 
 /// Those that mean something, for the usage text and the man page.
-pub const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
+pub(crate) const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
     ("flume.root.logger=LEVEL,console", "log level"),
     ("flume.monitoring.type=http", "serve /metrics and /prometheus"),
     ("flume.monitoring.port=PORT", "at this port (default: 41414)"),
     ("flume.monitoring.host=ADDRESS", "at this address (default: 127.0.0.1)"),
 ];
 
-pub const EXIT_CODES: &[(u8, &str)] = &[
+pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (0, "clean stop, or nothing wrong"),
     (1, "verify found a difference, or something that cannot be checked"),
     (2, "the command line is wrong"),
@@ -182,7 +182,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
 ];
 
 /// What an agent reads and writes, for the man page.
-pub const FILES: &[(&str, &str)] = &[
+pub(crate) const FILES: &[(&str, &str)] = &[
     ("/etc/flume-ng/flume.conf", "the properties file of the package's unit and crontab line"),
     ("spoolDir", "the log files; what is finished gets the suffix .COMPLETED"),
     ("trackerDir/checkpoint", "positions, and batches whose answer has not come; never edit it"),
@@ -193,7 +193,7 @@ pub const FILES: &[(&str, &str)] = &[
 ];
 
 /// Commands with what they are for, for the man page.
-pub const EXAMPLES: &[(&str, &str)] = &[
+pub(crate) const EXAMPLES: &[(&str, &str)] = &[
     (
         "flume-ng check --name a1 --conf-file a1.conf",
         "Look at everything that a start needs, and start nothing.",
@@ -212,9 +212,9 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ),
 ];
 
-pub const SEE_ALSO: &str = "systemd.service(5), crontab(5), logrotate(8)";
+pub(crate) const SEE_ALSO: &str = "systemd.service(5), crontab(5), logrotate(8)";
 
 /// Options of a command that are shown.
-pub fn shown(bit: u8) -> impl Iterator<Item = &'static OptionRow> {
+pub(crate) fn shown(bit: u8) -> impl Iterator<Item = &'static OptionRow> {
     OPTIONS.iter().filter(move |o| o.commands & bit != 0 && !o.help.is_empty())
 }

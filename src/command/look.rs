@@ -31,10 +31,10 @@ use crate::source::tracked::{self, modified_ms};
 const COUNTED_BYTES_MAX: u64 = 64 << 20;
 
 /// How many of the last receipts are kept.
-pub const RECEIPTS_SHOWN: usize = 5;
+pub(crate) const RECEIPTS_SHOWN: usize = 5;
 
 /// What was seen, or why it could not be.
-pub struct SourceLook {
+pub(crate) struct SourceLook {
     pub tenant: Result<Tenant, String>,
     pub record: Result<Option<Record>, String>,
     /// When the checkpoint was last written, Unix ms.
@@ -55,13 +55,13 @@ pub struct SourceLook {
 }
 
 impl SourceLook {
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.tenant, Ok(Tenant::Agent(_)))
     }
 
     /// What is wrong with the agent now, with its exit code: it cannot reach its brokers, or has ended
     /// by itself. What an earlier run ended with says nothing of one that runs.
-    pub fn plight(&self) -> Option<Exit> {
+    pub(crate) fn plight(&self) -> Option<Exit> {
         let is_end = |trouble: &Trouble| matches!(trouble, Trouble::End { .. });
         match (self.is_running(), self.troubles.iter().any(is_end)) {
             (false, true) => Some(Exit::BrokenPromise),
@@ -71,7 +71,7 @@ impl SourceLook {
     }
 
     /// The troubles in words, the worst first.
-    pub fn trouble_texts(&self) -> Vec<String> {
+    pub(crate) fn trouble_texts(&self) -> Vec<String> {
         let stamp = |ms: i64| SystemClock::new().local(ms).log_stamp().to_string();
         let text = |trouble: &Trouble| match trouble {
             Trouble::Brokers { channel, since_ms, why } => {
@@ -86,7 +86,7 @@ impl SourceLook {
     }
 
     /// The first thing that could not be read.
-    pub fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         let tenant = self.tenant.as_ref().err().map(|why| format!("lock: {why}"));
         let record = self.record.as_ref().err().map(|why| format!("checkpoint: {why}"));
         let files = self.files_fault.as_ref().map(|why| format!("spool directory: {why}"));
@@ -97,7 +97,7 @@ impl SourceLook {
 
 /// A file that is read or waits.
 #[derive(Debug, Clone)]
-pub struct FileLook {
+pub(crate) struct FileLook {
     pub view: FileView,
     /// [`FileRecord::id`]; 0 of a waiting file.
     pub id: u64,
@@ -112,7 +112,7 @@ pub struct FileLook {
 }
 
 #[derive(Debug, Default)]
-pub struct ReceiptsLook {
+pub(crate) struct ReceiptsLook {
     pub count: u64,
     pub fault: Option<String>,
     /// The last ones, oldest first.
@@ -121,7 +121,7 @@ pub struct ReceiptsLook {
 
 /// The configuration for a command that only looks. Its errors are told, its warnings are not:
 /// the agent has told them.
-pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
+pub(crate) fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
     match config::load(conf_file, agent) {
         Ok(Loaded { config, .. }) => Some(config),
         Err(findings) => {
@@ -134,7 +134,7 @@ pub fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
 }
 
 /// Looks at everything of a source.
-pub fn look(config: &SourceConfig) -> SourceLook {
+pub(crate) fn look(config: &SourceConfig) -> SourceLook {
     let dir = &config.tracker_dir;
     let record = slots::read_newest(dir).map_err(|e| e.to_string());
     let stat = fs::metadata(dir.join(slots::FILE_NAME)).ok();

@@ -3,6 +3,6 @@
 pub mod agent;
 pub mod check;
 pub mod generate;
-pub mod look;
+pub(crate) mod look;
 pub mod status;
 pub mod verify;

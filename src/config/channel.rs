@@ -5,7 +5,7 @@ use super::known::{Property, Scope, row};
 use super::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
 use super::section::{Prop, Section};
 
-pub const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
+pub(super) const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
 const DEFAULT_TOPIC: &str = of("kafka.topic").default;
 /// The longest name that Kafka takes for a topic.
 const TOPIC_LEN_MAX: usize = 249;
@@ -29,7 +29,7 @@ const fn of(name: &str) -> &'static Property {
 }
 
 /// Is the channel's type the supported one? Told if not.
-pub fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
+pub(super) fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
     let Some(prop) = section.get("type") else {
         let message = format!(
             "Component has no type. Cannot configure. {}; write {} = {TYPE}",
@@ -52,7 +52,7 @@ pub fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
 
 /// Builds a channel of the known type; names without meaning here go to `ignored`. What is wrong
 /// is in `found` and has a harmless value in the result.
-pub fn build(
+pub(super) fn build(
     section: &Section,
     agent: &str,
     found: &mut Diagnostics,

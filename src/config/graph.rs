@@ -12,7 +12,7 @@ const LISTS: [&str; 4] = ["sources", "channels", "sinks", "sinkgroups"];
 
 /// The named agent's components, each listed one with its properties.
 #[derive(Debug)]
-pub struct Graph {
+pub(super) struct Graph {
     pub sources: Vec<Section>,
     pub channels: Vec<Section>,
     pub sinks: Vec<Section>,
@@ -33,7 +33,7 @@ struct Key {
 
 /// Sorts the file's keys to the components of one agent; `None` if it has no key at all. Faults go
 /// to `found`.
-pub fn read(properties: &Properties, agent: &str, found: &mut Diagnostics) -> Option<Graph> {
+pub(super) fn read(properties: &Properties, agent: &str, found: &mut Diagnostics) -> Option<Graph> {
     let keys = last_of_each(properties, agent, found);
     let prefix = format!("{agent}.");
     let (own, others): (Vec<Key>, Vec<Key>) =

@@ -24,7 +24,7 @@ const TYPES: [(Scope, [&str; 2]); 4] = [
 ];
 
 /// Builds the chain of a source in its order; faults go to `found`.
-pub fn build_all(source: &Section, found: &mut Diagnostics) -> Vec<InterceptorConfig> {
+pub(super) fn build_all(source: &Section, found: &mut Diagnostics) -> Vec<InterceptorConfig> {
     let (names, list_line) = match source.get("interceptors") {
         Some(prop) => {
             (words(found, &source.key("interceptors"), &prop.value, prop.line), prop.line)

@@ -10,7 +10,7 @@ use crate::java::properties;
 
 /// One property of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     pub key: String,
     pub value: String,
     pub line: usize,
@@ -18,7 +18,7 @@ pub struct Listed {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Its meaning.
     Taken(&'static str),
     /// Why it has none here.
@@ -31,7 +31,7 @@ pub enum Fate {
 
 /// The properties of an agent's components in the order of the file. Empty where the file can not
 /// be read; `load` says why.
-pub fn read(path: &Path, agent: &str) -> Vec<Listed> {
+pub(crate) fn read(path: &Path, agent: &str) -> Vec<Listed> {
     let Ok(bytes) = read_file(path) else { return Vec::new() };
     let Ok(properties) = properties::parse(&bytes) else { return Vec::new() };
     // What is to be said about them `load` says.

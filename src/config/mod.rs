@@ -8,13 +8,13 @@ mod channel;
 pub mod diagnostics;
 mod graph;
 mod interceptor;
-pub mod inventory;
+pub(crate) mod inventory;
 pub mod known;
 pub mod model;
 mod section;
 mod sharing;
 mod sink;
-pub mod source;
+pub(crate) mod source;
 mod tree;
 
 use std::io::Read as _;

@@ -5,7 +5,7 @@ use super::known::{self, Property, Range, Scope, Status};
 
 /// A property's value and the line it stands on.
 #[derive(Debug, Clone)]
-pub struct Prop {
+pub(crate) struct Prop {
     /// Without the component's part of the key.
     pub name: String,
     /// Trimmed, never empty.
@@ -15,7 +15,7 @@ pub struct Prop {
 
 /// All properties of one component.
 #[derive(Debug)]
-pub struct Section {
+pub(crate) struct Section {
     /// `a1.sources.r1`
     pub prefix: String,
     /// `r1`
@@ -26,37 +26,37 @@ pub struct Section {
 }
 
 impl Section {
-    pub fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         format!("{}.{name}", self.prefix)
     }
 
-    pub fn get(&self, name: &str) -> Option<&Prop> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Prop> {
         self.props.iter().find(|p| p.name == name)
     }
 
     /// The first line on which anything is said about this component besides its name.
-    pub fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.props.iter().map(|p| p.line).min().unwrap_or(self.list_line)
     }
 
     /// The value as it stands, or the default.
-    pub fn text(&self, row: &Property) -> String {
+    pub(crate) fn text(&self, row: &Property) -> String {
         self.get(row.name).map_or(row.default, |p| p.value.as_str()).to_string()
     }
 
     /// An error at the property, or at the component's first line if it is not there.
-    pub fn error(&self, found: &mut Diagnostics, name: &str, message: impl Into<String>) {
+    pub(crate) fn error(&self, found: &mut Diagnostics, name: &str, message: impl Into<String>) {
         let line = self.get(name).map_or_else(|| self.line(), |p| p.line);
         found.error(&self.key(name), line, message);
     }
 
-    pub fn warn(&self, found: &mut Diagnostics, name: &str, message: impl Into<String>) {
+    pub(crate) fn warn(&self, found: &mut Diagnostics, name: &str, message: impl Into<String>) {
         let line = self.get(name).map_or_else(|| self.line(), |p| p.line);
         found.warn(&self.key(name), line, message);
     }
 
     /// A decimal number in the row's range. On a fault: an error, and the default.
-    pub fn number(&self, found: &mut Diagnostics, row: &Property) -> u64 {
+    pub(crate) fn number(&self, found: &mut Diagnostics, row: &Property) -> u64 {
         let (name, range) = (row.name, row.range);
         let Range { min, default, max } = range.unwrap_or(Range::ANY);
         let Some(prop) = self.get(name) else { return default };
@@ -80,7 +80,7 @@ impl Section {
     }
 
     /// As Flume: `true` in any letter case is true, everything else is false; but it is said.
-    pub fn boolean(&self, found: &mut Diagnostics, row: &Property) -> bool {
+    pub(crate) fn boolean(&self, found: &mut Diagnostics, row: &Property) -> bool {
         let name = row.name;
         let Some(prop) = self.get(name) else { return row.default == "true" };
         let value = prop.value.to_ascii_lowercase();
@@ -96,7 +96,7 @@ impl Section {
 
     /// One of some words, letter case aside; of which one is the row's default. On a fault: an
     /// error, and the default.
-    pub fn choice<T: Copy, const N: usize>(
+    pub(crate) fn choice<T: Copy, const N: usize>(
         &self,
         found: &mut Diagnostics,
         row: &Property,
@@ -115,14 +115,14 @@ impl Section {
     }
 
     /// Is this a word of one of these types (an alias or a class name), letter case aside?
-    pub fn type_is(&self, names: &[&str]) -> bool {
+    pub(crate) fn type_is(&self, names: &[&str]) -> bool {
         let value = self.get("type").map(|p| p.value.as_str());
         value.is_some_and(|v| names.iter().any(|n| n.eq_ignore_ascii_case(v)))
     }
 
     /// Judges every property by the table of known ones. Returns the names that have no meaning
     /// here, to be told once.
-    pub fn check_names(&self, found: &mut Diagnostics, scopes: &[Scope]) -> Vec<String> {
+    pub(crate) fn check_names(&self, found: &mut Diagnostics, scopes: &[Scope]) -> Vec<String> {
         let mut ignored = Vec::new();
         for prop in &self.props {
             match known::find(scopes, &prop.name).map(|p| p.status) {
@@ -167,7 +167,7 @@ impl Section {
 }
 
 /// The words of a list. A comma is no separator in Flume, which would take `r1,` for a name.
-pub fn words(found: &mut Diagnostics, key: &str, value: &str, line: usize) -> Vec<String> {
+pub(super) fn words(found: &mut Diagnostics, key: &str, value: &str, line: usize) -> Vec<String> {
     if value.contains(',') {
         let fixed: Vec<&str> = value
             .split(|c: char| c == ',' || c.is_whitespace())

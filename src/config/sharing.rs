@@ -11,7 +11,7 @@ use super::model::SourceConfig;
 
 /// What is known of two sources on one directory.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Overlap {
+pub(super) enum Overlap {
     /// No name matches both.
     Never,
     /// This one does.
@@ -21,7 +21,7 @@ pub enum Overlap {
 }
 
 /// Do two sources on one directory take the same names?
-pub fn overlap(a: &SourceConfig, b: &SourceConfig) -> Overlap {
+pub(super) fn overlap(a: &SourceConfig, b: &SourceConfig) -> Overlap {
     let (java_a, java_b) = (a.target_pattern.as_str(), b.target_pattern.as_str());
     let is_left_out = |one: &SourceConfig, other: &SourceConfig| {
         one.ignore_pattern.as_str() == other.target_pattern.as_str()

@@ -11,7 +11,7 @@ const LOGGER_TYPES: [&str; 2] = ["logger", "org.apache.flume.sink.LoggerSink"];
 const LOGGED_BYTES: &Property = row(Scope::LoggerSink, "maxBytesToLog");
 
 /// What a sink's channel turned out to be.
-pub enum Bound {
+pub(super) enum Bound {
     /// Index of a channel that a source writes to.
     To(usize),
     /// Declared, but no source writes to it.
@@ -20,7 +20,7 @@ pub enum Bound {
 }
 
 /// Builds the sink; `None` if it is left out, which is told.
-pub fn build(
+pub(super) fn build(
     section: &Section,
     found: &mut Diagnostics,
     bind: impl Fn(&str) -> Bound,

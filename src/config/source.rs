@@ -26,7 +26,7 @@ const fn of(name: &str) -> &'static Property {
 }
 
 /// The names in the source's `channels`, for the graph; faults are told by [`build`].
-pub fn channel_names(section: &Section) -> Vec<String> {
+pub(crate) fn channel_names(section: &Section) -> Vec<String> {
     let mut unheard = Diagnostics::new("");
     match section.get("channels") {
         Some(prop) => words(&mut unheard, "", &prop.value, prop.line),
@@ -36,7 +36,7 @@ pub fn channel_names(section: &Section) -> Vec<String> {
 
 /// Builds the source. `resolve` finds the index of a channel. `None` if what it needs is missing
 /// or wrong; the errors are in `found`.
-pub fn build(
+pub(crate) fn build(
     section: &Section,
     found: &mut Diagnostics,
     resolve: impl Fn(&str) -> Option<usize>,
@@ -322,7 +322,10 @@ fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &S
 }
 
 /// Two sources with one tracker directory would spoil each other's positions.
-pub fn refuse_shared_trackers(sections: &[(&Section, &SourceConfig)], found: &mut Diagnostics) {
+pub(crate) fn refuse_shared_trackers(
+    sections: &[(&Section, &SourceConfig)],
+    found: &mut Diagnostics,
+) {
     for (index, (section, source)) in sections.iter().enumerate() {
         for (former_section, former) in &sections[..index] {
             if same_directory(&source.tracker_dir, &former.tracker_dir) {
@@ -343,7 +346,7 @@ pub fn refuse_shared_trackers(sections: &[(&Section, &SourceConfig)], found: &mu
 }
 
 /// Two sources that read one directory must not take the same files.
-pub fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found: &mut Diagnostics) {
+pub(crate) fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found: &mut Diagnostics) {
     for (index, (section, source)) in sections.iter().enumerate() {
         for (former_section, former) in &sections[..index] {
             if !same_directory(&source.spool_dir, &former.spool_dir) {
@@ -363,7 +366,7 @@ pub fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found: &mut D
 }
 
 /// Why two sources must not read one directory, if they must not, and what to do.
-pub fn shared_files(a: &SourceConfig, b: &SourceConfig) -> Option<String> {
+pub(crate) fn shared_files(a: &SourceConfig, b: &SourceConfig) -> Option<String> {
     match sharing::overlap(a, b) {
         Overlap::Never => None,
         Overlap::Found(name) => Some(format!(

@@ -1,7 +1,7 @@
 //! `String.hashCode`.
 
 /// `text.hashCode()` of Java, over its UTF-16 units.
-pub fn string_hash(text: &str) -> u32 {
+pub(crate) fn string_hash(text: &str) -> u32 {
     text.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()))
 }
 

@@ -3,6 +3,6 @@
 
 pub mod charset;
 pub mod date;
-pub mod hash;
+pub(crate) mod hash;
 pub mod pattern;
-pub mod properties;
+pub(crate) mod properties;

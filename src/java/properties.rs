@@ -9,7 +9,7 @@ use std::fmt;
 
 /// One key with its value, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Escapes resolved, blanks as they are (Flume trims them, Java does not).
     pub key: String,
     pub value: String,
@@ -21,7 +21,7 @@ pub struct Entry {
 
 /// A whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Properties {
+pub(crate) struct Properties {
     /// All entries, duplicates too.
     pub entries: Vec<Entry>,
     /// A byte order mark was removed.
@@ -30,14 +30,14 @@ pub struct Properties {
 
 /// Why a line is no property.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyntaxError {
+pub(crate) struct SyntaxError {
     /// From 1.
     pub line: usize,
     pub kind: SyntaxErrorKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyntaxErrorKind {
+pub(crate) enum SyntaxErrorKind {
     /// The bytes are not UTF-8; the position of the first bad one in its line, from 1.
     NotUtf8 { column: usize },
     /// `\u` without four hexadecimal digits.
@@ -71,7 +71,7 @@ impl std::error::Error for SyntaxError {}
 ///
 /// # Errors
 /// Every line that can not be read, in order; never an empty list.
-pub fn parse(bytes: &[u8]) -> Result<Properties, Vec<SyntaxError>> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Properties, Vec<SyntaxError>> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(_) => return Err(lines_not_utf8(bytes)),

@@ -34,7 +34,7 @@ const METRICS: &[(&str, &str, &str)] = &[
 
 /// A file that is read or waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FileView {
+pub(crate) struct FileView {
     pub name: String,
     pub state: &'static str,
     pub size: u64,
@@ -44,7 +44,7 @@ pub struct FileView {
 }
 
 impl FileView {
-    pub fn of_record(record: &FileRecord, size: u64) -> FileView {
+    pub(crate) fn of_record(record: &FileRecord, size: u64) -> FileView {
         FileView {
             name: String::from_utf8_lossy(&record.name).into_owned(),
             state: match record.state {
@@ -60,19 +60,19 @@ impl FileView {
     }
 
     /// Of a file whose content was thrown away nothing is left to send.
-    pub fn behind(&self) -> u64 {
+    pub(crate) fn behind(&self) -> u64 {
         if self.state == "superseded" { 0 } else { self.size.saturating_sub(self.position) }
     }
 }
 
 /// Collects samples; those of a metric are printed together, as the format wants it.
 #[derive(Debug, Default)]
-pub struct Exposition {
+pub(crate) struct Exposition {
     samples: Vec<(&'static str, String)>,
 }
 
 impl Exposition {
-    pub fn add(&mut self, name: &'static str, labels: &[(&str, &str)], value: impl Display) {
+    pub(crate) fn add(&mut self, name: &'static str, labels: &[(&str, &str)], value: impl Display) {
         debug_assert!(METRICS.iter().any(|(n, _, _)| *n == name), "{name}");
         let mut line = String::from(name);
         for (at, (label, text)) in labels.iter().enumerate() {
@@ -88,7 +88,7 @@ impl Exposition {
     }
 
     /// The files of a source, and what is behind.
-    pub fn add_files(&mut self, agent: &str, source: &str, files: &[FileView]) {
+    pub(crate) fn add_files(&mut self, agent: &str, source: &str, files: &[FileView]) {
         let of_source = [("agent", agent), ("source", source)];
         self.add("flume_ng_files", &of_source, files.len());
         self.add(
@@ -116,7 +116,7 @@ impl Exposition {
         }
     }
 
-    pub fn add_partitions(&mut self, agent: &str, source: &str, channel: &ChannelRecord) {
+    pub(crate) fn add_partitions(&mut self, agent: &str, source: &str, channel: &ChannelRecord) {
         for p in &channel.partitions {
             let partition = p.partition.to_string();
             let labels = [
@@ -131,7 +131,7 @@ impl Exposition {
         }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         for (name, kind, help) in METRICS {
             let mut lines = self.samples.iter().filter(|(n, _)| n == name).peekable();
@@ -148,7 +148,7 @@ impl Exposition {
 }
 
 /// For `status --json`.
-pub fn file_json(file: &FileView) -> Map<String, Value> {
+pub(crate) fn file_json(file: &FileView) -> Map<String, Value> {
     let Value::Object(members) = json!({
         "name": file.name,
         "state": file.state,

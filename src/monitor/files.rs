@@ -19,7 +19,7 @@ const LOOK_INTERVAL_MS: u64 = 1_000;
 
 /// The files as they were looked at last.
 #[derive(Default)]
-pub struct FileLooks {
+pub(crate) struct FileLooks {
     looked_ms: Option<u64>,
     /// With device and inode.
     waiting: Vec<((u64, u64), FileView)>,
@@ -29,7 +29,7 @@ pub struct FileLooks {
 
 impl FileLooks {
     /// All files of the source.
-    pub fn views(&mut self, pipeline: &Pipeline, now_ms: u64) -> Vec<FileView> {
+    pub(crate) fn views(&mut self, pipeline: &Pipeline, now_ms: u64) -> Vec<FileView> {
         let mut views: Vec<FileView> = pipeline.files.tracked.iter().map(open).collect();
         if self.looked_ms.is_none_or(|ms| now_ms >= ms + LOOK_INTERVAL_MS) {
             self.looked_ms = Some(now_ms);
@@ -44,7 +44,7 @@ impl FileLooks {
     }
 
     /// All that stand in the dead-letter file. `None` where it cannot be read.
-    pub fn dead_letters(&mut self, pipeline: &Pipeline) -> Option<u64> {
+    pub(crate) fn dead_letters(&mut self, pipeline: &Pipeline) -> Option<u64> {
         let path = pipeline.config.tracker_dir.join(DEAD_LETTER_FILE);
         let length = fs::metadata(&path).map_or(0, |stat| stat.len());
         if length < self.letters.1 {

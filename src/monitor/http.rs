@@ -22,10 +22,10 @@ const REST_MS: u64 = 1_000;
 const PAGES_MAX: usize = 2;
 
 /// Content type and body.
-pub type Page = (&'static str, String);
+pub(super) type Page = (&'static str, String);
 
 /// The listening socket and those who have connected.
-pub struct Http {
+pub(super) struct Http {
     listener: TcpListener,
     /// Until then nobody is accepted.
     rests_until_ms: Option<u64>,
@@ -42,18 +42,18 @@ struct Client {
 }
 
 impl Http {
-    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Http> {
+    pub(super) fn bind(address: impl ToSocketAddrs) -> io::Result<Http> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok(Http { listener, rests_until_ms: None, clients: Vec::with_capacity(CLIENTS_MAX) })
     }
 
-    pub fn address(&self) -> io::Result<std::net::SocketAddr> {
+    pub(super) fn address(&self) -> io::Result<std::net::SocketAddr> {
         self.listener.local_addr()
     }
 
     /// What to wait for: descriptor, and whether room to write is waited for too.
-    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+    pub(super) fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
         if self.rests_until_ms.is_none() {
             add(self.listener.as_raw_fd(), false);
         }
@@ -63,7 +63,7 @@ impl Http {
     }
 
     /// Serves who is there. `page` makes the page of a path.
-    pub fn turn(&mut self, now_ms: u64, page: &mut dyn FnMut(&str) -> Option<Page>) {
+    pub(super) fn turn(&mut self, now_ms: u64, page: &mut dyn FnMut(&str) -> Option<Page>) {
         self.accept(now_ms);
         let mut pages_left = PAGES_MAX;
         self.clients.retain_mut(|client| {

@@ -4,10 +4,10 @@
 //! All of it is driven by the agent's loop ([`Monitor::turn`]) and none of it matters for the
 //! events: a fault here is logged once and the agent goes on.
 
-pub mod exposition;
-pub mod files;
+pub(crate) mod exposition;
+pub(crate) mod files;
 mod http;
-pub mod systemd;
+pub(crate) mod systemd;
 
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ const PORT_DEFAULT: u16 = 41_414;
 
 /// The agent at this moment.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub agent: String,
     pub start_ms: i64,
     /// False once it has been stopped.
@@ -46,7 +46,7 @@ pub struct Stats {
 }
 
 #[derive(Debug, Default)]
-pub struct SourceStats {
+pub(crate) struct SourceStats {
     pub name: String,
     /// It has its directory and its lock.
     pub started: bool,
@@ -59,7 +59,7 @@ pub struct SourceStats {
 }
 
 #[derive(Debug, Default)]
-pub struct ChannelStats {
+pub(crate) struct ChannelStats {
     pub name: String,
     pub topic: String,
     pub connected: bool,
@@ -70,13 +70,13 @@ pub struct ChannelStats {
 }
 
 #[derive(Debug, Default)]
-pub struct SinkStats {
+pub(crate) struct SinkStats {
     pub name: String,
     pub drained: u64,
 }
 
 /// All who are told.
-pub struct Monitor {
+pub(crate) struct Monitor {
     /// What the command line wants of HTTP, until the first turn: only then is it certain that no
     /// other agent has our directory, and perhaps our port.
     wanted: Option<AgentArgs>,
@@ -92,7 +92,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// As the command line, the configuration and the environment want it.
-    pub fn new(args: &AgentArgs, textfile: Option<PathBuf>) -> Monitor {
+    pub(crate) fn new(args: &AgentArgs, textfile: Option<PathBuf>) -> Monitor {
         Monitor {
             wanted: Some(args.clone()),
             textfile,
@@ -102,7 +102,7 @@ impl Monitor {
     }
 
     /// One that tells nobody anything.
-    pub fn absent() -> Monitor {
+    pub(crate) fn absent() -> Monitor {
         Monitor {
             wanted: None,
             http: None,
@@ -116,7 +116,7 @@ impl Monitor {
         }
     }
 
-    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+    pub(crate) fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
         if let Some(http) = &self.http {
             http.descriptors(add);
         }
@@ -124,7 +124,13 @@ impl Monitor {
 
     /// Does what is due. `stats` is asked for only where it is needed. While the agent is not busy,
     /// a socket has woken it up and is looked at in any case.
-    pub fn turn(&mut self, now_ms: u64, busy: bool, connected: bool, stats: &dyn Fn() -> Stats) {
+    pub(crate) fn turn(
+        &mut self,
+        now_ms: u64,
+        busy: bool,
+        connected: bool,
+        stats: &dyn Fn() -> Stats,
+    ) {
         if let Some(args) = self.wanted.take() {
             self.http = start_http(&args);
         }
@@ -150,21 +156,21 @@ impl Monitor {
     }
 
     /// The agent begins to stop: nobody is served any more.
-    pub fn stopping(&mut self) {
+    pub(crate) fn stopping(&mut self) {
         self.http = None;
         self.systemd.tell("STOPPING=1\nSTATUS=stopping");
     }
 
     /// The last word. An agent that never had its turn, because another one holds its directory,
     /// has none: the text file is the other one's.
-    pub fn stopped(&mut self, stats: &Stats) {
+    pub(crate) fn stopped(&mut self, stats: &Stats) {
         if self.is_ready {
             self.write_textfile(stats);
         }
     }
 
     /// The configuration has changed.
-    pub fn set_textfile(&mut self, textfile: Option<PathBuf>) {
+    pub(crate) fn set_textfile(&mut self, textfile: Option<PathBuf>) {
         self.textfile = textfile;
         self.due_ms = 0;
     }

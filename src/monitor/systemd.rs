@@ -10,13 +10,13 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use crate::log;
 
 /// The socket, and what was told last. Does nothing where nobody listens.
-pub struct Notifier {
+pub(crate) struct Notifier {
     to: Option<(UnixDatagram, SocketAddr)>,
     last: String,
 }
 
 impl Notifier {
-    pub fn from_environment() -> Notifier {
+    pub(crate) fn from_environment() -> Notifier {
         let to = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
         let to = to.and_then(|name| {
             open(&name)
@@ -31,17 +31,17 @@ impl Notifier {
         Notifier { to, last: String::new() }
     }
 
-    pub fn nobody() -> Notifier {
+    pub(crate) fn nobody() -> Notifier {
         Notifier { to: None, last: String::new() }
     }
 
-    pub fn is_listening(&self) -> bool {
+    pub(crate) fn is_listening(&self) -> bool {
         self.to.is_some()
     }
 
     /// Sends a state unless it is the one sent last. One that does not get through is of no
     /// consequence: the socket is never waited for.
-    pub fn tell(&mut self, state: &str) {
+    pub(crate) fn tell(&mut self, state: &str) {
         let Some((socket, address)) = &self.to else { return };
         if state != self.last && socket.send_to_addr(state.as_bytes(), address).is_ok() {
             state.clone_into(&mut self.last);

@@ -18,7 +18,7 @@ use crate::config::model::SourceConfig;
 
 /// What a tracker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Handover {
+pub(crate) enum Handover {
     /// There is no tracker.
     Nothing,
     /// Reading goes on at this byte of the file of that bare name.
@@ -31,7 +31,7 @@ pub enum Handover {
 
 /// A tracker of which the position cannot be taken over, though there is one: exit code 78.
 #[derive(Debug)]
-pub enum HandoverError {
+pub(crate) enum HandoverError {
     /// It is for a file that is not in this spool directory.
     Elsewhere {
         tracker: PathBuf,
@@ -76,7 +76,7 @@ impl fmt::Display for HandoverError {
 
 impl HandoverError {
     /// Will it be over by itself?
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(self, HandoverError::Unreadable(JavaTrackerError::Io { error, .. })
             if is_out_of_descriptors(error))
     }
@@ -85,7 +85,7 @@ impl HandoverError {
 impl std::error::Error for HandoverError {}
 
 /// Reads the tracker of a source. Only of use where there is no checkpoint.
-pub fn handover(config: &SourceConfig) -> Result<Handover, HandoverError> {
+pub(crate) fn handover(config: &SourceConfig) -> Result<Handover, HandoverError> {
     let path = config.tracker_dir.join(java_tracker::FILE_NAME);
     let tracker = match java_tracker::read_java_tracker(&path) {
         Err(e) => return Err(HandoverError::Unreadable(e)),
@@ -111,7 +111,7 @@ pub fn handover(config: &SourceConfig) -> Result<Handover, HandoverError> {
 
 /// File and position of the tracker, whatever has become of the file since. `None` where a start would
 /// not have taken it over.
-pub fn position(config: &SourceConfig) -> Option<(OsString, u64)> {
+pub(crate) fn position(config: &SourceConfig) -> Option<(OsString, u64)> {
     let path = config.tracker_dir.join(java_tracker::FILE_NAME);
     match java_tracker::read_java_tracker(&path) {
         Ok(JavaState::Found(tracker)) => Some((own_name(config, &tracker.file)?, tracker.offset)),

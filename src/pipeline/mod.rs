@@ -6,7 +6,7 @@
 //! nothing is sent that is not announced in an fsynced record, nothing is announced twice, and
 //! after any doubt [`recovery`] looks before it sends.
 
-pub mod handover;
+pub(crate) mod handover;
 pub mod marker;
 mod moved;
 mod rebuild;

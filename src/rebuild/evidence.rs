@@ -19,7 +19,7 @@ enum Kind {
 }
 
 /// What one pass counts. Memory: what was given for the table, and [`COMMON_MAX`] keys.
-pub struct Evidence {
+pub(crate) struct Evidence {
     room: usize,
     kind: Kind,
     /// Number of this pass, of so many of its kind; it counts the keys with that remainder.
@@ -38,7 +38,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// For files with so many events together, and so many bytes for the table.
-    pub fn new(events: u64, table_bytes: usize) -> Evidence {
+    pub(crate) fn new(events: u64, table_bytes: usize) -> Evidence {
         let room = capacity(table_bytes).max(1);
         let mut evidence = Evidence {
             room,
@@ -69,7 +69,7 @@ impl Evidence {
     }
 
     /// The next pass. `false`: all is said.
-    pub fn next_pass(&mut self, events: u64) -> bool {
+    pub(crate) fn next_pass(&mut self, events: u64) -> bool {
         if self.kind == Kind::Values {
             self.note_common();
         }
@@ -97,7 +97,7 @@ impl Evidence {
     }
 
     /// For the log.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let what = if self.kind == Kind::Values { "values" } else { "neighbours" };
         match self.passes {
             1 => what.to_owned(),
@@ -106,18 +106,18 @@ impl Evidence {
     }
 
     /// Another file begins.
-    pub fn begin_file(&mut self) {
+    pub(crate) fn begin_file(&mut self) {
         self.before = None;
     }
 
     /// Another partition begins.
-    pub fn begin_partition(&mut self, partition: i32) {
+    pub(crate) fn begin_partition(&mut self, partition: i32) {
         self.before = None;
         self.partition = partition;
     }
 
     /// The next event of `file`.
-    pub fn expect(&mut self, key: u64, file: u32) {
+    pub(crate) fn expect(&mut self, key: u64, file: u32) {
         if self.kind == Kind::Values {
             if self.is_of_pass(key) {
                 self.tally.expect(key, file);
@@ -133,7 +133,7 @@ impl Evidence {
 
     /// The next record of the partition. Returns the file to which its range belongs, if it is an
     /// event of one.
-    pub fn meet(&mut self, key: u64, offset: i64) -> Option<u32> {
+    pub(crate) fn meet(&mut self, key: u64, offset: i64) -> Option<u32> {
         if self.kind == Kind::Values {
             return if self.is_of_pass(key) { self.tally.meet(key, self.partition) } else { None };
         }
@@ -146,7 +146,7 @@ impl Evidence {
     }
 
     /// The next event, which is the `event`th of its file, asks whether it is in the topic.
-    pub fn claim(&mut self, key: u64, event: u64, marks: &mut Marks) {
+    pub(crate) fn claim(&mut self, key: u64, event: u64, marks: &mut Marks) {
         if self.kind == Kind::Values {
             if !self.is_of_pass(key) {
                 return;

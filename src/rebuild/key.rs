@@ -15,7 +15,7 @@ use crate::source::interceptor::{self, Interceptor};
 const EVENT: u8 = 0;
 const OTHER: u8 = 1;
 
-pub struct Keyer {
+pub(crate) struct Keyer {
     state: RandomState,
     format: ValueFormat,
     /// Headers that are left out.
@@ -24,7 +24,10 @@ pub struct Keyer {
 
 impl Keyer {
     /// For the events of these sources.
-    pub fn new<'a>(format: ValueFormat, sources: impl Iterator<Item = &'a SourceConfig>) -> Keyer {
+    pub(crate) fn new<'a>(
+        format: ValueFormat,
+        sources: impl Iterator<Item = &'a SourceConfig>,
+    ) -> Keyer {
         let mut unsteady = Vec::new();
         for interceptor in sources.flat_map(|source| &source.interceptors) {
             match interceptor {
@@ -37,7 +40,12 @@ impl Keyer {
     }
 
     /// What all events of a file called `name` begin with.
-    pub fn of_file(&self, config: &SourceConfig, chain: &[Interceptor], name: &OsStr) -> FileKey {
+    pub(crate) fn of_file(
+        &self,
+        config: &SourceConfig,
+        chain: &[Interceptor],
+        name: &OsStr,
+    ) -> FileKey {
         let mut map = HeaderMap::new();
         if let Some(key) = &config.file_header {
             map.insert(key, &config.spool_dir.join(name).to_string_lossy());
@@ -50,7 +58,7 @@ impl Keyer {
     }
 
     /// Of a record's value.
-    pub fn of_record(&self, value: Option<&[u8]>) -> u64 {
+    pub(crate) fn of_record(&self, value: Option<&[u8]>) -> u64 {
         match (self.format, value) {
             (ValueFormat::Bare, Some(value)) => FileKey(self.headers([])).of_event(value),
             (ValueFormat::Avro, Some(value)) => match event::decode(value) {
@@ -86,7 +94,7 @@ impl Keyer {
 }
 
 /// The body of a record's value, to be shown.
-pub fn body(format: ValueFormat, value: Option<&[u8]>) -> &[u8] {
+pub(crate) fn body(format: ValueFormat, value: Option<&[u8]>) -> &[u8] {
     let value = value.unwrap_or_default();
     match (format, event::decode(value)) {
         (ValueFormat::Avro, Ok(event)) => event.body,
@@ -95,10 +103,10 @@ pub fn body(format: ValueFormat, value: Option<&[u8]>) -> &[u8] {
 }
 
 /// See [`Keyer::of_file`].
-pub struct FileKey(DefaultHasher);
+pub(crate) struct FileKey(DefaultHasher);
 
 impl FileKey {
-    pub fn of_event(&self, body: &[u8]) -> u64 {
+    pub(crate) fn of_event(&self, body: &[u8]) -> u64 {
         let mut hasher = self.0.clone();
         put(&mut hasher, body);
         hasher.finish()

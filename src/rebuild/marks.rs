@@ -30,7 +30,7 @@ impl Bits {
 
 /// Of the events of one file. Memory: two bits for each event, of a finished file 16 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Marks {
+pub(crate) enum Marks {
     /// A file that is still to be read.
     Each(Each),
     /// A finished file: all of it was sent before it got its name, but perhaps what was written to
@@ -39,7 +39,7 @@ pub enum Marks {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Each {
+pub(crate) struct Each {
     there: Bits,
     common: Bits,
     /// Partitions, and the last of its events in each.
@@ -47,15 +47,15 @@ pub struct Each {
 }
 
 impl Marks {
-    pub fn each() -> Marks {
+    pub(crate) fn each() -> Marks {
         Marks::Each(Each::default())
     }
 
-    pub fn end() -> Marks {
+    pub(crate) fn end() -> Marks {
         Marks::End { first_absent: u64::MAX, there_end: 0 }
     }
 
-    pub fn is_there(&mut self, event: u64, partition: i32) {
+    pub(crate) fn is_there(&mut self, event: u64, partition: i32) {
         match self {
             Marks::Each(each) => {
                 each.there.set(event);
@@ -68,13 +68,13 @@ impl Marks {
         }
     }
 
-    pub fn is_absent(&mut self, event: u64) {
+    pub(crate) fn is_absent(&mut self, event: u64) {
         if let Marks::End { first_absent, .. } = self {
             *first_absent = (*first_absent).min(event);
         }
     }
 
-    pub fn is_common(&mut self, event: u64) {
+    pub(crate) fn is_common(&mut self, event: u64) {
         if let Marks::Each(each) = self {
             each.common.set(event);
         }
@@ -82,7 +82,7 @@ impl Marks {
 
     /// Which of `partitions` suits an event that is missing: one in which none of the file stands
     /// that comes after it, the `turn`th of these, or else the one that comes closest.
-    pub fn suitable(&self, event: u64, partitions: &[i32], turn: usize) -> Option<i32> {
+    pub(crate) fn suitable(&self, event: u64, partitions: &[i32], turn: usize) -> Option<i32> {
         let Marks::Each(each) = self else {
             return partitions.get(turn % partitions.len().max(1)).copied();
         };
@@ -98,7 +98,7 @@ impl Marks {
     }
 
     /// Is it known of this event that it is in the topic?
-    pub fn has(&self, event: u64) -> bool {
+    pub(crate) fn has(&self, event: u64) -> bool {
         match self {
             Marks::Each(each) => each.there.has(event),
             Marks::End { first_absent, .. } => event < *first_absent,
@@ -107,7 +107,7 @@ impl Marks {
 
     /// Behind this event nothing is in the topic. Of a finished file of which anything else than
     /// its end is missing, this is unknown: `None`.
-    pub fn end_of_there(&self) -> Option<u64> {
+    pub(crate) fn end_of_there(&self) -> Option<u64> {
         match self {
             Marks::Each(each) => Some(each.there.end()),
             Marks::End { first_absent, there_end } => {
@@ -118,7 +118,7 @@ impl Marks {
     }
 
     /// Events that are in the topic, among the first `events`.
-    pub fn count(&self, events: u64) -> u64 {
+    pub(crate) fn count(&self, events: u64) -> u64 {
         match self {
             Marks::Each(each) => each.there.count(),
             Marks::End { first_absent, .. } => events.min(*first_absent),
@@ -126,7 +126,7 @@ impl Marks {
     }
 
     /// Events of which it could not be decided; they count as absent.
-    pub fn undecided(&self) -> u64 {
+    pub(crate) fn undecided(&self) -> u64 {
         match self {
             Marks::Each(Each { there, common, .. }) => {
                 let both = |(at, word): (usize, &u64)| {
@@ -142,14 +142,14 @@ impl Marks {
 
 /// A run of events that the same topics have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
+pub(crate) struct Segment {
     pub events: u64,
     /// Topics that do not have them.
     pub lacking: Vec<u16>,
 }
 
 /// The first `end` events in runs, by what each topic has of them.
-pub fn segments(topics: &[&Marks], end: u64) -> Vec<Segment> {
+pub(crate) fn segments(topics: &[&Marks], end: u64) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut lacking = Vec::new();
     for event in 0..end {

@@ -13,10 +13,10 @@
 //!
 //! Nothing here touches a file or a socket.
 
-pub mod evidence;
-pub mod key;
-pub mod marks;
+pub(crate) mod evidence;
+pub(crate) mod key;
+pub(crate) mod marks;
 mod tally;
 
-pub use evidence::Evidence;
-pub use marks::{Marks, Segment};
+pub(crate) use evidence::Evidence;
+pub(crate) use marks::Marks;

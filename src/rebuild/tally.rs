@@ -23,7 +23,7 @@ struct Entry {
 
 /// What the topic says to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
+pub(super) enum Claim {
     There {
         partition: i32,
     },
@@ -33,24 +33,24 @@ pub enum Claim {
 }
 
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     slots: Vec<Entry>,
     used: usize,
 }
 
 /// How many keys fit into so many bytes.
-pub fn capacity(bytes: usize) -> usize {
+pub(super) fn capacity(bytes: usize) -> usize {
     bytes / size_of::<Entry>() * LOAD.0 / LOAD.1
 }
 
 impl Tally {
     /// An empty one with room for `keys`.
-    pub fn with_room(keys: usize) -> Tally {
+    pub(super) fn with_room(keys: usize) -> Tally {
         Tally { slots: vec![Entry::default(); keys * LOAD.1 / LOAD.0 + 16], used: 0 }
     }
 
     /// An event of `file` has this key.
-    pub fn expect(&mut self, key: u64, file: u32) {
+    pub(super) fn expect(&mut self, key: u64, file: u32) {
         // Only if chance has put far more than their share of the keys into one pass.
         if self.used * 10 >= self.slots.len() * 9 {
             self.grow();
@@ -66,7 +66,7 @@ impl Tally {
 
     /// A record of `partition` has this key. Returns the first file that has it, while there are no more records
     /// than events.
-    pub fn meet(&mut self, key: u64, partition: i32) -> Option<u32> {
+    pub(super) fn meet(&mut self, key: u64, partition: i32) -> Option<u32> {
         let at = self.seek(key);
         let entry = &mut self.slots[at];
         if entry.events == 0 {
@@ -78,7 +78,7 @@ impl Tally {
     }
 
     /// An event with this key, in order, asks for a record.
-    pub fn claim(&mut self, key: u64) -> Claim {
+    pub(super) fn claim(&mut self, key: u64) -> Claim {
         let at = self.seek(key);
         let entry = &mut self.slots[at];
         if entry.records > entry.events {
@@ -92,7 +92,7 @@ impl Tally {
     }
 
     /// Keys of which there are more records than events.
-    pub fn common(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn common(&self) -> impl Iterator<Item = u64> {
         self.slots.iter().filter(|e| e.events > 0 && e.records > e.events).map(|e| e.key)
     }
 

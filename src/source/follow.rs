@@ -166,7 +166,7 @@ pub(super) struct Refusals(HashMap<OsString, u64>);
 
 impl Refusals {
     /// Notes it; is it the first time?
-    pub fn note(&mut self, name: &OsStr, retry_ms: u64) -> bool {
+    pub(super) fn note(&mut self, name: &OsStr, retry_ms: u64) -> bool {
         match self.0.get_mut(name) {
             Some(at) => {
                 *at = retry_ms;
@@ -176,16 +176,16 @@ impl Refusals {
         }
     }
 
-    pub fn holds(&self, name: &OsStr, now_ms: u64) -> bool {
+    pub(super) fn holds(&self, name: &OsStr, now_ms: u64) -> bool {
         !self.0.is_empty() && self.0.get(name).is_some_and(|at| *at > now_ms)
     }
 
     /// How many there are: many are tried again less often.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.0.len()
     }
 
-    pub fn forget(&mut self, name: &OsStr) {
+    pub(super) fn forget(&mut self, name: &OsStr) {
         self.0.remove(name);
     }
 }

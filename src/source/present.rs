@@ -22,12 +22,12 @@ pub(super) struct Present {
 }
 
 impl Present {
-    pub fn unknown() -> Present {
+    pub(super) fn unknown() -> Present {
         Present { text: String::new(), second: i64::MIN, ordered: None, next: String::new() }
     }
 
     /// Takes the time of `clock`. Has what the names must hold changed?
-    pub fn update(&mut self, clock: &dyn Clock, format: &DatePattern) -> bool {
+    pub(super) fn update(&mut self, clock: &dyn Clock, format: &DatePattern) -> bool {
         let now_ms = clock.now_ms();
         let second = now_ms.div_euclid(1000);
         if second == self.second {
@@ -49,7 +49,7 @@ impl Present {
     /// Is the name one whose time is not over: of the present time, or of one to come? A file may
     /// be made, and its writer may have it open, before its hour begins. A time more than a year
     /// ahead is a number that happens to look like one.
-    pub fn is_current(&self, name: &OsStr) -> bool {
+    pub(super) fn is_current(&self, name: &OsStr) -> bool {
         self.is_in(name) || self.is_coming(name.as_bytes())
     }
 
@@ -68,13 +68,18 @@ impl Present {
 
     /// Was a file that was last written to at that Unix time written to in the present hour, or
     /// later by its file system's clock?
-    pub fn is_since(&self, modified_ms: i64, clock: &dyn Clock, format: &DatePattern) -> bool {
+    pub(super) fn is_since(
+        &self,
+        modified_ms: i64,
+        clock: &dyn Clock,
+        format: &DatePattern,
+    ) -> bool {
         let modified = clock.local(modified_ms.min(clock.now_ms()));
         format.format(&modified).to_lowercase() == self.text
     }
 
     /// Does the name hold the present time?
-    pub fn is_in(&self, name: &OsStr) -> bool {
+    pub(super) fn is_in(&self, name: &OsStr) -> bool {
         let (name, text) = (name.as_bytes(), self.text.as_bytes());
         if !name.is_ascii() {
             let name = String::from_utf8_lossy(name).to_lowercase();

@@ -37,7 +37,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub fn new(now_ms: u64) -> Turns {
+    pub(super) fn new(now_ms: u64) -> Turns {
         Turns {
             live_ms: now_ms,
             backlog_ms: now_ms,
@@ -49,7 +49,7 @@ impl Turns {
     }
 
     /// Another listing, or another hour: files of the present hour may be waiting to be opened.
-    pub fn look_for_waiting(&mut self) {
+    pub(super) fn look_for_waiting(&mut self) {
         self.none_waits_ms = 0;
     }
 }

@@ -192,7 +192,7 @@ fn run_start(bytes: &[u8], end: usize) -> usize {
 }
 
 /// Where the text of a file of `size` bytes ends: before the zeros that reach its end.
-pub fn text_end(file: &File, size: u64) -> io::Result<u64> {
+pub(super) fn text_end(file: &File, size: u64) -> io::Result<u64> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut end = size;
     while end > 0 {

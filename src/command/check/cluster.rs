@@ -41,7 +41,7 @@ impl Peer {
     }
 }
 
-pub fn check(
+pub(super) fn check(
     report: &mut Report,
     channel: &ChannelConfig,
     writers: &[&SourceConfig],
@@ -371,7 +371,7 @@ fn rights(report: &mut Report, channel: &ChannelConfig, topic: &TopicView) {
 }
 
 /// Asks the ZooKeeper of the configuration how it is. It is not needed, so it is only told.
-pub fn zookeeper(report: &mut Report, properties: &[Listed], agent: &str, channel: &str) {
+pub(super) fn zookeeper(report: &mut Report, properties: &[Listed], agent: &str, channel: &str) {
     let key = format!("{agent}.channels.{channel}.zookeeperConnect");
     let Some(listed) = properties.iter().find(|p| p.key == key) else { return };
     // A path behind the last host is the root of Kafka's nodes.

@@ -22,7 +22,7 @@ use crate::text::{State, grouped, size, span};
 const DISK_WARN_PERCENT: u8 = 75;
 const DISK_FAIL_PERCENT: u8 = 95;
 
-pub fn check(report: &mut Report, source: &SourceConfig) {
+pub(super) fn check(report: &mut Report, source: &SourceConfig) {
     report.begin(format!("source {}", source.name));
     if !spool_directory(report, source) {
         return;

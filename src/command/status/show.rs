@@ -18,7 +18,7 @@ use crate::text::{State, Style, columns, grouped, printable, rounded, size, span
 
 // Writing to a String does not fail, hence `let _ =` throughout.
 
-pub fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
+pub(super) fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
     let mut out = String::new();
     for source in sources {
         let (state, what) = tenant(source);
@@ -235,7 +235,7 @@ fn receipts(source: &Shown<'_>) -> String {
     out
 }
 
-pub fn json(agent: &str, sources: &[Shown<'_>]) -> Value {
+pub(super) fn json(agent: &str, sources: &[Shown<'_>]) -> Value {
     json!({
         "agent": agent,
         "running": sources.iter().any(|s| is_running(s.look)),
@@ -334,7 +334,7 @@ fn receipt_json(receipt: &Receipt) -> Value {
     })
 }
 
-pub fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {
+pub(super) fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {
     let mut out = Exposition::default();
     let up = sources.iter().any(|s| is_running(s.look));
     // A lock that can not be looked at says neither.

@@ -17,7 +17,7 @@ use crate::source::window::EVENT_BYTES_MAX;
 const READ_BYTES: usize = 256 * 1024;
 
 /// An event of a file.
-pub struct FileEvent<'a> {
+pub(super) struct FileEvent<'a> {
     pub body: &'a [u8],
     /// Where it ends in the file.
     pub end: u64,
@@ -25,7 +25,7 @@ pub struct FileEvent<'a> {
 
 /// What a file was found to hold.
 #[derive(Debug, Clone, Default)]
-pub struct Survey {
+pub(super) struct Survey {
     /// Where the agent began to read: behind what another one had sent, which is left out here.
     pub start: u64,
     /// Where it began to read at a start that skipped what stood in the file: that is searched for
@@ -54,7 +54,7 @@ fn decoder(config: &SourceConfig) -> LineDecoder {
 /// are used up, and the lines that ended in them. Returns the lines that are too long to be events.
 ///
 /// Memory: [`READ_BYTES`], or twice the longest line, [`EVENT_BYTES_MAX`] at most.
-pub fn each_event(
+pub(super) fn each_event(
     bytes: &Bytes,
     origin: &Origin<'_>,
     extent: Extent,
@@ -141,7 +141,7 @@ fn giant_end(
 
 /// Counts lines and events and compares the bytes with what was recorded of them. With
 /// `leaves_out` what the agent had not read itself is left out, whoever had sent it.
-pub fn survey(
+pub(super) fn survey(
     origin: &Origin<'_>,
     subject: &Subject,
     letters: &Letters,

@@ -33,7 +33,7 @@ use crate::rebuild::key::{FileKey, Keyer};
 const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
 
 /// A topic, and the files that were sent to it.
-pub struct Target {
+pub(super) struct Target {
     /// The channel of the configuration, with the topic that was written to.
     channel: ChannelConfig,
     /// Indices of subjects, and their ranges in this topic.
@@ -42,7 +42,11 @@ pub struct Target {
 
 /// Sorts the files by topic. A file whose ranges name no channel that still exists can not be
 /// verified there, and is told.
-pub fn targets(config: &AgentConfig, subjects: &[Subject], report: &mut Report) -> Vec<Target> {
+pub(super) fn targets(
+    config: &AgentConfig,
+    subjects: &[Subject],
+    report: &mut Report,
+) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     for (at, subject) in subjects.iter().enumerate() {
         let channels = &config.sources[subject.origin].channels;
@@ -92,7 +96,7 @@ fn add(
 }
 
 /// One topic's count.
-pub struct Counting<'a> {
+pub(super) struct Counting<'a> {
     pub origins: &'a [Origin<'a>],
     pub subjects: &'a [Subject],
     pub surveys: &'a [Survey],
@@ -137,7 +141,7 @@ struct Plan<'a> {
 }
 
 impl Counting<'_> {
-    pub fn run(&self, progress: &mut Progress, report: &mut Report) -> Result<(), Trouble> {
+    pub(super) fn run(&self, progress: &mut Progress, report: &mut Report) -> Result<(), Trouble> {
         let mut reader = TopicReader::open(&self.target.channel)?;
         let (mut plan, searched) = self.plan(&mut reader)?;
         report.searched.extend(searched);

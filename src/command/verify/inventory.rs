@@ -19,7 +19,7 @@ use crate::source::tracked::Hints;
 
 /// Bytes of a file that are read. A `start` other than 0 is where an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extent {
+pub(super) struct Extent {
     pub start: u64,
     pub end: u64,
     /// The last line needs no newline.
@@ -28,7 +28,7 @@ pub struct Extent {
 
 /// What is known of a file beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// It has a receipt.
     Finished,
     /// It is in the checkpoint.
@@ -37,7 +37,7 @@ pub enum State {
 
 /// What receipt or checkpoint say of a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Claim {
+pub(super) struct Claim {
     pub size: u64,
     pub lines: u64,
     pub events: u64,
@@ -46,7 +46,7 @@ pub struct Claim {
 
 /// Where a file's bytes are.
 #[derive(Debug)]
-pub enum Bytes {
+pub(super) enum Bytes {
     /// Opened each time: there may be more finished files than descriptors.
     At(PathBuf),
     /// Kept open: a live file may be renamed at any time.
@@ -55,11 +55,11 @@ pub enum Bytes {
 }
 
 impl Bytes {
-    pub fn are_gone(&self) -> bool {
+    pub(super) fn are_gone(&self) -> bool {
         matches!(self, Bytes::Gone)
     }
 
-    pub fn open(&self) -> io::Result<File> {
+    pub(super) fn open(&self) -> io::Result<File> {
         match self {
             Bytes::At(path) => reach::open(path),
             Bytes::Open(file) => file.try_clone(),
@@ -70,7 +70,7 @@ impl Bytes {
 
 /// A file that the agent has read.
 #[derive(Debug)]
-pub struct Subject {
+pub(super) struct Subject {
     /// Index of its source.
     pub origin: usize,
     /// Bare name under which it was read; headers name it so.
@@ -92,7 +92,7 @@ pub struct Subject {
 }
 
 #[derive(Debug)]
-pub struct Inventory {
+pub(super) struct Inventory {
     pub subjects: Vec<Subject>,
     /// What keeps the result from being whole, in sentences.
     pub problems: Vec<String>,
@@ -102,7 +102,7 @@ pub struct Inventory {
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     /// Names or paths of files; all if empty.
     pub words: &'a [String],
     /// Files that are gone are no difference.
@@ -112,7 +112,7 @@ pub struct Wanted<'a> {
 impl Inventory {
     /// Reads checkpoint and receipts of all sources and selects the files that are wanted, or all
     /// that still exist.
-    pub fn take(origins: &[Origin<'_>], wanted: Wanted<'_>) -> Result<Inventory, Trouble> {
+    pub(super) fn take(origins: &[Origin<'_>], wanted: Wanted<'_>) -> Result<Inventory, Trouble> {
         let words = wanted.words;
         let mut inventory =
             Inventory { subjects: Vec::new(), problems: Vec::new(), remarks: Vec::new() };

@@ -10,32 +10,32 @@ use crate::config::model::ChannelConfig;
 use crate::rebuild::key::{Keyer, body};
 
 /// Files whose bytes are gone, as [`OTHER_FILES`] are those that are not verified.
-pub const GONE_FILES: u32 = OTHER_FILES - 1;
+pub(super) const GONE_FILES: u32 = OTHER_FILES - 1;
 
 /// A recorded range of the verified file `file` (index into `Plan::verified`), or of others.
-pub struct Place {
+pub(super) struct Place {
     pub file: u32,
     pub range: ReceiptRange,
 }
 
 /// The offset behind a recorded range, whatever a damaged receipt says.
-pub fn behind(range: &ReceiptRange) -> i64 {
+pub(super) fn behind(range: &ReceiptRange) -> i64 {
     range.last.saturating_add(1)
 }
 
 /// Records among the events of a file that are none of its own, and of which the table does not know
 /// whose they are: by value, how many for each file.
 #[derive(Debug, Default)]
-pub struct Strangers(HashMap<u64, Vec<(u32, u64)>>);
+pub(super) struct Strangers(HashMap<u64, Vec<(u32, u64)>>);
 
 /// So many values of strangers are kept before they are named; some 5 MB.
 const STRANGERS_MAX: usize = 1 << 16;
 
 /// Hands over the hash of each line of the files that only their lines can tell from strangers.
-pub type LinesOfOthers<'a> = dyn FnMut(&mut dyn FnMut(u64)) + 'a;
+pub(super) type LinesOfOthers<'a> = dyn FnMut(&mut dyn FnMut(u64)) + 'a;
 
 /// Judges the records of a topic.
-pub struct Judge<'p> {
+pub(super) struct Judge<'p> {
     pub keyer: &'p Keyer,
     pub table: &'p mut Table,
     pub rows: &'p mut [Row],
@@ -51,7 +51,7 @@ pub struct Judge<'p> {
 
 impl Judge<'_> {
     /// `covering`: the places whose offsets hold the record.
-    pub fn judge(
+    pub(super) fn judge(
         &mut self,
         key: u64,
         record: TopicRecord<'_>,
@@ -109,7 +109,7 @@ impl Judge<'_> {
     }
 
     /// Tells the lines of other files from what nobody here wrote.
-    pub fn name_strangers(&mut self) {
+    pub(super) fn name_strangers(&mut self) {
         let mut strangers = std::mem::take(&mut self.strangers.0);
         let rows = &mut *self.rows;
         if let Some(lines_of_others) =
@@ -136,7 +136,7 @@ impl Judge<'_> {
 }
 
 /// Which recorded ranges hold an offset; offsets come in ascending order.
-pub struct Cover<'p> {
+pub(super) struct Cover<'p> {
     places: &'p [Place],
     /// The first that has not begun, and where those of the partition end.
     next: usize,
@@ -148,13 +148,13 @@ pub struct Cover<'p> {
 
 impl<'p> Cover<'p> {
     /// `places` are sorted by partition and first offset.
-    pub fn new(places: &'p [Place], partition: i32) -> Cover<'p> {
+    pub(super) fn new(places: &'p [Place], partition: i32) -> Cover<'p> {
         let next = places.partition_point(|p| p.range.partition < partition);
         let end = places.partition_point(|p| p.range.partition <= partition);
         Cover { places, next, end, open: Vec::new(), over_at: i64::MAX }
     }
 
-    pub fn at(&mut self, offset: i64) -> &[usize] {
+    pub(super) fn at(&mut self, offset: i64) -> &[usize] {
         let begins = |at: usize| self.places[at].range.first <= offset;
         let mut has_changed = offset >= self.over_at;
         while self.next < self.end && begins(self.next) {

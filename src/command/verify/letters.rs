@@ -15,7 +15,7 @@ use crate::rebuild::key::Keyer;
 
 /// The letters of a source.
 #[derive(Debug)]
-pub struct Letters {
+pub(super) struct Letters {
     pub path: PathBuf,
     /// By the name of the file that they are from.
     by_file: HashMap<String, Vec<Letter>>,
@@ -24,7 +24,7 @@ pub struct Letters {
 impl Letters {
     /// Those that can be read: only the agent's user may, while checkpoint and receipts are open to
     /// others. `remarks` gets what can not.
-    pub fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
+    pub(super) fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
         let read = dead_letter::each(&path, &mut |letter| {
@@ -42,17 +42,17 @@ impl Letters {
     }
 
     /// How many events of a file the brokers refused, whatever the topic.
-    pub fn refused(&self, file: &OsStr) -> u64 {
+    pub(super) fn refused(&self, file: &OsStr) -> u64 {
         self.of(file).iter().filter(|letter| !letter.is_giant).count() as u64
     }
 
     /// Is there a letter for this line, which is too long to be an event?
-    pub fn has_giant(&self, file: &OsStr, line: &Range<u64>) -> bool {
+    pub(super) fn has_giant(&self, file: &OsStr, line: &Range<u64>) -> bool {
         self.of(file).iter().any(|l| l.is_giant && l.start == line.start && l.end == line.end)
     }
 
     /// The events of a file that the brokers refused for `topic`.
-    pub fn events(&self, file: &OsStr, topic: &str, keyer: &Keyer) -> io::Result<Refused> {
+    pub(super) fn events(&self, file: &OsStr, topic: &str, keyer: &Keyer) -> io::Result<Refused> {
         let mut places: HashMap<u64, Vec<Range<u64>>> = HashMap::new();
         let wanted = self.of(file).iter().filter(|l| !l.is_giant && l.topic == topic);
         let wanted: Vec<&Letter> = wanted.collect();
@@ -72,15 +72,15 @@ impl Letters {
 
 /// Refused events of one file: their values' keys, and the bytes of the file that each is in.
 #[derive(Debug, Default)]
-pub struct Refused(HashMap<u64, Vec<Range<u64>>>);
+pub(super) struct Refused(HashMap<u64, Vec<Range<u64>>>);
 
 impl Refused {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Is the event that ends at `end` one of them? Each is found once.
-    pub fn take(&mut self, key: u64, end: u64) -> bool {
+    pub(super) fn take(&mut self, key: u64, end: u64) -> bool {
         let Some(places) = self.0.get_mut(&key) else { return false };
         let at = places.iter().position(|place| place.start < end && end <= place.end);
         at.map(|at| places.swap_remove(at)).is_some()

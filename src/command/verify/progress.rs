@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const REDRAW: Duration = Duration::from_millis(100);
 const BAR_CELLS: usize = 30;
 
-pub struct Progress {
+pub(super) struct Progress {
     is_shown: bool,
     what: String,
     done: u64,
@@ -15,18 +15,18 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new() -> Progress {
+    pub(super) fn new() -> Progress {
         let is_shown = std::io::stderr().is_terminal();
         Progress { is_shown, what: String::new(), done: 0, total: 1, drawn: Instant::now() }
     }
 
     /// A new stretch of work of `total` units.
-    pub fn begin(&mut self, what: &str, total: u64) {
+    pub(super) fn begin(&mut self, what: &str, total: u64) {
         (self.what, self.done, self.total) = (what.to_string(), 0, total.max(1));
         self.draw();
     }
 
-    pub fn advance(&mut self, units: u64) {
+    pub(super) fn advance(&mut self, units: u64) {
         self.done += units;
         if self.is_shown && self.drawn.elapsed() >= REDRAW {
             self.draw();
@@ -34,7 +34,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if self.is_shown {
             // A terminal that is gone is no fault of ours.
             let _ = write!(std::io::stderr(), "\r\x1b[K");

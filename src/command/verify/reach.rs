@@ -13,7 +13,7 @@ use crate::channel::reader::TopicReader;
 use crate::text::size;
 
 /// A topic of so many bytes is searched whole without being asked: some seconds to a minute.
-pub const WHOLE_BYTES_MAX: u64 = 4_000_000_000;
+pub(super) const WHOLE_BYTES_MAX: u64 = 4_000_000_000;
 /// Pieces that are read to tell how large a topic is, over all of its partitions.
 const SAMPLES_MAX: usize = 64;
 /// In one partition at most.
@@ -21,7 +21,7 @@ const PARTITION_SAMPLES_MAX: usize = 8;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub(super) enum Reach {
     /// The whole topic where it is no larger than [`WHOLE_BYTES_MAX`].
     Affordable,
     /// All of it.
@@ -33,7 +33,7 @@ pub enum Reach {
 /// Where a partition begins and ends, and the first offset that is recorded for a verified file, or
 /// before which none of them had been opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub(super) struct Bounds {
     pub partition: i32,
     pub first: i64,
     pub end: i64,
@@ -42,7 +42,7 @@ pub struct Bounds {
 
 /// How much of a topic was searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Searched {
+pub(super) enum Searched {
     Whole,
     /// The partitions from these offsets on; the topic takes about so many bytes.
     From {
@@ -56,7 +56,7 @@ pub enum Searched {
 }
 
 /// Decides how much is searched.
-pub fn decide(
+pub(super) fn decide(
     reach: Reach,
     reader: &mut TopicReader,
     topic: &str,
@@ -87,17 +87,17 @@ fn affordable(topic: &str, bytes: u64, bounds: &[Bounds]) -> Searched {
 }
 
 impl Searched {
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         *self == Searched::Whole
     }
 
     /// Less than all, though nobody asked for less.
-    pub fn is_cut_short(&self) -> bool {
+    pub(super) fn is_cut_short(&self) -> bool {
         matches!(self, Searched::From { .. })
     }
 
     /// What was left out, in a sentence; `None` where nothing was.
-    pub fn sentence(&self) -> Option<String> {
+    pub(super) fn sentence(&self) -> Option<String> {
         match self {
             Searched::Whole => None,
             Searched::From { topic, bytes, offsets } => {
@@ -119,7 +119,7 @@ impl Searched {
         }
     }
 
-    pub fn json(&self) -> Option<Value> {
+    pub(super) fn json(&self) -> Option<Value> {
         let (topic, offsets) = match self {
             Searched::Whole => return None,
             Searched::From { topic, offsets, .. } => (topic, offsets.as_slice()),

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::channel::reader::TopicRecord;
 
 /// So many missing and repeated lines are shown.
-pub const EXAMPLES_MAX: usize = 10;
+pub(super) const EXAMPLES_MAX: usize = 10;
 /// So much of each, bytes.
 const EXCERPT_BYTES: usize = 120;
 
 /// One file in one topic.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(super) struct Row {
     /// Index of the file.
     pub subject: usize,
     pub file: String,
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(at: usize, subject: &Subject, survey: &Survey, topic: String) -> Row {
+    pub(super) fn new(at: usize, subject: &Subject, survey: &Survey, topic: String) -> Row {
         let is_gone = subject.bytes.are_gone();
         let claim = subject.claim;
         let mut notes = Vec::new();
@@ -104,7 +104,7 @@ impl Row {
 
 /// A line that is not in its place in the topic.
 #[derive(Debug, Clone)]
-pub struct Missing {
+pub(super) struct Missing {
     file: String,
     /// Where it ends in the file.
     end: u64,
@@ -112,14 +112,14 @@ pub struct Missing {
 }
 
 impl Missing {
-    pub fn new(file: &str, end: u64, body: &[u8]) -> Missing {
+    pub(super) fn new(file: &str, end: u64, body: &[u8]) -> Missing {
         Missing { file: file.to_string(), end, excerpt: excerpt(body) }
     }
 }
 
 /// A record that should not be there.
 #[derive(Debug, Clone)]
-pub struct Repeat {
+pub(super) struct Repeat {
     topic: String,
     partition: i32,
     offset: i64,
@@ -128,7 +128,7 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    pub fn new(topic: &str, record: &TopicRecord<'_>, body: &[u8]) -> Repeat {
+    pub(super) fn new(topic: &str, record: &TopicRecord<'_>, body: &[u8]) -> Repeat {
         Repeat {
             topic: topic.to_string(),
             partition: record.partition,
@@ -141,7 +141,7 @@ impl Repeat {
 
 /// Everything that was found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(super) struct Report {
     pub rows: Vec<Row>,
     /// The first ones.
     pub missing: Vec<Missing>,
@@ -157,12 +157,12 @@ pub struct Report {
 
 impl Report {
     /// Is every event of every file there exactly once? Only who has seen the whole topic can say so.
-    pub fn is_exact(&self) -> bool {
+    pub(super) fn is_exact(&self) -> bool {
         self.is_clean() && self.searched.iter().all(Searched::is_whole)
     }
 
     /// Has everything been found that was asked for, and nothing else? (Exit code 0.)
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.is_clean() && !self.searched.iter().any(Searched::is_cut_short)
     }
 
@@ -175,7 +175,7 @@ impl Report {
         self.problems.is_empty() && self.rows.iter().all(Row::is_accounted)
     }
 
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut out = self.table();
         for row in &self.rows {
             for note in &row.notes {
@@ -295,7 +295,7 @@ impl Report {
         }
     }
 
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         json!({
             "exact": self.is_exact(),
             "files": self.rows.iter().map(json_row).collect::<Vec<Value>>(),

@@ -9,11 +9,11 @@ const SLOT_BYTES: usize = size_of::<Entry>();
 const LOAD: (usize, usize) = (4, 5);
 
 /// Stands for all files together that are known but not verified.
-pub const OTHER_FILES: u32 = u32::MAX - 1;
+pub(super) const OTHER_FILES: u32 = u32::MAX - 1;
 
 /// One value in one file.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Entry {
+pub(super) struct Entry {
     key: u64,
     /// Place in the list of verified files plus one; 0 in an unused slot.
     file: u32,
@@ -28,7 +28,7 @@ pub struct Entry {
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Met {
+pub(super) enum Met {
     /// The value is in none of the files.
     Unknown,
     /// In its place.
@@ -38,37 +38,37 @@ pub enum Met {
 }
 
 #[derive(Debug, Default)]
-pub struct Table {
+pub(super) struct Table {
     slots: Vec<Entry>,
     used: usize,
 }
 
 /// What a file's events of one table have come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     pub once: u64,
     pub missing: u64,
     pub repeated: u64,
 }
 
 /// How many values fit into so many bytes.
-pub fn capacity(bytes: usize) -> usize {
+pub(super) fn capacity(bytes: usize) -> usize {
     bytes / SLOT_BYTES * LOAD.0 / LOAD.1
 }
 
 impl Table {
     /// An empty one with room for `values`.
-    pub fn with_room(values: usize) -> Table {
+    pub(super) fn with_room(values: usize) -> Table {
         Table { slots: vec![Entry::default(); values * LOAD.1 / LOAD.0 + 16], used: 0 }
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.slots.fill(Entry::default());
         self.used = 0;
     }
 
     /// An event of `file` has this value.
-    pub fn expect(&mut self, key: u64, file: u32) {
+    pub(super) fn expect(&mut self, key: u64, file: u32) {
         if self.used * 10 >= self.slots.len() * 9 {
             self.grow();
         }
@@ -83,7 +83,7 @@ impl Table {
 
     /// An event of a file that is not verified has this value. Counted only if a verified one has
     /// it, too.
-    pub fn expect_of_others(&mut self, key: u64) {
+    pub(super) fn expect_of_others(&mut self, key: u64) {
         if self.has_any(key) {
             self.expect(key, OTHER_FILES);
         }
@@ -91,7 +91,7 @@ impl Table {
 
     /// Some event that was read but has no recorded place yet has this value: one record more may
     /// have it.
-    pub fn allow(&mut self, key: u64) {
+    pub(super) fn allow(&mut self, key: u64) {
         let at = self.seek(key, |_| true);
         if self.slots[at].file != 0 {
             self.slots[at].surplus = self.slots[at].surplus.saturating_sub(1);
@@ -99,7 +99,7 @@ impl Table {
     }
 
     /// A record has this value, at a place that is `its` for some files.
-    pub fn meet(&mut self, key: u64, its: impl Fn(u32) -> bool) -> Met {
+    pub(super) fn meet(&mut self, key: u64, its: impl Fn(u32) -> bool) -> Met {
         let is_open = |e: &Entry| e.found < e.expected && its(e.file - 1);
         let at = self.seek(key, is_open);
         if self.slots[at].file != 0 {
@@ -111,7 +111,7 @@ impl Table {
 
     /// Counts a record with this value, which the files have, as nobody's. Are there more of them
     /// now than there may be?
-    pub fn add_surplus(&mut self, key: u64) -> bool {
+    pub(super) fn add_surplus(&mut self, key: u64) -> bool {
         let first = self.seek(key, |_| true);
         let entry = &mut self.slots[first];
         entry.surplus = entry.surplus.saturating_add(1);
@@ -124,12 +124,12 @@ impl Table {
     }
 
     /// Does `file` have an event with this value?
-    pub fn has(&self, key: u64, file: u32) -> bool {
+    pub(super) fn has(&self, key: u64, file: u32) -> bool {
         self.slots[self.seek(key, |entry| entry.file == file + 1)].file != 0
     }
 
     /// Does `file` lack a record for an event with this value? Counts it as told if so.
-    pub fn take_missing(&mut self, key: u64, file: u32) -> bool {
+    pub(super) fn take_missing(&mut self, key: u64, file: u32) -> bool {
         let at = self.seek(key, |entry| entry.file == file + 1);
         let entry = &mut self.slots[at];
         let is_missing = entry.file != 0 && entry.found < entry.expected;
@@ -140,7 +140,7 @@ impl Table {
     }
 
     /// Adds up, for each file. A record too many spoils one that was found.
-    pub fn tally(&self, tallies: &mut [Tally]) {
+    pub(super) fn tally(&self, tallies: &mut [Tally]) {
         for entry in self.slots.iter().filter(|entry| entry.file != 0) {
             let Some(tally) = tallies.get_mut(entry.file as usize - 1) else { continue };
             let surplus = u32::try_from(entry.surplus).unwrap_or(0);

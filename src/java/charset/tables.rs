@@ -39,7 +39,7 @@ pub(super) fn single_names() -> impl Iterator<Item = (&'static str, &'static str
 impl Single {
     /// The table of a canonical name, Java's or (where Java has no such charset)
     /// that of the WHATWG standard.
-    pub fn load(name: &str) -> Option<Arc<Single>> {
+    pub(super) fn load(name: &str) -> Option<Arc<Single>> {
         for line in SINGLE_BYTE.lines() {
             let mut fields = line.split('\t');
             if fields.next() == Some(name) {
@@ -78,7 +78,7 @@ pub(super) struct Pairs {
 
 impl Pairs {
     /// Builds the table of a canonical name.
-    pub fn load(name: &str) -> Option<Arc<Pairs>> {
+    pub(super) fn load(name: &str) -> Option<Arc<Pairs>> {
         let &(_, base) = DOUBLE.iter().find(|(known, _)| *known == name)?;
         let mut pairs = Pairs::whatwg(base);
         for line in DOUBLE_BYTE.lines() {
@@ -94,7 +94,7 @@ impl Pairs {
 
     /// The bare WHATWG table; pairs that give two characters or one outside the BMP
     /// are left out, as no Java charset here has them.
-    pub fn whatwg(base: &'static Encoding) -> Pairs {
+    pub(super) fn whatwg(base: &'static Encoding) -> Pairs {
         let mut pairs = Pairs {
             single: [NONE; 128],
             pair: vec![NONE; 128 * 256],
@@ -134,13 +134,13 @@ impl Pairs {
     }
 
     /// The unit of a pair, or [`NONE`].
-    pub fn pair(&self, lead: u8, trail: u8) -> u16 {
+    pub(super) fn pair(&self, lead: u8, trail: u8) -> u16 {
         self.pair[(lead as usize & 0x7F) << 8 | trail as usize]
     }
 
     /// The bytes of a BMP character from U+0080: a pair, a single byte (below 0x100),
     /// or nothing. Where several pairs give it, the one the WHATWG encoder writes.
-    pub fn bytes_of(&self, unit: u16) -> Option<u16> {
+    pub(super) fn bytes_of(&self, unit: u16) -> Option<u16> {
         let reverse = self.reverse.get_or_init(|| self.build_reverse());
         let at = reverse.binary_search_by_key(&unit, |&(unit, _)| unit).ok()?;
         Some(reverse[at].1)

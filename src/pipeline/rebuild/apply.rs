@@ -42,7 +42,7 @@ struct Work {
 
 impl Apply {
     /// For the log.
-    pub fn text(&self, subjects: &[Subject]) -> String {
+    pub(super) fn text(&self, subjects: &[Subject]) -> String {
         format!("positions of file {} of {}", self.subject + 1, subjects.len())
     }
 }

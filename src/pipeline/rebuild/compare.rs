@@ -42,7 +42,7 @@ struct Walk {
 }
 
 impl Compare {
-    pub fn new() -> Compare {
+    pub(super) fn new() -> Compare {
         Compare { part: Part::Measure, walk: Walk::default(), channel: 0, work: None }
     }
 }

@@ -105,7 +105,7 @@ impl From<Halt> for Trouble {
 }
 
 impl Rebuild {
-    pub fn new(channels: usize) -> Rebuild {
+    pub(super) fn new(channels: usize) -> Rebuild {
         Rebuild {
             stage: Stage::Settle,
             logs: (0..channels).map(|_| Log::default()).collect(),
