@@ -9,6 +9,8 @@ _flume_ng() {
   case $prev in
     -n|--name) return ;;
     -f|--conf-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --timeout) return ;;
+    --timeout) return ;;
     -c|--conf) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     -C|--classpath) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     --plugins-path) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -23,7 +25,7 @@ _flume_ng() {
     --memory) return ;;
   esac
   case ${COMP_WORDS[1]} in
-    agent) options="--name --conf-file --dryrun --no-reload-conf --conf --help" ;;
+    agent) options="--name --conf-file --dryrun --no-reload-conf --once --timeout --conf --help" ;;
     check) options="--name --conf-file --conf --create-topic --json --help" ;;
     status) options="--name --conf-file --conf --json --prometheus --watch --help" ;;
     verify) options="--name --conf-file --conf --json --whole-topic --range-only --allow-gone --memory --help" ;;

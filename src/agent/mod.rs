@@ -3,6 +3,7 @@
 
 pub(crate) mod guard;
 pub(crate) mod lifecycle;
+mod once;
 mod places;
 pub(crate) mod reload;
 pub(crate) mod sinks;
@@ -119,6 +120,7 @@ struct End(Exit);
 pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     let monitor = Monitor::new(args, config.monitoring.textfile.clone());
     let mut agent = Agent::new(config, monitor, reload);
+    agent.once = args.once.map(|once| once::Run::new(once, agent.clock.monotonic_ms()));
     let exit = agent.run();
     exit.into()
 }
@@ -134,6 +136,8 @@ struct Agent {
     monitor: Monitor,
     start_ms: i64,
     reload: Option<Reload>,
+    /// It ends by itself.
+    once: Option<once::Run>,
     /// When to look next whether the directories are what they were.
     look_at_places_ms: u64,
     /// Locks of the configuration before, which the sources of the new one take over: at no
@@ -157,6 +161,7 @@ impl Agent {
             channels: config.channels.into_iter().map(Rc::new).collect(),
             running: Vec::new(),
             reload,
+            once: None,
             look_at_places_ms: 0,
             locks: Vec::new(),
             spool_locks: Vec::new(),
@@ -212,8 +217,11 @@ impl Agent {
                 }
             };
             self.tend_monitor(pace == Pace::Again);
+            if self.is_over() {
+                return self.stop();
+            }
             if let Pace::Rest(ms) = pace {
-                self.rest(ms);
+                self.rest(self.rest_at_most(ms));
             }
         }
     }
@@ -450,6 +458,7 @@ impl Agent {
         lifecycle::tell_stopping();
         self.monitor.stopping();
         let exit = self.finish_rounds();
+        let exit = self.tell_once(exit);
         for running in &self.running {
             let pipeline = &running.pipeline;
             let left = pipeline.in_doubt();

@@ -97,7 +97,17 @@ pub const LINE_BYTES_DEFAULT: usize = 110;
 
 /// A line is held in memory, and more is a slip of the finger.
 const LINE_BYTES_MAX: u64 = 1 << 30;
+/// A year: more is a slip of the finger.
+const WAIT_S_MAX: u64 = 366 * 86_400;
+
 const LINE_RATE_MAX: u64 = 1_000_000_000;
+
+/// `--once`: take what the files hold, and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Once {
+    /// `--timeout`: seconds after which it ends in any case.
+    pub timeout_s: Option<u64>,
+}
 
 /// `flume-ng agent ...`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,6 +120,8 @@ pub struct AgentArgs {
     pub dry_run: bool,
     /// `--no-reload-conf` was not given.
     pub reload_conf: bool,
+    /// `--once`
+    pub once: Option<Once>,
     /// Said as `node`, its deprecated name.
     pub said_node: bool,
     /// `-Dkey=value` in order; an empty value where there is no `=`.
@@ -159,6 +171,11 @@ pub enum UsageError {
         option: &'static str,
         value: String,
         want: &'static str,
+    },
+    /// An option that means something with another one only.
+    Alone {
+        option: &'static str,
+        with: &'static str,
     },
     /// `generate` has to know where.
     NoDir,
@@ -270,6 +287,9 @@ impl fmt::Display for UsageError {
             }
             UsageError::BadValue { option, value, want } => {
                 write!(f, "--{option}: \"{value}\" is not {want}")
+            }
+            UsageError::Alone { option, with } => {
+                write!(f, "--{option} is for --{with}; give both, or neither")
             }
             UsageError::NoDir => f.write_str(
                 "where to? give --dir, or --name and --conf-file of an agent whose spoolDir it is",

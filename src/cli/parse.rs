@@ -8,7 +8,8 @@ use super::table::{self, AGENT, CHECK, CommandRow, GENERATE, OPTIONS, OptionRow,
 use super::table::{TakenBy, VERIFY};
 use super::{
     AgentArgs, CheckArgs, Command, GenerateArgs, LINE_BYTES_DEFAULT, LINE_BYTES_MAX, LINE_RATE_MAX,
-    MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, StatusArgs, UsageError, VerifyArgs, documents,
+    MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, Once, StatusArgs, UsageError, VerifyArgs, WAIT_S_MAX,
+    documents,
 };
 
 /// Reads the words behind the program's name.
@@ -106,6 +107,13 @@ fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentAr
     args.conf_file = first(matches, "conf-file").ok_or(UsageError::NoConfFile)?.into();
     args.reload_conf =
         matches.opt_defined("no-reload-conf") && !matches.opt_present("no-reload-conf");
+    if matches.opt_defined("once") {
+        let timeout_s = seconds(matches, "timeout")?;
+        if timeout_s.is_some() && !matches.opt_present("once") {
+            return Err(UsageError::Alone { option: "timeout", with: "once" });
+        }
+        args.once = matches.opt_present("once").then_some(Once { timeout_s });
+    }
     Ok(args)
 }
 
@@ -135,6 +143,10 @@ fn number(
         Ok(n) if range.contains(&n) => Ok(Some(n)),
         _ => Err(UsageError::BadValue { option, value, want }),
     }
+}
+
+fn seconds(matches: &getopts::Matches, option: &'static str) -> Result<Option<u64>, UsageError> {
+    number(matches, option, 0..=WAIT_S_MAX, "a number of seconds, a year at most")
 }
 
 fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<GenerateArgs, UsageError> {

@@ -36,7 +36,11 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         summary: "tail hourly log files into Kafka",
         about: "Runs until it is stopped by SIGTERM, SIGINT or SIGHUP. A second agent on the same \
                 tracker directory ends at once with exit code 75, so that cron may start it every \
-                minute.",
+                minute. With --once it takes what the files hold when it starts, a file of the \
+                present hour to its last whole line, gives finished files their new names and ends: \
+                with 0 when all of that is acknowledged, with 75 when --timeout is over or it was \
+                stopped before that. What may pass is waited for: brokers, a directory that is not \
+                there, a file that cannot be read.",
     },
     CommandRow {
         name: "check",
@@ -139,6 +143,10 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("d", "dryrun", "", Script, AGENT, "check the configuration, print it and stop"),
     row("", "no-reload-conf", "", Agent, AGENT, "do not look for changes of the file"),
     row("", "no-reload-conf", "", Agent, CHECK | STATUS, ""),
+    row("", "once", "", Agent, AGENT, "end when what the files hold now is acknowledged"),
+    row("", "timeout", "SECONDS", Agent, AGENT, "end --once after so long in any case (code 75)"),
+    row("", "once", "", Agent, CHECK | STATUS, ""),
+    row("", "timeout", "SECONDS", Agent, CHECK | STATUS, ""),
     row("c", "conf", "DIR", Script, READS_CONF, "accepted for Flume's sake, as -C and -X"),
     row("C", "classpath", "PATH", Script, READS_CONF, ""),
     row("", "plugins-path", "DIRS", Script, READS_CONF, ""),
@@ -177,7 +185,7 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (1, "verify found a difference, or something that cannot be checked"),
     (2, "the command line is wrong"),
     (70, "exactly-once cannot be kept; somebody has to look"),
-    (75, "try again later: another agent, or a broker that is not there"),
+    (75, "try again later: another agent, a broker that is not there, or time was up"),
     (78, "the configuration is missing or wrong"),
 ];
 

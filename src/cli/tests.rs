@@ -52,6 +52,28 @@ fn flags_and_system_properties() {
 }
 
 #[test]
+fn a_run_that_ends_by_itself() {
+    let once = |timeout_s| Some(Once { timeout_s });
+    assert_eq!(agent("agent -n a1 -f F").once, None);
+    assert_eq!(agent("agent -n a1 -f F --once").once, once(None));
+    assert_eq!(agent("agent --once --timeout 90 -n a1 -f F").once, once(Some(90)));
+    assert_eq!(agent("agent --timeout=0 -n a1 -f F -once").once, once(Some(0)));
+    // Commands that look at an agent take its command line as it is.
+    assert!(parse_line("status -n a1 -f F --once --timeout 5").is_ok());
+    let alone = UsageError::Alone { option: "timeout", with: "once" };
+    assert_eq!(parse_line("agent -n a1 -f F --timeout 5"), Err(alone));
+    let bad = |value: &str| UsageError::BadValue {
+        option: "timeout",
+        value: value.into(),
+        want: "a number of seconds, a year at most",
+    };
+    for value in ["soon", "-1", "1.5", "99999999999"] {
+        let line = format!("agent -n a1 -f F --once --timeout={value}");
+        assert_eq!(parse_line(&line), Err(bad(value)));
+    }
+}
+
+#[test]
 fn refusals() {
     use UsageError::{
         MissingArgument, NoConfFile, NoName, ScriptArgument, UnknownCommand, UnrecognizedOption,

@@ -33,7 +33,8 @@ pub fn run(args: &AgentArgs) -> ExitCode {
         return missing_file(args);
     }
     let file = args.conf_file.display();
-    let reload = args.reload_conf.then(|| Reload::new(args));
+    // A run that ends by itself ends with the configuration that it began with.
+    let reload = (args.reload_conf && args.once.is_none()).then(|| Reload::new(args));
     let loaded = config::load(&args.conf_file, &args.name);
     if let Ok(Loaded { config, .. }) = &loaded
         && !args.dry_run

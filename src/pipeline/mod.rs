@@ -9,6 +9,7 @@
 pub(crate) mod handover;
 pub mod marker;
 mod moved;
+pub mod once;
 mod rebuild;
 mod recovery;
 mod reshape;
@@ -34,6 +35,7 @@ use crate::config::model::SourceConfig;
 use crate::log;
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
+use crate::source::owed::Owed;
 use rebuild::Rebuild;
 use room::{Halt, Unwritten};
 
@@ -194,6 +196,8 @@ pub struct Pipeline {
     is_rebuilt: bool,
     /// Monotonic time before which that is not gone on with.
     retry_at_ms: u64,
+    /// What the files held when a run began that is to end by itself.
+    owed: Option<Owed>,
     pub counters: Counters,
 }
 

@@ -260,6 +260,7 @@ impl Pipeline {
             rebuild: None,
             is_rebuilt: false,
             retry_at_ms: now_ms,
+            owed: None,
             counters: Counters::default(),
         };
         pipeline.files.distrust_hints(inherited.is_copied);

@@ -16,6 +16,7 @@ pub mod known;
 mod late;
 pub mod line;
 pub mod odd_names;
+pub mod owed;
 pub mod parked;
 pub mod past;
 mod present;

@@ -48,6 +48,11 @@ impl Parking {
         self.files.iter().map(|p| &p.record)
     }
 
+    /// Records, each with the size at which nothing was left to read of its file.
+    pub fn read_to(&self) -> impl Iterator<Item = (&FileRecord, u64)> {
+        self.files.iter().map(|parked| (&parked.record, parked.seen.0))
+    }
+
     fn push(&mut self, mut record: FileRecord, seen: (u64, i64, i64)) {
         record.ranges.shrink_to_fit();
         self.identities.insert((record.device, record.inode));

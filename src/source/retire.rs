@@ -47,7 +47,7 @@ pub struct Due {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Finish,
     Retire,
     Done,
@@ -97,7 +97,7 @@ impl Files {
         due
     }
 
-    fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
+    pub(super) fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
         let now_ms = self.clock().monotonic_ms();
         let tracked = &self.tracked[index];
         if tracked.has_uncommitted() || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms {

@@ -150,6 +150,11 @@ impl Scanner {
         self.unjudged.iter().any(|(n, i)| n == name || *i == inode)
     }
 
+    /// Names of the last listing that could not be asked what they are.
+    pub fn unjudged_count(&self) -> usize {
+        self.unjudged.len()
+    }
+
     /// Notes of which candidates the name holds the present time.
     pub fn mark(&mut self, is_present: impl Fn(&OsStr) -> bool) {
         for candidate in &mut self.candidates {

@@ -12,6 +12,7 @@ mod golden;
 mod limits;
 mod lost_answers;
 mod monitor;
+mod once;
 mod other_log;
 mod silent_brokers;
 mod status;
