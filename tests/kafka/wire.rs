@@ -61,7 +61,7 @@ impl Bench {
     fn with(config: ChannelConfig) -> Bench {
         let compression = config.compression;
         let mut broker = connect(&config);
-        let topic = broker.opened().unwrap();
+        let topic = broker.ready();
         let identity = broker.producer().unwrap();
         Bench { name: config.topic, broker, topic, identity, compression }
     }
@@ -216,7 +216,7 @@ fn lost_answer(version: &str) {
     let mut bench = Bench::new(version, "lost", Compression::None);
     let batch = bench.batch(0, &[b"one", b"two"]);
     bench.broker.send(&[&batch]).unwrap();
-    bench.broker.opened().unwrap();
+    bench.broker.ready();
     let deadline = Instant::now() + Duration::from_secs(5);
     while bench.look(0, &[&batch]) != [Some(0)] {
         assert!(Instant::now() < deadline);
@@ -323,7 +323,7 @@ fn kafka_3_9() {
 fn the_old_wire_on_kafka_2_8() {
     let mut bench = Bench::new("2.8.2", "forced", Compression::Gzip);
     bench.broker.use_legacy();
-    bench.topic = bench.broker.opened().unwrap();
+    bench.topic = bench.broker.ready();
     assert_eq!(bench.topic.wire, Wire::Legacy);
     bench.identity = bench.broker.producer().unwrap();
     assert_eq!(bench.identity, Identity::NONE);
