@@ -9,7 +9,8 @@
 //! Of the crate's calls only `load_metadata`, `fetch_offsets` and `produce_messages` remain, each
 //! under `os::arm_last_words` and right after the same broker has answered us. Its sockets, which
 //! it does not hand out, are found among the descriptors of the process and given a time limit
-//! in place of its fixed 120 s.
+//! in place of its fixed 120 s; and their connections are reset when they are closed, so that
+//! nothing of a round that was given up is still sent.
 
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -166,6 +167,9 @@ impl Legacy {
         for fd in &self.sockets {
             // Where it can not be set, the crate's own limit holds.
             let _ = os::set_io_timeout(*fd, self.answer_timeout());
+            // A round that is given up must not go on from the kernel's buffer, over a link that
+            // is slow, and arrive after the settle time.
+            let _ = os::reset_at_close(*fd);
         }
         self.client = client;
         Ok(())

@@ -245,6 +245,12 @@ impl Outlet {
         }
     }
 
+    /// Has a batch of this size, encoded, no chance to be answered in time? Before 0.11 a call is given
+    /// up whatever the link carries.
+    pub fn is_too_slow_for(&self, size: usize) -> bool {
+        self.wire() == Wire::Legacy && size > self.round_limit.bytes()
+    }
+
     /// The partition of the next batch: the configured one, that of the file, or the next in turn
     /// that is open. `None`: it has to wait.
     pub fn next_partition(

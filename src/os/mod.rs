@@ -24,7 +24,9 @@ pub use host::{host_name, local_zone, read_time_zone};
 pub use notice::Inotify;
 pub use process::{become_guard, exit_now, fork, kill};
 pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_requested};
-pub use socket::{connect_start, open_sockets, set_io_timeout, unacknowledged_bytes};
+pub use socket::{
+    connect_start, open_sockets, reset_at_close, set_io_timeout, unacknowledged_bytes,
+};
 pub use wait::{Interest, wait};
 
 fn check(result: libc::c_int) -> io::Result<()> {

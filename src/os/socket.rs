@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 /// Begins to connect a non-blocking TCP socket and returns at once. The connection stands when
@@ -52,4 +52,13 @@ pub fn set_io_timeout(fd: RawFd, timeout: Duration) -> io::Result<()> {
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     set_socket_timeout(socket, Timeout::Recv, Some(timeout))?;
     Ok(set_socket_timeout(socket, Timeout::Send, Some(timeout))?)
+}
+
+/// Has a socket that a library opened reset its connection when it is closed, by whatever end of the
+/// process: what its peer has not acknowledged by then is not sent any more. A descriptor that is
+/// closed or no socket is an error, no harm.
+pub fn reset_at_close(fd: RawFd) -> io::Result<()> {
+    // SAFETY: as in `set_io_timeout`.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(set_socket_linger(socket, Some(Duration::ZERO))?)
 }

@@ -406,23 +406,27 @@ impl Pipeline {
                 return Ok(Resent::TooLateForMore);
             }
             let mut ready = Vec::new();
-            let mut has_given_up = false;
+            let mut has_changed = false;
             let mut bytes = 0;
             for &n in &firsts {
                 if !self.outlets[at].has_room_behind(bytes) || ready.len() == ROUND_BATCHES_MAX {
                     break;
                 }
                 if self.encode(n)? {
+                    if self.halve_if_too_slow(at, n)? {
+                        has_changed = true;
+                        break;
+                    }
                     bytes += self.announced[n].encoded_bytes();
                     self.announced[n].copies = self.announced[n].copies.sent();
                     ready.push(n);
                 } else {
                     self.give_up(at, n)?;
-                    has_given_up = true;
+                    has_changed = true;
                 }
             }
             // What stands behind it in its partition is the first now.
-            if !has_given_up {
+            if !has_changed {
                 self.hand_over(at, &ready)?;
             }
         }

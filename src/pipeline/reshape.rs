@@ -128,10 +128,36 @@ impl Pipeline {
         if count == 1 {
             return self.bury(at, n, reason);
         }
+        self.tell_refused(at, n);
         if self.split(at, n, count / 2)? {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// An absent batch of the wire before 0.11, which has no identity, is sent in halves where the link
+    /// is too slow for a whole one. Nothing of it is in the topic, and a copy of the whole that comes
+    /// all the same is found by its parts as well. Was it?
+    pub(super) fn halve_if_too_slow(&mut self, at: usize, n: usize) -> Result<bool, Pause> {
+        let size = self.announced[n].encoded_bytes();
+        let record = &self.announced[n].record;
+        let is_alone = record.count == 1 || record.producer_id >= 0;
+        if is_alone || !self.outlets[at].is_too_slow_for(size) {
+            return Ok(false);
+        }
+        let BatchRecord { file, count, start, end, .. } = self.announced[n].record;
+        log::info(
+            CHANNEL,
+            format_args!(
+                "Batch of {count} events ({} bytes {start}-{end}) takes longer than \
+                 kafka.request.timeout.ms permits; sending its halves.",
+                self.file_text(file)
+            ),
+        );
+        if self.split(at, n, count / 2)? {
+            self.commit()?;
+        }
+        Ok(true)
     }
 
     /// The broker refuses the event at place `first` of a batch and has nothing against others: it
@@ -145,6 +171,7 @@ impl Pipeline {
         reason: &str,
     ) -> Result<(), Pause> {
         self.prepare_epoch(at, self.announced[n].record.partition)?;
+        self.tell_refused(at, n);
         let mut n = n;
         if first > 0 {
             if !self.split(at, n, first)? {
@@ -164,13 +191,14 @@ impl Pipeline {
     }
 
     /// One line for a batch, however often its parts are refused again.
-    fn tell_refused(&mut self, at: usize, whole: &BatchRecord) {
+    fn tell_refused(&mut self, at: usize, n: usize) {
+        let whole = &self.announced[n].record;
         if self.outlets[at].refused.as_ref().is_some_and(|refused| refused.holds(whole)) {
             return;
         }
-        self.tell_letters(at);
-        let name = self.file_text(whole.file);
         let BatchRecord { file, count, start, end, .. } = *whole;
+        self.tell_letters(at);
+        let name = self.file_text(file);
         log::info(
             CHANNEL,
             format_args!(
@@ -202,7 +230,6 @@ impl Pipeline {
     /// given up. The caller commits.
     fn split(&mut self, at: usize, n: usize, count: u32) -> Result<bool, Pause> {
         let whole = self.announced[n].record.clone();
-        self.tell_refused(at, &whole);
         let Some(first) = self.read_part(at, &whole, count)? else {
             return self.write_off(at, n).map(|()| false);
         };

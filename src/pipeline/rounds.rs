@@ -175,6 +175,7 @@ impl Pipeline {
                 continue;
             }
             if let Err(fault) = self.outlets[at].broker.send(&round) {
+                self.outlets[at].slow_down(&fault, self.clock.monotonic_ms());
                 self.distrust(at, &fault.to_string());
             }
         }
