@@ -406,6 +406,13 @@ impl Agent {
                 .map(|r| r.pipeline.counters.events_received)
                 .sum(),
             acked: self.sinks.acked_by_channel[at],
+            throttled_ms: self
+                .running
+                .iter()
+                .flat_map(|r| &r.pipeline.outlets)
+                .filter(|o| o.channel == at)
+                .map(|o| o.throttle.total_ms)
+                .sum(),
             has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
         });
         let sinks = self.sinks.names.iter().map(|(name, channel)| SinkStats {

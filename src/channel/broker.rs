@@ -146,6 +146,15 @@ pub struct Sought<'a> {
     pub afresh: bool,
 }
 
+/// A broker has asked not to be written to for a while, since a quota of this client is used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttled {
+    /// `host:port`.
+    pub peer: String,
+    /// For how long, beyond what was told before, ms.
+    pub ms: u64,
+}
+
 /// One topic on one cluster.
 ///
 /// No call waits for a socket, but on the legacy wire, where the `kafka` crate does. What takes its
@@ -194,6 +203,12 @@ pub trait Broker: Waits {
     /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the modern one, 0 while
     /// a connection that the broker has closed waits to be made anew by `open`.
     fn rounds_in_flight_max(&self) -> usize;
+
+    /// Who has asked for patience most since the last call. It is honoured already: what is sent
+    /// waits in memory, and the time that an answer may take begins behind it.
+    fn throttled(&mut self) -> Option<Throttled> {
+        None
+    }
 
     /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic. Any after it
     /// asks the brokers anew: the topic's format may be another one by then, or they may speak the

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
-use super::broker::{Answer, Broker, Fault, Found, Progress, Sought, Topic};
+use super::broker::{Answer, Broker, Fault, Found, Progress, Sought, Throttled, Topic};
 use super::cluster::{Cluster, OPEN_TIMEOUT, Quest};
 use super::finding::Finding;
 use super::finish::Waits;
@@ -206,6 +206,13 @@ impl Broker for Kafka {
             Link::Modern(modern) if !modern.is_whole() => 0,
             Link::Modern(_) => ROUNDS_IN_FLIGHT_MAX,
             Link::Closed | Link::Finding(_) | Link::Legacy(_) => 1,
+        }
+    }
+
+    fn throttled(&mut self) -> Option<Throttled> {
+        match &mut self.link {
+            Link::Modern(modern) => modern.throttled(),
+            Link::Closed | Link::Finding(_) | Link::Legacy(_) => None,
         }
     }
 

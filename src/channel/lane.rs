@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::broker::{Fault, Progress};
 use super::cluster::Leader;
-use super::protocol::Versions;
+use super::protocol::{self, Versions};
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
 /// While an answer is waited for, so often it is looked whether the link carries anything.
@@ -20,7 +20,7 @@ pub struct Lane {
     connection: Connection,
     pub versions: Versions,
     flights: VecDeque<Flight>,
-    /// How long one answer is waited for, since the link has carried anything.
+    /// How long one answer is waited for, since the link has carried anything, or may again.
     timeout: Duration,
     /// When the answer to the first of `flights` is overdue.
     deadline: Instant,
@@ -35,6 +35,8 @@ pub struct Lane {
 
 /// A request under way.
 struct Flight {
+    /// Key and version.
+    asked: (i16, i16),
     correlation: i32,
     bytes_max: usize,
     kind: Kind,
@@ -116,19 +118,21 @@ impl Lane {
         correlation: i32,
         sent: Sent,
     ) -> Result<(), Fault> {
-        self.fly(
-            parts,
-            Flight { correlation, bytes_max: ANSWER_BYTES_MAX, kind: Kind::Produce(sent) },
-        )
+        self.fly(parts, correlation, ANSWER_BYTES_MAX, Kind::Produce(sent))
     }
 
     /// Sends a question, whose answer [`Lane::take`] brings.
     pub fn ask(&mut self, frame: &[u8], correlation: i32, bytes_max: usize) -> Result<(), Fault> {
-        let kind = Kind::Question;
-        self.fly(&[IoSlice::new(frame)], Flight { correlation, bytes_max, kind })
+        self.fly(&[IoSlice::new(frame)], correlation, bytes_max, Kind::Question)
     }
 
-    fn fly(&mut self, parts: &[IoSlice<'_>], flight: Flight) -> Result<(), Fault> {
+    fn fly(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        correlation: i32,
+        bytes_max: usize,
+        kind: Kind,
+    ) -> Result<(), Fault> {
         self.look_if_closed();
         if self.is_closed {
             return Err(Fault::Lost(format!("{} closed the connection", self.peer())));
@@ -137,7 +141,8 @@ impl Lane {
         if self.flights.is_empty() {
             self.wait_anew();
         }
-        self.flights.push_back(flight);
+        let asked = protocol::asked(parts.first().map_or(&[], |head| head));
+        self.flights.push_back(Flight { asked, correlation, bytes_max, kind });
         Ok(())
     }
 
@@ -162,6 +167,7 @@ impl Lane {
             };
             self.connection.expect_correlation(&answer, flight.correlation)?;
             let Some(flight) = self.flights.pop_front() else { break };
+            self.connection.hold(protocol::throttle(flight.asked, &answer[4..]));
             // A broker works on one request of a connection at a time.
             self.wait_anew();
             match flight.kind {
@@ -177,8 +183,9 @@ impl Lane {
         Ok(())
     }
 
+    /// A broker that has asked for patience reads nothing meanwhile, and what is sent waits here.
     fn wait_anew(&mut self) {
-        let now = Instant::now();
+        let now = self.connection.held_until().unwrap_or_else(Instant::now);
         self.deadline = now + self.timeout;
         self.look_at = now + self.timeout / LOOKS;
         self.carried = None;
@@ -205,6 +212,11 @@ impl Lane {
             let nothing = self.connection.poll_answer(ANSWER_BYTES_MAX);
             self.is_closed = !matches!(nothing, Ok(None));
         }
+    }
+
+    /// For how long the broker has asked not to be written to, that was not asked for before.
+    pub fn take_held(&mut self) -> Duration {
+        self.connection.take_held()
     }
 
     /// Is an answer awaited?

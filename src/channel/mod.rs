@@ -19,5 +19,6 @@ pub mod outlet;
 pub mod protocol;
 pub mod reader;
 pub mod records;
+pub mod throttle;
 pub mod walk;
 pub mod wire;

@@ -31,7 +31,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
-use super::broker::{Answer, Fault, Progress, Topic, Verdict};
+use super::broker::{Answer, Fault, Progress, Throttled, Topic, Verdict};
 use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata};
 use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
@@ -380,6 +380,18 @@ impl Modern {
             }
             _ => Ok(()),
         }
+    }
+
+    /// See `Broker::throttled`.
+    pub fn throttled(&mut self) -> Option<Throttled> {
+        let mut most: Option<Throttled> = None;
+        for lane in &mut self.lanes {
+            let ms = lane.take_held().as_millis() as u64;
+            if ms > most.as_ref().map_or(0, |most| most.ms) {
+                most = Some(Throttled { peer: lane.peer().to_string(), ms });
+            }
+        }
+        most
     }
 
     /// Is there a connection to every leader?

@@ -7,6 +7,7 @@ use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Answer, Broker, Fault, Topic};
 use super::limit::{BATCH_BYTES_MAX, BatchLimit};
+use super::throttle::Throttle;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
 use crate::clock::Backoff;
 use crate::config::model::{ChannelConfig, PartitionBy};
@@ -127,6 +128,7 @@ pub struct Outlet {
     pub is_log_other: bool,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
+    pub throttle: Throttle,
     /// Since when (Unix time, ms) and why the brokers take nothing.
     pub trouble: Option<(i64, String)>,
     /// The batch that was refused last, until nothing of it is in doubt.
@@ -176,6 +178,7 @@ impl Outlet {
             out_of_sequence: Vec::new(),
             is_log_other: false,
             partition_missing_since_ms: None,
+            throttle: Throttle::default(),
             trouble: None,
             refused: None,
             backoff: Backoff::default(),

@@ -6,7 +6,7 @@
 //! seen one: four bytes of garbage would end the process. So each answer's shape is walked first,
 //! and only what is whole is decoded.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
@@ -19,6 +19,9 @@ use super::wire::{ANSWER_BYTES_MAX, Call, Connection};
 /// Most elements that the lists of an answer may have together: decoded, each takes up to some 200
 /// bytes, though the wire needs no more than six. A topic of 100,000 partitions has 700,000.
 const ELEMENTS_MAX: u32 = 1 << 20;
+
+/// A broker that asks for more patience than this is asked again.
+const THROTTLE_MAX: Duration = Duration::from_secs(600);
 
 /// A request, and the versions of it that this program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,7 @@ impl Asked {
         Ok(match connection.poll(&self.call)? {
             Progress::Pending => Progress::Pending,
             Progress::Done(answer) => {
+                connection.hold(throttle((self.api.key, self.version), &answer));
                 Progress::Done(decode(self.api, self.version, &answer, connection.peer())?)
             }
         })
@@ -330,6 +334,30 @@ fn shape(api: Api, version: i16) -> &'static [Shape] {
     }
 }
 
+/// Key and version of a request.
+pub fn asked(frame: &[u8]) -> (i16, i16) {
+    let number =
+        |at: usize| frame.get(at..at + 2).map_or(-1, |two| i16::from_be_bytes([two[0], two[1]]));
+    (number(4), number(6))
+}
+
+/// For how long a broker asks in its answer (behind the correlation id) not to be written to, since
+/// a quota is used up. Zero from those that wait themselves before they answer, which are older than
+/// 2.0: these versions of the requests are the first by which a client says that it knows (KIP-219).
+pub fn throttle((key, version): (i16, i16), answer: &[u8]) -> Duration {
+    let at = match (key, version) {
+        (0, 6..) => answer.len().checked_sub(4),
+        (1, 8..) | (2, 3..) | (22, 1..) => Some(0),
+        // Behind the header's further fields, of which there are none yet.
+        (3, 9..) if answer.first() == Some(&0) => Some(1),
+        (3, 6..=8) => Some(0),
+        _ => None,
+    };
+    let told = at.and_then(|at| answer.get(at..)).and_then(|rest| rest.first_chunk::<4>());
+    let ms = told.map_or(0, |told| i32::from_be_bytes(*told));
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(THROTTLE_MAX)
+}
+
 /// What an error code means for the whole conversation, where it is not about one batch.
 pub fn fault(code: i16, what: &str) -> Fault {
     match code {
@@ -460,6 +488,31 @@ mod tests {
             let cut = decode::<MetadataResponse>(METADATA_ID, 10, &answer[..len], "h:1");
             assert_eq!(cut.map(drop), Err(garbled(METADATA_ID, "h:1")), "{len}");
         }
+    }
+
+    #[test]
+    fn the_time_that_a_broker_asks_for_is_read() {
+        let ms = Duration::from_millis;
+        let (first, last) = ([0, 0, 0x0f, 0xa0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0, 0, 0x0f, 0xa0]);
+        let later = [0, 0, 0, 0x0f, 0xa0, 1, 2, 3, 4];
+        for (api, version) in [(FETCH, 10), (LIST_OFFSETS, 3), (INIT_PRODUCER_ID, 1)] {
+            assert_eq!(throttle((api.key, version), &first), ms(4_000), "{}", api.name);
+        }
+        assert_eq!(throttle((PRODUCE.key, 8), &last), ms(4_000));
+        assert_eq!(throttle((METADATA.key, 10), &later), ms(4_000));
+        // These brokers have waited already.
+        assert_eq!(throttle((PRODUCE.key, 5), &last), Duration::ZERO);
+        assert_eq!(throttle((FETCH.key, 7), &first), Duration::ZERO);
+        // What makes no sense, or would be for weeks.
+        assert_eq!(throttle((PRODUCE.key, 8), &[0xff; 4]), Duration::ZERO);
+        assert_eq!(throttle((PRODUCE.key, 8), &[0x7f; 4]), THROTTLE_MAX);
+        for length in 0..4 {
+            assert_eq!(throttle((PRODUCE.key, 8), &[0x7f; 4][..length]), Duration::ZERO);
+            assert_eq!(throttle((FETCH.key, 8), &[0x7f; 4][..length]), Duration::ZERO);
+        }
+        let frame =
+            frame(METADATA, 5, 1, "c", &kafka_protocol::messages::MetadataRequest::default());
+        assert_eq!(asked(&frame.unwrap()), (3, 5));
     }
 
     #[test]

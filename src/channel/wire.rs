@@ -41,6 +41,10 @@ pub struct Connection {
     /// Bytes that the kernel has taken, and brought, since the connection was made.
     written: u64,
     received: u64,
+    /// Nothing is written before; what is sent meanwhile is kept.
+    held_until: Option<Instant>,
+    /// How long it was held, as far as nobody has asked for it yet.
+    held: Duration,
 }
 
 /// A connection that is being made.
@@ -134,6 +138,8 @@ impl Connection {
             last_correlation: 0,
             written: 0,
             received: 0,
+            held_until: None,
+            held: Duration::ZERO,
         }
     }
 
@@ -146,9 +152,32 @@ impl Connection {
         self.stream.as_raw_fd()
     }
 
-    /// Is there output that the kernel has not taken yet?
+    /// Is there output that the kernel has not taken yet and may be given?
     pub fn wants_write(&self) -> bool {
+        self.has_output() && self.held_until().is_none()
+    }
+
+    fn has_output(&self) -> bool {
         self.output_at < self.output.len()
+    }
+
+    /// Nothing more is written for so long: the broker has asked for that, since a quota is used up.
+    pub fn hold(&mut self, pause: Duration) {
+        let now = Instant::now();
+        let held_until = self.held_until().unwrap_or(now);
+        let until = held_until.max(now + pause);
+        self.held += until - held_until;
+        self.held_until = Some(until);
+    }
+
+    /// Until when nothing is written, if that is not over.
+    pub fn held_until(&self) -> Option<Instant> {
+        self.held_until.filter(|until| Instant::now() < *until)
+    }
+
+    /// For how long it was, or is going to be, held, that was not asked for before.
+    pub fn take_held(&mut self) -> Duration {
+        std::mem::take(&mut self.held)
     }
 
     /// Bytes that have come, and that the peer's end has acknowledged: grows as long as the link
@@ -164,11 +193,12 @@ impl Connection {
         self.last_correlation
     }
 
-    /// Writes `parts` in one go as far as the kernel takes them and keeps a copy of the rest.
+    /// Writes `parts` in one go as far as the kernel takes them and keeps a copy of the rest; of all
+    /// while the connection is held.
     pub fn send(&mut self, parts: &[IoSlice<'_>]) -> Result<(), Fault> {
         self.flush()?;
         let mut written = 0;
-        if !self.wants_write() {
+        if !self.has_output() && self.held_until().is_none() {
             written = match self.stream.write_vectored(parts) {
                 Ok(n) => n,
                 // The rest goes out with `flush`.
@@ -188,9 +218,13 @@ impl Connection {
         self.flush()
     }
 
-    /// Writes what is left of earlier output, as far as the kernel takes it.
+    /// Writes what is left of earlier output, as far as the kernel takes it; nothing while the
+    /// connection is held.
     pub fn flush(&mut self) -> Result<(), Fault> {
-        while self.wants_write() {
+        if self.held_until().is_some() {
+            return Ok(());
+        }
+        while self.has_output() {
             match self.stream.write(&self.output[self.output_at..]) {
                 Ok(0) => return Err(self.lost(&io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
@@ -415,6 +449,31 @@ mod tests {
             let interest = Interest { fd: connecting.fd(), write: true };
             wait_until(&[interest], deadline)?;
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_held_writes_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut connection = open(&address, soon()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        connection.hold(Duration::from_millis(400));
+        connection.send(&[IoSlice::new(b"one ")]).unwrap();
+        connection.hold(Duration::from_millis(300));
+        connection.send(&[IoSlice::new(b"two")]).unwrap();
+        connection.flush().unwrap();
+        assert!(peer.read(&mut [0; 16]).is_err() || connection.held_until().is_none());
+        while connection.held_until().is_some() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(connection.wants_write());
+        connection.flush().unwrap();
+        assert!(!connection.wants_write());
+        drop(connection);
+        let mut text = String::new();
+        peer.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one two");
     }
 
     fn soon() -> Instant {

@@ -19,6 +19,11 @@ const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("flume_ng_events_accepted_total", "counter", "events that every channel has"),
     ("flume_ng_events_acked_total", "counter", "events acknowledged by the brokers"),
+    (
+        "flume_ng_throttle_seconds_total",
+        "counter",
+        "time for which the brokers asked not to be written to (quotas)",
+    ),
     ("flume_ng_files", "gauge", "files that are tailed, drained or waiting"),
     ("flume_ng_file_size_bytes", "gauge", "size of the file, or of those of one name"),
     ("flume_ng_file_position_bytes", "gauge", "everything before it is acknowledged"),

@@ -66,6 +66,8 @@ pub(crate) struct ChannelStats {
     /// Events handed to it, and events acknowledged by its brokers.
     pub attempted: u64,
     pub acked: u64,
+    /// For how long its brokers have asked not to be written to (quotas), ms.
+    pub throttled_ms: u64,
     pub has_sink: bool,
 }
 
@@ -346,6 +348,8 @@ fn prometheus(stats: &Stats) -> String {
         let labels = [("agent", agent), ("channel", &channel.name), ("topic", &channel.topic)];
         out.add("flume_ng_connected", &labels, u8::from(channel.connected));
         out.add("flume_ng_events_acked_total", &labels, channel.acked);
+        let throttled_s = channel.throttled_ms as f64 / 1000.0;
+        out.add("flume_ng_throttle_seconds_total", &labels, throttled_s);
     }
     for source in &stats.sources {
         let labels = [("agent", agent), ("source", source.name.as_str())];
@@ -403,6 +407,7 @@ mod tests {
                 connected: true,
                 attempted: 7,
                 acked: 5,
+                throttled_ms: 0,
                 has_sink: true,
             }],
             sinks: vec![SinkStats { name: "k1".into(), drained: 5 }],

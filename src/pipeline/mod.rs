@@ -18,6 +18,7 @@ mod rounds;
 mod settle;
 mod start;
 mod survey;
+mod throttle;
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -224,6 +225,7 @@ impl Pipeline {
         self.recognise();
         self.receive(observer);
         self.survey();
+        self.tell_throttles();
         self.fold();
         if !self.is_connected() {
             return self.reconnect(observer);

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::support::proxy::{Cut, Proxy};
-use crate::support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines};
-use crate::support::{Agent, Brokers, Topic, Work, eventually};
+use crate::support::torture::{ARRIVE_MAX, Group, Growing, Tally, V43, is_long, lines};
+use crate::support::{Agent, Brokers, Cluster, Topic, Work, eventually};
 use flume_ng::checkpoint::slots::read_newest;
 
 /// `kafka.request.timeout.ms` here; the agent waits two seconds more for an answer.
@@ -155,6 +155,32 @@ fn a_slow_link_of_4_3_1() {
 #[test]
 fn a_slow_link_of_0_10_2_0() {
     slow_link("0.10.2.0", 40_000, 250_000);
+}
+
+/// A quota has the broker read nothing for longer than an answer may take. Requests under way were
+/// once given up for that.
+#[test]
+fn a_quota_is_waited_for() {
+    const TOTAL: u64 = 25_000;
+    let cluster = Cluster::start(V43);
+    let mut tally = Tally::row(Group::Sticks, "quota of the client used up", V43);
+    let topic = cluster.create_topic("quota", 1);
+    topic.set_quota("a1", 100_000.0);
+    let work = work(&topic).file(FILE, &lines("a", 0, TOTAL), 0);
+    let metrics = work.dir().join("a1.prom");
+    let work = work.set("a1.monitoring.textfile", metrics.display());
+    let mut agent = work.start();
+    agent.expect_records(&topic, TOTAL as usize, ARRIVE_MAX);
+    agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("quota", &topic, &[("a", TOTAL)], &agent);
+    let log = agent.log();
+    assert_eq!(log.matches(" throttles client.id a1").count(), 1, "{log}");
+    assert_eq!(log.matches("no answer in").count() + log.matches("in doubt").count(), 0, "{log}");
+    let page = std::fs::read_to_string(metrics).expect("the metrics");
+    let line = page.lines().find(|line| line.starts_with("flume_ng_throttle_seconds_total{"));
+    let seconds = line.and_then(|line| line.rsplit(' ').next()).and_then(|n| n.parse().ok());
+    assert!(seconds.is_some_and(|s: f64| s > REQUEST_TIMEOUT_MS as f64 / 1_000.0 + 2.0), "{page}");
 }
 
 #[test]
