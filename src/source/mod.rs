@@ -578,10 +578,13 @@ impl Files {
         (tracked.tail, tracked.head) = (slice.tail, slice.head);
         tracked.served_ms = now_ms;
         tracked.giant_scanned = None;
-        tracked.gap = tracked.gap.take().filter(|gap| gap.start >= slice.end);
+        let gap = tracked.gap.take();
         if is_final {
+            let zeros = gap.as_ref().filter(|gap| gap.start < slice.end);
+            tracked.zeros_from = zeros.map(|gap| gap.start);
             tracked.finished_at = Some(slice.end);
         }
+        tracked.gap = gap.filter(|gap| gap.start >= slice.end);
         self.exhausted(index, slice);
     }
 

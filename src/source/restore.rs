@@ -13,7 +13,7 @@ use super::known::{self, Same};
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
 use super::tracked::Hints;
-use super::trimmed::is_trimmed;
+use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER, reach};
 use crate::checkpoint::receipt::Receipt;
@@ -267,16 +267,24 @@ impl Files {
         let end = announced.end;
         let size = file.metadata().map_or(0, |m| m.len());
         let record = &self.tracked[index].record;
-        if size < end && is_trimmed(file, size, record, &announced.ranges).unwrap_or(false) {
-            self.tracked[index].trimmed = Some(size);
+        let without_zeros = || {
+            let at = if size < end { Some(size) } else { zeros_before(file, end, tail_crc) };
+            at.filter(|at| is_trimmed(file, *at, record, &announced.ranges).unwrap_or(false))
+        };
+        let is_intact = || {
+            size >= end
+                && TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)
+                && announced.ranges.iter().all(|range| range.is_in(file))
+        };
+        if is_intact() {
+            return index;
+        }
+        if let Some(at) = without_zeros() {
+            self.tracked[index].trimmed = Some(at);
             return index;
         }
         let what = if size < end {
             format!("was truncated to {size} bytes")
-        } else if TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)
-            && announced.ranges.iter().all(|range| range.is_in(file))
-        {
-            return index;
         } else {
             "was truncated and has grown past the old position".to_owned()
         };

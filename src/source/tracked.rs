@@ -75,7 +75,9 @@ pub struct Tracked {
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
     pub marks: Marks,
-    /// It was cut to this size by its writer, of zeros that were read; see [`super::trimmed`].
+    /// Zeros from here on were read as its last line.
+    pub zeros_from: Option<u64>,
+    /// Its writer took back or used zeros that were read from here on; see [`super::trimmed`].
     pub trimmed: Option<u64>,
 }
 
@@ -224,6 +226,7 @@ impl Tracked {
             lost_name_ms: None,
             vetting: Vetting::Due,
             marks: Marks::default(),
+            zeros_from: None,
             trimmed: None,
         }
     }
@@ -377,12 +380,24 @@ impl Tracked {
             let head = head.as_slice();
             Ok(tail.as_slice().ends_with(self.tail.as_slice())
                 && head.starts_with(self.head.as_slice())
-                && crc32fast::hash(&head[..record_len]) == self.record.head_crc)
+                && crc32fast::hash(&head[..record_len]) == self.record.head_crc
+                && self.are_zeros_left()?)
         };
         match is_it() {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             result => result,
         }
+    }
+
+    /// Are the zeros that were read as the last line unused? More of them than the tail has bytes may
+    /// be left behind what is written over the first ones.
+    fn are_zeros_left(&self) -> io::Result<bool> {
+        let Some(start) = self.zeros_from else { return Ok(true) };
+        let mut first = [0; 64];
+        let len =
+            first.len().min(usize::try_from(self.read_position - start).unwrap_or(usize::MAX));
+        self.file.read_exact_at(&mut first[..len], start)?;
+        Ok(first[..len].iter().all(|b| *b == 0))
     }
 
     /// The grace time begins.

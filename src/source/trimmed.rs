@@ -1,9 +1,9 @@
-//! Files that their writer has cut to size: zeros that it had reserved were taken for the last line
-//! when the file seemed finished, and are gone now.
+//! Files of which zeros were read that their writer had reserved: they were taken for the last line
+//! when the file seemed finished, and are gone now, or lines stand in their place.
 //!
-//! A file that has shrunk by nothing but zeros, and of which the rest is what was read, was trimmed,
-//! not truncated: it is gone on with where it ends now. What of the zeros was announced and is in
-//! doubt can still be read until then, since zeros are easily made.
+//! A file that differs from what was read by nothing but these zeros was neither truncated nor
+//! overwritten: it is gone on with where they began. What of the zeros was announced and is in doubt
+//! can still be read until then, since zeros are easily made.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use super::tracked::Tracked;
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER};
 use crate::checkpoint::receipt::Receipt;
-use crate::checkpoint::record::FileRecord;
+use crate::checkpoint::record::{FileRecord, TAIL_BYTES};
 use crate::log;
 
 /// What one read asks for, bytes.
@@ -86,7 +86,22 @@ pub(super) fn is_trimmed(
     Ok(true)
 }
 
+/// Where zeros began in a file of which `end` bytes were read, if nothing else has changed in the
+/// last ones before `end`, by their CRC-32. `None`: something else has changed, or there were more
+/// zeros than that.
+pub(super) fn zeros_before(file: &File, end: u64, tail_crc: u32) -> Option<u64> {
+    let start = end.saturating_sub(TAIL_BYTES as u64);
+    (start + 1..end).rev().find(|&at| padded_crc(file, start, end, at).is_ok_and(|c| c == tail_crc))
+}
+
 impl Tracked {
+    /// Where the zeros begin that were read last, if the last bytes tell.
+    fn zeros_of_tail(&self) -> Option<u64> {
+        let zeros = self.tail.as_slice().iter().rev().take_while(|b| **b == 0).count();
+        let is_told = zeros > 0 && zeros < self.tail.as_slice().len();
+        is_told.then(|| self.read_position - zeros as u64)
+    }
+
     /// May the bytes behind `size`, which are gone, have been zeros? By the last ones that were read.
     pub(super) fn may_be_trimmed(&self, size: u64) -> bool {
         let tail = self.tail.as_slice();
@@ -98,9 +113,17 @@ impl Tracked {
 }
 
 impl Files {
-    /// The file has less than was read of it. Was it trimmed? Then it goes on at its end, as soon as
-    /// nothing of it is in doubt.
-    pub(super) fn is_cut_to_size(&mut self, index: usize, size: u64) -> bool {
+    /// Other bytes stand where the file was read. Were they zeros at its end that its writer has
+    /// used? Then it goes on where they began, as soon as nothing of it is in doubt.
+    pub(super) fn is_filled(&mut self, index: usize) -> bool {
+        let tracked = &self.tracked[index];
+        let zeros_from = tracked.zeros_from.or_else(|| tracked.zeros_of_tail());
+        zeros_from.is_some_and(|start| self.is_without_zeros(index, start))
+    }
+
+    /// From `size` on the file has not, or no longer, what was read of it. Were those bytes zeros?
+    /// Then it goes on there, as soon as nothing of it is in doubt.
+    pub(super) fn is_without_zeros(&mut self, index: usize, size: u64) -> bool {
         let tracked = &mut self.tracked[index];
         if tracked.trimmed.is_none() && !tracked.may_be_trimmed(size) {
             return false;
@@ -115,23 +138,39 @@ impl Files {
         is_it
     }
 
+    fn tell_step_back(&self, index: usize, size: u64) {
+        let tracked = &self.tracked[index];
+        let is_cut = tracked.size == size;
+        let (name, end) = (tracked.name().display(), tracked.read_position);
+        if is_cut {
+            log::info(
+                READER,
+                format_args!(
+                    "File:{name} was cut to {size} bytes by its writer: only zeros are gone (read \
+                     to byte {end}); reading goes on there."
+                ),
+            );
+        } else {
+            log::info(
+                READER,
+                format_args!(
+                    "File:{name} was written to at byte {size}, where zeros had been read (to byte \
+                     {end}); reading goes on there."
+                ),
+            );
+        }
+    }
+
     fn step_back_to(&mut self, index: usize, size: u64) -> io::Result<()> {
         let tracked = &mut self.tracked[index];
         let file = &tracked.file;
         let (head, tail) = (HeadBytes::read(file, size)?, TailBytes::read(file, size)?);
         let bytes_crc = padded_crc(file, 0, size, size)?;
-        log::info(
-            READER,
-            format_args!(
-                "File:{} was cut to {size} bytes by its writer: only zeros are gone (read to byte \
-                 {}); reading goes on there.",
-                tracked.name().display(),
-                tracked.read_position
-            ),
-        );
+        self.tell_step_back(index, size);
+        let tracked = &mut self.tracked[index];
         (tracked.read_position, tracked.head, tracked.tail) = (size, head, tail);
         (tracked.exhausted_at, tracked.finished_at, tracked.giant_scanned) = (None, None, None);
-        (tracked.gap, tracked.receipted_at) = (None, None);
+        (tracked.gap, tracked.receipted_at, tracked.zeros_from) = (None, None, None);
         tracked.forget_looks(size);
         let record = &mut tracked.record;
         (record.position, record.bytes_crc) = (size, bytes_crc);

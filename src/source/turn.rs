@@ -250,11 +250,12 @@ impl Files {
         match self.tracked[index].look(now_ms) {
             Ok(Look::Readable) => self.may_begin(index),
             Ok(Look::Quiet) => false,
-            Ok(Look::Truncated { size }) if self.is_cut_to_size(index, size) => false,
+            Ok(Look::Truncated { size }) if self.is_without_zeros(index, size) => false,
             Ok(Look::Truncated { size }) => {
                 self.begin_again(index, &format!("was truncated to {size} bytes"));
                 false
             }
+            Ok(Look::Rewritten) if self.is_filled(index) => false,
             Ok(Look::Rewritten) => {
                 self.begin_again(index, "was truncated or overwritten");
                 false
