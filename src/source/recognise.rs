@@ -518,7 +518,11 @@ impl Files {
         }
         match then {
             Then::Candidate => {
-                self.resume(at.to_owned(), file, receipt, true);
+                let index = self.resume(at.to_owned(), file, receipt, true);
+                if cut.is_some() {
+                    // The receipt that stands there is of the file with its zeros.
+                    self.tracked[index].receipted_at = None;
+                }
             }
             Then::Grown => self.resume_done(file, receipt, at),
             Then::Leftover => self.clear_leftover(file, receipt, at),

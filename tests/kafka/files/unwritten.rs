@@ -134,6 +134,37 @@ fn zeros_at_the_end_of_a_finished_file_are_its_last_line() {
     scene.in_the_end_in_any_order(&["one", "\0\0\0", "two"]);
 }
 
+/// They were announced as its last line; then its writer cuts it to size, and goes on.
+#[test]
+fn zeros_that_are_cut_off_after_they_were_sent_repeat_nothing() {
+    for is_running in [true, false] {
+        // Done under its name, which has no room for the suffix.
+        let name = format!("{}_{{H-1}}.log", "y".repeat(236));
+        let lines: String = (0..60).map(|n| format!("line {n}\n")).collect();
+        let content = format!("{lines}{}", "\0".repeat(5_000));
+        let mut scene = spool("cut-to-size")
+            .source("deserializer.maxLineLength", 100_000)
+            .file(&name, &content, OLD_S)
+            .file("a_{H}.log", "other\n", 0)
+            .agent_runs();
+        scene.receipts(1);
+        scene.arrive(62);
+        if !is_running {
+            scene.stop();
+        }
+        let file = File::options().write(true).open(scene.path(&name)).expect("a file");
+        file.set_len(lines.len() as u64).expect("a shorter file");
+        if !is_running {
+            scene.start();
+        }
+        scene.log_says("what is before it was sent");
+        scene.append(&name, "more\n");
+        let mut wanted: Vec<String> = lines.lines().map(str::to_owned).collect();
+        wanted.extend(["other".to_owned(), "\0".repeat(5_000), "more".to_owned()]);
+        scene.in_the_end_in_any_order(&wanted);
+    }
+}
+
 /// A newline of UTF-16 ends in a zero byte.
 #[test]
 fn the_zero_bytes_of_utf_16_are_text() {
