@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::quest::PROOF_BYTES;
 use super::retire::{HIDDEN, HIDDEN_BESIDE};
 use super::tracked::{self, Hints, is_other_birth};
-use super::trimmed::padded_crc;
+use super::trimmed::{padded_crc, zeros_before};
 use crate::checkpoint::receipt::{self, ReadAll, Receipt, ReceiptError};
 use crate::checkpoint::receipt_index::ReceiptIndex;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES, TAIL_BYTES};
@@ -243,17 +243,19 @@ impl Sweep {
 /// Is `file`, found at such a place, the one that the receipt speaks of?
 pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Same {
     let tail_len = receipt.size.min(TAIL_BYTES as u64);
+    let is_here = place != Place::Other || has_numbers(&receipt, stat);
     if stat.len() < receipt.size {
-        let is_here =
-            place != Place::Other || (receipt.device, receipt.inode) == (stat.dev(), stat.ino());
         let may_be = is_here && may_be_trimmed(file, stat.len(), &receipt).unwrap_or(false);
         return if may_be { Same::Perhaps(receipt) } else { Same::No };
     }
     let head = tracked::bytes_match(file, 0, receipt.head_len as usize, receipt.head_crc);
     let tail =
         tracked::bytes_match(file, receipt.size - tail_len, tail_len as usize, receipt.tail_crc);
-    if !head.unwrap_or(false) || !tail.unwrap_or(false) {
-        return Same::No;
+    let is_used = || is_here && zeros_before(file, receipt.size, receipt.tail_crc).is_some();
+    match (head.unwrap_or(false), tail.unwrap_or(false)) {
+        (true, true) => {}
+        (true, false) if is_used() => return Same::Perhaps(receipt),
+        _ => return Same::No,
     }
     let old = Hints { device: receipt.device, inode: receipt.inode, born_ns: receipt.born_ns };
     let now = Hints::of(stat);

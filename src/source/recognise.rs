@@ -15,7 +15,7 @@ use super::quest::{
 };
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tracked, Vetting};
-use super::trimmed::{cut_receipt, with_zeros};
+use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
 use super::window::TailBytes;
 use super::{Files, READER, reach};
 use crate::checkpoint::receipt::Receipt;
@@ -208,7 +208,7 @@ impl Files {
             Whose::Finished { receipt, .. } => {
                 let (size, crc) = (receipt.size, receipt.bytes_crc);
                 self.tell_comparison(&mut quest.is_told, suspect, size);
-                let end = file.metadata()?.len().min(size);
+                let end = end_without_zeros(file, file.metadata()?.len(), receipt)?;
                 let is_there = suspect.hash_to(file, end, budget)?;
                 return Ok(is_there.then(|| with_zeros(&suspect.hasher, size - end) == crc));
             }
@@ -506,7 +506,10 @@ impl Files {
 
     fn is_known(&mut self, file: File, receipt: &Receipt, at: &OsStr, then: Then) {
         let Ok(stat) = file.metadata() else { return };
-        let cut = (stat.len() < receipt.size).then(|| cut_receipt(&file, receipt, stat.len()));
+        let cut = match end_without_zeros(&file, stat.len(), receipt) {
+            Ok(end) => (end < receipt.size).then(|| cut_receipt(&file, receipt, end)),
+            Err(e) => Some(Err(e)),
+        };
         let receipt = match &cut {
             Some(Ok(receipt)) => receipt,
             Some(Err(e)) => return self.complain(at, &e.to_string()),

@@ -52,6 +52,19 @@ pub(super) fn with_zeros(hasher: &crc32fast::Hasher, zeros: u64) -> u32 {
     hasher.finalize()
 }
 
+/// Where that ends of what the receipt speaks of which is in `file` now, `len` bytes long: before its
+/// end if zeros that were its last bytes are gone, or were written over.
+pub(super) fn end_without_zeros(file: &File, len: u64, receipt: &Receipt) -> io::Result<u64> {
+    if len < receipt.size {
+        return Ok(len);
+    }
+    let start = receipt.size.saturating_sub(TAIL_BYTES as u64);
+    if padded_crc(file, start, receipt.size, receipt.size)? == receipt.tail_crc {
+        return Ok(receipt.size);
+    }
+    Ok(zeros_before(file, receipt.size, receipt.tail_crc).unwrap_or(receipt.size))
+}
+
 /// The receipt of a file of which only the first `size` bytes are left, since zeros are gone.
 pub(super) fn cut_receipt(file: &File, receipt: &Receipt, size: u64) -> io::Result<Receipt> {
     let mut cut = Receipt { size, ..receipt.clone() };

@@ -165,6 +165,36 @@ fn zeros_that_are_cut_off_after_they_were_sent_repeat_nothing() {
     }
 }
 
+/// They were announced as its last line; then its writer writes the lines that it had kept the room
+/// for.
+#[test]
+fn lines_over_zeros_that_were_sent_come_alone() {
+    for is_running in [true, false] {
+        let name = format!("{}_{{H-1}}.log", "y".repeat(236));
+        let lines: String = (0..60).map(|n| format!("line {n}\n")).collect();
+        let content = format!("{lines}{}", "\0".repeat(60));
+        let mut scene = spool("written-over")
+            .file(&name, &content, OLD_S)
+            .file("a_{H}.log", "other\n", 0)
+            .agent_runs();
+        scene.arrive(62);
+        if !is_running {
+            scene.receipts(1);
+            scene.stop();
+        }
+        let file = File::options().write(true).open(scene.path(&name)).expect("a file");
+        let more: String = (0..20).map(|n| format!("more {n}\n")).collect();
+        file.write_all_at(more.as_bytes(), lines.len() as u64).expect("lines over the zeros");
+        if !is_running {
+            scene.start();
+        }
+        let mut wanted: Vec<String> = lines.lines().map(str::to_owned).collect();
+        wanted.extend(["other".to_owned(), "\0".repeat(60)]);
+        wanted.extend(more.lines().map(str::to_owned));
+        scene.in_the_end_in_any_order(&wanted);
+    }
+}
+
 /// A newline of UTF-16 ends in a zero byte.
 #[test]
 fn the_zero_bytes_of_utf_16_are_text() {
