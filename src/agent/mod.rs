@@ -399,6 +399,14 @@ impl Agent {
                 .iter()
                 .flat_map(|r| &r.pipeline.outlets)
                 .all(|o| o.channel != at || o.is_open()),
+            leaderless: self
+                .running
+                .iter()
+                .flat_map(|r| &r.pipeline.outlets)
+                .filter(|o| o.channel == at)
+                .map(|o| o.told_leaderless.len())
+                .max()
+                .unwrap_or(0),
             attempted: self
                 .running
                 .iter()

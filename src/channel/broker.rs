@@ -24,8 +24,17 @@ pub struct Topic {
     pub topic_id: [u8; 16],
     /// Partition ids, ascending, never empty.
     pub partitions: Vec<i32>,
+    /// Those of them that have no leader now, ascending; never all. Nothing can be asked of them.
+    pub leaderless: Vec<i32>,
     /// Most replicas of a partition; with one, an append is visible as soon as it is made.
     pub replicas: usize,
+}
+
+impl Topic {
+    /// Is there a leader of `partition`?
+    pub fn leads(&self, partition: i32) -> bool {
+        self.leaderless.binary_search(&partition).is_err()
+    }
 }
 
 /// The broker's word on one batch, in the order of sending within a partition.

@@ -31,6 +31,8 @@ pub struct Quest<'a> {
     /// A missing topic is made, where the brokers are configured to do so. (Those before 0.11 do it
     /// whatever is asked.)
     pub may_create: bool,
+    /// Partitions without a leader are left out, if they do not get one in a while.
+    pub may_lack: bool,
 }
 
 /// A way in.
@@ -40,8 +42,10 @@ pub struct Cluster {
     pub told_by: String,
     /// Leaders of the topic's partitions, each connected.
     pub leaders: Vec<Leader>,
-    /// Index into `leaders` of each of `topic.partitions`.
-    pub led_by: Vec<usize>,
+    /// Index into `leaders` of each of `topic.partitions`; `None` without a leader.
+    pub led_by: Vec<Option<usize>>,
+    /// Leaders that are named and do not answer, `host:port`: their partitions count as without one.
+    pub unreached: Vec<String>,
 }
 
 pub struct Leader {
@@ -107,28 +111,35 @@ pub(super) struct Word {
     replicas: usize,
     /// Node and `host:port`.
     pub leaders: Vec<(i32, String)>,
-    /// Index into `leaders` of each of `partitions`.
-    led_by: Vec<usize>,
+    /// Index into `leaders` of each of `partitions`; `None` without a leader.
+    led_by: Vec<Option<usize>>,
+    /// Left out of `leaders`.
+    unreached: Vec<String>,
 }
 
 impl Word {
     /// # Errors
-    /// `NotReady` where the topic is not there or a partition has no leader; `Unauthorised`.
+    /// `NotReady` where the topic is not there or no partition has a leader; `Unauthorised`.
     pub(super) fn of(answer: &MetadataResponse, topic: &str) -> Result<Word, Fault> {
         let seen = leaders_of(answer, topic)?;
         let mut leaders: Vec<(i32, String)> = Vec::new();
         let mut led_by = Vec::new();
-        for (partition, node) in &seen.partitions {
-            let address = address_of(answer, *node).ok_or_else(|| {
-                Fault::NotReady(format!("leader {node} of partition {partition} is not up"))
-            })?;
+        for (_, node) in &seen.partitions {
+            let Some(address) = address_of(answer, *node) else {
+                led_by.push(None);
+                continue;
+            };
             // Two nodes behind one address would be a fault of the brokers' configuration: they
             // are spoken to as one.
             let known = leaders.iter().position(|(_, known)| *known == address);
-            led_by.push(known.unwrap_or(leaders.len()));
+            led_by.push(Some(known.unwrap_or(leaders.len())));
             if known.is_none() {
                 leaders.push((*node, address));
             }
+        }
+        if leaders.is_empty() {
+            let (partition, node) = seen.partitions[0];
+            return Err(without_leader(topic, partition, node));
         }
         let cluster_id = answer.cluster_id.as_ref().map(|id| id.to_string()).unwrap_or_default();
         let partitions = seen.partitions.iter().map(|(partition, _)| *partition).collect();
@@ -139,7 +150,52 @@ impl Word {
             replicas: seen.replicas,
             leaders,
             led_by,
+            unreached: Vec::new(),
         })
+    }
+
+    /// Does every partition have a leader?
+    pub(super) fn is_whole(&self) -> bool {
+        self.led_by.iter().all(Option::is_some)
+    }
+
+    fn leaderless(&self) -> Vec<i32> {
+        let led = self.partitions.iter().zip(&self.led_by);
+        led.filter(|(_, leader)| leader.is_none()).map(|(partition, _)| *partition).collect()
+    }
+
+    /// `NotReady` where a partition has no leader.
+    pub(super) fn whole(self, topic: &str) -> Result<Word, Fault> {
+        match self.leaderless().first() {
+            Some(partition) => Err(without_leader(topic, *partition, -1)),
+            None => Ok(self),
+        }
+    }
+
+    /// As if nobody led what those lead who cannot be reached.
+    ///
+    /// # Errors
+    /// `NotReady`: they lead all of it.
+    pub(super) fn without(mut self, is_unreached: impl Fn(&str) -> bool) -> Result<Word, Fault> {
+        let mut kept = Vec::new();
+        let mut places = Vec::new();
+        for (node, address) in self.leaders {
+            if is_unreached(&address) {
+                places.push(None);
+                self.unreached.push(address);
+            } else {
+                places.push(Some(kept.len()));
+                kept.push((node, address));
+            }
+        }
+        for leader in &mut self.led_by {
+            *leader = leader.and_then(|at| places[at]);
+        }
+        self.leaders = kept;
+        match self.leaders.is_empty() {
+            true => Err(Fault::NotReady("no leader answers".to_string())),
+            false => Ok(self),
+        }
     }
 
     /// What it says of the topic, which is spoken to over `wire`.
@@ -149,6 +205,7 @@ impl Word {
             cluster_id: self.cluster_id.clone(),
             topic_id: self.topic_id,
             partitions: self.partitions.clone(),
+            leaderless: self.leaderless(),
             replicas: self.replicas,
         }
     }
@@ -167,7 +224,15 @@ impl Word {
             |l: &Leader| l.versions.as_ref().is_some_and(|v| v.highest(PRODUCE) >= PRODUCE.lowest);
         let modern = !legacy && leaders.iter().all(speaks_modern);
         let topic = self.topic(if modern { Wire::Modern } else { Wire::Legacy });
-        Cluster { topic, told_by: told_by.to_string(), leaders, led_by: self.led_by }
+        let (told_by, led_by, unreached) = (told_by.to_string(), self.led_by, self.unreached);
+        Cluster { topic, told_by, leaders, led_by, unreached }
+    }
+}
+
+pub(super) fn without_leader(topic: &str, partition: i32, node: i32) -> Fault {
+    match node {
+        ..0 => Fault::NotReady(format!("topic {topic}: partition {partition} has no leader")),
+        _ => Fault::NotReady(format!("leader {node} of partition {partition} is not up")),
     }
 }
 
@@ -177,7 +242,7 @@ fn address_of(answer: &MetadataResponse, node: i32) -> Option<String> {
 }
 
 struct Seen {
-    /// Partition and leader, ascending.
+    /// Partition and leader (negative: none), ascending.
     partitions: Vec<(i32, i32)>,
     topic_id: [u8; 16],
     replicas: usize,
@@ -201,10 +266,6 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
     let mut partitions = Vec::new();
     for p in &topic.partitions {
         // Error 9, a replica that is down, is no hindrance as long as there is a leader.
-        if p.leader_id.0 < 0 {
-            let which = p.partition_index;
-            return Err(Fault::NotReady(format!("{what}: partition {which} has no leader")));
-        }
         partitions.push((p.partition_index, p.leader_id.0));
     }
     partitions.sort_unstable();

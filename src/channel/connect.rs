@@ -58,6 +58,7 @@ impl Kafka {
             client: &config.client_id,
             legacy: std::mem::take(&mut self.legacy),
             may_create: true,
+            may_lack: true,
         };
         Finding::start(quest, OPEN_TIMEOUT)
     }
@@ -72,6 +73,11 @@ impl Kafka {
         self.link = match topic.wire {
             Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, name, client, timeout))),
             Wire::Legacy => {
+                // The crate connects to all leaders or to none.
+                if let Some(address) = cluster.unreached.first() {
+                    let why = format!("topic {name}: the leader at {address} cannot be reached");
+                    return Err(Fault::NotReady(why));
+                }
                 let compression = config.compression;
                 Link::Legacy(Box::new(Legacy::new(cluster, name, client, compression, timeout)?))
             }

@@ -24,6 +24,10 @@ const GREETINGS_MAX: usize = 64;
 /// How long a topic that is being made is waited for before the caller is told.
 const TOPIC_TIMEOUT: Duration = Duration::from_millis(3_000);
 const TOPIC_PAUSE: Duration = Duration::from_millis(50);
+/// So long before the end nobody is asked any more whose word might do in part.
+const LAST_MOMENT: Duration = Duration::from_millis(1_000);
+/// Who names partitions without a leader is asked again after this time.
+const LACKING_PAUSE: Duration = Duration::from_millis(200);
 /// So long nobody else is asked while the leaders that one has named are greeted, and then that one
 /// is asked again: a leader that is dead stands in the metadata until its session is over.
 const WORD_PATIENCE: Duration = Duration::from_millis(500);
@@ -34,6 +38,7 @@ pub struct Finding {
     client: String,
     legacy: bool,
     may_create: bool,
+    may_lack: bool,
     deadline: Instant,
     /// How long a broker of the list has for its greeting: all of the time, unless they are more
     /// than are greeted at once.
@@ -72,8 +77,15 @@ enum Reach {
 }
 
 enum Told {
-    NotReady(Fault),
-    Ready { word: Word, at: Instant },
+    /// With what it had said, if that is all that is wrong with it that a leader does not answer.
+    NotReady {
+        fault: Fault,
+        word: Option<Word>,
+    },
+    Ready {
+        word: Word,
+        at: Instant,
+    },
 }
 
 impl Peer {
@@ -94,8 +106,26 @@ impl Peer {
     }
 
     fn not_ready(&mut self, fault: Fault, now: Instant) {
-        self.told = Some(Told::NotReady(fault));
+        self.told = Some(Told::NotReady { fault, word: None });
         self.ask_at = now + TOPIC_PAUSE;
+    }
+
+    /// A leader that it has named cannot be reached.
+    fn doubt_word(&mut self, fault: Fault, now: Instant) {
+        let word = match self.told.take() {
+            Some(Told::Ready { word, .. }) => Some(word),
+            _ => None,
+        };
+        self.told = Some(Told::NotReady { fault, word });
+        self.ask_at = now + TOPIC_PAUSE;
+    }
+
+    fn word(&self) -> Option<&Word> {
+        match &self.told {
+            Some(Told::Ready { word, .. }) => Some(word),
+            Some(Told::NotReady { word, .. }) => word.as_ref(),
+            None => None,
+        }
     }
 }
 
@@ -115,6 +145,7 @@ impl Finding {
             client: quest.client.to_string(),
             legacy: quest.legacy,
             may_create: quest.may_create,
+            may_lack: quest.may_lack,
             deadline: now + timeout,
             greet_time: timeout / listed.div_ceil(GREETINGS_MAX).max(1) as u32,
             ready_until: None,
@@ -136,17 +167,49 @@ impl Finding {
         self.seek_leaders(now);
         // Those that were named just now.
         self.greet(now)?;
-        if let Some(at) = (0..self.listed).find(|&at| self.holds(at)) {
+        let holding: Vec<usize> = (0..self.listed).filter(|&at| self.holds(at)).collect();
+        let whole = holding.iter().find(|&&at| self.is_whole(at));
+        // A leader may be chosen in this moment: what lacks one counts only after a while.
+        let lacking = holding.first().filter(|_| !self.may_get_ready(now));
+        if let Some(&at) = whole.or(lacking) {
             return Ok(Progress::Done(self.take(at)));
         }
-        if self.is_over(now) { Err(self.fault()) } else { Ok(Progress::Pending) }
+        let is_over = self.is_over(now);
+        if is_over || (self.is_late(now) && self.peers.iter().all(|p| p.asked.is_none())) {
+            // Those who answer are better than nobody.
+            if let Some(at) = (0..self.listed).find(|&at| self.holds_in_part(at)) {
+                return Ok(Progress::Done(self.take(at)));
+            }
+        }
+        if is_over { Err(self.fault()) } else { Ok(Progress::Pending) }
+    }
+
+    /// Is it time to go without leaders that are silent?
+    fn is_late(&self, now: Instant) -> bool {
+        now + LAST_MOMENT >= self.deadline
+    }
+
+    /// Does a leader that it names answer, where that is enough?
+    fn holds_in_part(&self, at: usize) -> bool {
+        let is_at_hand =
+            |address: &str| self.peers.iter().any(|p| p.address == address && p.is_at_hand());
+        let word = self.peers[at].word().filter(|_| self.may_lack);
+        word.is_some_and(|word| word.leaders.iter().any(|(_, address)| is_at_hand(address)))
     }
 
     /// Does somebody's word stand whose leaders have not had their time yet?
     fn is_weighing(&self, now: Instant) -> bool {
         self.peers
             .iter()
-            .any(|p| matches!(&p.told, Some(Told::Ready { at, .. }) if now < *at + WORD_PATIENCE))
+            .any(|p| matches!(&p.told, Some(Told::Ready { at, word }) if word.is_whole() && now < *at + WORD_PATIENCE))
+    }
+
+    fn is_whole(&self, at: usize) -> bool {
+        matches!(&self.peers[at].told, Some(Told::Ready { word, .. }) if word.is_whole())
+    }
+
+    fn may_get_ready(&self, now: Instant) -> bool {
+        self.ready_until.is_some_and(|until| now < until)
     }
 
     /// How many more may be greeted at once.
@@ -199,14 +262,18 @@ impl Finding {
             let Reach::Greeted((connection, _)) = &mut peer.reach else { continue };
             let answer = match asked.poll::<MetadataResponse>(connection) {
                 Ok(Progress::Pending) => continue,
-                Ok(Progress::Done(answer)) => Word::of(&answer, &self.topic),
+                Ok(Progress::Done(answer)) => match Word::of(&answer, &self.topic) {
+                    Ok(word) if !self.may_lack => word.whole(&self.topic),
+                    word => word,
+                },
                 Err(fault) => Err(fault),
             };
             peer.asked = None;
             match answer {
                 Ok(word) => {
+                    let pause = if word.is_whole() { WORD_PATIENCE } else { LACKING_PAUSE };
                     peer.told = Some(Told::Ready { word, at: now });
-                    peer.ask_at = now + WORD_PATIENCE;
+                    peer.ask_at = now + pause;
                 }
                 Err(fault @ Fault::NotReady(_)) => peer.not_ready(fault, now),
                 Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
@@ -218,7 +285,18 @@ impl Finding {
 
     fn ask(&mut self, now: Instant) -> Result<(), Fault> {
         let is_weighing = self.is_weighing(now);
+        let (is_late, may_get_ready) = (self.is_late(now), self.may_get_ready(now));
         for peer in &mut self.peers[..self.listed] {
+            // Its connection may be that of a leader, and is to be at hand.
+            let is_enough = self.may_lack
+                && match &peer.told {
+                    Some(Told::NotReady { word: Some(_), .. }) => is_late || !may_get_ready,
+                    Some(Told::Ready { .. }) => is_late,
+                    _ => false,
+                };
+            if is_enough {
+                continue;
+            }
             let Reach::Greeted(greeted) = &mut peer.reach else { continue };
             let patience = TOPIC_TIMEOUT.min(self.deadline.saturating_duration_since(now) / 2);
             self.ready_until.get_or_insert(now + patience);
@@ -241,6 +319,7 @@ impl Finding {
             let Some(Told::Ready { word, at: told_at }) = &self.peers[at].told else { continue };
             let told_at = *told_at;
             let leaders = word.leaders.clone();
+            let mut failed = None;
             for (node, address) in leaders {
                 let known = self.peers.iter().position(|p| p.address == address);
                 let known = known.unwrap_or(self.peers.len());
@@ -251,15 +330,16 @@ impl Finding {
                 match &self.peers[known].reach {
                     // One that is gone will be replaced: that is worth another question.
                     Reach::Failed { why, at: failed_at } if *failed_at >= told_at => {
-                        let why = format!("leader {node} at {address}: {why}");
-                        self.peers[at].not_ready(Fault::NotReady(why), now);
-                        break;
+                        failed.get_or_insert(format!("leader {node} at {address}: {why}"));
                     }
                     Reach::Failed { .. } | Reach::Due(_) => {
                         self.peers[known].reach = Reach::Due(now);
                     }
                     Reach::Greeting(_) | Reach::Greeted(_) | Reach::Taken => {}
                 }
+            }
+            if let Some(why) = failed {
+                self.peers[at].doubt_word(Fault::NotReady(why), now);
             }
         }
     }
@@ -274,8 +354,14 @@ impl Finding {
 
     fn take(&mut self, at: usize) -> Cluster {
         let told_by = self.peers[at].address.clone();
-        let Some(Told::Ready { word, .. }) = self.peers[at].told.take() else {
-            unreachable!("it holds")
+        let word = match self.peers[at].told.take() {
+            Some(Told::Ready { word, .. } | Told::NotReady { word: Some(word), .. }) => word,
+            _ => unreachable!("it holds"),
+        };
+        let is_at_hand =
+            |address: &str| self.peers.iter().any(|p| p.address == address && p.is_at_hand());
+        let Ok(word) = word.without(|address| !is_at_hand(address)) else {
+            unreachable!("a leader is at hand")
         };
         let mut leaders = Vec::with_capacity(word.leaders.len());
         for (_, address) in &word.leaders {
@@ -290,10 +376,12 @@ impl Finding {
 
     /// Is there nothing more to wait for?
     fn is_over(&self, now: Instant) -> bool {
-        let may_get_ready = self.ready_until.is_some_and(|until| now < until);
+        let may_get_ready = self.may_get_ready(now);
         let is_finished = |p: &Peer| match (&p.reach, &p.told) {
             (Reach::Failed { .. }, _) => true,
-            (_, Some(Told::NotReady(_))) => !may_get_ready,
+            (_, Some(Told::NotReady { word, .. })) => {
+                !may_get_ready && (word.is_none() || p.asked.is_none())
+            }
             _ => false,
         };
         now >= self.deadline || self.peers[..self.listed].iter().all(is_finished)
@@ -305,7 +393,7 @@ impl Finding {
             let peer = &self.peers[at];
             let address = &peer.address;
             match (&peer.told, &peer.reach) {
-                (Some(Told::NotReady(fault)), _) => return fault.clone(),
+                (Some(Told::NotReady { fault, .. }), _) => return fault.clone(),
                 (Some(Told::Ready { word, .. }), _) => return self.silent_leader(word),
                 (None, Reach::Failed { why, .. }) if why.starts_with(address.as_str()) => {
                     reasons.push(why.clone());
@@ -443,8 +531,14 @@ mod tests {
     fn a_broker_that_knows_of_no_leader_does_not_hide_one_that_does() {
         let brokers = [false, false, true].map(broker);
         let find = |brokers: &[String]| {
-            let quest =
-                Quest { brokers, topic: "t", client: "c", legacy: false, may_create: false };
+            let quest = Quest {
+                brokers,
+                topic: "t",
+                client: "c",
+                legacy: false,
+                may_create: false,
+                may_lack: false,
+            };
             finish(&mut Finding::start(quest, Duration::from_millis(800)), Finding::poll)
         };
         let cluster = find(&brokers).map_err(|fault| fault.to_string()).unwrap();
@@ -463,8 +557,14 @@ mod tests {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap();
         let brokers = [&frozen, &gone].map(|l| l.local_addr().unwrap().to_string());
         drop(gone);
-        let quest =
-            Quest { brokers: &brokers, topic: "t", client: "c", legacy: false, may_create: false };
+        let quest = Quest {
+            brokers: &brokers,
+            topic: "t",
+            client: "c",
+            legacy: false,
+            may_create: false,
+            may_lack: false,
+        };
         let fault = finish(&mut Finding::start(quest, Duration::from_millis(800)), Finding::poll)
             .map(drop)
             .unwrap_err();
@@ -476,7 +576,14 @@ mod tests {
     }
 
     fn find_all(brokers: &[String], timeout: Duration) -> Result<Cluster, Fault> {
-        let quest = Quest { brokers, topic: "t", client: "c", legacy: false, may_create: false };
+        let quest = Quest {
+            brokers,
+            topic: "t",
+            client: "c",
+            legacy: false,
+            may_create: false,
+            may_lack: false,
+        };
         finish(&mut Finding::start(quest, timeout), Finding::poll)
     }
 
@@ -488,7 +595,7 @@ mod tests {
         let cluster = cluster.map_err(|fault| fault.to_string()).unwrap();
         assert_eq!((cluster.leaders.len(), cluster.led_by.len()), (40, 40));
         for (index, broker) in brokers.iter().enumerate() {
-            assert_eq!(cluster.leaders[cluster.led_by[index]].connection.peer(), broker);
+            assert_eq!(cluster.leaders[cluster.led_by[index].unwrap()].connection.peer(), broker);
         }
     }
 
@@ -503,6 +610,43 @@ mod tests {
         let cluster = find_all(&brokers, Duration::from_secs(10));
         let cluster = cluster.map_err(|fault| fault.to_string()).unwrap();
         assert_eq!(cluster.told_by, brokers[39]);
+    }
+
+    /// Two leaders, of which the second is not to be had.
+    fn find_with_one_leader(second: SocketAddr) -> Cluster {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [first.local_addr().unwrap(), second];
+        serve_all(first, metadata_5(&addresses, &[2, 1]), Duration::ZERO);
+        let brokers = [addresses[0].to_string()];
+        let find = |may_lack| {
+            let brokers = &brokers;
+            let quest = Quest {
+                brokers,
+                topic: "t",
+                client: "c",
+                legacy: false,
+                may_create: false,
+                may_lack,
+            };
+            let mut finding = Finding::start(quest, Duration::from_millis(1_500));
+            finish(&mut finding, Finding::poll)
+        };
+        assert!(matches!(find(false), Err(Fault::NotReady(_))));
+        find(true).map_err(|fault| fault.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_leader_that_is_gone_or_silent_is_left_out() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [&silent, &gone].map(|l| l.local_addr().unwrap());
+        drop(gone);
+        for address in addresses {
+            let cluster = find_with_one_leader(address);
+            assert_eq!(cluster.led_by, [None, Some(0)]);
+            assert_eq!(cluster.topic.leaderless, [0]);
+            assert_eq!(cluster.unreached, [address.to_string()]);
+        }
     }
 
     #[test]

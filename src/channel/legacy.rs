@@ -21,7 +21,7 @@ use kafka_protocol::messages::MetadataResponse;
 
 use super::batch::{Batch, Wire};
 use super::broker::{Answer, Fault, Progress, Topic};
-use super::cluster::{Cluster, Word, metadata};
+use super::cluster::{Cluster, Word, metadata, without_leader};
 use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
 use super::lane::Lane;
@@ -51,7 +51,7 @@ pub struct Legacy {
     request_timeout_ms: u32,
     told_by: String,
     partitions: Vec<i32>,
-    led_by: Vec<usize>,
+    led_by: Vec<Option<usize>>,
     /// Our own connections to the leaders, for reading.
     readers: Vec<Lane>,
     ends: Option<Ends>,
@@ -148,7 +148,7 @@ impl Legacy {
             };
             result.map_err(|e| self.lost(&e))?;
             let seen = client.topics().partitions(&self.topic).map(|p| p.available_ids().len());
-            if seen.is_some_and(|n| n >= self.partitions.len()) {
+            if seen.is_some_and(|n| n >= self.led_by.iter().flatten().count()) {
                 break;
             }
             if attempt == METADATA_TRIES {
@@ -338,7 +338,7 @@ impl Legacy {
         let Ok(index) = self.partitions.binary_search(&partition) else {
             return Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic)));
         };
-        let lane = self.led_by[index];
+        let lane = self.led_by[index].ok_or_else(|| without_leader(&self.topic, partition, -1))?;
         let reader = &mut self.readers[lane];
         let correlation = reader.next_correlation();
         let mut frame = begin_frame(api, 0, correlation, &self.client_id);

@@ -32,9 +32,9 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Answer, Fault, Progress, Throttled, Topic, Verdict};
-use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata};
+use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata, without_leader};
 use super::finish::Waits;
-use super::greet::LOOK_PAUSE;
+use super::greet::{Greeting, LOOK_PAUSE};
 use super::lane::{InFlight, Lane, Sent};
 
 use super::protocol::{
@@ -48,6 +48,9 @@ pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
 /// Between two tries to get a producer id from a broker that has just started.
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a leader that did not answer has for it when it is greeted again.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(2_000);
+
 /// A topic on a cluster of brokers from 0.11 on; connected, or of no further use.
 pub struct Modern {
     topic: String,
@@ -55,13 +58,23 @@ pub struct Modern {
     request_timeout_ms: u32,
     partitions: Vec<i32>,
     /// Index into `lanes` of each of `partitions`.
-    led_by: Vec<usize>,
+    led_by: Vec<Option<usize>>,
+    /// Leaders that did not answer, each of which is greeted again in its turn.
+    unreached: Vec<String>,
+    probe: Probe,
     lanes: Vec<Lane>,
     /// Reused for the frame and the heads of the partitions of each request.
     heads: Vec<u8>,
     /// Answers to produce requests that were not asked for yet.
     answers: Vec<Answer>,
     question: Question,
+}
+
+/// Whether one of the leaders that did not answer does so now.
+enum Probe {
+    Due,
+    Greeting(Box<Greeting>),
+    Done,
 }
 
 /// What is asked now, but for a look.
@@ -100,6 +113,8 @@ impl Modern {
             request_timeout_ms,
             partitions: cluster.topic.partitions,
             led_by: cluster.led_by,
+            unreached: cluster.unreached,
+            probe: Probe::Due,
             lanes: cluster.leaders.into_iter().map(|leader| Lane::new(leader, timeout)).collect(),
             heads: Vec::new(),
             answers: Vec::new(),
@@ -109,7 +124,9 @@ impl Modern {
 
     fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
         match self.partitions.binary_search(&partition) {
-            Ok(index) => Ok(self.led_by[index]),
+            Ok(index) => {
+                self.led_by[index].ok_or_else(|| without_leader(&self.topic, partition, -1))
+            }
             Err(_) => Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic))),
         }
     }
@@ -165,7 +182,11 @@ impl Modern {
     }
 
     /// See `Broker::survey`: whoever leads the first partition is asked.
+    /// A leader that did not answer counts as none as long as it does not.
     pub fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
+        if self.is_probing() {
+            return Ok(Progress::Pending);
+        }
         let (ticket, api) = match self.question {
             Question::Topic { ticket, api } => (ticket, api),
             _ => {
@@ -181,8 +202,34 @@ impl Modern {
         let answer = self.take::<MetadataResponse>(api, ticket)?;
         let Progress::Done(answer) = answer else { return Ok(Progress::Pending) };
         self.question = Question::Nothing;
+        self.probe = Probe::Due;
         let word = Word::of(&answer, &self.topic)?;
+        let word = word.without(|address| self.unreached.iter().any(|u| u == address))?;
         Ok(Progress::Done(word.topic(Wire::Modern)))
+    }
+
+    /// Is the answer of one still waited for? One that has answered is no longer unreached.
+    fn is_probing(&mut self) -> bool {
+        let Some(address) = self.unreached.first() else { return false };
+        let probe = match std::mem::replace(&mut self.probe, Probe::Done) {
+            Probe::Due => {
+                let until = Instant::now() + PROBE_TIMEOUT;
+                Greeting::start(address, &self.topic, &self.client, until).map(Box::new)
+            }
+            Probe::Greeting(greeting) => Ok(greeting),
+            Probe::Done => return false,
+        };
+        match probe.and_then(|mut greeting| Ok((greeting.poll()?, greeting))) {
+            Ok((Progress::Pending, greeting)) => {
+                self.probe = Probe::Greeting(greeting);
+                return true;
+            }
+            Ok((Progress::Done(_), _)) => {
+                self.unreached.remove(0);
+            }
+            Err(_) => self.unreached.rotate_left(1),
+        }
+        false
     }
 
     /// See `Broker::end_offsets`: one question to each leader, however many partitions it leads.

@@ -26,6 +26,9 @@ pub const ROUND_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX + BATCH_BYTES_MAX / 2;
 /// Batches of a round at most: each is an entry of the checkpoint until it is folded.
 pub const ROUND_BATCHES_MAX: usize = 64;
 
+/// While partitions have no leader the brokers are asked again after this time, ms.
+const LEADERLESS_MS: u64 = 2_000;
+
 /// An ack is proof for so long that the broker knows our producer id in a partition, ms: less than
 /// any sensible `producer.id.expiration.ms`.
 const WARM_MS: u64 = 1_000;
@@ -121,6 +124,10 @@ pub struct Outlet {
     pub survey_at_ms: u64,
     /// The topic is not as it was when it was opened, which is done anew when nothing is under way.
     pub is_outdated: bool,
+    /// The partitions without a leader that the log speaks of already.
+    pub told_leaderless: Vec<i32>,
+    /// Those that were without one when what is in doubt was looked for last.
+    looked_without: Vec<i32>,
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
@@ -175,6 +182,8 @@ impl Outlet {
             look_began_ms: 0,
             survey_at_ms: 0,
             is_outdated: false,
+            told_leaderless: Vec::new(),
+            looked_without: Vec::new(),
             out_of_sequence: Vec::new(),
             is_log_other: false,
             partition_missing_since_ms: None,
@@ -213,19 +222,53 @@ impl Outlet {
         self.topic.as_ref().is_some_and(|topic| !topic.partitions.contains(&partition))
     }
 
-    /// The partitions that are written to; none before the topic is known.
+    /// After which time the brokers are asked again how the topic is, ms.
+    pub fn survey_pause_ms(&self) -> u64 {
+        let is_whole = self.topic.as_ref().is_none_or(|topic| topic.leaderless.is_empty());
+        if is_whole { self.config.metadata_ms } else { LEADERLESS_MS.min(self.config.metadata_ms) }
+    }
+
+    /// Is there a leader of `partition`, as far as is known?
+    pub fn leads(&self, partition: i32) -> bool {
+        self.topic.as_ref().is_none_or(|topic| topic.leads(partition))
+    }
+
+    /// Does a file of that name wait, since its partition has no leader?
+    pub fn is_barred(&self, file_name: &[u8]) -> bool {
+        let Some(topic) = &self.topic else { return false };
+        let is_by_file = self.config.partition_by == PartitionBy::File;
+        is_by_file
+            && self.config.default_partition.is_none()
+            && !topic.leads(topic.partitions[place_of(file_name, topic.partitions.len())])
+    }
+
+    /// Who leads what may be another than at the last look. Time in which a partition was not looked
+    /// at proves nothing of what is in doubt there.
+    pub fn adopt_leaders(&mut self, topic: &Topic) {
+        if self.looked_without != topic.leaderless {
+            self.looked_without.clone_from(&topic.leaderless);
+            self.absent_since_ms = None;
+            self.has_told_absent = false;
+        }
+    }
+
+    /// The partitions that are written to now; none before the topic is known.
     pub fn partitions_used(&self) -> Vec<i32> {
         match (&self.topic, self.config.default_partition) {
             (None, _) => Vec::new(),
             (Some(_), Some(fixed)) => vec![fixed],
-            (Some(topic), None) => topic.partitions.clone(),
+            (Some(topic), None) => {
+                topic.partitions.iter().copied().filter(|p| topic.leads(*p)).collect()
+            }
         }
     }
 
     /// Partitions that a round can fill.
     pub fn width(&self) -> usize {
         match (&self.topic, self.config.default_partition) {
-            (Some(topic), None) => topic.partitions.len().min(ROUND_BATCHES_MAX),
+            (Some(topic), None) => {
+                (topic.partitions.len() - topic.leaderless.len()).min(ROUND_BATCHES_MAX)
+            }
             _ => 1,
         }
     }
@@ -261,13 +304,15 @@ impl Outlet {
         file_name: &[u8],
         is_open: impl Fn(&Outlet, i32) -> bool,
     ) -> Option<i32> {
+        let is_open =
+            |outlet: &Outlet, partition| outlet.leads(partition) && is_open(outlet, partition);
         if let Some(fixed) = self.config.default_partition {
             return is_open(self, fixed).then_some(fixed);
         }
         let partitions = &self.topic.as_ref()?.partitions;
         let count = partitions.len();
         let (first, choices) = match self.config.partition_by {
-            PartitionBy::File => (crc32fast::hash(file_name) as usize % count, 1),
+            PartitionBy::File => (place_of(file_name, count), 1),
             PartitionBy::Transaction => (self.turn % count, count),
         };
         let in_turn = (first..first + choices).map(|at| (at, partitions[at % count]));
@@ -409,6 +454,11 @@ impl Outlet {
     pub fn empty_pool(&mut self) {
         self.pool.clear();
     }
+}
+
+/// The place among `count` partitions of a file that keeps to one.
+fn place_of(file_name: &[u8], count: usize) -> usize {
+    crc32fast::hash(file_name) as usize % count
 }
 
 /// The sequence behind `count` events that begin at `base`; wraps to 0 behind 2^31 - 1 as the

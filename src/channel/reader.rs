@@ -258,7 +258,14 @@ fn offset_in<L: Log + Waits>(log: &mut L, partition: i32, time: i64) -> Result<O
 
 fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fault> {
     let (topic, client) = (config.topic.as_str(), config.client_id.as_str());
-    let quest = Quest { brokers: &config.brokers, topic, client, legacy: false, may_create };
+    let quest = Quest {
+        brokers: &config.brokers,
+        topic,
+        client,
+        legacy: false,
+        may_create,
+        may_lack: false,
+    };
     let cluster = find(quest)?;
     let found = cluster.topic.clone();
     let timeout = config.request_timeout_ms;

@@ -13,6 +13,11 @@ const METRICS: &[(&str, &str, &str)] = &[
     ("flume_ng_start_time_seconds", "gauge", "Unix time of the agent's start"),
     ("flume_ng_connected", "gauge", "1 while the channel's brokers are connected"),
     (
+        "flume_ng_partitions_without_leader",
+        "gauge",
+        "partitions of the channel's topic that wait for a leader",
+    ),
+    (
         "flume_ng_events_received_total",
         "counter",
         "events read by this process, or announced by the one before",

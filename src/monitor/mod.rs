@@ -63,6 +63,8 @@ pub(crate) struct ChannelStats {
     pub name: String,
     pub topic: String,
     pub connected: bool,
+    /// Partitions of its topic that wait for a leader.
+    pub leaderless: usize,
     /// Events handed to it, and events acknowledged by its brokers.
     pub attempted: u64,
     pub acked: u64,
@@ -347,6 +349,7 @@ fn prometheus(stats: &Stats) -> String {
     for channel in &stats.channels {
         let labels = [("agent", agent), ("channel", &channel.name), ("topic", &channel.topic)];
         out.add("flume_ng_connected", &labels, u8::from(channel.connected));
+        out.add("flume_ng_partitions_without_leader", &labels, channel.leaderless);
         out.add("flume_ng_events_acked_total", &labels, channel.acked);
         let throttled_s = channel.throttled_ms as f64 / 1000.0;
         out.add("flume_ng_throttle_seconds_total", &labels, throttled_s);
@@ -405,6 +408,7 @@ mod tests {
                 name: "c1".into(),
                 topic: "t".into(),
                 connected: true,
+                leaderless: 0,
                 attempted: 7,
                 acked: 5,
                 throttled_ms: 0,

@@ -7,6 +7,7 @@
 //! after any doubt [`recovery`] looks before it sends.
 
 pub(crate) mod handover;
+mod leaders;
 pub mod marker;
 mod moved;
 pub mod once;
@@ -272,9 +273,9 @@ impl Pipeline {
         self.rebuild.is_some()
     }
 
-    /// Is nothing under way any more?
+    /// Is nothing under way any more? What waits for a leader is not.
     pub fn is_idle(&self) -> bool {
-        self.announced.iter().all(|a| a.record.acked.is_some())
+        !self.announced.iter().any(|a| self.is_under_way(a))
     }
 
     /// Is the next turn best when an answer has come? What files do until then changes nothing.
@@ -408,7 +409,7 @@ impl Pipeline {
         // A round may fill some partitions only, so their queues do not tell how many requests a
         // connection holds.
         let mut rounds: Vec<u64> =
-            self.announced.iter().filter(|a| a.record.acked.is_none()).map(|a| a.round).collect();
+            self.announced.iter().filter(|a| self.is_under_way(a)).map(|a| a.round).collect();
         rounds.dedup();
         self.rounds = rounds.len();
     }
@@ -451,6 +452,7 @@ impl Pipeline {
         while let Some(at) = self.next_foldable() {
             self.fold_one(at);
         }
+        self.join_acked();
     }
 
     /// A batch that begins at its file's position and up to whose end every channel has everything
@@ -478,7 +480,7 @@ impl Pipeline {
         // Here, not at each ack: only now every channel has them.
         if lead.acked.is_some_and(|offset| offset != rounds::NOWHERE) {
             self.counters.events_accepted += u64::from(lead.count);
-            self.counters.batches_accepted += 1;
+            self.counters.batches_accepted += u64::from(lead.acked != Some(rounds::SPREAD));
         }
         if let Some(index) = self.files.index_of(lead.file) {
             self.files.tracked[index].note_position(now_ms);

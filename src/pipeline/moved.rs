@@ -142,6 +142,7 @@ impl Pipeline {
         if now_ms - since_ms < PARTITION_MISSING_MS {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
+        self.need_leaders(at)?;
         let identity = self.fresh_identity(at)?;
         let ends = self.ends(at)?;
         let outlet = &self.outlets[at];

@@ -11,7 +11,7 @@
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
 use super::room::Halt;
-use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe};
+use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe, leaders};
 use crate::channel::batch::{Batch, Identity, Wire};
 use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
 use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
@@ -85,6 +85,7 @@ impl Pipeline {
                 Stage::Closed { .. } => Stage::Opening,
                 Stage::Opening => {
                     let topic = done(self.outlets[at].broker.open()?)?;
+                    self.outlets[at].adopt_leaders(&topic);
                     self.outlets[at].topic = Some(topic);
                     Stage::Adopting
                 }
@@ -95,7 +96,8 @@ impl Pipeline {
                     }
                     self.adopt_topic(at)?;
                     self.leave_missing_partitions(at)?;
-                    match self.doubts(at).is_empty() {
+                    self.park_leaderless(at)?;
+                    match self.asked_doubts(at).is_empty() {
                         true => Stage::Identifying,
                         // Looked for and settled before it was announced.
                         false if self.outlets[at].is_rebuilt => Stage::Renaming,
@@ -111,7 +113,7 @@ impl Pipeline {
                         self.outlets[at].stage = Stage::Looking { since_ms: now_ms };
                         continue;
                     }
-                    if log == Log::Other && !self.doubts(at).is_empty() {
+                    if log == Log::Other && !self.asked_doubts(at).is_empty() {
                         self.wait_for_followers(at)?;
                         self.begin_other_log(at)?;
                         self.outlets[at].stage = Stage::Looking { since_ms: now_ms };
@@ -162,7 +164,9 @@ impl Pipeline {
                     self.confirm_marks(at)?;
                     self.tell_letters(at);
                     let outlet = &mut self.outlets[at];
-                    outlet.survey_at_ms = self.clock.monotonic_ms() + outlet.config.metadata_ms;
+                    outlet.survey_at_ms = self.clock.monotonic_ms() + outlet.survey_pause_ms();
+                    self.tell_leaderless(at);
+                    self.files.unbar();
                     Stage::Open
                 }
                 Stage::Open => return Ok(()),
@@ -194,6 +198,11 @@ impl Pipeline {
                 topic.partitions
             ))));
         }
+        if let Some(fixed) = outlet.config.default_partition
+            && !topic.leads(fixed)
+        {
+            return Err(leaders::without(&outlet.config.topic, fixed));
+        }
         let wire = topic.wire;
         let is_other_cluster = !outlet.record.cluster_id.is_empty()
             && !topic.cluster_id.is_empty()
@@ -214,6 +223,7 @@ impl Pipeline {
             }
         }
         if is_other_cluster || is_other_topic {
+            self.need_leaders(at)?;
             return self.move_to_other_log(at, &cluster_id);
         }
         if !cluster_id.is_empty() {
@@ -259,7 +269,7 @@ impl Pipeline {
     /// the topic is that of the record, the batches are looked for, too, that were acknowledged
     /// last.
     fn look(&mut self, at: usize, observer: &mut dyn Observer) -> Result<Log, Pause> {
-        let doubts = self.doubts(at);
+        let doubts = self.asked_doubts(at);
         let mut partitions: Vec<i32> =
             doubts.iter().map(|&n| self.announced[n].record.partition).collect();
         partitions.sort_unstable();
@@ -344,7 +354,7 @@ impl Pipeline {
         let is_sure = |&n: &usize| {
             self.announced[n].record.producer_id >= 0 || self.announced[n].copies == Copies::None
         };
-        if self.doubts(at).iter().all(is_sure) {
+        if self.asked_doubts(at).iter().all(is_sure) {
             return Ok(());
         }
         self.wait_for_followers(at)
@@ -463,7 +473,7 @@ impl Pipeline {
 
     fn first_doubts(&self, at: usize) -> Vec<usize> {
         let mut firsts: Vec<usize> = Vec::new();
-        for n in self.doubts(at) {
+        for n in self.asked_doubts(at) {
             let partition = self.announced[n].record.partition;
             if firsts.iter().all(|&f| self.announced[f].record.partition != partition) {
                 firsts.push(n);

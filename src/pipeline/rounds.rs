@@ -17,6 +17,10 @@ use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 /// the memory small.
 pub(super) const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// No round begins while so many batches are announced and not folded: each is an entry of the
+/// checkpoint. So many can be only where one waits for its leader for a long time.
+const ANNOUNCED_MAX: usize = 8_192;
+
 /// So much of the present file is sent at once, whatever is under way.
 const LITTLE_BYTES: u64 = 64 * 1024;
 /// After this time the answer is not waited for, ms: a broker may be far away.
@@ -27,12 +31,16 @@ const READ_RETRY_MS: u64 = 4_000;
 
 /// Acked marker of a batch that holds no event (all filtered out, dead letter, lost).
 pub(crate) const NOWHERE: i64 = -1;
+/// Acked marker of several batches as one, whose offsets stand in their file's record.
+pub(crate) const SPREAD: i64 = -2;
 
 /// What became of an attempt to announce a slice.
 pub(super) enum Outcome {
     Announced,
     /// Nothing whole to read there now.
     Nothing,
+    /// The only partition that it may go to has no leader. The files behind it need not wait.
+    Barred,
 }
 
 /// Which events of a file make up a batch, and how the batch is made.
@@ -53,6 +61,7 @@ impl Pipeline {
         let width = self.outlets.iter().map(Outlet::width).min().unwrap_or(1);
         let first_new = self.announced.len();
         let mut filled = 0;
+        let mut has_barred = false;
         // A file may turn out to hold nothing whole; a few of them do not end the round.
         for _ in 0..width + 16 {
             let Some(index) = self.files.choose() else { break };
@@ -68,13 +77,15 @@ impl Pipeline {
             match self.announce(index, bound, share, first_new)? {
                 Some(Outcome::Announced) => filled += 1,
                 Some(Outcome::Nothing) => {}
+                Some(Outcome::Barred) => has_barred = true,
                 None => break,
             }
             if filled == width || !self.has_room_in_round(first_new) {
                 break;
             }
         }
-        self.dispatch(first_new)
+        // Those behind it are chosen next.
+        Ok(self.dispatch(first_new)? || has_barred)
     }
 
     /// Announces the unterminated last line of a finished file and sends it. `false`: it has to
@@ -84,6 +95,9 @@ impl Pipeline {
         let Some(outcome) = self.announce(index, Bound::Final, 1, first_new)? else {
             return Ok(false);
         };
+        if let Outcome::Barred = outcome {
+            return Ok(false);
+        }
         if let Outcome::Nothing = outcome
             && let Some(tracked) = self.files.tracked.get_mut(index)
             && tracked.giant_scanned.is_none()
@@ -154,7 +168,13 @@ impl Pipeline {
         let rounds = self.outlets.iter().map(|o| 2 * o.round_limit.bytes());
         let bytes_max = rounds.min().unwrap_or(usize::MAX).min(IN_FLIGHT_BYTES_MAX);
         let is_outdated = self.outlets.iter().any(|o| o.is_outdated);
-        !is_outdated && self.rounds < most && self.encoded_bytes() < bytes_max && !is_congested
+        let under_way = self.announced.iter().filter(|a| self.is_under_way(a));
+        let bytes: usize = under_way.map(Announced::encoded_bytes).sum();
+        !is_outdated
+            && self.rounds < most
+            && self.announced.len() < ANNOUNCED_MAX
+            && bytes < bytes_max
+            && !is_congested
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Halt> {
@@ -198,6 +218,10 @@ impl Pipeline {
         }
         let stamp_ms = self.clock.now_ms();
         let name = self.files.tracked[index].record.name.clone();
+        if self.outlets.iter().any(|outlet| outlet.is_barred(&name)) {
+            self.files.bar(index);
+            return Ok(Some(Outcome::Barred));
+        }
         let mut batches = Vec::with_capacity(self.outlets.len());
         let now_ms = self.clock.monotonic_ms();
         for (at, outlet) in self.outlets.iter_mut().enumerate() {

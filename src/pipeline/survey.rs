@@ -1,5 +1,5 @@
 //! How the topic is now, asked every few minutes as Kafka's own clients do: partitions that are added
-//! are used without a restart.
+//! are used without a restart. While partitions have no leader it is asked every two seconds.
 //!
 //! What has changed is taken in by opening the channel anew, once nothing is under way there, so that
 //! there is one place only where a topic is compared with the record.
@@ -16,9 +16,12 @@ impl Pipeline {
             if outlet.is_open() && !outlet.is_outdated && now_ms >= outlet.survey_at_ms {
                 self.survey_one(at, now_ms);
             }
-            if self.outlets[at].is_outdated && self.doubts(at).is_empty() {
+            if self.outlets[at].is_outdated && self.asked_doubts(at).is_empty() {
                 let topic = self.outlets[at].config.topic.clone();
-                self.reopen(at, &format!("topic {topic} has other partitions than before"));
+                self.reopen(
+                    at,
+                    &format!("topic {topic} has other partitions or leaders than before"),
+                );
             }
         }
     }
@@ -32,15 +35,17 @@ impl Pipeline {
             }
             // Not now: what is under way goes on.
             Err(Fault::NotReady(_) | Fault::Unauthorised(_) | Fault::Stopped) => {}
-            Err(Fault::Idle(why)) if self.doubts(at).is_empty() => self.reopen(at, &why),
+            Err(Fault::Idle(why)) if self.asked_doubts(at).is_empty() => self.reopen(at, &why),
             Err(fault) => self.distrust(at, &fault.to_string()),
         }
         let outlet = &mut self.outlets[at];
-        outlet.survey_at_ms = now_ms + outlet.config.metadata_ms;
+        outlet.survey_at_ms = now_ms + outlet.survey_pause_ms();
     }
 }
 
 /// Is it to be opened anew for that?
 fn differs(had: &Topic, told: &Topic) -> bool {
-    had.partitions != told.partitions || had.topic_id != told.topic_id
+    had.partitions != told.partitions
+        || had.leaderless != told.leaderless
+        || had.topic_id != told.topic_id
 }

@@ -240,6 +240,16 @@ impl Files {
         self.window.clear();
     }
 
+    /// It is not read on before [`Files::unbar`]: what it has can go nowhere now. Files behind it
+    /// need not wait.
+    pub fn bar(&mut self, index: usize) {
+        self.tracked[index].is_barred = true;
+    }
+
+    pub fn unbar(&mut self) {
+        self.tracked.iter_mut().for_each(|tracked| tracked.is_barred = false);
+    }
+
     pub fn path(&self, name: &OsStr) -> PathBuf {
         self.config.spool_dir.join(name)
     }

@@ -177,10 +177,11 @@ impl Files {
     }
 
     /// Files whose hour is over and that still have their names. One that is empty may wait for its
-    /// first line, and has no part in this.
+    /// first line, and one whose partition has no leader for that; they have no part in this.
     fn backlog_open(&self) -> usize {
-        let is_backlog =
-            |t: &&super::Tracked| t.is_named && t.size > 0 && !self.present.is_current(t.name());
+        let is_backlog = |t: &&super::Tracked| {
+            t.is_named && t.size > 0 && !t.is_barred && !self.present.is_current(t.name())
+        };
         self.tracked.iter().filter(is_backlog).count()
     }
 }

@@ -100,7 +100,10 @@ impl Files {
     pub(super) fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
         let now_ms = self.clock().monotonic_ms();
         let tracked = &self.tracked[index];
-        if tracked.has_uncommitted() || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms {
+        if tracked.has_uncommitted()
+            || tracked.is_barred
+            || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms
+        {
             return None;
         }
         if self.is_sought(tracked.record.id) {

@@ -68,6 +68,8 @@ pub struct Tracked {
     pub receipted_at: Option<u64>,
     /// Monotonic time before which it is not read again, after a failure.
     pub read_retry_ms: u64,
+    /// What it has can go nowhere now.
+    pub is_barred: bool,
     /// The name that it had before it was renamed.
     pub former_name: Option<Vec<u8>>,
     /// Monotonic time at which it was seen to have lost its name.
@@ -222,6 +224,7 @@ impl Tracked {
             keeps_name: false,
             receipted_at: None,
             read_retry_ms: 0,
+            is_barred: false,
             former_name: None,
             lost_name_ms: None,
             vetting: Vetting::Due,

@@ -248,7 +248,7 @@ impl Files {
             return false;
         }
         match self.tracked[index].look(now_ms) {
-            Ok(Look::Readable) => self.may_begin(index),
+            Ok(Look::Readable) => !self.tracked[index].is_barred && self.may_begin(index),
             Ok(Look::Quiet) => false,
             Ok(Look::Truncated { size }) if self.is_without_zeros(index, size) => false,
             Ok(Look::Truncated { size }) => {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Growing, Tally, lines};
+use crate::support::torture::{ARRIVE_MAX, Group, Growing, Tally, V010, V43, lines};
 use crate::support::{Agent, Cluster, Topic, Work, eventually};
 
 const FILE: &str = "010_{H}.log";
@@ -145,7 +145,7 @@ fn partitions_added(version: &str, add: impl FnOnce(&Cluster, &Topic)) {
     agent.expect("lines in the new partitions", ARRIVE_MAX, is_used);
     let written = growing.stop();
     agent.expect_records(&topic, written as usize, ARRIVE_MAX);
-    assert_eq!(agent.log().matches("has other partitions than before").count(), 1);
+    assert_eq!(agent.log().matches("has other partitions or leaders than before").count(), 1);
     assert_eq!(agent.log().matches("in doubt").count(), 0, "{}", agent.log());
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("grows", &topic, &[("a", written)], &agent);
@@ -162,4 +162,89 @@ fn partitions_that_are_added_to_0_10_2_0_are_used() {
 #[test]
 fn partitions_that_are_added_to_4_3_1_are_used() {
     partitions_added("4.3.1", |_, topic| topic.grow(3));
+}
+
+/// A partition loses its only broker: the others go on, also over a kill of the agent, and all is
+/// exact when it is back. `what`, and how broker 2 goes and comes.
+fn a_leader_is_lost(
+    (what, version): (&str, &str),
+    cluster: &Cluster,
+    lose: impl Fn(),
+    restore: impl Fn(),
+) {
+    let what = format!("the only broker of a partition {what}, the agent killed (-9) meanwhile");
+    let mut tally = Tally::row(Group::Sticks, &what, version);
+    let topic = cluster.create_topic_with("lacks", 3, 1, &[]);
+    let address = cluster.bootstrap().split(',').nth(2).expect("three brokers").to_string();
+    let lost = topic.led_at(&address);
+    assert!(!lost.is_empty() && lost.len() < 3, "{lost:?} of three partitions");
+    let others: Vec<i32> = (0..3).filter(|p| !lost.contains(p)).collect();
+    let work = Work::new(&topic).set("a1.channels.c1.kafka.request.timeout.ms", 2_000).file(
+        FILE,
+        &lines("a", 0, 1_000),
+        0,
+    );
+    let metrics = work.dir().join("metrics.prom");
+    let work = work.set("a1.monitoring.textfile", metrics.display());
+    let growing = Growing::start(&work, FILE, "a", 1_000, 20);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    lose();
+    let told = "no leader for partition";
+    let is_told = |agent: &Agent| agent.log().contains(told);
+    eventually("a word on it", ARRIVE_MAX, || is_told(&agent).then_some(()).ok_or(agent.log()));
+    let go_on = |agent: &mut Agent| {
+        let before: Vec<i64> = others.iter().map(|p| topic.end(*p)).collect();
+        let have_grown =
+            || others.iter().zip(&before).all(|(p, before)| topic.end(*p) > before + 100);
+        agent.expect("lines in the other partitions", ARRIVE_MAX, have_grown);
+    };
+    go_on(&mut agent);
+    let gauge = format!(
+        "flume_ng_partitions_without_leader{{agent=\"a1\",channel=\"c1\",topic=\"lacks\"}} {}\n",
+        lost.len()
+    );
+    let is_counted = || std::fs::read_to_string(&metrics).is_ok_and(|text| text.contains(&gauge));
+    agent.expect("a gauge of it", ARRIVE_MAX, is_counted);
+    assert_eq!(agent.log().matches(told).count(), 1, "{}", agent.log());
+    agent.kill9();
+    let mut agent = work.start();
+    // What the first one has not sent is sent by the second: it is told before that.
+    eventually("a word on it", ARRIVE_MAX, || is_told(&agent).then_some(()).ok_or(agent.log()));
+    go_on(&mut agent);
+    restore();
+    let log = "every partition of topic lacks has a leader again";
+    eventually("a word on that", ARRIVE_MAX, || {
+        agent.log().contains(log).then_some(()).ok_or(agent.log())
+    });
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("lacks", &topic, &[("a", written)], &agent);
+}
+
+fn a_leader_is_killed(version: &str) {
+    let cluster = Cluster::with(version).brokers(3).start();
+    let (lose, restore) = (|| cluster.kill9(2), || cluster.restart(2));
+    a_leader_is_lost(("killed (-9)", version), &cluster, lose, restore);
+}
+
+#[test]
+fn a_partition_that_loses_its_leader_stops_no_other_with_0_10_2_0() {
+    a_leader_is_killed(V010);
+}
+
+#[test]
+fn a_partition_that_loses_its_leader_stops_no_other_with_4_3_1() {
+    a_leader_is_killed(V43);
+}
+
+/// The brokers go on to name it.
+#[test]
+fn a_leader_that_is_named_and_silent_stops_no_other_with_4_3_1() {
+    let plan = Cluster::with(V43).brokers(3).set("broker.session.timeout.ms", 600_000);
+    let cluster = plan.start();
+    let (lose, restore) = (|| cluster.pause(2), || cluster.resume(2));
+    a_leader_is_lost(("frozen (SIGSTOP)", V43), &cluster, lose, restore);
 }

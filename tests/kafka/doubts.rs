@@ -30,6 +30,7 @@ struct Cluster {
     wire: Wire,
     replicas: usize,
     partitions: Vec<i32>,
+    leaderless: Vec<i32>,
     /// Does it answer to a round, or keep silent?
     answers: bool,
     /// Nobody can connect.
@@ -64,6 +65,7 @@ impl Default for Cluster {
             wire: Wire::Modern,
             replicas: 1,
             partitions: vec![0],
+            leaderless: Vec::new(),
             answers: false,
             is_down: false,
             events_max: u32::MAX,
@@ -115,7 +117,8 @@ fn topic(cluster: &Cluster) -> Topic {
     let cluster_id = cluster.id.to_string();
     let partitions = cluster.partitions.clone();
     let (wire, replicas, topic_id) = (cluster.wire, cluster.replicas, [0; 16]);
-    Topic { wire, cluster_id, topic_id, partitions, replicas }
+    let leaderless = cluster.leaderless.clone();
+    Topic { wire, cluster_id, topic_id, partitions, leaderless, replicas }
 }
 
 struct Link(Shared);

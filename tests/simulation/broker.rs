@@ -207,6 +207,7 @@ fn topic(cluster: &Cluster, wire: Wire) -> Topic {
             false => [0; 16],
         },
         partitions: (0..cluster.logs.len() as i32).collect(),
+        leaderless: cluster.leaderless(),
         replicas: if hasty { 1 } else { cluster.replicas },
     }
 }
@@ -231,8 +232,8 @@ impl Broker for Scripted {
         if fails || cluster.unreachable_until_ms > now_ms {
             return Err(Fault::Unreachable("connection refused".to_owned()));
         }
-        if cluster.is_leaderless() {
-            return Err(Fault::NotReady("a partition without a leader".to_owned()));
+        if cluster.leaderless().len() == cluster.logs.len() {
+            return Err(Fault::NotReady("no partition has a leader".to_owned()));
         }
         if asked_for_legacy && cluster.version == Version::V40 {
             return Err(Fault::Lost("not spoken any more".to_owned()));
@@ -268,6 +269,10 @@ impl Broker for Scripted {
         }
         self.ask()?;
         let cluster = self.cluster.borrow();
+        if partitions.iter().any(|p| cluster.leaderless().contains(p)) {
+            drop(cluster);
+            return Err(self.lost("a partition without a leader"));
+        }
         let end = |p: &i32| cluster.logs[*p as usize].high_watermark(cluster.now_ms());
         Ok(Progress::Done(partitions.iter().map(end).collect()))
     }
@@ -279,8 +284,8 @@ impl Broker for Scripted {
         }
         self.ask()?;
         let cluster = self.cluster.borrow();
-        if cluster.is_leaderless() {
-            return Err(Fault::NotReady("a partition without a leader".to_owned()));
+        if cluster.leaderless().len() == cluster.logs.len() {
+            return Err(Fault::NotReady("no partition has a leader".to_owned()));
         }
         Ok(Progress::Done(topic(&cluster, self.wire)))
     }
@@ -397,7 +402,7 @@ impl Broker for Scripted {
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
         self.fuse.tick();
         let cluster = self.cluster.borrow();
-        if cluster.unreachable_until_ms > cluster.now_ms() || cluster.is_leaderless() {
+        if cluster.unreachable_until_ms > cluster.now_ms() || !cluster.leaderless().is_empty() {
             return Err(Fault::Unreachable("connection refused".to_owned()));
         }
         let partitions = (0..cluster.logs.len() as i32).collect();
@@ -441,6 +446,9 @@ impl Log for Scripted {
             return Ok(Progress::Pending);
         }
         self.ask()?;
+        if self.cluster.borrow().leaderless().contains(&ticket.partition) {
+            return Err(self.lost("a partition without a leader"));
+        }
         let (cluster, offset) = (self.cluster.borrow(), self.asked[&ticket.correlation]);
         let now_ms = cluster.now_ms();
         let log = &cluster.logs[ticket.partition as usize];

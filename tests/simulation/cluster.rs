@@ -543,9 +543,10 @@ impl Cluster {
         self.logs[partition as usize].leaderless_until_ms = self.now_ms() + for_ms;
     }
 
-    pub fn is_leaderless(&self) -> bool {
-        let now_ms = self.now_ms();
-        self.logs.iter().any(|l| l.leaderless_until_ms > now_ms)
+    /// Partitions that have no leader now.
+    pub fn leaderless(&self) -> Vec<i32> {
+        let is_without = |p: &i32| self.logs[*p as usize].leaderless_until_ms > self.now_ms();
+        (0..self.logs.len() as i32).filter(is_without).collect()
     }
 
     fn forget_producers(&mut self, now_ms: u64) {

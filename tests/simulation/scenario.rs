@@ -648,7 +648,8 @@ fn trouble(world: &mut World) {
         }
         2 | 3 => {
             let partition = world.rng.below(cluster.logs.len() as u64) as i32;
-            let ms = world.rng.below(3_000);
+            let ms = world.rng.pick(&[500, 3_000, 120_000]);
+            let ms = world.rng.below(ms);
             cluster.lose_leader(partition, ms);
         }
         // Of a log without topic id the end says something only where it is known whose it is.

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
 use flume_ng::channel::limit::BatchLimit;
+use flume_ng::channel::outlet::Outlet;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
 use flume_ng::checkpoint::record::{FileState, Record};
@@ -626,8 +627,10 @@ impl World {
             let c = c.borrow();
             c.is_network_empty() && c.is_all_visible()
         };
+        // Asked every two seconds.
+        let is_whole = |o: &Outlet| o.topic.as_ref().is_some_and(|t| t.leaderless.is_empty());
         // One that has not been reached yet may be missing what nobody has read.
-        pipeline.outlets.iter().all(|o| o.is_open())
+        pipeline.outlets.iter().all(|o| o.is_open() && is_whole(o))
             && pipeline.is_idle()
             && !pipeline.is_rebuilding()
             && !pipeline.is_waiting_for_room()

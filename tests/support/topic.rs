@@ -179,6 +179,22 @@ impl Topic {
         metadata(&self.bootstrap, &self.name).is_ok_and(|metadata| !metadata.leaders.is_empty())
     }
 
+    /// Partitions whose leader is the broker at `address`, ascending.
+    pub fn led_at(&self, address: &str) -> Vec<i32> {
+        let leaders = self.leaders();
+        let is_its = |leader: &Option<String>| leader.as_deref() == Some(address);
+        let its =
+            leaders.iter().filter(|(_, leader)| is_its(leader)).map(|(partition, _)| *partition);
+        let mut partitions: Vec<i32> = its.collect();
+        partitions.sort_unstable();
+        partitions
+    }
+
+    /// The end of one partition, while others may have no leader.
+    pub fn end(&self, partition: i32) -> i64 {
+        self.on_leader(partition, |leader| self.range(leader, partition)).1
+    }
+
     fn leaders(&self) -> HashMap<i32, Option<String>> {
         eventually(&format!("metadata of {}", self.name), PATIENCE, || {
             let leaders = metadata(&self.bootstrap, &self.name)?.leaders;

@@ -45,6 +45,7 @@ impl Broker for Instant {
             cluster_id: String::new(),
             topic_id: [0; 16],
             partitions: (0..PARTITIONS).collect(),
+            leaderless: Vec::new(),
             replicas: 1,
         }))
     }
