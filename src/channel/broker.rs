@@ -105,6 +105,9 @@ pub struct Found {
 pub enum Fault {
     /// No broker of the list could be reached, or none answers; says host and reason of each.
     Unreachable(String),
+    /// No descriptor is left for another connection, which is no fault of the brokers; says so, and
+    /// the way out.
+    NoDescriptor(String),
     /// A connection that was in use broke, an answer did not come in time, or it was not
     /// understood.
     Lost(String),
@@ -125,6 +128,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Unreachable(why)
+            | Fault::NoDescriptor(why)
             | Fault::Lost(why)
             | Fault::Overdue(why)
             | Fault::NotReady(why)

@@ -14,7 +14,7 @@ use kafka_protocol::messages::MetadataResponse;
 use super::broker::{Fault, Progress};
 use super::cluster::{Cluster, Quest, Word, ask_metadata};
 use super::finish::Waits;
-use super::greet::{Greeted, Greeting, LOOK_PAUSE};
+use super::greet::{Greeted, Greeting, LOOK_PAUSE, hinted};
 use super::protocol::Asked;
 
 /// The next broker of the list is greeted so long after the one before.
@@ -236,6 +236,7 @@ impl Finding {
                 };
                 match Greeting::start(&peer.address, &self.topic, &self.client, until) {
                     Ok(greeting) => peer.reach = Reach::Greeting(Box::new(greeting)),
+                    Err(fault @ Fault::NoDescriptor(_)) => return Err(fault),
                     Err(fault) => peer.fail(fault.to_string(), now),
                 }
                 room -= 1;
@@ -266,7 +267,7 @@ impl Finding {
                     Ok(word) if !self.may_lack => word.whole(&self.topic),
                     word => word,
                 },
-                Err(fault) => Err(fault),
+                Err(fault) => Err(hinted(fault, connection)),
             };
             peer.asked = None;
             match answer {
@@ -548,6 +549,25 @@ mod tests {
         );
         let fault = find(&brokers[..2]).map(drop).unwrap_err();
         assert_eq!(fault, Fault::NotReady("topic t: partition 0 has no leader".to_string()));
+    }
+
+    /// As listeners for TLS do.
+    #[test]
+    fn a_peer_that_closes_at_each_question_is_named_for_what_it_may_be() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1024]);
+            }
+        });
+        let fault =
+            find_all(std::slice::from_ref(&address), Duration::from_secs(8)).map(drop).unwrap_err();
+        let why = format!(
+            "no broker can be reached: {address} closed the connection when it was asked; a listener \
+             for SASL or TLS does so: name a plaintext one"
+        );
+        assert_eq!(fault, Fault::Unreachable(why));
     }
 
     #[test]

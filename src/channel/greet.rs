@@ -106,7 +106,8 @@ impl Greeting {
                 }
             },
             Stage::AskingOld(mut connection, asked) => {
-                match asked.poll::<MetadataResponse>(&mut connection)? {
+                let answer = asked.poll::<MetadataResponse>(&mut connection);
+                match answer.map_err(|fault| hinted(fault, &connection))? {
                     Progress::Pending => Next::Later(Stage::AskingOld(connection, asked)),
                     Progress::Done(_) => {
                         Next::Stage(Stage::ConnectingLast(connection, self.connect()?))
@@ -145,6 +146,14 @@ impl Greeting {
         let (api, client) = (METADATA_OLD, self.client.as_str());
         let bytes_max = ANSWER_BYTES_MAX;
         protocol::ask(connection, api, 0, client, &request, bytes_max, self.deadline)
+    }
+}
+
+/// With what may be the reason.
+pub fn hinted(fault: Fault, connection: &Connection) -> Fault {
+    match fault {
+        Fault::Lost(why) => Fault::Lost(format!("{why}{}", connection.hint())),
+        other => other,
     }
 }
 

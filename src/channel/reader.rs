@@ -169,7 +169,11 @@ impl TopicReader {
             match self.read_once(partition, &mut at, to, visit) {
                 Ok(()) => return Ok(()),
                 Err(
-                    Fault::Lost(_) | Fault::Overdue(_) | Fault::NotReady(_) | Fault::Unreachable(_),
+                    Fault::Lost(_)
+                    | Fault::Overdue(_)
+                    | Fault::NotReady(_)
+                    | Fault::NoDescriptor(_)
+                    | Fault::Unreachable(_),
                 ) if tries < TRIES_MAX || at > before => {
                     tries = if at > before { 1 } else { tries + 1 };
                     pause(TRY_PAUSE)?;

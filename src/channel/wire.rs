@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::broker::{Fault, Progress};
 use super::finish::{Waits, finish};
 use super::greet::LOOK_PAUSE;
+use crate::checkpoint::room;
 use crate::os::{self, Interest};
 
 /// Longest wait for a TCP connection to one address.
@@ -45,6 +46,8 @@ pub struct Connection {
     held_until: Option<Instant>,
     /// How long it was held, as far as nobody has asked for it yet.
     held: Duration,
+    /// The peer has closed it.
+    has_ended: bool,
 }
 
 /// A connection that is being made.
@@ -112,10 +115,21 @@ fn begin_next(
     while let Some(address) = left.pop_front() {
         match os::connect_start(&address) {
             Ok(stream) => return Ok((stream, deadline.min(Instant::now() + CONNECT_TIMEOUT))),
-            Err(e) => why = reason(&e),
+            Err(e) => match no_descriptor(&e) {
+                Some(fault) => return Err(fault),
+                None => why = reason(&e),
+            },
         }
     }
     Err(Fault::Unreachable(why))
+}
+
+/// The fault, if it is one of this machine.
+fn no_descriptor(error: &io::Error) -> Option<Fault> {
+    room::is_out_of_descriptors(error).then(|| {
+        let (why, way_out) = (reason(error), room::way_out(error));
+        Fault::NoDescriptor(format!("no connection can be opened now: {why}{way_out}"))
+    })
 }
 
 /// A request under way on a connection that carries nothing else.
@@ -140,6 +154,7 @@ impl Connection {
             received: 0,
             held_until: None,
             held: Duration::ZERO,
+            has_ended: false,
         }
     }
 
@@ -178,6 +193,15 @@ impl Connection {
     /// For how long it was, or is going to be, held, that was not asked for before.
     pub fn take_held(&mut self) -> Duration {
         std::mem::take(&mut self.held)
+    }
+
+    /// What more there is to say of a fault: listeners for SASL and for TLS close the connection when
+    /// they are asked a question that they do not permit, or do not understand.
+    pub fn hint(&self) -> &'static str {
+        match self.has_ended {
+            true => " when it was asked; a listener for SASL or TLS does so: name a plaintext one",
+            false => "",
+        }
     }
 
     /// Bytes that have come, and that the peer's end has acknowledged: grows as long as the link
@@ -300,6 +324,10 @@ impl Connection {
         let received = result.as_ref().copied().unwrap_or(0);
         self.input.truncate(len + received);
         self.received += received as u64;
+        self.has_ended = match &result {
+            Ok(received) => *received == 0,
+            Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
+        };
         match result {
             Ok(0) => Err(Fault::Lost(format!("{} closed the connection", self.peer))),
             Ok(_) => Ok(true),
@@ -420,7 +448,7 @@ fn resolve(peer: &str) -> Result<VecDeque<SocketAddr>, Fault> {
     let _guard = os::arm_last_words(format!("stopped while resolving {peer}\n"));
     match peer.to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),
-        Err(e) => Err(Fault::Unreachable(reason(&e))),
+        Err(e) => Err(no_descriptor(&e).unwrap_or_else(|| Fault::Unreachable(reason(&e)))),
     }
 }
 
@@ -474,6 +502,18 @@ mod tests {
         let mut text = String::new();
         peer.read_to_string(&mut text).unwrap();
         assert_eq!(text, "one two");
+    }
+
+    #[test]
+    fn no_descriptor_left_is_not_the_brokers_fault() {
+        let told = |code| no_descriptor(&io::Error::from_raw_os_error(code));
+        let Some(Fault::NoDescriptor(why)) = told(libc::EMFILE) else { panic!() };
+        assert!(
+            why.starts_with("no connection can be opened now: Too many open files; this process")
+        );
+        assert!(why.contains("LimitNOFILE"), "{why}");
+        assert!(told(libc::ENFILE).is_some());
+        assert_eq!(told(libc::ECONNREFUSED), None);
     }
 
     fn soon() -> Instant {

@@ -419,7 +419,8 @@ impl Pipeline {
     fn reopen(&mut self, outlet: usize, why: &str) {
         let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[outlet];
-        log::info(CHANNEL, format_args!("{}: {why}; opening it anew.", outlet.config.name));
+        let (name, topic) = (&outlet.config.name, &outlet.config.topic);
+        log::info(CHANNEL, format_args!("Channel {name} (topic {topic}): {why}; opening it anew."));
         outlet.close(now_ms);
         outlet.absent_since_ms = None;
         outlet.has_told_absent = false;
@@ -437,7 +438,7 @@ impl Pipeline {
         log::warn(
             CHANNEL,
             format_args!(
-                "{}: {why}; {in_doubt} batches in doubt, looking for them in topic {}.",
+                "Channel {} (topic {}): {why}; {in_doubt} batches in doubt, looking for them.",
                 outlet.config.name, outlet.config.topic
             ),
         );
