@@ -32,6 +32,7 @@ complete -c flume-ng -n '__fish_seen_subcommand_from status' -s c -l conf -x -a 
 complete -c flume-ng -n '__fish_seen_subcommand_from status' -l json -d 'print JSON, for scripts'
 complete -c flume-ng -n '__fish_seen_subcommand_from status' -l prometheus -d 'print metrics in Prometheus\'s text format'
 complete -c flume-ng -n '__fish_seen_subcommand_from status' -l watch -d 'show it again every two seconds'
+complete -c flume-ng -n '__fish_seen_subcommand_from status' -l wait -x -d 'until nothing is behind or in doubt, else code 75'
 complete -c flume-ng -n '__fish_seen_subcommand_from status' -s h -l help -d 'show this text'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -F
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -s n -l name -x -d 'the agent: first word of its keys'

@@ -48,6 +48,8 @@ pub struct StatusArgs {
     pub json: bool,
     pub prometheus: bool,
     pub watch: bool,
+    /// `--wait`: seconds to wait until nothing is behind.
+    pub wait_s: Option<u64>,
 }
 
 /// `flume-ng generate ...`
@@ -172,6 +174,11 @@ pub enum UsageError {
         value: String,
         want: &'static str,
     },
+    /// Two options of which each wants another end.
+    Apart {
+        option: &'static str,
+        from: &'static str,
+    },
     /// An option that means something with another one only.
     Alone {
         option: &'static str,
@@ -287,6 +294,9 @@ impl fmt::Display for UsageError {
             }
             UsageError::BadValue { option, value, want } => {
                 write!(f, "--{option}: \"{value}\" is not {want}")
+            }
+            UsageError::Apart { option, from } => {
+                write!(f, "--{option} and --{from} exclude each other; give one of them")
             }
             UsageError::Alone { option, with } => {
                 write!(f, "--{option} is for --{with}; give both, or neither")

@@ -82,11 +82,15 @@ fn parse_command(command: u8, words: &[String], said_node: bool) -> Result<Comma
                 create_topic: create_topic.transpose()?,
             })
         }
+        STATUS if has("wait") && has("watch") => {
+            return Err(UsageError::Apart { option: "wait", from: "watch" });
+        }
         STATUS => Command::Status(StatusArgs {
             agent,
             json: has("json"),
             prometheus: has("prometheus"),
             watch: has("watch"),
+            wait_s: seconds(&matches, "wait")?,
         }),
         _ => Command::Agent(agent),
     })

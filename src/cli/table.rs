@@ -61,7 +61,10 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
                 agent; works while it runs and when it is stopped. Rate and time to catch up come \
                 from two looks, a second apart. What keeps the agent from its work is shown first. \
                 Exit code 0 if nothing is wrong, or it was stopped in order; 70 if it has ended by \
-                itself; 75 if its brokers take nothing, or if something cannot be read.",
+                itself; 75 if its brokers take nothing, or if something cannot be read. With --wait it \
+                is shown when nothing is behind and nothing in doubt (a last line without its \
+                newline in a file that is still tailed does not count): 0 then, 75 if that takes \
+                longer.",
     },
     CommandRow {
         name: "verify",
@@ -166,6 +169,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 64)"),
     row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),
     row("", "watch", "", Agent, STATUS, "show it again every two seconds"),
+    row("", "wait", "SECONDS", Agent, STATUS, "until nothing is behind or in doubt, else code 75"),
     row("h", "help", "", Agent, ALL, "show this text"),
 ];
 

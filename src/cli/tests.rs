@@ -58,6 +58,12 @@ fn a_run_that_ends_by_itself() {
     assert_eq!(agent("agent -n a1 -f F --once").once, once(None));
     assert_eq!(agent("agent --once --timeout 90 -n a1 -f F").once, once(Some(90)));
     assert_eq!(agent("agent --timeout=0 -n a1 -f F -once").once, once(Some(0)));
+    let Ok(Command::Status(args)) = parse_line("status -n a1 -f F --wait 30") else {
+        panic!("status takes --wait");
+    };
+    assert_eq!(args.wait_s, Some(30));
+    let apart = UsageError::Apart { option: "wait", from: "watch" };
+    assert_eq!(parse_line("status -n a1 -f F --wait 30 --watch"), Err(apart));
     // Commands that look at an agent take its command line as it is.
     assert!(parse_line("status -n a1 -f F --once --timeout 5").is_ok());
     let alone = UsageError::Alone { option: "timeout", with: "once" };

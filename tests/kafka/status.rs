@@ -58,6 +58,33 @@ fn before_the_first_start_everything_waits() {
 }
 
 #[test]
+fn a_host_is_waited_for_until_nothing_is_behind() {
+    let topic = shared("4.3.1").fresh_topic("status-wait", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\ntw", 0);
+    let wait = |seconds: &str| {
+        let output = command(&work, &["--wait", seconds]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = wait("0");
+    assert_eq!(code, Some(75));
+    assert_eq!(text, "flume-ng: after 0 seconds not all of source r1 is delivered\n");
+    let waiting = command(&work, &["--wait", "60"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut agent = work.start();
+    let output = waiting.wait_with_output().unwrap();
+    // Half a line waits for its writer.
+    assert_eq!(output.status.code(), Some(0), "{}", agent.log());
+    assert_eq!(topic.bodies(), ["one"]);
+    work.append("010_{H}.log", b"o\n");
+    assert_eq!(wait("60").0, Some(0));
+    assert_eq!(topic.bodies(), ["one", "two"]);
+    assert_eq!(agent.term().code(), Some(0));
+    // Nobody is needed where nothing is to be done.
+    assert_eq!(wait("0").0, Some(0));
+    work.append("010_{H}.log", b"three\n");
+    assert_eq!(wait("1").0, Some(75));
+}
+
+#[test]
 fn a_running_agent_and_a_stopped_one() {
     let topic = shared("0.10.2.0").fresh_topic("status", 2);
     let work = Work::new(&topic)

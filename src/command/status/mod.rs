@@ -9,7 +9,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::look::{self, SourceLook};
+use super::look::{self, FileLook, SourceLook};
 use crate::checkpoint::lock::Tenant;
 use crate::cli::StatusArgs;
 use crate::clock::{Clock as _, SystemClock};
@@ -22,6 +22,8 @@ use crate::text::Style;
 /// Pause between the two looks that a rate is made from.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(1_000);
 const WATCH_PAUSE: Duration = Duration::from_millis(2_000);
+/// Pause between two looks of `--wait`.
+const WAIT_PAUSE: Duration = Duration::from_millis(250);
 
 /// All sources of an agent at one moment.
 struct Sample {
@@ -42,6 +44,9 @@ pub fn run(args: &StatusArgs) -> ExitCode {
     let Some(config) = look::load(&args.agent.conf_file, &args.agent.name) else {
         return Exit::Configuration.into();
     };
+    if let Some(wait_s) = args.wait_s {
+        return wait(args, &config, Duration::from_secs(wait_s));
+    }
     let mut last = sample(&config);
     if args.watch {
         loop {
@@ -76,6 +81,52 @@ pub fn run(args: &StatusArgs) -> ExitCode {
             Exit::Temporary.into()
         }
     }
+}
+
+/// Looks again and again until nothing is left to deliver, or the time is over.
+fn wait(args: &StatusArgs, config: &AgentConfig, at_most: Duration) -> ExitCode {
+    let start = Instant::now();
+    let mut last = sample(config);
+    while !last.sources.iter().all(is_delivered) && start.elapsed() < at_most {
+        // The time that a look takes is not the agent's.
+        let left = at_most.saturating_sub(start.elapsed());
+        std::thread::sleep(WAIT_PAUSE.max(last.at.elapsed()).min(left));
+        last = sample(config);
+    }
+    // What cannot be printed because its reader is gone is no fault.
+    let _ = print(args, config, &last, &last);
+    if last.sources.iter().all(is_delivered) {
+        return Exit::Clean.into();
+    }
+    let left = config.sources.iter().zip(&last.sources).filter(|(_, look)| !is_delivered(look));
+    let names: Vec<&str> = left.clone().map(|(config, _)| config.name.as_str()).collect();
+    let why = left.filter_map(|(_, look)| look.fault()).next();
+    let why = why.map(|why| format!(": {why}{}", way_out(&why))).unwrap_or_default();
+    log::continuation(
+        Level::Error,
+        format_args!(
+            "flume-ng: after {} seconds not all of source {} is delivered{why}",
+            at_most.as_secs(),
+            names.join(", ")
+        ),
+    );
+    Exit::Temporary.into()
+}
+
+/// Is every line that stands in the files in the topic, as far as the disk tells? Half a last line of a
+/// file that is tailed under its name waits for its writer, and nobody waits for that.
+fn is_delivered(look: &SourceLook) -> bool {
+    let is_file_delivered = |file: &FileLook| {
+        let is_tailed = file.view.state != "draining";
+        file.fault.is_none()
+            && (file.view.behind() == 0 || is_tailed && file.lines_behind == 0 && !file.is_estimate)
+    };
+    look.fault().is_none() && in_doubt(look) == 0 && look.files.iter().all(is_file_delivered)
+}
+
+fn in_doubt(look: &SourceLook) -> usize {
+    let record = look.record.as_ref().ok().and_then(Option::as_ref);
+    record.map_or(0, |r| r.batches.iter().filter(|b| b.acked.is_none()).count())
 }
 
 fn way_out(why: &str) -> &'static str {
@@ -175,8 +226,7 @@ impl Shown<'_> {
     }
 
     fn in_doubt(&self) -> usize {
-        let record = self.look.record.as_ref().ok().and_then(Option::as_ref);
-        record.map_or(0, |r| r.batches.iter().filter(|b| b.acked.is_none()).count())
+        in_doubt(self.look)
     }
 }
 
@@ -205,7 +255,7 @@ fn rate(before: &SourceLook, now: &SourceLook, elapsed: Duration) -> Option<Rate
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::look::{FileLook, ReceiptsLook};
+    use crate::command::look::ReceiptsLook;
     use crate::monitor::exposition::FileView;
 
     fn look(files: &[(u64, u64, u64)]) -> SourceLook {
@@ -244,6 +294,23 @@ mod tests {
         let now = look(&[(2, 500, 300), (3, 50, 50)]);
         let rate = rate(&before, &now, Duration::from_secs(2)).unwrap();
         assert_eq!(rate, Rate { bytes_per_s: 175.0, lines_per_s: 17.5 });
+    }
+
+    #[test]
+    fn half_a_last_line_is_waited_for_only_where_no_more_of_it_can_come() {
+        let mut now = look(&[(1, 100, 100), (2, 105, 100)]);
+        assert!(is_delivered(&now));
+        now.files[1].view.state = "draining";
+        assert!(!is_delivered(&now));
+        now.files[1].view.state = "waiting";
+        assert!(is_delivered(&now));
+        now.files[1].lines_behind = 1;
+        assert!(!is_delivered(&now));
+        (now.files[1].lines_behind, now.files[1].is_estimate) = (0, true);
+        assert!(!is_delivered(&now));
+        now.files.pop();
+        now.files_fault = Some("no".to_string());
+        assert!(!is_delivered(&now));
     }
 
     #[test]
