@@ -16,8 +16,10 @@ use std::time::Duration;
 
 use crate::channel::broker::Broker;
 use crate::channel::connect;
+use crate::channel::outlet::Outlet;
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked};
+use crate::checkpoint::slots;
 use crate::checkpoint::spool_lock::SpoolLock;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
@@ -26,12 +28,14 @@ use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log;
 use crate::monitor::files::FileLooks;
+use crate::monitor::rates::Rates;
 use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
-    self, CHANNEL, Fatal, Inheritance, Pace, Pipeline, SOURCE, StartError, Startup,
+    self, CHANNEL, Counters, Fatal, Inheritance, Pace, Pipeline, SOURCE, StartError, Startup,
 };
 
+use crate::source::tracked::modified_ms;
 use reload::Reload;
 use sinks::Sinks;
 
@@ -50,13 +54,15 @@ const PLACES_MS: u64 = 1_000;
 /// Why a source can not be started now, and when to try again.
 struct Waiting {
     config: Rc<SourceConfig>,
+    /// Of the last try.
+    why: Option<String>,
     retry_at_ms: u64,
     backoff: Backoff,
 }
 
 impl Waiting {
     fn new(config: SourceConfig) -> Waiting {
-        Waiting { config: Rc::new(config), retry_at_ms: 0, backoff: Backoff::default() }
+        Waiting { config: Rc::new(config), why: None, retry_at_ms: 0, backoff: Backoff::default() }
     }
 }
 
@@ -78,9 +84,42 @@ struct Running {
     /// What the file `trouble` says, and when its words may be changed again (monotonic, ms).
     told: Vec<Trouble>,
     words_due_ms: u64,
+    rates: Rates,
+    /// Which channels have reached their brokers, each once.
+    reached: Vec<bool>,
 }
 
 impl Running {
+    /// For the rates, and for who asks whether the brokers were reached.
+    fn note_progress(&mut self, now_ms: u64) {
+        let Counters { bytes_passed, lines_passed, .. } = self.pipeline.counters;
+        self.rates.note(now_ms, bytes_passed, lines_passed);
+        for (reached, outlet) in self.reached.iter_mut().zip(&self.pipeline.outlets) {
+            *reached |= outlet.is_open();
+        }
+    }
+
+    /// Why nothing is sent, whatever the brokers do.
+    fn fault(&self) -> Option<String> {
+        let name = &self.pipeline.config.name;
+        let no_room = self.pipeline.is_waiting_for_room().then_some("no room for the checkpoint");
+        let absent = self.pipeline.files.is_directory_absent().then_some("its directory is away");
+        let why = self.pause.as_deref().or(no_room).or(absent)?;
+        Some(format!("Source {name}: {why}"))
+    }
+
+    /// Channels that have not reached their brokers, or not since their last trouble, with the reason.
+    fn apart(&self) -> Vec<String> {
+        let outlets = self.pipeline.outlets.iter().zip(&self.reached);
+        let apart =
+            outlets.filter(|(o, reached)| !o.is_open() && (!**reached || o.trouble.is_some()));
+        let sentence = |outlet: &Outlet| {
+            let why = outlet.trouble.as_ref().map_or("no answer yet", |(_, why)| why.as_str());
+            format!("Channel {} (topic {}): {why}", outlet.config.name, outlet.config.topic)
+        };
+        apart.map(|(outlet, _)| sentence(outlet)).collect()
+    }
+
     /// Keeps the file `trouble` as things are. What an earlier run had ended with stays there until
     /// the brokers are reached: by then this one works.
     fn tell_trouble(&mut self, now_ms: u64) {
@@ -288,6 +327,7 @@ impl Agent {
                         ),
                     );
                     waiting.retry_at_ms = now_ms + wait_ms;
+                    waiting.why = Some(why);
                     left.push(waiting);
                 }
             }
@@ -372,6 +412,8 @@ impl Agent {
             looks,
             told,
             words_due_ms: 0,
+            rates: Rates::default(),
+            reached: vec![false; config.channels.len()],
         }
     }
 
@@ -379,7 +421,10 @@ impl Agent {
         let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.is_open());
         let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
         let now_ms = self.clock.monotonic_ms();
-        self.running.iter_mut().for_each(|running| running.tell_trouble(now_ms));
+        for running in &mut self.running {
+            running.tell_trouble(now_ms);
+            running.note_progress(now_ms);
+        }
         // Out of the way for a moment: it asks for everything else.
         let mut monitor = std::mem::replace(&mut self.monitor, Monitor::absent());
         monitor.turn(now_ms, busy, connected, &|| self.stats(true));
@@ -387,10 +432,13 @@ impl Agent {
     }
 
     fn stats(&self, up: bool) -> Stats {
-        let waiting = self
-            .waiting
-            .iter()
-            .map(|w| SourceStats { name: w.config.name.clone(), ..SourceStats::default() });
+        let waiting = self.waiting.iter().map(|w| {
+            let name = w.config.name.clone();
+            let why = w.why.as_deref().unwrap_or("not tried yet");
+            let fault = Some(format!("Source {name} cannot start: {why}"));
+            let spool_dir = w.config.spool_dir.to_string_lossy().into_owned();
+            SourceStats { name, fault, spool_dir, ..SourceStats::default() }
+        });
         let channels = self.channels.iter().enumerate().map(|(at, channel)| ChannelStats {
             name: channel.name.clone(),
             topic: channel.topic.clone(),
@@ -430,6 +478,7 @@ impl Agent {
         Stats {
             agent: self.name.clone(),
             start_ms: self.start_ms,
+            since: self.clock.local(self.start_ms).log_stamp().as_str().to_string(),
             up,
             sources: self
                 .running
@@ -557,6 +606,12 @@ fn watch(config: &SourceConfig) -> Option<Inotify> {
     watch.ok()
 }
 
+/// When the checkpoint was last written, Unix ms.
+fn checkpoint_ms(tracker_dir: &Path) -> Option<i64> {
+    let stat = std::fs::metadata(tracker_dir.join(slots::FILE_NAME)).ok()?;
+    Some(modified_ms(&stat))
+}
+
 fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
     let pipeline = &running.pipeline;
     let mut looks = running.looks.borrow_mut();
@@ -568,5 +623,14 @@ fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
         in_doubt: pipeline.in_doubt(),
         dead_letters: looks.dead_letters(pipeline),
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
+        spool_dir: pipeline.config.spool_dir.to_string_lossy().into_owned(),
+        fault: running.fault(),
+        apart: running.apart(),
+        troubles: running.told.clone(),
+        generation: pipeline.generation(),
+        checkpoint_ms: checkpoint_ms(&pipeline.config.tracker_dir),
+        doubts: pipeline.doubts_by_partition().collect(),
+        rate: running.rates.now(),
+        last_hour: running.rates.last_hour(),
     }
 }

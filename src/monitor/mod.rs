@@ -6,7 +6,9 @@
 
 pub(crate) mod exposition;
 pub(crate) mod files;
+pub(crate) mod health;
 mod http;
+pub(crate) mod rates;
 pub(crate) mod systemd;
 
 use std::os::fd::RawFd;
@@ -15,13 +17,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::record::ChannelRecord;
+use crate::checkpoint::trouble::Trouble;
 use crate::cli::AgentArgs;
 use crate::config::known;
 use crate::log;
+use crate::os;
 use crate::pipeline::Counters;
 use crate::text::size;
 use exposition::{Exposition, FileView};
 use http::{Http, Page};
+use rates::Rate;
 use systemd::Notifier;
 
 const CLASS: &str = "instrumentation.MonitorService";
@@ -30,6 +35,8 @@ const CLASS: &str = "instrumentation.MonitorService";
 const INTERVAL_MS: u64 = 15_000;
 /// While there is much to do, sockets are looked at so often, ms.
 const HTTP_INTERVAL_MS: u64 = 5;
+/// A page is made anew after so long, ms.
+const PAGE_MS: u64 = 250;
 /// Flume's default for `flume.monitoring.port`.
 const PORT_DEFAULT: u16 = 41_414;
 
@@ -38,6 +45,8 @@ const PORT_DEFAULT: u16 = 41_414;
 pub(crate) struct Stats {
     pub agent: String,
     pub start_ms: i64,
+    /// The same in local time, as the log has it.
+    pub since: String,
     /// False once it has been stopped.
     pub up: bool,
     pub sources: Vec<SourceStats>,
@@ -56,6 +65,19 @@ pub(crate) struct SourceStats {
     /// Events that the brokers never take; `None` where that is not known.
     pub dead_letters: Option<u64>,
     pub channels: Vec<ChannelRecord>,
+    pub spool_dir: String,
+    /// Why it is not started, or why nothing is sent, as the log has it.
+    pub fault: Option<String>,
+    /// Channels that have not reached their brokers, each with the sentence that the log has.
+    pub apart: Vec<String>,
+    pub troubles: Vec<Trouble>,
+    pub generation: u64,
+    /// When the checkpoint was last written, Unix ms.
+    pub checkpoint_ms: Option<i64>,
+    /// Of each batch in doubt, place of its channel and partition.
+    pub doubts: Vec<(usize, i32)>,
+    pub rate: Option<Rate>,
+    pub last_hour: Option<Rate>,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +108,7 @@ pub(crate) struct Monitor {
     wanted: Option<AgentArgs>,
     http: Option<Http>,
     http_due_ms: u64,
+    pages: Pages,
     textfile: Option<PathBuf>,
     textfile_fault: Option<String>,
     systemd: Notifier,
@@ -111,6 +134,7 @@ impl Monitor {
             wanted: None,
             http: None,
             http_due_ms: 0,
+            pages: Pages::default(),
             textfile: None,
             textfile_fault: None,
             systemd: Notifier::nobody(),
@@ -142,7 +166,8 @@ impl Monitor {
             && let Some(http) = &mut self.http
         {
             self.http_due_ms = now_ms + HTTP_INTERVAL_MS;
-            http.turn(now_ms, &mut |path| page(path, stats));
+            let pages = &mut self.pages;
+            http.turn(now_ms, &mut |path| pages.get(path, now_ms, stats));
         }
         if now_ms < self.due_ms && self.was_connected == Some(connected) {
             return;
@@ -244,7 +269,8 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
         }
     };
     let host = args.system_property("flume.monitoring.host").unwrap_or("127.0.0.1");
-    match Http::bind((host, port)) {
+    let names = std::iter::once(host.to_string()).chain(os::host_name()).collect();
+    match Http::bind((host, port), names) {
         Ok(http) => {
             let address = http.address().map(|a| a.to_string()).unwrap_or_default();
             log::info(
@@ -265,17 +291,54 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
     }
 }
 
-fn page(path: &str, stats: &dyn Fn() -> Stats) -> Option<Page> {
-    match path {
-        "/metrics" => Some(("application/json;charset=utf-8", flume_json(&stats()))),
-        "/prometheus" => Some(("text/plain; version=0.0.4; charset=utf-8", prometheus(&stats()))),
-        "/" => {
-            let text = "For Flume metrics please click <a href=\"/metrics\">here</a>.\n";
-            Some(("text/html; charset=utf-8", text.to_string()))
+/// Pages that were made a moment ago: who asks again and again costs no more than who asks four times a
+/// second, however many files there are.
+#[derive(Default)]
+struct Pages {
+    /// Path, monotonic time, page.
+    made: Vec<(&'static str, u64, Page)>,
+}
+
+impl Pages {
+    fn get(&mut self, path: &str, now_ms: u64, stats: &dyn Fn() -> Stats) -> Option<Page> {
+        let &(path, make) = PAGES.iter().find(|(name, _)| *name == path)?;
+        self.made.retain(|(_, at_ms, _)| now_ms < at_ms + PAGE_MS);
+        if let Some((.., page)) = self.made.iter().find(|(name, ..)| *name == path) {
+            return Some(page.clone());
         }
-        _ => None,
+        let page = make(stats);
+        self.made.push((path, now_ms, page.clone()));
+        Some(page)
     }
 }
+
+type Make = fn(&dyn Fn() -> Stats) -> Page;
+
+const JSON: &str = "application/json;charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+const PAGES: &[(&str, Make)] = &[
+    ("/metrics", |stats| Page::new(JSON, flume_json(&stats()))),
+    ("/prometheus", |stats| {
+        Page::new("text/plain; version=0.0.4; charset=utf-8", prometheus(&stats()))
+    }),
+    ("/status.json", |stats| Page::new(JSON, health::status_json(&stats()))),
+    // The loop answers: one that stands still does not.
+    ("/healthz", |_| Page::new(TEXT, "the loop turns\n".to_string())),
+    ("/readyz", |stats| match health::ready(&stats()) {
+        Ok(()) => {
+            Page::new(TEXT, "every directory is held, every broker was reached\n".to_string())
+        }
+        Err(why) => {
+            let (status, body) = ("503 Service Unavailable", format!("{why}\n"));
+            Page { status, kind: TEXT, body }
+        }
+    }),
+    ("/", |_| {
+        let text = "For Flume metrics please click <a href=\"/metrics\">here</a>.\n";
+        Page::new("text/html; charset=utf-8", text.to_string())
+    }),
+];
 
 /// Flume's own shape: components by type and name, all values as text.
 fn flume_json(stats: &Stats) -> String {
@@ -397,6 +460,7 @@ mod tests {
         Stats {
             agent: "a1".into(),
             start_ms: 1_500,
+            since: String::new(),
             up: true,
             sources: vec![SourceStats {
                 name: "r1".into(),

@@ -20,6 +20,7 @@ mod settle;
 mod start;
 mod survey;
 mod throttle;
+mod told;
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -162,6 +163,9 @@ pub struct Counters {
     pub events_accepted: u64,
     pub batches_received: u64,
     pub batches_accepted: u64,
+    /// Bytes and lines of the files that every channel has, filtered ones among them.
+    pub bytes_passed: u64,
+    pub lines_passed: u64,
 }
 
 /// A source, its channels, and what is under way between them.
@@ -243,16 +247,6 @@ impl Pipeline {
         self.commit_if_idle()
     }
 
-    /// Is the checkpoint still under its name?
-    pub fn state_place(&self) -> Place {
-        self.journal.place()
-    }
-
-    /// Device and inode of the checkpoint.
-    pub fn state_identity(&self) -> Option<(u64, u64)> {
-        self.journal.identity()
-    }
-
     /// Writes the whole state to another place.
     pub fn renew_state(
         &mut self,
@@ -281,11 +275,6 @@ impl Pipeline {
     /// Is the next turn best when an answer has come? What files do until then changes nothing.
     pub fn awaits_answer(&self) -> bool {
         self.awaits_answer
-    }
-
-    /// Announced batches without an answer.
-    pub fn in_doubt(&self) -> usize {
-        self.announced.iter().filter(|a| a.record.acked.is_none()).count()
     }
 
     /// The last write before a clean end. Without room for it the next start finds the record
@@ -483,6 +472,8 @@ impl Pipeline {
             self.counters.events_accepted += u64::from(lead.count);
             self.counters.batches_accepted += u64::from(lead.acked != Some(rounds::SPREAD));
         }
+        self.counters.bytes_passed += lead.end - lead.start;
+        self.counters.lines_passed += lead.lines;
         if let Some(index) = self.files.index_of(lead.file) {
             self.files.tracked[index].note_position(now_ms);
         }

@@ -29,7 +29,7 @@ fn start_with_http(work: &Work) -> (Agent, u16) {
 fn get(port: u16, path: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -114,6 +114,115 @@ fn what_piles_up_while_a_broker_hangs_is_behind() {
     agent.expect_records(&topic, 4, PATIENCE);
 }
 
+/// A restart mends no broker: who asks whether the agent lives hears yes, who asks whether lines can go
+/// hears why not.
+#[test]
+fn without_brokers_it_is_healthy_and_not_ready() {
+    let topic = shared("4.3.1").fresh_topic("monitor-ready", 1);
+    let work = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1").file(
+        "010_{H}.log",
+        b"one\n",
+        0,
+    );
+    let (mut agent, port) = start_with_http(&work);
+    let is = |path: &str, status: &str| get(port, path).is_some_and(|(s, _)| s.contains(status));
+    agent.expect("an answer", PATIENCE, || is("/healthz", " 200 "));
+    let refused = || {
+        let (status, body) = get(port, "/readyz").unwrap();
+        status.contains(" 503 ") && body.contains("Connection refused")
+    };
+    agent.expect("the reason", PATIENCE, refused);
+    let (_, body) = get(port, "/readyz").unwrap();
+    let sentence = format!("Channel c1 (topic {}): no broker can be reached", topic.name());
+    assert!(body.starts_with(&sentence), "{body}");
+    let why = body.trim().split_once(": ").unwrap().1;
+    assert!(agent.log().contains(why), "{body}\n{}", agent.log());
+    let work = work.set("a1.channels.c1.brokerList", topic.bootstrap());
+    work.write_conf();
+    agent.expect("ready", PATIENCE, || is("/readyz", " 200 "));
+    agent.expect_records(&topic, 1, PATIENCE);
+    assert!(is("/healthz", " 200 "));
+}
+
+#[test]
+fn while_a_broker_hangs_the_loop_turns() {
+    let cluster = Cluster::start("4.3.1");
+    let topic = cluster.fresh_topic("monitor-hang", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 0);
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 1, PATIENCE);
+    let is = |path: &str, status: &str| get(port, path).is_some_and(|(s, _)| s.contains(status));
+    agent.expect("ready", PATIENCE, || is("/readyz", " 200 "));
+    cluster.pause(0);
+    work.append("010_{H}.log", b"two\n");
+    let slowest = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            assert!(is("/healthz", " 200 "));
+            start.elapsed()
+        })
+        .max();
+    assert!(slowest < Some(Duration::from_secs(5)), "{slowest:?}");
+    agent.expect("not ready", PATIENCE, || is("/readyz", " 503 "));
+    cluster.resume(0);
+    agent.expect("ready again", PATIENCE, || is("/readyz", " 200 "));
+}
+
+/// A source whose directory is not there.
+#[test]
+fn without_its_directory_it_is_not_ready() {
+    let topic = shared("4.3.1").fresh_topic("monitor-no-dir", 1);
+    let work = Work::new(&topic);
+    std::fs::remove_dir(work.spool()).unwrap();
+    let (mut agent, port) = start_with_http(&work);
+    let refused = || {
+        let (status, body) = get(port, "/readyz").unwrap_or_default();
+        status.contains(" 503 ") && body.contains("r1 cannot start: Directory does not exist")
+    };
+    agent.expect("the reason", PATIENCE, refused);
+    std::fs::create_dir(work.spool()).unwrap();
+    let ready = || get(port, "/readyz").is_some_and(|(status, _)| status.contains(" 200 "));
+    agent.expect("ready", PATIENCE, ready);
+}
+
+/// Scripts read the one as they read the other.
+#[test]
+fn the_status_over_http_is_that_of_the_command() {
+    let topic = shared("4.3.1").fresh_topic("monitor-status", 2);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\nthr", 0);
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 2, PATIENCE);
+    agent.expect("three bytes behind", PATIENCE, || {
+        get(port, "/status.json").is_some_and(|(_, body)| body.contains("\"behind_bytes\":3"))
+    });
+    let mut command = work.program();
+    command.args(["status", "--json", "--name", "a1", "--conf-file"]).arg(work.write_conf());
+    let output = command.output().unwrap();
+    let command: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (_, body) = get(port, "/status.json").unwrap();
+    let served: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let keys = |value: &serde_json::Value| -> Vec<String> {
+        let keys = value.as_object().unwrap().keys().cloned();
+        keys.filter(|key| !key.ends_with("_last_hour")).collect()
+    };
+    assert_eq!(keys(&served), keys(&command));
+    let (served, command) = (&served["sources"][0], &command["sources"][0]);
+    assert_eq!(keys(served), keys(command));
+    for part in ["files", "channels"] {
+        assert_eq!(keys(&served[part][0]), keys(&command[part][0]), "{part}");
+    }
+    for key in ["name", "spool_dir", "running", "pid", "generation", "batches_in_doubt", "channels"]
+    {
+        assert_eq!(served[key], command[key], "{key}");
+    }
+    assert_eq!(served["dead_letters"], 0);
+    agent.expect("rates", PATIENCE, || {
+        let body = get(port, "/status.json").map(|(_, body)| body).unwrap_or_default();
+        let status: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        status["sources"][0]["lines_per_second_last_hour"].is_number()
+    });
+}
+
 /// Silent, slow, endless and garbled clients, many of them: lines go on as ever, and who asks
 /// properly is answered.
 #[test]
@@ -131,6 +240,9 @@ fn hostile_clients_do_not_hold_up_the_loop() {
             2 => stream.write_all(&vec![b'x'; 100_000]),
             _ => stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n"),
         };
+        if at % 5 == 0 {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
     }
     let start = Instant::now();
     work.append("010_{H}.log", b"four\n");

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::checkpoint::lock::Tenant;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
-use crate::checkpoint::trouble::Trouble;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN};
 use crate::exit::Exit;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
+use crate::monitor::health::trouble_json;
 use crate::pipeline::handover::Handover;
 use crate::text::{State, Style, columns, grouped, printable, rounded, size, span};
 
@@ -290,16 +290,6 @@ fn source_json(source: &Shown<'_>) -> Value {
         "receipts": look.receipts.count,
         "last_receipts": list(&look.receipts.last, receipt_json),
     })
-}
-
-fn trouble_json(trouble: &Trouble) -> Value {
-    let (kind, channel, code, since_ms, why) = match trouble {
-        Trouble::Brokers { channel, since_ms, why } => {
-            ("brokers", Some(channel), None, since_ms, why)
-        }
-        Trouble::End { code, since_ms, why } => ("end", None, Some(*code), since_ms, why),
-    };
-    json!({ "kind": kind, "channel": channel, "exit": code, "since_ms": since_ms, "why": why })
 }
 
 fn channel_json(record: &Record, at: usize, channel: &ChannelRecord) -> Value {

@@ -1,0 +1,91 @@
+//! How fast a source goes: a point each second, of the last hour and no more.
+
+use std::collections::VecDeque;
+
+/// Points that are kept: an hour, 86 kB.
+const POINTS_MAX: usize = 3_600;
+/// They are so far apart at least, ms.
+const INTERVAL_MS: u64 = 1_000;
+/// The rate of this moment is that of so many intervals.
+const NOW_POINTS: usize = 10;
+
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    /// Monotonic.
+    at_ms: u64,
+    /// Sums since the start.
+    bytes: u64,
+    lines: u64,
+}
+
+/// What is acknowledged in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Rate {
+    pub bytes_per_s: f64,
+    pub lines_per_s: f64,
+}
+
+/// The points of a source.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    points: VecDeque<Point>,
+}
+
+impl Rates {
+    /// Takes the sums since the start, unless that was done within the last second.
+    pub(crate) fn note(&mut self, at_ms: u64, bytes: u64, lines: u64) {
+        if self.points.back().is_some_and(|last| at_ms < last.at_ms + INTERVAL_MS) {
+            return;
+        }
+        if self.points.len() == POINTS_MAX {
+            self.points.pop_front();
+        }
+        self.points.push_back(Point { at_ms, bytes, lines });
+    }
+
+    /// Of the last ten seconds. `None` as long as there are no two points.
+    pub(crate) fn now(&self) -> Option<Rate> {
+        self.since(self.points.len().saturating_sub(NOW_POINTS + 1))
+    }
+
+    /// Of the last hour, or since the start.
+    pub(crate) fn last_hour(&self) -> Option<Rate> {
+        self.since(0)
+    }
+
+    fn since(&self, first: usize) -> Option<Rate> {
+        let (first, last) = (self.points.get(first)?, self.points.back()?);
+        let ms = last.at_ms.checked_sub(first.at_ms).filter(|ms| *ms > 0)?;
+        let per_s = |from: u64, to: u64| to.saturating_sub(from) as f64 * 1_000.0 / ms as f64;
+        Some(Rate {
+            bytes_per_s: per_s(first.bytes, last.bytes),
+            lines_per_s: per_s(first.lines, last.lines),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_week_of_points_takes_the_memory_of_an_hour() {
+        let mut rates = Rates::default();
+        assert_eq!((rates.now(), rates.last_hour()), (None, None));
+        for second in 0..7 * 86_400 {
+            let lines = second.min(600_000);
+            rates.note(second * 1_000, lines * 100, lines);
+            // Too soon for another.
+            rates.note(second * 1_000 + 999, u64::MAX, u64::MAX);
+        }
+        assert_eq!(rates.points.len(), POINTS_MAX);
+        assert!(rates.points.capacity() <= 2 * POINTS_MAX);
+        assert_eq!(rates.now(), Some(Rate::default()));
+        let mut rates = Rates::default();
+        for second in 0..3_000 {
+            rates.note(second * 1_000, second.max(2_000) * 100, second.max(2_000));
+        }
+        assert_eq!(rates.now(), Some(Rate { bytes_per_s: 100.0, lines_per_s: 1.0 }));
+        assert!(rates.last_hour().unwrap().lines_per_s < 0.4);
+    }
+}
