@@ -386,9 +386,9 @@ fn no_more_is_accepted_than_received_after_a_restart() {
     agent.expect_records(&topic, 1, PATIENCE);
     agent.expect("a commit", PATIENCE, || work.is_committed());
     cluster.pause(0);
-    work.append("010_{H}.log", b"two\nthree\n");
     let checkpoint = work.tracker_dir().join("checkpoint");
     let before = std::fs::metadata(&checkpoint).unwrap().modified().unwrap();
+    work.append("010_{H}.log", b"two\nthree\n");
     agent.expect("an announcement", PATIENCE, || {
         std::fs::metadata(&checkpoint).unwrap().modified().unwrap() > before
     });
