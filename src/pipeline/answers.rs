@@ -1,0 +1,103 @@
+//! What the brokers answer, and what becomes of the batches that it is about.
+
+use super::{Announced, Observer, Pipeline, describe, mark};
+use crate::channel::broker::{Answer, Fault, Verdict};
+use crate::checkpoint::record::BatchRecord;
+
+impl Pipeline {
+    /// Takes the answers that have come. A doubtful one ends trust in the connection; recovery
+    /// follows in the next step.
+    pub(super) fn receive(&mut self, observer: &mut dyn Observer) {
+        let mut answers: Vec<Answer> = Vec::new();
+        for at in 0..self.outlets.len() {
+            if !self.outlets[at].is_open() {
+                continue;
+            }
+            answers.clear();
+            let result = self.outlets[at].broker.receive(&mut answers);
+            for answer in &answers {
+                self.take_answer(at, answer, observer);
+            }
+            match result {
+                Ok(()) => {}
+                Err(Fault::Idle(why)) => self.reopen(at, &why),
+                Err(fault) => {
+                    self.outlets[at].slow_down(&fault, self.clock.monotonic_ms());
+                    self.distrust(at, &fault.to_string());
+                }
+            }
+        }
+        self.count_rounds();
+    }
+
+    fn take_answer(&mut self, outlet: usize, answer: &Answer, observer: &mut dyn Observer) {
+        match &answer.verdict {
+            Verdict::Acked { base_offset } => {
+                if let Some(at) = self.find_announced(outlet, answer) {
+                    let now_ms = self.clock.monotonic_ms();
+                    self.outlets[outlet].note_ack(answer.partition, now_ms);
+                    self.mark_acked(at, *base_offset, observer);
+                    if self.outlets[outlet].is_log_other && self.outlets[outlet].is_open() {
+                        self.distrust(outlet, "an acknowledged offset lies before the log's end");
+                    }
+                }
+            }
+            verdict => {
+                if verdict.is_refusal()
+                    && let Some(at) = self.find_announced(outlet, answer)
+                {
+                    self.announced[at].copies = self.announced[at].copies.refused();
+                }
+                if self.outlets[outlet].is_open() {
+                    self.distrust(outlet, &describe(verdict, answer.partition));
+                }
+            }
+        }
+    }
+
+    fn find_announced(&self, outlet: usize, answer: &Answer) -> Option<usize> {
+        self.announced.iter().position(|a| {
+            a.record.acked.is_none()
+                && usize::from(a.record.channel) == outlet
+                && a.record.partition == answer.partition
+                && (answer.base_sequence < 0 || a.record.base_sequence == answer.base_sequence)
+        })
+    }
+
+    /// The batch is in the topic for good.
+    pub(super) fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
+        let acked = &self.announced[at].record;
+        let is_in_doubt_there = |b: &BatchRecord| {
+            b.acked.is_none() && b.channel == acked.channel && b.partition == acked.partition
+        };
+        let has_doubt_before = self.announced[..at].iter().any(|a| is_in_doubt_there(&a.record));
+        let Announced { record, encoded, .. } = &mut self.announced[at];
+        record.acked = Some(base_offset);
+        let outlet = &mut self.outlets[usize::from(record.channel)];
+        let behind = base_offset + i64::from(record.count);
+        let partition = outlet.partition(record.partition);
+        let is_log_other = base_offset < partition.floor_offset;
+        if !has_doubt_before {
+            // An earlier batch that is still in doubt would stand before this one.
+            partition.floor_offset = partition.floor_offset.max(behind);
+            partition.mark = Some(mark(record, base_offset));
+        }
+        outlet.is_log_other |= is_log_other;
+        let batch = encoded.take();
+        observer.acked(outlet.channel, u64::from(record.count), batch.as_ref());
+        if let Some(batch) = batch {
+            outlet.give_back(batch);
+        }
+        self.is_dirty = true;
+        self.last_ack_ms = self.clock.monotonic_ms();
+    }
+
+    pub(super) fn count_rounds(&mut self) {
+        // A round may fill some partitions only, so their queues do not tell how many requests a
+        // connection holds.
+        let mut rounds: Vec<u64> =
+            self.announced.iter().filter(|a| self.is_under_way(a)).map(|a| a.round).collect();
+        rounds.dedup();
+        self.rounds = rounds.len();
+    }
+}
