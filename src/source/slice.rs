@@ -101,7 +101,8 @@ pub fn read(
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
     let mut at_end = false;
-    if bound == Bound::Open && window.is_raw {
+    if window.is_raw {
+        // What it holds beyond the last range may have been zeros, and may be lines by now.
         window.clear();
     }
     window.is_raw = bound != Bound::Open;
@@ -277,4 +278,59 @@ fn split(
     decoder
         .split(bytes, position == 0, tail, |body, _end| take(body) == Take::More)
         .map_err(|m| SliceError::Malformed { offset: position + m.offset as u64, bytes: m.bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::checkpoint::record::FileRecord;
+    use crate::config::model::DecodePolicy;
+    use crate::java::charset::Charset;
+    use crate::source::line::LineConfig;
+    use crate::source::tracked::{self, Look};
+
+    /// Reads two ranges one behind the other, with a line written over zeros in between.
+    fn read_around_a_write(label: &str, second: Bound) -> (Vec<Vec<u8>>, u32) {
+        let name = format!("flume-ng-slice-{label}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, b"one\ntw\0\0\0\0").unwrap();
+        let config = LineConfig {
+            charset: Charset::UTF_8,
+            output: Charset::UTF_8,
+            policy: DecodePolicy::Fail,
+            max_line_units: 2048,
+        };
+        let file = tracked::open(&path).unwrap();
+        let decoder = LineDecoder::new(config);
+        let mut tracked = Tracked::new(FileRecord::default(), file, decoder, 0, 0);
+        assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+        let mut window = Window::default();
+        let first = Bound::Exactly { end: 4, is_final: false };
+        read(&mut window, &mut tracked, 0, first, |_| Take::More).unwrap();
+        let writer = std::fs::File::options().write(true).open(&path).unwrap();
+        writer.write_all_at(b"two\nsix\n", 4).unwrap();
+        let mut events = Vec::new();
+        let slice = read(&mut window, &mut tracked, 4, second, |body| {
+            events.push(body.to_vec());
+            Take::More
+        });
+        std::fs::remove_file(&path).unwrap();
+        (events, slice.unwrap().bytes_crc)
+    }
+
+    #[test]
+    fn what_was_read_with_zeros_in_it_is_read_anew() {
+        let bounds = [
+            ("open", Bound::Open),
+            ("final", Bound::Final),
+            ("exact", Bound::Exactly { end: 12, is_final: false }),
+        ];
+        for (label, bound) in bounds {
+            let (events, crc) = read_around_a_write(label, bound);
+            assert_eq!(events, [b"two".to_vec(), b"six".to_vec()], "{label}");
+            assert_eq!(crc, crc32fast::hash(b"two\nsix\n"), "{label}");
+        }
+    }
 }

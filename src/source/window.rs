@@ -27,7 +27,7 @@ pub struct Window {
     filled: usize,
     /// The last read came to the end of the file, or to what is not written yet.
     at_end: bool,
-    /// What it holds may be zeros that are not written yet.
+    /// What it holds may be zeros that are not written yet: of use for no other read.
     pub is_raw: bool,
 }
 

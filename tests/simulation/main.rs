@@ -202,6 +202,15 @@ fn one_seed() {
     assert!(told.ends_with("Ok(())"), "seed {seed} fails");
 }
 
+/// A batch is sent again, half a line and a zero behind it; the line is written on, its hour ends,
+/// and what comes next is read as the end of the file.
+#[test]
+fn zeros_behind_a_batch_that_is_read_again_are_not_sent() {
+    log::set_level(Level::Off);
+    let result = run(91_014_622, &Ground::new(), Plant::Nothing, Trace::default());
+    assert_eq!(result.map(|_| ()), Ok(()), "{}", how_to_replay(91_014_622));
+}
+
 /// The process dies at its first call of a seam, at its second, and so on until a run passes
 /// untouched.
 fn crash_at_every_call(seed: u64, version: Version) {
