@@ -7,7 +7,7 @@
 //! every second, its position moves with what is found in the topic, and before any name is taken
 //! for a new file the records that wait are asked whether it is theirs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
@@ -15,10 +15,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::quest::{PROOF_BYTES, Quest, Suspect, Whose};
 use super::restore::Announced;
-use super::tracked::{self, born_ns, is_other_birth};
+use super::tracked::{self, Hints, born_ns, is_other_birth};
 use super::{Files, READER, reach};
-use crate::checkpoint::record::{FileRecord, FileState};
+use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
 use crate::log;
 
@@ -207,6 +208,33 @@ impl Files {
         let file = file.try_clone()?;
         let Absent { record, reached, .. } = self.absent.list.remove(at);
         Ok(Some(self.restore_found(record, file, name, reached)))
+    }
+
+    /// The opened candidate has other numbers than the files that are waited for. Of those that it
+    /// may be by its name or by its first bytes the content is compared, before it is read as a new
+    /// file.
+    pub(super) fn ask_waiting(&mut self, name: &OsStr, file: &File, stat: &Metadata) {
+        let suspect = || Suspect::new(name.to_owned(), Hints::of(stat), file.try_clone().ok());
+        let waiting = std::mem::take(&mut self.absent.list);
+        let may_be = |absent: &Absent| {
+            let Absent { record, reached, .. } = absent;
+            let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
+            let is_named =
+                [&record.name, &record.current_name].iter().any(|n| **n == name.as_bytes());
+            let is_proof = record.head_len as usize == HEAD_BYTES && end >= PROOF_BYTES;
+            absent.absence.hope().is_some()
+                && end > 0
+                && stat.len() >= end
+                && (is_named || is_proof)
+                && tracked::head_matches(file, record).unwrap_or(is_named)
+                && (end >= PROOF_BYTES || self.do_names_decide(record, &suspect()))
+        };
+        let (asked, others): (Vec<Absent>, Vec<Absent>) = waiting.into_iter().partition(may_be);
+        self.absent.list = others;
+        for Absent { record, absence, reached, .. } in asked {
+            let whose = Whose::Stray { record: Box::new(record), absence, reached };
+            self.quests.push(Quest::new(whose, VecDeque::from([suspect()]), true));
+        }
     }
 
     /// Finds the file of a record by inode and the bytes it begins with: under its present name,

@@ -440,6 +440,7 @@ impl Files {
                 return None;
             }
         }
+        self.ask_waiting(&name, &file, &stat);
         let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
         if !is_taken_over {
             match self.known.find(&file, &stat, name.as_bytes(), self.hints_are_void) {

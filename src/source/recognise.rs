@@ -16,7 +16,7 @@ use super::quest::{
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
-use super::window::TailBytes;
+use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER, reach};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
@@ -638,7 +638,8 @@ impl Files {
             // Its old writer may have gone on writing to the other one.
             let look = if may_succeed(fresh, other) { PROOF_BYTES } else { COPY_LOOK_BYTES };
             let end = fresh.size.min(other.read_position).min(look);
-            if may_be && begin_alike(&fresh.file, &other.file, end).unwrap_or(false) {
+            let is_alike = || begin_alike(&fresh.file, &other.file, end).unwrap_or(false);
+            if may_be && (is_alike() || begins_as_was_read(fresh, other).unwrap_or(false)) {
                 return Ok(kin(fresh, other)?.map(|kin| (record.id, kin)));
             }
         }
@@ -654,6 +655,16 @@ impl Files {
         };
         Ok(self.parking.records().find(is_it).map(|record| (record.id, Kin::Copy)))
     }
+}
+
+/// The other one may have been truncated since the last look at it, and hold no more what was read.
+/// Does this one begin so?
+fn begins_as_was_read(fresh: &Tracked, other: &Tracked) -> io::Result<bool> {
+    let len = other.head.as_slice().len() as u64;
+    if len == 0 || fresh.size < len || other.is_intact()? {
+        return Ok(false);
+    }
+    Ok(HeadBytes::read(&fresh.file, len)?.as_slice() == other.head.as_slice())
 }
 
 /// Has the other file left its name to this one, or no place at all?

@@ -267,7 +267,7 @@ impl Files {
     }
 
     /// Too little was read to prove anything: is the file of the recorded name the recorded one?
-    fn do_names_decide(&self, record: &FileRecord, suspect: &Suspect) -> bool {
+    pub(super) fn do_names_decide(&self, record: &FileRecord, suspect: &Suspect) -> bool {
         let (hints, old) = (suspect.hints, Hints::of_record(record));
         let is_same_inode =
             hints.inode == old.inode && !tracked::is_other_birth(hints.born_ns, old.born_ns);

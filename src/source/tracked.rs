@@ -374,7 +374,7 @@ impl Tracked {
 
     /// Do the first bytes and those before the position still stand there? All that was announced
     /// counts, acknowledged or not: rows of one shape end alike.
-    fn is_intact(&self) -> io::Result<bool> {
+    pub(super) fn is_intact(&self) -> io::Result<bool> {
         let is_it = || -> io::Result<bool> {
             let tail = TailBytes::read(&self.file, self.read_position)?;
             let record_len = self.record.head_len as usize;
