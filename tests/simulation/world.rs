@@ -1,11 +1,12 @@
 //! One run: an agent, its clusters, its disk and the writers, all on one simulated clock.
 
+mod conclude;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -13,13 +14,12 @@ use std::rc::Rc;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
 use flume_ng::channel::limit::BatchLimit;
-use flume_ng::channel::outlet::Outlet;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
 use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
-use flume_ng::config::model::{DeletePolicy, SourceConfig};
+use flume_ng::config::model::SourceConfig;
 use flume_ng::log;
 use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup, marker};
 use flume_ng::source::reach;
@@ -36,11 +36,6 @@ use crate::model;
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use crate::writers::Writers;
-
-/// Longest way to rest after everything has calmed down, simulated ms.
-const REST_MAX_MS: u64 = 900_000;
-/// More turns of the loop than this on the way to rest are a livelock.
-const TURNS_MAX: u64 = 30_000;
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -576,151 +571,5 @@ impl World {
 
     pub fn say(&self, what: impl FnOnce() -> String) {
         self.trace.say(|| format!("{}: {}", self.clock.monotonic_ms(), what()));
-    }
-
-    /// Lets everything come to rest and checks what must hold then.
-    pub fn conclude(&mut self) -> Result<(), String> {
-        self.say(|| "calm".to_owned());
-        self.trim();
-        if let Some(torn) = &self.torn {
-            return Err(torn.clone());
-        }
-        for cluster in &self.clusters {
-            cluster.borrow_mut().calm_down();
-        }
-        self.disk.borrow_mut().fail_in = None;
-        self.fail_names(0);
-        self.writers.bring_back();
-        scenario::write_last_file(self);
-        let end_ms = self.clock.monotonic_ms() + REST_MAX_MS;
-        let mut quiet_since_ms = None;
-        let mut is_over = false;
-        for turn in 0..TURNS_MAX {
-            if !self.is_alive() && !self.start()? {
-                continue;
-            }
-            let Some(pace) = self.turn()? else { continue };
-            let Pace::Rest(ms) = pace else { continue };
-            let now_ms = self.clock.monotonic_ms();
-            self.clock.advance(ms.max(1));
-            if turn % 8 == 0 || quiet_since_ms.is_some() {
-                if self.is_at_rest() {
-                    quiet_since_ms.get_or_insert(now_ms);
-                } else {
-                    quiet_since_ms = None;
-                }
-            }
-            is_over = quiet_since_ms.is_some_and(|t| now_ms > t + 2_000) || now_ms > end_ms;
-            if is_over {
-                break;
-            }
-        }
-        self.say(|| "the end".to_owned());
-        self.fuse.put_out();
-        self.check()?;
-        if is_over { Ok(()) } else { Err("it does not come to rest".to_owned()) }
-    }
-
-    fn is_at_rest(&self) -> bool {
-        let Some(pipeline) = &self.pipeline else { return false };
-        let is_quiet = |c: &Rc<RefCell<Cluster>>| {
-            let c = c.borrow();
-            c.is_network_empty() && c.is_all_visible()
-        };
-        // Asked every two seconds.
-        let is_whole = |o: &Outlet| o.topic.as_ref().is_some_and(|t| t.leaderless.is_empty());
-        // One that has not been reached yet may be missing what nobody has read.
-        pipeline.outlets.iter().all(|o| o.is_open() && is_whole(o))
-            && pipeline.is_idle()
-            && !pipeline.is_rebuilding()
-            && !pipeline.is_waiting_for_room()
-            && !pipeline.files.is_comparing()
-            && self.clusters.iter().all(is_quiet)
-            && self.leftovers().is_empty()
-            && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())
-            && !pipeline.files.tracked.iter().any(|t| self.is_too_long(&t.name().to_string_lossy()))
-    }
-
-    /// Candidates that should have been retired.
-    fn leftovers(&self) -> Vec<String> {
-        let hour = scenario::hour(&self.clock);
-        let mut names = self.writers.candidates();
-        if names.len() > 1 {
-            names.retain(|n| scenario::is_past(n, &hour) && !self.may_stay(n));
-            return names;
-        }
-        Vec::new()
-    }
-
-    /// Has the name no room for the suffix, or does the file wait for its first line?
-    fn may_stay(&self, name: &str) -> bool {
-        let stat = std::fs::metadata(self.writers.spool.join(name));
-        let hour_s = self.clock.now_ms().div_euclid(3_600_000) * 3_600;
-        let is_new = stat.is_ok_and(|stat| stat.len() == 0 && stat.mtime() >= hour_s);
-        is_new || self.is_too_long(name)
-    }
-
-    fn is_too_long(&self, name: &str) -> bool {
-        let is_long = name.len() + ".COMPLETED".len() > 255;
-        is_long && self.scenario.delete == DeletePolicy::Never
-    }
-
-    fn check(&mut self) -> Result<(), String> {
-        let leftovers = self.leftovers();
-        let hour = scenario::hour(&self.clock);
-        let places = self.writers.places();
-        let is_at_end = |generation: usize| {
-            let inode = self.writers.inodes.iter().find(|i| i.generation == generation)?;
-            let place = places.get(&inode.number)?;
-            let name = place.file_name()?.to_string_lossy().into_owned();
-            let is_candidate = self.writers.is_candidate_now(&places, inode.number);
-            let is_over = !is_candidate || scenario::is_past(&name, &hour);
-            (is_over || !self.has_jumped).then_some(is_over)
-        };
-        let book = self.book.borrow();
-        for cluster in &self.clusters {
-            let cluster = cluster.borrow();
-            let has_filter = self.scenario.has_filter;
-            model::check_topic(
-                &self.writers,
-                &cluster,
-                &book,
-                has_filter,
-                self.keeps_order(),
-                is_at_end,
-            )?;
-        }
-        model::check_receipts(&self.writers, &book)?;
-        if !leftovers.is_empty() {
-            return Err(format!("not retired: {leftovers:?}"));
-        }
-        drop(book);
-        self.check_checkpoint()
-    }
-
-    /// It decodes, and nothing is left in it that is not finished.
-    fn check_checkpoint(&mut self) -> Result<(), String> {
-        if let Some(mut pipeline) = self.pipeline.take() {
-            pipeline.close().map_err(|e| e.to_string())?;
-        }
-        match Slots::open(CrashStore::open(&self.disk)) {
-            Ok(Opened::Valid { record, .. }) => {
-                if record.has_doubt() {
-                    return Err(format!("left in doubt: {:?}", record.batches));
-                }
-                let hour = scenario::hour(&self.clock);
-                let is_done = |n: &[u8]| {
-                    let name = String::from_utf8_lossy(n);
-                    let is_past = scenario::is_past(&name, &hour);
-                    is_past && record.files.len() > 1 && !self.may_stay(&name)
-                };
-                match record.files.iter().find(|f| is_done(&f.name)) {
-                    Some(f) => Err(format!("still in the checkpoint: {f:?}")),
-                    None => Ok(()),
-                }
-            }
-            Ok(_) => Err("no valid checkpoint is left".to_owned()),
-            Err(e) => Err(e.to_string()),
-        }
     }
 }
