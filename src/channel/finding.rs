@@ -531,17 +531,7 @@ mod tests {
     #[test]
     fn a_broker_that_knows_of_no_leader_does_not_hide_one_that_does() {
         let brokers = [false, false, true].map(broker);
-        let find = |brokers: &[String]| {
-            let quest = Quest {
-                brokers,
-                topic: "t",
-                client: "c",
-                legacy: false,
-                may_create: false,
-                may_lack: false,
-            };
-            finish(&mut Finding::start(quest, Duration::from_millis(800)), Finding::poll)
-        };
+        let find = |brokers: &[String]| find_all(brokers, Duration::from_millis(800));
         let cluster = find(&brokers).map_err(|fault| fault.to_string()).unwrap();
         assert_eq!(
             (cluster.told_by.as_str(), cluster.topic.wire),
@@ -577,17 +567,7 @@ mod tests {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap();
         let brokers = [&frozen, &gone].map(|l| l.local_addr().unwrap().to_string());
         drop(gone);
-        let quest = Quest {
-            brokers: &brokers,
-            topic: "t",
-            client: "c",
-            legacy: false,
-            may_create: false,
-            may_lack: false,
-        };
-        let fault = finish(&mut Finding::start(quest, Duration::from_millis(800)), Finding::poll)
-            .map(drop)
-            .unwrap_err();
+        let fault = find_all(&brokers, Duration::from_millis(800)).map(drop).unwrap_err();
         let [frozen, gone] = brokers;
         let why = format!(
             "no broker can be reached: {frozen} does not answer; {gone}: Connection refused"

@@ -285,10 +285,6 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
-    use crate::checkpoint::record::FileRecord;
-    use crate::config::model::DecodePolicy;
-    use crate::java::charset::Charset;
-    use crate::source::line::LineConfig;
     use crate::source::tracked::{self, Look};
 
     /// Reads two ranges one behind the other, with a line written over zeros in between.
@@ -296,15 +292,7 @@ mod tests {
         let name = format!("flume-ng-slice-{label}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, b"one\ntw\0\0\0\0").unwrap();
-        let config = LineConfig {
-            charset: Charset::UTF_8,
-            output: Charset::UTF_8,
-            policy: DecodePolicy::Fail,
-            max_line_units: 2048,
-        };
-        let file = tracked::open(&path).unwrap();
-        let decoder = LineDecoder::new(config);
-        let mut tracked = Tracked::new(FileRecord::default(), file, decoder, 0, 0);
+        let mut tracked = tracked::new_for_test(&path);
         assert_eq!(tracked.look(0).unwrap(), Look::Readable);
         let mut window = Window::default();
         let first = Bound::Exactly { end: 4, is_final: false };

@@ -485,12 +485,25 @@ pub fn bytes_match(file: &File, at: u64, len: usize, crc: u32) -> io::Result<boo
     }
 }
 
+/// The file at `path`, of which nothing was read, as UTF-8.
+#[cfg(test)]
+pub(super) fn new_for_test(path: &std::path::Path) -> Tracked {
+    use super::line::LineConfig;
+    use crate::config::model::DecodePolicy;
+    use crate::java::charset::Charset;
+    let config = LineConfig {
+        charset: Charset::UTF_8,
+        output: Charset::UTF_8,
+        policy: DecodePolicy::Fail,
+        max_line_units: 2048,
+    };
+    let file = open(path).expect("a file");
+    Tracked::new(FileRecord::default(), file, LineDecoder::new(config), 0, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::DecodePolicy;
-    use crate::java::charset::Charset;
-    use crate::source::line::LineConfig;
     use crate::source::slice::{self, Bound, Take};
     use crate::source::window::Window;
 
@@ -499,15 +512,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("flume-ng-tracked-{}", std::process::id()));
         let row = |id: char| format!("{id}:{}\n", "x".repeat(150)).into_bytes();
         std::fs::write(&path, row('1')).unwrap();
-        let config = LineConfig {
-            charset: Charset::UTF_8,
-            output: Charset::UTF_8,
-            policy: DecodePolicy::Fail,
-            max_line_units: 2048,
-        };
-        let file = open(&path).unwrap();
-        let decoder = LineDecoder::new(config);
-        let mut tracked = Tracked::new(FileRecord::default(), file, decoder, 0, 0);
+        let mut tracked = new_for_test(&path);
         assert_eq!(tracked.look(0).unwrap(), Look::Readable);
         let mut window = Window::default();
         let slice = slice::read(&mut window, &mut tracked, 0, Bound::Open, |_| Take::More).unwrap();

@@ -204,9 +204,6 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::DecodePolicy;
-    use crate::java::charset::Charset;
-    use crate::source::line::{LineConfig, LineDecoder};
     use crate::source::slice::{self, Bound, Slice, Take};
     use crate::source::tracked::{self, Look};
     use crate::source::window::Window;
@@ -225,15 +222,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("flume-ng-trimmed-{}", std::process::id()));
         let content = [&b"one\ntwo"[..], &[0; 100]].concat();
         std::fs::write(&path, &content).unwrap();
-        let config = LineConfig {
-            charset: Charset::UTF_8,
-            output: Charset::UTF_8,
-            policy: DecodePolicy::Fail,
-            max_line_units: 2048,
-        };
-        let file = tracked::open(&path).unwrap();
-        let decoder = LineDecoder::new(config);
-        let mut tracked = Tracked::new(FileRecord::default(), file, decoder, 0, 0);
+        let mut tracked = tracked::new_for_test(&path);
         assert_eq!(tracked.look(0).unwrap(), Look::Readable);
         let (slice, events) = read(&mut tracked, 0, Bound::Final);
         (tracked.read_position, tracked.tail, tracked.head) = (slice.end, slice.tail, slice.head);
