@@ -7,12 +7,12 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: stopped in order, or help and version were asked for.
     Clean,
-    /// 1: `verify` has found a difference, or something that can not be proven.
+    /// 1: `verify` has found a difference, or something that cannot be proven.
     Difference,
     /// 2: the command line is wrong; the same command will fail again.
     Usage,
-    /// 70: exactly-once can not be kept (a byte that is no text under `FAIL`, a checkpoint that
-    /// can not be read or written); somebody has to look before it is started again.
+    /// 70: exactly-once cannot be kept (a byte that is no text under `FAIL`, a checkpoint that
+    /// cannot be read or written); somebody has to look before it is started again.
     BrokenPromise,
     /// 75: another agent holds the directory, or the like; the same command may succeed later.
     Temporary,

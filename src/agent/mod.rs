@@ -51,7 +51,7 @@ const POLL_MS: u64 = 500;
 /// So often it is asked whether the directories are still those that were opened, ms.
 const PLACES_MS: u64 = 1_000;
 
-/// Why a source can not be started now, and when to try again.
+/// Why a source cannot be started now, and when to try again.
 struct Waiting {
     config: Rc<SourceConfig>,
     /// Of the last try.
@@ -154,7 +154,7 @@ impl Running {
 /// Ends the loop with this code.
 struct End(Exit);
 
-/// Runs the agent until it is asked to stop or can not go on. Without `reload` its configuration
+/// Runs the agent until it is asked to stop or cannot go on. Without `reload` its configuration
 /// stays as it is.
 pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     let monitor = Monitor::new(args, config.monitoring.textfile.clone());

@@ -19,7 +19,7 @@ pub(crate) fn logger_dump(headers: &HeaderMap, body: &[u8], max_bytes: usize) ->
         if i == 0 {
             out.push(' ');
         } else {
-            // Writing to a string can not fail.
+            // Writing to a string cannot fail.
             let _ = write!(out, "\n{:08X} ", i * 16);
         }
         hex_row(row, &mut out);

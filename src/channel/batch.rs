@@ -72,7 +72,7 @@ impl Batch {
     /// An empty one; `begin` comes next.
     ///
     /// # Panics
-    /// If this build can not write `compression` (`compress::is_supported`).
+    /// If this build cannot write `compression` (`compress::is_supported`).
     pub fn new(wire: Wire, format: ValueFormat, compression: Compression) -> Batch {
         assert!(compression.is_supported(), "{compression:?} is not in this build");
         Batch {

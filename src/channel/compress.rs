@@ -34,7 +34,7 @@ pub fn codec_id(compression: Compression) -> i16 {
 /// Why a set of records could not be unfolded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnpackError {
-    /// A codec that this build can not read.
+    /// A codec that this build cannot read.
     Codec(i16),
     /// Not what the codec would have written, or larger than [`UNPACKED_BYTES_MAX`].
     Malformed,

@@ -3,7 +3,7 @@
 //!
 //! The crate writes; what is read goes over a connection of our own. The crate's reader returns
 //! only what a compressed message wraps and drops plain messages in front of it, so that a batch
-//! of ours could stand in the log and not be seen; its calls can not be cut short; and a length
+//! of ours could stand in the log and not be seen; its calls cannot be cut short; and a length
 //! that makes no sense ends the process.
 //!
 //! Of the crate's calls only `load_metadata`, `fetch_offsets` and `produce_messages` remain, each
@@ -165,7 +165,7 @@ impl Legacy {
         result.map_err(|e| self.lost(&e))?;
         self.sockets = os::open_sockets().into_iter().filter(|fd| !before.contains(fd)).collect();
         for fd in &self.sockets {
-            // Where it can not be set, the crate's own limit holds.
+            // Where it cannot be set, the crate's own limit holds.
             let _ = os::set_io_timeout(*fd, self.answer_timeout());
             // A round that is given up must not go on from the kernel's buffer, over a link that
             // is slow, and arrive after the settle time.

@@ -63,7 +63,7 @@ impl Versions {
         Versions(keys.map(|k| (k.api_key, k.min_version, k.max_version)).collect())
     }
 
-    /// The highest version of a request; -1 where there is none. (The lowest one can not be
+    /// The highest version of a request; -1 where there is none. (The lowest one cannot be
     /// trusted: Kafka 4.x names Produce from 0 on, KAFKA-18659.)
     pub fn highest(&self, api: Api) -> i16 {
         self.0.iter().find(|k| k.0 == api.key).map_or(-1, |k| k.2)
@@ -206,7 +206,7 @@ pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -
     A::decode(&mut { body.0 }, version).map_err(|_| garbled(api, peer))
 }
 
-/// An answer that can not be read.
+/// An answer that cannot be read.
 pub fn garbled(api: Api, peer: &str) -> Fault {
     Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name))
 }

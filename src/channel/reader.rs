@@ -298,7 +298,7 @@ fn weigh(records: &[u8], at: i64) -> (u64, u64) {
 }
 
 /// Visits the records of the whole entries of a fetch; returns the offset to go on from. `at` moves
-/// with each record: where the rest can not be read, what was handed over is not handed over again.
+/// with each record: where the rest cannot be read, what was handed over is not handed over again.
 fn hand_over(
     records: &[u8],
     partition: i32,

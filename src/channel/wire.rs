@@ -440,7 +440,7 @@ pub fn host_port(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// The addresses of `host:port`. The system's resolver can not be cut short, hence the guard.
+/// The addresses of `host:port`. The system's resolver cannot be cut short, hence the guard.
 fn resolve(peer: &str) -> Result<VecDeque<SocketAddr>, Fault> {
     if let Ok(address) = peer.parse() {
         return Ok([address].into());

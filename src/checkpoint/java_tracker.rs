@@ -42,7 +42,7 @@ pub(crate) enum JavaState {
     Unusable(String),
 }
 
-/// A tracker that may well be good but can not be read.
+/// A tracker that may well be good but cannot be read.
 #[derive(Debug)]
 pub(crate) enum JavaTrackerError {
     Io { path: PathBuf, error: io::Error },

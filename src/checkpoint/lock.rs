@@ -133,7 +133,7 @@ impl Lock {
     }
 }
 
-/// Why the directory can not be made or locked. Permanent until someone changes the directory.
+/// Why the directory cannot be made or locked. Permanent until someone changes the directory.
 #[derive(Debug)]
 pub enum LockError {
     Directory { path: PathBuf, error: io::Error },

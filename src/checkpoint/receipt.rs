@@ -242,7 +242,7 @@ fn is_whole(line: &[u8]) -> bool {
     line.starts_with(b"#") || checked(line).is_some()
 }
 
-/// Why a receipt was not written or can not be read.
+/// Why a receipt was not written or cannot be read.
 #[derive(Debug)]
 pub enum ReceiptError {
     /// Nothing durable was written; it may be tried again, with room on the disk for instance.

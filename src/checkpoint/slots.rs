@@ -205,7 +205,7 @@ pub enum SlotFinding {
     Empty,
     /// Does not begin like a slot.
     Magic,
-    /// The length of its record can not be, bytes.
+    /// The length of its record cannot be, bytes.
     Length(u32),
     /// CRC-32 as it stands there and as it is computed: a write was cut short, or the disk errs.
     Checksum {
@@ -224,7 +224,7 @@ pub enum SlotFinding {
 }
 
 impl SlotFinding {
-    /// Was it written whole, and yet can not be used? The other slot may be older then and must
+    /// Was it written whole, and yet cannot be used? The other slot may be older then and must
     /// not be taken for the newest state.
     fn is_sealed_but_foreign(self) -> bool {
         matches!(
@@ -272,7 +272,7 @@ pub struct Damage {
     pub path: PathBuf,
     /// Length of the file, bytes.
     pub file_bytes: u64,
-    /// `None` if two slots can not have this length.
+    /// `None` if two slots cannot have this length.
     pub slots: Option<[SlotFinding; 2]>,
 }
 

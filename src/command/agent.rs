@@ -75,7 +75,7 @@ pub fn run(args: &AgentArgs) -> ExitCode {
 
 /// Who holds a tracker directory already. Asked before the first line is written: cron starts a
 /// second agent every minute, and twenty lines of each would bury the log of the one that works.
-/// What can not be looked at is left to the start itself, which locks and does not only look.
+/// What cannot be looked at is left to the start itself, which locks and does not only look.
 fn held_by_another(config: &AgentConfig) -> Option<String> {
     config.sources.iter().find_map(|source| match lock::look(&source.tracker_dir) {
         Ok(Tenant::Agent(holder)) => {

@@ -1,5 +1,5 @@
 //! A source seen from outside: its lock, checkpoint, receipts and files, read without disturbing
-//! the agent. Nothing is written, and nothing is believed that can not be read.
+//! the agent. Nothing is written, and nothing is believed that cannot be read.
 
 use std::collections::VecDeque;
 use std::fs;

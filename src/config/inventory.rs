@@ -23,13 +23,13 @@ pub(crate) enum Fate {
     Taken(&'static str),
     /// Why it has none here.
     Ignored(&'static str),
-    /// Why it can not be.
+    /// Why it cannot be.
     Refused(&'static str),
     /// Neither Flume's nor ours, as far as we know.
     Unknown,
 }
 
-/// The properties of an agent's components in the order of the file. Empty where the file can not
+/// The properties of an agent's components in the order of the file. Empty where the file cannot
 /// be read; `load` says why.
 pub(crate) fn read(path: &Path, agent: &str) -> Vec<Listed> {
     let Ok(bytes) = read_file(path) else { return Vec::new() };

@@ -502,7 +502,7 @@ pub fn markdown() -> String {
     for property in PROPERTIES {
         if title != property.scope.title() {
             title = property.scope.title();
-            // Writing to a String can not fail.
+            // Writing to a String cannot fail.
             let _ = write!(out, "\n**{title}** (`a1.{}…`)\n\n", property.scope.key_prefix());
             out.push_str("| property | default | | meaning |\n|---|---|---|---|\n");
         }

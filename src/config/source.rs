@@ -302,7 +302,7 @@ impl SourceConfig {
     }
 }
 
-/// The two must select the same files. Whether they do can not be decided in general, so likely
+/// The two must select the same files. Whether they do cannot be decided in general, so likely
 /// names with the present time are tried, and it is only a warning.
 fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &SourceConfig) {
     let likely = source.likely_names();

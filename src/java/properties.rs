@@ -70,7 +70,7 @@ impl std::error::Error for SyntaxError {}
 /// Reads a whole file.
 ///
 /// # Errors
-/// Every line that can not be read, in order; never an empty list.
+/// Every line that cannot be read, in order; never an empty list.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Properties, Vec<SyntaxError>> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,

@@ -88,7 +88,7 @@ pub trait Observer {
 pub enum Fatal {
     /// Exit code 70: going on would break the promise.
     Broken(String),
-    /// Exit code 70, too: our own state can not be written.
+    /// Exit code 70, too: our own state cannot be written.
     State(String),
 }
 

@@ -15,7 +15,7 @@ const PARTITION_MISSING_MS: u64 = 60_000;
 
 impl Pipeline {
     /// The channel points to another cluster or topic than the checkpoint: what was acked there
-    /// stays there, what is in doubt can not be looked for here and is sent here. The record names
+    /// stays there, what is in doubt cannot be looked for here and is sent here. The record names
     /// the new place only once nothing in it bears an identity of the old one, which may be
     /// another producer's here.
     pub(super) fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
@@ -71,7 +71,7 @@ impl Pipeline {
     }
 
     /// Gives everything in doubt of channel `at` a fresh identity, as if it had never been
-    /// announced. Only where an old copy can not stand in, or still reach, this log. The caller
+    /// announced. Only where an old copy cannot stand in, or still reach, this log. The caller
     /// commits.
     pub(super) fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
         let identity = self.fresh_identity(at)?;
@@ -114,7 +114,7 @@ impl Pipeline {
     }
 
     /// Partitions of a topic do not go: where one is missing, the topic was deleted and made anew,
-    /// and what is in doubt in that partition can not stand in this log. It goes to another one.
+    /// and what is in doubt in that partition cannot stand in this log. It goes to another one.
     pub(super) fn leave_missing_partitions(&mut self, at: usize) -> Result<(), Pause> {
         let mut missing = self.doubts(at);
         missing.retain(|&n| self.outlets[at].lacks(self.announced[n].record.partition));

@@ -250,7 +250,7 @@ impl Pipeline {
                 announced.record.producer_epoch = -1;
                 announced.record.base_sequence = -1;
                 announced.encoded = None;
-                // What can not be read is given up when it is to be sent.
+                // What cannot be read is given up when it is to be sent.
                 self.encode(n)?;
                 self.keep_if_small(n);
             }

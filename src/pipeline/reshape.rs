@@ -1,4 +1,4 @@
-//! What is in doubt and can not be sent as it was: a batch that is read again, one that the broker
+//! What is in doubt and cannot be sent as it was: a batch that is read again, one that the broker
 //! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
@@ -401,7 +401,7 @@ impl Pipeline {
         self.write_off(at, n)
     }
 
-    /// Batch `n` is not in the topic, will not come there, and can not be sent.
+    /// Batch `n` is not in the topic, will not come there, and cannot be sent.
     fn write_off(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         self.prepare_epoch(at, self.announced[n].record.partition)?;
         self.tell_lost(at, n);

@@ -152,7 +152,7 @@ impl Files {
     }
 }
 
-/// Where an open file is now; `None` if it was deleted or can not be told.
+/// Where an open file is now; `None` if it was deleted or cannot be told.
 fn path_of(file: &File) -> Option<PathBuf> {
     let stat = file.metadata().ok()?;
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;

@@ -211,7 +211,7 @@ impl Files {
     /// Tracks `name` from `position` on (take-over from Flume). At once, so that the first record
     /// of the checkpoint holds the position.
     pub fn take_over(&mut self, name: &OsStr, position: u64) -> io::Result<()> {
-        // Where the file can not be opened now, its position waits for it.
+        // Where the file cannot be opened now, its position waits for it.
         self.start_at.push((name.to_owned(), position));
         self.scanner.refresh(self.clock.monotonic_ms())?;
         let Some(at) = self.scanner.candidates().iter().position(|c| c.name == name) else {
@@ -273,7 +273,7 @@ impl Files {
     }
 
     /// Lists the directory if it has changed, and takes note of tracked files that were renamed,
-    /// replaced or deleted. A directory that can not be listed is told once and tried again.
+    /// replaced or deleted. A directory that cannot be listed is told once and tried again.
     pub fn refresh(&mut self, force: bool) {
         let now_ms = self.clock.monotonic_ms();
         if !force && self.listed_ms.is_some_and(|t| now_ms - t < self.list_interval_ms) {
@@ -352,7 +352,7 @@ impl Files {
         (0..self.tracked.len()).filter(|&at| has_moved(&self.tracked[at])).collect()
     }
 
-    /// The directory can not be listed now: nothing in it is moved, nothing counts as done.
+    /// The directory cannot be listed now: nothing in it is moved, nothing counts as done.
     pub fn is_directory_absent(&self) -> bool {
         self.directory_fault.is_some()
     }

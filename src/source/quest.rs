@@ -114,7 +114,7 @@ impl Quest {
         }
     }
 
-    /// Can nothing of it be read until it is found?
+    /// Cannothing of it be read until it is found?
     fn is_lost(&self) -> bool {
         match &self.whose {
             Whose::Stray { .. } => true,

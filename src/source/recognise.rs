@@ -60,7 +60,7 @@ impl Files {
         self.quests.seeks(id)
     }
 
-    /// Can nothing of this file be read until its content is found?
+    /// Cannothing of this file be read until its content is found?
     pub fn is_lost(&self, id: u64) -> bool {
         self.quests.has_lost(id)
     }

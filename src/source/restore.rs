@@ -42,7 +42,7 @@ pub struct AnnouncedRange {
 }
 
 impl AnnouncedRange {
-    /// Does the file hold these bytes there? One that can not be read now is believed: what is
+    /// Does the file hold these bytes there? One that cannot be read now is believed: what is
     /// sent is compared once more.
     pub(super) fn is_in(&self, file: &File) -> bool {
         let mut hasher = crc32fast::Hasher::new();

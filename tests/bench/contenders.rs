@@ -67,7 +67,7 @@ impl Contender {
         }
     }
 
-    /// All that can be had on this machine, and a line on each that can not.
+    /// All that can be had on this machine, and a line on each that cannot.
     pub fn all() -> (Vec<Contender>, Vec<String>) {
         let (mut found, mut missing) = (vec![Contender::Ours], Vec::new());
         for what in ["kcat", "rsyslog", "flume"] {

@@ -83,7 +83,7 @@ pub fn wait_for_calm_disk() {
     for _ in 0..CALM_TRIES {
         // First, so that most of what is to be removed never gets to the disk.
         std::thread::sleep(CALM_TIME);
-        // SAFETY: it takes nothing and can not fail.
+        // SAFETY: it takes nothing and cannot fail.
         unsafe { libc::sync() };
         let now = [disk_free(), free_in(Path::new(MEMORY))];
         if now.iter().zip(free).all(|(now, before)| now.abs_diff(before) < CALM_BYTES) {

@@ -2,7 +2,7 @@
 //! run passes untouched; and a disk that fails or is full at the k-th call on the files of the
 //! tracker directory. Then the agent is started again, and the topic has to be exact.
 //!
-//! `strace` does it. Where it can not be had, or may not trace, the tests say so and pass.
+//! `strace` does it. Where it cannot be had, or may not trace, the tests say so and pass.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -172,7 +172,7 @@ fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> 
     let log = agent.log();
     match case.blow {
         Blow::Kill => assert!(code == Some(0) || code.is_none(), "{name}: {status}\n{log}"),
-        // Either it could wait and try again, or it says that it can not keep its word.
+        // Either it could wait and try again, or it says that it cannot keep its word.
         Blow::Error(_) => {
             assert!(code == Some(0) || code == Some(70), "{name}: {status}\n{log}");
             let says_so = log.contains("FATAL") && log.contains("(os error");

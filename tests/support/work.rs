@@ -18,7 +18,7 @@ const PROGRAM: Option<&str> = option_env!("CARGO_BIN_EXE_flume-ng");
 const TRACKER: &str = ".flumespooltail";
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// The hour that a test takes as the present one, so that the clock can not change the
+/// The hour that a test takes as the present one, so that the clock cannot change the
 /// names under it.
 #[derive(Debug, Clone)]
 pub struct Hour {

@@ -148,7 +148,7 @@ fn put<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
 }
 
 fn put_length(out: &mut Vec<u8>, len: usize) {
-    // A record that reaches 4 GiB can not be: the slots refuse one of 64 MiB.
+    // A record that reaches 4 GiB cannot be: the slots refuse one of 64 MiB.
     put(out, u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
 }
 

@@ -223,7 +223,7 @@ fn reader(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
         }
         Ok(SpoolLocked::Impossible(e)) | Err(e) => {
             let text = format!(
-                "{}: can not be locked: {e}; make sure that no other agent reads it",
+                "{}: cannot be locked: {e}; make sure that no other agent reads it",
                 dir.display()
             );
             report.add(name, State::Warn, text);

@@ -1,7 +1,7 @@
 //! `flume-ng status`: what an agent is doing, from what it leaves on the disk.
 //!
 //! The agent is not asked, so it is not disturbed, and a stopped one answers as well as a running
-//! one. What the disk can not tell (the age of a line that bears no time) is said as what it is.
+//! one. What the disk cannot tell (the age of a line that bears no time) is said as what it is.
 
 mod show;
 
@@ -59,7 +59,7 @@ pub fn run(args: &StatusArgs) -> ExitCode {
             last = next;
         }
     }
-    // What can not be printed because its reader is gone is no fault.
+    // What cannot be printed because its reader is gone is no fault.
     let _ = if args.prometheus || !last.sources.iter().any(is_busy) {
         print(args, &config, &last, &last)
     } else {

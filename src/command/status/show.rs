@@ -327,7 +327,7 @@ fn receipt_json(receipt: &Receipt) -> Value {
 pub(super) fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {
     let mut out = Exposition::default();
     let up = sources.iter().any(|s| is_running(s.look));
-    // A lock that can not be looked at says neither.
+    // A lock that cannot be looked at says neither.
     if up || sources.iter().all(|s| s.look.tenant.is_ok()) {
         out.add("flume_ng_up", &[("agent", agent)], u8::from(up));
     }

@@ -29,7 +29,7 @@ use crate::checkpoint::receipt::ReceiptRange;
 use crate::config::model::{AgentConfig, ChannelConfig};
 use crate::rebuild::key::{FileKey, Keyer};
 
-/// Records stamped so much before the file was opened can not be its events: two clocks differ.
+/// Records stamped so much before the file was opened cannot be its events: two clocks differ.
 const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
 
 /// A topic, and the files that were sent to it.
@@ -40,7 +40,7 @@ pub(super) struct Target {
     files: Vec<(usize, Vec<ReceiptRange>)>,
 }
 
-/// Sorts the files by topic. A file whose ranges name no channel that still exists can not be
+/// Sorts the files by topic. A file whose ranges name no channel that still exists cannot be
 /// verified there, and is told.
 pub(super) fn targets(
     config: &AgentConfig,
@@ -465,7 +465,7 @@ impl Pass<'_, '_> {
                     (false, _) => {}
                 }
             };
-            // What of another file can not be read is no fault of the verified ones.
+            // What of another file cannot be read is no fault of the verified ones.
             let _ = each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
         }
         Ok(())

@@ -23,7 +23,7 @@ pub(super) struct Letters {
 
 impl Letters {
     /// Those that can be read: only the agent's user may, while checkpoint and receipts are open to
-    /// others. `remarks` gets what can not.
+    /// others. `remarks` gets what cannot.
     pub(super) fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();

@@ -38,7 +38,7 @@ use report::{Report, Row};
 /// Why nothing can be said.
 #[derive(Debug)]
 enum Trouble {
-    /// Exit code 75: brokers or files that can not be read now.
+    /// Exit code 75: brokers or files that cannot be read now.
     Temporary(String),
     /// Exit code 70: the agent's own state is damaged.
     State(String),

@@ -47,7 +47,7 @@ enum Form {
 }
 
 /// A charset name that neither Java nor the WHATWG standard has, or that this
-/// program can not decode.
+/// program cannot decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownCharset {
     /// The name as it stood in the property.

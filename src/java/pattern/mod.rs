@@ -56,7 +56,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// What Java refuses, in its words, and what can not be translated: `\G`,
+    /// What Java refuses, in its words, and what cannot be translated: `\G`,
     /// `\X`, `\N{…}`, `(?x)`, block names (`\p{InGreek}`), `\p{javaLowerCase}`
     /// and its like, back-references under `(?i)` or to a group that is not
     /// closed yet, quantified assertions, look-behind of varying length,

@@ -287,7 +287,7 @@ impl LineDecoder {
         split: &mut Split,
         emit: &mut impl FnMut(&[u8], usize) -> bool,
     ) -> Result<(), Malformed> {
-        // There are never more units than bytes, so a shorter one can not be cut.
+        // There are never more units than bytes, so a shorter one cannot be cut.
         let rest = block.len() - split.consumed;
         if rest < self.config.max_line_units && tail == Tail::Open {
             return Ok(());

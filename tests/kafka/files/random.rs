@@ -211,7 +211,7 @@ impl Run {
     fn write(&mut self) {
         if !self.files.is_empty() {
             let at = self.random.below(self.files.len());
-            // What was deleted at the end of its grace time can not be read any more.
+            // What was deleted at the end of its grace time cannot be read any more.
             if self.files[at].is_present || !self.deletes {
                 self.write_to(at);
             }

@@ -31,7 +31,7 @@ impl Translation {
 ///
 /// # Errors
 ///
-/// Syntax errors, in Java's words, and what can not be translated.
+/// Syntax errors, in Java's words, and what cannot be translated.
 pub(super) fn translate(java: &str) -> Result<Translation, PatternError> {
     let tokens = tokens(java);
     let mut parser = Parser {
