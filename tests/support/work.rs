@@ -228,7 +228,12 @@ impl Work {
             // Nothing listens there: the agent must not want ZooKeeper.
             .replace("@ZK@", "127.0.0.1:1");
         let path = self.dir().join(CONF);
-        fs::write(&path, conf).expect("a configuration file");
+        // In one step, and only if it is another one: a program that runs may be reading it.
+        if !fs::read_to_string(&path).is_ok_and(|before| before == conf) {
+            let new = self.dir().join(".conf.new");
+            fs::write(&new, conf).expect("a configuration file");
+            fs::rename(&new, &path).expect("a configuration file");
+        }
         path
     }
 
