@@ -16,7 +16,7 @@ use flume_ng::channel::walk::{self, Log, Piece, Ticket};
 use flume_ng::config::model::{Compression, ValueFormat};
 
 use crate::Plant;
-use crate::cluster::{Cluster, Connection, Produce, Stored, Version};
+use crate::cluster::{Cluster, Connection, Fate, Produce, Stored, Trouble, Version};
 use crate::fuse::Fuse;
 
 pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
@@ -159,7 +159,13 @@ impl Scripted {
 
     fn send_legacy(&mut self, round: Vec<Produce>) -> Result<(), Fault> {
         let mut cluster = self.cluster.borrow_mut();
-        let trouble = cluster.trouble.clone();
+        let fate = cluster.fates.pop_front();
+        let trouble = if fate.is_some() { Trouble::default() } else { cluster.trouble.clone() };
+        if let Some(Fate::Late(delay_ms)) = fate {
+            cluster.fly_alone(round, delay_ms);
+            drop(cluster);
+            return Err(self.lost("no answer in time"));
+        }
         if cluster.rng.chance(trouble.request_lost) {
             drop(cluster);
             return Err(self.lost("the request was lost"));
@@ -180,7 +186,7 @@ impl Scripted {
         let now_ms = cluster.now_ms();
         let (answers, ready_ms) = cluster.append_all(&round, now_ms);
         cluster.trace.say(|| format!("  {}: -> {answers:?}", cluster.name));
-        let is_lost = cluster.rng.chance(trouble.answer_lost);
+        let is_lost = cluster.rng.chance(trouble.answer_lost) || fate == Some(Fate::AnswerLost);
         drop(cluster);
         self.fuse.tick();
         if is_lost {

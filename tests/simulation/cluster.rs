@@ -49,6 +49,15 @@ pub struct Trouble {
     pub invisible_max_ms: u64,
 }
 
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Answered,
+    AnswerLost,
+    /// Nobody waits for it any more when it arrives, after so many milliseconds.
+    Late(u64),
+}
+
 /// A batch as it travels.
 #[derive(Clone)]
 pub struct Produce {
@@ -70,6 +79,8 @@ pub struct Stored {
     pub sequence: i32,
     pub values: Rc<[Vec<u8>]>,
     pub is_ours: bool,
+    /// It was sent to a topic that was deleted before it arrived.
+    pub is_of_former: bool,
     /// Monotonic time from which on readers see it; never falls along the log.
     pub visible_ms: u64,
 }
@@ -149,6 +160,10 @@ pub struct Cluster {
     /// A producer that was silent so long is forgotten.
     pub expiry_ms: u64,
     pub trouble: Trouble,
+    /// What is appended stays above the high watermark for so long, ms.
+    pub held_ms: u64,
+    /// What becomes of the next requests on the legacy wire, where that is not drawn.
+    pub fates: VecDeque<Fate>,
     pub logs: Vec<Log>,
     pub connection: Option<Connection>,
     pub unreachable_until_ms: u64,
@@ -157,7 +172,12 @@ pub struct Cluster {
     pub trace: Trace,
     pub plant: Plant,
     network: Vec<Packet>,
-    serial: u64,
+    /// Counts requests.
+    pub serial: u64,
+    /// Those up to this one were sent to a topic that was deleted since.
+    serial_of_former: u64,
+    /// Such a request is arriving.
+    is_of_former: bool,
     next_producer_id: i64,
 }
 
@@ -179,6 +199,8 @@ impl Cluster {
             request_timeout_ms: 2_000,
             expiry_ms: 7 * 86_400_000,
             trouble: Trouble::default(),
+            held_ms: 0,
+            fates: VecDeque::new(),
             logs: (0..partitions).map(|_| Log::default()).collect(),
             connection: None,
             unreachable_until_ms: 0,
@@ -188,6 +210,8 @@ impl Cluster {
             plant: Plant::Nothing,
             network: Vec::new(),
             serial: 0,
+            serial_of_former: 0,
+            is_of_former: false,
             next_producer_id: 0,
         }
     }
@@ -199,11 +223,18 @@ impl Cluster {
     /// From now on nothing goes wrong; what is on its way still comes.
     pub fn calm_down(&mut self) {
         self.trouble = Trouble::default();
+        self.held_ms = 0;
+        self.fates.clear();
         self.unreachable_until_ms = 0;
         self.compacted_until_ms = 0;
         // Somebody sets the clocks.
         self.wall_offset_ms = self.clock.now_ms() - self.now_ms() as i64;
         self.logs.iter_mut().for_each(|log| log.leaderless_until_ms = 0);
+    }
+
+    /// Is nothing under way to the broker or back?
+    pub fn is_answered(&self) -> bool {
+        self.connection.as_ref().is_some_and(|c| c.flights.is_empty()) && self.is_network_empty()
     }
 
     pub fn is_network_empty(&self) -> bool {
@@ -227,6 +258,7 @@ impl Cluster {
         let old = std::mem::replace(&mut self.logs, fresh);
         self.former.push(old);
         self.topic += 1;
+        self.serial_of_former = self.serial;
         if self.tells_topic_id() {
             for _ in 0..self.rng.below(6) {
                 self.write_foreign();
@@ -361,7 +393,9 @@ impl Cluster {
     }
 
     fn arrive(&mut self, packet: Packet) {
+        self.is_of_former = packet.serial <= self.serial_of_former;
         let (answers, ready_ms) = self.append_all(&packet.batches, packet.at_ms);
+        self.is_of_former = false;
         self.trace.say(|| format!("  {}: request {} -> {answers:?}", self.name, packet.flight));
         let Some(connection) = &mut self.connection else { return };
         let Some(flight) = connection.flights.iter_mut().find(|f| f.id == packet.flight) else {
@@ -469,7 +503,7 @@ impl Cluster {
     }
 
     fn store(&mut self, batch: &Produce, now_ms: u64, is_ours: bool) -> (Verdict, u64) {
-        let mut visible_ms = now_ms;
+        let mut visible_ms = now_ms + self.held_ms;
         if self.replicas > 1 && self.rng.chance(self.trouble.invisible) {
             visible_ms += self.rng.below(self.trouble.invisible_max_ms + 1);
         }
@@ -487,6 +521,7 @@ impl Cluster {
             sequence: batch.sequence,
             values: batch.values.clone(),
             is_ours,
+            is_of_former: self.is_of_former,
             visible_ms,
         });
         if batch.producer_id >= 0 {
@@ -521,6 +556,7 @@ impl Cluster {
             sequence: 0,
             values: values.into(),
             is_ours: false,
+            is_of_former: false,
             visible_ms,
         });
         log.end += count as i64;

@@ -185,6 +185,21 @@ impl Scenario {
         }
     }
 
+    /// Nothing goes wrong of itself, and everything has one partition.
+    pub fn calm(version: Version) -> Scenario {
+        Scenario {
+            partitions: 1,
+            limit: usize::MAX,
+            trouble: 0,
+            line_max: 1,
+            batch_size: 100,
+            has_filter: false,
+            delete: DeletePolicy::Never,
+            round_bytes: ROUND_BYTES_MAX,
+            ..Scenario::short(version)
+        }
+    }
+
     /// The largest request that the brokers take: a round, and the event that carried its last
     /// batch over the limit; twice that, since a batch may have to be sent over the older wire,
     /// where each event takes more.
@@ -318,7 +333,7 @@ pub fn write_last_file(world: &mut World) {
     write_lines(world, at, 1);
 }
 
-fn write_lines(world: &mut World, at: usize, count: u64) {
+pub fn write_lines(world: &mut World, at: usize, count: u64) {
     let required = world.is_read(at);
     world.excuse_sent_half(at);
     let wall_ms = world.clock.now_ms();
