@@ -131,8 +131,9 @@ pub struct Outlet {
     /// Partitions and the monotonic time of the first "out of sequence" there that looking did not
     /// explain.
     out_of_sequence: Vec<(i32, u64)>,
-    /// An ack stood before the floor: the topic behind the connection was made anew.
-    pub is_log_other: bool,
+    /// Partitions in which an ack stood before the floor: the topic behind the connection was made
+    /// anew.
+    acked_anew: Vec<i32>,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
     pub throttle: Throttle,
@@ -185,7 +186,7 @@ impl Outlet {
             told_leaderless: Vec::new(),
             looked_without: Vec::new(),
             out_of_sequence: Vec::new(),
-            is_log_other: false,
+            acked_anew: Vec::new(),
             partition_missing_since_ms: None,
             throttle: Throttle::default(),
             trouble: None,
@@ -381,16 +382,50 @@ impl Outlet {
         );
     }
 
-    /// The log is another one: what is in doubt may stand anywhere in it.
+    /// A batch was acknowledged before the floor of its partition: it stands in another log than that
+    /// of the record, and so does nothing that was known before of this partition.
+    pub fn acked_in_other_log(&mut self, partition: i32) {
+        self.partition(partition).mark = None;
+        if !self.acked_anew.contains(&partition) {
+            self.acked_anew.push(partition);
+        }
+    }
+
+    /// Did an ack tell that the log is another one?
+    pub fn is_log_other(&self) -> bool {
+        !self.acked_anew.is_empty()
+    }
+
+    /// The log is another one: what is in doubt may stand anywhere in it. By what was acknowledged
+    /// in it this one is known from now on.
     pub fn forget_log(&mut self) {
         for partition in &mut self.record.partitions {
             partition.floor_offset = 0;
-            partition.mark = None;
+            if !self.acked_anew.contains(&partition.partition) {
+                partition.mark = None;
+            }
         }
         self.broker.forget_looks();
         self.absent_since_ms = None;
         self.has_told_absent = false;
-        self.is_log_other = false;
+        self.acked_anew.clear();
+    }
+
+    /// Nothing of the record is true of the place that is written to from now on.
+    pub fn forget_place(&mut self) {
+        self.record.partitions.clear();
+        self.acked_anew.clear();
+        self.broker.forget_looks();
+        self.has_own_identity = false;
+    }
+
+    /// Each log was compared with the record, or nothing is known of it but what it told itself: from
+    /// now on the topic's id, where brokers tell one, says whether it is this one.
+    pub fn adopt_topic_id(&mut self) {
+        let Some(topic) = &self.topic else { return };
+        if topic.leaderless.is_empty() && topic.topic_id != TOPIC_ID_UNKNOWN {
+            self.record.topic_id = topic.topic_id;
+        }
     }
 
     /// New events go under `identity` from now on, counted from 0.

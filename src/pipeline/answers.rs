@@ -37,7 +37,7 @@ impl Pipeline {
                     let now_ms = self.clock.monotonic_ms();
                     self.outlets[outlet].note_ack(answer.partition, now_ms);
                     self.mark_acked(at, *base_offset, observer);
-                    if self.outlets[outlet].is_log_other && self.outlets[outlet].is_open() {
+                    if self.outlets[outlet].is_log_other() && self.outlets[outlet].is_open() {
                         self.distrust(outlet, "an acknowledged offset lies before the log's end");
                     }
                 }
@@ -75,14 +75,15 @@ impl Pipeline {
         record.acked = Some(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
+        if base_offset < outlet.partition(record.partition).floor_offset {
+            outlet.acked_in_other_log(record.partition);
+        }
         let partition = outlet.partition(record.partition);
-        let is_log_other = base_offset < partition.floor_offset;
         if !has_doubt_before {
             // An earlier batch that is still in doubt would stand before this one.
             partition.floor_offset = partition.floor_offset.max(behind);
             partition.mark = Some(mark(record, base_offset));
         }
-        outlet.is_log_other |= is_log_other;
         let batch = encoded.take();
         observer.acked(outlet.channel, u64::from(record.count), batch.as_ref());
         if let Some(batch) = batch {

@@ -31,10 +31,7 @@ impl Pipeline {
                 outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
             ),
         );
-        outlet.record.partitions.clear();
-        outlet.is_log_other = false;
-        outlet.broker.forget_looks();
-        outlet.has_own_identity = false;
+        outlet.forget_place();
         self.rename_all(at, identity, &ends)?;
         let outlet = &mut self.outlets[at];
         outlet.record.topic.clone_from(&outlet.config.topic);

@@ -162,6 +162,7 @@ impl Pipeline {
                 }
                 Stage::Confirming => {
                     self.confirm_marks(at)?;
+                    self.outlets[at].adopt_topic_id();
                     self.tell_letters(at);
                     let outlet = &mut self.outlets[at];
                     outlet.survey_at_ms = self.clock.monotonic_ms() + outlet.survey_pause_ms();
@@ -213,7 +214,7 @@ impl Pipeline {
         let topic_id = topic.topic_id;
         let has_other_id = ![outlet.record.topic_id, topic_id].contains(&TOPIC_ID_UNKNOWN)
             && outlet.record.topic_id != topic_id;
-        let is_made_anew = has_other_id || outlet.is_log_other;
+        let is_made_anew = has_other_id || outlet.is_log_other();
         outlet.last_wire = Some(wire);
         if is_other_wire {
             outlet.empty_pool();
@@ -231,8 +232,6 @@ impl Pipeline {
         }
         if is_made_anew {
             self.begin_other_log(at)?;
-        } else if topic_id != TOPIC_ID_UNKNOWN {
-            self.outlets[at].record.topic_id = topic_id;
         }
         if wire == Wire::Legacy {
             self.drop_identities(at)?;
@@ -533,7 +532,7 @@ impl Pipeline {
                 self.mark_acked(n, *base_offset, observer);
                 self.outlets[at].in_sequence(Some(answer.partition));
                 // What else is in doubt is looked for in the whole log first.
-                if self.outlets[at].is_log_other { Err(Pause::Wait(0)) } else { Ok(()) }
+                if self.outlets[at].is_log_other() { Err(Pause::Wait(0)) } else { Ok(()) }
             }
             Verdict::TooLarge => self.too_large(at, n),
             // True of every batch, so none is given up.

@@ -14,6 +14,7 @@ mod cluster;
 #[allow(dead_code)]
 mod crash_store;
 mod fuse;
+mod hazards;
 mod model;
 mod rng;
 mod scenario;

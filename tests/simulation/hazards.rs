@@ -1,0 +1,135 @@
+//! Single hazards, each told step by step: what a seed once found, whatever the seeds draw by now.
+
+use flume_ng::clock::Clock;
+use flume_ng::config::model::PartitionBy;
+use flume_ng::log::{self, Level};
+
+use crate::cluster::{Cluster, Fate, Log, Version};
+use crate::fuse::Trace;
+use crate::scenario::{self, Scenario, write_lines};
+use crate::world::{End, World};
+use crate::{Ground, Plant};
+
+/// Turns in which what is waited for must have come.
+const TURNS_MAX: usize = 2_000;
+
+/// A world in which nothing happens but what is told.
+struct Story {
+    world: World,
+    trace: Trace,
+    _ground: Ground,
+}
+
+impl Story {
+    /// An agent that has been started, and a file without lines.
+    fn begin(scenario: Scenario) -> Story {
+        Story::with_file(scenario, |_| true)
+    }
+
+    /// Likewise, with a file of a name that suits.
+    fn with_file(scenario: Scenario, suits: impl Fn(&str) -> bool) -> Story {
+        let ground = Ground::new();
+        log::set_level(Level::Info);
+        let trace = Trace::telling();
+        let mut world = World::new(1, &ground.0, scenario, Plant::Nothing, trace.clone());
+        let wall_ms = world.clock.now_ms();
+        let hour = scenario::hour(&world.clock);
+        let mut names = (0..).map(|n| format!("f{n}-{hour}.log"));
+        let name = names.find(|name| suits(name)).expect("one that suits");
+        world.writers.create(&name, wall_ms);
+        let mut story = Story { world, trace, _ground: ground };
+        story.start();
+        story
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("{}\n{why}", self.trace.last(120).join("\n"))
+    }
+
+    fn start(&mut self) {
+        if let Err(why) = self.world.start() {
+            self.fail(&why);
+        }
+    }
+
+    fn write(&mut self, lines: u64) {
+        write_lines(&mut self.world, 0, lines);
+    }
+
+    /// Lets the agent go on until this is so of its cluster.
+    fn until(&mut self, is_so: impl Fn(&Cluster) -> bool) {
+        for _ in 0..TURNS_MAX {
+            if is_so(&self.cluster()) {
+                return;
+            }
+            if let Err(why) = self.world.turns(1) {
+                self.fail(&why);
+            }
+        }
+        self.fail("what was waited for does not come");
+    }
+
+    /// Lets the agent go on until nothing is in doubt and so many of our events stand in a partition.
+    fn until_sent(&mut self, partition: usize, events: usize) {
+        self.until(|cluster| ours(&cluster.logs[partition]) == events);
+        for _ in 0..20 {
+            if let Err(why) = self.world.turns(1) {
+                self.fail(&why);
+            }
+        }
+    }
+
+    fn cluster(&self) -> std::cell::RefMut<'_, Cluster> {
+        self.world.clusters[0].borrow_mut()
+    }
+
+    /// Everything must be where it belongs in the end.
+    fn conclude(mut self) {
+        if let Err(why) = self.world.conclude() {
+            self.fail(&why);
+        }
+    }
+}
+
+fn ours(log: &Log) -> usize {
+    log.stored.iter().filter(|s| s.is_ours).map(|s| s.values.len()).sum()
+}
+
+/// A request that arrives when nobody waits for its answer any more.
+const LATE: Fate = Fate::Late(400);
+
+/// Brokers that tell no topic id; the topic is made anew, an ack says so, and then it is made anew
+/// again. The batch whose ack told of the new log is the mark of that log.
+#[test]
+fn a_log_that_an_ack_told_of_is_known_when_it_is_made_anew_too() {
+    let mut story = Story::begin(Scenario::calm(Version::V010));
+    story.write(3);
+    story.until_sent(0, 3);
+    story.cluster().remake_topic();
+    story.write(2);
+    story.until_sent(0, 2);
+    story.cluster().fates.push_back(LATE);
+    story.write(4);
+    story.until(|cluster| cluster.fates.is_empty());
+    story.cluster().remake_topic();
+    // It has grown past the floor when it is looked at.
+    story.until(|cluster| ours(&cluster.logs[0]) == 4);
+    story.conclude();
+}
+
+/// The topic is made anew and the brokers are upgraded to ones that tell topic ids, while a batch is
+/// in doubt. That of the new topic is the first that is ever told.
+#[test]
+fn a_topic_id_that_is_told_for_the_first_time_proves_nothing_of_the_log_before() {
+    let mut story = Story::begin(Scenario::calm(Version::V010));
+    story.write(5);
+    story.until_sent(0, 5);
+    story.cluster().fates.push_back(LATE);
+    story.write(2);
+    story.until(|cluster| cluster.fates.is_empty());
+    story.world.end(End::Kill);
+    story.cluster().remake_topic();
+    story.cluster().version = Version::V28;
+    story.start();
+    story.conclude();
+}
