@@ -482,6 +482,11 @@ impl Pipeline {
     }
 
     fn hand_over(&mut self, at: usize, batches: &[usize]) -> Result<(), Pause> {
+        // What was acknowledged stands before these: a start that does not know of it, and finds the
+        // topic made anew meanwhile, would send it behind them.
+        if self.is_dirty {
+            self.commit()?;
+        }
         let round: Vec<&Batch> =
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
         let outlet = &mut self.outlets[at];

@@ -133,3 +133,19 @@ fn a_topic_id_that_is_told_for_the_first_time_proves_nothing_of_the_log_before()
     story.start();
     story.conclude();
 }
+
+/// Of two batches in doubt in a partition the first is found, and the second is on its way when the
+/// agent dies and the topic is made anew. A start that looks for the first one again finds the
+/// second alone.
+#[test]
+fn what_is_found_is_noted_before_what_stands_behind_it_is_sent() {
+    let mut story = Story::begin(Scenario { limit: 300, ..Scenario::calm(Version::V010) });
+    // Refused, refused as a whole, its first half, its second half.
+    story.cluster().fates.extend([Fate::Answered, Fate::Answered, Fate::AnswerLost, LATE]);
+    story.write(10);
+    story.until(|cluster| cluster.fates.is_empty());
+    story.world.end(End::PowerCut);
+    story.cluster().remake_topic();
+    story.start();
+    story.conclude();
+}
