@@ -568,12 +568,14 @@ impl Pipeline {
     /// Looked for and absent, and yet the broker expects another sequence: it may stand above the
     /// high watermark, invisible, for a while; after a minute the broker's state is lost. With 59 it
     /// says so itself: it has no batch of this producer that is young enough to be still unseen.
+    /// Only a look at the end of that time proves something, not that an answer came after it.
     fn out_of_sequence(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
         let now_ms = self.clock.monotonic_ms();
         let patience_ms = if code == 59 { LOOK_AGAIN_MS } else { OUT_OF_SEQUENCE_MS };
         let partition = self.announced[n].record.partition;
         let outlet = &mut self.outlets[at];
-        if now_ms - outlet.out_of_sequence_since(partition, now_ms) < patience_ms {
+        let since_ms = outlet.out_of_sequence_since(partition, now_ms);
+        if outlet.look_began_ms.saturating_sub(since_ms) < patience_ms {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
         self.prepare_epoch(at, partition)?;

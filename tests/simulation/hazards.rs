@@ -149,3 +149,25 @@ fn what_is_found_is_noted_before_what_stands_behind_it_is_sent() {
     story.start();
     story.conclude();
 }
+
+/// Two batches stand above the high watermark; the broker remembers the second only, and expects what
+/// comes behind it. The agent is stopped for longer than the minute of patience while it waits for
+/// an answer.
+#[test]
+fn a_minute_in_which_nobody_looked_does_not_prove_that_a_producer_is_forgotten() {
+    let mut story = Story::begin(Scenario { replicas: 3, ..Scenario::calm(Version::V011) });
+    story.write(3);
+    // An ack of the last second permits two batches in a partition.
+    story.until(|cluster| cluster.is_answered() && cluster.logs[0].end == 3);
+    story.cluster().held_ms = 20_000;
+    for end in [6, 9] {
+        story.write(3);
+        story.until(|cluster| cluster.logs[0].end == end);
+        story.world.clock.advance(20);
+    }
+    story.cluster().held_ms = 0;
+    // The first that is sent again is out of sequence, and once more after another look.
+    story.until(|cluster| cluster.serial == 5);
+    story.world.clock.advance(120_000);
+    story.conclude();
+}
