@@ -80,21 +80,18 @@ impl Marks {
         }
     }
 
-    /// Which of `partitions` suits an event that is missing: one in which none of the file stands
-    /// that comes after it, the `turn`th of these, or else the one that comes closest.
+    /// Which of `partitions` suits an event that is missing: the first one, counted from the `turn`th,
+    /// in which none of the file stands that comes after it, or else the one that comes closest.
     pub(crate) fn suitable(&self, event: u64, partitions: &[i32], turn: usize) -> Option<i32> {
-        let Marks::Each(each) = self else {
-            return partitions.get(turn % partitions.len().max(1)).copied();
-        };
+        let first = turn % partitions.len().max(1);
+        let Marks::Each(each) = self else { return partitions.get(first).copied() };
         let latest = |partition: &i32| {
             let found = each.latest.iter().find(|(p, _)| p == partition);
             found.map_or(0, |(_, latest)| *latest)
         };
-        let suits: Vec<i32> = partitions.iter().copied().filter(|p| latest(p) <= event).collect();
-        match suits.is_empty() {
-            true => partitions.iter().copied().min_by_key(|p| latest(p)),
-            false => Some(suits[turn % suits.len()]),
-        }
+        let mut in_turn = partitions[first..].iter().chain(&partitions[..first]).copied();
+        let closest = || partitions.iter().copied().min_by_key(latest);
+        in_turn.find(|p| latest(p) <= event).or_else(closest)
     }
 
     /// Is it known of this event that it is in the topic?

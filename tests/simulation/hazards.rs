@@ -150,6 +150,33 @@ fn what_is_found_is_noted_before_what_stands_behind_it_is_sent() {
     story.conclude();
 }
 
+/// The first lines of a file wait in a partition without a leader; then partitions are added and it
+/// goes on in another one. The state is lost, and the topic says that these lines are missing.
+#[test]
+fn what_the_topic_lacks_does_not_go_behind_later_lines_of_its_file() {
+    let scenario = Scenario {
+        partitions: 2,
+        partition_by: PartitionBy::File,
+        loses_tracker: true,
+        ..Scenario::calm(Version::V010)
+    };
+    let moves = |name: &str| {
+        let hash = crc32fast::hash(name.as_bytes()) as usize;
+        [hash % 2, hash % 3] == [0, 1]
+    };
+    let mut story = Story::with_file(scenario, moves);
+    story.until(|cluster| cluster.connection.is_some());
+    story.cluster().lose_leader(0, 3_600_000);
+    story.cluster().fates.push_back(Fate::Answered);
+    story.write(5);
+    story.until(|cluster| cluster.fates.is_empty());
+    story.cluster().logs.push(Log::default());
+    story.write(6);
+    story.until_sent(1, 6);
+    story.world.lose_tracker();
+    story.conclude();
+}
+
 /// Two batches stand above the high watermark; the broker remembers the second only, and expects what
 /// comes behind it. The agent is stopped for longer than the minute of patience while it waits for
 /// an answer.

@@ -254,13 +254,13 @@ impl Pipeline {
             let at = usize::from(*channel);
             let config = &self.outlets[at].config;
             let all: Vec<i32> = logs[at].spans.iter().map(|span| span.partition).collect();
-            let chosen = match (config.default_partition, config.partition_by) {
-                (Some(fixed), _) => Some(fixed),
-                (None, PartitionBy::File) => {
-                    let hash = crc32fast::hash(subject.past.name.as_bytes()) as usize;
-                    all.get(hash % all.len().max(1)).copied()
-                }
-                (None, PartitionBy::Transaction) => subject.marks[at].suitable(event, &all, turn),
+            let turn = match config.partition_by {
+                PartitionBy::File => crc32fast::hash(subject.past.name.as_bytes()) as usize,
+                PartitionBy::Transaction => turn,
+            };
+            let chosen = match config.default_partition {
+                Some(fixed) => Some(fixed),
+                None => subject.marks[at].suitable(event, &all, turn),
             };
             (*channel, chosen.unwrap_or(0))
         };
