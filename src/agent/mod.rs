@@ -322,7 +322,7 @@ impl Agent {
                     log::error(
                         SOURCE,
                         format_args!(
-                            "Source {} can not start: {why}. Next try in {wait_ms} milliseconds.",
+                            "Source {} cannot start: {why}. Next try in {wait_ms} milliseconds.",
                             waiting.config.name
                         ),
                     );
@@ -505,7 +505,7 @@ impl Agent {
             pipeline.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
         }
         if let Err(e) = os::wait(&interests, Duration::from_millis(ms)) {
-            log::error("node.Application", format_args!("Can not wait: {e}"));
+            log::error("node.Application", format_args!("Cannot wait: {e}"));
             std::thread::sleep(Duration::from_millis(POLL_MS));
         }
         for running in &mut self.running {

@@ -55,7 +55,7 @@ impl fmt::Display for JavaTrackerError {
         match self {
             JavaTrackerError::Io { path, error } => write!(
                 f,
-                "{}: the tracker of the Java agent can not be read or written: {error}; make it \
+                "{}: the tracker of the Java agent cannot be read or written: {error}; make it \
                  accessible, or remove it to begin without its position",
                 path.display()
             ),

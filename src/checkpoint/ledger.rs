@@ -228,7 +228,7 @@ impl Ledger for FileLedger {
             escape(line.reason.as_bytes()),
         );
         let name = String::from_utf8_lossy(line.name);
-        let unreadable = |e: io::Error| io::Error::other(format!("{name} can not be read: {e}"));
+        let unreadable = |e: io::Error| io::Error::other(format!("{name} cannot be read: {e}"));
         let crc = std::cell::RefCell::new(crc32fast::Hasher::new());
         let same = |at: u64, piece: &[u8]| {
             let mut own = vec![0; piece.len()];
@@ -331,7 +331,7 @@ mod tests {
         };
         let mut ledger = FileLedger::new(&dir);
         let Err(LedgerError::Later(why)) = ledger.giant_line(&line) else { panic!() };
-        assert!(why.contains("log can not be read: ") && !why.contains("room"), "{why}");
+        assert!(why.contains("log cannot be read: ") && !why.contains("room"), "{why}");
         let letters = dir.join(DEAD_LETTER_FILE);
         assert_eq!(std::fs::read(&letters).unwrap(), b"");
         line.end = 1_000;

@@ -145,13 +145,13 @@ impl fmt::Display for LockError {
         match self {
             LockError::Directory { path, error } => write!(
                 f,
-                "{}: the tracker directory can not be made: {error}; make it, or set trackerDir to \
+                "{}: the tracker directory cannot be made: {error}; make it, or set trackerDir to \
                  one in which this user may write",
                 path.display()
             ),
             LockError::File { path, error } => write!(
                 f,
-                "{}: can not be locked: {error}; this user must be able to write it, and the file \
+                "{}: cannot be locked: {error}; this user must be able to write it, and the file \
                  system must have room and know locks",
                 path.display()
             ),

@@ -301,11 +301,11 @@ impl fmt::Display for ReceiptError {
                 path.display()
             ),
             ReceiptError::Read { path, error } => {
-                write!(f, "{}: can not be read: {error}", path.display())
+                write!(f, "{}: cannot be read: {error}", path.display())
             }
             ReceiptError::Damaged { path, line } => write!(
                 f,
-                "{}: line {line} is damaged: its file can not be proved; the other lines are \
+                "{}: line {line} is damaged: its file cannot be proved; the other lines are \
                  not touched by that",
                 path.display()
             ),

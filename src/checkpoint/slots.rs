@@ -295,7 +295,7 @@ impl fmt::Display for Damage {
                 )?;
             }
             Some([first, second]) => {
-                write!(f, "{path}: can not be used: slot 0: {first}; slot 1: {second}; ")?;
+                write!(f, "{path}: cannot be used: slot 0: {first}; slot 1: {second}; ")?;
             }
         }
         if self.is_other_version() {

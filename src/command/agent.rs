@@ -22,7 +22,7 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     set_log_level(args);
     // Before anything takes time: a stop in the first milliseconds is one in order, too.
     if let Err(e) = os::install_signals() {
-        log::error(APPLICATION, format_args!("Can not catch signals: {e}"));
+        log::error(APPLICATION, format_args!("Cannot catch signals: {e}"));
         return Exit::Temporary.into();
     }
     if args.said_node {

@@ -225,7 +225,7 @@ fn topic(section: &Section, found: &mut Diagnostics) -> String {
     let topic = prop.value.clone();
     if topic.len() > TOPIC_LEN_MAX || !topic.chars().all(legal) || topic == "." || topic == ".." {
         let message = format!(
-            "\"{topic}\" can not be a topic; use letters a-z, digits, '.', '_' and '-', at most \
+            "\"{topic}\" cannot be a topic; use letters a-z, digits, '.', '_' and '-', at most \
              {TOPIC_LEN_MAX}"
         );
         section.error(found, &prop.name, message);
@@ -280,7 +280,7 @@ fn compression(section: &Section, found: &mut Diagnostics) -> Compression {
     match chosen {
         Some((_, compression)) if compression.is_supported() => *compression,
         Some(_) => {
-            let message = format!("this build can not write {}; use gzip or snappy", prop.value);
+            let message = format!("this build cannot write {}; use gzip or snappy", prop.value);
             section.error(found, &prop.name, message);
             Compression::None
         }

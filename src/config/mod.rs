@@ -54,7 +54,7 @@ pub fn load(path: &Path, agent: &str) -> Result<Loaded, Vec<Diagnostic>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let told = |error: std::io::Error| format!("the configuration file can not be read: {error}");
+    let told = |error: std::io::Error| format!("the configuration file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(told)?;
     let mut bytes = Vec::new();
     // The length of a pipe or a device is told as 0.

@@ -201,7 +201,7 @@ fn directories(section: &Section, found: &mut Diagnostics) -> Option<(String, Pa
 fn file_suffix(section: &Section, found: &mut Diagnostics) -> String {
     let suffix = section.text(const { of("fileSuffix") });
     if suffix.contains(['/', '\0']) {
-        let message = format!("\"{suffix}\" can not end a file's name; write one without a slash");
+        let message = format!("\"{suffix}\" cannot end a file's name; write one without a slash");
         section.error(found, "fileSuffix", message);
     }
     suffix

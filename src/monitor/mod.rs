@@ -212,7 +212,7 @@ impl Monitor {
         {
             log::warn(
                 CLASS,
-                format_args!("Metrics can not be written to {}: {why}.", path.display()),
+                format_args!("Metrics cannot be written to {}: {why}.", path.display()),
             );
         }
         self.textfile_fault = fault;
@@ -438,7 +438,7 @@ fn status_line(stats: &Stats) -> String {
     let waiting: Vec<&str> =
         stats.sources.iter().filter(|s| !s.started).map(|s| s.name.as_str()).collect();
     if !waiting.is_empty() {
-        return format!("source {} can not start yet, see the log", waiting.join(", "));
+        return format!("source {} cannot start yet, see the log", waiting.join(", "));
     }
     let apart: Vec<&str> =
         stats.channels.iter().filter(|c| !c.connected).map(|c| c.name.as_str()).collect();
@@ -501,6 +501,6 @@ mod tests {
         stats.channels[0].connected = false;
         assert!(status_line(&stats).starts_with("channel c1: waiting for its brokers; 0 files"));
         stats.sources[0].started = false;
-        assert_eq!(status_line(&stats), "source r1 can not start yet, see the log");
+        assert_eq!(status_line(&stats), "source r1 cannot start yet, see the log");
     }
 }

@@ -292,7 +292,7 @@ impl Pipeline {
                 log::error(
                     CHANNEL,
                     format_args!(
-                        "{}: bytes {}-{} can not be read again: {e}.",
+                        "{}: bytes {}-{} cannot be read again: {e}.",
                         self.file_text(of.file),
                         of.start,
                         of.end

@@ -303,7 +303,7 @@ impl Pipeline {
     }
 
     fn bury_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Slice>, LedgerError> {
-        let later = |e: std::io::Error| LedgerError::Later(format!("Can not read on: {e}"));
+        let later = |e: std::io::Error| LedgerError::Later(format!("Cannot read on: {e}"));
         let Giant::Ends(end) = self.files.measure_giant(index, is_final).map_err(later)? else {
             return Ok(None);
         };
@@ -475,7 +475,7 @@ impl Pipeline {
                 log::warn(
                     SOURCE,
                     format_args!(
-                        "Can not read {}: {e}. Next try in {READ_RETRY_MS} milliseconds.",
+                        "Cannot read {}: {e}. Next try in {READ_RETRY_MS} milliseconds.",
                         path.display()
                     ),
                 );

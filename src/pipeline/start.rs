@@ -306,7 +306,7 @@ impl Pipeline {
             (None, _) => return,
         };
         if let Err(e) = result {
-            log::warn(SOURCE, format_args!("Can not take the position over: {e}"));
+            log::warn(SOURCE, format_args!("Cannot take the position over: {e}"));
         }
         self.is_dirty = true;
     }

@@ -367,7 +367,7 @@ impl Files {
             log::warn(
                 READER,
                 format_args!(
-                    "Can not list {}: {why}. Open files are read on; the directory is looked at \
+                    "Cannot list {}: {why}. Open files are read on; the directory is looked at \
                      again twice a second.",
                     self.dir_text()
                 ),
@@ -384,7 +384,7 @@ impl Files {
             let path = self.path(name);
             log::warn(
                 READER,
-                format_args!("Can not read {}: {why}. It is tried again.", path.display()),
+                format_args!("Cannot read {}: {why}. It is tried again.", path.display()),
             );
         }
     }

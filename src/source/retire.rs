@@ -383,7 +383,7 @@ impl Files {
         let dirs = [Some(&self.config.spool_dir), hides.then_some(&self.config.tracker_dir)];
         for dir in dirs.into_iter().flatten() {
             if let Err(e) = os::sync_directory(dir) {
-                log::warn(READER, format_args!("Can not sync {}: {e}", dir.display()));
+                log::warn(READER, format_args!("Cannot sync {}: {e}", dir.display()));
             }
         }
     }

@@ -76,7 +76,7 @@ fn fetch(version: &str) -> Result<()> {
     let status = Command::new(script).args(["fetch", version]).stdout(Stdio::null()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(format!("Kafka {version} can not be had, see above")),
+        Ok(_) => Err(format!("Kafka {version} cannot be had, see above")),
         Err(e) => Err(format!("{script}: {e}")),
     }
 }

@@ -316,7 +316,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "a1.channels.c1.topic",
         "a1.channels.c1.topic = a/b",
         "a1.channels.c1.topic (x.conf line 26)",
-        "can not be a topic",
+        "cannot be a topic",
     ),
     (
         "a1.channels.c1.topic",

@@ -233,7 +233,7 @@ fn a_text_file_that_can_not_be_written_is_told_before_the_start() {
     let (code, json) = check_json(&work, &[]);
     let (state, text) = row(&json, "monitoring.textfile");
     assert_eq!((code, state), (0, "warn"));
-    assert!(text.contains("nowhere can not be written"), "{text}");
+    assert!(text.contains("nowhere cannot be written"), "{text}");
     let work = work.set("a1.monitoring.textfile", "a1.prom");
     assert_eq!(row(&check_json(&work, &[]).1, "monitoring.textfile").0, "ok");
     let left = std::fs::read_dir(work.dir()).unwrap().flatten();

@@ -372,7 +372,7 @@ fn make(
             36 if waits => Err("the old one is there".to_string()),
             36 if already => Ok(()),
             7 | 38 | 41 | 56 => Err(format!("CreateTopics: error {code} {why}")),
-            _ => panic!("topic {name} can not be created: error {code} {why}"),
+            _ => panic!("topic {name} cannot be created: error {code} {why}"),
         }
     });
     let topic = Topic::new(bootstrap, name);

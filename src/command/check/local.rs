@@ -55,7 +55,7 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
         Ok(_) => {}
     }
     if let Err(e) = fs::read_dir(dir) {
-        report.add(name, FOR_GOOD, format!("{} can not be listed: {e}", dir.display()));
+        report.add(name, FOR_GOOD, format!("{} cannot be listed: {e}", dir.display()));
         return false;
     }
     match canary(dir) {
@@ -83,7 +83,7 @@ fn tracker_directory(report: &mut Report, source: &SourceConfig) {
             Err(e) => report.add(
                 name,
                 FOR_GOOD,
-                format!("{}: {e}; positions can not be kept there", dir.display()),
+                format!("{}: {e}; positions cannot be kept there", dir.display()),
             ),
         }
         own_files(report, dir);
@@ -101,7 +101,7 @@ fn tracker_directory(report: &mut Report, source: &SourceConfig) {
             report.add(
                 name,
                 FOR_GOOD,
-                format!("{} is not there and can not be made", dir.display()),
+                format!("{} is not there and cannot be made", dir.display()),
             );
         }
     }
@@ -201,7 +201,7 @@ fn tenant(report: &mut Report, look: &SourceLook) {
             report.add(name, FOR_NOW, format!("the lock is {holder}"))
         }
         Ok(Tenant::Agent(None)) => report.add(name, FOR_NOW, "the lock is held by another agent"),
-        Err(e) => report.add(name, State::Warn, format!("the lock can not be looked at: {e}")),
+        Err(e) => report.add(name, State::Warn, format!("the lock cannot be looked at: {e}")),
     }
 }
 

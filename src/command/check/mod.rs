@@ -154,7 +154,7 @@ fn textfile(report: &mut Report, path: &Path) {
         Ok(()) => report.add("monitoring.textfile", State::Ok, path.display().to_string()),
         Err(e) => {
             let dir = path.parent().unwrap_or(path).display();
-            let text = format!("{}: {dir} can not be written: {e}", path.display());
+            let text = format!("{}: {dir} cannot be written: {e}", path.display());
             report.add("monitoring.textfile", State::Warn, text);
         }
     }

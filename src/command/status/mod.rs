@@ -76,7 +76,7 @@ pub fn run(args: &StatusArgs) -> ExitCode {
             let way_out = way_out(&why);
             log::continuation(
                 Level::Error,
-                format_args!("flume-ng: what can not be read is not known: {why}{way_out}"),
+                format_args!("flume-ng: what cannot be read is not known: {why}{way_out}"),
             );
             Exit::Temporary.into()
         }

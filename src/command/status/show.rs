@@ -61,7 +61,7 @@ fn tenant(source: &Shown<'_>) -> (State, String) {
         Ok(Tenant::Nobody(Some(last))) => {
             (State::Warn, format!("stopped (the last one was started {})", last.since))
         }
-        Err(e) => (State::Warn, format!("the lock can not be looked at: {e}")),
+        Err(e) => (State::Warn, format!("the lock cannot be looked at: {e}")),
     }
 }
 
@@ -78,7 +78,7 @@ fn summary(source: &Shown<'_>) -> String {
     let mut rows: Vec<(&str, String)> =
         vec![("directory", source.config.spool_dir.display().to_string())];
     let checkpoint = match &source.look.record {
-        Err(e) => format!("can not be read: {e}"),
+        Err(e) => format!("cannot be read: {e}"),
         Ok(None) => match &source.look.java {
             Some(Ok(Handover::At { name, offset })) => {
                 let name = name.to_string_lossy();
@@ -95,7 +95,7 @@ fn summary(source: &Shown<'_>) -> String {
     };
     rows.push(("checkpoint", checkpoint));
     if let Some(fault) = &source.look.files_fault {
-        rows.push(("files", format!("can not be listed: {fault}")));
+        rows.push(("files", format!("cannot be listed: {fault}")));
     }
     match source.is_known() {
         true => known(source, &mut rows),

@@ -158,7 +158,7 @@ impl Pipeline {
                     SOURCE,
                     format_args!(
                         "{}: {undecided} events are like records of topic {} that are others' as \
-                         well. Whether theirs are among them can not be decided: they are sent, \
+                         well. Whether theirs are among them cannot be decided: they are sent, \
                          perhaps once more.",
                         self.files.path(&subject.past.found_as).display(),
                         outlet.config.topic

@@ -193,7 +193,7 @@ fn a_failing_read_is_tried_again_and_holds_up_nobody() {
     symlink(broken, scene.path("a_{H-1}.log")).expect("a link");
     scene.start();
     scene.arrive(2);
-    scene.log_says("Can not read");
+    scene.log_says("Cannot read");
     let pid = scene.agent().pid();
     let ticks = || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
@@ -203,7 +203,7 @@ fn a_failing_read_is_tried_again_and_holds_up_nobody() {
     let before = ticks();
     std::thread::sleep(Duration::from_millis(1_500));
     assert!(ticks() - before <= 20, "it spins\n{}", scene.log());
-    assert!(scene.log_lines("Can not read") <= 2, "{}", scene.log());
+    assert!(scene.log_lines("Cannot read") <= 2, "{}", scene.log());
     fs::remove_file(scene.path("a_{H-1}.log")).expect("the link");
     scene.append("c_{H}.log", "three\n");
     scene.in_the_end(&["one", "two", "three"]);

@@ -112,7 +112,7 @@ fn a_directory_that_is_renamed_is_waited_for() {
     let (here, away) = (scene.work.spool(), scene.work.dir().join("away"));
     let mut writer = scene.writer("a_{H}.log");
     fs::rename(&here, &away).expect("a rename of the directory");
-    scene.log_says("Can not list");
+    scene.log_says("Cannot list");
     // Open files are read on.
     writer.writes("two\n");
     scene.arrive(2);
@@ -123,7 +123,7 @@ fn a_directory_that_is_renamed_is_waited_for() {
     scene.arrive(3);
     writer.writes("four\n");
     scene.in_the_end(&["one", "two", "three", "four"]);
-    assert_eq!(scene.log_lines("Can not list"), 1, "{}", scene.log());
+    assert_eq!(scene.log_lines("Cannot list"), 1, "{}", scene.log());
 }
 
 #[test]
@@ -146,10 +146,10 @@ fn a_file_without_read_permission_is_told_once_and_tried_again() {
     scene.start();
     scene.becomes("b_{H-1}.log.COMPLETED");
     scene.arrive(2);
-    scene.log_says("Can not read");
+    scene.log_says("Cannot read");
     // Longer than it takes to try again.
     std::thread::sleep(std::time::Duration::from_millis(1_500));
-    assert_eq!(scene.log_lines("Can not read"), 1, "{}", scene.log());
+    assert_eq!(scene.log_lines("Cannot read"), 1, "{}", scene.log());
     set(&scene, 0o644);
     scene.becomes("a_{H-1}.log.COMPLETED");
     scene.in_the_end(&["one", "two", "secret"]);
