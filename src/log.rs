@@ -82,6 +82,21 @@ pub fn fatal(class: &str, message: fmt::Arguments<'_>) {
     log(Level::Fatal, class, message);
 }
 
+/// `1 line`, `2 lines`, `3 batches`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {}", plural(count, what))
+}
+
+/// The word for so many of these.
+pub fn plural(count: u64, what: &str) -> String {
+    let ending = match count {
+        1 => "",
+        _ if what.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{what}{ending}")
+}
+
 /// Writes a line; `class` is the two last parts of Flume's class name, as in
 /// `source.SpoolDirectoryTailFileSource`.
 pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
@@ -190,6 +205,13 @@ mod tests {
         }
         assert_eq!(Level::for_name("ALL"), Some(Level::Trace));
         assert_eq!(Level::for_name("LOUD"), None);
+    }
+
+    #[test]
+    fn one_is_one() {
+        let counts = [(0, "line"), (1, "line"), (1, "batch"), (2, "batch")];
+        let texts = counts.map(|(count, what)| counted(count, what));
+        assert_eq!(texts, ["0 lines", "1 line", "1 batch", "2 batches"]);
     }
 
     #[test]

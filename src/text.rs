@@ -8,6 +8,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
+use crate::log::plural;
+
 /// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -115,6 +117,11 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
+/// `1 line`, `2 lines`, `1,234 batches`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {}", grouped(count), plural(count, what))
+}
+
 /// Bytes in the largest unit that leaves a number of three digits, as `ls -h`.
 pub fn size(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -194,6 +201,8 @@ mod tests {
     #[test]
     fn numbers_for_people() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let counts = [(0, "line"), (1, "batch"), (1000, "batch")].map(|(n, what)| counted(n, what));
+        assert_eq!(counts, ["0 lines", "1 batch", "1,000 batches"]);
         let bytes = [0, 999, 1000, 99_949, 99_960, 999_400, 999_500, u64::MAX];
         let texts = ["0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "18.4 EB"];
         assert_eq!(bytes.map(size), texts);

@@ -27,7 +27,7 @@ _flume_ng() {
   esac
   case ${COMP_WORDS[1]} in
     agent) options="--name --conf-file --dryrun --no-reload-conf --once --timeout --conf --help" ;;
-    check) options="--name --conf-file --conf --create-topic --json --help" ;;
+    check) options="--name --conf-file --conf --create-topic --verbose --json --help" ;;
     status) options="--name --conf-file --conf --json --prometheus --watch --wait --help" ;;
     verify) options="--name --conf-file --conf --json --whole-topic --range-only --allow-gone --memory --help" ;;
     generate) options="--name --conf-file --dir --pattern --lines --rate --size --torn --json --help" ;;

@@ -37,6 +37,8 @@ pub enum Command {
 pub struct CheckArgs {
     pub agent: AgentArgs,
     pub json: bool,
+    /// `--verbose`: properties and ZooKeeper, too.
+    pub verbose: bool,
     /// Partitions and replication of topics that are to be made where they are missing.
     pub create_topic: Option<(i32, i16)>,
 }

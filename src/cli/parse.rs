@@ -79,6 +79,7 @@ fn parse_command(command: u8, words: &[String], said_node: bool) -> Result<Comma
             Command::Check(CheckArgs {
                 agent,
                 json: has("json"),
+                verbose: has("verbose"),
                 create_topic: create_topic.transpose()?,
             })
         }

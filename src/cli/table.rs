@@ -47,10 +47,12 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         bit: CHECK,
         synopsis: "--name NAME --conf-file FILE [options]",
         summary: "look at everything an agent needs before it is started",
-        about: "Prints a table of ticks: configuration, directories, disks, tracker, brokers, \
-                topic, files, and what becomes of each property. Nothing is changed, except by \
-                --create-topic. Exit code 0 if an agent can be started (warnings do not count), 78 \
-                if somebody has to mend something first, 75 if it may pass by itself.",
+        about: "Prints a row for each look, what failed first, then warnings: configuration, \
+                directories, disks, tracker, brokers, topic, files. With -v it also shows what \
+                becomes of each property, and how the ZooKeeper of the configuration is, which is \
+                not needed. Nothing is changed, except by --create-topic. Exit code 0 if an agent \
+                can be started or runs (warnings do not count), 78 if somebody has to mend \
+                something first, 75 if it may pass by itself.",
     },
     CommandRow {
         name: "status",
@@ -156,6 +158,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("z", "zkConnString", "HOSTS", Agent, LIKE_AGENT, ""),
     row("p", "zkBasePath", "PATH", Agent, LIKE_AGENT, ""),
     row("", "create-topic", "PARTITIONS:REPLICATION", Agent, CHECK, "make missing topics"),
+    row("v", "verbose", "", Agent, CHECK, "show each property, and ask ZooKeeper"),
     row("", "dir", "DIR", Agent, GENERATE, "where to write (default: spoolDir of the agent)"),
     row("", "pattern", "PATTERN", Agent, GENERATE, "names of the files, such as 010_yyyyMMddHH"),
     row("", "lines", "N", Agent, GENERATE, "stop after so many lines (default: at a signal)"),

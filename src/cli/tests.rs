@@ -171,6 +171,9 @@ fn commands_beside_the_agent_take_its_command_line_and_their_own() {
         (args.agent.name.as_str(), args.create_topic, args.json),
         ("a1", Some((3, 2)), true)
     );
+    assert!(!args.verbose);
+    let Ok(Command::Check(args)) = parse_line("check -v -n a1 -f F") else { panic!() };
+    assert!(args.verbose);
     let Ok(Command::Status(args)) = parse_line("status -na1 -fF --watch") else { panic!() };
     assert!(args.watch && !args.json && !args.prometheus);
     let line = "generate --dir D --pattern=010_yyyyMMddHH --lines 5 --rate 10 --torn";

@@ -70,10 +70,20 @@ impl SourceLook {
         }
     }
 
+    /// What keeps a running agent from its work, in words.
+    pub(crate) fn current_trouble_texts(&self) -> Vec<String> {
+        let is_end = |trouble: &&Trouble| matches!(trouble, Trouble::End { .. });
+        self.troubles.iter().filter(|t| !is_end(t)).map(|t| self.trouble_text(t)).collect()
+    }
+
     /// The troubles in words, the worst first.
     pub(crate) fn trouble_texts(&self) -> Vec<String> {
+        self.troubles.iter().map(|trouble| self.trouble_text(trouble)).collect()
+    }
+
+    fn trouble_text(&self, trouble: &Trouble) -> String {
         let stamp = |ms: i64| SystemClock::new().local(ms).log_stamp().to_string();
-        let text = |trouble: &Trouble| match trouble {
+        match trouble {
             Trouble::Brokers { channel, since_ms, why } => {
                 format!("channel {channel} takes nothing since {}: {why}", stamp(*since_ms))
             }
@@ -81,8 +91,7 @@ impl SourceLook {
                 let run = if self.is_running() { "the run before" } else { "it" };
                 format!("{run} ended with exit code {code} on {}: {why}", stamp(*since_ms))
             }
-        };
-        self.troubles.iter().map(text).collect()
+        }
     }
 
     /// The first thing that could not be read.

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use super::{FOR_GOOD, FOR_NOW, Report, counted};
+use super::{FOR_GOOD, FOR_NOW, Report};
 use crate::channel::admin::{
     self, Admin, MAY_DESCRIBE, MAY_READ, MAY_WRITE, PartitionView, Resource, TopicView, View,
 };
@@ -15,7 +15,7 @@ use crate::channel::protocol::Versions;
 use crate::channel::wire::{Connection, pause, reason};
 use crate::config::inventory::Listed;
 use crate::config::model::{ChannelConfig, SourceConfig};
-use crate::text::{State, size};
+use crate::text::{State, counted, size};
 
 /// How long one broker has for everything that it is asked.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
@@ -56,7 +56,7 @@ pub(super) fn check(
     let id = view.cluster_id.clone().unwrap_or_else(|| "not told by this broker".to_string());
     let text = format!(
         "id {id}, {}, controller {}",
-        counted(view.brokers.len(), "broker"),
+        counted(view.brokers.len() as u64, "broker"),
         view.controller
     );
     report.add("cluster", State::Ok, text);
@@ -79,7 +79,7 @@ fn shape(topic: &str, partitions: usize, replicas: usize) -> String {
         1 => "1 replica".to_string(),
         n => format!("{n} replicas"),
     };
-    format!("{topic}: {}, {replicas} of each", counted(partitions, "partition"))
+    format!("{topic}: {}, {replicas} of each", counted(partitions as u64, "partition"))
 }
 
 fn ms(since: Instant) -> f64 {
@@ -150,8 +150,10 @@ fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
             Err(fault) => {
                 let led = leads(*id);
                 let state = if led > 0 { FOR_NOW } else { State::Warn };
-                let text =
-                    format!("told by the cluster, leads {}: {fault}", counted(led, "partition"));
+                let text = format!(
+                    "told by the cluster, leads {}: {fault}",
+                    counted(led as u64, "partition")
+                );
                 report.timed(&name, state, text, ms(since));
             }
         }
@@ -213,28 +215,35 @@ fn missing_topic(report: &mut Report, channel: &ChannelConfig, view: &View) {
     });
     let told = told.ok().flatten().unwrap_or_default();
     let value = |name: &str| told.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    if value(names[0]) == Some("true") {
-        let text = format!(
-            "{} is not there; the brokers will make it when it is first asked for ({} = {}, {} = \
-             {})",
-            channel.topic,
-            names[1],
-            value(names[1]).unwrap_or("?"),
-            names[2],
-            value(names[2]).unwrap_or("?")
-        );
-        return report.add("topic", State::Warn, text);
-    }
-    let hint = match told.is_empty() {
-        true => " (whether the brokers make it when asked, this one does not tell)",
-        false => "",
+    let topic = &channel.topic;
+    let replicas = view.brokers.len().clamp(1, 3);
+    let way_out = format!("to make it now, give --create-topic 3:{replicas}");
+    let (state, text) = match value(names[0]) {
+        Some("true") => {
+            let shown = |name: &str| format!("{name} = {}", value(name).unwrap_or("?"));
+            let (count, factor) = (shown(names[1]), shown(names[2]));
+            let text = format!(
+                "{topic} is not there; the brokers make it when it is first asked for ({count}, \
+                 {factor}); {way_out}"
+            );
+            (State::Warn, text)
+        }
+        Some(_) => {
+            let text = format!("{topic} is not there, and the brokers make none; {way_out}");
+            (FOR_NOW, text)
+        }
+        // Those before 0.11 tell nothing of their settings, and a broker makes topics unless it is told
+        // not to.
+        None => {
+            let text = format!(
+                "{topic} is not there; the brokers make it when it is first asked for, unless their \
+                 {} is false, which this one does not tell; {way_out}",
+                names[0]
+            );
+            (State::Warn, text)
+        }
     };
-    let text = format!(
-        "{} is not there{hint}; make it, for example with --create-topic 3:{}",
-        channel.topic,
-        view.brokers.len().clamp(1, 3)
-    );
-    report.add("topic", FOR_NOW, text);
+    report.add("topic", state, text);
 }
 
 fn partitions(

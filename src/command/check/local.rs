@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{FOR_GOOD, FOR_NOW, Report};
+use super::{AgentNow, FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, Tenant};
 use crate::checkpoint::spool_lock::{self, SpoolLocked};
@@ -16,13 +16,13 @@ use crate::exit::Exit;
 use crate::os;
 use crate::os::canary;
 use crate::pipeline::handover::{Handover, HandoverError};
-use crate::text::{State, grouped, size, span};
+use crate::text::{State, counted, size, span};
 
 /// From here on a full disk is worth a word, and a failure.
 const DISK_WARN_PERCENT: u8 = 75;
 const DISK_FAIL_PERCENT: u8 = 95;
 
-pub(super) fn check(report: &mut Report, source: &SourceConfig) {
+pub(super) fn check(report: &mut Report, agent: &str, source: &SourceConfig) {
     report.begin(format!("source {}", source.name));
     if !spool_directory(report, source) {
         return;
@@ -31,11 +31,11 @@ pub(super) fn check(report: &mut Report, source: &SourceConfig) {
     last_end(report, &look);
     tracker_directory(report, source);
     disks(report, source);
-    tenant(report, &look);
+    tenant(report, agent, &look);
     reader(report, source, &look);
     tracker(report, source, &look);
     names(report, source);
-    files(report, &look);
+    files(report, source, &look);
 }
 
 /// `false`: there is nothing to look at further on.
@@ -187,16 +187,24 @@ fn last_end(report: &mut Report, look: &SourceLook) {
     if look.plight() != Some(Exit::BrokenPromise) {
         return;
     }
-    report.has_ended = true;
+    report.agent = report.agent.max(AgentNow::Ended);
     for text in look.trouble_texts() {
         report.add("last end", State::Warn, text);
     }
 }
 
-fn tenant(report: &mut Report, look: &SourceLook) {
+/// An agent of that name which holds the directory is the one that was asked about.
+fn tenant(report: &mut Report, agent: &str, look: &SourceLook) {
     let name = "no other agent";
     match &look.tenant {
         Ok(Tenant::Nobody(_)) => report.add(name, State::Ok, "nobody holds the lock"),
+        Ok(Tenant::Agent(Some(holder))) if holder.agent == agent => {
+            report.agent = report.agent.max(AgentNow::Runs);
+            report.add(name, State::Ok, format!("this agent runs: the lock is {holder}"));
+            for text in look.current_trouble_texts() {
+                report.add("agent", State::Warn, text);
+            }
+        }
         Ok(Tenant::Agent(Some(holder))) => {
             report.add(name, FOR_NOW, format!("the lock is {holder}"))
         }
@@ -264,9 +272,10 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
             let age = look.checkpoint_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0) as u64);
             let doubt = record.batches.iter().filter(|b| b.acked.is_none()).count();
             let text = format!(
-                "valid, generation {}, written {} ago, {doubt} batches in doubt",
+                "valid, generation {}, written {} ago, {} in doubt",
                 record.generation,
-                span(age)
+                span(age),
+                counted(doubt as u64, "batch")
             );
             report.add(name, State::Ok, text);
             if look.is_copied {
@@ -280,7 +289,11 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
         report.add("receipts", State::Warn, fault.as_str());
     }
     if look.dead_letters > 0 {
-        let text = format!("{} refused events wait in the tracker directory", look.dead_letters);
+        let text = format!(
+            "{} that no broker took: see {}, and verify",
+            counted(look.dead_letters, "event"),
+            source.tracker_dir.join(DEAD_LETTER_FILE).display()
+        );
         report.add("dead letters", State::Warn, text);
     }
 }
@@ -345,7 +358,7 @@ fn names(report: &mut Report, source: &SourceConfig) {
     }
 }
 
-fn files(report: &mut Report, look: &SourceLook) {
+fn files(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     let name = "files";
     if let Some(fault) = &look.files_fault {
         return report.add(name, FOR_GOOD, fault.as_str());
@@ -357,10 +370,10 @@ fn files(report: &mut Report, look: &SourceLook) {
     let lines: u64 = look.files.iter().map(|f| f.lines_behind).sum();
     let about = if look.files.iter().any(|f| f.is_estimate) { "about " } else { "" };
     let text = format!(
-        "{} match now, {} and {about}{} lines behind",
-        look.files.len(),
+        "{} now, {} and {about}{} behind",
+        counted(look.files.len() as u64, "file"),
         size(behind),
-        grouped(lines)
+        counted(lines, "line")
     );
     report.add(name, State::Ok, text);
     for remark in &look.odd_names {
@@ -371,7 +384,7 @@ fn files(report: &mut Report, look: &SourceLook) {
             let text = format!(
                 "{} cannot be read: {why}; let the user of the agent read it, or leave it out by \
                  ignorePattern",
-                file.view.name
+                source.spool_dir.join(&file.view.name).display()
             );
             report.add("unreadable file", FOR_GOOD, text);
         }

@@ -20,7 +20,7 @@ use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::text;
-use crate::text::{State, Style, columns, printable, rounded};
+use crate::text::{State, Style, columns, counted, printable, rounded};
 
 /// One look.
 #[derive(Debug)]
@@ -37,8 +37,20 @@ struct Row {
 struct Report {
     group: String,
     rows: Vec<Row>,
-    /// The last agent ended by itself, which no look can say anything against.
-    has_ended: bool,
+    /// What the agent is doing already.
+    agent: AgentNow,
+}
+
+/// What is to be said of the agent itself. The worst of its sources counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum AgentNow {
+    /// It can be started if nothing fails.
+    #[default]
+    Stopped,
+    /// It runs, and holds what it needs.
+    Runs,
+    /// It ended by itself, which no look can say anything against.
+    Ended,
 }
 
 /// A failure that somebody has to mend.
@@ -95,13 +107,15 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
     if let Some(config) = &loaded {
         for source in &config.sources {
-            local::check(&mut report, source);
+            local::check(&mut report, agent, source);
         }
         for (at, channel) in config.channels.iter().enumerate() {
             let writers: Vec<_> =
                 config.sources.iter().filter(|s| s.channels.contains(&at)).collect();
             cluster::check(&mut report, channel, &writers, args.create_topic);
-            cluster::zookeeper(&mut report, &properties, agent, &channel.name);
+            if args.verbose || args.json {
+                cluster::zookeeper(&mut report, &properties, agent, &channel.name);
+            }
         }
     }
     let exit = report.exit();
@@ -124,10 +138,11 @@ fn configuration(
     let (file, agent) = (&args.agent.conf_file, &args.agent.name);
     if let Some(config) = loaded {
         let parts = [config.sources.len(), config.channels.len(), config.sinks.len()];
+        let parts = parts.map(|n| n as u64);
         let [sources, channels, sinks] = parts;
         let text = format!(
             "{}: agent {agent} with {}, {}, {}",
-            file.display(),
+            absolute(file),
             counted(sources, "source"),
             counted(channels, "channel"),
             counted(sinks, "sink")
@@ -160,31 +175,43 @@ fn textfile(report: &mut Report, path: &Path) {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+/// Places of rows: failures, warnings, what is well, what is only told.
+fn rank(state: State) -> u8 {
+    match state {
+        State::Fail { .. } => 0,
+        State::Warn => 1,
+        State::Ok => 2,
+        State::Info => 3,
+    }
+}
+
+/// As it can be found from anywhere.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
 }
 
 fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Style) -> String {
-    let title = format!("check of agent {}, {}", args.agent.name, args.agent.conf_file.display());
+    let title = format!("check of agent {}, {}", args.agent.name, absolute(&args.agent.conf_file));
     let mut out = style.bold(&title) + "\n";
-    let mut group = "";
-    // Columns are aligned over the whole table.
-    let cells: Vec<Vec<String>> = report
-        .rows
+    // What wants somebody comes first; rows of one state stay in the order of the looks.
+    let mut rows: Vec<&Row> = report.rows.iter().collect();
+    rows.sort_by_key(|row| rank(row.state));
+    let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             let time = row.ms.map_or_else(String::new, |ms| format!(" ({ms:.1} ms)"));
-            vec![row.name.clone(), format!("{}{time}", printable(&row.text))]
+            let text = format!("{}{time}", printable(&row.text));
+            vec![row.group.clone(), row.name.clone(), text]
         })
         .collect();
-    for (row, line) in report.rows.iter().zip(columns(&cells, 0).lines()) {
-        if row.group != group {
-            group = &row.group;
-            out.push_str(&format!("\n{}\n", style.bold(group)));
+    let mut last = None;
+    for (row, line) in rows.iter().zip(columns(&cells, 0).lines()) {
+        if last.replace(rank(row.state)) != Some(rank(row.state)) {
+            out.push('\n');
         }
         out.push_str(&format!("  {}  {line}\n", style.state(row.state)));
     }
-    if !properties.is_empty() {
+    if args.verbose && !properties.is_empty() {
         out.push_str(&format!("\n{}\n{}", style.bold("properties"), property_lines(properties)));
     }
     let exit = report.exit();
@@ -194,18 +221,21 @@ fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Styl
         _ => FOR_GOOD,
     };
     let verdict = match exit {
-        Exit::Clean if report.has_ended => {
-            "nothing else stands in the way, but the last agent ended by itself: mend that first"
-        }
-        Exit::Clean => "the agent can be started",
+        Exit::Clean => match report.agent {
+            AgentNow::Stopped => "the agent can be started",
+            AgentNow::Runs => "the agent runs",
+            AgentNow::Ended => {
+                "nothing else stands in the way, but the last agent ended by itself: mend that first"
+            }
+        },
         Exit::Temporary => "not yet: see what failed, and try again",
         _ => "not before what failed is mended",
     };
     out.push_str(&format!(
         "\n{}  {verdict}: {}, {} (exit code {})\n",
         style.state(state),
-        counted(report.count("fail"), "failure"),
-        counted(report.count("warn"), "warning"),
+        counted(report.count("fail") as u64, "failure"),
+        counted(report.count("warn") as u64, "warning"),
         exit.code()
     ));
     out
@@ -267,6 +297,30 @@ fn to_json(args: &CheckArgs, report: &Report, properties: &[Listed]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_wants_somebody_is_printed_first() {
+        let mut report = Report::default();
+        report.begin("source r1");
+        report.add("disk", State::Ok, "7 % used");
+        report.add("files", State::Warn, "truncated");
+        report.begin("channel c1");
+        report.add("topic", FOR_NOW, "not there");
+        let listed = |key: &str| Listed {
+            key: key.into(),
+            value: "1".into(),
+            line: 1,
+            fate: Fate::Taken(""),
+        };
+        let properties = [listed("a1.sources.r1.batchSize")];
+        let mut args = CheckArgs::default();
+        let text = |args: &CheckArgs| to_text(args, &report, &properties, Style::PLAIN);
+        let rows = "\n  fail  channel c1  topic  not there\n\n  warn  source r1   files  truncated\n\n  \
+                    ok    source r1   disk   7 % used\n\nfail";
+        assert!(text(&args).contains(rows), "{}", text(&args));
+        args.verbose = true;
+        assert!(text(&args).contains("a1.sources.r1.batchSize = 1\n"), "{}", text(&args));
+    }
 
     #[test]
     fn what_has_to_be_mended_outweighs_what_may_pass() {
