@@ -29,6 +29,7 @@ struct Key {
     full: String,
     value: String,
     line: usize,
+    bare: Option<char>,
 }
 
 /// Sorts the file's keys to the components of one agent; `None` if it has no key at all. Faults go
@@ -66,7 +67,7 @@ fn last_of_each(properties: &Properties, agent: &str, found: &mut Diagnostics) -
     let key = |index: usize| {
         let entry = &properties.entries[index];
         let (full, value) = (trim(&entry.key).to_string(), trim(&entry.value).to_string());
-        Key { full, value, line: entry.line }
+        Key { full, value, line: entry.line, bare: entry.bare }
     };
     indices.into_iter().map(key).collect()
 }
@@ -153,6 +154,7 @@ impl Reader<'_> {
             name: key.full[start.len()..].to_string(),
             value: key.value,
             line: key.line,
+            bare: key.bare,
         });
         let props: Vec<Prop> = props.collect();
         let list_line = props.first().map_or(0, |p| p.line);
@@ -198,7 +200,8 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let prop = Prop { name: name.to_string(), value: key.value, line: key.line };
+            let prop =
+                Prop { name: name.to_string(), value: key.value, line: key.line, bare: key.bare };
             props.entry((list.to_string(), component.to_string())).or_default().push(prop);
         }
         props

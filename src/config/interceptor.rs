@@ -41,7 +41,7 @@ fn sub_section(source: &Section, name: String, list_line: usize) -> Section {
     let start = format!("interceptors.{name}.");
     let props = source.props.iter().filter_map(|p| {
         let name = p.name.strip_prefix(&start)?.to_string();
-        Some(Prop { name, value: p.value.clone(), line: p.line })
+        Some(Prop { name, value: p.value.clone(), line: p.line, bare: p.bare })
     });
     let prefix = format!("{}.interceptors.{name}", source.prefix);
     Section { prefix, name, list_line, props: props.collect() }
@@ -100,11 +100,11 @@ fn build(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig
                 .boolean(found, const { row(Scope::StaticInterceptor, "preserveExisting") }),
         }),
         _ => {
-            let pattern = Pattern::compile(
-                &section.text(const { row(Scope::RegexFilterInterceptor, "regex") }),
-            )
-            .map_err(|error| section.error(found, "regex", error.to_string()))
-            .ok();
+            let regex = const { row(Scope::RegexFilterInterceptor, "regex") };
+            section.warn_if_bare(found, regex);
+            let pattern = Pattern::compile(&section.text(regex))
+                .map_err(|error| section.error(found, "regex", error.to_string()))
+                .ok();
             let exclude_events = section
                 .boolean(found, const { row(Scope::RegexFilterInterceptor, "excludeEvents") });
             Some(InterceptorConfig::RegexFilter { pattern: pattern?, exclude_events })

@@ -133,6 +133,8 @@ const fn number(digits: &str) -> u64 {
     }
 }
 
+/// What stands in place of a default where there can be none.
+pub(super) const REQUIRED: &str = "required";
 /// How the table says that a property has no default.
 const NO_DEFAULT: &str = "–";
 const INT_MAX: u64 = i32::MAX as u64;
@@ -445,6 +447,54 @@ pub fn find(scopes: &[Scope], name: &str) -> Option<&'static Property> {
     PROPERTIES.iter().filter(|p| scopes.contains(&p.scope)).find(|p| covers(p, name))
 }
 
+/// Names that are not near, but that other sources, channels and clients have for it.
+const SYNONYMS: &[(Scope, &str, &[&str])] = &[
+    (
+        Source,
+        "spoolDir",
+        &[
+            "spoolDirectory",
+            "spoolingDir",
+            "spoolingDirectory",
+            "directory",
+            "dir",
+            "path",
+            "logDir",
+            "filegroups",
+        ],
+    ),
+    (Source, "targetPattern", &["includePattern", "filePattern", "fileNamePattern", "pattern"]),
+    (Source, "ignorePattern", &["excludePattern"]),
+    (Source, "targetFilename", &["datePattern", "dateFormat", "filenamePattern"]),
+    (Source, "fileSuffix", &["completedSuffix", "suffix"]),
+    (Source, "trackerDir", &["trackerDirectory", "trackingDir", "checkpointDir", "positionFile"]),
+    (Source, "inputCharset", &["charset", "encoding", "inputEncoding"]),
+    (Source, "deserializer.maxLineLength", &["maxLineLength", "bufferMaxLineLength"]),
+    (Source, "batchSize", &["transactionSize", "capacity"]),
+    (
+        Channel,
+        "kafka.bootstrap.servers",
+        &[
+            "bootstrapServers",
+            "bootstrap.servers",
+            "kafka.bootstrapServers",
+            "brokers",
+            "kafka.brokers",
+            "kafka.brokerList",
+            "metadata.broker.list",
+        ],
+    ),
+    (Channel, "kafka.topic", &["topicName", "kafka.topicName", "kafkaTopic"]),
+];
+
+/// The property that a word of another source or client means.
+pub fn synonym(scopes: &[Scope], name: &str) -> Option<&'static Property> {
+    let (scope, meant, _) = SYNONYMS.iter().find(|(scope, _, words)| {
+        scopes.contains(scope) && words.iter().any(|word| word.eq_ignore_ascii_case(name))
+    })?;
+    find(&[*scope], meant)
+}
+
 /// The known name of these scopes that looks most like an unknown one.
 pub fn nearest(scopes: &[Scope], name: &str) -> Option<&'static Property> {
     let rows = PROPERTIES.iter().filter(|p| scopes.contains(&p.scope) && !p.name.ends_with('*'));
@@ -555,6 +605,21 @@ mod tests {
         assert_eq!(near("pollDelay"), None);
         assert_eq!(nearest(&[Sink, NullSink], "channels").map(|p| p.name), Some("channel"));
         assert_eq!(nearest_word(&["sources", "sinks", "channels"], "source"), Some("sources"));
+    }
+
+    #[test]
+    fn other_words_for_it() {
+        let meant = |name| synonym(&[Source], name).map(|p| p.name);
+        assert_eq!(meant("spoolDirectory"), Some("spoolDir"));
+        assert_eq!(meant("excludepattern"), Some("ignorePattern"));
+        assert_eq!(meant("topicName"), None);
+        for (scope, meant, words) in SYNONYMS {
+            let property = find(&[*scope], meant).unwrap();
+            assert_eq!((property.name, property.status), (*meant, Status::Supported));
+            for word in *words {
+                assert!(find(&[*scope], word).is_none(), "{word} is a property");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ pub(crate) struct Prop {
     /// Trimmed, never empty.
     pub value: String,
     pub line: usize,
+    /// A character of the value that has lost its backslash, see [`Entry::bare`].
+    ///
+    /// [`Entry::bare`]: crate::java::properties::Entry::bare
+    pub bare: Option<char>,
 }
 
 /// All properties of one component.
@@ -143,13 +147,29 @@ impl Section {
         }
     }
 
+    /// Of a regular expression: `(\d)` is `(d)` by the time that it is one.
+    pub(crate) fn warn_if_bare(&self, found: &mut Diagnostics, row: &Property) {
+        let Some(prop) = self.get(row.name) else { return };
+        if let Some(c) = prop.bare {
+            let message = format!(
+                "double the backslash: a properties file drops a single one, so that \\{c} is {c} \
+                 here, and the pattern is {}; write \\\\{c}",
+                prop.value
+            );
+            self.warn(found, row.name, message);
+        }
+    }
+
     /// A near miss of a property that is not set would let its default apply in silence: an error.
     fn unknown(&self, found: &mut Diagnostics, scopes: &[Scope], prop: &Prop) {
-        let Some(near) = known::nearest(scopes, &prop.name) else {
+        let synonym = known::synonym(scopes, &prop.name);
+        let Some(near) = synonym.or_else(|| known::nearest(scopes, &prop.name)) else {
             return self.warn(found, &prop.name, "unknown property, ignored");
         };
         let suggestion = format!("did you mean {}?", self.key(near.name));
-        if self.get(near.name).is_some() || near.status != Status::Supported {
+        // Another source's name of it may stand here for long, and be known to mean nothing.
+        let is_harmless = synonym.is_some() && near.default != known::REQUIRED;
+        if is_harmless || self.get(near.name).is_some() || near.status != Status::Supported {
             return self.warn(
                 found,
                 &prop.name,
@@ -157,7 +177,7 @@ impl Section {
             );
         }
         let message = match near.default {
-            "required" => format!("unknown property; {suggestion} It must be set"),
+            known::REQUIRED => format!("unknown property; {suggestion} It must be set"),
             default => format!(
                 "unknown property; {suggestion} It is not set and its default ({default}) would apply"
             ),

@@ -97,6 +97,7 @@ pub(crate) fn build(
         on_no_checkpoint,
         shares_spool_dir: section.boolean(found, const { of("sharedSpoolDir") }),
     };
+    warn_of_slips(section, found, &source.target_filename);
     warn_if_names_disagree(section, found, &source);
     Some(source)
 }
@@ -218,6 +219,7 @@ fn tell<T, E: Display>(
 }
 
 fn pattern(section: &Section, found: &mut Diagnostics, row: &Property) -> Option<Pattern> {
+    section.warn_if_bare(found, row);
     tell(section, found, row.name, Pattern::compile(&section.text(row)))
 }
 
@@ -299,6 +301,25 @@ impl SourceConfig {
             format!("app-{now}.log"),
             format!("app.log.{now}"),
         ]
+    }
+}
+
+/// Letters of other languages' date patterns, which mean something else in Java: `YYYYMMDDHH` and
+/// `yyyymmddHH` are right for most of a year, or for no hour at all.
+fn warn_of_slips(section: &Section, found: &mut Diagnostics, pattern: &DatePattern) {
+    let has = |letter| pattern.has(letter);
+    let mut warn = |message: &str| section.warn(found, "targetFilename", message);
+    if has('Y') {
+        warn("Y is the year of the week, which differs around New Year; write y for the year");
+    }
+    if has('D') {
+        warn("D is the day of the year (1 to 366); write dd for the day of the month");
+    }
+    if has('m') && !has('M') && has('d') {
+        warn("m is the minute, and no M is there; write MM for the month");
+    }
+    if has('h') && !has('a') {
+        warn("h is the hour from 1 to 12, and a (AM or PM) is not there; write HH for 0 to 23");
     }
 }
 

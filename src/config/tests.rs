@@ -277,6 +277,53 @@ fn names_that_can_not_agree_are_warned_about() {
 }
 
 #[test]
+fn a_backslash_that_vanishes_is_warned_about() {
+    let pattern = r"a1.sources.r1.targetPattern = .*(\d){4}.*";
+    let warned = warnings(&with(pattern));
+    assert!(
+        warned[0].contains(r"double the backslash") && warned[0].contains(r"write \\d"),
+        "{warned:?}"
+    );
+    let regex =
+        "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = regex_filter\n";
+    let warned = warnings(&with(&format!(r"{regex}a1.sources.r1.interceptors.i1.regex = \w+")));
+    assert!(warned[0].contains(r"write \\w"), "{warned:?}");
+}
+
+#[test]
+fn letters_of_other_date_patterns_are_warned_about() {
+    let written = |pattern: &str| {
+        let names = "a1.sources.r1.targetPattern = .*\na1.sources.r1.targetFilename = ";
+        warnings(&with(&format!("{names}{pattern}")))
+    };
+    for (pattern, words) in [
+        ("YYYYMMDDHH", &["Y is the year of the week", "D is the day of the year"][..]),
+        ("yyyymmddHH", &["m is the minute"]),
+        ("yyyyMMddhh", &["h is the hour from 1 to 12"]),
+        ("yyyyMMddHHmm", &[]),
+        ("yyyy-MM-dd'T'hh a", &[]),
+    ] {
+        let warned = written(pattern);
+        assert_eq!(warned.len(), words.len(), "{warned:?}");
+        assert!(
+            warned.iter().zip(words).all(|(warned, words)| warned.contains(words)),
+            "{warned:?}"
+        );
+    }
+}
+
+#[test]
+fn what_another_source_calls_it_is_known() {
+    let text = with("").replace("a1.sources.r1.spoolDir ", "a1.sources.r1.spoolDirectory ");
+    let text = text.replace("a1.sources.r1.spoolDir=", "a1.sources.r1.spoolDirectory=");
+    let told = errors(&text);
+    assert!(told.iter().any(|e| e.contains("did you mean a1.sources.r1.spoolDir?")), "{told:?}");
+    // Flume passes over it, and so do we.
+    let told = warnings(&with("a1.sources.r1.includePattern = x"));
+    assert!(told[0].contains("did you mean a1.sources.r1.targetPattern?"), "{told:?}");
+}
+
+#[test]
 fn backoff_under_both_names() {
     for (lines, ms) in [
         ("a1.sources.r1.maxBackoff = 900", 900),

@@ -88,6 +88,11 @@ impl DatePattern {
         &self.java
     }
 
+    /// Is there a field of that letter?
+    pub fn has(&self, letter: char) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Field(own, _) if *own == letter))
+    }
+
     /// Writes a point in time by this pattern.
     pub fn format(&self, t: &LocalTime) -> String {
         let mut out = String::with_capacity(self.java.len() + 8);

@@ -15,6 +15,9 @@ pub(crate) struct Entry {
     pub value: String,
     /// The first physical line of the entry, from 1.
     pub line: usize,
+    /// The first character of the value of which Java drops the backslash, since the two are no escape,
+    /// and which would mean something else to a regular expression with it: `\d`, `\.`.
+    pub bare: Option<char>,
     /// The entry as it was typed, continuation lines joined, escapes untouched.
     pub raw: String,
 }
@@ -82,7 +85,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Properties, Vec<SyntaxError>> {
     let mut lines = LogicalLines::new(without_bom.unwrap_or(text));
     while let Some((line, raw)) = lines.next_line() {
         match split(&raw) {
-            Ok((key, value)) => properties.entries.push(Entry { key, value, line, raw }),
+            Ok((key, value, bare)) => {
+                properties.entries.push(Entry { key, value, line, bare, raw });
+            }
             Err(kind) => errors.push(SyntaxError { line, kind }),
         }
     }
@@ -183,7 +188,7 @@ impl<'a> LogicalLines<'a> {
 }
 
 /// Splits a logical line at the first unescaped separator and resolves the escapes.
-fn split(raw: &str) -> Result<(String, String), SyntaxErrorKind> {
+fn split(raw: &str) -> Result<(String, String, Option<char>), SyntaxErrorKind> {
     let blank = |c: char| matches!(c, ' ' | '\t' | '\u{c}');
     let mut escaped = false;
     let end = raw.find(|c: char| {
@@ -194,7 +199,23 @@ fn split(raw: &str) -> Result<(String, String), SyntaxErrorKind> {
     let key = &raw[..end.unwrap_or(raw.len())];
     let rest = raw[key.len()..].trim_start_matches(blank);
     let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start_matches(blank);
-    Ok((unescape(key)?, unescape(value)?))
+    Ok((unescape(key)?, unescape(value)?, without_backslash(value)))
+}
+
+/// See [`Entry::bare`].
+fn without_backslash(value: &str) -> Option<char> {
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            continue;
+        }
+        let next = chars.next()?;
+        let is_escape = "tnrfu\\".contains(next);
+        if !is_escape && (next.is_ascii_alphanumeric() || ".+*?()[]{}|^$".contains(next)) {
+            return Some(next);
+        }
+    }
+    None
 }
 
 fn unescape(text: &str) -> Result<String, SyntaxErrorKind> {
@@ -299,6 +320,15 @@ mod tests {
         let lines: Vec<_> =
             parse(text.as_bytes()).unwrap().entries.into_iter().map(|e| (e.key, e.line)).collect();
         assert_eq!(lines, [("a".into(), 3), ("b".into(), 5), ("c".into(), 8)]);
+    }
+
+    #[test]
+    fn a_backslash_that_vanishes_is_noticed() {
+        let bare = |text: &str| parse(text.as_bytes()).unwrap().entries[0].bare;
+        assert_eq!(bare(r"a = .*(\\d){4}\\."), None);
+        assert_eq!(bare(r"a = .*(\d){4}"), Some('d'));
+        assert_eq!(bare(r"a = x\\\.log"), Some('.'));
+        assert_eq!(bare(r"a\d = \t\u0041\ \:"), None);
     }
 
     #[test]
