@@ -2,6 +2,7 @@
 //! Flume's words.
 
 use crate::config::model::{AgentConfig, SinkConfig, SinkKind, SourceConfig};
+use crate::exit::Exit;
 use crate::log;
 use crate::os;
 use crate::pipeline::{CHANNEL, Counters, SOURCE};
@@ -11,9 +12,27 @@ const PROVIDER: &str = "node.AbstractConfigurationProvider";
 const METRICS: &str = "instrumentation.MonitoredCounterGroup";
 const NULL_SINK: &str = "sink.NullSink";
 
-/// The last word of an agent whose directory another one holds.
+/// The last word of an agent whose directory another one holds. Cron starts one every minute: it is
+/// no fault.
 pub(crate) fn tell_busy(held: &str) {
-    log::error(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
+    log::info(SOURCE, format_args!("{held}. This agent ends (exit code 75)."));
+}
+
+/// The last word of an agent that must not go on with a directory which is another's by now, or which
+/// another one reads without saying so.
+pub(crate) fn tell_lost(why: &str) {
+    log::error(SOURCE, format_args!("{why}. This agent ends (exit code 75)."));
+}
+
+/// Why an agent ends by itself, with what code, and where to read on.
+pub(crate) fn tell_fatal(why: &str, exit: Exit) {
+    let page = match exit {
+        Exit::Configuration => "docs/migrating.md",
+        _ => "\"Exit code 70\" in docs/operating.md",
+    };
+    let why = why.trim_end_matches('.');
+    let code = exit.code();
+    log::fatal(SOURCE, format_args!("{why}. This agent ends (exit code {code}); see {page}."));
 }
 
 /// Only a warning: reading works all the same.
@@ -24,7 +43,7 @@ pub(crate) fn tell_canary(config: &SourceConfig) {
             format_args!(
                 "Unable to read and modify files in the spooling directory: {}: {e}. Files are \
                  read, but not renamed until this is mended.",
-                config.spool_dir_text
+                config.shown_spool_dir()
             ),
         );
     }

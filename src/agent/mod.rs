@@ -26,7 +26,7 @@ use crate::cli::AgentArgs;
 use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::log;
+use crate::log::{self, counted};
 use crate::monitor::files::FileLooks;
 use crate::monitor::rates::Rates;
 use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
@@ -293,7 +293,7 @@ impl Agent {
 
     /// Says why, after the others have finished what they have under way.
     fn die(&mut self, at: usize, fatal: &Fatal) -> End {
-        log::fatal(SOURCE, format_args!("{fatal}"));
+        lifecycle::tell_fatal(&fatal.to_string(), Exit::BrokenPromise);
         self.finish_rounds();
         let dir = self.running[at].pipeline.config.tracker_dir.clone();
         self.end(&dir, Exit::BrokenPromise, &fatal.to_string())
@@ -345,7 +345,7 @@ impl Agent {
     /// may pass.
     fn start(&mut self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
         if !config.spool_dir.exists() {
-            return Ok(Err(format!("Directory does not exist: {}", config.spool_dir_text)));
+            return Ok(Err(format!("Directory does not exist: {}", config.shown_spool_dir())));
         }
         let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
@@ -363,11 +363,11 @@ impl Agent {
             Ok(inherited) => inherited,
             Err(StartError::NotYet(why)) => return Ok(Err(why)),
             Err(StartError::Broken(why)) => {
-                log::fatal(SOURCE, format_args!("{why}"));
+                lifecycle::tell_fatal(&why, Exit::BrokenPromise);
                 return Err(self.end(&config.tracker_dir, Exit::BrokenPromise, &why));
             }
             Err(StartError::Unsettled(why)) => {
-                log::fatal(SOURCE, format_args!("{why}. This agent ends (exit code 78)."));
+                lifecycle::tell_fatal(&why, Exit::Configuration);
                 return Err(self.end(&config.tracker_dir, Exit::Configuration, &why));
             }
         };
@@ -530,8 +530,9 @@ impl Agent {
                 log::warn(
                     CHANNEL,
                     format_args!(
-                        "{left} batches have no answer yet; they stay in doubt in the checkpoint \
-                         and are looked for at the next start."
+                        "{} without an answer: in doubt in the checkpoint, and looked for at the \
+                         next start.",
+                        counted(left as u64, "batch")
                     ),
                 );
             }
@@ -554,8 +555,8 @@ impl Agent {
         let mut exit = Exit::Clean;
         let now_ms = self.clock.now_ms();
         let mut fatal = |dir: &Path, why: &Fatal| {
-            log::fatal(SOURCE, format_args!("{why}"));
             exit = Exit::BrokenPromise;
+            lifecycle::tell_fatal(&why.to_string(), exit);
             let _ = trouble::add_end(dir, exit.code(), now_ms, &why.to_string());
         };
         self.running.iter_mut().for_each(|running| running.pipeline.stop());
@@ -599,7 +600,7 @@ fn watch(config: &SourceConfig) -> Option<Inotify> {
             SOURCE,
             format_args!(
                 "No change notices for {}: {e}; it is looked at twice a second.",
-                config.spool_dir_text
+                config.shown_spool_dir()
             ),
         );
     });

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::lifecycle::tell_busy;
+use super::lifecycle::tell_lost;
 use super::{Agent, End, Running, watch};
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Locked, Place};
@@ -49,7 +49,7 @@ impl Agent {
                 }
                 Err(Misplaced::NotNow(why)) => self.pause(at, why),
                 Err(Misplaced::Lost(why)) => {
-                    tell_busy(&why);
+                    tell_lost(&why);
                     return Err(End(Exit::Temporary));
                 }
             }
@@ -193,7 +193,7 @@ impl Agent {
         match spool_lock::acquire(dir, config.shares_spool_dir) {
             Ok(SpoolLocked::Held(lock)) => Ok(Ok(Some(Rc::new(lock)))),
             Ok(SpoolLocked::Busy(pid)) => {
-                tell_busy(&spool_lock::busy_message(dir, pid));
+                tell_lost(&spool_lock::busy_message(dir, pid));
                 Err(End(Exit::Temporary))
             }
             Ok(SpoolLocked::Impossible(e)) => {
@@ -253,7 +253,7 @@ fn renew_watch(running: &mut Running, now_ms: u64) {
             running.watch_retry_ms = now_ms + WATCH_RETRY_MS;
             running.watch = Inotify::watch(&config.spool_dir).ok();
             if running.watch.is_some() {
-                let dir = &config.spool_dir_text;
+                let dir = config.shown_spool_dir();
                 log::info(SOURCE, format_args!("There are change notices for {dir} now."));
             }
         }

@@ -4,7 +4,7 @@
 //! Every number here has passed its range check, every name resolves, every pattern compiles.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -68,6 +68,24 @@ pub struct SourceConfig {
     pub on_no_checkpoint: OnNoCheckpoint,
     /// Others read the directory, too, each its own files: it is locked for sharing only.
     pub shares_spool_dir: bool,
+}
+
+impl SourceConfig {
+    /// The spool directory for a message: absolute, and how it was written where that is relative.
+    pub fn shown_spool_dir(&self) -> String {
+        shown(&self.spool_dir_text, &self.spool_dir)
+    }
+}
+
+/// A path for a message: absolute, and how it was written where that is relative to where the agent
+/// was started.
+pub(crate) fn shown(text: &str, path: &Path) -> String {
+    match (Path::new(text).is_absolute(), std::env::current_dir()) {
+        (false, Ok(dir)) => {
+            format!("{} ({text}, relative to {})", path.display(), dir.display())
+        }
+        _ => path.display().to_string(),
+    }
 }
 
 /// What to do with bytes that the charset does not have.
