@@ -4,7 +4,7 @@
 use super::Agent;
 use crate::cli::Once;
 use crate::exit::Exit;
-use crate::log;
+use crate::log::{self, counted};
 use crate::pipeline::{SOURCE, once::Remainder};
 use crate::text::size;
 
@@ -70,8 +70,8 @@ impl Agent {
             log::info(
                 SOURCE,
                 format_args!(
-                    "All that the files held at the start is acknowledged ({events} events in this \
-                     run)."
+                    "All that the files held at the start is acknowledged ({} in this run).",
+                    counted(events, "event")
                 ),
             );
             return Exit::Clean;

@@ -21,7 +21,7 @@ use crate::config::model::SourceConfig;
 use crate::exit::Exit;
 use crate::java::date::DatePattern;
 use crate::log::{self, Level};
-use crate::text::{grouped, size};
+use crate::text::{counted, grouped, size};
 use crate::{os, text};
 
 /// Unthrottled lines are written in pieces of about this size, bytes.
@@ -335,8 +335,8 @@ impl Generator {
             return text::print(format_args!("{map}\n"));
         }
         text::print(format_args!(
-            "{} lines, {} in {:.1} s ({} lines/s); last file {}\n",
-            grouped(self.written),
+            "{}, {} in {:.1} s ({} lines/s); last file {}\n",
+            counted(self.written, "line"),
             size(bytes),
             elapsed.as_secs_f64(),
             grouped(self.speed()),

@@ -449,7 +449,12 @@ fn status_line(stats: &Stats) -> String {
     let files: usize = stats.sources.iter().map(|s| s.files.len()).sum();
     let behind: u64 = stats.sources.iter().flat_map(|s| &s.files).map(FileView::behind).sum();
     let acked: u64 = stats.channels.iter().map(|c| c.acked).sum();
-    format!("{state}; {files} files, {} behind, {acked} events acknowledged", size(behind))
+    format!(
+        "{state}; {}, {} behind, {} acknowledged",
+        log::counted(files as u64, "file"),
+        size(behind),
+        log::counted(acked, "event")
+    )
 }
 
 #[cfg(test)]

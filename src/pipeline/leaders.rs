@@ -11,7 +11,7 @@ use super::rounds::{NOWHERE, SPREAD};
 use super::{Announced, CHANNEL, Pipeline, add_range, combine_crc};
 use crate::channel::broker::Fault;
 use crate::checkpoint::record::BatchRecord;
-use crate::log;
+use crate::log::{self, counted};
 
 /// From so many batches on that are announced and not folded, those that are acknowledged are joined.
 const JOINED_FROM: usize = 256;
@@ -67,7 +67,7 @@ impl Pipeline {
 
     /// Once, where it is not as it was before.
     pub(super) fn tell_leaderless(&mut self, at: usize) {
-        let parked = self.doubts(at).len();
+        let parked = counted(self.doubts(at).len() as u64, "batch");
         let outlet = &mut self.outlets[at];
         let leaderless = outlet.topic.as_ref().map_or(Vec::new(), |t| t.leaderless.clone());
         if leaderless == outlet.told_leaderless {
@@ -87,7 +87,7 @@ impl Pipeline {
                 CHANNEL,
                 format_args!(
                     "Channel {channel} (topic {topic}): no leader for partition {}, or none that \
-                     answers; the others go on, {parked} batches in doubt wait for it. Look at the \
+                     answers; the others go on, {parked} in doubt must wait for it. Look at the \
                      brokers.",
                     list.join(", ")
                 ),

@@ -36,7 +36,7 @@ use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
-use crate::log;
+use crate::log::{self, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
@@ -332,8 +332,10 @@ impl Pipeline {
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {} (topic {}): {why}; {in_doubt} batches in doubt, looking for them.",
-                outlet.config.name, outlet.config.topic
+                "Channel {} (topic {}): {why}; {} in doubt, looking in the topic.",
+                outlet.config.name,
+                outlet.config.topic,
+                counted(in_doubt as u64, "batch")
             ),
         );
         outlet.close(now_ms);

@@ -7,7 +7,7 @@ use super::rounds::assign;
 use super::{CHANNEL, Pipeline};
 use crate::channel::batch::Identity;
 use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
-use crate::log;
+use crate::log::{self, counted};
 
 /// So long the brokers must say that a partition of a batch in doubt does not exist, ms. For a
 /// moment after a partition was added, a broker may not know of it.
@@ -46,13 +46,13 @@ impl Pipeline {
     /// the new one already, before its offsets reached the old floor: it is looked for from the
     /// beginning, and what is absent is sent under its identity, which this cluster gave.
     pub(super) fn begin_other_log(&mut self, at: usize) -> Result<(), Pause> {
-        let in_doubt = self.doubts(at).len();
+        let in_doubt = counted(self.doubts(at).len() as u64, "batch");
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {}: topic {} was deleted and made anew; positions are kept, {in_doubt} \
-                 batches in doubt are looked for from its beginning.",
+                "Channel {}: topic {} was deleted and made anew; positions are kept, and \
+                 the log is searched from its beginning for {in_doubt} in doubt.",
                 outlet.config.name, outlet.config.topic
             ),
         );
@@ -129,10 +129,10 @@ impl Pipeline {
             log::warn(
                 CHANNEL,
                 format_args!(
-                    "Channel {channel}: {} batches are in doubt in partition {partition} of topic \
-                     {topic}, which has no such partition. If that is so for a minute, the topic \
-                     was made anew, and they are sent to another partition.",
-                    missing.len()
+                    "Channel {channel}: {} in doubt in partition {partition} of topic {topic}, which \
+                     has no such partition. If that is so for a minute, the topic was made anew, and \
+                     another partition gets what is not there.",
+                    counted(missing.len() as u64, "batch")
                 ),
             );
         }
@@ -148,8 +148,8 @@ impl Pipeline {
             CHANNEL,
             format_args!(
                 "Channel {channel}: topic {topic} was made anew without partition {partition}; \
-                 {} batches in doubt are sent to another one.",
-                missing.len()
+                 another one gets {} in doubt.",
+                counted(missing.len() as u64, "batch")
             ),
         );
         self.outlets[at].take_identity(identity);

@@ -16,7 +16,7 @@ use crate::channel::batch::{Batch, Identity, Wire};
 use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
 use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
 use crate::checkpoint::record::BatchRecord;
-use crate::log;
+use crate::log::{self, counted};
 
 /// How long a request that reached a broker may stay invisible, beyond the ack timeout, where the
 /// partition has several replicas (`replica.lag.time.max.ms` is 10 s by default), ms.
@@ -330,8 +330,8 @@ impl Pipeline {
         log::info(
             CHANNEL,
             format_args!(
-                "Batch in doubt ({} events, {} bytes {}-{}, partition {}, sequence {}): {outcome}.",
-                b.count,
+                "Batch in doubt ({}, {} bytes {}-{}, partition {}, sequence {}): {outcome}.",
+                counted(b.count.into(), "event"),
                 self.file_text(b.file),
                 b.start,
                 b.end,
@@ -525,9 +525,9 @@ impl Pipeline {
                 log::info(
                     CHANNEL,
                     format_args!(
-                        "Batch in doubt ({} events, {} bytes {}-{}, partition {}): sent again, at \
+                        "Batch in doubt ({}, {} bytes {}-{}, partition {}): sent again, at \
                          offset {base_offset}.",
-                        b.count,
+                        counted(b.count.into(), "event"),
                         self.file_text(b.file),
                         b.start,
                         b.end,

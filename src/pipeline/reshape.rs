@@ -10,7 +10,7 @@ use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::{DeadLetter, LedgerError};
 use crate::checkpoint::record::BatchRecord;
-use crate::log;
+use crate::log::{self, counted};
 use crate::source::slice::{Bound, SliceError};
 
 /// While the file of a batch is being recognised, this is tried again so often, ms.
@@ -95,11 +95,11 @@ impl Pipeline {
             CHANNEL,
             format_args!(
                 "Channel {}: the broker refuses a time stamp (error 32), which is {} s {} this \
-                 machine's clock; {} batches in doubt are stamped with the present time.",
+                 machine's clock; {} in doubt now bear the present time.",
                 self.outlets[at].config.name,
                 ahead_ms.unsigned_abs() / 1000,
                 if ahead_ms > 0 { "ahead of" } else { "behind" },
-                doubts.len()
+                counted(doubts.len() as u64, "batch")
             ),
         );
         for n in doubts {
@@ -149,8 +149,9 @@ impl Pipeline {
         log::info(
             CHANNEL,
             format_args!(
-                "Batch of {count} events ({} bytes {start}-{end}) takes longer than \
+                "Batch of {} ({} bytes {start}-{end}) takes longer than \
                  kafka.request.timeout.ms permits; sending its halves.",
+                counted(count.into(), "event"),
                 self.file_text(file)
             ),
         );
@@ -202,8 +203,8 @@ impl Pipeline {
         log::info(
             CHANNEL,
             format_args!(
-                "Batch of {count} events ({name} bytes {start}-{end}) was refused as a whole; \
-                 sending its parts."
+                "Batch of {} ({name} bytes {start}-{end}) was refused as a whole; sending its parts.",
+                counted(count.into(), "event")
             ),
         );
         self.outlets[at].refused = Some(Refused { file, start, end, letters: 0 });
@@ -216,11 +217,11 @@ impl Pipeline {
             return;
         };
         if letters > 1 {
-            let (more, name) = (letters - 1, self.file_text(file));
+            let (letters, name) = (counted(letters, "event"), self.file_text(file));
             log::warn(
                 CHANNEL,
                 format_args!(
-                    "{more} more events of {name} bytes {start}-{end} went to the dead-letter file."
+                    "{letters} in all ({name} bytes {start}-{end}) went to the dead-letter file."
                 ),
             );
         }
@@ -413,10 +414,9 @@ impl Pipeline {
         log::error(
             CHANNEL,
             format_args!(
-                "LOST: {} events of {} (bytes {}-{}) were announced, are not in topic {} and can \
-                 no longer be read: the file was deleted or overwritten while it was being sent, or a \
+                "LOST: {} of {} (bytes {}-{}), announced, not in topic {}, no longer to be read: the file was deleted or overwritten while it was being sent, or a \
                  filter takes them now.",
-                b.count,
+                counted(b.count.into(), "event"),
                 self.file_text(b.file),
                 b.start,
                 b.end,
@@ -465,9 +465,9 @@ impl Pipeline {
             log::warn(
                 CHANNEL,
                 format_args!(
-                    "An event of {} bytes ({name} bytes {}-{}) went to the dead-letter file: \
+                    "An event of {} ({name} bytes {}-{}) went to the dead-letter file: \
                      {reason}.",
-                    value.len(),
+                    counted(value.len() as u64, "byte"),
                     b.start,
                     b.end
                 ),

@@ -21,7 +21,7 @@ use super::trimmed::{padded_crc, zeros_before};
 use crate::checkpoint::receipt::{self, ReadAll, Receipt, ReceiptError};
 use crate::checkpoint::receipt_index::ReceiptIndex;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES, TAIL_BYTES};
-use crate::log;
+use crate::log::{self, counted};
 
 /// Receipts looked at in one turn of the loop: about a millisecond.
 const SWEEP_STEP: usize = 200;
@@ -95,7 +95,8 @@ impl Known {
             log::warn(
                 super::READER,
                 format_args!(
-                    "{damaged} lines of {} cannot be read: their files are not known again.",
+                    "{} of {} cannot be read: finished files are not known again by them.",
+                    counted(damaged, "line"),
                     self.dir.join(receipt::FILE_NAME).display()
                 ),
             );

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
 use crate::monitor::health::trouble_json;
 use crate::pipeline::handover::Handover;
-use crate::text::{State, Style, columns, grouped, printable, rounded, size, span};
+use crate::text::{State, Style, columns, counted, grouped, printable, rounded, size, span};
 
 // Writing to a String does not fail, hence `let _ =` throughout.
 
@@ -112,16 +112,14 @@ fn known(source: &Shown<'_>, rows: &mut Vec<(&str, String)>) {
         let text = format!("at least {} old (its file was last written then)", span(ms));
         rows.push(("oldest unsent", text));
     }
-    let in_doubt = source.in_doubt();
-    let plural = if in_doubt == 1 { "" } else { "es" };
-    rows.push(("in doubt", format!("{in_doubt} batch{plural}")));
+    rows.push(("in doubt", counted(source.in_doubt() as u64, "batch")));
     rows.push(("dead letters", grouped(source.look.dead_letters)));
 }
 
 fn behind(source: &Shown<'_>) -> String {
     let about = if source.is_estimate() { "about " } else { "" };
-    let mut text =
-        format!("{}, {about}{} lines", size(source.behind()), grouped(source.lines_behind()));
+    let lines = counted(source.lines_behind(), "line");
+    let mut text = format!("{}, {about}{lines}", size(source.behind()));
     if let Some(rate) = source.rate {
         let _ = write!(
             text,
@@ -225,8 +223,8 @@ fn receipts(source: &Shown<'_>) -> String {
         vec![
             printable(&String::from_utf8_lossy(&r.name)),
             size(r.size),
-            format!("{} lines", grouped(r.lines)),
-            format!("{} events", grouped(r.events)),
+            counted(r.lines, "line"),
+            counted(r.events, "event"),
             format!("{} to {}", stamp(r.opened_ms), stamp(r.finished_ms)),
         ]
     };

@@ -28,6 +28,7 @@ use crate::channel::reader::TopicReader;
 use crate::checkpoint::receipt::ReceiptRange;
 use crate::config::model::{AgentConfig, ChannelConfig};
 use crate::rebuild::key::{FileKey, Keyer};
+use crate::text::counted;
 
 /// Records stamped so much before the file was opened cannot be its events: two clocks differ.
 const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
@@ -297,9 +298,10 @@ impl Counting<'_> {
             }
             row.missing = row.events.saturating_sub(records);
             row.notes.push(format!(
-                "the bytes are gone: only the number of records can be compared; of {} events {} \
-                 records of their producer stand in the recorded ranges",
-                row.events, records
+                "the bytes are gone: only the number of records can be compared; of {} the \
+                 recorded ranges hold {} of their producer",
+                counted(row.events, "event"),
+                counted(records, "record")
             ));
             report.rows.push(row);
         }

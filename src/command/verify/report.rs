@@ -9,6 +9,7 @@ use super::reach::Searched;
 use serde_json::{Value, json};
 
 use crate::channel::reader::TopicRecord;
+use crate::text::counted;
 
 /// So many missing and repeated lines are shown.
 pub(super) const EXAMPLES_MAX: usize = 10;
@@ -63,9 +64,10 @@ impl Row {
         }
         if !is_gone && !survey.is_as_recorded {
             notes.push(format!(
-                "the file has changed since it was collected: {} bytes and {} events were recorded \
-                 (CRC-32 {:08x})",
-                claim.size, claim.events, claim.bytes_crc
+                "the file has changed since it was collected: {} and {} were recorded (CRC-32 {:08x})",
+                counted(claim.size, "byte"),
+                counted(claim.events, "event"),
+                claim.bytes_crc
             ));
         }
         Row {
@@ -234,7 +236,7 @@ impl Report {
             (false, _) if self.is_accounted() => {
                 let letters: u64 = self.rows.iter().map(|row| row.dead_letters).sum();
                 format!(
-                    "NOT exact: {letters} of {events} events in the dead-letter file (refused by the \
+                    "NOT exact: {letters} of {events} event{event} in the dead-letter file (refused by the \
                      brokers, or too long); each of the others is there once."
                 )
             }

@@ -8,7 +8,7 @@ use super::super::{Announced, Copies, SOURCE};
 use super::{Log, Pipeline, Subject, Trouble};
 use crate::checkpoint::record::BatchRecord;
 use crate::config::model::PartitionBy;
-use crate::log;
+use crate::log::{self, counted};
 use crate::rebuild::marks::{Segment, segments};
 use crate::source::interceptor;
 use crate::source::past::Check;
@@ -148,8 +148,9 @@ impl Pipeline {
             self.files.tell_past(
                 &subject.past.found_as,
                 format_args!(
-                    "{there} of {} events are in topic {}; the others are sent.",
-                    subject.events, outlet.config.topic
+                    "{there} of {} in topic {}; the rest is sent.",
+                    counted(subject.events, "event"),
+                    outlet.config.topic
                 ),
             );
             let undecided = marks.undecided();
@@ -157,10 +158,10 @@ impl Pipeline {
                 log::warn(
                     SOURCE,
                     format_args!(
-                        "{}: {undecided} events are like records of topic {} that are others' as \
-                         well. Whether theirs are among them cannot be decided: they are sent, \
-                         perhaps once more.",
+                        "{}: {} with values that records of others in topic {} have as well. Whether \
+                         theirs are among them cannot be decided: they are sent, perhaps once more.",
                         self.files.path(&subject.past.found_as).display(),
+                        counted(undecided, "event"),
                         outlet.config.topic
                     ),
                 );

@@ -27,7 +27,7 @@ use crate::channel::broker::Fault;
 use crate::channel::reader::History;
 use crate::checkpoint::record::OffsetRange;
 use crate::clock::Backoff;
-use crate::log;
+use crate::log::{self, counted};
 use crate::rebuild::Marks;
 use crate::source::past::PastFile;
 use apply::Apply;
@@ -180,12 +180,11 @@ impl Pipeline {
             log::info(
                 SOURCE,
                 format_args!(
-                    "The positions are lost; reading topic {} back ({} records in {} partitions) to \
-                     compare it with {} files in {}.",
+                    "The positions are lost; reading topic {} back ({} in {}) to compare it with {} in {}.",
                     outlet.config.topic,
-                    records(log),
-                    log.spans.len(),
-                    rebuild.subjects.len(),
+                    counted(records(log).unsigned_abs(), "record"),
+                    counted(log.spans.len() as u64, "partition"),
+                    counted(rebuild.subjects.len() as u64, "file"),
                     self.config.spool_dir.display()
                 ),
             );
@@ -332,10 +331,9 @@ impl Pipeline {
         log::info(
             SOURCE,
             format_args!(
-                "The positions were read back from the topic: {} files go on, {} batches that it \
-                 lacks are sent.",
-                self.files.records().count(),
-                self.in_doubt()
+                "The positions were read back from the topic: {} under way, {} to send that it lacks.",
+                counted(self.files.records().count() as u64, "file"),
+                counted(self.in_doubt() as u64, "batch")
             ),
         );
     }
