@@ -14,6 +14,7 @@ use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{Compression, ValueFormat};
 use flume_ng::event::{self, HeaderMap};
 use flume_ng::java::charset::Charset;
+use flume_ng::java::pattern::Pattern;
 use flume_ng::source::line::{LineConfig, LineDecoder, Tail};
 
 use crate::data::{Lines, Text};
@@ -37,6 +38,7 @@ pub struct Row {
 pub fn run() -> Vec<Row> {
     let mut rows = Vec::new();
     splitting(&mut rows);
+    patterns(&mut rows);
     values(&mut rows);
     batches(&mut rows);
     codecs(&mut rows);
@@ -89,6 +91,22 @@ fn splitting(rows: &mut Vec<Row>) {
                 true
             });
             assert_eq!(split.map(|s| s.lines), Ok(BLOCK_LINES));
+        });
+    }
+}
+
+/// A name is matched when it is seen first, so that 10,000 of a listing count.
+fn patterns(rows: &mut Vec<Row>) {
+    for (what, java) in [
+        ("digits", r".*(\d){4}(\d){2}(\d){2}(\d){2}.*"),
+        ("look-ahead", r"^(?!.*\.tmp$).*"),
+        ("boundaries", r"\bapp\b.*"),
+    ] {
+        let pattern = Pattern::compile(java).expect("a pattern of Java's");
+        time(rows, &format!("pattern: a name, {what}"), 1_000, || {
+            for _ in 0..1_000 {
+                let _ = black_box(pattern.full_match(black_box(b"app.2024010115.access.log")));
+            }
         });
     }
 }

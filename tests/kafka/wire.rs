@@ -114,12 +114,6 @@ impl Bench {
         }
     }
 
-    /// Sum of the ends of all partitions.
-    fn ends(&mut self) -> i64 {
-        let partitions = self.topic.partitions.clone();
-        partitions.into_iter().map(|p| self.broker.end(p).unwrap()).sum()
-    }
-
     fn send(&mut self, batch: &Batch) -> Verdict {
         self.broker.send(&[batch]).unwrap();
         self.await_answers(1).remove(0).verdict
@@ -344,85 +338,4 @@ fn nobody_home() {
     let why = "no broker can be reached: 127.0.0.1:1: Connection refused; \
                127.0.0.1:2: Connection refused";
     assert_eq!(config_fault, Fault::Unreachable(why.to_string()));
-}
-
-/// Lines a second of a raw loop. Run with --release --ignored --nocapture, on a topic of three
-/// partitions named in FLUME_NG_TEST_SPEED_TOPIC.
-fn speed(version: &str, rounds_in_flight: usize) {
-    let topic = std::env::var("FLUME_NG_TEST_SPEED_TOPIC").expect("a topic of three partitions");
-    let mut bench = Bench::open(&address(version), &topic, Compression::None);
-    let line = [b'l'; 108];
-    let (per_batch, total) = (5000, 3_000_000);
-    let partitions = bench.topic.partitions.clone();
-    let mut batches: Vec<Vec<Batch>> = (0..rounds_in_flight)
-        .map(|_| {
-            let new = |_| Batch::new(bench.topic.wire, ValueFormat::Avro, Compression::None);
-            partitions.iter().map(new).collect()
-        })
-        .collect();
-    let before = bench.ends();
-    let (start, cpu) = (Instant::now(), cpu_ms());
-    let (mut sent, mut answered, mut rounds, mut sequence) = (0, 0, 0, 0);
-    while answered < total {
-        if sent < total && rounds - answered / (per_batch * partitions.len()) < rounds_in_flight {
-            let round = &mut batches[rounds % rounds_in_flight];
-            for (batch, partition) in round.iter_mut().zip(&partitions) {
-                batch.begin(*partition, now_ms());
-                (0..per_batch).for_each(|_| batch.push(&[0], &line));
-                batch.seal(
-                    bench.identity,
-                    if bench.topic.wire == Wire::Modern { sequence } else { -1 },
-                );
-                sent += per_batch;
-            }
-            sequence += per_batch as i32;
-            rounds += 1;
-            bench.broker.send(&round.iter().collect::<Vec<_>>()).unwrap();
-        }
-        let mut answers = Vec::new();
-        bench.broker.receive(&mut answers).unwrap();
-        if answers.is_empty() && (sent == total || rounds >= rounds_in_flight) {
-            let mut interests = Vec::new();
-            bench.broker.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
-            os::wait(&interests, Duration::from_millis(100)).unwrap();
-        }
-        for answer in answers {
-            assert!(matches!(answer.verdict, Verdict::Acked { .. }), "{answer:?}");
-            answered += per_batch;
-        }
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    let cpu_us = (cpu_ms() - cpu) as f64 * 1000.0 / total as f64;
-    // A round that the broker took for a resend would be answered as well.
-    assert_eq!(bench.ends() - before, total as i64, "acknowledged and not appended");
-    println!(
-        "{version}, {rounds_in_flight} in flight: {:.0} lines/s, {cpu_us:.2} us CPU a line",
-        total as f64 / seconds
-    );
-}
-
-/// User and system time of this process, ms.
-fn cpu_ms() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    ticks * 10
-}
-
-#[test]
-#[ignore = "prints times"]
-fn speed_4_3() {
-    for _ in 0..3 {
-        speed("4.3.1", 1);
-        speed("4.3.1", 2);
-        speed("4.3.1", 5);
-    }
-}
-
-#[test]
-#[ignore = "prints times"]
-fn speed_0_10_2() {
-    for _ in 0..3 {
-        speed("0.10.2.0", 1);
-    }
 }

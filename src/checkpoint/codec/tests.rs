@@ -298,20 +298,3 @@ fn hostile_bytes_are_refused_or_are_a_record() {
     }
     assert!(decoded > 500);
 }
-
-#[test]
-#[ignore = "measures, proves nothing"]
-fn measure_encoding() {
-    for batches in [3, 15] {
-        let record = typical(batches);
-        let mut out = Vec::new();
-        let start = std::time::Instant::now();
-        for _ in 0..100_000 {
-            out.clear();
-            encode_into(std::hint::black_box(&record), &mut out);
-            std::hint::black_box(&out);
-        }
-        let ns = start.elapsed().as_nanos() / 100_000;
-        println!("{batches} batches: {} bytes, {ns} ns", out.len());
-    }
-}

@@ -199,26 +199,3 @@ fn common_patterns_need_no_backtracking() {
         }
     }
 }
-
-/// Prints what a full match costs; for the curious.
-#[test]
-#[ignore = "measures, checks nothing"]
-fn speed() {
-    use std::time::Instant;
-    for java in [r"^(?!.*\.tmp$).*", r".*(\d){4}(\d){2}(\d){2}(\d){2}.*", r"\bapp\b.*", "^$"] {
-        let start = Instant::now();
-        let pattern = compile(java);
-        let compiled = start.elapsed();
-        for name in ["app.2024010115.access.log", "日志.2024010115.access.log"] {
-            let start = Instant::now();
-            for _ in 0..100_000 {
-                let _ = std::hint::black_box(pattern.full_match(name.as_bytes()));
-            }
-            println!("{java} {name}: compile {compiled:?}, 100,000 in {:?}", start.elapsed());
-        }
-    }
-    let pattern = compile(r"(?!x)(a|a)*b(?!x)");
-    let start = Instant::now();
-    let _ = pattern.full_match(&b"a".repeat(60));
-    println!("giving up takes {:?}", start.elapsed());
-}
