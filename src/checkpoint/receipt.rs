@@ -273,6 +273,16 @@ pub enum ReceiptError {
 }
 
 impl ReceiptError {
+    /// What the system has said, if it was the system.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            ReceiptError::Write { error, .. }
+            | ReceiptError::Sync { error, .. }
+            | ReceiptError::Read { error, .. } => Some(error),
+            ReceiptError::TooLong { .. } | ReceiptError::Damaged { .. } => None,
+        }
+    }
+
     /// Must the agent end?
     pub fn is_final(&self) -> bool {
         matches!(self, ReceiptError::Sync { .. })

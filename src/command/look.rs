@@ -2,6 +2,7 @@
 //! the agent. Nothing is written, and nothing is believed that cannot be read.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::dead_letter;
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, Tenant};
-use crate::checkpoint::receipt::{self, Receipt};
+use crate::checkpoint::receipt::{self, Receipt, ReceiptError};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
 use crate::checkpoint::trouble::{self, Trouble};
@@ -33,10 +34,58 @@ const COUNTED_BYTES_MAX: u64 = 64 << 20;
 /// How many of the last receipts are kept.
 pub(crate) const RECEIPTS_SHOWN: usize = 5;
 
+/// Why something could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unread {
+    why: String,
+    /// Its owner could read it.
+    is_denied: bool,
+}
+
+impl Unread {
+    /// The same, with the thing that could not be read before it.
+    fn of(&self, what: &str) -> Unread {
+        Unread { why: format!("{what}: {}", self.why), is_denied: self.is_denied }
+    }
+
+    /// What the one who reads it can do; empty where that is not known.
+    pub(crate) fn way_out(&self) -> &'static str {
+        if self.is_denied { "; run it as the agent's user" } else { "" }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<io::Error> for Unread {
+    fn from(e: io::Error) -> Unread {
+        Unread { is_denied: is_denial(&e), why: e.to_string() }
+    }
+}
+
+impl From<ReceiptError> for Unread {
+    fn from(e: ReceiptError) -> Unread {
+        Unread { is_denied: e.io().is_some_and(is_denial), why: e.to_string() }
+    }
+}
+
+impl From<&HandoverError> for Unread {
+    fn from(e: &HandoverError) -> Unread {
+        Unread { is_denied: e.io().is_some_and(is_denial), why: e.to_string() }
+    }
+}
+
+fn is_denial(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// What was seen, or why it could not be.
 pub(crate) struct SourceLook {
-    pub tenant: Result<Tenant, String>,
-    pub record: Result<Option<Record>, String>,
+    pub tenant: Result<Tenant, Unread>,
+    pub record: Result<Option<Record>, Unread>,
     /// When the checkpoint was last written, Unix ms.
     pub checkpoint_ms: Option<i64>,
     /// The checkpoint is not the file that it was written into.
@@ -47,7 +96,7 @@ pub(crate) struct SourceLook {
     /// What there is to say of names that match and hardly should.
     pub odd_names: Vec<String>,
     /// Why the directory could not be listed.
-    pub files_fault: Option<String>,
+    pub files_fault: Option<Unread>,
     pub receipts: ReceiptsLook,
     pub dead_letters: u64,
     /// What keeps the agent from its work, or has ended it, as it has left word.
@@ -95,11 +144,11 @@ impl SourceLook {
     }
 
     /// The first thing that could not be read.
-    pub(crate) fn fault(&self) -> Option<String> {
-        let tenant = self.tenant.as_ref().err().map(|why| format!("lock: {why}"));
-        let record = self.record.as_ref().err().map(|why| format!("checkpoint: {why}"));
-        let files = self.files_fault.as_ref().map(|why| format!("spool directory: {why}"));
-        let java = self.java.as_ref().and_then(|java| java.as_ref().err()).map(|e| e.to_string());
+    pub(crate) fn fault(&self) -> Option<Unread> {
+        let tenant = self.tenant.as_ref().err().map(|unread| unread.of("lock"));
+        let record = self.record.as_ref().err().map(|unread| unread.of("checkpoint"));
+        let files = self.files_fault.as_ref().map(|unread| unread.of("spool directory"));
+        let java = self.java.as_ref().and_then(|java| java.as_ref().err()).map(Unread::from);
         record.or(java).or(files).or(tenant).or_else(|| self.receipts.fault.clone())
     }
 }
@@ -123,7 +172,7 @@ pub(crate) struct FileLook {
 #[derive(Debug, Default)]
 pub(crate) struct ReceiptsLook {
     pub count: u64,
-    pub fault: Option<String>,
+    pub fault: Option<Unread>,
     /// The last ones, oldest first.
     pub last: VecDeque<Receipt>,
 }
@@ -145,7 +194,7 @@ pub(crate) fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
 /// Looks at everything of a source.
 pub(crate) fn look(config: &SourceConfig) -> SourceLook {
     let dir = &config.tracker_dir;
-    let record = slots::read_newest(dir).map_err(|e| e.to_string());
+    let record = slots::read_newest(dir).map_err(Unread::from);
     let stat = fs::metadata(dir.join(slots::FILE_NAME)).ok();
     let mut budget = COUNTED_BYTES_MAX;
     let known = record.as_ref().ok().and_then(Option::as_ref);
@@ -154,10 +203,10 @@ pub(crate) fn look(config: &SourceConfig) -> SourceLook {
     let (files, files_fault) =
         match files(config, known, java.as_ref(), &mut budget, &mut odd_names) {
             Ok(files) => (files, None),
-            Err(e) => (Vec::new(), Some(e.to_string())),
+            Err(e) => (Vec::new(), Some(e.into())),
         };
     SourceLook {
-        tenant: lock::look(dir).map_err(|e| e.to_string()),
+        tenant: lock::look(dir).map_err(Unread::from),
         checkpoint_ms: stat.as_ref().map(modified_ms),
         is_copied: known
             .zip(stat.as_ref())
@@ -295,7 +344,7 @@ fn receipts(dir: &Path) -> ReceiptsLook {
     let mut found = ReceiptsLook::default();
     let all = match receipt::read_all(dir) {
         Ok(all) => all,
-        Err(e) => return ReceiptsLook { fault: Some(e.to_string()), ..found },
+        Err(e) => return ReceiptsLook { fault: Some(e.into()), ..found },
     };
     for item in all {
         match item {
@@ -311,7 +360,7 @@ fn receipts(dir: &Path) -> ReceiptsLook {
                     found.last.pop_front();
                 }
             }
-            Err(e) => found.fault = Some(e.to_string()),
+            Err(e) => found.fault = Some(e.into()),
         }
     }
     found
@@ -320,6 +369,16 @@ fn receipts(dir: &Path) -> ReceiptsLook {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_agents_user_could_read_is_known_by_the_error() {
+        let denied = Unread::from(io::Error::from(io::ErrorKind::PermissionDenied)).of("lock");
+        assert!(denied.to_string().starts_with("lock: "), "{denied}");
+        assert_eq!(denied.way_out(), "; run it as the agent's user");
+        // Whatever the words are.
+        let damaged = Unread::from(io::Error::other("Permission denied, it says"));
+        assert_eq!(damaged.way_out(), "");
+    }
 
     #[test]
     fn what_is_too_much_to_count_is_estimated() {

@@ -77,8 +77,15 @@ impl fmt::Display for HandoverError {
 impl HandoverError {
     /// Will it be over by itself?
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, HandoverError::Unreadable(JavaTrackerError::Io { error, .. })
-            if is_out_of_descriptors(error))
+        self.io().is_some_and(is_out_of_descriptors)
+    }
+
+    /// What the system has said, if it was the system.
+    pub(crate) fn io(&self) -> Option<&std::io::Error> {
+        match self {
+            HandoverError::Unreadable(JavaTrackerError::Io { error, .. }) => Some(error),
+            _ => None,
+        }
     }
 }
 

@@ -286,7 +286,7 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
         }
     }
     if let Some(fault) = &look.receipts.fault {
-        report.add("receipts", State::Warn, fault.as_str());
+        report.add("receipts", State::Warn, fault.to_string());
     }
     if look.dead_letters > 0 {
         let text = format!(
@@ -361,7 +361,7 @@ fn names(report: &mut Report, source: &SourceConfig) {
 fn files(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     let name = "files";
     if let Some(fault) = &look.files_fault {
-        return report.add(name, FOR_GOOD, fault.as_str());
+        return report.add(name, FOR_GOOD, fault.to_string());
     }
     if look.files.is_empty() {
         return report.add(name, State::Info, "none match now");

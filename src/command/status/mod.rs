@@ -73,7 +73,7 @@ pub fn run(args: &StatusArgs) -> ExitCode {
             plights.into_iter().min_by_key(|exit| exit.code()).unwrap_or(Exit::Clean).into()
         }
         Some(why) => {
-            let way_out = way_out(&why);
+            let way_out = why.way_out();
             log::continuation(
                 Level::Error,
                 format_args!("flume-ng: what cannot be read is not known: {why}{way_out}"),
@@ -101,7 +101,7 @@ fn wait(args: &StatusArgs, config: &AgentConfig, at_most: Duration) -> ExitCode 
     let left = config.sources.iter().zip(&last.sources).filter(|(_, look)| !is_delivered(look));
     let names: Vec<&str> = left.clone().map(|(config, _)| config.name.as_str()).collect();
     let why = left.filter_map(|(_, look)| look.fault()).next();
-    let why = why.map(|why| format!(": {why}{}", way_out(&why))).unwrap_or_default();
+    let why = why.map(|why| format!(": {why}{}", why.way_out())).unwrap_or_default();
     log::continuation(
         Level::Error,
         format_args!(
@@ -127,13 +127,6 @@ fn is_delivered(look: &SourceLook) -> bool {
 fn in_doubt(look: &SourceLook) -> usize {
     let record = look.record.as_ref().ok().and_then(Option::as_ref);
     record.map_or(0, |r| r.batches.iter().filter(|b| b.acked.is_none()).count())
-}
-
-fn way_out(why: &str) -> &'static str {
-    match why.contains("Permission denied") {
-        true => "; run it as the agent's user",
-        false => "",
-    }
 }
 
 fn sample(config: &AgentConfig) -> Sample {
@@ -309,7 +302,7 @@ mod tests {
         (now.files[1].lines_behind, now.files[1].is_estimate) = (0, true);
         assert!(!is_delivered(&now));
         now.files.pop();
-        now.files_fault = Some("no".to_string());
+        now.files_fault = Some(io::Error::other("no").into());
         assert!(!is_delivered(&now));
     }
 

@@ -9,7 +9,7 @@ use crate::checkpoint::lock::Tenant;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
 use crate::clock::{Clock as _, SystemClock};
-use crate::command::look::{FileLook, RECEIPTS_SHOWN};
+use crate::command::look::{FileLook, RECEIPTS_SHOWN, Unread};
 use crate::exit::Exit;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
 use crate::monitor::health::trouble_json;
@@ -209,7 +209,7 @@ fn receipts(source: &Shown<'_>) -> String {
     let receipts = &source.look.receipts;
     let mut out = String::new();
     if let Some(fault) = &receipts.fault {
-        let _ = writeln!(out, "\n      {}", printable(fault));
+        let _ = writeln!(out, "\n      {}", printable(&fault.to_string()));
     }
     if receipts.count == 0 {
         return out;
@@ -270,7 +270,7 @@ fn source_json(source: &Shown<'_>) -> Value {
         "running": is_running(look),
         "pid": holder.map(|h| h.pid),
         "since": holder.map(|h| &h.since),
-        "fault": look.record.as_ref().err().or(look.files_fault.as_ref()),
+        "fault": look.record.as_ref().err().or(look.files_fault.as_ref()).map(Unread::to_string),
         "troubles": list(&look.troubles, trouble_json),
         "generation": record.map(|r| r.generation),
         "last_ack_ms": look.checkpoint_ms,
