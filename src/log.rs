@@ -3,6 +3,7 @@
 //! A line is one write(2), so that lines of several processes do not mix. A write that fails
 //! (stderr closed, full pipe) loses the line and nothing else: the agent must not stop over its log.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -82,6 +83,51 @@ pub fn fatal(class: &str, message: fmt::Arguments<'_>) {
     log(Level::Fatal, class, message);
 }
 
+/// Troubles that come again with every try: each is to be told when it begins, when it changes, once a
+/// minute at most as long as it lasts, and when it is over.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    told: Vec<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    subject: String,
+    what: String,
+    /// Monotonic, ms.
+    at_ms: u64,
+}
+
+/// The longest silence about what goes on, ms.
+const REPEAT_MS: u64 = 60_000;
+/// Subjects that are kept; whose trouble ended with themselves falls out.
+const REPEATS_MAX: usize = 256;
+
+impl Repeats {
+    /// Is this to be told now? `now_ms`: the monotonic time.
+    pub fn is_due(&mut self, subject: &str, what: &str, now_ms: u64) -> bool {
+        let last = self.told.iter().position(|told| told.subject == subject);
+        if let Some(at) = last {
+            let told = &self.told[at];
+            if told.what == what && now_ms < told.at_ms.saturating_add(REPEAT_MS) {
+                return false;
+            }
+            self.told.remove(at);
+        }
+        if self.told.len() == REPEATS_MAX {
+            self.told.remove(0);
+        }
+        self.told.push(Told { subject: subject.to_owned(), what: what.to_owned(), at_ms: now_ms });
+        true
+    }
+
+    /// Nothing is wrong with it any more. Was it told?
+    pub fn is_over(&mut self, subject: &str) -> bool {
+        let last = self.told.iter().position(|told| told.subject == subject);
+        last.map(|at| self.told.remove(at)).is_some()
+    }
+}
+
 /// `1 line`, `2 lines`, `3 batches`.
 pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {}", plural(count, what))
@@ -107,7 +153,7 @@ pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
     // Writing to a String fails only if a Display does; what came before is logged all the same.
     let _ = write!(line, " {} {class}: ", level.name());
     let _ = write!(OneLine(&mut line), "{message}");
-    emit(line);
+    emit(without_numbers(&line).into_owned());
 }
 
 /// Writes a line without a stamp behind one of that level, as the lines of a stack trace are.
@@ -117,7 +163,7 @@ pub fn continuation(level: Level, text: fmt::Arguments<'_>) {
     }
     let mut line = String::new();
     let _ = write!(OneLine(&mut line), "{text}");
-    emit(line);
+    emit(without_numbers(&line).into_owned());
 }
 
 /// Runs `action` and returns what this thread logged meanwhile (the threshold applies).
@@ -140,6 +186,25 @@ fn emit(mut line: String) {
         line.push('\n');
         // Standard error is not buffered: this is one write(2), and its failure is no event.
         let _ = std::io::stderr().lock().write(line.as_bytes());
+    }
+}
+
+/// Without the numbers of the system's errors, ` (os error 2)`: what they say stands before them.
+pub fn without_numbers(text: &str) -> Cow<'_, str> {
+    const START: &str = " (os error ";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(START) {
+        let behind = &rest[at + START.len()..];
+        let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+        let is_number = digits > 0 && behind[digits..].starts_with(')');
+        let end = at + START.len() + if is_number { digits + 1 } else { 0 };
+        out.push_str(&rest[..if is_number { at } else { end }]);
+        rest = &rest[end..];
+    }
+    match out.is_empty() && rest.len() == text.len() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(out + rest),
     }
 }
 
@@ -205,6 +270,29 @@ mod tests {
         }
         assert_eq!(Level::for_name("ALL"), Some(Level::Trace));
         assert_eq!(Level::for_name("LOUD"), None);
+    }
+
+    #[test]
+    fn errors_are_words() {
+        let error = std::io::Error::from_raw_os_error(2);
+        let line = one(|| info("a.B", format_args!("x: {error}; y: {error}. (os error z)")));
+        let words = "x: No such file or directory; y: No such file or directory. (os error z)";
+        assert!(line.ends_with(words), "{line}");
+        assert!(matches!(without_numbers("plain"), Cow::Borrowed("plain")));
+    }
+
+    #[test]
+    fn what_repeats_is_told_when_it_begins_changes_and_once_a_minute() {
+        let mut repeats = Repeats::default();
+        let told = |repeats: &mut Repeats, what: &str, at| repeats.is_due("r1", what, at);
+        assert!(told(&mut repeats, "full", 0));
+        assert!(!told(&mut repeats, "full", 4_000));
+        assert!(repeats.is_due("r2", "full", 4_000));
+        assert!(told(&mut repeats, "broken", 5_000));
+        assert!(!told(&mut repeats, "broken", 64_999));
+        assert!(told(&mut repeats, "broken", 65_000));
+        assert!(repeats.is_over("r1") && !repeats.is_over("r1"));
+        assert!(told(&mut repeats, "broken", 66_000));
     }
 
     #[test]

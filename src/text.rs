@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
-use crate::log::plural;
+use crate::log::{plural, without_numbers};
 
 /// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,8 +181,9 @@ pub fn print(text: fmt::Arguments<'_>) {
 
 /// Prints to stdout, for who would go on for ever without a reader.
 pub fn try_print(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let text = text.to_string();
     let mut stdout = io::stdout().lock();
-    stdout.write_fmt(text).and_then(|()| stdout.flush())
+    stdout.write_all(without_numbers(&text).as_bytes()).and_then(|()| stdout.flush())
 }
 
 /// A number for scripts, with three places after the point at most; `null` if it is none.

@@ -36,7 +36,7 @@ use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
-use crate::log::{self, counted};
+use crate::log::{self, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
@@ -206,6 +206,7 @@ pub struct Pipeline {
     /// What the files held when a run began that is to end by itself.
     owed: Option<Owed>,
     pub counters: Counters,
+    repeats: Repeats,
 }
 
 impl Pipeline {
@@ -480,8 +481,18 @@ impl Pipeline {
         }
         match self.recover(at, observer) {
             Ok(()) => {
-                self.outlets[at].backoff = Backoff::default();
-                self.outlets[at].trouble = None;
+                let outlet = &mut self.outlets[at];
+                outlet.backoff = Backoff::default();
+                outlet.trouble = None;
+                if self.repeats.is_over(&outlet.config.name) {
+                    log::info(
+                        CHANNEL,
+                        format_args!(
+                            "Channel {} (topic {}) goes on.",
+                            outlet.config.name, outlet.config.topic
+                        ),
+                    );
+                }
                 Ok(Pace::Again)
             }
             Err(recovery::Pause::Pending) => {
@@ -501,7 +512,7 @@ impl Pipeline {
         }
     }
 
-    /// One true log line for each failed try.
+    /// One true log line when tries begin to fail, when they fail for another reason, and each minute.
     fn back_off(&mut self, at: usize, fault: &Fault) -> Pace {
         let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[at];
@@ -519,13 +530,15 @@ impl Pipeline {
             ..TROUBLE_TOLD_MS => String::new(),
             _ => format!(", in trouble since {}", self.clock.local(since_ms).log_stamp().as_str()),
         };
-        log::warn(
-            CHANNEL,
-            format_args!(
-                "Channel {} (topic {}){since}: {fault}. Next try in {wait_ms} milliseconds.",
-                outlet.config.name, outlet.config.topic
-            ),
-        );
+        if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
+            log::warn(
+                CHANNEL,
+                format_args!(
+                    "Channel {} (topic {}){since}: {fault}. Next try in {wait_ms} milliseconds.",
+                    outlet.config.name, outlet.config.topic
+                ),
+            );
+        }
         let retry_at_ms = self.clock.monotonic_ms() + wait_ms;
         self.outlets[at].close(retry_at_ms);
         Pace::Rest(wait_ms)

@@ -3,6 +3,7 @@
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, NOWHERE, Plan};
+use super::settle::DEAD_LETTERS;
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
@@ -444,13 +445,10 @@ impl Pipeline {
             now_ms: self.clock.now_ms(),
         };
         match self.ledger.dead_letter(&letter) {
-            Ok(()) => {}
+            Ok(()) => self.tell_written(DEAD_LETTERS),
             Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
-                log::warn(
-                    CHANNEL,
-                    format_args!("{why}. Next try in {LETTER_RETRY_MS} milliseconds."),
-                );
+                self.tell_unwritten(DEAD_LETTERS, &why, LETTER_RETRY_MS);
                 return Err(Pause::Wait(LETTER_RETRY_MS));
             }
         }

@@ -15,6 +15,9 @@ const SETTLE_WAIT_MS: u64 = 500;
 
 /// Waits after a receipt that could not be written, ms.
 const LEDGER_RETRY_MS: u64 = 4_000;
+/// Of the files of the tracker directory that grow, for the log.
+const RECEIPTS: &str = "receipts";
+pub(super) const DEAD_LETTERS: &str = "dead-letter";
 
 impl Pipeline {
     /// Does the next step for the files that are due. `false`: there is none to do now.
@@ -124,17 +127,31 @@ impl Pipeline {
         match self.ledger.receipts(&finished) {
             Ok(()) => {
                 self.files.note_receipts(records);
+                self.tell_written(RECEIPTS);
                 Ok(true)
             }
             Err(LedgerError::Final(why)) => Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
-                log::warn(
-                    SOURCE,
-                    format_args!("{why}. Next try in {LEDGER_RETRY_MS} milliseconds."),
-                );
+                self.tell_unwritten(RECEIPTS, &why, LEDGER_RETRY_MS);
                 self.ledger_retry_ms = self.clock.monotonic_ms() + LEDGER_RETRY_MS;
                 Ok(false)
             }
+        }
+    }
+
+    /// What cannot be added to the file of that name now is tried again.
+    pub(super) fn tell_unwritten(&mut self, what: &str, why: &str, wait_ms: u64) {
+        if self.repeats.is_due(what, why, self.clock.monotonic_ms()) {
+            let name = &self.config.name;
+            let text = format_args!("Source {name}: {why}. Next try in {wait_ms} milliseconds.");
+            log::warn(SOURCE, text);
+        }
+    }
+
+    pub(super) fn tell_written(&mut self, what: &str) {
+        if self.repeats.is_over(what) {
+            let name = &self.config.name;
+            log::info(SOURCE, format_args!("Source {name}: {what} can be written again."));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::config::model::{
     ChannelConfig, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
 };
 use crate::java::pattern::Pattern;
-use crate::log;
+use crate::log::{self, Repeats};
 use crate::source::Files;
 use crate::source::interceptor::{self, Interceptor};
 use crate::source::restore::{Announced as Reached, AnnouncedRange};
@@ -262,6 +262,7 @@ impl Pipeline {
             retry_at_ms: now_ms,
             owed: None,
             counters: Counters::default(),
+            repeats: Repeats::default(),
         };
         pipeline.files.distrust_hints(inherited.is_copied);
         pipeline.inherit_state(record);

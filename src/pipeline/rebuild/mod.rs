@@ -288,15 +288,16 @@ impl Pipeline {
                 return Ok(pace);
             }
             Trouble::File(name, e) => {
-                let path = self.files.path(&name);
-                log::warn(
-                    SOURCE,
-                    format_args!(
-                        "Cannot read {}: {e}. Without it the positions cannot be read back; next \
-                         try in {RETRY_MS} milliseconds.",
-                        path.display()
-                    ),
-                );
+                let path = self.files.path(&name).display().to_string();
+                if self.repeats.is_due(&path, &e.to_string(), now_ms) {
+                    log::warn(
+                        SOURCE,
+                        format_args!(
+                            "Cannot read {path}: {e}. Without it the positions cannot be read back; \
+                             next try in {RETRY_MS} milliseconds."
+                        ),
+                    );
+                }
             }
             Trouble::Changed(name) => {
                 log::info(
