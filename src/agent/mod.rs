@@ -26,7 +26,7 @@ use crate::cli::AgentArgs;
 use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::log::{self, counted};
+use crate::log::{self, Repeats, counted, without_numbers};
 use crate::monitor::files::FileLooks;
 use crate::monitor::rates::Rates;
 use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
@@ -151,6 +151,20 @@ impl Running {
     }
 }
 
+/// Why a source has not started.
+enum NoStart {
+    /// It may pass, and is tried again.
+    NotYet(String),
+    /// The agent ends.
+    Final(End),
+}
+
+impl From<End> for NoStart {
+    fn from(end: End) -> NoStart {
+        NoStart::Final(end)
+    }
+}
+
 /// Ends the loop with this code.
 struct End(Exit);
 
@@ -183,6 +197,7 @@ struct Agent {
     /// moment could another agent begin.
     locks: Vec<(PathBuf, Lock)>,
     spool_locks: Vec<Rc<SpoolLock>>,
+    repeats: Repeats,
 }
 
 impl Agent {
@@ -204,6 +219,7 @@ impl Agent {
             look_at_places_ms: 0,
             locks: Vec::new(),
             spool_locks: Vec::new(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -315,17 +331,27 @@ impl Agent {
                 left.push(waiting);
                 continue;
             }
-            match self.start(&waiting.config)? {
-                Ok(running) => self.running.push(running),
-                Err(why) => {
+            match self.start(&waiting.config) {
+                Ok(running) => {
+                    let name = &waiting.config.name;
+                    if self.repeats.is_over(name) {
+                        log::info(SOURCE, format_args!("Source {name} has started."));
+                    }
+                    self.running.push(running);
+                }
+                Err(NoStart::Final(end)) => return Err(end),
+                Err(NoStart::NotYet(why)) => {
                     let wait_ms = waiting.backoff.next_ms(waiting.config.backoff_ms_max);
-                    log::error(
-                        SOURCE,
-                        format_args!(
-                            "Source {} cannot start: {why}. Next try in {wait_ms} milliseconds.",
-                            waiting.config.name
-                        ),
-                    );
+                    let name = &waiting.config.name;
+                    if self.repeats.is_due(name, &why, now_ms) {
+                        log::error(
+                            SOURCE,
+                            format_args!(
+                                "Source {name} cannot start: {why}. Next try in {wait_ms} \
+                                 milliseconds."
+                            ),
+                        );
+                    }
                     waiting.retry_at_ms = now_ms + wait_ms;
                     waiting.why = Some(why);
                     left.push(waiting);
@@ -341,38 +367,35 @@ impl Agent {
         Ok(next)
     }
 
-    /// Locks the tracker directory and puts the pipeline together. The inner error is one that
-    /// may pass.
-    fn start(&mut self, config: &Rc<SourceConfig>) -> Result<Result<Running, String>, End> {
+    /// Locks the tracker directory and puts the pipeline together.
+    fn start(&mut self, config: &Rc<SourceConfig>) -> Result<Running, NoStart> {
         if !config.spool_dir.exists() {
-            return Ok(Err(format!("Directory does not exist: {}", config.shown_spool_dir())));
+            let why = format!("Directory does not exist: {}", config.shown_spool_dir());
+            return Err(NoStart::NotYet(why));
         }
         let lock = match self.acquire(&config.tracker_dir) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::Busy { path, holder }) => {
                 lifecycle::tell_busy(&lock::busy_message(&path, holder.as_ref()));
-                return Err(End(Exit::Temporary));
+                return Err(End(Exit::Temporary).into());
             }
-            Err(e) => return Ok(Err(e.to_string())),
+            Err(e) => return Err(NoStart::NotYet(e.to_string())),
         };
-        let spool_lock = match self.acquire_spool(config)? {
-            Ok(spool_lock) => spool_lock,
-            Err(why) => return Ok(Err(why)),
-        };
+        let spool_lock = self.acquire_spool(config)?;
         let inherited = match pipeline::inherit(config, self.clock.now_ms()) {
             Ok(inherited) => inherited,
-            Err(StartError::NotYet(why)) => return Ok(Err(why)),
+            Err(StartError::NotYet(why)) => return Err(NoStart::NotYet(why)),
             Err(StartError::Broken(why)) => {
                 lifecycle::tell_fatal(&why, Exit::BrokenPromise);
-                return Err(self.end(&config.tracker_dir, Exit::BrokenPromise, &why));
+                return Err(self.end(&config.tracker_dir, Exit::BrokenPromise, &why).into());
             }
             Err(StartError::Unsettled(why)) => {
                 lifecycle::tell_fatal(&why, Exit::Configuration);
-                return Err(self.end(&config.tracker_dir, Exit::Configuration, &why));
+                return Err(self.end(&config.tracker_dir, Exit::Configuration, &why).into());
             }
         };
         lifecycle::tell_canary(config);
-        Ok(Ok(self.assemble(config, inherited, (lock, spool_lock))))
+        Ok(self.assemble(config, inherited, (lock, spool_lock)))
     }
 
     fn assemble(
@@ -625,7 +648,7 @@ fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
         dead_letters: looks.dead_letters(pipeline),
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
         spool_dir: pipeline.config.spool_dir.to_string_lossy().into_owned(),
-        fault: running.fault(),
+        fault: running.fault().map(|why| without_numbers(&why).into_owned()),
         apart: running.apart(),
         troubles: running.told.clone(),
         generation: pipeline.generation(),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::lifecycle::tell_lost;
-use super::{Agent, End, Running, watch};
+use super::{Agent, End, NoStart, Running, watch};
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Locked, Place};
 use crate::checkpoint::slots::{self, FileStore, Opened, Slots};
@@ -157,7 +157,7 @@ impl Agent {
             return Ok(());
         }
         let config = running.pipeline.config.clone();
-        match self.acquire_spool(&config)? {
+        match self.acquire_spool(&config) {
             Ok(lock) => {
                 log::warn(
                     SOURCE,
@@ -166,21 +166,23 @@ impl Agent {
                 self.running[at].spool_lock = lock;
             }
             // Listing it will tell, too.
-            Err(why) => log::warn(SOURCE, format_args!("{why}")),
+            Err(NoStart::NotYet(why)) => log::warn(SOURCE, format_args!("{why}")),
+            Err(NoStart::Final(end)) => return Err(end),
         }
         Ok(())
     }
 
-    /// Locks the spool directory. `None`: it has no locks. The inner error may pass.
+    /// Locks the spool directory. `None`: it has no locks.
     pub(super) fn acquire_spool(
         &mut self,
         config: &SourceConfig,
-    ) -> Result<Result<Option<Rc<SpoolLock>>, String>, End> {
+    ) -> Result<Option<Rc<SpoolLock>>, NoStart> {
         let dir = &config.spool_dir;
-        let told = |e: &dyn std::fmt::Display| format!("{}: {e}", dir.display());
+        let not_yet =
+            |e: &dyn std::fmt::Display| NoStart::NotYet(format!("{}: {e}", dir.display()));
         let directory = match reach::metadata(dir) {
             Ok(stat) => identity(&stat),
-            Err(e) => return Ok(Err(told(&e))),
+            Err(e) => return Err(not_yet(&e)),
         };
         self.refuse_shared_files(config, directory)?;
         let running = self.running.iter().filter_map(|r| r.spool_lock.as_ref());
@@ -188,13 +190,13 @@ impl Agent {
         if let Some(lock) = own.find(|lock| lock.directory == directory).cloned()
             && lock.change(config.shares_spool_dir).unwrap_or(false)
         {
-            return Ok(Ok(Some(lock)));
+            return Ok(Some(lock));
         }
         match spool_lock::acquire(dir, config.shares_spool_dir) {
-            Ok(SpoolLocked::Held(lock)) => Ok(Ok(Some(Rc::new(lock)))),
+            Ok(SpoolLocked::Held(lock)) => Ok(Some(Rc::new(lock))),
             Ok(SpoolLocked::Busy(pid)) => {
                 tell_lost(&spool_lock::busy_message(dir, pid));
-                Err(End(Exit::Temporary))
+                Err(End(Exit::Temporary).into())
             }
             Ok(SpoolLocked::Impossible(e)) => {
                 log::info(
@@ -204,9 +206,9 @@ impl Agent {
                         dir.display()
                     ),
                 );
-                Ok(Ok(None))
+                Ok(None)
             }
-            Err(e) => Ok(Err(told(&e))),
+            Err(e) => Err(not_yet(&e)),
         }
     }
 
