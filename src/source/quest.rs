@@ -57,6 +57,9 @@ pub struct Suspect {
     /// It holds less than was read: it was made before the last lines were written. What it has in
     /// common with what was read, at least.
     pub partly: Option<Mark>,
+    /// Length and modification time (s, ns) with which it was asked where it ends without the zeros that
+    /// a receipt speaks of, and the answer.
+    pub end: Option<((u64, i64, i64), u64)>,
     /// Its first bytes, so many, and their CRC-32.
     pub hashed: u64,
     pub hasher: crc32fast::Hasher,
@@ -65,7 +68,7 @@ pub struct Suspect {
 impl Suspect {
     pub fn new(name: OsString, hints: Hints, file: Option<File>) -> Suspect {
         let hasher = crc32fast::Hasher::new();
-        Suspect { name, hints, file, partly: None, hashed: 0, hasher }
+        Suspect { name, hints, file, partly: None, end: None, hashed: 0, hasher }
     }
 
     /// Goes on to offset `end`, `budget` bytes at most. `false`: not there yet. An end of the file
@@ -114,7 +117,7 @@ impl Quest {
         }
     }
 
-    /// Cannothing of it be read until it is found?
+    /// Can nothing of it be read until it is found?
     fn is_lost(&self) -> bool {
         match &self.whose {
             Whose::Stray { .. } => true,

@@ -17,7 +17,7 @@ use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER, reach};
+use super::{Files, READER};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log;
@@ -190,7 +190,7 @@ impl Files {
 
     /// Under its name, which may be another file's by now.
     fn open_suspect(&self, suspect: &Suspect) -> io::Result<File> {
-        let file = reach::open(&self.path(&suspect.name))?;
+        let file = self.root.open(&suspect.name)?;
         let is_it = Hints::of(&file.metadata()?).agree(suspect.hints);
         if is_it { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
     }
@@ -208,7 +208,13 @@ impl Files {
             Whose::Finished { receipt, .. } => {
                 let (size, crc) = (receipt.size, receipt.bytes_crc);
                 self.tell_comparison(&mut quest.is_told, suspect, size);
-                let end = end_without_zeros(file, file.metadata()?.len(), receipt)?;
+                let stat = file.metadata()?;
+                let stamp = (stat.len(), stat.mtime(), stat.mtime_nsec());
+                let end = match suspect.end {
+                    Some((asked, end)) if asked == stamp => end,
+                    _ => end_without_zeros(file, stat.len(), receipt)?,
+                };
+                suspect.end = Some((stamp, end));
                 let is_there = suspect.hash_to(file, end, budget)?;
                 return Ok(is_there.then(|| with_zeros(&suspect.hasher, size - end) == crc));
             }

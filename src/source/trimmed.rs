@@ -23,33 +23,40 @@ const BLOCK_BYTES: usize = 128 * 1024;
 /// The CRC-32 of the bytes from `start` to `end`, where zeros stand from `size` on.
 pub(super) fn padded_crc(file: &File, start: u64, end: u64, size: u64) -> io::Result<u32> {
     let mut hasher = crc32fast::Hasher::new();
-    let mut block = vec![0; BLOCK_BYTES];
+    let zeros_from = size.max(start).min(end);
+    hash(&mut hasher, file, start, zeros_from)?;
+    Ok(with_zeros(&hasher, end - zeros_from))
+}
+
+/// Adds the bytes from `start` to `end`, all of which are there.
+fn hash(hasher: &mut crc32fast::Hasher, file: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut block = vec![0; block_bytes(end.saturating_sub(start))];
     let mut at = start;
     while at < end {
-        let is_zeros = at >= size;
-        let until = if is_zeros { end } else { end.min(size) };
-        let len = BLOCK_BYTES.min(usize::try_from(until - at).unwrap_or(BLOCK_BYTES));
-        match is_zeros {
-            true => block[..len].fill(0),
-            false => file.read_exact_at(&mut block[..len], at)?,
-        }
+        let len = block_bytes(end - at);
+        file.read_exact_at(&mut block[..len], at)?;
         hasher.update(&block[..len]);
         at += len as u64;
     }
-    Ok(hasher.finalize())
+    Ok(())
 }
 
 /// The CRC-32 of what was hashed and `zeros` zeros behind it.
 pub(super) fn with_zeros(hasher: &crc32fast::Hasher, zeros: u64) -> u32 {
     let mut hasher = hasher.clone();
-    let block = vec![0; BLOCK_BYTES];
+    let block = vec![0; block_bytes(zeros)];
     let mut left = zeros;
     while left > 0 {
-        let len = BLOCK_BYTES.min(usize::try_from(left).unwrap_or(BLOCK_BYTES));
+        let len = block_bytes(left);
         hasher.update(&block[..len]);
         left -= len as u64;
     }
     hasher.finalize()
+}
+
+/// How many bytes to take at once where so many are left.
+fn block_bytes(left: u64) -> usize {
+    BLOCK_BYTES.min(usize::try_from(left).unwrap_or(BLOCK_BYTES))
 }
 
 /// Where that ends of what the receipt speaks of which is in `file` now, `len` bytes long: before its
@@ -87,16 +94,24 @@ pub(super) fn is_trimmed(
     record: &FileRecord,
     ranges: &[AnnouncedRange],
 ) -> io::Result<bool> {
-    let is_it = |start, end, crc| Ok::<_, io::Error>(padded_crc(file, start, end, size)? == crc);
-    if !is_it(0, record.position, record.bytes_crc)? {
+    if what_is_left(file, size, record)?.is_none() {
         return Ok(false);
     }
     for range in ranges {
-        if !is_it(range.start, range.end, range.crc)? {
+        if padded_crc(file, range.start, range.end, size)? != range.crc {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The CRC-32 of the first `size` bytes (of those before the position, if these are fewer), if they and
+/// zeros behind them are what was read. Each byte is read once.
+fn what_is_left(file: &File, size: u64, record: &FileRecord) -> io::Result<Option<u32>> {
+    let mut hasher = crc32fast::Hasher::new();
+    hash(&mut hasher, file, 0, size.min(record.position))?;
+    let crc = with_zeros(&hasher, record.position.saturating_sub(size));
+    Ok((crc == record.bytes_crc).then(|| hasher.finalize()))
 }
 
 /// Where zeros began in a file of which `end` bytes were read, if nothing else has changed in the
@@ -145,8 +160,8 @@ impl Files {
         if tracked.has_uncommitted() {
             return true;
         }
-        let is_it = is_trimmed(&tracked.file, size, &tracked.record, &[]).unwrap_or(false)
-            && self.step_back_to(index, size).is_ok();
+        let left = what_is_left(&tracked.file, size, &tracked.record).unwrap_or(None);
+        let is_it = left.is_some_and(|crc| self.step_back_to(index, size, crc).is_ok());
         self.tracked[index].trimmed = None;
         is_it
     }
@@ -174,11 +189,11 @@ impl Files {
         }
     }
 
-    fn step_back_to(&mut self, index: usize, size: u64) -> io::Result<()> {
+    /// `bytes_crc`: of the bytes before `size`.
+    fn step_back_to(&mut self, index: usize, size: u64, bytes_crc: u32) -> io::Result<()> {
         let tracked = &mut self.tracked[index];
         let file = &tracked.file;
         let (head, tail) = (HeadBytes::read(file, size)?, TailBytes::read(file, size)?);
-        let bytes_crc = padded_crc(file, 0, size, size)?;
         self.tell_step_back(index, size);
         let tracked = &mut self.tracked[index];
         (tracked.read_position, tracked.head, tracked.tail) = (size, head, tail);
