@@ -296,7 +296,7 @@ impl Files {
         record: &FileRecord,
         same_device: bool,
     ) -> io::Result<Option<(File, OsString)>> {
-        let file = reach::open(&self.path(name))?;
+        let file = self.root.open(name)?;
         let stat = file.metadata()?;
         let is_it = is_same(&file, &stat, record, same_device)?;
         Ok(is_it.then(|| (file, name.to_owned())))

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::{Files, READER, reach};
+use super::{Files, READER};
 use crate::checkpoint::record::FileState;
 use crate::log;
 
@@ -94,7 +94,7 @@ impl Files {
         // The listing may be older than the file's own move.
         let name = found.name.clone();
         let inode = tracked.record.inode;
-        if !reach::metadata(&self.path(&name)).is_ok_and(|m| m.ino() == inode) {
+        if !self.root.stat(&name).is_ok_and(|m| m.ino() == inode) {
             return false;
         }
         let tracked = &mut self.tracked[index];

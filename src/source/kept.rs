@@ -6,11 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::policy::Then;
 use super::{Files, READER};
-use crate::config::model::DeletePolicy;
 use crate::{log, os};
 
 /// Longest file name on Linux, bytes.
@@ -50,8 +49,8 @@ impl Files {
     /// Has the name of file `index` no room for the suffix? Then it keeps it.
     pub(super) fn keep_if_too_long(&mut self, index: usize) {
         let tracked = &self.tracked[index];
-        let len = tracked.record.name.len() + self.config.file_suffix.as_bytes().len();
-        let is_too_long = len > NAME_BYTES_MAX && self.config.delete_policy == DeletePolicy::Never;
+        let len = tracked.record.name.len() + self.policy.names.suffix().len();
+        let is_too_long = len > NAME_BYTES_MAX && self.policy.then == Then::Rename;
         if is_too_long && !tracked.keeps_name {
             self.keep(index, "with the suffix its name would be too long");
         }
@@ -62,9 +61,9 @@ impl Files {
     pub(super) fn is_own_fault(&self, e: &io::Error) -> bool {
         let may_be = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::ETXTBSY];
         let is_own = |code: i32| code == libc::ENAMETOOLONG || may_be.contains(&code);
-        let hides = self.config.delete_policy == DeletePolicy::Immediate;
+        let hides = self.policy.then == Then::Delete;
         e.raw_os_error().is_some_and(is_own)
-            && os::may_write(&self.config.spool_dir)
+            && self.root.may_write()
             && (!hides || os::may_write(&self.config.tracker_dir))
     }
 
@@ -91,9 +90,9 @@ impl Files {
     /// File `index` is done and keeps its name.
     pub(super) fn set_aside(&mut self, index: usize) {
         let tracked = &self.tracked[index];
-        let is_final = tracked.record.name.len() + self.config.file_suffix.as_bytes().len()
+        let is_final = tracked.record.name.len() + self.policy.names.suffix().len()
             > NAME_BYTES_MAX
-            && self.config.delete_policy == DeletePolicy::Never;
+            && self.policy.then == Then::Rename;
         let retry_ms = (!is_final).then_some(self.clock().monotonic_ms() + RETRY_MS);
         let kept =
             KeptFile { name: tracked.name().to_owned(), seen: tracked.last_look(), retry_ms };

@@ -27,7 +27,7 @@ impl Files {
     /// A change notice: is it of a finished file? Asked for each write to any file of the
     /// directory: what costs least comes first.
     pub(super) fn notice_late(&mut self, name: &OsStr) {
-        let suffix = self.config.file_suffix.as_bytes();
+        let suffix = self.policy.names.suffix().as_bytes();
         let is_done = memchr::memmem::find(name.as_bytes(), suffix).is_some_and(|at| at > 0);
         if !is_done || self.late.names.len() >= NAMES_MAX || self.late.names.contains(name) {
             return;

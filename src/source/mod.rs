@@ -19,12 +19,14 @@ pub mod odd_names;
 pub mod owed;
 pub mod parked;
 pub mod past;
+pub mod policy;
 mod present;
 pub mod quest;
 pub mod reach;
 mod recognise;
 pub mod restore;
 pub mod retire;
+pub mod root;
 pub mod scan;
 pub mod slice;
 mod suspects;
@@ -52,10 +54,12 @@ use crate::{log, os};
 use absent::Absents;
 use follow::Refusals;
 use known::{Known, Same};
-use line::{LineConfig, LineDecoder};
+use line::LineDecoder;
 use parked::Parking;
+use policy::Policy;
 use present::Present;
 use quest::{Quests, Then};
+use root::Root;
 use scan::{Candidate, Scanner};
 use tracked::Tracked;
 use turn::Turns;
@@ -91,6 +95,8 @@ const BACKLOG_OPEN_MAX: usize = 48;
 /// All files of a source.
 pub struct Files {
     pub config: Rc<SourceConfig>,
+    root: Root,
+    policy: Policy,
     clock: Rc<dyn Clock>,
     scanner: Scanner,
     pub tracked: Vec<Tracked>,
@@ -145,6 +151,8 @@ impl Files {
         let now_ms = clock.monotonic_ms();
         Files {
             scanner: Scanner::new(&config),
+            root: Root::new(&config.spool_dir),
+            policy: Policy::of(&config),
             known: Known::load(&config.tracker_dir),
             config,
             clock,
@@ -226,7 +234,7 @@ impl Files {
         self.scanner.refresh(self.clock.monotonic_ms())?;
         for at in 0..self.scanner.candidates().len() {
             let name = self.scanner.candidates()[at].name.clone();
-            let file = tracked::open(&self.path(&name))?;
+            let file = self.root.open(&name)?;
             let end = unwritten::text_end(&file, file.metadata()?.len())?;
             self.start_at.push((name, end));
             self.track(at);
@@ -251,7 +259,7 @@ impl Files {
     }
 
     pub fn path(&self, name: &OsStr) -> PathBuf {
-        self.config.spool_dir.join(name)
+        self.root.path(name)
     }
 
     /// The record of a file that is open or waited for.
@@ -358,7 +366,7 @@ impl Files {
     }
 
     fn dir_text(&self) -> std::path::Display<'_> {
-        self.config.spool_dir.display()
+        self.root.dir().display()
     }
 
     fn complain_of_directory(&mut self, e: &io::Error) {
@@ -401,7 +409,7 @@ impl Files {
 
     /// Takes the time: which names are those of the present hour?
     fn update_present(&mut self) {
-        if self.present.update(&*self.clock, &self.config.target_filename) {
+        if self.present.update(&*self.clock, self.policy.date()) {
             self.scanner.mark(|name| self.present.is_current(name));
             self.turns.look_for_waiting();
         }
@@ -410,7 +418,7 @@ impl Files {
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.
     fn track(&mut self, at: usize) -> Option<usize> {
         let name = self.scanner.candidates()[at].name.clone();
-        let opened = reach::open(&self.path(&name)).and_then(|f| {
+        let opened = self.root.open(&name).and_then(|f| {
             let stat = f.metadata()?;
             Ok((f, stat))
         });
@@ -545,13 +553,15 @@ impl Files {
 
     /// A file with its decoder, not on the list yet.
     fn prepare(&self, record: FileRecord, file: File) -> Tracked {
-        let mut decoder = LineDecoder::new(self.line_config());
-        if self.config.input_charset.looks_at_file() {
+        let config = self.policy.content.line_config();
+        let looks_at_file = config.charset.looks_at_file();
+        let mut decoder = LineDecoder::new(config.clone());
+        if looks_at_file {
             let mut head = [0u8; 2];
             let len = file.read_at(&mut head, 0).unwrap_or(0);
             decoder.begin_file(&head[..len]);
         }
-        let (now_ms, grace_ms) = (self.clock.monotonic_ms(), self.config.retire_grace_ms);
+        let (now_ms, grace_ms) = (self.clock.monotonic_ms(), self.policy.grace_ms());
         Tracked::new(record, file, decoder, now_ms, grace_ms)
     }
 
@@ -570,15 +580,6 @@ impl Files {
 
     fn accepts(&self, name: &OsStr) -> bool {
         self.scanner.accepts(name)
-    }
-
-    fn line_config(&self) -> LineConfig {
-        LineConfig {
-            charset: self.config.input_charset.clone(),
-            output: self.config.output_charset.clone(),
-            policy: self.config.decode_policy,
-            max_line_units: self.config.max_line_units,
-        }
     }
 
     /// Takes note that a slice was announced: what is behind it is read next.

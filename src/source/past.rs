@@ -73,7 +73,7 @@ impl Files {
         for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
             // What cannot be asked now may be a file of which everything is in the topic.
-            match reach::metadata(&self.path(&name)) {
+            match self.root.stat(&name) {
                 Ok(stat) if stat.is_file() => return Err(io::Error::other(why)),
                 Err(e) if !reach::is_nothing_there(&e) => return Err(e),
                 _ => {}
@@ -81,7 +81,7 @@ impl Files {
         }
         self.scanner.mark(|name| self.present.is_in(name));
         let mut names = Vec::new();
-        for entry in reach::list(&self.config.spool_dir)? {
+        for entry in self.root.list()? {
             let found_as = entry?.file_name();
             if let Some(name) = self.scanner.name_before(&found_as) {
                 names.push((name, found_as, true));
@@ -92,7 +92,7 @@ impl Files {
         names.extend(candidates.map(|c| (c.name.clone(), c.name.clone(), false)));
         let (mut past, mut seen) = (Vec::new(), HashSet::new());
         for (name, found_as, is_finished) in names {
-            let stat = match reach::metadata(&self.path(&found_as)) {
+            let stat = match self.root.stat(&found_as) {
                 Ok(stat) if stat.is_file() => stat,
                 Ok(_) => continue,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -104,7 +104,7 @@ impl Files {
             }
             let quiet_ms = self.clock.now_ms().saturating_sub(modified_ms(&stat));
             let is_over = is_finished || !self.present.is_in(&name);
-            let grace_ms = i64::try_from(self.config.retire_grace_ms).unwrap_or(i64::MAX);
+            let grace_ms = i64::try_from(self.policy.grace_ms()).unwrap_or(i64::MAX);
             past.push(PastFile {
                 is_ended: is_over && quiet_ms >= grace_ms,
                 name,
@@ -122,12 +122,12 @@ impl Files {
     pub fn open_past(&self, past: &PastFile) -> io::Result<Option<File>> {
         let is_it =
             |file: &File| file.metadata().map(|s| (s.dev(), s.ino()) == (past.device, past.inode));
-        match tracked::open(&self.path(&past.found_as)) {
+        match self.root.open(&past.found_as) {
             Ok(file) if is_it(&file)? => return Ok(Some(file)),
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        for entry in reach::list(&self.config.spool_dir)? {
+        for entry in self.root.list()? {
             let entry = entry?;
             if entry.ino() == past.inode
                 && let Ok(file) = tracked::open(&entry.path())

@@ -367,7 +367,7 @@ impl Files {
             && let Some(receipt) = self.grown.pop()
         {
             let name = OsString::from(OsStr::from_bytes(&receipt.completed));
-            let Ok(file) = reach::open(&self.path(&name)) else { continue };
+            let Ok(file) = self.root.open(&name) else { continue };
             let Ok(stat) = file.metadata() else { continue };
             let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
             if stat.len() <= receipt.size || self.records().any(is_open) {

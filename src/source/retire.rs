@@ -14,10 +14,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::policy::Then;
 use super::tracked::Look;
 use super::{Files, READER, reach};
 use crate::checkpoint::record::FileState;
-use crate::config::model::DeletePolicy;
 use crate::{log, os};
 
 /// Beginning of the name of a file that waits to be deleted: in the tracker directory, and what
@@ -134,7 +134,7 @@ impl Files {
         let tracked = &self.tracked[index];
         let in_grace = !(is_named && tracked.was_live) || tracked.keeps_name;
         let is_quiet = tracked.is_superseded
-            || in_grace && self.left_alone_ms(index)? >= self.config.retire_grace_ms;
+            || in_grace && self.left_alone_ms(index)? >= self.policy.grace_ms();
         match (is_named, is_quiet) {
             (_, true) if tracked.has_rest() => Some(Step::Finish),
             (true, true) if tracked.keeps_name => Some(Step::Done),
@@ -175,13 +175,13 @@ impl Files {
         }
         let Ok(stat) = tracked.file.metadata() else { return false };
         let watched_ms = tracked.watched_ms(self.clock().monotonic_ms()).unwrap_or(0);
-        watched_ms < self.config.retire_grace_ms
+        watched_ms < self.policy.grace_ms()
             || self.is_of_this_hour(super::tracked::modified_ms(&stat))
     }
 
     /// Is that time of modification in the present hour, or later?
     pub(super) fn is_of_this_hour(&self, modified_ms: i64) -> bool {
-        self.present.is_since(modified_ms, self.clock(), &self.config.target_filename)
+        self.present.is_since(modified_ms, self.clock(), self.policy.date())
     }
 
     /// Is this a backlog file that will be retired and done as soon as it is read? Then its last
@@ -193,13 +193,13 @@ impl Files {
         let is_past = !self.present.is_current(&name);
         is_named
             && is_past
-            && self.left_alone_ms(index).is_some_and(|ms| ms >= self.config.retire_grace_ms)
+            && self.left_alone_ms(index).is_some_and(|ms| ms >= self.policy.grace_ms())
             && self.has_other_candidate(&name, &[])
     }
 
     /// Milliseconds until the grace time of some file may be over, if one is running.
     pub fn next_deadline_ms(&mut self) -> Option<u64> {
-        let grace_ms = self.config.retire_grace_ms;
+        let grace_ms = self.policy.grace_ms();
         let left = |index: usize| grace_ms.checked_sub(self.left_alone_ms(index)?);
         // One whose time is over waits for something else, of which its length tells nothing.
         let is_retired = |index: &usize| !self.tracked[*index].is_named;
@@ -221,8 +221,8 @@ impl Files {
             self.tell_unchanged(index);
         }
         let path = self.path(&name);
-        let target = match self.config.delete_policy {
-            DeletePolicy::Never => {
+        let target = match self.policy.then {
+            Then::Rename => {
                 let target = self.free_name(&name);
                 log::info(
                     READER,
@@ -234,7 +234,7 @@ impl Files {
                 );
                 target
             }
-            DeletePolicy::Immediate => {
+            Then::Delete => {
                 log::info(READER, format_args!("Preparing to delete file {}", path.display()));
                 self.hidden_name(index)
             }
@@ -258,8 +258,7 @@ impl Files {
 
     /// `name.COMPLETED`, or the first of `.COMPLETED.1`, `.2`, … that does not exist.
     fn free_name(&self, name: &OsStr) -> OsString {
-        let mut plain = name.to_owned();
-        plain.push(&self.config.file_suffix);
+        let plain = self.policy.names.completed(name);
         let numbered = |n: u32| {
             let mut name = plain.clone();
             name.push(format!(".{n}"));
@@ -267,7 +266,7 @@ impl Files {
         };
         std::iter::once(plain.clone())
             .chain((1..).map(numbered))
-            .find(|candidate| self.path(candidate).symlink_metadata().is_err())
+            .find(|candidate| self.root.stat_link(candidate).is_err())
             .unwrap_or(plain.clone())
     }
 
@@ -277,8 +276,7 @@ impl Files {
     fn hidden_name(&self, index: usize) -> OsString {
         let tracked = &self.tracked[index];
         let leaf = format!("{HIDDEN}{}-{}", tracked.record.inode, tracked.record.id);
-        let is_link =
-            self.path(tracked.name()).symlink_metadata().is_ok_and(|stat| stat.is_symlink());
+        let is_link = self.root.stat_link(tracked.name()).is_ok_and(|stat| stat.is_symlink());
         match self.config.tracker_dir.metadata() {
             Ok(stat) if stat.dev() == tracked.record.device && !is_link => {
                 self.config.tracker_dir.join(leaf).into_os_string()
@@ -304,10 +302,10 @@ impl Files {
         if is_other_file(&self.tracked[index], &from) {
             return self.lost_its_name(index);
         }
-        match os::rename_no_replace(&from, &to) {
+        match self.root.rename(&name, &target) {
             Ok(()) if is_other_file(&self.tracked[index], &to) => {
                 // It was replaced in this very moment: its successor gets the name back.
-                if let Err(e) = os::rename_no_replace(&to, &from) {
+                if let Err(e) = self.root.rename(&target, &name) {
                     let (from, to) = (from.display(), to.display());
                     log::error(READER, format_args!("{from} was moved to {to} by mistake: {e}"));
                 }
@@ -379,12 +377,15 @@ impl Files {
     /// Makes moves durable. A rename that a power cut undoes would be done again at the next
     /// start, so a failure costs nothing but the repetition.
     pub fn sync_names(&self) {
-        let hides = self.config.delete_policy == DeletePolicy::Immediate;
-        let dirs = [Some(&self.config.spool_dir), hides.then_some(&self.config.tracker_dir)];
-        for dir in dirs.into_iter().flatten() {
-            if let Err(e) = os::sync_directory(dir) {
+        let hides = self.policy.then == Then::Delete;
+        let told = |dir: &Path, result: io::Result<()>| {
+            if let Err(e) = result {
                 log::warn(READER, format_args!("Cannot sync {}: {e}", dir.display()));
             }
+        };
+        told(self.root.dir(), self.root.sync());
+        if hides {
+            told(&self.config.tracker_dir, os::sync_directory(&self.config.tracker_dir));
         }
     }
 

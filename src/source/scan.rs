@@ -12,12 +12,11 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
-use std::path::{Path, PathBuf};
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
-use crate::java::pattern::Pattern;
-use crate::source::reach;
+use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
+use crate::source::root::Root;
 use crate::source::tracked::modified_ms;
 
 /// A name that Flume would read.
@@ -40,8 +39,8 @@ pub struct Candidate {
 
 /// The candidates of one directory, kept up to date.
 pub struct Scanner {
-    dir: PathBuf,
-    rules: Rules,
+    root: Root,
+    names: Names,
     order: ConsumeOrder,
     /// What the directory's inode said at the last listing.
     seen: Option<Stamp>,
@@ -86,12 +85,6 @@ impl Stamp {
     }
 }
 
-struct Rules {
-    suffix: OsString,
-    ignore: Pattern,
-    target: Pattern,
-}
-
 /// A directory changed this shortly before it was listed may change again without a new stamp:
 /// file systems stamp with the tick of the kernel, 10 ms at the most.
 const TICK_NS: i64 = 20_000_000;
@@ -99,12 +92,8 @@ const TICK_NS: i64 = 20_000_000;
 impl Scanner {
     pub fn new(config: &SourceConfig) -> Scanner {
         Scanner {
-            dir: config.spool_dir.clone(),
-            rules: Rules {
-                suffix: config.file_suffix.clone(),
-                ignore: config.ignore_pattern.clone(),
-                target: config.target_pattern.clone(),
-            },
+            root: Root::new(&config.spool_dir),
+            names: Names::of(config),
             order: config.consume_order,
             seen: None,
             seen_is_fresh: false,
@@ -125,7 +114,7 @@ impl Scanner {
         if self.seen_is_fresh {
             return Ok(true);
         }
-        Ok(self.seen != Some(Stamp::of(&reach::metadata(&self.dir)?)))
+        Ok(self.seen != Some(Stamp::of(&self.root.stat_dir()?)))
     }
 
     /// Device and inode of the directory that was listed last.
@@ -170,7 +159,7 @@ impl Scanner {
     /// Lists the directory again. Returns names that could not be judged or stat'ed, with the
     /// reason; they are tried again at the next listing. `now_ms`: the monotonic time.
     pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
-        let stamp = Stamp::of(&reach::metadata(&self.dir)?);
+        let stamp = Stamp::of(&self.root.stat_dir()?);
         // Before the names are read: how long that takes must not count.
         let is_fresh = stamp.is_fresh();
         if self.seen.is_some_and(|seen| !seen.is_same_directory(&stamp)) {
@@ -186,7 +175,7 @@ impl Scanner {
             places.insert(candidate.inode, at);
             candidate.listed = None;
         }
-        for (listed, entry) in reach::list(&self.dir)?.enumerate() {
+        for (listed, entry) in self.root.list()?.enumerate() {
             let entry = entry?;
             let name = entry.file_name();
             if name.as_bytes().starts_with(HIDDEN_BESIDE.as_bytes()) {
@@ -219,10 +208,10 @@ impl Scanner {
     }
 
     fn judge(&self, name: &OsStr) -> Result<Option<Candidate>, String> {
-        if !self.rules.accept(name)? {
+        if !self.names.accept(name)? {
             return Ok(None);
         }
-        match stat_file(&self.dir, name) {
+        match stat_file(&self.root, name) {
             Ok(found) => Ok(found),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e.to_string()),
@@ -239,50 +228,23 @@ impl Scanner {
 
     /// The name that a finished file had, if this is one's that was a candidate.
     pub fn name_before(&self, name: &OsStr) -> Option<OsString> {
-        let (bytes, suffix) = (name.as_bytes(), self.rules.suffix.as_bytes());
-        if suffix.is_empty() || !is_completed(bytes, suffix) {
-            return None;
-        }
-        let at = bytes.windows(suffix.len()).rposition(|part| part == suffix)?;
-        let before = OsStr::from_bytes(&bytes[..at]);
-        self.accepts(before).then(|| before.to_owned())
+        self.names.name_before(name)
     }
 
     /// Is that the name of a finished file?
     pub fn is_completed(&self, name: &OsStr) -> bool {
-        is_completed(name.as_bytes(), self.rules.suffix.as_bytes())
+        self.names.is_completed(name)
     }
 
     /// Would this name be a candidate?
     pub fn accepts(&self, name: &OsStr) -> bool {
-        self.rules.accept(name).unwrap_or(false)
+        self.names.accept(name).unwrap_or(false)
     }
-}
-
-impl Rules {
-    fn accept(&self, name: &OsStr) -> Result<bool, String> {
-        let bytes = name.as_bytes();
-        if bytes.starts_with(b".") || is_completed(bytes, self.suffix.as_bytes()) {
-            return Ok(false);
-        }
-        let matches = |pattern: &Pattern| pattern.full_match(bytes).map_err(|e| e.to_string());
-        Ok(!matches(&self.ignore)? && matches(&self.target)?)
-    }
-}
-
-/// Does the name end in the suffix, or in the suffix and a number (our way out when the completed
-/// name was taken)?
-fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
-    if name.ends_with(suffix) {
-        return true;
-    }
-    let stem = name.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |at| at + 1);
-    stem < name.len() && name[..stem].strip_suffix(b".").is_some_and(|n| n.ends_with(suffix))
 }
 
 /// Follows a symbolic link, as Java's `File` does. Directories are no candidates.
-fn stat_file(dir: &Path, name: &OsStr) -> io::Result<Option<Candidate>> {
-    let stat = reach::metadata(&dir.join(name))?;
+fn stat_file(root: &Root, name: &OsStr) -> io::Result<Option<Candidate>> {
+    let stat = root.stat(name)?;
     if stat.is_dir() {
         return Ok(None);
     }
@@ -325,20 +287,4 @@ fn is_within_tick((seconds, nanos): (i64, i64)) -> bool {
         .map_or(0, |d| d.as_nanos() as i64);
     let stamp = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
     now.saturating_sub(stamp).saturating_abs() < TICK_NS
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_completed_name_with_a_number_is_no_candidate_again() {
-        assert!(is_completed(b"a.log.COMPLETED", b".COMPLETED"));
-        assert!(is_completed(b"a.log.COMPLETED.1", b".COMPLETED"));
-        assert!(is_completed(b"a.log.COMPLETED.12", b".COMPLETED"));
-        assert!(!is_completed(b"a.log.COMPLETED.", b".COMPLETED"));
-        assert!(!is_completed(b"a.log.COMPLETED.1x", b".COMPLETED"));
-        assert!(!is_completed(b"2017041212", b".COMPLETED"));
-        assert!(!is_completed(b"a.log.COMPLETED1", b".COMPLETED"));
-    }
 }

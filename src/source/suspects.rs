@@ -249,7 +249,7 @@ impl Files {
 
     /// A regular file of which no record speaks that is being read.
     fn open_free(&self, name: &OsStr) -> io::Result<Option<(File, Metadata)>> {
-        let file = match reach::open(&self.path(name)) {
+        let file = match self.root.open(name) {
             Ok(file) => file,
             Err(e) if reach::is_nothing_there(&e) || reach::is_no_file(&e) => return Ok(None),
             Err(e) => return Err(e),

@@ -62,7 +62,7 @@ impl Files {
         self.update_present();
         self.look_at_parked();
         self.look_at_kept();
-        if self.config.consume_order == ConsumeOrder::Youngest {
+        if self.policy.order == ConsumeOrder::Youngest {
             return self.choose_youngest(now_ms);
         }
         if now_ms - self.turns.live_ms >= TURN_MS {

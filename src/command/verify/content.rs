@@ -10,7 +10,8 @@ use super::letters::Letters;
 use super::progress::Progress;
 use super::{Origin, SourceConfig};
 use crate::source::interceptor;
-use crate::source::line::{CutCharacter, LineConfig, LineDecoder, Tail};
+use crate::source::line::{CutCharacter, LineDecoder, Tail};
+use crate::source::policy::Content;
 use crate::source::window::EVENT_BYTES_MAX;
 
 /// What a read asks for; more where a line is longer.
@@ -42,12 +43,7 @@ pub(super) struct Survey {
 }
 
 fn decoder(config: &SourceConfig) -> LineDecoder {
-    LineDecoder::new(LineConfig {
-        charset: config.input_charset.clone(),
-        output: config.output_charset.clone(),
-        policy: config.decode_policy,
-        max_line_units: config.max_line_units,
-    })
+    LineDecoder::new(Content::of(config).line_config().clone())
 }
 
 /// Hands the events of `extent` that pass the filters to `visit`; `read` gets the bytes, as they

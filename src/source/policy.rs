@@ -1,0 +1,184 @@
+//! What makes one kind of file source differ from another: a question each, with one enum of its
+//! answers. A kind that answers otherwise adds a variant, and the compiler shows each place that has to
+//! deal with it.
+//!
+//! Two more questions have one answer so far, which is nowhere a choice. *What is an unfinished last
+//! line?* A line, once its file is done ([`Bound`](super::slice::Bound)). *Where does a new file begin?*
+//! At its first byte, but for what stood in the directory at the first start
+//! (`pipeline::start::Begin`).
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use super::line::LineConfig;
+use crate::config::model::{ConsumeOrder, DeletePolicy, SourceConfig};
+use crate::java::date::DatePattern;
+use crate::java::pattern::Pattern;
+
+/// The answers of one source.
+pub struct Policy {
+    pub names: Names,
+    /// Which waiting file is read first?
+    pub order: ConsumeOrder,
+    pub current: Current,
+    pub done: Done,
+    pub then: Then,
+    pub content: Content,
+}
+
+/// Which names of the directory are those of its files?
+pub enum Names {
+    /// Those that one pattern matches and the other does not, as a whole; hidden ones and finished ones
+    /// (with the suffix) are out.
+    Matched { target: Pattern, ignore: Pattern, suffix: OsString },
+}
+
+/// Which file is the one that is being written now?
+pub enum Current {
+    /// That whose name holds the present time, or a time to come.
+    Dated(DatePattern),
+}
+
+/// When is a file done that was read to its end?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// When it is not the current one, another candidate is there, and it was left alone so long, ms.
+    Succeeded { grace_ms: u64 },
+}
+
+/// What happens to a file that is done?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It gets the suffix.
+    Rename,
+    /// It is put aside under a hidden name, and deleted with its receipt.
+    Delete,
+}
+
+/// What is in a file?
+pub enum Content {
+    /// Lines of text.
+    Text(LineConfig),
+}
+
+impl Policy {
+    pub fn of(config: &SourceConfig) -> Policy {
+        Policy {
+            names: Names::of(config),
+            order: config.consume_order,
+            current: Current::Dated(config.target_filename.clone()),
+            done: Done::Succeeded { grace_ms: config.retire_grace_ms },
+            then: match config.delete_policy {
+                DeletePolicy::Never => Then::Rename,
+                DeletePolicy::Immediate => Then::Delete,
+            },
+            content: Content::of(config),
+        }
+    }
+
+    /// How long a file must have been left alone before it is done, ms.
+    pub fn grace_ms(&self) -> u64 {
+        let Done::Succeeded { grace_ms } = self.done;
+        grace_ms
+    }
+
+    /// How the name of the current file writes the time.
+    pub fn date(&self) -> &DatePattern {
+        let Current::Dated(pattern) = &self.current;
+        pattern
+    }
+}
+
+impl Content {
+    pub fn of(config: &SourceConfig) -> Content {
+        Content::Text(LineConfig {
+            charset: config.input_charset.clone(),
+            output: config.output_charset.clone(),
+            policy: config.decode_policy,
+            max_line_units: config.max_line_units,
+        })
+    }
+
+    pub fn line_config(&self) -> &LineConfig {
+        let Content::Text(config) = self;
+        config
+    }
+}
+
+impl Names {
+    pub fn of(config: &SourceConfig) -> Names {
+        Names::Matched {
+            target: config.target_pattern.clone(),
+            ignore: config.ignore_pattern.clone(),
+            suffix: config.file_suffix.clone(),
+        }
+    }
+
+    /// Is it a file's that is to be read?
+    ///
+    /// # Errors
+    /// A pattern that gives up on this name, in words.
+    pub fn accept(&self, name: &OsStr) -> Result<bool, String> {
+        let Names::Matched { target, ignore, .. } = self;
+        if name.as_bytes().starts_with(b".") || self.is_completed(name) {
+            return Ok(false);
+        }
+        let matches =
+            |pattern: &Pattern| pattern.full_match(name.as_bytes()).map_err(|e| e.to_string());
+        Ok(!matches(ignore)? && matches(target)?)
+    }
+
+    /// What is added to the name of a finished file.
+    pub fn suffix(&self) -> &OsStr {
+        let Names::Matched { suffix, .. } = self;
+        suffix
+    }
+
+    /// The name of a file when it is done.
+    pub fn completed(&self, name: &OsStr) -> OsString {
+        let mut completed = name.to_owned();
+        completed.push(self.suffix());
+        completed
+    }
+
+    /// Is it that of a finished file: does it end in the suffix, or in the suffix and a number (our way
+    /// out when the completed name was taken)?
+    pub fn is_completed(&self, name: &OsStr) -> bool {
+        is_completed(name.as_bytes(), self.suffix().as_bytes())
+    }
+
+    /// The name that a finished file had, if it was one that is accepted.
+    pub fn name_before(&self, name: &OsStr) -> Option<OsString> {
+        let (bytes, suffix) = (name.as_bytes(), self.suffix().as_bytes());
+        if suffix.is_empty() || !is_completed(bytes, suffix) {
+            return None;
+        }
+        let at = bytes.windows(suffix.len()).rposition(|part| part == suffix)?;
+        let before = OsStr::from_bytes(&bytes[..at]);
+        self.accept(before).unwrap_or(false).then(|| before.to_owned())
+    }
+}
+
+fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
+    if name.ends_with(suffix) {
+        return true;
+    }
+    let stem = name.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |at| at + 1);
+    stem < name.len() && name[..stem].strip_suffix(b".").is_some_and(|n| n.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completed_name_with_a_number_is_no_candidate_again() {
+        assert!(is_completed(b"a.log.COMPLETED", b".COMPLETED"));
+        assert!(is_completed(b"a.log.COMPLETED.1", b".COMPLETED"));
+        assert!(is_completed(b"a.log.COMPLETED.12", b".COMPLETED"));
+        assert!(!is_completed(b"a.log.COMPLETED.", b".COMPLETED"));
+        assert!(!is_completed(b"a.log.COMPLETED.1x", b".COMPLETED"));
+        assert!(!is_completed(b"2017041212", b".COMPLETED"));
+        assert!(!is_completed(b"a.log.COMPLETED1", b".COMPLETED"));
+    }
+}
