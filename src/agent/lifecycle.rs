@@ -42,7 +42,7 @@ pub(crate) fn tell_canary(config: &SourceConfig) {
             SOURCE,
             format_args!(
                 "Unable to read and modify files in the spooling directory: {}: {e}. Files are \
-                 read, but not renamed until this is mended.",
+                 read, but not renamed until this is fixed.",
                 config.shown_spool_dir()
             ),
         );

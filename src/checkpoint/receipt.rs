@@ -300,8 +300,8 @@ impl fmt::Display for ReceiptError {
             ),
             ReceiptError::Sync { path, error } => write!(
                 f,
-                "{}: a receipt may not have reached the disk: {error}; look after the disk and \
-                 start again",
+                "{}: a receipt may not have reached the disk: {error}; check the disk, then start \
+                 again",
                 path.display()
             ),
             ReceiptError::TooLong { path, bytes } => write!(

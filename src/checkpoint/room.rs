@@ -15,7 +15,7 @@ pub fn way_out(error: &io::Error) -> &'static str {
             "; this process needs a higher limit of open files (ulimit -Hn, LimitNOFILE of the unit)"
         }
         Some(libc::ENFILE) => "; this machine needs a higher limit of open files (fs.file-max)",
-        Some(libc::ENOSPC | libc::EDQUOT) => "; give the disk room",
+        Some(libc::ENOSPC | libc::EDQUOT) => "; free disk space",
         Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
             "; give this user the right to write there"
         }
@@ -39,7 +39,7 @@ mod tests {
         let told = |code| way_out(&io::Error::from_raw_os_error(code));
         assert!(told(libc::EMFILE).contains("ulimit -Hn"));
         assert!(told(libc::ENFILE).contains("fs.file-max"));
-        assert!(told(libc::ENOSPC).contains("room"));
+        assert!(told(libc::ENOSPC).contains("space"));
         assert!(told(libc::EACCES).contains("right"));
         assert_eq!(told(libc::EIO), "");
         assert!(is_out_of_descriptors(&io::Error::from_raw_os_error(libc::ENFILE)));

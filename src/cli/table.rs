@@ -51,7 +51,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
                 directories, disks, tracker, brokers, topic, files. With -v it also shows what \
                 becomes of each property, and how the ZooKeeper of the configuration is, which is \
                 not needed. Nothing is changed, except by --create-topic. Exit code 0 if an agent \
-                can be started or runs (warnings do not count), 78 if somebody has to mend \
+                can be started or runs (warnings do not count), 78 if somebody has to fix \
                 something first, 75 if it may pass by itself.",
     },
     CommandRow {

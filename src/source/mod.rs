@@ -502,7 +502,7 @@ impl Files {
             READER,
             format_args!(
                 "Opened {} at byte {}: what is before it was sent when it was {} (receipt). To \
-                 send a file once more, copy it.",
+                 resend a file, copy it.",
                 self.path(&name).display(),
                 receipt.size,
                 OsStr::from_bytes(&receipt.name).display(),

@@ -394,7 +394,7 @@ fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
     let (code, json, left) = look("64k", "");
     let (state, text) = row(&json, "room for the checkpoint");
     assert_eq!((code, state), (Some(75), "fail"), "{json:?}");
-    assert!(text.contains("make room"), "{text}");
+    assert!(text.contains("free disk space"), "{text}");
     assert_eq!(left, "");
     // Full to the last byte.
     let filler = format!("head -c 100000 /dev/zero >{}/filler 2>/dev/null;", tracker.display());

@@ -116,7 +116,8 @@ fn room(report: &mut Report, dir: &Path, there: &Path) {
     match slots::try_room(there) {
         Ok(()) => report.add(name, State::Ok, "tried and removed again"),
         Err(e) => {
-            let text = format!("{}: {e}; make room, nothing is sent without it", there.display());
+            let text =
+                format!("{}: {e}; free disk space, nothing is sent without it", there.display());
             report.add(name, if is_full(&e) { FOR_NOW } else { FOR_GOOD }, text);
         }
     }

@@ -53,7 +53,7 @@ enum AgentNow {
     Ended,
 }
 
-/// A failure that somebody has to mend.
+/// A failure that somebody has to fix.
 const FOR_GOOD: State = State::Fail { may_pass: false };
 /// A failure that may pass.
 const FOR_NOW: State = State::Fail { may_pass: true };
@@ -225,11 +225,11 @@ fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Styl
             AgentNow::Stopped => "the agent can be started",
             AgentNow::Runs => "the agent runs",
             AgentNow::Ended => {
-                "nothing else stands in the way, but the last agent ended by itself: mend that first"
+                "nothing else stands in the way, but the last agent ended by itself: fix that first"
             }
         },
         Exit::Temporary => "not yet: see what failed, and try again",
-        _ => "not before what failed is mended",
+        _ => "not before what failed is fixed",
     };
     out.push_str(&format!(
         "\n{}  {verdict}: {}, {} (exit code {})\n",
