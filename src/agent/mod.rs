@@ -379,6 +379,11 @@ impl Agent {
                 lifecycle::tell_busy(&lock::busy_message(&path, holder.as_ref()));
                 return Err(End(Exit::Temporary).into());
             }
+            Err(e @ LockError::Unsafe { .. }) => {
+                lifecycle::tell_fatal(&e.to_string(), Exit::Configuration);
+                // Nothing is written there, not even why.
+                return Err(End(Exit::Configuration).into());
+            }
             Err(e) => return Err(NoStart::NotYet(e.to_string())),
         };
         let spool_lock = self.acquire_spool(config)?;

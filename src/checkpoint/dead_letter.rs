@@ -1,9 +1,10 @@
 //! Reading the dead-letter file: entries of a head (a line of words `key=value`), as many bytes as
 //! the head says, and a newline. The ledger writes it.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use crate::os;
 
 /// A head is a line of words; what is longer is none.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
@@ -32,7 +33,7 @@ pub(crate) fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<()>
 
 /// The same from `from` on, where an entry has to begin. Returns where the last one ended.
 pub(crate) fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -> io::Result<u64> {
-    let file = match File::open(path) {
+    let file = match os::read_own(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(e) => return Err(e),

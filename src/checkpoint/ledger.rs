@@ -121,12 +121,8 @@ impl FileLedger {
             false => Some(File::open(&self.dir).map_err(later)?),
         };
         let mut options = OpenOptions::new();
-        let mut file = options
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&self.dead_letters)
-            .map_err(later)?;
+        options.append(true).create(true).mode(0o600);
+        let mut file = os::open_own(&self.dead_letters, &mut options).map_err(later)?;
         let len = file.metadata().map_err(later)?.len();
         let written = file
             .write_all(head.as_bytes())
@@ -151,7 +147,7 @@ impl FileLedger {
     ) -> bool {
         let Some(end) = self.inherited else { return false };
         let is_it = || -> io::Result<bool> {
-            let file = File::open(&self.dead_letters)?;
+            let file = os::read_own(&self.dead_letters)?;
             let head_bytes = head.len() as u64;
             let Some(start) = end.checked_sub(head_bytes + body_bytes + 1) else {
                 return Ok(false);

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::os;
+use crate::os::{self, Custody};
 
 /// Name of the file in the tracker directory.
 pub const FILE_NAME: &str = "lock";
@@ -136,8 +136,19 @@ impl Lock {
 /// Why the directory cannot be made or locked. Permanent until someone changes the directory.
 #[derive(Debug)]
 pub enum LockError {
-    Directory { path: PathBuf, error: io::Error },
-    File { path: PathBuf, error: io::Error },
+    Directory {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// Others may put files into it ([`os::custody`]).
+    Unsafe {
+        path: PathBuf,
+        custody: Custody,
+    },
+    File {
+        path: PathBuf,
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for LockError {
@@ -149,6 +160,22 @@ impl fmt::Display for LockError {
                  one in which this user may write",
                 path.display()
             ),
+            LockError::Unsafe { path, custody } => {
+                let dir = path.display();
+                match custody {
+                    Custody::Foreign { uid } => write!(
+                        f,
+                        "{dir}: the tracker directory belongs to another user (uid {uid}), who could \
+                         lead this one to any file; chown it to the user of the agent, or set \
+                         trackerDir to a directory of its own"
+                    ),
+                    Custody::Ours | Custody::Shared { .. } => write!(
+                        f,
+                        "{dir}: other users may write in the tracker directory, and could lead this \
+                         one to any file; chmod go-w {dir}, and remove what is not the agent's from it"
+                    ),
+                }
+            }
             LockError::File { path, error } => write!(
                 f,
                 "{}: cannot be locked: {error}; this user must be able to write it, and the file \
@@ -189,10 +216,20 @@ fn is_there(dir: &Path) -> bool {
     dir.as_os_str().is_empty() || dir.is_dir()
 }
 
+/// Refuses a tracker directory into which others may put files.
+pub fn guarded(dir: &Path) -> Result<(), LockError> {
+    match os::custody(dir) {
+        Ok(Custody::Ours) => Ok(()),
+        Ok(custody) => Err(LockError::Unsafe { path: dir.to_owned(), custody }),
+        Err(error) => Err(LockError::Directory { path: dir.to_owned(), error }),
+    }
+}
+
 /// Makes the tracker directory `dir` if need be and locks it for `agent`, without waiting for
 /// whoever has it. `since` is the present time as the log writes it.
 pub fn acquire(dir: &Path, agent: &str, since: &str) -> Result<Locked, LockError> {
     make_directory(dir)?;
+    guarded(dir)?;
     let path = dir.join(FILE_NAME);
     match lock(&path, agent, since) {
         Ok(Some(lock)) => Ok(Locked::Held(lock)),
@@ -214,7 +251,7 @@ pub enum Tenant {
 /// for a moment; an agent that starts in this moment tries again (see [`LOCK_TRIES`]).
 pub fn look(dir: &Path) -> io::Result<Tenant> {
     let path = dir.join(FILE_NAME);
-    let file = match File::open(&path) {
+    let file = match os::read_own(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Tenant::Nobody(None)),
         Err(e) => return Err(e),
@@ -228,8 +265,8 @@ pub fn look(dir: &Path) -> io::Result<Tenant> {
 
 fn lock(path: &Path, agent: &str, since: &str) -> io::Result<Option<Lock>> {
     let mut options = File::options();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = os::open_own(path, &mut options)?;
     let mut tries = 1;
     while !os::try_lock(&file)? {
         if tries == LOCK_TRIES {
@@ -296,7 +333,7 @@ fn read_holder(path: &Path) -> Option<Holder> {
 
 fn read_content(path: &Path) -> Option<Vec<u8>> {
     let mut content = vec![0; CONTENT_BYTES];
-    File::open(path).and_then(|file| file.read_exact_at(&mut content, 0)).ok()?;
+    os::read_own(path).and_then(|file| file.read_exact_at(&mut content, 0)).ok()?;
     Some(content)
 }
 

@@ -22,6 +22,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::room::way_out;
+use crate::os;
 
 /// Name of the file in the tracker directory.
 pub const FILE_NAME: &str = "receipts";
@@ -376,13 +377,8 @@ impl Receipts {
     /// written, so that what fails behind that is the disk.
     fn write(&self, lines: &[u8]) -> io::Result<(File, Option<File>)> {
         let mut options = File::options();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = os::open_own(&self.path, &mut options)?;
         let len = file.metadata()?.len();
         // One that was made but never synced is empty: its name is not durable either.
         let dir = if len == 0 { Some(File::open(&self.dir)?) } else { None };
@@ -433,7 +429,7 @@ fn last_line(file: &File, len: u64) -> io::Result<Vec<u8>> {
 /// behind it follow.
 pub fn read_all(dir: &Path) -> Result<ReadAll, ReceiptError> {
     let path = dir.join(FILE_NAME);
-    let input = match File::open(&path) {
+    let input = match os::read_own(&path) {
         Ok(file) => Some(file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(ReceiptError::Read { path, error }),

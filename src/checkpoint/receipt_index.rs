@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::receipt::{FILE_NAME, LINE_BYTES_MAX, ReadAll, Receipt, ReceiptError};
+use crate::os;
 
 /// Bits of an entry that are the offset; 1 TB of receipts is more than any directory has.
 const OFFSET_BITS: u32 = 40;
@@ -55,7 +56,7 @@ impl ReceiptIndex {
             return Ok(0);
         }
         let failed = |error| ReceiptError::Read { path: self.path.clone(), error };
-        let mut file = match File::open(&self.path) {
+        let mut file = match os::read_own(&self.path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 (self.entries, self.read, self.is_behind) = (Vec::new(), None, false);
@@ -145,7 +146,7 @@ impl ReceiptIndex {
         if hits.peek().is_none() {
             return Ok(Found::Answer(None));
         }
-        let file = match File::open(&self.path) {
+        let file = match os::read_own(&self.path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::OtherFile),
             Err(error) => return Err(ReceiptError::Read { path: self.path.clone(), error }),

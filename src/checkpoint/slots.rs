@@ -109,7 +109,7 @@ impl FileStore {
     /// durable: who published it may have been killed before the directory was synced.
     pub fn open(dir: &Path) -> io::Result<FileStore> {
         let path = dir.join(FILE_NAME);
-        let file = match File::options().read(true).write(true).open(&path) {
+        let file = match os::open_own(&path, File::options().read(true).write(true)) {
             Ok(file) => {
                 os::sync_directory(dir)?;
                 Some(file)
@@ -615,7 +615,7 @@ const READ_PAUSE_MS: u64 = 25;
 pub fn read_newest(dir: &Path) -> io::Result<Option<Record>> {
     let path = dir.join(FILE_NAME);
     for _ in 0..READ_TRIES {
-        let file = match File::open(&path) {
+        let file = match os::read_own(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),

@@ -9,9 +9,11 @@
 //! Written beside and renamed, when something changes and not more; not synced, since nothing rests on
 //! it. Without trouble there is no file.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
+
+use crate::os;
 
 /// Name of the file in the tracker directory.
 pub(crate) const FILE_NAME: &str = "trouble";
@@ -90,7 +92,7 @@ pub(crate) fn write(dir: &Path, troubles: &[Trouble]) -> io::Result<()> {
     let last = &troubles[troubles.len().saturating_sub(TROUBLES_MAX)..];
     let text: String = last.iter().map(Trouble::line).collect();
     let beside = dir.join(format!("{FILE_NAME}.new"));
-    fs::write(&beside, text)?;
+    os::write_anew(&beside, text.as_bytes())?;
     fs::rename(&beside, &path)
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn add_end(dir: &Path, code: u8, since_ms: i64, why: &str) -> io::Res
 
 /// What the file says; lines that are none are left out.
 pub(crate) fn read(dir: &Path) -> io::Result<Vec<Trouble>> {
-    let file = match File::open(dir.join(FILE_NAME)) {
+    let file = match os::read_own(&dir.join(FILE_NAME)) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),

@@ -225,7 +225,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     // Node exporters read what ends in `.prom`.
     beside.push(".tmp");
-    std::fs::write(&beside, text)?;
+    os::write_anew(Path::new(&beside), text.as_bytes())?;
     std::fs::rename(&beside, path)
 }
 

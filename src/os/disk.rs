@@ -1,7 +1,7 @@
 //! Room on a disk: how much there is, reserving it, and whether a directory takes a file.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -62,11 +62,11 @@ fn write_zeros(file: &File, len: u64) -> io::Result<()> {
 /// Flume tries at the start whether it may create and delete in the spool directory, since it
 /// will have to rename there.
 pub fn canary(dir: &Path) -> io::Result<()> {
-    let path = dir.join(format!(".flume-spooldir-perm-check-{}.canary", std::process::id()));
-    let tried = std::fs::write(&path, b"canary").and_then(|()| std::fs::read(&path));
+    let (path, file) = super::make_unforeseen(dir, ".flume-spooldir-perm-check-", ".canary")?;
+    let tried = (&file).write_all(b"canary");
     // A full disk takes the name and not the bytes.
     match std::fs::remove_file(&path) {
         Err(e) if tried.is_ok() => Err(e),
-        _ => tried.map(drop),
+        _ => tried,
     }
 }

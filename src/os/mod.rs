@@ -7,6 +7,7 @@ mod disk;
 mod file;
 mod host;
 mod notice;
+mod own;
 mod process;
 mod signal;
 mod socket;
@@ -22,6 +23,7 @@ pub use file::{
 };
 pub use host::{host_name, local_zone, read_time_zone};
 pub use notice::Inotify;
+pub use own::{Custody, custody, make_unforeseen, open_own, read_own, write_anew};
 pub use process::{become_guard, exit_now, fork, kill};
 pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_requested};
 pub use socket::{

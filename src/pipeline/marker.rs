@@ -1,8 +1,7 @@
 //! `<trackerDir>/rebuilding`: as long as it is there, no checkpoint in the directory is trusted,
 //! and a start reads the topic back.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use crate::os;
@@ -18,9 +17,7 @@ pub fn is_there(dir: &Path) -> io::Result<bool> {
 
 /// Makes it, durably.
 pub fn make(dir: &Path) -> io::Result<()> {
-    let mut file = File::create(dir.join(FILE_NAME))?;
-    file.write_all(TEXT.as_bytes())?;
-    file.sync_all()?;
+    os::write_anew(&dir.join(FILE_NAME), TEXT.as_bytes())?.sync_all()?;
     os::sync_directory(dir)
 }
 

@@ -6,5 +6,6 @@ mod completions;
 mod config;
 mod documents;
 mod generate;
+mod planted;
 #[path = "../support/mod.rs"]
 mod support;

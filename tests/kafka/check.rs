@@ -377,7 +377,7 @@ fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
     let program = env!("CARGO_BIN_EXE_flume-ng");
     let look = |size: &str, filler: &str| {
         let output = unshare(&format!(
-            "mount -t tmpfs -o size={size} none {dir} && cd {work} && {filler}
+            "mount -t tmpfs -o size={size},mode=755 none {dir} && cd {work} && {filler}
              {program} check --name a1 --conf-file log010.conf --json; code=$?
              ls -A {dir} >&2; exit $code",
             dir = tracker.display(),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{AgentNow, FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
-use crate::checkpoint::lock::{self, Tenant};
+use crate::checkpoint::lock::{self, LockError, Tenant};
 use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
@@ -72,6 +72,10 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
 fn tracker_directory(report: &mut Report, source: &SourceConfig) {
     let (name, dir) = ("tracker directory", &source.tracker_dir);
     if dir.exists() {
+        if let Err(e @ LockError::Unsafe { .. }) = lock::guarded(dir) {
+            report.add(name, FOR_GOOD, e.to_string());
+            return;
+        }
         match canary(dir) {
             Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
             // A checkpoint that exists needs no room: see the next row.
@@ -131,7 +135,7 @@ fn is_full(e: &io::Error) -> bool {
 fn own_files(report: &mut Report, dir: &Path) {
     for name in [slots::FILE_NAME, lock::FILE_NAME, receipt::FILE_NAME, DEAD_LETTER_FILE] {
         let path = dir.join(name);
-        match fs::OpenOptions::new().read(true).write(true).open(&path) {
+        match os::open_own(&path, fs::OpenOptions::new().read(true).write(true)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 let text = format!("{}: {e}; give it to the user of the agent", path.display());
                 report.add("own files", FOR_GOOD, text);

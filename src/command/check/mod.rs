@@ -7,7 +7,6 @@
 mod cluster;
 mod local;
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,6 +18,7 @@ use crate::config::inventory::{self, Fate, Listed};
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
+use crate::os;
 use crate::text;
 use crate::text::{State, Style, columns, counted, printable, rounded};
 
@@ -163,12 +163,11 @@ fn configuration(
 
 /// The agent runs without its text file, so it is a warning; but whoever reads it waits in vain.
 fn textfile(report: &mut Report, path: &Path) {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".check-{}", std::process::id()));
-    match fs::write(&beside, b"").and_then(|()| fs::remove_file(&beside)) {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match os::canary(dir) {
         Ok(()) => report.add("monitoring.textfile", State::Ok, path.display().to_string()),
         Err(e) => {
-            let dir = path.parent().unwrap_or(path).display();
+            let dir = dir.display();
             let text = format!("{}: {dir} cannot be written: {e}", path.display());
             report.add("monitoring.textfile", State::Warn, text);
         }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -11,6 +10,7 @@ use std::path::PathBuf;
 use super::Origin;
 use crate::checkpoint::dead_letter::{self, Letter};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
+use crate::os;
 use crate::rebuild::key::Keyer;
 
 /// The letters of a source.
@@ -59,7 +59,7 @@ impl Letters {
         if wanted.is_empty() {
             return Ok(Refused::default());
         }
-        let bodies = File::open(&self.path)?;
+        let bodies = os::read_own(&self.path)?;
         for letter in wanted {
             let mut value = vec![0; usize::try_from(letter.bytes).unwrap_or(usize::MAX)];
             bodies.read_exact_at(&mut value, letter.at)?;

@@ -16,7 +16,7 @@ use super::scene::{OLD_S, Scene, is_root, skipped, spool};
 /// agent.
 fn with_small_disk(scene: Scene, dir: &Path, bytes: usize) -> Scene {
     let dir = CString::new(dir.as_os_str().as_bytes()).expect("a path");
-    let options = CString::new(format!("size={bytes}")).expect("options");
+    let options = CString::new(format!("size={bytes},mode=755")).expect("options");
     scene.command(move |command| {
         let (dir, options) = (dir.clone(), options.clone());
         // SAFETY: unshare and mount are system calls without memory of ours but the strings,
