@@ -12,6 +12,7 @@ use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::{DeadLetter, LedgerError};
 use crate::checkpoint::record::BatchRecord;
 use crate::log::{self, counted};
+use crate::source::interceptor::Patience;
 use crate::source::slice::{Bound, SliceError};
 
 /// While the file of a batch is being recognised, this is tried again so often, ms.
@@ -281,6 +282,7 @@ impl Pipeline {
             bound: Bound::Exactly { end: of.end, is_final: of.is_final },
             events_max: if is_all { u32::MAX } else { count },
             bytes_target: usize::MAX,
+            patience: Patience::ENDLESS,
         };
         let mut batches = [batch];
         let result = self.read_events(index, of.start, &plan, &mut batches, of.stamp_ms);

@@ -10,7 +10,7 @@ use crate::checkpoint::record::BatchRecord;
 use crate::event::{self, HeaderMap};
 use crate::log;
 use crate::source::giant::Giant;
-use crate::source::interceptor::{self, Interceptor};
+use crate::source::interceptor::{self, Interceptor, Patience};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
 /// No round begins while so many encoded bytes are under way, all channels together: what keeps
@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub events_max: u32,
     /// Stop at a transaction's end once so many bytes of bodies are in.
     pub bytes_target: usize,
+    /// Of the filters.
+    pub patience: Patience,
 }
 
 impl Pipeline {
@@ -62,6 +64,7 @@ impl Pipeline {
         let first_new = self.announced.len();
         let mut filled = 0;
         let mut has_barred = false;
+        let patience = Patience::begin(&self.interceptors);
         // A file may turn out to hold nothing whole; a few of them do not end the round.
         for _ in 0..width + 16 {
             let Some(index) = self.files.choose() else { break };
@@ -74,13 +77,13 @@ impl Pipeline {
             }
             let share = (width - filled).max(1) as u64;
             let bound = if self.files.is_ending(index) { Bound::Final } else { Bound::Open };
-            match self.announce(index, bound, share, first_new)? {
+            match self.announce(index, bound, share, patience, first_new)? {
                 Some(Outcome::Announced) => filled += 1,
                 Some(Outcome::Nothing) => {}
                 Some(Outcome::Barred) => has_barred = true,
                 None => break,
             }
-            if filled == width || !self.has_room_in_round(first_new) {
+            if filled == width || patience.is_over() || !self.has_room_in_round(first_new) {
                 break;
             }
         }
@@ -92,7 +95,8 @@ impl Pipeline {
     /// wait.
     pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Halt> {
         let first_new = self.announced.len();
-        let Some(outcome) = self.announce(index, Bound::Final, 1, first_new)? else {
+        let patience = Patience::begin(&self.interceptors);
+        let Some(outcome) = self.announce(index, Bound::Final, 1, patience, first_new)? else {
             return Ok(false);
         };
         if let Outcome::Barred = outcome {
@@ -211,6 +215,7 @@ impl Pipeline {
         index: usize,
         bound: Bound,
         share: u64,
+        patience: Patience,
         first_new: usize,
     ) -> Result<Option<Outcome>, Halt> {
         if self.files.tracked[index].giant_scanned.is_some() {
@@ -253,6 +258,7 @@ impl Pipeline {
             bound,
             events_max: u32::MAX,
             bytes_target: usize::try_from(left / share).unwrap_or(usize::MAX),
+            patience,
         };
         let start = tracked.read_position;
         match self.read_whole_transactions(index, start, &plan, &mut batches, stamp_ms) {
@@ -367,8 +373,9 @@ impl Pipeline {
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
         let tracked = &mut self.files.tracked[index];
         let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |body| {
+            let is_late = plan.patience.is_over();
             if has_filter && !interceptor::keeps(interceptors, body) {
-                return Take::More;
+                return if is_late { Take::Enough } else { Take::More };
             }
             let mut largest = 0;
             for batch in &mut *batches {
@@ -383,7 +390,7 @@ impl Pipeline {
             }
             let is_full = largest >= limit && !plan.is_exact();
             let is_enough = in_transaction == 0 && bytes >= plan.bytes_target;
-            if is_full || is_enough || events >= plan.events_max {
+            if is_full || is_enough || is_late || events >= plan.events_max {
                 Take::Enough
             } else {
                 Take::More

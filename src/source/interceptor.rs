@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 use crate::event::HeaderMap;
 use crate::os;
@@ -83,6 +84,32 @@ pub fn headers(chain: &[Interceptor], base: HeaderMap, stamp_ms: i64) -> HeaderM
         }
     }
     headers
+}
+
+/// How long the filters of one round may take. A pattern that backtracks takes up to 0.1 s for a
+/// line, and a round holds thousands of them: it ends early, so that a request to stop, and the
+/// answers of brokers, do not wait for it.
+const ROUND_MAX: Duration = Duration::from_millis(250);
+
+/// Until when the filters of a round may take events.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// `None`: for as long as it takes.
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Where an end is given that must be reached.
+    pub const ENDLESS: Patience = Patience { until: None };
+
+    /// Of a round that begins now. Without filters nothing takes time.
+    pub fn begin(chain: &[Interceptor]) -> Patience {
+        Patience { until: filters(chain).then(|| Instant::now() + ROUND_MAX) }
+    }
+
+    pub fn is_over(self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
 }
 
 /// Whether [`keeps`] can be false, so that bodies need looking at.

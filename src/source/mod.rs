@@ -29,6 +29,7 @@ pub mod retire;
 pub mod root;
 pub mod scan;
 pub mod slice;
+mod slow_names;
 mod suspects;
 pub mod tracked;
 mod trimmed;

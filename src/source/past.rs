@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 
-use super::interceptor::{self, Interceptor};
+use super::interceptor::{self, Interceptor, Patience};
 use super::slice::{self, Bound, SliceError, Take};
 use super::tracked::{self, Tracked, modified_ms};
 use super::{Files, READER, reach};
@@ -174,12 +174,13 @@ impl Files {
         }
         let bound = if past.is_ended { Bound::Final } else { Bound::Open };
         let has_filter = interceptor::filters(chain);
+        let patience = Patience::begin(chain);
         let read = slice::read(&mut self.window, tracked, *position, bound, |body| {
             if !has_filter || interceptor::keeps(chain, body) {
                 visit(*events, body);
                 *events += 1;
             }
-            if *events >= most { Take::Enough } else { Take::More }
+            if *events >= most || patience.is_over() { Take::Enough } else { Take::More }
         });
         match read {
             Ok(slice) => {

@@ -120,12 +120,17 @@ impl Names {
     /// A pattern that gives up on this name, in words.
     pub fn accept(&self, name: &OsStr) -> Result<bool, String> {
         let Names::Matched { target, ignore, .. } = self;
-        if name.as_bytes().starts_with(b".") || self.is_completed(name) {
+        if self.is_out(name) {
             return Ok(false);
         }
         let matches =
             |pattern: &Pattern| pattern.full_match(name.as_bytes()).map_err(|e| e.to_string());
         Ok(!matches(ignore)? && matches(target)?)
+    }
+
+    /// Is it hidden, or a finished file's, whatever the patterns say?
+    pub fn is_out(&self, name: &OsStr) -> bool {
+        name.as_bytes().starts_with(b".") || self.is_completed(name)
     }
 
     /// What is added to the name of a finished file.

@@ -17,6 +17,7 @@ use crate::config::model::{ConsumeOrder, SourceConfig};
 use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::root::Root;
+use crate::source::slow_names::SlowNames;
 use crate::source::tracked::modified_ms;
 
 /// A name that Flume would read.
@@ -50,6 +51,7 @@ pub struct Scanner {
     is_confirmed: bool,
     candidates: Vec<Candidate>,
     left: Vec<OsString>,
+    slow: SlowNames,
     /// Names and inodes of the last listing of which could not be told what they are.
     unjudged: Vec<(OsString, u64)>,
 }
@@ -100,6 +102,7 @@ impl Scanner {
             is_confirmed: false,
             candidates: Vec::new(),
             left: Vec::new(),
+            slow: SlowNames::default(),
             unjudged: Vec::new(),
         }
     }
@@ -175,6 +178,8 @@ impl Scanner {
             places.insert(candidate.inode, at);
             candidate.listed = None;
         }
+        self.slow.begin_listing();
+        let mut is_whole = true;
         for (listed, entry) in self.root.list()?.enumerate() {
             let entry = entry?;
             let name = entry.file_name();
@@ -185,6 +190,11 @@ impl Scanner {
             let place = places.get(&entry.ino()).copied();
             if let Some(at) = place.filter(|&at| self.candidates[at].name == name) {
                 self.candidates[at].listed = Some(listed);
+                continue;
+            }
+            if self.slow.is_late_for(&name) {
+                is_whole = false;
+                self.unjudged.push((name, entry.ino()));
                 continue;
             }
             match self.judge(&name) {
@@ -201,14 +211,14 @@ impl Scanner {
         }
         self.candidates.retain(|c| c.listed.is_some());
         self.sort();
-        self.is_confirmed = self.seen == Some(stamp) && stamp.changed.1 != 0;
+        self.is_confirmed = is_whole && self.seen == Some(stamp) && stamp.changed.1 != 0;
         self.seen = Some(stamp);
-        self.seen_is_fresh = is_fresh;
+        self.seen_is_fresh = is_fresh || !is_whole;
         Ok(problems)
     }
 
-    fn judge(&self, name: &OsStr) -> Result<Option<Candidate>, String> {
-        if !self.names.accept(name)? {
+    fn judge(&mut self, name: &OsStr) -> Result<Option<Candidate>, String> {
+        if !self.slow.accept(&self.names, name)? {
             return Ok(None);
         }
         match stat_file(&self.root, name) {

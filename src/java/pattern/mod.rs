@@ -29,6 +29,9 @@ use translate::{Translation, translate};
 /// the search of a long line needs about one step for every character.
 const BACKTRACK_LIMIT: usize = 5_000_000;
 
+/// The same for a name, of 255 bytes at most: some steps for each pair of them.
+const NAME_BACKTRACK_LIMIT: usize = 500_000;
+
 /// The longest run of combining marks (U+0300 and the like) behind a letter
 /// for which `\b` is decided as Java does; the translation spells out a
 /// look-behind for every length up to it.
@@ -64,14 +67,14 @@ impl Pattern {
     pub fn compile(java: &str) -> Result<Pattern, PatternError> {
         let translation = translate(java)?;
         let marks = if translation.word_boundary {
-            Some(build(java, &format!(r"\p{{Mn}}{{{}}}", MAX_MARKS + 1))?)
+            Some(build(java, &format!(r"\p{{Mn}}{{{}}}", MAX_MARKS + 1), BACKTRACK_LIMIT)?)
         } else {
             None
         };
         let compiled = Compiled {
             java: java.to_owned(),
-            full: Engine::compile(java, &translation, Translation::anchored)?,
-            find: Engine::compile(java, &translation, str::to_owned)?,
+            full: Engine::compile(java, &translation, Translation::anchored, NAME_BACKTRACK_LIMIT)?,
+            find: Engine::compile(java, &translation, str::to_owned, BACKTRACK_LIMIT)?,
             marks,
         };
         Ok(Pattern { compiled: Arc::new(compiled) })
@@ -135,11 +138,12 @@ impl Engine {
         java: &str,
         translation: &Translation,
         wrap: impl Fn(&str) -> String,
+        limit: usize,
     ) -> Result<Engine, PatternError> {
         Ok(Engine {
-            exact: build(java, &wrap(&translation.exact))?,
+            exact: build(java, &wrap(&translation.exact), limit)?,
             plain: match &translation.plain {
-                Some(plain) => Some(build(java, &wrap(plain))?),
+                Some(plain) => Some(build(java, &wrap(plain), limit)?),
                 None => None,
             },
         })
@@ -151,11 +155,12 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii() && b != b'\n' && b != b'\r')
 }
 
-fn build(java: &str, translated: &str) -> Result<Regex, PatternError> {
-    RegexBuilder::new(translated)
-        .backtrack_limit(BACKTRACK_LIMIT)
-        .build()
-        .map_err(|e| PatternError { pattern: java.to_owned(), what: describe(&e), position: None })
+fn build(java: &str, translated: &str, limit: usize) -> Result<Regex, PatternError> {
+    RegexBuilder::new(translated).backtrack_limit(limit).build().map_err(|e| PatternError {
+        pattern: java.to_owned(),
+        what: describe(&e),
+        position: None,
+    })
 }
 
 /// Says in the user's terms what the engine refused; what is written by hand

@@ -15,6 +15,7 @@ mod late;
 mod lines;
 mod names;
 mod parked;
+mod patterns;
 mod places;
 mod random;
 mod recognised;
