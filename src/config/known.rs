@@ -271,6 +271,13 @@ pub const PROPERTIES: &[Property] = &[
     ),
     takes(
         Source,
+        "followLinks",
+        "true",
+        "read what a symbolic link in `spoolDir` points to, as Flume does; `false`: leave links alone (not \
+         Flume's)",
+    ),
+    takes(
+        Source,
         "sharedSpoolDir",
         "false",
         "others read `spoolDir` too, each its own files by `targetPattern`; all of them say so (not Flume's)",

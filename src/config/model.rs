@@ -66,6 +66,8 @@ pub struct SourceConfig {
     pub retire_grace_ms: u64,
     pub on_bad_checkpoint: OnBadCheckpoint,
     pub on_no_checkpoint: OnNoCheckpoint,
+    /// A symbolic link in the directory stands for what it points to; else it is no file.
+    pub follows_links: bool,
     /// Others read the directory, too, each its own files: it is locked for sharing only.
     pub shares_spool_dir: bool,
 }

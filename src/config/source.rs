@@ -95,6 +95,7 @@ pub(crate) fn build(
         retire_grace_ms,
         on_bad_checkpoint,
         on_no_checkpoint,
+        follows_links: section.boolean(found, const { of("followLinks") }),
         shares_spool_dir: section.boolean(found, const { of("sharedSpoolDir") }),
     };
     warn_of_slips(section, found, &source.target_filename);

@@ -152,7 +152,7 @@ impl Files {
         let now_ms = clock.monotonic_ms();
         Files {
             scanner: Scanner::new(&config),
-            root: Root::new(&config.spool_dir),
+            root: Root::of(&config),
             policy: Policy::of(&config),
             known: Known::load(&config.tracker_dir),
             config,

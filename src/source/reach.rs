@@ -26,8 +26,17 @@ fn ask(path: &Path) -> io::Result<()> {
 
 /// Opens a file for reading. Never waits, even if the name has become a pipe meanwhile.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, 0)
+}
+
+/// The same, unless it is a symbolic link (ELOOP).
+pub fn open_no_link(path: &Path) -> io::Result<File> {
+    open_with(path, libc::O_NOFOLLOW)
+}
+
+fn open_with(path: &Path, flags: i32) -> io::Result<File> {
     ask(path)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
@@ -35,6 +44,12 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn metadata(path: &Path) -> io::Result<Metadata> {
     ask(path)?;
     std::fs::metadata(path)
+}
+
+/// Of a symbolic link, the link itself.
+pub fn link_metadata(path: &Path) -> io::Result<Metadata> {
+    ask(path)?;
+    std::fs::symlink_metadata(path)
 }
 
 /// The entries of a directory; any of them may be an error.

@@ -10,18 +10,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::reach::{self, Listing};
+use crate::config::model::SourceConfig;
 use crate::os;
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Root {
     dir: PathBuf,
+    /// A symbolic link stands for what it points to; else it is no file.
+    follows_links: bool,
 }
 
 impl Root {
-    /// `dir` is absolute. It need not be there yet.
-    pub fn new(dir: &Path) -> Root {
-        Root { dir: dir.to_owned() }
+    /// The directory is absolute. It need not be there yet.
+    pub fn of(config: &SourceConfig) -> Root {
+        Root { dir: config.spool_dir.clone(), follows_links: config.follows_links }
     }
 
     pub fn dir(&self) -> &Path {
@@ -40,12 +43,14 @@ impl Root {
 
     /// Opens a file for reading, without ever waiting; what is no regular file is an error.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
-        reach::open(&self.path(name))
+        let open = if self.follows_links { reach::open } else { reach::open_no_link };
+        open(&self.path(name))
     }
 
-    /// Of what stands under the name, links followed.
+    /// Of what stands under the name; of a link that is not followed, the link.
     pub fn stat(&self, name: &OsStr) -> io::Result<Metadata> {
-        reach::metadata(&self.path(name))
+        let stat = if self.follows_links { reach::metadata } else { reach::link_metadata };
+        stat(&self.path(name))
     }
 
     /// Of the link itself, if it is one.

@@ -94,7 +94,7 @@ const TICK_NS: i64 = 20_000_000;
 impl Scanner {
     pub fn new(config: &SourceConfig) -> Scanner {
         Scanner {
-            root: Root::new(&config.spool_dir),
+            root: Root::of(config),
             names: Names::of(config),
             order: config.consume_order,
             seen: None,
@@ -252,10 +252,10 @@ impl Scanner {
     }
 }
 
-/// Follows a symbolic link, as Java's `File` does. Directories are no candidates.
+/// Directories are no candidates, and links only if they are followed, as Java's `File` does.
 fn stat_file(root: &Root, name: &OsStr) -> io::Result<Option<Candidate>> {
     let stat = root.stat(name)?;
-    if stat.is_dir() {
+    if stat.is_dir() || stat.is_symlink() {
         return Ok(None);
     }
     if !stat.is_file() {

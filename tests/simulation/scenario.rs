@@ -250,6 +250,7 @@ impl Scenario {
             retire_grace_ms: self.grace_ms,
             on_bad_checkpoint: OnBadCheckpoint::Fail,
             on_no_checkpoint: OnNoCheckpoint::Beginning,
+            follows_links: true,
             shares_spool_dir: false,
         }
     }

@@ -44,6 +44,19 @@ fn a_name_that_is_no_text_is_as_good_as_another() {
     scene.in_the_end_in_any_order(&["one", "two", "late"]);
 }
 
+/// Who may write into the directory and not read a file could have it sent.
+#[test]
+fn a_link_is_left_alone_where_links_are_not_followed() {
+    let mut scene = spool("link").source("followLinks", "false").file("a_{H}.log", "one\n", 0);
+    let secret = scene.work.dir().join("secret");
+    fs::write(&secret, "secret\n").expect("a file elsewhere");
+    let link = scene.work.path("b_{H-1}.log");
+    std::os::unix::fs::symlink(&secret, &link).expect("a link");
+    scene.start();
+    scene.in_the_end(&["one"]);
+    assert!(link.is_symlink() && secret.exists());
+}
+
 /// Names that have no room for the suffix are done by their receipts, and hold up nobody.
 #[test]
 fn names_too_long_for_the_suffix_are_done_by_receipt_alone() {
