@@ -208,14 +208,24 @@ pub fn without_numbers(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Keeps a line a line: control characters (a file name may hold a newline or an escape sequence)
-/// are written as escapes.
+/// Does the character move the cursor, end the line, turn the direction of what follows, or show
+/// nothing? With those, one text is made to look like another.
+pub fn is_disguise(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Keeps a line a line, and what it seems to be: of what a file name may hold, an end of line, an
+/// escape sequence and their like are written as escapes.
 struct OneLine<'a>(&'a mut String);
 
 impl fmt::Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}') {
+            if is_disguise(c) && c != '\t' {
                 self.0.extend(c.escape_default());
             } else {
                 self.0.push(c);

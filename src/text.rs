@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
-use crate::log::{plural, without_numbers};
+use crate::log::{is_disguise, plural, without_numbers};
 
 /// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,11 +95,11 @@ impl Style {
     }
 }
 
-/// What must not reach a terminal raw: names of files may hold anything.
+/// What must not reach a terminal, or a log, raw: names of files may hold anything.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_disguise(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }
@@ -222,6 +222,7 @@ mod tests {
             (String::new(), "█████░░░░░ ".into())
         );
         assert_eq!(printable("a\x1b[2J"), "a\\u{1b}[2J");
+        assert_eq!(printable("a\u{202e}gol.\u{200b}b ä中"), "a\\u{202e}gol.\\u{200b}b ä中");
     }
 
     #[test]

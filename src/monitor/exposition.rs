@@ -6,6 +6,7 @@ use std::fmt::{Display, Write as _};
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
+use crate::text::printable;
 
 /// Name, type and help of every metric there is, in the order of printing.
 const METRICS: &[(&str, &str, &str)] = &[
@@ -86,7 +87,10 @@ impl Exposition {
         debug_assert!(METRICS.iter().any(|(n, _, _)| *n == name), "{name}");
         let mut line = String::from(name);
         for (at, (label, text)) in labels.iter().enumerate() {
+            // The format knows three escapes; of other characters that a collector's page should not
+            // have to deal with, ours.
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let text = printable(&text).replace("\\u{", "\\\\u{");
             // Writing to a String does not fail.
             let _ = write!(line, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
         }

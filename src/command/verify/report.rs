@@ -9,7 +9,8 @@ use super::reach::Searched;
 use serde_json::{Value, json};
 
 use crate::channel::reader::TopicRecord;
-use crate::text::counted;
+use crate::log::is_disguise;
+use crate::text::{counted, printable};
 
 /// So many missing and repeated lines are shown.
 pub(super) const EXAMPLES_MAX: usize = 10;
@@ -316,7 +317,7 @@ fn bare_name(row: &Row) -> &str {
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String does not fail.
-    let _ = writeln!(out, "{text}");
+    let _ = writeln!(out, "{}", printable(&text.to_string()));
 }
 
 fn json_row(row: &Row) -> Value {
@@ -359,7 +360,7 @@ fn excerpt(body: &[u8]) -> String {
     let head = &body[..body.len().min(EXCERPT_BYTES)];
     let text: String = String::from_utf8_lossy(head)
         .chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| if is_disguise(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     if head.len() < body.len() { format!("{text}…") } else { text }
 }
