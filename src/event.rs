@@ -192,9 +192,22 @@ impl std::error::Error for DecodeError {}
 ///
 /// # Errors
 /// [`DecodeError`] unless the value is exactly one event.
-pub fn decode(mut value: &[u8]) -> Result<Event<'_>, DecodeError> {
-    let rest = &mut value;
+pub fn decode(value: &[u8]) -> Result<Event<'_>, DecodeError> {
     let mut headers = Vec::new();
+    let body = visit(value, &mut |key, value| headers.push((key, value)))?;
+    Ok(Event { headers, body })
+}
+
+/// The same without holding the headers, of which a value may have any number: each is handed to
+/// `header`, also of a value that then turns out to be no event. Returns the body.
+///
+/// # Errors
+/// As [`decode`].
+pub fn visit<'a>(
+    mut value: &'a [u8],
+    header: &mut dyn FnMut(&'a str, &'a str),
+) -> Result<&'a [u8], DecodeError> {
+    let rest = &mut value;
     loop {
         let count = take_long(rest).ok_or(DecodeError::Cut)?;
         if count == 0 {
@@ -204,7 +217,7 @@ pub fn decode(mut value: &[u8]) -> Result<Event<'_>, DecodeError> {
         let size = if count < 0 { Some(take_long(rest).ok_or(DecodeError::Cut)?) } else { None };
         let before = rest.len();
         for _ in 0..count.unsigned_abs() {
-            headers.push((take_str(rest)?, take_str(rest)?));
+            header(take_str(rest)?, take_str(rest)?);
         }
         if size.is_some_and(|size| usize::try_from(size) != Ok(before - rest.len())) {
             return Err(DecodeError::BlockSize);
@@ -212,7 +225,7 @@ pub fn decode(mut value: &[u8]) -> Result<Event<'_>, DecodeError> {
     }
     let body = take_bytes(rest)?;
     match rest.len() {
-        0 => Ok(Event { headers, body }),
+        0 => Ok(body),
         count => Err(DecodeError::Trailing(count)),
     }
 }

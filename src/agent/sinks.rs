@@ -119,15 +119,9 @@ impl Sinks {
         let mut headers = HeaderMap::new();
         let body = match self.formats[channel] {
             ValueFormat::Bare => value,
-            ValueFormat::Avro => match event::decode(value) {
-                Ok(event) => {
-                    for (key, value) in &event.headers {
-                        headers.insert(key, value);
-                    }
-                    event.body
-                }
-                Err(_) => value,
-            },
+            ValueFormat::Avro => {
+                event::visit(value, &mut |k, v| headers.insert(k, v)).unwrap_or(value)
+            }
         };
         let dump = logger_dump(&headers, body, max_bytes);
         let mut lines = dump.split('\n');

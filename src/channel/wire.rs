@@ -291,13 +291,20 @@ impl Connection {
         let Some(answer) = rest.get(..size as usize) else { return Ok(None) };
         let answer = answer.to_vec();
         self.input_at += 4 + size as usize;
-        if self.input_at == self.input.len() {
-            self.input.clear();
+        self.compact();
+        Ok(Some(answer))
+    }
+
+    /// Gives back what was taken of the input, which a peer that always sends a little more than it
+    /// was asked for would let grow for ever. Each byte is moved once at most.
+    fn compact(&mut self) {
+        let left = self.input.len() - self.input_at;
+        if left == 0 || self.input_at >= left.max(READ_BYTES) {
+            self.input.drain(..self.input_at);
             self.input_at = 0;
             // After a large fetch, give the memory back.
-            self.input.shrink_to(READ_BYTES);
+            self.input.shrink_to(left.max(READ_BYTES));
         }
-        Ok(Some(answer))
     }
 
     /// What a peer is that begins its answer with these bytes in place of a length.
@@ -550,6 +557,26 @@ mod tests {
         for answer in wrong.into_iter().chain([frame(1, &[0; 2000]), b"HTTP/1.1 400".to_vec()]) {
             assert!(matches!(call(answer), Err(Fault::Lost(_))));
         }
+    }
+
+    /// There is always a part of the next answer in the buffer, so that it is never empty.
+    #[test]
+    fn answers_without_a_pause_do_not_make_the_input_grow() {
+        const ANSWER_BYTES: usize = 300_000;
+        let answers: Vec<u8> = (0..100).flat_map(|n| frame(n, &vec![7; ANSWER_BYTES])).collect();
+        let mut connection = open(&peer(answers), soon()).unwrap();
+        connection.send(&[IoSlice::new(b"request")]).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut largest = 0;
+        for correlation in 0..100 {
+            let call = Call { correlation, bytes_max: 1 << 20, deadline };
+            let answer = finish(&mut connection, |connection| connection.poll(&call)).unwrap();
+            assert_eq!(answer.len(), ANSWER_BYTES);
+            largest = largest.max(connection.input.capacity());
+            // What comes meanwhile is taken with the next.
+            let _ = connection.fill();
+        }
+        assert!(largest < 4 * ANSWER_BYTES, "{largest}");
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //! anything; what is not a whole block is skipped.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+use crate::os;
 
 /// Name of the file in the tracker directory.
 pub(crate) const FILE_NAME: &str = ".flumespooltailfile-main.meta";
@@ -93,14 +95,17 @@ pub(crate) fn tracked_path(spool_dir: &[u8], name: &[u8]) -> Vec<u8> {
 /// Reads the tracker at `path`.
 pub(crate) fn read_java_tracker(path: &Path) -> Result<JavaState, JavaTrackerError> {
     let failed = |error| JavaTrackerError::Io { path: path.to_owned(), error };
-    let bytes = match path.metadata() {
+    let file = match os::read_own(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(JavaState::Absent),
         Err(e) => return Err(failed(e)),
-        Ok(metadata) if metadata.len() > TRACKER_BYTES_MAX => {
-            return Err(JavaTrackerError::TooLarge { path: path.into(), bytes: metadata.len() });
-        }
-        Ok(_) => std::fs::read(path).map_err(failed)?,
+        Ok(file) => file,
     };
+    let len = file.metadata().map_err(failed)?.len();
+    if len > TRACKER_BYTES_MAX {
+        return Err(JavaTrackerError::TooLarge { path: path.into(), bytes: len });
+    }
+    let mut bytes = Vec::new();
+    file.take(TRACKER_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
     match parse(&bytes) {
         Ok(tracker) => Ok(JavaState::Found(tracker)),
         Err(Fault::Reason(reason)) => Ok(JavaState::Unusable(reason)),
@@ -153,21 +158,22 @@ fn last_offset(mut blocks: &[u8], sync: &[u8]) -> Result<(u64, u64), Fault> {
     let finder = memchr::memmem::Finder::new(sync);
     while !blocks.is_empty() {
         let mut input = Input { bytes: blocks };
-        let next = if let Some(last) = input.block(sync) {
-            if let Some(last) = last {
-                offset = match u64::try_from(last) {
-                    Ok(last) => last,
-                    Err(_) => return fault("it holds a negative offset"),
+        let resumed = match input.block(sync) {
+            Block::Whole(last) => {
+                offset = match last.map(u64::try_from) {
+                    None => offset,
+                    Some(Ok(last)) => last,
+                    Some(Err(_)) => return fault("it holds a negative offset"),
                 };
+                blocks = input.bytes;
+                continue;
             }
-            input.bytes
-        } else {
+            Block::Damaged => blocks.len() - input.bytes.len(),
             // The marker is there to find the way back after damage.
-            let resumed = finder.find(blocks).map_or(blocks.len(), |at| at + sync.len());
-            skipped += resumed as u64;
-            &blocks[resumed..]
+            Block::Lost => finder.find(blocks).map_or(blocks.len(), |at| at + sync.len()),
         };
-        blocks = next;
+        skipped += resumed as u64;
+        blocks = &blocks[resumed..];
     }
     Ok((offset, skipped))
 }
@@ -177,6 +183,17 @@ struct Header<'a> {
     codec: Option<&'a [u8]>,
     file: &'a [u8],
     sync: &'a [u8],
+}
+
+/// What stands where a block should be.
+enum Block {
+    /// Its last offset, if it has a record.
+    Whole(Option<i64>),
+    /// Its end is where it says, its records are not what it says. It is skipped as a whole, so that
+    /// no byte is looked at again and again.
+    Damaged,
+    /// Its end is not where it says.
+    Lost,
 }
 
 /// What is left to read. `None` from any of its methods: it is cut or impossible.
@@ -212,19 +229,22 @@ impl<'a> Input<'a> {
         Some(header)
     }
 
-    /// The last offset in a whole block; the inner `None` if it has no record.
-    fn block(&mut self, sync: &[u8]) -> Option<Option<i64>> {
-        let count = self.long()?;
-        let size = usize::try_from(self.long()?).ok()?;
-        let mut data = Input { bytes: self.take(size)? };
-        if self.take(SYNC_BYTES)? != sync || count < 0 {
-            return None;
-        }
+    fn block(&mut self, sync: &[u8]) -> Block {
+        let Some((count, mut data)) = self.frame(sync) else { return Block::Lost };
         let mut last = None;
         for _ in 0..count {
-            last = Some(data.long()?);
+            let Some(offset) = data.long() else { return Block::Damaged };
+            last = Some(offset);
         }
-        data.bytes.is_empty().then_some(last)
+        if data.bytes.is_empty() { Block::Whole(last) } else { Block::Damaged }
+    }
+
+    /// How many records a block has, and their bytes; the marker stands behind them.
+    fn frame(&mut self, sync: &[u8]) -> Option<(i64, Input<'a>)> {
+        let count = self.long()?;
+        let size = usize::try_from(self.long()?).ok()?;
+        let data = Input { bytes: self.take(size)? };
+        (self.take(SYNC_BYTES)? == sync && count >= 0).then_some((count, data))
     }
 
     fn take(&mut self, len: usize) -> Option<&'a [u8]> {
@@ -385,6 +405,29 @@ mod tests {
         // The marker that ends the good block behind the garbage is where reading resumes.
         let damaged = plain(&[block(&[5]), garbage, block(&[6]), block(&[7])]);
         assert_eq!(found(&damaged).0, 7);
+    }
+
+    /// Each of its blocks claims all that follows. Looked at again behind each, it would take minutes.
+    #[test]
+    fn a_hostile_tracker_is_read_in_one_pass() {
+        const BLOCKS: usize = 100_000;
+        let mut body = Vec::new();
+        for left in (0..BLOCKS).rev() {
+            let mut head = Vec::new();
+            put_long(&mut head, i64::MAX);
+            put_long(&mut head, 0);
+            let head_bytes = 14;
+            // From behind its head to the last marker; the numbers have one width.
+            let size = left * (head_bytes + SYNC_BYTES);
+            body.extend_from_slice(&head[..head.len() - 1]);
+            body.extend((0..4).map(|at| {
+                let more = if at < 3 { 0x80 } else { 0 };
+                ((size << 1) >> (7 * at)) as u8 & 0x7f | more
+            }));
+            body.extend_from_slice(&SYNC);
+        }
+        let tracker = plain(&[block(&[5]), body, block(&[7])]);
+        assert_eq!(found(&tracker).0, 7);
     }
 
     #[test]

@@ -113,7 +113,13 @@ fn push_literal(items: &mut Vec<Item>, c: char) {
     }
 }
 
+/// No file name is longer, bytes.
+const NAME_BYTES_MAX: usize = 255;
+
 fn check_field(letter: char, count: usize) -> Result<(), String> {
+    if count > NAME_BYTES_MAX {
+        return Err(format!("{count} letters '{letter}': no file name is so long"));
+    }
     match letter {
         'X' if count > 3 => Err(format!("invalid ISO 8601 format: length={count}")),
         'z' if count > 3 => Err("long zone names (zzzz) are not supported".to_owned()),
@@ -295,6 +301,13 @@ mod tests {
         }
         assert!(count > 300, "only {count} cases");
         assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
+    #[test]
+    fn a_field_that_no_name_has_room_for_is_refused() {
+        let told = DatePattern::parse(&"y".repeat(70_000)).unwrap_err().what().to_string();
+        assert_eq!(told, "70000 letters 'y': no file name is so long");
+        assert!(DatePattern::parse(&"y".repeat(255)).is_ok());
     }
 
     #[test]

@@ -61,28 +61,38 @@ impl Keyer {
     pub(crate) fn of_record(&self, value: Option<&[u8]>) -> u64 {
         match (self.format, value) {
             (ValueFormat::Bare, Some(value)) => FileKey(self.headers([])).of_event(value),
-            (ValueFormat::Avro, Some(value)) => match event::decode(value) {
-                Ok(event) => FileKey(self.headers(event.headers)).of_event(event.body),
-                Err(_) => self.of_other(value),
-            },
+            (ValueFormat::Avro, Some(value)) => {
+                let mut headers = self.begin();
+                let body =
+                    event::visit(value, &mut |key, value| self.put(&mut headers, key, value));
+                match body {
+                    Ok(body) => FileKey(end_headers(headers)).of_event(body),
+                    Err(_) => self.of_other(value),
+                }
+            }
             (_, None) => self.of_other(&[]),
         }
     }
 
     fn headers<'a>(&self, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> DefaultHasher {
+        let mut hasher = self.begin();
+        if self.format == ValueFormat::Avro {
+            headers.into_iter().for_each(|(key, value)| self.put(&mut hasher, key, value));
+        }
+        end_headers(hasher)
+    }
+
+    fn begin(&self) -> DefaultHasher {
         let mut hasher = self.state.build_hasher();
         hasher.write_u8(EVENT);
-        if self.format == ValueFormat::Avro {
-            for (key, value) in headers {
-                if self.unsteady.iter().all(|unsteady| unsteady != key) {
-                    put(&mut hasher, key.as_bytes());
-                    put(&mut hasher, value.as_bytes());
-                }
-            }
-        }
-        // No length is so large: the headers end here.
-        hasher.write_u64(u64::MAX);
         hasher
+    }
+
+    fn put(&self, hasher: &mut DefaultHasher, key: &str, value: &str) {
+        if self.unsteady.iter().all(|unsteady| unsteady != key) {
+            put(hasher, key.as_bytes());
+            put(hasher, value.as_bytes());
+        }
     }
 
     fn of_other(&self, value: &[u8]) -> u64 {
@@ -96,8 +106,8 @@ impl Keyer {
 /// The body of a record's value, to be shown.
 pub(crate) fn body(format: ValueFormat, value: Option<&[u8]>) -> &[u8] {
     let value = value.unwrap_or_default();
-    match (format, event::decode(value)) {
-        (ValueFormat::Avro, Ok(event)) => event.body,
+    match (format, event::visit(value, &mut |_, _| {})) {
+        (ValueFormat::Avro, Ok(body)) => body,
         _ => value,
     }
 }
@@ -111,6 +121,12 @@ impl FileKey {
         put(&mut hasher, body);
         hasher.finish()
     }
+}
+
+fn end_headers(mut hasher: DefaultHasher) -> DefaultHasher {
+    // No length is so large: the headers end here.
+    hasher.write_u64(u64::MAX);
+    hasher
 }
 
 fn put(hasher: &mut DefaultHasher, bytes: &[u8]) {
