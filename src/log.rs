@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -55,6 +56,26 @@ thread_local! {
     /// Lines of this thread, while a test listens.
     static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
     static CLOCK: SystemClock = SystemClock::new();
+    /// The last warnings, for those who look without the log at hand.
+    static WARNINGS: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// So many warnings are kept, and so many characters of each.
+const WARNINGS_MAX: usize = 50;
+const WARNING_CHARS_MAX: usize = 1_000;
+
+/// The last fifty lines of WARN and above that this thread wrote, the oldest first; long ones are cut.
+pub fn last_warnings() -> Vec<String> {
+    WARNINGS.with_borrow(|warnings| warnings.iter().cloned().collect())
+}
+
+fn keep(line: &str) {
+    WARNINGS.with_borrow_mut(|warnings| {
+        if warnings.len() == WARNINGS_MAX {
+            warnings.pop_front();
+        }
+        warnings.push_back(line.chars().take(WARNING_CHARS_MAX).collect());
+    });
 }
 
 /// Sets the lowest level that is written (`Info` at first).
@@ -153,7 +174,11 @@ pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
     // Writing to a String fails only if a Display does; what came before is logged all the same.
     let _ = write!(line, " {} {class}: ", level.name());
     let _ = write!(OneLine(&mut line), "{message}");
-    emit(without_numbers(&line).into_owned());
+    let line = without_numbers(&line).into_owned();
+    if level >= Level::Warn {
+        keep(&line);
+    }
+    emit(line);
 }
 
 /// Writes a line without a stamp behind one of that level, as the lines of a stack trace are.
@@ -243,6 +268,20 @@ mod tests {
         let ((), mut lines) = capture(action);
         assert_eq!(lines.len(), 1, "{lines:?}");
         lines.remove(0)
+    }
+
+    #[test]
+    fn the_last_warnings_are_kept_and_no_more() {
+        let ((), _) = capture(|| {
+            for n in 0..200 {
+                warn("x.Y", format_args!("{n} {}", "é".repeat(5_000)));
+                info("x.Y", format_args!("nothing"));
+            }
+        });
+        let warnings = last_warnings();
+        assert_eq!(warnings.len(), WARNINGS_MAX);
+        assert!(warnings[0].contains(" WARN x.Y: 150 é"), "{}", warnings[0]);
+        assert!(warnings.iter().all(|line| line.chars().count() <= WARNING_CHARS_MAX));
     }
 
     #[test]

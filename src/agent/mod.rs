@@ -48,6 +48,9 @@ const TROUBLE_WORDS_MS: u64 = 10_000;
 /// Sleeps no longer than this without a look at the directories, ms (Flume looks as often).
 const POLL_MS: u64 = 500;
 
+/// Points of the chart of the last hour.
+const CURVE_POINTS: usize = 240;
+
 /// So often it is asked whether the directories are still those that were opened, ms.
 const PLACES_MS: u64 = 1_000;
 
@@ -171,7 +174,7 @@ struct End(Exit);
 /// Runs the agent until it is asked to stop or cannot go on. Without `reload` its configuration
 /// stays as it is.
 pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
-    let monitor = Monitor::new(args, config.monitoring.textfile.clone());
+    let monitor = Monitor::new(args, &config.monitoring);
     let mut agent = Agent::new(config, monitor, reload);
     agent.once = args.once.map(|once| once::Run::new(once, agent.clock.monotonic_ms()));
     let exit = agent.run();
@@ -241,7 +244,7 @@ impl Agent {
         }
         lifecycle::tell_start(&config);
         os::share_descriptors(config.sources.len());
-        self.monitor.set_textfile(config.monitoring.textfile.clone());
+        self.monitor.configure(&config.monitoring);
         self.sinks = Sinks::new(&config);
         self.waiting = config.sources.into_iter().map(Waiting::new).collect();
         self.channels = config.channels.into_iter().map(Rc::new).collect();
@@ -506,6 +509,8 @@ impl Agent {
         Stats {
             agent: self.name.clone(),
             start_ms: self.start_ms,
+            now_ms: self.clock.now_ms(),
+            now: self.clock.local(self.clock.now_ms()).log_stamp().as_str().to_string(),
             since: self.clock.local(self.start_ms).log_stamp().as_str().to_string(),
             up,
             sources: self
@@ -661,5 +666,6 @@ fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
         doubts: pipeline.doubts_by_partition().collect(),
         rate: running.rates.now(),
         last_hour: running.rates.last_hour(),
+        curve: running.rates.curve(CURVE_POINTS),
     }
 }

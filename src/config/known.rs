@@ -439,6 +439,12 @@ pub const PROPERTIES: &[Property] = &[
         "–",
         "metrics are written to this file, for the node exporter of Prometheus (not Flume's)",
     ),
+    takes(
+        Monitoring,
+        "page",
+        "true",
+        "where HTTP is served, `/` is a page that shows how things stand (not Flume's)",
+    ),
 ];
 
 /// Does the row's name, perhaps with a `*` at its end, cover this one?

@@ -143,7 +143,8 @@ fn monitoring(graph: &Graph, found: &mut Diagnostics) -> MonitoringConfig {
         // Fails only where there is no current directory; then every use of it will.
         std::path::absolute(&prop.value).unwrap_or_else(|_| prop.value.clone().into())
     });
-    MonitoringConfig { textfile }
+    let page = section.boolean(found, const { known::row(Scope::Monitoring, "page") });
+    MonitoringConfig { textfile, page }
 }
 
 /// The channels that a source writes to.

@@ -26,6 +26,8 @@ pub struct AgentConfig {
 pub struct MonitoringConfig {
     /// Metrics are written there; absolute.
     pub textfile: Option<PathBuf>,
+    /// The monitoring port serves a page for people.
+    pub page: bool,
 }
 
 /// One `SpoolDirectoryTailFileSource`.

@@ -12,6 +12,10 @@ use std::os::fd::{AsRawFd, RawFd};
 const CLIENTS_MAX: usize = 8;
 /// Longest request, bytes.
 const REQUEST_BYTES_MAX: usize = 4096;
+/// What a browser may do with a page of ours.
+const POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
+                      script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'\r\n";
 /// Header fields of a request.
 const HEADERS_MAX: usize = 64;
 /// A connection lives no longer, ms.
@@ -268,6 +272,11 @@ fn response(status: &str, kind: &str, body: &str, with_body: bool) -> Vec<u8> {
          X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
         body.len()
     );
+    if kind.starts_with("text/html") {
+        // Nothing from elsewhere, whatever a name in it may say.
+        let end = out.len() - 2;
+        out.insert_str(end, POLICY);
+    }
     if with_body {
         out.push_str(body);
     }

@@ -8,6 +8,7 @@ pub(crate) mod exposition;
 pub(crate) mod files;
 pub(crate) mod health;
 mod http;
+mod page;
 pub(crate) mod rates;
 pub(crate) mod systemd;
 
@@ -20,6 +21,7 @@ use crate::checkpoint::record::ChannelRecord;
 use crate::checkpoint::trouble::Trouble;
 use crate::cli::AgentArgs;
 use crate::config::known;
+use crate::config::model::MonitoringConfig;
 use crate::log;
 use crate::os;
 use crate::pipeline::Counters;
@@ -47,6 +49,9 @@ pub(crate) struct Stats {
     pub start_ms: i64,
     /// The same in local time, as the log has it.
     pub since: String,
+    /// The present time, and the same as the log has it.
+    pub now_ms: i64,
+    pub now: String,
     /// False once it has been stopped.
     pub up: bool,
     pub sources: Vec<SourceStats>,
@@ -78,6 +83,8 @@ pub(crate) struct SourceStats {
     pub doubts: Vec<(usize, i32)>,
     pub rate: Option<Rate>,
     pub last_hour: Option<Rate>,
+    /// Lines a second of the last hour, the oldest first.
+    pub curve: Vec<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -119,10 +126,11 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// As the command line, the configuration and the environment want it.
-    pub(crate) fn new(args: &AgentArgs, textfile: Option<PathBuf>) -> Monitor {
+    pub(crate) fn new(args: &AgentArgs, config: &MonitoringConfig) -> Monitor {
         Monitor {
             wanted: Some(args.clone()),
-            textfile,
+            textfile: config.textfile.clone(),
+            pages: Pages { has_page: config.page, ..Pages::default() },
             systemd: Notifier::from_environment(),
             ..Monitor::absent()
         }
@@ -199,8 +207,9 @@ impl Monitor {
     }
 
     /// The configuration has changed.
-    pub(crate) fn set_textfile(&mut self, textfile: Option<PathBuf>) {
-        self.textfile = textfile;
+    pub(crate) fn configure(&mut self, config: &MonitoringConfig) {
+        self.textfile = config.textfile.clone();
+        self.pages = Pages { has_page: config.page, ..Pages::default() };
         self.due_ms = 0;
     }
 
@@ -297,10 +306,16 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
 struct Pages {
     /// Path, monotonic time, page.
     made: Vec<(&'static str, u64, Page)>,
+    /// `/` shows how things stand.
+    has_page: bool,
 }
 
 impl Pages {
     fn get(&mut self, path: &str, now_ms: u64, stats: &dyn Fn() -> Stats) -> Option<Page> {
+        if path == "/" && !self.has_page {
+            let text = "For Flume metrics please click <a href=\"/metrics\">here</a>.\n";
+            return Some(Page::new(HTML, text.to_string()));
+        }
         let &(path, make) = PAGES.iter().find(|(name, _)| *name == path)?;
         self.made.retain(|(_, at_ms, _)| now_ms < at_ms + PAGE_MS);
         if let Some((.., page)) = self.made.iter().find(|(name, ..)| *name == path) {
@@ -315,6 +330,7 @@ impl Pages {
 type Make = fn(&dyn Fn() -> Stats) -> Page;
 
 const JSON: &str = "application/json;charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 const PAGES: &[(&str, Make)] = &[
@@ -334,10 +350,7 @@ const PAGES: &[(&str, Make)] = &[
             Page { status, kind: TEXT, body }
         }
     }),
-    ("/", |_| {
-        let text = "For Flume metrics please click <a href=\"/metrics\">here</a>.\n";
-        Page::new("text/html; charset=utf-8", text.to_string())
-    }),
+    ("/", |stats| Page::new(HTML, page::page(&stats(), &log::last_warnings()))),
 ];
 
 /// Flume's own shape: components by type and name, all values as text.
@@ -466,6 +479,8 @@ mod tests {
             agent: "a1".into(),
             start_ms: 1_500,
             since: String::new(),
+            now_ms: 1_500,
+            now: String::new(),
             up: true,
             sources: vec![SourceStats {
                 name: "r1".into(),

@@ -53,6 +53,17 @@ impl Rates {
         self.since(0)
     }
 
+    /// Lines a second, the oldest first: all points in so many pieces at most.
+    pub(crate) fn curve(&self, pieces: usize) -> Vec<f64> {
+        let width = self.points.len().div_ceil(pieces.max(1)).max(1);
+        let ends: Vec<Point> = self.points.iter().copied().step_by(width).collect();
+        let rate = |pair: &[Point]| {
+            let ms = pair[1].at_ms.saturating_sub(pair[0].at_ms).max(1);
+            pair[1].lines.saturating_sub(pair[0].lines) as f64 * 1_000.0 / ms as f64
+        };
+        ends.windows(2).map(rate).collect()
+    }
+
     fn since(&self, first: usize) -> Option<Rate> {
         let (first, last) = (self.points.get(first)?, self.points.back()?);
         let ms = last.at_ms.checked_sub(first.at_ms).filter(|ms| *ms > 0)?;
@@ -87,5 +98,7 @@ mod tests {
         }
         assert_eq!(rates.now(), Some(Rate { bytes_per_s: 100.0, lines_per_s: 1.0 }));
         assert!(rates.last_hour().unwrap().lines_per_s < 0.4);
+        let curve = rates.curve(120);
+        assert_eq!((curve.len(), curve[0], curve[118]), (119, 0.0, 1.0));
     }
 }
