@@ -7,6 +7,7 @@ mod once;
 mod places;
 pub(crate) mod reload;
 pub(crate) mod sinks;
+mod stats;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -16,26 +17,23 @@ use std::time::Duration;
 
 use crate::channel::broker::Broker;
 use crate::channel::connect;
-use crate::channel::outlet::Outlet;
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked};
-use crate::checkpoint::slots;
 use crate::checkpoint::spool_lock::SpoolLock;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
 use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::log::{self, Repeats, counted, without_numbers};
+use crate::log::{self, Repeats, counted};
+use crate::monitor::Monitor;
 use crate::monitor::files::FileLooks;
 use crate::monitor::rates::Rates;
-use crate::monitor::{ChannelStats, Monitor, SinkStats, SourceStats, Stats};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
     self, CHANNEL, Counters, Fatal, Inheritance, Pace, Pipeline, SOURCE, StartError, Startup,
 };
 
-use crate::source::tracked::modified_ms;
 use reload::Reload;
 use sinks::Sinks;
 
@@ -47,9 +45,6 @@ const TROUBLE_WORDS_MS: u64 = 10_000;
 
 /// Sleeps no longer than this without a look at the directories, ms (Flume looks as often).
 const POLL_MS: u64 = 500;
-
-/// Points of the chart of the last hour.
-const CURVE_POINTS: usize = 240;
 
 /// So often it is asked whether the directories are still those that were opened, ms.
 const PLACES_MS: u64 = 1_000;
@@ -100,27 +95,6 @@ impl Running {
         for (reached, outlet) in self.reached.iter_mut().zip(&self.pipeline.outlets) {
             *reached |= outlet.is_open();
         }
-    }
-
-    /// Why nothing is sent, whatever the brokers do.
-    fn fault(&self) -> Option<String> {
-        let name = &self.pipeline.config.name;
-        let no_room = self.pipeline.is_waiting_for_room().then_some("no room for the checkpoint");
-        let absent = self.pipeline.files.is_directory_absent().then_some("its directory is away");
-        let why = self.pause.as_deref().or(no_room).or(absent)?;
-        Some(format!("Source {name}: {why}"))
-    }
-
-    /// Channels that have not reached their brokers, or not since their last trouble, with the reason.
-    fn apart(&self) -> Vec<String> {
-        let outlets = self.pipeline.outlets.iter().zip(&self.reached);
-        let apart =
-            outlets.filter(|(o, reached)| !o.is_open() && (!**reached || o.trouble.is_some()));
-        let sentence = |outlet: &Outlet| {
-            let why = outlet.trouble.as_ref().map_or("no answer yet", |(_, why)| why.as_str());
-            format!("Channel {} (topic {}): {why}", outlet.config.name, outlet.config.topic)
-        };
-        apart.map(|(outlet, _)| sentence(outlet)).collect()
     }
 
     /// Keeps the file `trouble` as things are. What an earlier run had ended with stays there until
@@ -462,68 +436,6 @@ impl Agent {
         self.monitor = monitor;
     }
 
-    fn stats(&self, up: bool) -> Stats {
-        let waiting = self.waiting.iter().map(|w| {
-            let name = w.config.name.clone();
-            let why = w.why.as_deref().unwrap_or("not tried yet");
-            let fault = Some(format!("Source {name} cannot start: {why}"));
-            let spool_dir = w.config.spool_dir.to_string_lossy().into_owned();
-            SourceStats { name, fault, spool_dir, ..SourceStats::default() }
-        });
-        let channels = self.channels.iter().enumerate().map(|(at, channel)| ChannelStats {
-            name: channel.name.clone(),
-            topic: channel.topic.clone(),
-            connected: self
-                .running
-                .iter()
-                .flat_map(|r| &r.pipeline.outlets)
-                .all(|o| o.channel != at || o.is_open()),
-            leaderless: self
-                .running
-                .iter()
-                .flat_map(|r| &r.pipeline.outlets)
-                .filter(|o| o.channel == at)
-                .map(|o| o.told_leaderless.len())
-                .max()
-                .unwrap_or(0),
-            attempted: self
-                .running
-                .iter()
-                .filter(|r| r.pipeline.config.channels.contains(&at))
-                .map(|r| r.pipeline.counters.events_received)
-                .sum(),
-            acked: self.sinks.acked_by_channel[at],
-            throttled_ms: self
-                .running
-                .iter()
-                .flat_map(|r| &r.pipeline.outlets)
-                .filter(|o| o.channel == at)
-                .map(|o| o.throttle.total_ms)
-                .sum(),
-            has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
-        });
-        let sinks = self.sinks.names.iter().map(|(name, channel)| SinkStats {
-            name: name.clone(),
-            drained: self.sinks.acked_by_channel[*channel],
-        });
-        Stats {
-            agent: self.name.clone(),
-            start_ms: self.start_ms,
-            now_ms: self.clock.now_ms(),
-            now: self.clock.local(self.clock.now_ms()).log_stamp().as_str().to_string(),
-            since: self.clock.local(self.start_ms).log_stamp().as_str().to_string(),
-            up,
-            sources: self
-                .running
-                .iter()
-                .map(|r| source_stats(r, self.clock.monotonic_ms()))
-                .chain(waiting)
-                .collect(),
-            channels: channels.collect(),
-            sinks: sinks.collect(),
-        }
-    }
-
     /// Sleeps until a file or a socket stirs, a signal comes, or the time is over.
     fn rest(&mut self, ms: u64) {
         let mut interests = Vec::new();
@@ -638,34 +550,4 @@ fn watch(config: &SourceConfig) -> Option<Inotify> {
         );
     });
     watch.ok()
-}
-
-/// When the checkpoint was last written, Unix ms.
-fn checkpoint_ms(tracker_dir: &Path) -> Option<i64> {
-    let stat = std::fs::metadata(tracker_dir.join(slots::FILE_NAME)).ok()?;
-    Some(modified_ms(&stat))
-}
-
-fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
-    let pipeline = &running.pipeline;
-    let mut looks = running.looks.borrow_mut();
-    SourceStats {
-        name: pipeline.config.name.clone(),
-        started: true,
-        counters: pipeline.counters,
-        files: looks.views(pipeline, now_ms),
-        in_doubt: pipeline.in_doubt(),
-        dead_letters: looks.dead_letters(pipeline),
-        channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
-        spool_dir: pipeline.config.spool_dir.to_string_lossy().into_owned(),
-        fault: running.fault().map(|why| without_numbers(&why).into_owned()),
-        apart: running.apart(),
-        troubles: running.told.clone(),
-        generation: pipeline.generation(),
-        checkpoint_ms: checkpoint_ms(&pipeline.config.tracker_dir),
-        doubts: pipeline.doubts_by_partition().collect(),
-        rate: running.rates.now(),
-        last_hour: running.rates.last_hour(),
-        curve: running.rates.curve(CURVE_POINTS),
-    }
 }
