@@ -26,6 +26,7 @@ pub mod java;
 pub mod clock;
 pub mod event;
 pub mod exit;
+pub mod histogram;
 pub mod log;
 pub mod os;
 pub mod text;

@@ -8,6 +8,7 @@ use std::fmt;
 use super::batch::{Batch, Identity, Wire};
 use super::finish::Waits;
 use super::reader::History;
+use super::standing::Standings;
 use crate::checkpoint::record::BatchRecord;
 
 /// Largest offset that a broker is believed: behind it is room to count a batch's events, so that
@@ -220,6 +221,11 @@ pub trait Broker: Waits {
     /// Who has asked for patience most since the last call. It is honoured already: what is sent
     /// waits in memory, and the time that an answer may take begins behind it.
     fn throttled(&mut self) -> Option<Throttled> {
+        None
+    }
+
+    /// How the brokers stand; `None` where nothing is known of them.
+    fn standings(&self) -> Option<&Standings> {
         None
     }
 

@@ -15,6 +15,7 @@ use super::legacy::Legacy;
 use super::look::Looks;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
+use super::standing::Standings;
 use crate::config::model::ChannelConfig;
 use crate::log;
 
@@ -27,6 +28,7 @@ pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
         looks: Looks::default(),
         last: Default::default(),
         peers: Vec::new(),
+        standings: Standings::default(),
     })
 }
 
@@ -40,6 +42,7 @@ struct Kafka {
     /// Cluster and topic of the last `open`, and to whom it connected.
     last: (String, [u8; 16]),
     peers: Vec<String>,
+    standings: Standings,
 }
 
 enum Link {
@@ -69,6 +72,8 @@ impl Kafka {
         let topic = cluster.topic.clone();
         let peers: Vec<String> =
             cluster.leaders.iter().map(|l| l.connection.peer().to_string()).collect();
+        let leads = topic.partitions.iter().zip(&cluster.led_by);
+        let leads = leads.filter_map(|(id, at)| Some((*id, peers.get((*at)?)?.clone()))).collect();
         let timeout = config.request_timeout_ms;
         self.link = match topic.wire {
             Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, name, client, timeout))),
@@ -87,6 +92,7 @@ impl Kafka {
             self.looks.forget();
             self.last = this;
         }
+        self.standings.connected(leads);
         if peers != self.peers {
             for peer in &peers {
                 let line = format_args!("Connected to {peer} for producing");
@@ -104,6 +110,7 @@ impl Kafka {
         {
             self.link = Link::Closed;
             self.peers.clear();
+            self.standings.closed();
         }
         result
     }
@@ -120,7 +127,9 @@ impl Broker for Kafka {
             Link::Finding(finding) => finding,
             _ => Box::new(self.begin()),
         };
-        match finding.poll()? {
+        let found = finding.poll();
+        self.standings.take(finding.standings(found.is_err()));
+        match found? {
             Progress::Done(cluster) => self.connect(cluster).map(Progress::Done),
             Progress::Pending => {
                 self.link = Link::Finding(finding);
@@ -220,6 +229,10 @@ impl Broker for Kafka {
             Link::Modern(modern) => modern.throttled(),
             Link::Closed | Link::Finding(_) | Link::Legacy(_) => None,
         }
+    }
+
+    fn standings(&self) -> Option<&Standings> {
+        Some(&self.standings)
     }
 
     fn use_legacy(&mut self) {

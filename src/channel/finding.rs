@@ -16,6 +16,7 @@ use super::cluster::{Cluster, Quest, Word, ask_metadata};
 use super::finish::Waits;
 use super::greet::{Greeted, Greeting, LOOK_PAUSE, hinted};
 use super::protocol::Asked;
+use super::standing::State;
 
 /// The next broker of the list is greeted so long after the one before.
 const STAGGER: Duration = Duration::from_millis(20);
@@ -182,6 +183,25 @@ impl Finding {
             }
         }
         if is_over { Err(self.fault()) } else { Ok(Progress::Pending) }
+    }
+
+    /// How all stand that were sought; `is_over`: nobody has any more time to answer.
+    pub fn standings(&self, is_over: bool) -> Vec<(String, State, Option<String>)> {
+        let standing = |peer: &Peer| {
+            let (state, why) = match (&peer.reach, &peer.told) {
+                (Reach::Failed { why, .. }, _) => (State::Failed, Some(why.clone())),
+                (_, Some(Told::NotReady { fault, .. })) => (State::Failed, Some(fault.to_string())),
+                (Reach::Due(_), _) => (State::Unasked, None),
+                (Reach::Greeting(_), _) if is_over => {
+                    (State::Failed, Some("does not answer".to_string()))
+                }
+                (Reach::Greeting(_), _) => (State::Asked, None),
+                (Reach::Greeted(_), _) => (State::Answers, None),
+                (Reach::Taken, _) => (State::Connected, None),
+            };
+            (peer.address.clone(), state, why)
+        };
+        self.peers.iter().map(standing).collect()
     }
 
     /// Is it time to go without leaders that are silent?

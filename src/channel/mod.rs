@@ -19,6 +19,8 @@ pub mod outlet;
 pub mod protocol;
 pub mod reader;
 pub mod records;
+pub mod standing;
 pub mod throttle;
+pub mod trips;
 pub mod walk;
 pub mod wire;

@@ -8,6 +8,7 @@ use super::batch::{Identity, Wire};
 use super::broker::{Answer, Broker, Fault, Topic};
 use super::limit::{BATCH_BYTES_MAX, BatchLimit};
 use super::throttle::Throttle;
+use super::trips::Trips;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
 use crate::clock::Backoff;
 use crate::config::model::{ChannelConfig, PartitionBy};
@@ -137,6 +138,7 @@ pub struct Outlet {
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
     pub throttle: Throttle,
+    pub trips: Trips,
     /// Since when (Unix time, ms) and why the brokers take nothing.
     pub trouble: Option<(i64, String)>,
     /// The batch that was refused last, until nothing of it is in doubt.
@@ -189,6 +191,7 @@ impl Outlet {
             acked_anew: Vec::new(),
             partition_missing_since_ms: None,
             throttle: Throttle::default(),
+            trips: Trips::default(),
             trouble: None,
             refused: None,
             backoff: Backoff::default(),

@@ -35,7 +35,9 @@ impl Pipeline {
             Verdict::Acked { base_offset } => {
                 if let Some(at) = self.find_announced(outlet, answer) {
                     let now_ms = self.clock.monotonic_ms();
+                    let round = self.announced[at].round;
                     self.outlets[outlet].note_ack(answer.partition, now_ms);
+                    self.outlets[outlet].trips.answered(round, answer.partition, now_ms);
                     self.mark_acked(at, *base_offset, observer);
                     if self.outlets[outlet].is_log_other() && self.outlets[outlet].is_open() {
                         self.distrust(outlet, "an acknowledged offset lies before the log's end");

@@ -198,6 +198,7 @@ impl Pipeline {
             if round.is_empty() {
                 continue;
             }
+            self.outlets[at].trips.sent(self.round, now_ms);
             if let Err(fault) = self.outlets[at].broker.send(&round) {
                 self.outlets[at].slow_down(&fault, self.clock.monotonic_ms());
                 self.distrust(at, &fault.to_string());

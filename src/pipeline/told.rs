@@ -1,6 +1,6 @@
 //! What others are told of a pipeline, without changing it.
 
-use super::Pipeline;
+use super::{Announced, Pipeline};
 use crate::checkpoint::lock::Place;
 
 impl Pipeline {
@@ -23,6 +23,13 @@ impl Pipeline {
     pub fn doubts_by_partition(&self) -> impl Iterator<Item = (usize, i32)> {
         let in_doubt = self.announced.iter().filter(|a| a.record.acked.is_none());
         in_doubt.map(|a| (usize::from(a.record.channel), a.record.partition))
+    }
+
+    /// The same of those that are on their way over a connection that is trusted.
+    pub fn flights_by_partition(&self) -> impl Iterator<Item = (usize, i32)> {
+        let is_open = |a: &&Announced| self.outlets[usize::from(a.record.channel)].is_open();
+        let in_flight = self.announced.iter().filter(|a| self.is_under_way(a)).filter(is_open);
+        in_flight.map(|a| (usize::from(a.record.channel), a.record.partition))
     }
 
     /// Generation of the checkpoint that was written last.
