@@ -4,7 +4,8 @@
 #   make demo             1,000,000 lines through five kills into a real Kafka, counted
 #                         (KAFKA=4.3.1 for another version, see tests/kafka/pom.xml)
 #   make check            format, lints, and all tests that need no broker
-#   make test             the same, and the tests against a real Kafka 0.10.2.0 and 4.3.1
+#   make test             the same, and the tests against a real Kafka 0.10.2.0 and 4.3.1, and
+#                         those of the page in a browser (chromium, if it is there)
 #   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
 #                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
 #   make soak             MINUTES (10) of roll-overs, kills and restarts under 20,000 lines a second,
@@ -16,6 +17,7 @@
 #   make deb              a Debian package, in target/debian (wants cargo-deb)
 #   make static           a program without shared libraries (wants the target
 #                         x86_64-unknown-linux-musl)
+#   make screenshot       docs/page.png, of the page that the monitoring port serves (wants chromium)
 #   make documents        the man page and the completions anew, from the table of options
 #   make clean
 
@@ -28,7 +30,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench check demo deb documents install install-service soak static test torture clean
+.PHONY: all bench check demo deb documents install install-service screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -54,12 +56,22 @@ check:
 # Tests that strike at system calls need strace, and the right to trace.
 WITHOUT_STRACE := $(shell strace -f -qq -o /dev/null -e inject=fsync:error=EIO:when=1 true 2>/dev/null || echo --skip syscalls::)
 
+# Tests of the page in a browser need one.
+CHROMIUM ?= chromium
+export FLUME_NG_CHROMIUM = $(CHROMIUM)
+PAGE_TESTS := $(shell command -v "$(CHROMIUM)" >/dev/null 2>&1 && echo --test page)
+
 # One broker of each wire for all tests; they start others for themselves where they break them.
 test: check
 	$(CARGO) test --locked --no-run
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
+	$(if $(PAGE_TESTS),,@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
 	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- \
-	  $(CARGO) test --locked --test kafka -- $(WITHOUT_STRACE)
+	  $(CARGO) test --locked --test kafka $(PAGE_TESTS) -- $(WITHOUT_STRACE)
+
+# The picture of the page in docs/.
+screenshot:
+	tests/kafka/broker with 4.3.1 -- $(CARGO) test --locked --test page -- --ignored screenshot
 
 MINUTES ?= 10
 
@@ -98,7 +110,7 @@ install: all
 	install -D -m 644 packaging/completions/flume-ng.fish "$(SHARE)/fish/vendor_completions.d/flume-ng.fish"
 	install -d "$(SHARE)/doc/flume-ng/docs" "$(SHARE)/doc/flume-ng/examples"
 	install -m 644 README.md README.zh.md CHANGELOG.md LICENSE "$(SHARE)/doc/flume-ng/"
-	install -m 644 docs/*.md docs/*.svg "$(SHARE)/doc/flume-ng/docs/"
+	install -m 644 docs/*.md docs/*.svg docs/*.png "$(SHARE)/doc/flume-ng/docs/"
 	install -m 644 flume.conf.example packaging/crontab packaging/logrotate packaging/*.service "$(SHARE)/doc/flume-ng/examples/"
 	@echo
 	@echo 'Installed. To run it as a service it needs the user flume-ng, who owns /var/lib/flume-ng and'

@@ -26,9 +26,9 @@ use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Repeats, counted};
-use crate::monitor::Monitor;
 use crate::monitor::files::FileLooks;
 use crate::monitor::rates::Rates;
+use crate::monitor::{ConfStats, Monitor};
 use crate::os::{self, Inotify, Interest};
 use crate::pipeline::{
     self, CHANNEL, Counters, Fatal, Inheritance, Pace, Pipeline, SOURCE, StartError, Startup,
@@ -150,6 +150,7 @@ struct End(Exit);
 pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     let monitor = Monitor::new(args, &config.monitoring);
     let mut agent = Agent::new(config, monitor, reload);
+    agent.conf.file = args.conf_file.display().to_string();
     agent.once = args.once.map(|once| once::Run::new(once, agent.clock.monotonic_ms()));
     let exit = agent.run();
     exit.into()
@@ -165,6 +166,9 @@ struct Agent {
     running: Vec<Running>,
     monitor: Monitor,
     start_ms: i64,
+    conf: ConfStats,
+    /// By sources that a new configuration has replaced.
+    lines_passed: u64,
     reload: Option<Reload>,
     /// It ends by itself.
     once: Option<once::Run>,
@@ -185,6 +189,8 @@ impl Agent {
         Agent {
             name: config.name.clone(),
             start_ms: clock.now_ms(),
+            conf: ConfStats { loaded_ms: clock.now_ms(), ..ConfStats::default() },
+            lines_passed: 0,
             monitor,
             clock,
             sinks: Sinks::new(&config),
@@ -212,6 +218,7 @@ impl Agent {
             exit => return Err(End(exit)),
         }
         for running in self.running.drain(..) {
+            self.lines_passed += running.pipeline.counters.lines_passed;
             let dir = running.pipeline.config.tracker_dir.clone();
             self.locks.push((dir, running.lock));
             self.spool_locks.extend(running.spool_lock);
@@ -219,6 +226,7 @@ impl Agent {
         lifecycle::tell_start(&config);
         os::share_descriptors(config.sources.len());
         self.monitor.configure(&config.monitoring);
+        self.conf.loaded_ms = self.clock.now_ms();
         self.sinks = Sinks::new(&config);
         self.waiting = config.sources.into_iter().map(Waiting::new).collect();
         self.channels = config.channels.into_iter().map(Rc::new).collect();

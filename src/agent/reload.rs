@@ -31,6 +31,7 @@ pub(crate) struct Reload {
     /// CRC-32 of the content that is in force, or that was refused.
     content: Option<u32>,
     next_look_ms: u64,
+    is_refused: bool,
 }
 
 impl Reload {
@@ -40,7 +41,20 @@ impl Reload {
         let known = stamp(&path);
         // What a pipe holds can be read once only, and that is for the start to do.
         let content = known.and_then(|_| content(&path));
-        Reload { path, agent: args.name.clone(), known, last: known, content, next_look_ms: 0 }
+        Reload {
+            path,
+            agent: args.name.clone(),
+            known,
+            last: known,
+            content,
+            next_look_ms: 0,
+            is_refused: false,
+        }
+    }
+
+    /// Was the last change refused?
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// Looks at the file, if it is time to. A new configuration that is right is returned; of a
@@ -69,7 +83,9 @@ impl Reload {
         self.content = content;
         let file = self.path.display();
         log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
-        match config::load(&self.path, &self.agent) {
+        let loaded = config::load(&self.path, &self.agent);
+        self.is_refused = loaded.is_err();
+        match loaded {
             Ok(Loaded { config, findings }) => {
                 diagnostics::tell(&findings);
                 Some(config)

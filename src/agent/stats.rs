@@ -6,8 +6,10 @@ use std::path::Path;
 use super::{Agent, Running};
 use crate::channel::outlet::Outlet;
 use crate::checkpoint::slots;
-use crate::log::without_numbers;
-use crate::monitor::{ChannelStats, SinkStats, SourceStats, Stats};
+use crate::clock::Clock;
+use crate::log::{self, without_numbers};
+use crate::monitor::{Apart, ChannelStats, ConfStats, LinkStats, SinkStats, SourceStats, Stats};
+use crate::os;
 use crate::source::tracked::modified_ms;
 
 /// Points of the chart of the last hour.
@@ -24,13 +26,16 @@ impl Running {
     }
 
     /// Channels that have not reached their brokers, or not since their last trouble, with the reason.
-    fn apart(&self) -> Vec<String> {
+    fn apart(&self, clock: &dyn Clock) -> Vec<Apart> {
         let outlets = self.pipeline.outlets.iter().zip(&self.reached);
         let apart =
             outlets.filter(|(o, reached)| !o.is_open() && (!**reached || o.trouble.is_some()));
         let sentence = |outlet: &Outlet| {
             let why = outlet.trouble.as_ref().map_or("no answer yet", |(_, why)| why.as_str());
-            format!("Channel {} (topic {}): {why}", outlet.config.name, outlet.config.topic)
+            let why =
+                format!("Channel {} (topic {}): {why}", outlet.config.name, outlet.config.topic);
+            let since = outlet.trouble.as_ref().map(|(since_ms, _)| since(clock, *since_ms));
+            Apart { why, since }
         };
         apart.map(|(outlet, _)| sentence(outlet)).collect()
     }
@@ -91,11 +96,19 @@ impl Agent {
             sources: self
                 .running
                 .iter()
-                .map(|r| source_stats(r, self.clock.monotonic_ms()))
+                .map(|r| source_stats(r, &*self.clock))
                 .chain(waiting)
                 .collect(),
             channels: channels.collect(),
             sinks: sinks.collect(),
+            conf: ConfStats {
+                is_refused: self.reload.as_ref().is_some_and(|reload| reload.is_refused()),
+                ..self.conf.clone()
+            },
+            usage: os::usage(),
+            lines_passed: self.lines_passed
+                + self.running.iter().map(|r| r.pipeline.counters.lines_passed).sum::<u64>(),
+            warnings: log::last_warnings(),
         }
     }
 }
@@ -106,7 +119,29 @@ fn checkpoint_ms(tracker_dir: &Path) -> Option<i64> {
     Some(modified_ms(&stat))
 }
 
-fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
+/// The time of day, with the day where it is another one.
+fn since(clock: &dyn Clock, ms: i64) -> String {
+    let stamp = |ms: i64| clock.local(ms).log_stamp().as_str().to_string();
+    let (since, now) = (stamp(ms), stamp(clock.now_ms()));
+    match (since.split_once(' '), now.split_once(' ')) {
+        (Some((day, time)), Some((today, _))) if day == today => time.to_string(),
+        _ => since,
+    }
+}
+
+fn link_stats(outlet: &Outlet) -> LinkStats {
+    let standings = outlet.broker.standings();
+    let partitions = || outlet.record.partitions.iter().map(|p| p.partition);
+    let leader = |id| standings.and_then(|s| s.leader(id)).map(str::to_string);
+    LinkStats {
+        brokers: standings.map(|standings| standings.brokers()).unwrap_or_default(),
+        leaders: partitions().map(leader).collect(),
+        trips: partitions().map(|id| outlet.trips.of(id)).collect(),
+    }
+}
+
+fn source_stats(running: &Running, clock: &dyn Clock) -> SourceStats {
+    let now_ms = (clock.monotonic_ms(), clock.now_ms());
     let pipeline = &running.pipeline;
     let mut looks = running.looks.borrow_mut();
     SourceStats {
@@ -119,7 +154,7 @@ fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
         spool_dir: pipeline.config.spool_dir.to_string_lossy().into_owned(),
         fault: running.fault().map(|why| without_numbers(&why).into_owned()),
-        apart: running.apart(),
+        apart: running.apart(clock),
         troubles: running.told.clone(),
         generation: pipeline.generation(),
         checkpoint_ms: checkpoint_ms(&pipeline.config.tracker_dir),
@@ -127,5 +162,10 @@ fn source_stats(running: &Running, now_ms: u64) -> SourceStats {
         rate: running.rates.now(),
         last_hour: running.rates.last_hour(),
         curve: running.rates.curve(CURVE_POINTS),
+        curve_ms: running.rates.covers_ms(),
+        flights: pipeline.flights_by_partition().collect(),
+        links: pipeline.outlets.iter().map(link_stats).collect(),
+        letters: looks.last_letters(),
+        finished: looks.finished(pipeline),
     }
 }

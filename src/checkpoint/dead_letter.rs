@@ -12,7 +12,11 @@ const HEAD_BYTES_MAX: u64 = 64 << 10;
 /// An entry, but for its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Letter {
+    /// When it was written, Unix ms; 0 where the head does not tell.
+    pub time_ms: i64,
     pub topic: String,
+    /// -1 where it was never one of a batch.
+    pub partition: i32,
     /// Bare name of the file that the event stood in; what is not UTF-8 in it is replaced.
     pub file: String,
     /// Its bytes in that file.
@@ -20,6 +24,8 @@ pub(crate) struct Letter {
     pub end: u64,
     /// The body is a line as it stood in the file, longer than an event may be, and no event.
     pub is_giant: bool,
+    /// Why no broker takes it.
+    pub reason: String,
     /// Where the body begins in the dead-letter file, and how long it is.
     pub at: u64,
     pub bytes: u64,
@@ -64,16 +70,24 @@ fn parse(head: &[u8], at: u64) -> Option<Letter> {
         let words = head.split(' ').filter_map(|word| word.split_once('='));
         words.filter(|(k, _)| *k == key).map(|(_, value)| value).next()
     };
-    let number = |key| word(key).and_then(|value| value.parse().ok());
+    let number = |key| word(key).and_then(number_of);
+    let partition = number_of(word("partition")?)?;
     Some(Letter {
+        time_ms: word("time").and_then(number_of).unwrap_or(0),
         topic: word("topic")?.to_string(),
+        partition,
         file: String::from_utf8_lossy(&unescape(word("file")?)).into_owned(),
         start: number("start")?,
         end: number("end")?,
-        is_giant: word("partition")? == "-1",
+        is_giant: partition == -1,
+        reason: String::from_utf8_lossy(&unescape(word("reason").unwrap_or(""))).into_owned(),
         at,
         bytes: number("bytes")?,
     })
+}
+
+fn number_of<T: std::str::FromStr>(word: &str) -> Option<T> {
+    word.parse().ok()
 }
 
 /// The bytes of a word of a head, in which some are written as `%XX`.
@@ -117,11 +131,14 @@ mod tests {
         let letters = read(&[entry, entry].concat());
         let head = entry.find('\n').unwrap() as u64 + 1;
         let first = Letter {
+            time_ms: 1,
             topic: "t".to_string(),
+            partition: 2,
             file: "a %b".to_string(),
             start: 3,
             end: 9,
             is_giant: false,
+            reason: "x".to_string(),
             at: head,
             bytes: 12,
         };

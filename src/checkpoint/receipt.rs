@@ -437,6 +437,34 @@ pub fn read_all(dir: &Path) -> Result<ReadAll, ReceiptError> {
     Ok(ReadAll::begin(path, input, 0))
 }
 
+/// Reads what stands in the file behind `from`, of which no more than the last `bytes_max` bytes: whole
+/// lines that are receipts go to `take`. Returns up to where it has read; where the file is shorter than
+/// `from` it is another one, and is read from its beginning.
+pub(crate) fn read_end(
+    dir: &Path,
+    from: u64,
+    bytes_max: u64,
+    take: &mut dyn FnMut(Receipt),
+) -> io::Result<u64> {
+    let file = match os::read_own(&dir.join(FILE_NAME)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(e),
+    };
+    let len = file.metadata()?.len();
+    let from = if len < from { 0 } else { from };
+    let start = from.max(len.saturating_sub(bytes_max));
+    let mut bytes = vec![0; usize::try_from(len - start).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, start)?;
+    // Begun in the middle of a line, it goes on with the next one.
+    let first =
+        if start == from { Some(0) } else { memchr::memchr(b'\n', &bytes).map(|at| at + 1) };
+    let Some((first, last)) = first.zip(memchr::memrchr(b'\n', &bytes)) else { return Ok(start) };
+    let lines = bytes.get(first..last).unwrap_or_default().split(|byte| *byte == b'\n');
+    lines.filter_map(Receipt::parse).for_each(take);
+    Ok(start + last as u64 + 1)
+}
+
 /// See [`read_all`].
 #[derive(Debug)]
 pub struct ReadAll {

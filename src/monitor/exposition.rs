@@ -5,6 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use serde_json::{Map, Value, json};
 
+use super::ages::Age;
 use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
 use crate::text::printable;
 
@@ -52,6 +53,14 @@ pub(crate) struct FileView {
     pub position: u64,
     pub lines: u64,
     pub events: u64,
+    /// Last modification, Unix ms.
+    pub modified_ms: Option<i64>,
+    /// What is not delivered is the beginning of a line, or not written yet: its writer is waited for.
+    pub is_unfinished: bool,
+    /// Of its lines that are not delivered.
+    pub oldest: Option<Age>,
+    /// At the rate of the last seconds.
+    pub catch_up_ms: Option<u64>,
 }
 
 impl FileView {
@@ -67,6 +76,7 @@ impl FileView {
             position: record.position,
             lines: record.lines,
             events: record.events,
+            ..FileView::default()
         }
     }
 

@@ -3,19 +3,25 @@
 //! The pipeline looks at sizes and opens files only while it can send. Metrics that went by that
 //! would show nothing behind for as long as the brokers are away, which is when it matters most.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use super::ages::{Age, Ages};
 use super::exposition::FileView;
-use crate::checkpoint::dead_letter;
+use super::finished::Finished;
+use crate::checkpoint::dead_letter::{self, Letter};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
+use crate::checkpoint::receipt::Receipt;
 use crate::pipeline::Pipeline;
 use crate::source::scan::Candidate;
-use crate::source::tracked::Tracked;
+use crate::source::tracked::{Tracked, modified_ms};
 
 /// Waiting files are looked at so often, ms: there may be thousands, and anybody may ask.
 const LOOK_INTERVAL_MS: u64 = 1_000;
+
+/// Dead letters that are shown, the last ones.
+const LETTERS_SHOWN: usize = 10;
 
 /// The files as they were looked at last.
 #[derive(Default)]
@@ -25,12 +31,23 @@ pub(crate) struct FileLooks {
     waiting: Vec<((u64, u64), FileView)>,
     /// How many dead letters there are, and where the last one ends: the next look begins there.
     letters: (u64, u64),
+    last_letters: VecDeque<Letter>,
+    ages: Ages,
+    finished: Finished,
 }
 
 impl FileLooks {
-    /// All files of the source.
-    pub(crate) fn views(&mut self, pipeline: &Pipeline, now_ms: u64) -> Vec<FileView> {
-        let mut views: Vec<FileView> = pipeline.files.tracked.iter().map(open).collect();
+    /// All files of the source. `now_ms`: monotonic and Unix time.
+    pub(crate) fn views(&mut self, pipeline: &Pipeline, now_ms: (u64, i64)) -> Vec<FileView> {
+        self.ages.begin();
+        let mut views = Vec::new();
+        for tracked in &pipeline.files.tracked {
+            let mut view = open(tracked);
+            let record = &tracked.record;
+            self.ages.note((record.device, record.inode), &mut view, now_ms);
+            views.push(view);
+        }
+        let (now_ms, wall_ms) = now_ms;
         if self.looked_ms.is_none_or(|ms| now_ms >= ms + LOOK_INTERVAL_MS) {
             self.looked_ms = Some(now_ms);
             self.waiting = look(pipeline);
@@ -39,7 +56,11 @@ impl FileLooks {
         // one may have come under it.
         let open = open_files(pipeline);
         let waiting = self.waiting.iter().filter(|(identity, _)| !open.contains(identity));
-        views.extend(waiting.map(|(_, view)| view.clone()));
+        for (_, view) in waiting {
+            let age_ms = view.modified_ms.map(|ms| wall_ms.saturating_sub(ms).max(0) as u64);
+            let oldest = age_ms.filter(|_| view.behind() > 0).map(Age::AtLeast);
+            views.push(FileView { oldest, ..view.clone() });
+        }
         views
     }
 
@@ -50,13 +71,32 @@ impl FileLooks {
         if length < self.letters.1 {
             // Moved away by whoever has dealt with them.
             self.letters = (0, 0);
+            self.last_letters.clear();
         }
         if length > self.letters.1 {
             let mut more = 0;
-            let end = dead_letter::each_from(&path, self.letters.1, &mut |_| more += 1).ok()?;
+            let last = &mut self.last_letters;
+            let mut take = |letter| {
+                more += 1;
+                if last.len() == LETTERS_SHOWN {
+                    last.pop_front();
+                }
+                last.push_back(letter);
+            };
+            let end = dead_letter::each_from(&path, self.letters.1, &mut take).ok()?;
             self.letters = (self.letters.0 + more, end);
         }
         Some(self.letters.0)
+    }
+
+    /// The last of them, as [`FileLooks::dead_letters`] has found them.
+    pub(crate) fn last_letters(&self) -> Vec<Letter> {
+        self.last_letters.iter().cloned().collect()
+    }
+
+    /// The files that were finished last, oldest first.
+    pub(crate) fn finished(&mut self, pipeline: &Pipeline) -> Vec<Receipt> {
+        self.finished.look(&pipeline.config.tracker_dir)
     }
 }
 
@@ -80,6 +120,7 @@ fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
                 ..FileView::default()
             },
         };
+        let view = FileView { modified_ms: Some(modified_ms(&stat)), ..view };
         Some((identity, view))
     };
     files.candidates().iter().filter(is_waiting).filter_map(view).collect()
@@ -93,6 +134,9 @@ fn open_files(pipeline: &Pipeline) -> HashSet<(u64, u64)> {
 fn open(tracked: &Tracked) -> FileView {
     // Thrown away, it has the size at which it was.
     let now = tracked.file.metadata().ok().filter(|_| !tracked.is_superseded);
-    let size = now.map_or(tracked.size, |stat| stat.len());
-    FileView::of_record(&tracked.record, size)
+    let size = now.as_ref().map_or(tracked.size, fs::Metadata::len);
+    // All whole lines of it are delivered, as far as it was looked at.
+    let is_unfinished = !tracked.has_uncommitted() && tracked.exhausted_at == Some(size);
+    let modified_ms = now.as_ref().map(modified_ms);
+    FileView { modified_ms, is_unfinished, ..FileView::of_record(&tracked.record, size) }
 }

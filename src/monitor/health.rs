@@ -2,9 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
+use super::ages::Age;
 use super::exposition::{FileView, file_json};
+use super::page::{self, verdict};
 use super::rates::Rate;
-use super::{SourceStats, Stats};
+use super::{LinkStats, SourceStats, Stats};
+use crate::channel::standing::Standing;
+use crate::checkpoint::dead_letter::Letter;
+use crate::checkpoint::receipt::{Receipt, ReceiptRange};
 use crate::checkpoint::trouble::Trouble;
 use crate::text::rounded;
 
@@ -16,7 +21,7 @@ pub(super) fn ready(stats: &Stats) -> Result<(), String> {
     let mut reasons: Vec<&str> = Vec::new();
     for source in &stats.sources {
         reasons.extend(source.fault.as_deref());
-        reasons.extend(source.apart.iter().map(String::as_str));
+        reasons.extend(source.apart.iter().map(|apart| apart.why.as_str()));
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
 }
@@ -25,7 +30,26 @@ pub(super) fn ready(stats: &Stats) -> Result<(), String> {
 /// told to be an estimate: nobody who asks can make it read.
 pub(super) fn status_json(stats: &Stats) -> String {
     let sources: Vec<Value> = stats.sources.iter().map(|s| source_json(stats, s)).collect();
-    let status = json!({ "agent": stats.agent, "running": stats.up, "sources": sources });
+    let (mood, verdict) = verdict::verdict(stats);
+    let up_ms = stats.now_ms.saturating_sub(stats.start_ms).max(0);
+    let status = json!({
+        "agent": stats.agent,
+        "running": stats.up,
+        "sources": sources,
+        "verdict": { "state": mood.name(), "text": verdict },
+        "now": stats.now,
+        "now_ms": stats.now_ms,
+        "uptime_ms": up_ms,
+        "version": env!("CARGO_PKG_VERSION"),
+        "configuration": stats.conf.file,
+        "configuration_loaded_ms": stats.conf.loaded_ms,
+        "configuration_is_refused": stats.conf.is_refused,
+        "cpu_ms": stats.usage.cpu_us / 1_000,
+        "cpu_us_per_line": stats.cpu_us_per_line().map(rounded),
+        "memory_bytes": stats.usage.memory_bytes,
+        "last_warnings": stats.warnings,
+        "shape": page::shape(stats),
+    });
     format!("{status}\n")
 }
 
@@ -33,19 +57,26 @@ fn source_json(stats: &Stats, source: &SourceStats) -> Value {
     let behind = source.started.then(|| source.files.iter().map(FileView::behind).sum::<u64>());
     let lines = source.started.then(|| source.files.iter().map(lines_behind).sum::<u64>());
     let files: Vec<Value> = source.files.iter().map(file).collect();
+    let none = LinkStats::default();
     let channels: Vec<Value> = source
         .channels
         .iter()
-        .map(|channel| {
-            let partitions = channel.partitions.iter().map(|p| {
-                let at = |&&(of, id): &&(usize, i32)| {
-                    id == p.partition && source.channels.get(of).is_some_and(|c| c == channel)
-                };
+        .enumerate()
+        .map(|(at, channel)| {
+            let link = source.links.get(at).unwrap_or(&none);
+            let partitions = channel.partitions.iter().enumerate().map(|(row, p)| {
+                let is_it = |entry: &&(usize, i32)| **entry == (at, p.partition);
+                let trip = link.trips.get(row).copied().flatten();
                 json!({
                     "partition": p.partition,
                     "next_sequence": p.next_sequence,
                     "floor_offset": p.floor_offset,
-                    "batches_in_doubt": source.doubts.iter().filter(at).count(),
+                    "batches_in_doubt": source.doubts.iter().filter(is_it).count(),
+                    "batches_in_flight": source.flights.iter().filter(is_it).count(),
+                    "last_offset": page::last_offset(p),
+                    "leader": link.leaders.get(row),
+                    "round_trip_ms_p50": trip.map(|(median, _)| rounded(median)),
+                    "round_trip_ms_p99": trip.map(|(_, most)| rounded(most)),
                 })
             });
             json!({
@@ -55,12 +86,14 @@ fn source_json(stats: &Stats, source: &SourceStats) -> Value {
                 "producer_id": channel.producer_id,
                 "producer_epoch": channel.producer_epoch,
                 "partitions": partitions.collect::<Vec<Value>>(),
+                "brokers": link.brokers.iter().map(broker_json).collect::<Vec<Value>>(),
             })
         })
         .collect();
     let rate = |of: fn(&Rate) -> f64| source.rate.as_ref().map(|rate| rounded(of(rate)));
     let last_hour = |of: fn(&Rate) -> f64| source.last_hour.as_ref().map(|rate| rounded(of(rate)));
-    let catch_up = source.rate.filter(|rate| rate.bytes_per_s >= 1.0).zip(behind);
+    let catch_up_ms = behind.and_then(|behind| source.catch_up_ms(behind));
+    let (at_most_ms, at_least_ms) = ages(source.oldest());
     json!({
         "name": source.name,
         "spool_dir": source.spool_dir,
@@ -74,18 +107,21 @@ fn source_json(stats: &Stats, source: &SourceStats) -> Value {
         "behind_bytes": behind,
         "behind_lines": lines,
         "behind_lines_is_estimate": true,
-        "oldest_unsent_at_least_ms": null,
+        "oldest_unsent_at_least_ms": at_least_ms,
         "bytes_per_second": rate(|r| r.bytes_per_s),
         "lines_per_second": rate(|r| r.lines_per_s),
         "bytes_per_second_last_hour": last_hour(|r| r.bytes_per_s),
         "lines_per_second_last_hour": last_hour(|r| r.lines_per_s),
-        "catch_up_seconds": catch_up.map(|(r, behind)| rounded(behind as f64 / r.bytes_per_s)),
+        "catch_up_seconds": catch_up_ms.map(|ms| rounded(ms as f64 / 1_000.0)),
         "batches_in_doubt": source.started.then_some(source.in_doubt),
         "dead_letters": source.dead_letters,
         "files": files,
         "channels": channels,
         "receipts": null,
-        "last_receipts": [],
+        "last_receipts": source.finished.iter().map(receipt_json).collect::<Vec<Value>>(),
+        "oldest_unsent_at_most_ms": at_most_ms,
+        "catch_up_ms": catch_up_ms.filter(|_| behind > Some(0)),
+        "last_dead_letters": source.letters.iter().map(letter_json).collect::<Vec<Value>>(),
     })
 }
 
@@ -93,8 +129,70 @@ fn file(view: &FileView) -> Value {
     let mut members: Map<String, Value> = file_json(view);
     members.insert("lines_behind".to_string(), json!(lines_behind(view)));
     members.insert("lines_behind_is_estimate".to_string(), json!(true));
-    members.insert("modified_ms".to_string(), Value::Null);
+    members.insert("modified_ms".to_string(), json!(view.modified_ms));
+    let (at_most_ms, at_least_ms) = ages(view.oldest);
+    members.insert("oldest_unsent_at_most_ms".to_string(), json!(at_most_ms));
+    members.insert("oldest_unsent_at_least_ms".to_string(), json!(at_least_ms));
+    members.insert("catch_up_ms".to_string(), json!(view.catch_up_ms));
+    members.insert("is_unfinished".to_string(), json!(view.is_unfinished));
     Value::Object(members)
+}
+
+/// At most, at least.
+fn ages(age: Option<Age>) -> (Option<u64>, Option<u64>) {
+    match age {
+        Some(Age::AtMost(ms)) => (Some(ms), None),
+        Some(Age::AtLeast(ms)) => (None, Some(ms)),
+        None => (None, None),
+    }
+}
+
+fn broker_json(broker: &Standing) -> Value {
+    let error = broker.last_error.as_ref();
+    json!({
+        "address": broker.address,
+        "state": broker.state.name(),
+        "last_error": error.map(|(why, _)| why),
+        "last_error_ms_ago": error.map(|(_, ago)| ago.as_millis() as u64),
+    })
+}
+
+/// A dead letter for scripts, without its body.
+pub(crate) fn letter_json(letter: &Letter) -> Value {
+    json!({
+        "topic": letter.topic,
+        "file": letter.file,
+        "start": letter.start,
+        "end": letter.end,
+        "bytes": letter.bytes,
+        "time_ms": letter.time_ms,
+        "reason": letter.reason,
+    })
+}
+
+/// A receipt for scripts.
+pub(crate) fn receipt_json(receipt: &Receipt) -> Value {
+    let range = |range: &ReceiptRange| {
+        json!({
+            "channel": range.channel,
+            "topic": range.topic,
+            "partition": range.partition,
+            "first": range.first,
+            "last": range.last,
+            "events": range.events,
+        })
+    };
+    json!({
+        "name": String::from_utf8_lossy(&receipt.name),
+        "completed": String::from_utf8_lossy(&receipt.completed),
+        "size": receipt.size,
+        "lines": receipt.lines,
+        "events": receipt.events,
+        "crc32": format!("{:08x}", receipt.bytes_crc),
+        "opened_ms": receipt.opened_ms,
+        "finished_ms": receipt.finished_ms,
+        "ranges": receipt.ranges.iter().map(range).collect::<Vec<Value>>(),
+    })
 }
 
 /// By the length of the lines sent, else by lines of a hundred bytes.
@@ -117,12 +215,14 @@ pub(crate) fn trouble_json(trouble: &Trouble) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::Apart;
 
     #[test]
     fn readiness_has_the_sentences_of_all_that_is_missing() {
         let mut stats = Stats { sources: vec![SourceStats::default()], ..Stats::default() };
         assert_eq!(ready(&stats), Ok(()));
-        stats.sources[0].apart = vec!["Channel c1 (topic t): no broker can be reached".into()];
+        let why = "Channel c1 (topic t): no broker can be reached".to_string();
+        stats.sources[0].apart = vec![Apart { why, since: None }];
         stats
             .sources
             .push(SourceStats { fault: Some("no directory".into()), ..SourceStats::default() });

@@ -4,8 +4,10 @@
 //! All of it is driven by the agent's loop ([`Monitor::turn`]) and none of it matters for the
 //! events: a fault here is logged once and the agent goes on.
 
+pub(crate) mod ages;
 pub(crate) mod exposition;
 pub(crate) mod files;
+mod finished;
 mod flume;
 pub(crate) mod health;
 mod http;
@@ -16,15 +18,19 @@ pub(crate) mod systemd;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
+use crate::channel::standing::Standing;
+use crate::checkpoint::dead_letter::Letter;
+use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::ChannelRecord;
 use crate::checkpoint::trouble::Trouble;
 use crate::cli::AgentArgs;
 use crate::config::known;
 use crate::config::model::MonitoringConfig;
 use crate::log;
-use crate::os;
+use crate::os::{self, Usage};
 use crate::pipeline::Counters;
 use crate::text::size;
+use ages::Age;
 use exposition::{Exposition, FileView};
 use http::{Http, Page};
 use rates::Rate;
@@ -56,6 +62,20 @@ pub(crate) struct Stats {
     pub sources: Vec<SourceStats>,
     pub channels: Vec<ChannelStats>,
     pub sinks: Vec<SinkStats>,
+    pub conf: ConfStats,
+    /// Of this process.
+    pub usage: Usage,
+    /// Lines that every channel has, since the start.
+    pub lines_passed: u64,
+    /// The last warnings, oldest first.
+    pub warnings: Vec<String>,
+}
+
+impl Stats {
+    /// Processor time since the start for each line, µs.
+    pub(crate) fn cpu_us_per_line(&self) -> Option<f64> {
+        (self.lines_passed > 0).then(|| self.usage.cpu_us as f64 / self.lines_passed as f64)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -72,8 +92,8 @@ pub(crate) struct SourceStats {
     pub spool_dir: String,
     /// Why it is not started, or why nothing is sent, as the log has it.
     pub fault: Option<String>,
-    /// Channels that have not reached their brokers, each with the sentence that the log has.
-    pub apart: Vec<String>,
+    /// Channels that have not reached their brokers.
+    pub apart: Vec<Apart>,
     pub troubles: Vec<Trouble>,
     pub generation: u64,
     /// When the checkpoint was last written, Unix ms.
@@ -82,8 +102,59 @@ pub(crate) struct SourceStats {
     pub doubts: Vec<(usize, i32)>,
     pub rate: Option<Rate>,
     pub last_hour: Option<Rate>,
-    /// Lines a second of the last hour, the oldest first.
-    pub curve: Vec<f64>,
+    /// Rates of the last hour, the oldest first, and what time they cover, ms.
+    pub curve: Vec<Rate>,
+    pub curve_ms: u64,
+    /// Of each batch that is on its way, as `doubts`.
+    pub flights: Vec<(usize, i32)>,
+    /// One for each of `channels`.
+    pub links: Vec<LinkStats>,
+    /// The last dead letters, oldest first.
+    pub letters: Vec<Letter>,
+    /// The files that were finished last, oldest first.
+    pub finished: Vec<Receipt>,
+}
+
+impl SourceStats {
+    /// Of the lines that are not delivered, those that wait for their end left out.
+    pub(crate) fn oldest(&self) -> Option<Age> {
+        let ages = self.files.iter().filter(|file| !file.is_unfinished).filter_map(|f| f.oldest);
+        ages.max_by_key(|age| age.ms())
+    }
+
+    /// Until so many bytes are delivered, at the present rate, ms.
+    pub(crate) fn catch_up_ms(&self, bytes: u64) -> Option<u64> {
+        let rate = self.rate.filter(|rate| rate.bytes_per_s >= 1.0)?;
+        Some((bytes as f64 * 1_000.0 / rate.bytes_per_s) as u64)
+    }
+}
+
+/// A channel that has not reached its brokers.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Apart {
+    /// The sentence that the log has.
+    pub why: String,
+    /// Local time.
+    pub since: Option<String>,
+}
+
+/// How a channel's connections are.
+#[derive(Debug, Default)]
+pub(crate) struct LinkStats {
+    pub brokers: Vec<Standing>,
+    /// For each partition of the record its leader's address.
+    pub leaders: Vec<Option<String>>,
+    /// And median and 99th percentile of the last round trips, ms.
+    pub trips: Vec<Option<(f64, f64)>>,
+}
+
+/// The configuration that is in force.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct ConfStats {
+    pub file: String,
+    pub loaded_ms: i64,
+    /// The file was changed since, and what it holds is wrong.
+    pub is_refused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -349,7 +420,7 @@ const PAGES: &[(&str, Make)] = &[
             Page { status, kind: TEXT, body }
         }
     }),
-    ("/", |stats| Page::new(HTML, page::page(&stats(), &log::last_warnings()))),
+    ("/", |stats| Page::new(HTML, page::page(&stats()))),
 ];
 
 fn prometheus(stats: &Stats) -> String {
@@ -414,9 +485,7 @@ pub(super) mod tests {
         Stats {
             agent: "a1".into(),
             start_ms: 1_500,
-            since: String::new(),
             now_ms: 1_500,
-            now: String::new(),
             up: true,
             sources: vec![SourceStats {
                 name: "r1".into(),
@@ -435,6 +504,7 @@ pub(super) mod tests {
                 has_sink: true,
             }],
             sinks: vec![SinkStats { name: "k1".into(), drained: 5 }],
+            ..Stats::default()
         }
     }
 

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 /// Points that are kept: an hour, 86 kB.
 const POINTS_MAX: usize = 3_600;
+/// None is older, ms.
+const HOUR_MS: u64 = 3_600_000;
 /// They are so far apart at least, ms.
 const INTERVAL_MS: u64 = 1_000;
 /// The rate of this moment is that of so many intervals.
@@ -37,7 +39,8 @@ impl Rates {
         if self.points.back().is_some_and(|last| at_ms < last.at_ms + INTERVAL_MS) {
             return;
         }
-        if self.points.len() == POINTS_MAX {
+        let is_old = |first: &Point| first.at_ms + HOUR_MS < at_ms;
+        while self.points.len() == POINTS_MAX || self.points.front().is_some_and(is_old) {
             self.points.pop_front();
         }
         self.points.push_back(Point { at_ms, bytes, lines });
@@ -53,26 +56,29 @@ impl Rates {
         self.since(0)
     }
 
-    /// Lines a second, the oldest first: all points in so many pieces at most.
-    pub(crate) fn curve(&self, pieces: usize) -> Vec<f64> {
+    /// The rates of the last hour, the oldest first: all points in so many pieces at most.
+    pub(crate) fn curve(&self, pieces: usize) -> Vec<Rate> {
         let width = self.points.len().div_ceil(pieces.max(1)).max(1);
         let ends: Vec<Point> = self.points.iter().copied().step_by(width).collect();
-        let rate = |pair: &[Point]| {
-            let ms = pair[1].at_ms.saturating_sub(pair[0].at_ms).max(1);
-            pair[1].lines.saturating_sub(pair[0].lines) as f64 * 1_000.0 / ms as f64
-        };
-        ends.windows(2).map(rate).collect()
+        ends.windows(2).map(|pair| rate(pair[0], pair[1])).collect()
+    }
+
+    /// How long the time is that the points cover, ms.
+    pub(crate) fn covers_ms(&self) -> u64 {
+        let ends = self.points.front().zip(self.points.back());
+        ends.map_or(0, |(first, last)| last.at_ms - first.at_ms)
     }
 
     fn since(&self, first: usize) -> Option<Rate> {
         let (first, last) = (self.points.get(first)?, self.points.back()?);
-        let ms = last.at_ms.checked_sub(first.at_ms).filter(|ms| *ms > 0)?;
-        let per_s = |from: u64, to: u64| to.saturating_sub(from) as f64 * 1_000.0 / ms as f64;
-        Some(Rate {
-            bytes_per_s: per_s(first.bytes, last.bytes),
-            lines_per_s: per_s(first.lines, last.lines),
-        })
+        (last.at_ms > first.at_ms).then(|| rate(*first, *last))
     }
+}
+
+fn rate(from: Point, to: Point) -> Rate {
+    let ms = to.at_ms.saturating_sub(from.at_ms).max(1);
+    let per_s = |from: u64, to: u64| to.saturating_sub(from) as f64 * 1_000.0 / ms as f64;
+    Rate { bytes_per_s: per_s(from.bytes, to.bytes), lines_per_s: per_s(from.lines, to.lines) }
 }
 
 #[cfg(test)]
@@ -99,6 +105,11 @@ mod tests {
         assert_eq!(rates.now(), Some(Rate { bytes_per_s: 100.0, lines_per_s: 1.0 }));
         assert!(rates.last_hour().unwrap().lines_per_s < 0.4);
         let curve = rates.curve(120);
-        assert_eq!((curve.len(), curve[0], curve[118]), (119, 0.0, 1.0));
+        let lines = |at: usize| curve[at].lines_per_s;
+        assert_eq!((curve.len(), lines(0), lines(118)), (119, 0.0, 1.0));
+        assert_eq!(rates.covers_ms(), 2_999_000);
+        // A process that was stopped for a day.
+        rates.note(90_000_000, 0, 0);
+        assert_eq!((rates.points.len(), rates.now()), (1, None));
     }
 }

@@ -6,7 +6,30 @@ use rustix::process::{
     Pid, Signal, getppid, kill_process, set_parent_process_death_signal as set_death_signal,
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::{check, signal};
+
+/// What this process has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Processor time, µs.
+    pub cpu_us: u64,
+    /// Main memory at present; 0 where the system does not tell.
+    pub memory_bytes: u64,
+}
+
+/// See [`Usage`].
+pub fn usage() -> Usage {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let memory_kb = memory.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    Usage {
+        cpu_us: cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1_000,
+        memory_bytes: memory_kb.unwrap_or(0) * 1_024,
+    }
+}
 
 /// Makes a copy of this process. `true` in the copy.
 pub fn fork() -> io::Result<bool> {

@@ -12,7 +12,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN, Unread};
 use crate::exit::Exit;
 use crate::monitor::exposition::{Exposition, FileView, file_json};
-use crate::monitor::health::trouble_json;
+use crate::monitor::health::{receipt_json, trouble_json};
 use crate::pipeline::handover::Handover;
 use crate::text::{State, Style, columns, counted, grouped, printable, rounded, size, span};
 
@@ -306,19 +306,6 @@ fn channel_json(record: &Record, at: usize, channel: &ChannelRecord) -> Value {
         "producer_id": channel.producer_id,
         "producer_epoch": channel.producer_epoch,
         "partitions": partitions,
-    })
-}
-
-fn receipt_json(receipt: &Receipt) -> Value {
-    json!({
-        "name": String::from_utf8_lossy(&receipt.name),
-        "completed": String::from_utf8_lossy(&receipt.completed),
-        "size": receipt.size,
-        "lines": receipt.lines,
-        "events": receipt.events,
-        "crc32": format!("{:08x}", receipt.bytes_crc),
-        "opened_ms": receipt.opened_ms,
-        "finished_ms": receipt.finished_ms,
     })
 }
 

@@ -1,295 +1,404 @@
 //! The page at `/`: how things stand, for people. One file, nothing from elsewhere.
 //!
-//! It is made here, whole, each time: without script the browser asks again every five seconds, with it
-//! the part that changes is exchanged each second. Everything that comes from a name, a broker or a log
-//! line is escaped in one place ([`text`]).
+//! It is made here, whole, each time. Without script the browser asks for it again every five seconds.
+//! With script it follows `/status.json` each second: each value that moves says where it is to be found
+//! there ([`live`]), and where there are other rows than before (`shape`), all is asked for anew.
+
+mod chart;
+mod html;
+pub(crate) mod verdict;
 
 use std::fmt::Write as _;
 
+use super::ages::Age;
 use super::exposition::FileView;
-use super::{SourceStats, Stats};
+use super::{LinkStats, SourceStats, Stats};
+use crate::checkpoint::dead_letter::Letter;
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::PartitionRecord;
 use crate::checkpoint::trouble::Trouble;
+use crate::clock::{Clock as _, SystemClock};
 use crate::text::{grouped, size, span};
+use html::{Table, live, text};
 
 /// Rows of a table; what is beyond is counted.
 const ROWS_MAX: usize = 500;
-/// Width and height of a chart.
-const CHART: (f64, f64) = (600.0, 60.0);
+/// Characters of a broker's last error.
+const ERROR_CHARS_MAX: usize = 300;
 
-const HEAD: &str = r#"<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<noscript><meta http-equiv="refresh" content="5"></noscript>
-<style>
-:root { color-scheme: light dark; --line: #8884; --good: #2a8; --wait: #c80; --bad: #d33; }
-body { font: 15px/1.4 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; }
-h1 { font-size: 1.4rem; border-left: .5rem solid var(--good); padding-left: .6rem; overflow-wrap: anywhere; }
-h1.wait { border-color: var(--wait); } h1.bad { border-color: var(--bad); }
-h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; } p { margin: .2rem 0; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: right; padding: .15rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-progress { width: 6rem; } svg { width: 100%; height: 60px; } polyline { fill: none; stroke: var(--good); stroke-width: 1.5; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-</style>"#;
+/// What is not known, or nothing.
+const NONE: &str = "–";
 
-const SCRIPT: &str = r#"<script>
-setInterval(async () => {
-  try {
-    const answer = await fetch("/");
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    document.querySelector("main").replaceWith(page.querySelector("main"));
-    document.title = page.title;
-  } catch { document.querySelector("h1").textContent = "no answer: the agent has ended, or stands still"; }
-}, 1000);
-</script>"#;
+const HEAD: &str = concat!(
+    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">",
+    "<link rel=\"icon\" href=\"data:,\">",
+    "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n<style>\n",
+    include_str!("page.css"),
+    "</style>\n"
+);
 
-/// How things stand, in the order of their weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
-    Good,
-    Wait,
-    Bad,
-}
+const TAIL: &str = concat!(
+    "<p class=\"dim\">For Flume metrics please click <a href=\"/metrics\">here</a>; for Prometheus \
+     <a href=\"/prometheus\">here</a>; for scripts <a href=\"/status.json\">here</a>.</p></main>\n<script>\n",
+    include_str!("page.js"),
+    "</script></body></html>\n"
+);
 
-impl Mood {
-    fn class(self) -> &'static str {
-        match self {
-            Mood::Good => "good",
-            Mood::Wait => "wait",
-            Mood::Bad => "bad",
+/// Tells pages with the same rows from others.
+pub(super) fn shape(stats: &Stats) -> String {
+    let mut crc = crc32fast::Hasher::new();
+    let mut add = |part: &str| {
+        crc.update(part.as_bytes());
+        crc.update(b"\0");
+    };
+    for source in &stats.sources {
+        add(&source.name);
+        add(source.fault.as_deref().unwrap_or_default());
+        for file in &source.files {
+            add(&file.name);
+            add(file.state);
         }
-    }
-}
-
-/// For HTML, between tags and in quoted attributes.
-fn text(raw: &str) -> String {
-    let mut out = String::with_capacity(raw.len());
-    for c in raw.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // No control character, and none that turns the direction of what follows.
-            c if c.is_control() || is_direction(c) => out.push('\u{fffd}'),
-            c => out.push(c),
+        for (channel, link) in source.channels.iter().zip(&source.links) {
+            add(&channel.name);
+            channel.partitions.iter().for_each(|p| add(&p.partition.to_string()));
+            for broker in &link.brokers {
+                add(&broker.address);
+                add(broker.state.name());
+            }
+            link.leaders.iter().for_each(|leader| add(leader.as_deref().unwrap_or_default()));
         }
+        for trouble in &source.troubles {
+            let (Trouble::Brokers { why, .. } | Trouble::End { why, .. }) = trouble;
+            add(why);
+        }
+        let last = source.finished.last().map_or(0, |receipt| receipt.finished_ms);
+        let letters = source.dead_letters.unwrap_or(0);
+        add(&format!("{last} {letters} {}", source.curve.len() < 2));
     }
-    out
-}
-
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    add(stats.warnings.last().map_or("", String::as_str));
+    add(&format!("{} {}", stats.conf.loaded_ms, stats.conf.is_refused));
+    format!("{:08x}", crc.finalize())
 }
 
 /// The whole page.
-pub(super) fn page(stats: &Stats, warnings: &[String]) -> String {
-    let (mood, verdict) = verdict(stats);
+pub(super) fn page(stats: &Stats) -> String {
+    let (mood, verdict) = verdict::verdict(stats);
     let (agent, mut out) = (text(&stats.agent), String::from(HEAD));
     // Writing to a String does not fail, hence `let _ =` throughout.
-    let _ = write!(out, "<title>{agent}: {}</title></head><body><main>", text(&verdict));
-    let _ = write!(out, "<h1 class=\"{}\">{}</h1>", mood.class(), text(&verdict));
-    let up = span(u64::try_from(stats.now_ms.saturating_sub(stats.start_ms)).unwrap_or(0));
+    let _ = write!(out, "<title>{agent}: {}</title></head><body>", text(&verdict));
+    let _ = write!(out, "<main data-shape=\"{}\">", shape(stats));
     let _ = write!(
         out,
-        "<p>agent {agent}, flume-ng {}, up {up}, at {}</p>",
-        env!("CARGO_PKG_VERSION"),
-        text(&stats.now)
+        "<h1 class=\"{}\">{} <time>{}</time></h1>",
+        mood.name(),
+        live("verdict.text", "text", text(&verdict)),
+        live("now", "text", text(&stats.now))
     );
-    for source in &stats.sources {
-        write_source(&mut out, source);
+    write_facts(&mut out, stats);
+    for (at, source) in stats.sources.iter().enumerate() {
+        Section { at, source }.write(&mut out);
     }
-    let warnings: Vec<String> = warnings.iter().rev().map(|line| text(line)).collect();
-    let _ = write!(out, "<h2>Last warnings</h2><pre>{}</pre>", warnings.join("\n"));
-    out.push_str("<p>For Flume metrics please click <a href=\"/metrics\">here</a>; for others ");
-    out.push_str(
-        "<a href=\"/prometheus\">here</a>; for scripts <a href=\"/status.json\">here</a>.</p>",
-    );
-    let _ = write!(out, "</main>{SCRIPT}</body></html>\n");
+    if stats.warnings.is_empty() {
+        out.push_str("<h2>No warnings</h2>");
+    } else {
+        let lines: Vec<String> = stats.warnings.iter().rev().map(|line| text(line)).collect();
+        let _ = write!(out, "<h2>Last warnings</h2><pre>{}</pre>", lines.join("\n"));
+    }
+    out.push_str(TAIL);
     out
 }
 
-/// The first sentence: what a person at night wants to know.
-fn verdict(stats: &Stats) -> (Mood, String) {
-    let mut faults = stats.sources.iter().filter_map(|source| source.fault.as_deref());
-    if let Some(fault) = faults.next() {
-        return (Mood::Bad, format!("needs somebody: {fault}"));
+fn write_facts(out: &mut String, stats: &Stats) {
+    let up_ms = u64::try_from(stats.now_ms.saturating_sub(stats.start_ms)).unwrap_or(0);
+    let cpu = stats.cpu_us_per_line().map_or(NONE.to_string(), |us| format!("{us:.1} µs"));
+    let conf = &stats.conf;
+    let refused = if conf.is_refused {
+        "; <span class=\"bad\">a later change was refused, see the warnings</span>"
+    } else {
+        ""
+    };
+    let facts = [
+        ("agent", text(&stats.agent)),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+        ("up", live("uptime_ms", "span", span(up_ms))),
+        ("CPU for each line", live("cpu_us_per_line", "us", cpu)),
+        ("CPU in all", live("cpu_ms", "span", span(stats.usage.cpu_us / 1_000))),
+        ("memory", live("memory_bytes", "size", size(stats.usage.memory_bytes))),
+        ("configuration", format!("{}{refused}", text(&conf.file))),
+        ("loaded", text(&stamp(conf.loaded_ms))),
+    ];
+    out.push_str("<dl>");
+    for (name, value) in facts {
+        let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
-    let mut apart = stats.sources.iter().flat_map(|source| &source.apart);
-    if let Some(why) = apart.next() {
-        return (Mood::Wait, format!("waiting for Kafka: {why}"));
+    out.push_str("</dl>");
+}
+
+/// What there is of a source.
+struct Section<'a> {
+    /// Its place in `/status.json`.
+    at: usize,
+    source: &'a SourceStats,
+}
+
+impl Section<'_> {
+    fn live(&self, path: &str, format: &str, shown: Option<String>) -> String {
+        let shown = shown.unwrap_or_else(|| NONE.to_string());
+        let path = if path.is_empty() { String::new() } else { format!(".{path}") };
+        live(&format!("sources.{}{path}", self.at), format, shown)
     }
-    let behind: u64 = stats.sources.iter().flat_map(|s| &s.files).map(FileView::behind).sum();
-    let rate: f64 = stats.sources.iter().filter_map(|s| s.rate).map(|rate| rate.bytes_per_s).sum();
-    let letters: u64 = stats.sources.iter().filter_map(|s| s.dead_letters).sum();
-    if letters > 0 {
-        let s = if letters == 1 { "" } else { "s" };
-        return (Mood::Bad, format!("needs somebody: {} dead letter{s}", grouped(letters)));
-    }
-    match behind {
-        0 => (Mood::Good, "caught up".to_string()),
-        _ if rate >= 1.0 => {
-            let ms = (behind as f64 * 1_000.0 / rate) as u64;
-            (Mood::Good, format!("delivering, {} to catch up ({})", span(ms), size(behind)))
+
+    fn write(&self, out: &mut String) {
+        let source = self.source;
+        let _ = write!(out, "<h2>Source {}: {}</h2>", text(&source.name), text(&source.spool_dir));
+        if let Some(fault) = &source.fault {
+            let _ = write!(out, "<p class=\"bad\">{}</p>", text(fault));
         }
-        _ => (Mood::Good, format!("{} behind", size(behind))),
+        self.write_rates(out);
+        for trouble in &source.troubles {
+            let _ = write!(out, "<p class=\"bad\">{}</p>", trouble_text(trouble));
+        }
+        self.write_files(out);
+        for at in 0..source.channels.len().min(source.links.len()) {
+            self.write_channel(out, at);
+        }
+        write_finished(out, &source.finished);
+        write_letters(out, source);
+    }
+
+    fn write_rates(&self, out: &mut String) {
+        let source = self.source;
+        let lines = |rate: Option<super::Rate>| rate.map(|r| lines_per_s(r.lines_per_s));
+        let bytes =
+            |rate: Option<super::Rate>| rate.map(|r| format!("{}/s", size(r.bytes_per_s as u64)));
+        let behind = source.files.iter().map(FileView::behind).sum();
+        let catch_up = source.catch_up_ms(behind).filter(|_| behind > 0);
+        let facts = [
+            (
+                "now",
+                [
+                    self.live("lines_per_second", "lines", lines(source.rate)),
+                    self.live("bytes_per_second", "rate", bytes(source.rate)),
+                ]
+                .join(", "),
+            ),
+            (
+                "last hour",
+                [
+                    self.live("lines_per_second_last_hour", "lines", lines(source.last_hour)),
+                    self.live("bytes_per_second_last_hour", "rate", bytes(source.last_hour)),
+                ]
+                .join(", "),
+            ),
+            ("behind", self.live("behind_bytes", "size", Some(size(behind)))),
+            ("oldest line not delivered", self.live("", "age", self.oldest())),
+            ("time to catch up", self.live("catch_up_ms", "span", catch_up.map(span))),
+            (
+                "batches in doubt",
+                self.live("batches_in_doubt", "grouped", Some(source.in_doubt.to_string())),
+            ),
+            (
+                "dead letters",
+                self.live("dead_letters", "grouped", source.dead_letters.map(grouped)),
+            ),
+        ];
+        out.push_str("<dl>");
+        for (name, value) in facts {
+            let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+        }
+        out.push_str("</dl>");
+        out.push_str(&chart::chart(&source.curve, source.curve_ms));
+    }
+
+    fn oldest(&self) -> Option<String> {
+        self.source.oldest().map(age)
+    }
+
+    fn write_files(&self, out: &mut String) {
+        let files = &self.source.files;
+        if files.is_empty() {
+            out.push_str("<h3>No files to read</h3>");
+            return;
+        }
+        out.push_str("<h3>Files</h3>");
+        let heads =
+            ["file", "state", "delivered", "of", "behind", "oldest line", "catch up", "lines"];
+        let mut table = Table::new(&heads, &[]);
+        for (at, file) in files.iter().take(ROWS_MAX).enumerate() {
+            let live = |member: &str, format: &str, shown: Option<String>| {
+                let member = if member.is_empty() { String::new() } else { format!(".{member}") };
+                self.live(&format!("files.{at}{member}"), format, shown)
+            };
+            let (most, done) = if file.size == 0 { (1, 1) } else { (file.size, file.position) };
+            let bar = format!(
+                "<progress data-j=\"sources.{}.files.{at}\" max=\"{most}\" value=\"{done}\"></progress>",
+                self.at
+            );
+            table.row(&[
+                text(&file.name),
+                if file.is_unfinished && file.behind() > 0 {
+                    format!("{}, half a line", file.state)
+                } else {
+                    file.state.to_string()
+                },
+                bar,
+                live("size", "size", Some(size(file.size))),
+                live("behind_bytes", "size", Some(size(file.behind()))),
+                live("", "age", Some(file.oldest.map(age).unwrap_or_default())),
+                live("catch_up_ms", "span", file.catch_up_ms.map(span)),
+                live("lines", "grouped", Some(grouped(file.lines))),
+            ]);
+        }
+        out.push_str(&table.end());
+        if files.len() > ROWS_MAX {
+            let _ =
+                write!(out, "<p>and {} more files</p>", grouped((files.len() - ROWS_MAX) as u64));
+        }
+    }
+
+    fn write_channel(&self, out: &mut String, at: usize) {
+        let (channel, link) = (&self.source.channels[at], &self.source.links[at]);
+        let (name, topic) = (text(&channel.name), text(&channel.topic));
+        let _ = write!(out, "<h3>Channel {name}: topic {topic}</h3>");
+        let heads = [
+            "partition",
+            "leader",
+            "last offset",
+            "in flight",
+            "in doubt",
+            "round trip p50",
+            "p99",
+        ];
+        let mut table = Table::new(&heads, &[]);
+        for (row, partition) in channel.partitions.iter().take(ROWS_MAX).enumerate() {
+            let live = |member: &str, format: &str, shown: Option<String>| {
+                let path = format!("channels.{at}.partitions.{row}.{member}");
+                self.live(&path, format, shown)
+            };
+            let trip = link.trips.get(row).copied().flatten();
+            let ms = |ms: f64| format!("{ms:.1} ms");
+            let count = |of: &[(usize, i32)]| {
+                let is_it = |entry: &&(usize, i32)| **entry == (at, partition.partition);
+                Some(of.iter().filter(is_it).count().to_string())
+            };
+            let leader = link.leaders.get(row).and_then(Option::as_deref);
+            table.row(&[
+                partition.partition.to_string(),
+                text(leader.unwrap_or(NONE)),
+                live(
+                    "last_offset",
+                    "text",
+                    last_offset(partition).map(|offset| offset.to_string()),
+                ),
+                live("batches_in_flight", "grouped", count(&self.source.flights)),
+                live("batches_in_doubt", "grouped", count(&self.source.doubts)),
+                live("round_trip_ms_p50", "ms", trip.map(|(median, _)| ms(median))),
+                live("round_trip_ms_p99", "ms", trip.map(|(_, most)| ms(most))),
+            ]);
+        }
+        out.push_str(&table.end());
+        write_brokers(out, link);
     }
 }
 
-fn write_source(out: &mut String, source: &SourceStats) {
-    let _ = write!(out, "<h2>Source {}: {}</h2>", text(&source.name), text(&source.spool_dir));
-    for (what, rate) in [("now", source.rate), ("last hour", source.last_hour)] {
-        let Some(rate) = rate else { continue };
-        let (lines, bytes) = (grouped(rate.lines_per_s as u64), size(rate.bytes_per_s as u64));
-        let _ = write!(out, "<p>{what}: {lines} lines/s, {bytes}/s</p>");
-    }
-    write_chart(out, &source.curve);
-    let behind = source.files.iter().map(FileView::behind).sum::<u64>();
-    let _ = write!(out, "<p>{} behind, {} batches in doubt", size(behind), source.in_doubt);
-    if let Some(letters) = source.dead_letters {
-        let _ = write!(out, ", {} dead letters", grouped(letters));
-    }
-    out.push_str("</p>");
-    for trouble in &source.troubles {
-        let (Trouble::Brokers { why, .. } | Trouble::End { why, .. }) = trouble;
-        let _ = write!(out, "<p>{}</p>", text(why));
-    }
-    write_files(out, &source.files);
-    write_channels(out, source);
+fn lines_per_s(lines: f64) -> String {
+    format!("{} lines/s", grouped(lines.round() as u64))
 }
 
-/// Lines a second, of the last hour at most.
-fn write_chart(out: &mut String, curve: &[f64]) {
-    let most = curve.iter().copied().fold(1.0, f64::max);
-    if curve.len() < 2 {
+/// Of our last event there that is acknowledged.
+pub(super) fn last_offset(partition: &PartitionRecord) -> Option<i64> {
+    partition.mark.map(|mark| mark.offset + i64::from(mark.count) - 1)
+}
+
+fn age(age: Age) -> String {
+    match age {
+        Age::AtMost(ms) => format!("≤ {}", span(ms)),
+        Age::AtLeast(ms) => format!("≥ {}", span(ms)),
+    }
+}
+
+fn stamp(ms: i64) -> String {
+    SystemClock::new().local(ms).log_stamp().to_string()
+}
+
+fn trouble_text(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Brokers { channel, since_ms, why } => {
+            format!(
+                "Channel {} takes nothing since {}: {}",
+                text(channel),
+                stamp(*since_ms),
+                text(why)
+            )
+        }
+        Trouble::End { code, since_ms, why } => {
+            format!(
+                "The run before ended with exit code {code} on {}: {}",
+                stamp(*since_ms),
+                text(why)
+            )
+        }
+    }
+}
+
+fn write_brokers(out: &mut String, link: &LinkStats) {
+    if link.brokers.is_empty() {
         return;
     }
-    let (width, height) = CHART;
-    let step = width / (curve.len() - 1) as f64;
-    let points: Vec<String> = curve
-        .iter()
-        .enumerate()
-        .map(|(at, y)| {
-            format!("{:.1},{:.1}", at as f64 * step, (height - 2.0) * (1.0 - y / most) + 1.0)
-        })
-        .collect();
-    let _ = write!(
-        out,
-        "<svg viewBox=\"0 0 {width} {height}\" preserveAspectRatio=\"none\" role=\"img\" \
-         aria-label=\"lines per second of the last hour, at most {}\"><polyline points=\"{}\"/></svg>",
-        grouped(most as u64),
-        points.join(" ")
-    );
+    let mut table = Table::new(&["broker", "state", "last error"], &[2]);
+    for broker in link.brokers.iter().take(ROWS_MAX) {
+        let error = broker.last_error.as_ref().map(|(why, ago)| {
+            let why: String = why.chars().take(ERROR_CHARS_MAX).collect();
+            format!("{} ({} ago)", text(&why), span(ago.as_millis() as u64))
+        });
+        let error = error.unwrap_or_else(|| NONE.to_string());
+        table.row(&[text(&broker.address), broker.state.name().to_string(), error]);
+    }
+    out.push_str(&table.end());
 }
 
-fn write_files(out: &mut String, files: &[FileView]) {
-    out.push_str("<div class=\"scroll\"><table><tr><th>file</th><th>state</th><th>delivered</th>");
-    out.push_str("<th>size</th><th>behind</th><th>lines</th></tr>");
-    for file in files.iter().take(ROWS_MAX) {
-        let _ = write!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td><progress max=\"{}\" value=\"{}\"></progress></td>\
-             <td>{}</td><td>{}</td><td>{}</td></tr>",
-            text(&file.name),
-            file.state,
-            file.size.max(1),
-            if file.size == 0 { 1 } else { file.position },
-            size(file.size),
-            size(file.behind()),
-            grouped(file.lines)
-        );
+fn write_finished(out: &mut String, finished: &[Receipt]) {
+    if finished.is_empty() {
+        return;
     }
-    out.push_str("</table></div>");
-    if files.len() > ROWS_MAX {
-        let _ = write!(out, "<p>and {} more files</p>", files.len() - ROWS_MAX);
+    out.push_str("<h3>Finished last</h3>");
+    let mut table = Table::new(&["file", "finished", "lines", "size", "offsets"], &[4]);
+    for receipt in finished.iter().rev() {
+        let range = |range: &crate::checkpoint::receipt::ReceiptRange| {
+            format!("{}/{}: {} to {}", text(&range.topic), range.partition, range.first, range.last)
+        };
+        let ranges: Vec<String> = receipt.ranges.iter().map(range).collect();
+        table.row(&[
+            text(&String::from_utf8_lossy(&receipt.name)),
+            stamp(receipt.finished_ms),
+            grouped(receipt.lines),
+            size(receipt.size),
+            ranges.join("; "),
+        ]);
     }
+    out.push_str(&table.end());
 }
 
-fn write_channels(out: &mut String, source: &SourceStats) {
-    for (at, channel) in source.channels.iter().enumerate() {
-        let (name, topic) = (text(&channel.name), text(&channel.topic));
-        let _ = write!(out, "<h2>Channel {name}: topic {topic}</h2>");
-        out.push_str("<div class=\"scroll\"><table><tr><th>partition</th><th>offset</th>");
-        out.push_str("<th>next sequence</th><th>in doubt</th></tr>");
-        for partition in channel.partitions.iter().take(ROWS_MAX) {
-            let id = partition.partition;
-            let doubts = source.doubts.iter().filter(|doubt| **doubt == (at, id)).count();
-            let _ = write!(
-                out,
-                "<tr><td>{id}</td><td>{}</td><td>{}</td><td>{doubts}</td></tr>",
-                partition.floor_offset, partition.next_sequence
-            );
-        }
-        out.push_str("</table></div>");
+fn write_letters(out: &mut String, source: &SourceStats) {
+    if source.letters.is_empty() {
+        return;
     }
+    out.push_str("<h3>Dead letters</h3>");
+    let mut table = Table::new(&["file", "bytes", "size", "topic", "time", "why"], &[5]);
+    for letter in source.letters.iter().rev() {
+        let Letter { file, start, end, bytes, topic, time_ms, reason, .. } = letter;
+        table.row(&[
+            text(file),
+            format!("{start} to {end}"),
+            size(*bytes),
+            text(topic),
+            stamp(*time_ms),
+            text(reason),
+        ]);
+    }
+    out.push_str(&table.end());
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::monitor::rates::Rate;
-
-    fn stats() -> Stats {
-        let file = FileView { name: "a".into(), size: 100, position: 100, ..FileView::default() };
-        let source = SourceStats { started: true, files: vec![file], ..SourceStats::default() };
-        Stats { agent: "a1".into(), sources: vec![source], ..Stats::default() }
-    }
-
-    #[test]
-    fn the_verdict_says_the_worst() {
-        let mut stats = stats();
-        assert_eq!(verdict(&stats), (Mood::Good, "caught up".to_string()));
-        stats.sources[0].files[0].size = 12_100;
-        stats.sources[0].rate = Some(Rate { bytes_per_s: 1_000.0, lines_per_s: 10.0 });
-        assert!(verdict(&stats).1.starts_with("delivering, 12"), "{}", verdict(&stats).1);
-        stats.sources[0].dead_letters = Some(1);
-        assert_eq!(verdict(&stats), (Mood::Bad, "needs somebody: 1 dead letter".to_string()));
-        stats.sources[0].apart.push("Channel c1 (topic t): no".into());
-        let waits = "waiting for Kafka: Channel c1 (topic t): no".to_string();
-        assert_eq!(verdict(&stats), (Mood::Wait, waits));
-        stats.sources[0].fault = Some("Source r1 cannot start: no".into());
-        let needs = "needs somebody: Source r1 cannot start: no".to_string();
-        assert_eq!(verdict(&stats), (Mood::Bad, needs));
-    }
-
-    /// Whoever can name a file, or a topic, must not be able to write the page.
-    #[test]
-    fn hostile_names_are_text() {
-        let hostile = "</td><script>alert('1')</script>\"&\u{202e}gol\u{7}";
-        let mut stats = stats();
-        stats.agent = hostile.into();
-        stats.now = hostile.into();
-        let source = &mut stats.sources[0];
-        (source.name, source.spool_dir) = (hostile.into(), hostile.into());
-        source.files[0].name = hostile.into();
-        source.fault = Some(hostile.into());
-        source.apart = vec![hostile.into()];
-        source.troubles =
-            vec![Trouble::Brokers { channel: hostile.into(), since_ms: 0, why: hostile.into() }];
-        source.channels.push(crate::checkpoint::record::ChannelRecord {
-            name: hostile.into(),
-            topic: hostile.into(),
-            ..Default::default()
-        });
-        let page = page(&stats, &[hostile.to_string()]);
-        assert_eq!(page.matches("<script>").count(), 1, "our own");
-        assert!(
-            !page.contains("alert('1')") && !page.contains('\u{202e}') && !page.contains('\u{7}')
-        );
-        assert!(page.matches("&lt;script&gt;alert(&#39;1&#39;)").count() >= 9);
-    }
-
-    #[test]
-    fn thousands_of_files_are_a_page_of_bounded_length() {
-        let mut stats = stats();
-        let file = stats.sources[0].files[0].clone();
-        stats.sources[0].files = vec![file; 20_000];
-        stats.sources[0].curve = (0..120).map(f64::from).collect();
-        let page = page(&stats, &[]);
-        assert!(page.contains("and 19500 more files"));
-        assert!(page.len() < 200_000, "{}", page.len());
-        assert!(page.contains("<polyline points=\"0.0,59.0 "), "{page}");
-    }
-}
+mod tests;

@@ -1,0 +1,56 @@
+//! The files that were finished last, from the end of the file `receipts`: what was added to it since
+//! the look before, and no more than a little.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use crate::checkpoint::receipt::{self, Receipt};
+
+/// So many are shown.
+const SHOWN_MAX: usize = 20;
+/// So many ranges of offsets of each.
+const RANGES_MAX: usize = 32;
+/// So much is read in one look, bytes: receipts before that, or longer than that, are not shown.
+const LOOK_BYTES_MAX: u64 = 256 << 10;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Finished {
+    last: VecDeque<Receipt>,
+    /// Up to there the file was read.
+    end: u64,
+}
+
+impl Finished {
+    /// The last ones, oldest first. What cannot be read is left out: `status` says why.
+    pub(crate) fn look(&mut self, tracker_dir: &Path) -> Vec<Receipt> {
+        let mut more = VecDeque::new();
+        let mut take = |mut receipt: Receipt| {
+            receipt.ranges.truncate(RANGES_MAX);
+            // After a crash the same one may have been written again.
+            if more.back().is_some_and(|last: &Receipt| last.is_same_file(&receipt)) {
+                more.pop_back();
+            }
+            if more.len() == SHOWN_MAX {
+                more.pop_front();
+            }
+            more.push_back(receipt);
+        };
+        match receipt::read_end(tracker_dir, self.end, LOOK_BYTES_MAX, &mut take) {
+            Ok(end) => {
+                if end < self.end {
+                    // Moved away.
+                    self.last.clear();
+                }
+                self.end = end;
+            }
+            Err(_) => return self.last.iter().cloned().collect(),
+        }
+        for receipt in more {
+            self.last.push_back(receipt);
+        }
+        let surplus = self.last.len().saturating_sub(SHOWN_MAX);
+        self.last.drain(..surplus);
+        self.last.iter().cloned().collect()
+    }
+}
