@@ -1,4 +1,30 @@
-//! What must hold when everything has come to rest.
+//! What must hold when everything has come to rest: each whole line that was written stands in each
+//! topic once, in the order of its file within a partition, and nothing else does; each receipt is
+//! true; nothing is in doubt, and each file whose time is over is finished.
+//!
+//! What is excused, and nothing else:
+//!
+//! | what | when | decided by |
+//! |---|---|---|
+//! | a line is missing | the configured filter takes it | `Line::is_filtered` |
+//! | | it is a dead letter, and larger than the broker takes | `check_letters` |
+//! | | it was written where nobody reads: behind the end of a file that is finished, or that has no candidate's name and is not known | `World::is_read` |
+//! | | its file was truncated, removed or replaced before it was read | `World::excuse`, in `mischief` |
+//! | | its file was out of the agent's sight at a start | `World::excuse_unknown` |
+//! | | it stood in the gap of a copytruncate | `mischief`: lines that are not required |
+//! | half a line is there | its file's time is over, and it was left alone for the grace time | `is_at_end`, `World::excuse_sent_half` |
+//! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |
+//! | the other half of it is there, as a line | the first half is there, or need not be, as its file was removed | `is_rest` |
+//! | zeros, as often as they like | a writer reserved them and did not use them before its file seemed finished | `are_zeros_of` |
+//! | a line is in two topics of one name | the first was deleted, or its cluster replaced, while the line was in doubt | `check_topic`, which counts in each |
+//! | a line stands behind later ones | it stands in a topic that was deleted, and this is a copy that was on its way then | `check_log` |
+//! | | brokers from 2.5 on had forgotten the producer, since the clock leapt over its expiry or the topic was made anew, and took the second of two batches | `World::keeps_order` |
+//! | a file whose time is over is there | its name has no room for the suffix, or it is empty and of the present hour | `World::may_stay` |
+//! | the agent ends by itself | the disk failed under it | `World::gave_up` |
+//!
+//! What no client can promise is not drawn (`scenario`, `Scenario::draw_trouble`): a request without
+//! identity that is under way for longer than the settle time, a batch that is invisible for longer
+//! than replicas may lag, records of others in a topic without id that is made anew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -83,7 +109,8 @@ pub fn check_topic(
     };
     for (&body, &count) in counts.iter().filter(|(body, _)| !are_zeros_of(writers, body)) {
         let is_ours = writers.texts.contains_key(body) || writers.partials.contains_key(body);
-        let is_rest = writers.rests.get(body).is_some_and(|p| p.iter().any(|p| is_taken(p)));
+        let may_stand = |half: &Vec<u8>| is_taken(half) || is_optional(writers, half);
+        let is_rest = writers.rests.get(body).is_some_and(|halves| halves.iter().any(may_stand));
         if !is_ours && !is_rest {
             return Err(format!("{name}: nobody wrote {}", text(body)));
         }
@@ -127,6 +154,13 @@ pub fn check_topic(
         }
     }
     check_letters(cluster, book)
+}
+
+/// Is this the beginning of a line that may be missing? It may have been announced, and gone with its
+/// file, when what stands behind it was read and sent.
+fn is_optional(writers: &Writers, half: &[u8]) -> bool {
+    let whole = writers.partials.get(half).and_then(|whole| writers.texts.get(whole));
+    whole.is_some_and(|&(generation, at)| writers.generations[generation].lines[at].is_optional)
 }
 
 /// Zeros that a writer had reserved and neither used nor took back until its file seemed finished,
