@@ -12,6 +12,7 @@ mod follow;
 pub mod giant;
 pub mod interceptor;
 mod kept;
+mod kin;
 pub mod known;
 mod late;
 pub mod line;

@@ -1,0 +1,165 @@
+//! Before the first byte of a file is read: is it a copy of one that is being read, or has it taken
+//! that one's place? See [`super::quest`].
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
+use super::tracked::{Hints, Tracked, Vetting};
+use super::window::{HeadBytes, TailBytes};
+use super::{Files, READER};
+use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
+use crate::log;
+
+/// A file that is a copy of one that is being read waits so long for its original to be truncated,
+/// ms.
+const COPY_WAIT_MS: u64 = 10_000;
+/// That a file has lost its name is seen within this time, ms.
+pub(super) const NOTICE_MS: u64 = 2_000;
+/// So much of a copy is compared with its original to begin with, bytes.
+const COPY_LOOK_BYTES: u64 = 64 * 1024;
+
+/// What a file that nothing was read of has to do with one that is being read.
+enum Kin {
+    /// It has taken the other one's place.
+    Successor,
+    Copy,
+}
+
+impl Files {
+    /// May the first byte of this file be read? Not while it may be one that is being looked for, or
+    /// a copy whose original is about to be truncated.
+    pub(super) fn may_begin(&mut self, index: usize) -> bool {
+        let fresh = &self.tracked[index];
+        if fresh.read_position > 0 || fresh.vetting == Vetting::Passed {
+            return true;
+        }
+        if self.quests.holds(fresh.record.device, fresh.record.inode) {
+            return false;
+        }
+        let now_ms = self.clock().monotonic_ms();
+        let kin = self.kin_of(index).unwrap_or(None);
+        match (kin, self.tracked[index].vetting) {
+            (None, _) => {}
+            (Some((id, Kin::Successor)), _) => {
+                let fresh = &self.tracked[index];
+                let hints = Hints::of_record(&fresh.record);
+                let suspect =
+                    Suspect::new(fresh.name().to_owned(), hints, fresh.file.try_clone().ok());
+                let whose = Whose::Replaced { id, by: hints };
+                self.quests.push(Quest::new(whose, VecDeque::from([suspect]), true));
+                return false;
+            }
+            (Some((_, Kin::Copy)), Vetting::Copy { until_ms, .. }) if now_ms < until_ms => {
+                return false;
+            }
+            (Some((of, Kin::Copy)), Vetting::Due) => {
+                self.tracked[index].vetting = Vetting::Copy { of, until_ms: now_ms + COPY_WAIT_MS };
+                self.tell_copy(index, of);
+                return false;
+            }
+            (Some((_, Kin::Copy)), _) => log::info(
+                READER,
+                format_args!(
+                    "File:{} is a copy whose original goes on; it is read as a file of its own.",
+                    self.tracked[index].name().display()
+                ),
+            ),
+        }
+        self.tracked[index].vetting = Vetting::Passed;
+        true
+    }
+
+    fn tell_copy(&self, index: usize, of: u64) {
+        let original = self.records().find(|record| record.id == of);
+        let original = original.map_or(&b"?"[..], |record| &record.name);
+        log::info(
+            READER,
+            format_args!(
+                "File:{} is a copy of {}, which is being read; it waits {} seconds for that to be \
+                 truncated.",
+                self.tracked[index].name().display(),
+                String::from_utf8_lossy(original),
+                COPY_WAIT_MS / 1_000
+            ),
+        );
+    }
+
+    /// The file that is being read and begins as this one does.
+    fn kin_of(&self, index: usize) -> io::Result<Option<(u64, Kin)>> {
+        let fresh = &self.tracked[index];
+        let mut head = [0u8; HEAD_BYTES];
+        let len = HEAD_BYTES.min(usize::try_from(fresh.size).unwrap_or(HEAD_BYTES));
+        fresh.file.read_exact_at(&mut head[..len], 0)?;
+        let crc = crc32fast::hash(&head[..len]);
+        let is_whole = len == HEAD_BYTES;
+        let is_other = |other: &&Tracked| {
+            other.record.id != fresh.record.id && !other.is_superseded && other.read_position > 0
+        };
+        let mut others: Vec<&Tracked> = self.tracked.iter().filter(|t| is_other(t)).collect();
+        // Of several that had the name, the last one was there before this one.
+        others.sort_by_key(|t| Reverse((t.lost_name_ms, t.record.id)));
+        for other in others {
+            let record = &other.record;
+            let may_be = match is_whole && other.read_position >= PROOF_BYTES {
+                true => record.head_len as usize != HEAD_BYTES || record.head_crc == crc,
+                false => is_copys_name(fresh.name(), &record.name),
+            };
+            // Its old writer may have gone on writing to the other one.
+            let look = if may_succeed(fresh, other) { PROOF_BYTES } else { COPY_LOOK_BYTES };
+            let end = fresh.size.min(other.read_position).min(look);
+            let is_alike = || begin_alike(&fresh.file, &other.file, end).unwrap_or(false);
+            if may_be && (is_alike() || begins_as_was_read(fresh, other).unwrap_or(false)) {
+                return Ok(kin(fresh, other)?.map(|kin| (record.id, kin)));
+            }
+        }
+        if !is_whole {
+            return Ok(None);
+        }
+        // One that is parked was read to its end.
+        let is_it = |r: &&FileRecord| {
+            r.head_len as usize == HEAD_BYTES
+                && r.head_crc == crc
+                && r.position <= fresh.size
+                && TailBytes::read(&fresh.file, r.position).is_ok_and(|t| t.crc() == r.tail_crc)
+        };
+        Ok(self.parking.records().find(is_it).map(|record| (record.id, Kin::Copy)))
+    }
+}
+
+/// The other one may have been truncated since the last look at it, and hold no more what was read.
+/// Does this one begin so?
+fn begins_as_was_read(fresh: &Tracked, other: &Tracked) -> io::Result<bool> {
+    let len = other.head.as_slice().len() as u64;
+    if len == 0 || fresh.size < len || other.is_intact()? {
+        return Ok(false);
+    }
+    Ok(HeadBytes::read(&fresh.file, len)?.as_slice() == other.head.as_slice())
+}
+
+/// Has the other file left its name to this one, or no place at all?
+fn may_succeed(fresh: &Tracked, other: &Tracked) -> bool {
+    let name = &fresh.record.name;
+    let had_its_name =
+        other.former_name.as_ref() == Some(name) || !other.is_named && other.record.name == *name;
+    had_its_name || !other.is_named && other.record.current_name.is_empty()
+}
+
+fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
+    let has_no_place = !other.is_named && other.record.current_name.is_empty();
+    if may_succeed(fresh, other) {
+        let since_ms = other.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
+        let is_partly = other.marks.before(fresh.size, since_ms).is_some();
+        let has_tail = fresh.size >= other.read_position && {
+            let tail = TailBytes::read(&fresh.file, other.read_position)?;
+            tail.as_slice().ends_with(other.tail.as_slice())
+        };
+        let is_worth_it = has_tail || is_partly || other.has_uncommitted();
+        if is_worth_it && other.read_position >= PROOF_BYTES {
+            return Ok(Some(Kin::Successor));
+        }
+    }
+    Ok((!has_no_place).then_some(Kin::Copy))
+}
