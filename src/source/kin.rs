@@ -10,7 +10,7 @@ use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_nam
 use super::tracked::{Hints, Tracked, Vetting};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER};
-use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
+use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log;
 
 /// A file that is a copy of one that is being read waits so long for its original to be truncated,
@@ -26,6 +26,8 @@ enum Kin {
     /// It has taken the other one's place.
     Successor,
     Copy,
+    /// The other one had its name, and is parked.
+    Parked,
 }
 
 impl Files {
@@ -50,6 +52,11 @@ impl Files {
                     Suspect::new(fresh.name().to_owned(), hints, fresh.file.try_clone().ok());
                 let whose = Whose::Replaced { id, by: hints };
                 self.quests.push(Quest::new(whose, VecDeque::from([suspect]), true));
+                return false;
+            }
+            (Some((id, Kin::Parked)), _) => {
+                // Opened, it may turn out to be the one whose place this one has taken.
+                self.unpark_id(id);
                 return false;
             }
             (Some((_, Kin::Copy)), Vetting::Copy { until_ms, .. }) if now_ms < until_ms => {
@@ -125,7 +132,12 @@ impl Files {
                 && r.position <= fresh.size
                 && TailBytes::read(&fresh.file, r.position).is_ok_and(|t| t.crc() == r.tail_crc)
         };
-        Ok(self.parking.records().find(is_it).map(|record| (record.id, Kin::Copy)))
+        let found = self.parking.records().find(is_it);
+        Ok(found.map(|record| {
+            let had_its_name =
+                record.state == FileState::Draining && record.name == fresh.record.name;
+            (record.id, if had_its_name { Kin::Parked } else { Kin::Copy })
+        }))
     }
 }
 

@@ -188,6 +188,11 @@ impl Files {
         }
     }
 
+    /// Holds so many files open at most from now on.
+    pub fn open_at_most(&mut self, most: usize) {
+        self.open_max = most;
+    }
+
     /// The records that come next are from a copy: numbers in them say nothing.
     pub fn distrust_hints(&mut self, are_void: bool) {
         self.hints_are_void = are_void;
@@ -202,6 +207,11 @@ impl Files {
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
         let open = self.tracked.iter().map(|t| &t.record);
         open.chain(self.parking.records()).chain(self.quests.records()).chain(self.absent.records())
+    }
+
+    /// The records of files that gave their descriptors away.
+    pub fn parked(&self) -> impl Iterator<Item = &FileRecord> {
+        self.parking.records()
     }
 
     /// Names that are read or wait to be, by the last listing.
@@ -433,6 +443,10 @@ impl Files {
                 return None;
             }
         };
+        // It may be the very one that made room for this: opened again, it has its name back.
+        if self.parking.holds(stat.dev(), stat.ino()) {
+            return None;
+        }
         // The same file under two names (a hard link), or renamed since: one of them is enough.
         let same = self.tracked.iter().position(|t| t.is_inode(stat.dev(), stat.ino()));
         if let Some(index) = same {

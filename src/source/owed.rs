@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Files;
+use crate::checkpoint::record::FileState;
 
 /// What is owed of each file, by device and inode at the first listing.
 #[derive(Debug, Default)]
@@ -101,6 +102,14 @@ impl Files {
             .collect();
         let tracked: HashSet<(u64, u64)> =
             self.tracked.iter().map(|t| (t.record.device, t.record.inode)).collect();
+        for (record, read_to) in self.parking.read_to() {
+            // The end of its last line, which has no newline, is owed as well.
+            let Some(debt) = owed.files.get(&(record.device, record.inode)) else { continue };
+            let is_owed = record.position < debt.bytes && (!debt.was_live || read_to < debt.bytes);
+            if record.state == FileState::Draining && is_owed {
+                left.add(debt.bytes - record.position);
+            }
+        }
         for candidate in self.scanner.candidates() {
             let identity = (candidate.device, candidate.inode);
             let Some(debt) = owed.files.get(&identity) else { continue };

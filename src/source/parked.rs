@@ -1,15 +1,16 @@
 //! More files than descriptors: a file that has nothing to read gives its descriptor to one that
 //! waits, and is looked at by its name meanwhile: at once if the kernel says that it was written
-//! to, and in its turn in any case.
+//! to, and in its turn in any case. One that was moved aside does so as well, and is opened again
+//! when its grace time is over.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use super::tracked::Look;
+use super::tracked::{Look, Tracked, Watch};
 use super::{BACKLOG_OPEN_MAX, Files, reach};
-use crate::checkpoint::record::FileRecord;
+use crate::checkpoint::record::{FileRecord, FileState};
 
 /// Parked files that are looked at in one turn of the loop.
 const LOOK_MAX: usize = 512;
@@ -25,6 +26,29 @@ pub struct Parked {
     pub record: FileRecord,
     /// Size and modification time (s, ns) at the last look before it was parked.
     seen: (u64, i64, i64),
+    /// Since when it was left alone then.
+    watch: Option<Watch>,
+    /// Monotonic time at which the grace time of one that was moved aside may be over.
+    due_ms: u64,
+}
+
+impl Parked {
+    fn is_draining(&self) -> bool {
+        self.record.state == FileState::Draining
+    }
+}
+
+/// Who can spare a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// A file that was moved aside and waits for the end of its grace time.
+    Draining,
+    /// One of a past hour that waits for its first line.
+    Empty,
+    /// One of the present hour.
+    Live,
+    /// One of a past hour that has its name still.
+    Backlog,
 }
 
 /// Files whose descriptors are closed, looked at by name.
@@ -53,23 +77,45 @@ impl Parking {
         self.files.iter().map(|parked| (&parked.record, parked.seen.0))
     }
 
-    fn push(&mut self, mut record: FileRecord, seen: (u64, i64, i64)) {
+    fn push(&mut self, mut parked: Parked) {
+        let record = &mut parked.record;
         record.ranges.shrink_to_fit();
         self.identities.insert((record.device, record.inode));
-        self.files.push(Parked { record, seen });
+        self.files.push(parked);
     }
 
-    fn take(&mut self, at: usize) -> FileRecord {
-        let record = self.files.swap_remove(at).record;
-        self.identities.remove(&(record.device, record.inode));
-        record
+    fn take(&mut self, at: usize) -> Parked {
+        let parked = self.files.swap_remove(at);
+        self.identities.remove(&(parked.record.device, parked.record.inode));
+        parked
     }
 }
 
 impl Files {
-    /// Takes the descriptor from a quiet file of the present hour (`live`) or of the backlog: the
-    /// one that has had nothing to read for longest. `false`: none can spare it.
-    pub(super) fn park_one(&mut self, live: bool) -> bool {
+    /// Takes the descriptor from a quiet file, of the first of these kinds that can spare one.
+    /// `false`: none can.
+    pub(super) fn park_one(&mut self, kinds: &[Spare]) -> bool {
+        let found = kinds.iter().find_map(|kind| match kind {
+            Spare::Draining => self.find_draining(),
+            Spare::Empty => self.find_quiet(false, |t| t.size == 0 && t.read_position == 0),
+            Spare::Live => self.find_quiet(true, |_| true),
+            Spare::Backlog => self.find_quiet(false, |_| true),
+        });
+        let Some((index, due_ms)) = found else { return false };
+        let tracked = self.tracked.remove(index);
+        // As it was when nothing was left to read: what is written from then on is a change.
+        let (seen, watch) = (tracked.last_look(), Some(tracked.watch()));
+        self.parking.push(Parked { record: tracked.record, seen, watch, due_ms });
+        true
+    }
+
+    /// The one that has had nothing to read for longest, of the present hour (`live`) or of the
+    /// backlog.
+    fn find_quiet(
+        &mut self,
+        live: bool,
+        is_wanted: impl Fn(&Tracked) -> bool,
+    ) -> Option<(usize, u64)> {
         let now_ms = self.clock().monotonic_ms();
         let mut best: Option<usize> = None;
         for index in 0..self.tracked.len() {
@@ -79,24 +125,45 @@ impl Files {
             {
                 continue;
             }
-            if self.present.is_current(tracked.name()) != live {
+            if self.present.is_current(tracked.name()) != live || !is_wanted(tracked) {
                 continue;
             }
             if matches!(self.tracked[index].look(now_ms), Ok(Look::Quiet)) {
                 best = Some(index);
             }
         }
-        let Some(index) = best else { return false };
-        let tracked = self.tracked.remove(index);
-        // As it was when nothing was left to read: what is written from then on is a change.
-        let seen = tracked.last_look();
-        self.parking.push(tracked.record, seen);
-        true
+        best.map(|index| (index, 0))
+    }
+
+    /// One that was moved aside and has some of its grace time left, and when that is over. It must
+    /// stand where its record says: what has no name any more cannot be opened again.
+    fn find_draining(&mut self) -> Option<(usize, u64)> {
+        (0..self.tracked.len()).rev().find_map(|at| Some((at, self.grace_end_ms(at)?)))
+    }
+
+    fn grace_end_ms(&mut self, index: usize) -> Option<u64> {
+        let now_ms = self.clock().monotonic_ms();
+        let tracked = &self.tracked[index];
+        let is_open_for_its_end = tracked.is_named
+            || tracked.is_superseded
+            || tracked.has_uncommitted()
+            || tracked.record.current_name.is_empty()
+            || tracked.finished_at.is_some()
+            || tracked.has_zeros()
+            || self.is_sought(tracked.record.id);
+        if is_open_for_its_end || self.tracked[index].look(now_ms).ok()? != Look::Quiet {
+            return None;
+        }
+        let left_ms = self.config.retire_grace_ms.checked_sub(self.left_alone_ms(index)?)?;
+        let tracked = &self.tracked[index];
+        let is_there = reach::metadata(&self.path(&tracked.current_name()))
+            .is_ok_and(|stat| tracked.is_inode(stat.dev(), stat.ino()));
+        (left_ms > 0 && is_there).then_some(now_ms + left_ms)
     }
 
     /// Parks the record of the last run without opening the file.
     pub(super) fn park_record(&mut self, record: FileRecord) {
-        self.parking.push(record, (0, 0, 0));
+        self.parking.push(Parked { record, seen: (0, 0, 0), watch: None, due_ms: 0 });
     }
 
     /// The kernel says that `name` was written to.
@@ -151,29 +218,58 @@ impl Files {
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
         let has_changed = reach::metadata(&path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
+        if !has_changed && !self.may_end(at) {
+            return true;
+        }
+        let kinds = [Spare::Draining, Spare::Live, Spare::Backlog];
+        if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
+            return false;
+        }
+        self.unpark(at, has_changed);
+        true
+    }
+
+    /// May the parked file be retired, or be done, and is there room for that?
+    fn may_end(&mut self, at: usize) -> bool {
+        let now_ms = self.clock().monotonic_ms();
+        let parked = &self.parking.files[at];
+        if parked.is_draining() {
+            return parked.due_ms <= now_ms && self.has_room();
+        }
         let live = self.present.is_current(OsStr::from_bytes(&parked.record.name));
         let (size, modified_s, _) = parked.seen;
         let is_empty = size == 0 && parked.record.position == 0;
         let is_new = is_empty && self.is_of_this_hour(modified_s.saturating_mul(1000));
-        let may_retire = !live && !is_new && !self.names_are_stuck() && self.has_backlog_room();
-        if !has_changed && !may_retire {
-            return true;
-        }
-        if self.tracked.len() >= self.open_max && !self.park_one(true) && !self.park_one(false) {
-            return false;
-        }
-        self.unpark(at);
-        true
+        !live && !is_new && !self.names_are_stuck() && self.has_backlog_room()
     }
 
-    fn unpark(&mut self, at: usize) {
-        let record = self.parking.take(at);
-        self.restore_one(record, None);
+    fn unpark(&mut self, at: usize, has_changed: bool) {
+        let Parked { record, watch, .. } = self.parking.take(at);
+        let (id, now_ms) = (record.id, self.clock().monotonic_ms());
+        let Some(index) = self.restore_one(record, None) else { return };
+        // Not what another content has begun under its name.
+        if let Some(watch) = watch.filter(|_| self.tracked[index].record.id == id) {
+            self.tracked[index].watch_on(watch, has_changed.then_some(now_ms));
+        }
     }
 
-    pub(super) fn has_backlog_room(&self) -> bool {
-        self.backlog_open() < BACKLOG_OPEN_MAX.min(self.open_max / 2)
-            && self.tracked.len() < self.open_max * 3 / 4
+    /// Opens the parked file with that id.
+    pub(super) fn unpark_id(&mut self, id: u64) {
+        if let Some(at) = self.parking.files.iter().position(|p| p.record.id == id) {
+            self.unpark(at, false);
+        }
+    }
+
+    /// Is there room for one more file of a past hour under its name? Quiet files make some.
+    pub(super) fn has_backlog_room(&mut self) -> bool {
+        self.backlog_open() < BACKLOG_OPEN_MAX.min(self.open_max / 2) && self.has_room()
+    }
+
+    /// A quarter of the descriptors is left to the present hour, unless some of its files can spare
+    /// theirs.
+    fn has_room(&mut self) -> bool {
+        self.tracked.len() < self.open_max * 3 / 4
+            || self.park_one(&[Spare::Draining, Spare::Empty, Spare::Live])
     }
 
     /// Files whose hour is over and that still have their names. One that is empty may wait for its

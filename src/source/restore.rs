@@ -96,7 +96,6 @@ impl Files {
                 // Of what was truncated there may be a copy.
                 self.seek_stray(record, Absence::Superseded, reached);
             } else if self.tracked.len() >= self.open_max * 3 / 4
-                && record.state == FileState::Live
                 && reached.is_none()
                 && self.is_in_place(&record)
             {
@@ -176,13 +175,18 @@ impl Files {
         }
     }
 
-    /// Finds and opens the file of a record that is not open.
-    pub(super) fn restore_one(&mut self, record: FileRecord, reached: Option<Announced>) {
+    /// Finds and opens the file of a record that is not open. Its index, if that is possible now.
+    pub(super) fn restore_one(
+        &mut self,
+        record: FileRecord,
+        reached: Option<Announced>,
+    ) -> Option<usize> {
         match self.locate(&record) {
-            Ok((file, found)) => {
-                self.restore_found(record, file, &found, reached);
+            Ok((file, found)) => Some(self.restore_found(record, file, &found, reached)),
+            Err(absence) => {
+                self.is_missed(record, absence, reached);
+                None
             }
-            Err(absence) => self.is_missed(record, absence, reached),
         }
     }
 

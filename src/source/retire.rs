@@ -151,7 +151,7 @@ impl Files {
     /// enough, since what comes later is read all the same. What is no whole line is final only
     /// after we have watched it ourselves: the stamp may be of another clock. One that is older by
     /// far counts, unless somebody has the file open for writing.
-    fn left_alone_ms(&self, index: usize) -> Option<u64> {
+    pub(super) fn left_alone_ms(&self, index: usize) -> Option<u64> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
         let tracked = &self.tracked[index];
         let quiet_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;

@@ -120,6 +120,14 @@ impl Hints {
     }
 }
 
+/// Since when a file is watched, and how; it outlives the descriptor.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch {
+    was_live: bool,
+    watched_ms: u64,
+    written_ms: Option<u64>,
+}
+
 /// Positions of the last seconds and what is known of the bytes before each: a copy may have been
 /// made before the last lines were written that were read here.
 #[derive(Debug, Default)]
@@ -431,6 +439,23 @@ impl Tracked {
         let stat = self.file.metadata()?;
         let by_stamp = u64::try_from(now_wall_ms.saturating_sub(modified_ms(&stat))).unwrap_or(0);
         Ok(by_stamp.max(watched_ms))
+    }
+
+    pub fn watch(&self) -> Watch {
+        let Tracked { was_live, watched_ms, written_ms, .. } = *self;
+        Watch { was_live, watched_ms, written_ms }
+    }
+
+    /// It was watched like this before it was opened, and has changed since where `written_ms` tells
+    /// when that was seen.
+    pub fn watch_on(&mut self, watch: Watch, written_ms: Option<u64>) {
+        (self.was_live, self.watched_ms) = (watch.was_live, watch.watched_ms);
+        self.written_ms = written_ms.or(watch.written_ms);
+    }
+
+    /// Are some of its zeros, or were they, not to be taken for text?
+    pub fn has_zeros(&self) -> bool {
+        self.gap.is_some() || self.zeros_from.is_some() || self.trimmed.is_some()
     }
 
     /// It was seen at this monotonic time as it is now.

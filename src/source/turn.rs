@@ -9,6 +9,7 @@
 use std::ffi::OsStr;
 
 use super::Files;
+use super::parked::Spare;
 use super::scan::Candidate;
 use super::tracked::Look;
 use crate::config::model::ConsumeOrder;
@@ -169,9 +170,10 @@ impl Files {
                 Some(index) => index,
                 None if self.is_tracked(candidate) => continue,
                 None => {
-                    if !(self.has_backlog_room() || self.names_are_stuck() && self.park_one(false))
-                    {
-                        return None;
+                    let has_room = self.has_backlog_room()
+                        || self.names_are_stuck() && self.park_one(&[Spare::Backlog]);
+                    if !has_room {
+                        return self.choose_begun();
                     }
                     match self.track(at) {
                         Some(index) => index,
@@ -184,6 +186,16 @@ impl Files {
             }
         }
         None
+    }
+
+    /// There is no room for another file: one that is open and was not read to its end yet, be it
+    /// behind those that wait.
+    fn choose_begun(&mut self) -> Option<usize> {
+        (0..self.tracked.len()).find(|&index| {
+            let tracked = &self.tracked[index];
+            let is_begun = tracked.is_named && !tracked.is_caught_up;
+            is_begun && !self.is_live(index) && self.is_readable(index)
+        })
     }
 
     /// Is the candidate a file that is known and not open: parked, done under its name, or perhaps
@@ -224,7 +236,8 @@ impl Files {
             if self.is_refused(&candidate.name) {
                 continue;
             }
-            if self.tracked.len() >= self.open_max && !self.park_one(true) {
+            let kinds = [Spare::Draining, Spare::Live];
+            if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
                 return;
             }
             self.track(at);

@@ -1,17 +1,21 @@
-//! More files of the present hour than descriptors: those without one are found when they grow.
+//! More files than descriptors: those of the present hour that have none are found when they grow,
+//! and those that wait for the end of their grace time keep none from them.
 
-use crate::support::torture::{Group, V010, hazard};
+use crate::support::torture::{Group, NONE, V010, hazard};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use flume_ng::clock::ManualClock;
 use flume_ng::source::Files;
+use flume_ng::source::retire::Move;
+use flume_ng::source::window::TailBytes;
 
-use super::scene::{OLD_S, Scene, reader, spool};
+use super::scene::{OLD_S, Scene, reader_of, spool};
 
 const NOW_MS: i64 = 1_709_164_799_000;
 const FILES: usize = 1_200;
+const LONG_GRACE_MS: u64 = 60_000;
 
 /// Reads everything that there is, as the pipeline would, and has it committed.
 fn read_all(files: &mut Files) -> Vec<OsString> {
@@ -21,6 +25,8 @@ fn read_all(files: &mut Files) -> Vec<OsString> {
         let size = tracked.file.metadata().expect("a file").len();
         tracked.read_position = size;
         tracked.record.position = size;
+        tracked.tail = TailBytes::read(&tracked.file, size).expect("a file");
+        tracked.record.tail_crc = tracked.tail.crc();
         read.push(tracked.name().to_owned());
     }
     read
@@ -28,7 +34,9 @@ fn read_all(files: &mut Files) -> Vec<OsString> {
 
 /// Files of the present hour, all of them read, and more than may be open.
 fn scene(clock: &ManualClock) -> (Scene, Files) {
-    let (scene, mut files) = reader("yyyyMMddHH", clock);
+    let scene = spool("hours").source("targetFilename", "yyyyMMddHH");
+    let scene = scene.source("retireGraceMs", LONG_GRACE_MS);
+    let mut files = reader_of(&scene, clock);
     let dir = files.config.spool_dir.clone();
     for n in 0..FILES {
         std::fs::write(dir.join(format!("{n:04}_2024022823")), "first\n").expect("a file");
@@ -86,6 +94,111 @@ fn a_parked_file_that_nobody_tells_of_is_read_in_its_turn() {
         found.extend(read_all(&mut files));
     }
     assert_eq!(found, names.into_iter().collect());
+}
+
+/// Retires what is due, as the pipeline would; how many files are done.
+fn settle(files: &mut Files) -> usize {
+    let due = files.due();
+    for &index in &due.retire {
+        files.intend_retirement(index);
+        assert_eq!(files.move_aside(index), Move::Moved);
+    }
+    if due.retire.is_empty() {
+        due.done.iter().rev().for_each(|&index| files.forget(index));
+        return due.done.len();
+    }
+    0
+}
+
+/// An hour ends, and its files have their grace time before them: more than may be open.
+#[test]
+fn files_that_wait_for_their_grace_time_hold_up_no_others() {
+    let _row = hazard(Group::Sticks, "more files in their grace time than descriptors", NONE);
+    let clock = ManualClock::new(NOW_MS, 0);
+    let (_scene, mut files) = scene(&clock);
+    clock.advance(2_000);
+    for n in 0..FILES {
+        std::fs::write(files.path(format!("{n:04}_2024022900").as_ref()), "first\n").expect("room");
+    }
+    files.refresh(true);
+    let mut found = HashSet::new();
+    // Within a sixth of the grace time.
+    for _ in 0..40 {
+        clock.advance(250);
+        found.extend(read_all(&mut files));
+        settle(&mut files);
+        files.refresh(true);
+    }
+    assert_eq!(found.len(), FILES, "all files of the new hour are read");
+    let is_moved = |n: usize| files.path(format!("{n:04}_2024022823.COMPLETED").as_ref()).exists();
+    assert_eq!((0..FILES).filter(|n| is_moved(*n)).count(), FILES, "and all old ones moved");
+    assert!(files.tracked.len() <= 512, "{} files are open", files.tracked.len());
+    // One of those is written to once more.
+    let late = OsStr::new("0003_2024022823.COMPLETED");
+    append(&files, late);
+    files.notice(late);
+    assert_eq!(read_all(&mut files), ["0003_2024022823"]);
+    let mut done = 0;
+    for s in 12..2 * LONG_GRACE_MS / 1_000 {
+        clock.advance(1_000);
+        read_all(&mut files);
+        for _ in 0..8 {
+            done += settle(&mut files);
+        }
+        assert!(done == 0 || s >= LONG_GRACE_MS / 1_000, "{done} done after {s} s");
+    }
+    assert_eq!(done, FILES, "each has had its grace time");
+}
+
+/// The same in a run, and over a restart; what was written meanwhile, and half a line at the end, is
+/// sent.
+#[test]
+fn a_low_limit_of_descriptors_and_a_long_grace_time() {
+    const FILES: usize = 60;
+    let what = "60 files in their grace time at 16 descriptors, stopped and started";
+    let _row = hazard(Group::Sticks, what, V010);
+    let mut scene = few_descriptors("grace-descriptors").source("retireGraceMs", 3_600_000);
+    let mut wanted = Vec::new();
+    for n in 0..FILES {
+        scene = scene.file(&format!("a{n}_{{H}}.log"), format!("first {n}\n"), 0);
+        wanted.extend([format!("first {n}"), format!("half {n}"), format!("second {n}")]);
+    }
+    scene.start();
+    scene.arrive(FILES);
+    for n in 0..FILES {
+        scene.rename(&format!("a{n}_{{H}}.log"), &format!("a{n}.aside"));
+        scene.append(&format!("a{n}.aside"), format!("half {n}"));
+    }
+    for n in 0..FILES {
+        scene.work.write(&format!("b{n}_{{H}}.log"), format!("second {n}\n").as_bytes(), 0);
+    }
+    scene.arrive(2 * FILES);
+    assert_eq!(scene.receipt_lines().len(), 0, "{}", scene.log());
+    scene.append("a7.aside", " and more\nlate");
+    wanted.push("late".to_owned());
+    wanted[7 * 3 + 1].push_str(" and more");
+    scene.arrive(2 * FILES + 1);
+    scene.stop();
+    scene = scene.source("retireGraceMs", 400);
+    scene.start();
+    scene.receipts(FILES);
+    scene.in_the_end_in_any_order(&wanted);
+    assert_eq!(scene.log_lines("Too many open files"), 0, "{}", scene.log());
+}
+
+/// With 16 descriptors for its files.
+fn few_descriptors(label: &str) -> Scene {
+    use std::os::unix::process::CommandExt;
+    spool(label).command(|command| {
+        let limit = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
+        // SAFETY: setrlimit reads the limit and is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+    })
 }
 
 /// A limit of descriptors that cannot be raised: files take turns at being open, and there are

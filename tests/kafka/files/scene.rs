@@ -290,9 +290,14 @@ pub fn skipped(why: &str) {
 /// The reader of a source whose `targetFilename` is `pattern`, alone, by `clock`.
 pub fn reader(pattern: &str, clock: &ManualClock) -> (Scene, Files) {
     let scene = spool("hours").source("targetFilename", pattern);
+    let files = reader_of(&scene, clock);
+    (scene, files)
+}
+
+/// The reader of that scene's source, alone, by `clock`.
+pub fn reader_of(scene: &Scene, clock: &ManualClock) -> Files {
     let conf = scene.work.write_conf();
     let loaded = config::load(&conf, "a1").unwrap_or_else(|f| panic!("{f:?}"));
     let source = loaded.config.sources.into_iter().next().expect("a source");
-    let files = Files::new(Rc::new(source), Rc::new(clock.clone()));
-    (scene, files)
+    Files::new(Rc::new(source), Rc::new(clock.clone()))
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
 use flume_ng::channel::outlet::Outlet;
+use flume_ng::checkpoint::record::FileState;
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
 use flume_ng::config::model::DeletePolicy;
@@ -82,6 +83,7 @@ impl World {
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
             && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())
+            && pipeline.files.parked().all(|r| r.state != FileState::Draining)
             && !pipeline.files.tracked.iter().any(|t| self.is_too_long(&t.name().to_string_lossy()))
     }
 
