@@ -179,6 +179,12 @@ impl Known {
         self.index.may_hold(key(device, inode))
     }
 
+    /// May there be a receipt of a file that was read under this name and begins as this one does?
+    pub fn may_hold_name(&mut self, name: &[u8], file: &File, stat: &Metadata) -> bool {
+        let (head_len, head_crc) = head_of(file, stat).unwrap_or_default();
+        [head_len, 0].into_iter().any(|len| self.index.may_hold(name_key(name, len, head_crc)))
+    }
+
     /// All receipts that can be read, the newest last.
     pub fn receipts(&self) -> impl Iterator<Item = Receipt> {
         receipt::read_all(&self.dir).into_iter().flatten().flatten()

@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use super::Files;
+use super::{Files, reach};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
 
@@ -33,9 +34,17 @@ impl Files {
             return;
         }
         let Ok(stat) = std::fs::metadata(self.path(name)) else { return };
-        if self.known.may_hold(stat.dev(), stat.ino()) {
+        if self.known.may_hold(stat.dev(), stat.ino()) || self.may_be_renumbered(name, &stat) {
             self.late.names.insert(name.to_owned());
         }
+    }
+
+    /// May there be a receipt of the file by the name that it was read under, and its first bytes?
+    /// Its numbers are others since a copy or another disk.
+    fn may_be_renumbered(&mut self, name: &OsStr, stat: &Metadata) -> bool {
+        let Some(before) = self.scanner.name_before(name) else { return false };
+        let Ok(file) = reach::open(&self.path(name)) else { return false };
+        self.known.may_hold_name(before.as_bytes(), &file, stat)
     }
 
     /// Looks for the receipts of those that were written to. What has grown is read on.
@@ -61,28 +70,37 @@ impl Files {
     }
 }
 
-/// The newest receipt of each, if it says that the file was left under this name. Where another file
-/// had the name since, or this one another number, the hourly look decides.
+/// The newest receipt of each, if it says that the file was left under this name; where none has its
+/// number, the newest of that name: what the bytes are tells then. Where another file had the name
+/// since, or this one another name, the hourly look decides.
 fn newest_of(
     written: HashMap<(u64, u64), OsString>,
     receipts: impl Iterator<Item = Receipt>,
 ) -> Vec<Receipt> {
     let names: HashSet<&[u8]> = written.values().map(|name| name.as_bytes()).collect();
-    let (mut newest, mut named) = (HashMap::new(), HashMap::new());
+    let (mut numbered, mut named) = (HashSet::new(), HashMap::new());
     for receipt in receipts {
         let identity = (receipt.device, receipt.inode);
-        if names.contains(receipt.completed.as_slice()) {
-            named.insert(receipt.completed.clone(), identity);
+        if let Some(name) = written.get(&identity) {
+            numbered.insert(identity);
+            if name.as_bytes() != receipt.completed {
+                // It was left under another name since.
+                named.remove(name.as_bytes());
+                continue;
+            }
         }
-        if written.contains_key(&identity) {
-            newest.insert(identity, receipt);
+        if names.contains(receipt.completed.as_slice()) {
+            named.insert(receipt.completed.clone(), receipt);
         }
     }
-    let is_left_there = |identity: &(u64, u64), receipt: &Receipt| {
-        written[identity].as_bytes() == receipt.completed
-            && named.get(&receipt.completed) == Some(identity)
+    let is_its = |identity: &(u64, u64), receipt: &Receipt| {
+        (receipt.device, receipt.inode) == *identity || !numbered.contains(identity)
     };
-    newest.into_iter().filter(|(at, receipt)| is_left_there(at, receipt)).map(|(_, r)| r).collect()
+    let found = |(identity, name): (&(u64, u64), &OsString)| {
+        let receipt = named.get(name.as_bytes())?;
+        is_its(identity, receipt).then(|| receipt.clone())
+    };
+    written.iter().filter_map(found).collect()
 }
 
 #[cfg(test)]
@@ -103,5 +121,8 @@ mod tests {
         assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(1, "b.C", 9)]), [0u64; 0]);
         assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(2, "a.C", 9)]), [0u64; 0]);
         assert_eq!(sizes(&[receipt(2, "a.C", 5), receipt(1, "a.C", 9)]), [9]);
+        // Renumbered: no receipt has its number.
+        assert_eq!(sizes(&[receipt(2, "a.C", 5), receipt(3, "a.C", 9)]), [9]);
+        assert_eq!(sizes(&[receipt(2, "b.C", 5)]), [0u64; 0]);
     }
 }

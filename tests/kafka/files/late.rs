@@ -57,6 +57,27 @@ fn a_completed_file_that_has_grown_is_read_at_the_next_start() {
     assert_eq!(scene.receipt_lines().len(), 2);
 }
 
+/// Its receipt has other numbers than the file: moved to another disk and back, for one.
+#[test]
+fn a_completed_file_with_new_numbers_that_is_written_to_is_read_on_at_once() {
+    let what = "finished file written to after its inode number changed";
+    let _row = hazard(Group::Lines, what, V010);
+    let (text, mut lines) = numbered("line", 0..100);
+    let mut scene = spool("renumbered-done")
+        .file("a_{H-1}.log", &text, 10)
+        .file("b_{H}.log", "present\n", 0)
+        .agent_runs();
+    scene.receipts(1);
+    let (done, aside) = (scene.path("a_{H-1}.log.COMPLETED"), scene.work.dir().join("aside"));
+    std::fs::copy(&done, &aside).expect("a copy");
+    std::fs::rename(&aside, &done).expect("in its place");
+    scene.append("a_{H-1}.log.COMPLETED", "late\n");
+    lines.extend(["present".to_owned(), "late".to_owned()]);
+    scene.arrive(lines.len());
+    scene.receipts(2);
+    scene.in_the_end_in_any_order(&lines);
+}
+
 /// The change notice names it: nobody waits for the next start, nor for the hourly look.
 #[test]
 fn a_completed_file_that_is_written_to_is_read_on_at_once() {
