@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::os;
+use crate::source::reach;
 
 pub const FILE_NAME: &str = "rebuilding";
 
@@ -21,10 +22,33 @@ pub fn make(dir: &Path) -> io::Result<()> {
     os::sync_directory(dir)
 }
 
-/// Takes it away, durably.
+/// Takes it away, durably. May be tried again after any error.
 pub fn remove(dir: &Path) -> io::Result<()> {
+    let directory = reach::open_directory(dir)?;
     match std::fs::remove_file(dir.join(FILE_NAME)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => os::sync_directory(dir),
+        _ => directory.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::room::is_out_of_descriptors;
+
+    #[test]
+    fn without_a_descriptor_it_stays_and_is_removed_later() {
+        let dir = std::env::temp_dir().join(format!("flume-ng-marker-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        make(&dir).unwrap();
+        let none_left = |_: &Path| Some(io::Error::from_raw_os_error(libc::EMFILE));
+        reach::set_mishap(Some(Box::new(none_left)));
+        assert!(is_out_of_descriptors(&remove(&dir).unwrap_err()));
+        assert!(is_there(&dir).unwrap());
+        reach::set_mishap(None);
+        remove(&dir).unwrap();
+        assert!(!is_there(&dir).unwrap());
+        remove(&dir).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -237,8 +237,10 @@ impl Pipeline {
         if !self.is_connected() {
             return self.reconnect(observer);
         }
-        if self.is_rebuilt {
-            self.trust_rebuilt()?;
+        if self.is_rebuilt
+            && let Some(ms) = self.trust_rebuilt()?
+        {
+            return Ok(Pace::Rest(ms.min(REST_MS)));
         }
         if !self.is_stopping && self.send_round(observer)? {
             return Ok(Pace::Again);

@@ -40,6 +40,12 @@ fn open_with(path: &Path, flags: i32) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
+/// Opens a directory, to be synced.
+pub fn open_directory(path: &Path) -> io::Result<File> {
+    ask(path)?;
+    File::open(path)
+}
+
 /// Follows symbolic links.
 pub fn metadata(path: &Path) -> io::Result<Metadata> {
     ask(path)?;

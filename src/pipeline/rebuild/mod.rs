@@ -22,10 +22,11 @@ use std::io;
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS, SETTLE_SINGLE_MS};
 use super::room::Halt;
-use super::{CHANNEL, Fatal, Pace, Pipeline, REST_MS, SOURCE, marker};
+use super::{CHANNEL, Pace, Pipeline, REST_MS, SOURCE, marker};
 use crate::channel::broker::Fault;
 use crate::channel::reader::History;
 use crate::checkpoint::record::OffsetRange;
+use crate::checkpoint::room;
 use crate::clock::Backoff;
 use crate::log::{self, counted};
 use crate::rebuild::Marks;
@@ -358,19 +359,31 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Every channel has its identities: the checkpoint tells all from now on.
-    pub(super) fn trust_rebuilt(&mut self) -> Result<(), Halt> {
+    /// Every channel has its identities: the checkpoint tells all from now on. `Some`: the marker
+    /// cannot be removed now, for lack of a descriptor perhaps; so long, ms, nothing is sent. Should
+    /// it stay all the same, the next start reads the topic back, and repeats nothing.
+    pub(super) fn trust_rebuilt(&mut self) -> Result<Option<u64>, Halt> {
+        let now_ms = self.clock.monotonic_ms();
+        if now_ms < self.retry_at_ms {
+            return Ok(Some(self.retry_at_ms - now_ms));
+        }
         self.commit()?;
         let dir = &self.config.tracker_dir;
         if let Err(e) = marker::remove(dir) {
             let path = dir.join(marker::FILE_NAME);
-            let path = path.display();
-            return Err(Fatal::State(format!(
-                "{path}: {e}. Remove it: as long as it is there, each start reads the topic back."
-            ))
-            .into());
+            log::warn(
+                SOURCE,
+                format_args!(
+                    "Cannot remove {}: {e}{}. As long as it is there, each start reads the topic \
+                     back, and nothing is sent; next try in {RETRY_MS} milliseconds.",
+                    path.display(),
+                    room::way_out(&e)
+                ),
+            );
+            self.retry_at_ms = now_ms + RETRY_MS;
+            return Ok(Some(RETRY_MS));
         }
         self.is_rebuilt = false;
-        Ok(())
+        Ok(None)
     }
 }
