@@ -125,6 +125,24 @@ pub enum Fault {
     Stopped,
 }
 
+impl Fault {
+    /// The same, told by the broker at `peer`.
+    pub fn told_by(self, peer: &str) -> Fault {
+        let named = |why: String| format!("{peer}: {why}");
+        match self {
+            Fault::Lost(why) => Fault::Lost(named(why)),
+            Fault::NotReady(why) => Fault::NotReady(named(why)),
+            Fault::Unauthorised(why) => Fault::Unauthorised(named(why)),
+            // These say it themselves, or are no broker's word.
+            Fault::Unreachable(_)
+            | Fault::NoDescriptor(_)
+            | Fault::Overdue(_)
+            | Fault::Idle(_)
+            | Fault::Stopped => self,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,6 +235,11 @@ pub trait Broker: Waits {
     /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the modern one, 0 while
     /// a connection that the broker has closed waits to be made anew by `open`.
     fn rounds_in_flight_max(&self) -> usize;
+
+    /// `host:port` of the broker that leads `partition`, as far as it is known.
+    fn leader(&self, _partition: i32) -> Option<String> {
+        None
+    }
 
     /// Who has asked for patience most since the last call. It is honoured already: what is sent
     /// waits in memory, and the time that an answer may take begins behind it.

@@ -158,6 +158,14 @@ impl Broker for Kafka {
         self.settle(result)
     }
 
+    fn leader(&self, partition: i32) -> Option<String> {
+        match &self.link {
+            Link::Closed | Link::Finding(_) => None,
+            Link::Modern(modern) => modern.leader(partition),
+            Link::Legacy(legacy) => legacy.leader(partition),
+        }
+    }
+
     fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
         self.looks.interrupt();
         let result = match &mut self.link {

@@ -182,7 +182,9 @@ impl Legacy {
     fn lost(&self, error: &Error) -> Fault {
         let peer = &self.told_by;
         match error {
-            Error::Kafka(code) => protocol::fault(*code as i16, "the topic's metadata"),
+            Error::Kafka(code) => {
+                protocol::fault(*code as i16, "the topic's metadata").told_by(peer)
+            }
             Error::Io(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
                 let waited = self.answer_timeout().as_millis();
                 Fault::Overdue(format!("{peer}: no answer in {waited} ms"))
@@ -211,7 +213,9 @@ impl Legacy {
         };
         let confirms = result.map_err(|e| match e {
             // The crate's own view of the leaders has a hole: nothing was sent.
-            Error::Kafka(code) => protocol::fault(code as i16, &format!("topic {topic}")),
+            Error::Kafka(code) => {
+                protocol::fault(code as i16, &format!("topic {topic}")).told_by(&self.told_by)
+            }
             other => self.lost(&other),
         })?;
         let told: Vec<(i32, Result<i64, KafkaCode>)> = confirms
@@ -290,8 +294,18 @@ impl Legacy {
         Ok(Progress::Done(ends.told))
     }
 
+    /// See `Broker::leader`.
+    pub fn leader(&self, partition: i32) -> Option<String> {
+        let index = self.partitions.binary_search(&partition).ok()?;
+        self.led_by[index].map(|lane| self.readers[lane].peer().to_owned())
+    }
+
     fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
-        protocol::partition_fault(api, code, partition, &self.topic)
+        let fault = protocol::partition_fault(api, code, partition, &self.topic);
+        match self.leader(partition) {
+            Some(peer) => fault.told_by(&peer),
+            None => fault,
+        }
     }
 
     /// See `Broker::survey`. Our own connection may have been closed for idleness, since lines go

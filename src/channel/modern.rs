@@ -122,6 +122,11 @@ impl Modern {
         }
     }
 
+    /// See `Broker::leader`.
+    pub fn leader(&self, partition: i32) -> Option<String> {
+        self.lane_of(partition).ok().map(|lane| self.lanes[lane].peer().to_owned())
+    }
+
     fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
         match self.partitions.binary_search(&partition) {
             Ok(index) => {
@@ -164,9 +169,13 @@ impl Modern {
                     Coordinator::Later(Instant::now() + COORDINATOR_PAUSE)
                 }
                 code @ (29 | 31) => {
-                    return Err(protocol::denied(INIT_PRODUCER_ID, code, &self.topic));
+                    let fault = protocol::denied(INIT_PRODUCER_ID, code, &self.topic);
+                    return Err(fault.told_by(self.lanes[0].peer()));
                 }
-                code => return Err(protocol::fault(code, "a producer id")),
+                code => {
+                    let fault = protocol::fault(code, "a producer id");
+                    return Err(fault.told_by(self.lanes[0].peer()));
+                }
             },
         };
         self.question = Question::Producer { until, state };
@@ -312,7 +321,11 @@ impl Modern {
     }
 
     fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
-        protocol::partition_fault(api, code, partition, &self.topic)
+        let fault = protocol::partition_fault(api, code, partition, &self.topic);
+        match self.leader(partition) {
+            Some(peer) => fault.told_by(&peer),
+            None => fault,
+        }
     }
 
     /// A question to one of the leaders, behind whatever is under way there.

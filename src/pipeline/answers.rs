@@ -51,7 +51,8 @@ impl Pipeline {
                     self.announced[at].copies = self.announced[at].copies.refused();
                 }
                 if self.outlets[outlet].is_open() {
-                    self.distrust(outlet, &describe(verdict, answer.partition));
+                    let leader = self.outlets[outlet].broker.leader(answer.partition);
+                    self.distrust(outlet, &describe(verdict, answer.partition, leader));
                 }
             }
         }

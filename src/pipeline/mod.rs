@@ -54,9 +54,6 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
 
-/// A retry tells since when there is trouble after so long, ms.
-const TROUBLE_TOLD_MS: i64 = 2_000;
-
 /// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
 const REST_MS: u64 = 500;
 const REST_MS_MIN: u64 = 10;
@@ -528,16 +525,15 @@ impl Pipeline {
             outlet.trouble.as_ref().map_or(self.clock.now_ms(), |(since_ms, _)| *since_ms);
         outlet.trouble = Some((since_ms, fault.to_string()));
         let wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
-        let since = match self.clock.now_ms() - since_ms {
-            ..TROUBLE_TOLD_MS => String::new(),
-            _ => format!(", in trouble since {}", self.clock.local(since_ms).log_stamp().as_str()),
-        };
         if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
             log::warn(
                 CHANNEL,
                 format_args!(
-                    "Channel {} (topic {}){since}: {fault}. Next try in {wait_ms} milliseconds.",
-                    outlet.config.name, outlet.config.topic
+                    "Channel {} (topic {}), in trouble since {}: {fault}. Next try in {wait_ms} \
+                     milliseconds.",
+                    outlet.config.name,
+                    outlet.config.topic,
+                    self.clock.local(since_ms).log_stamp().as_str()
                 ),
             );
         }
@@ -547,8 +543,8 @@ impl Pipeline {
     }
 }
 
-/// What a verdict other than an ack says, for the log.
-pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
+/// What a verdict other than an ack says, and who says it, for the log.
+fn describe(verdict: &Verdict, partition: i32, leader: Option<String>) -> String {
     let what = match verdict {
         Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
         Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
@@ -566,7 +562,10 @@ pub(crate) fn describe(verdict: &Verdict, partition: i32) -> String {
         }
         Verdict::Doubtful { code } => format!("doubtful answer (error {code})"),
     };
-    format!("partition {partition}: {what}")
+    match leader {
+        Some(leader) => format!("partition {partition} ({leader}): {what}"),
+        None => format!("partition {partition}: {what}"),
+    }
 }
 
 /// By which the log is known again in which a batch stands.

@@ -560,7 +560,9 @@ impl Pipeline {
             ))
             .into()),
             Verdict::Doubtful { .. } => {
-                Err(Pause::Fault(Fault::Lost(describe(&answer.verdict, answer.partition))))
+                let leader = self.outlets[at].broker.leader(answer.partition);
+                let why = describe(&answer.verdict, answer.partition, leader);
+                Err(Pause::Fault(Fault::Lost(why)))
             }
         }
     }

@@ -28,6 +28,7 @@ fn down_at_start(cluster: &Cluster, version: &str) {
     for line in agent.log().lines().filter(|line| line.contains(tries)) {
         assert!(line.contains("Connection refused"), "{line}");
         assert!(line.contains(topic.name()) && line.contains(topic.bootstrap()), "{line}");
+        assert!(line.contains(", in trouble since "), "{line}");
     }
     // Killed right after the topic was made, a broker 0.10 has been seen to come back as a
     // controller that tells itself of no partition, for good.
@@ -192,6 +193,13 @@ fn too_few_replicas_for_a_while() {
         agent.expect_records(&topic, written as usize, ARRIVE_MAX);
     }
     assert_eq!(refusals, 2, "{}", agent.log());
+    let log = agent.log();
+    for line in log.lines().filter(|l| l.contains("(error 19)") || l.contains("(error 20)")) {
+        assert!(line.contains("partition 0 (127.0.0.1:"), "the broker is named: {line}");
+    }
+    for line in log.lines().filter(|l| l.contains("Next try in")) {
+        assert!(line.contains(", in trouble since "), "{line}");
+    }
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("few", &topic, &[("a", written)], &agent);
 }
