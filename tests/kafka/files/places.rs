@@ -135,16 +135,30 @@ fn a_second_reader_of_the_spool_directory_is_refused() {
     let refused = second(&scene, "agent", lines).output().expect("it runs");
     assert_eq!(refused.status.code(), Some(75), "{}", told(&refused));
     assert!(told(&refused).contains("sharedSpoolDir = true"), "{}", told(&refused));
-    let checked = second(&scene, "check", lines).output().expect("it runs");
-    assert_eq!(checked.status.code(), Some(75), "{}", told(&checked));
-    let pid = format!("read by pid {}", scene.agent().pid());
-    assert!(told(&checked).contains(&pid), "{}", told(&checked));
     // One side alone cannot declare it shared.
     let shared = format!("{lines}\na1.sources.r1.sharedSpoolDir = true");
     let refused = second(&scene, "agent", &shared).output().expect("it runs");
     assert_eq!(refused.status.code(), Some(75), "{}", told(&refused));
     scene.append("a_{H}.log", "two\n");
     scene.in_the_end(&["one", "two"]);
+}
+
+/// "nobody holds the lock", said `check` of the other tracker directory.
+#[test]
+fn check_names_the_reader_of_the_spool_directory_under_another_tracker_directory() {
+    let what = "check of a spool directory that is read under another trackerDir";
+    let _row = hazard(Group::Claims, what, V010);
+    let mut scene = spool("second-check").file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    let lines = "a1.sources.r1.trackerDir = ../other-tracker";
+    let checked = second(&scene, "check", lines).output().expect("it runs");
+    assert_eq!(checked.status.code(), Some(75), "{}", told(&checked));
+    let pid = format!("read by pid {}", scene.agent().pid());
+    assert!(told(&checked).contains(&pid), "{}", told(&checked));
+    scene.in_the_end(&["one"]);
+    // With nobody there it says so.
+    let checked = second(&scene, "check", lines).output().expect("it runs");
+    assert!(!told(&checked).contains("read by pid"), "{}", told(&checked));
 }
 
 #[test]
