@@ -164,7 +164,7 @@ fn a_second_agent_says_who_is_there() {
     let pid = first.pid().to_string();
     // One line: cron starts a second one every minute, into the log of the first.
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains(" ERROR ") && log.contains(&pid), "{log}");
+    assert!(log.contains(" INFO ") && log.contains(&pid), "{log}");
     // The first is none the worse.
     work.append(FILE, &lines("a", 10, 20));
     first.expect_records(&topic, 20, ARRIVE_MAX);
