@@ -110,8 +110,10 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
     for (broker, answer, ms) in rows {
         match answer {
             Ok(text) => report.timed(broker, State::Ok, text, ms),
-            Err(why) => {
-                report.timed(broker, fault_state, with_way_out(&why.to_string()), ms);
+            Err(fault) => {
+                // Asked once more: a fault says why, and not of what kind the reason is.
+                let is_known = broker.to_socket_addrs().is_ok();
+                report.timed(broker, fault_state, with_way_out(&fault, is_known), ms);
             }
         }
     }
@@ -121,13 +123,12 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
     found
 }
 
-/// A broker's fault, and what to look at first.
-fn with_way_out(why: &str) -> String {
-    let unknown_name = "failed to lookup address information";
-    match why.strip_prefix(unknown_name) {
-        Some(_) => "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
+/// A broker's fault, and what to look at first. `is_known`: its name has an address here.
+fn with_way_out(fault: &Fault, is_known: bool) -> String {
+    match is_known {
+        false => "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
             .to_string(),
-        None => format!("{why}; is it running, and is the list of brokers right?"),
+        true => format!("{fault}; is it running, and is the list of brokers right?"),
     }
 }
 
@@ -415,9 +416,10 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_known_is_no_broker_that_is_down() {
-        let text = with_way_out("failed to lookup address information: Name or service not known");
+        let fault = Fault::Unreachable("Connection refused".to_string());
+        let text = with_way_out(&fault, false);
         assert!(text.starts_with("this name is not known here; correct it"), "{text}");
-        let text = with_way_out("Connection refused");
+        let text = with_way_out(&fault, true);
         assert!(text.starts_with("Connection refused; is it running"), "{text}");
     }
 
