@@ -3,6 +3,8 @@
 //! The rooms, from the top down; what a file imports stands below it (docs/design.md). Public is what
 //! `main.rs`, tests and benches use.
 
+#![warn(unreachable_pub)]
+
 pub mod command;
 
 mod agent;

@@ -17,24 +17,24 @@ const LISTING_MAX: Duration = Duration::from_millis(500);
 
 /// What is known of them.
 #[derive(Default)]
-pub struct SlowNames {
+pub(super) struct SlowNames {
     verdicts: HashMap<OsString, Result<bool, String>>,
     /// In the present listing.
     spent: Duration,
 }
 
 impl SlowNames {
-    pub fn begin_listing(&mut self) {
+    pub(super) fn begin_listing(&mut self) {
         self.spent = Duration::ZERO;
     }
 
     /// Has this listing no time left for the name?
-    pub fn is_late_for(&self, name: &OsStr) -> bool {
+    pub(super) fn is_late_for(&self, name: &OsStr) -> bool {
         self.spent >= LISTING_MAX && !self.verdicts.contains_key(name)
     }
 
     /// As [`Names::accept`].
-    pub fn accept(&mut self, names: &Names, name: &OsStr) -> Result<bool, String> {
+    pub(super) fn accept(&mut self, names: &Names, name: &OsStr) -> Result<bool, String> {
         if names.is_out(name) {
             return Ok(false);
         }
