@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use flume_ng::cli::{self, Command, UsageError};
-use flume_ng::command::{agent, check, generate, status, verify};
+use flume_ng::command::{agent, check, generate, letters, status, verify};
 use flume_ng::exit::Exit;
 use flume_ng::text;
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Ok(Command::Agent(args)) => return agent::run(&args),
         Ok(Command::Check(args)) => return check::run(&args),
         Ok(Command::Status(args)) => return status::run(&args),
+        Ok(Command::Letters(args)) => return letters::run(&args),
         Ok(Command::Generate(args)) => return generate::run(&args),
         Ok(Command::Verify(args)) => return verify::verify(&args),
         Err(error) => {

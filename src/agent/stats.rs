@@ -150,7 +150,7 @@ fn source_stats(running: &Running, clock: &dyn Clock) -> SourceStats {
         counters: pipeline.counters,
         files: looks.views(pipeline, now_ms),
         in_doubt: pipeline.in_doubt(),
-        dead_letters: looks.dead_letters(pipeline),
+        dead_letters: looks.dead_letters(pipeline, now_ms.0),
         channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
         spool_dir: pipeline.config.spool_dir.to_string_lossy().into_owned(),
         fault: running.fault().map(|why| without_numbers(&why).into_owned()),

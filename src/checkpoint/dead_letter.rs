@@ -1,7 +1,13 @@
-//! Reading the dead-letter file: entries of a head (a line of words `key=value`), as many bytes as
-//! the head says, and a newline. The ledger writes it.
+//! The dead-letter file: entries of a head (a line of words `key=value`), as many bytes as the head says,
+//! and a newline. The ledger appends to it, and nobody takes anything out of it.
+//!
+//! The first word of a head says when it was written: `time=1792000000000`. Who has settled a letter
+//! writes `sent` or `drop` over the key, in place ([`mark`]): the entry stays as long as it was, so that
+//! an agent may append meanwhile and every entry is found where it was.
 
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::os;
@@ -9,9 +15,64 @@ use crate::os;
 /// A head is a line of words; what is longer is none.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
+/// What has become of a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Somebody has to look at it.
+    Unsettled,
+    /// It was sent once more, and is in the topic.
+    Sent,
+    /// Nobody wants it any more.
+    Dropped,
+}
+
+impl State {
+    /// The key of its time. All are as long.
+    const fn key(self) -> &'static str {
+        match self {
+            State::Unsettled => "time",
+            State::Sent => "sent",
+            State::Dropped => "drop",
+        }
+    }
+
+    /// What is neither (half a mark, after a crash in the middle of it) is not settled.
+    fn of_head(head: &str) -> State {
+        let is = |state: &State| head.starts_with(state.key());
+        [State::Sent, State::Dropped].into_iter().find(is).unwrap_or(State::Unsettled)
+    }
+
+    /// For people and scripts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            State::Unsettled => "unsettled",
+            State::Sent => "sent",
+            State::Dropped => "dropped",
+        }
+    }
+}
+
+/// Says in the file what has become of a letter; durable when it returns.
+///
+/// # Errors
+/// Also where another entry stands in its place by now.
+pub(crate) fn mark(path: &Path, letter: &Letter, state: State) -> io::Result<()> {
+    let file = os::open_own(path, OpenOptions::new().read(true).write(true))?;
+    let mut head = vec![0; usize::try_from(letter.at - letter.head_at).unwrap_or(0)];
+    file.read_exact_at(&mut head, letter.head_at)?;
+    let there = parse(&head, letter.head_at, letter.at);
+    let has_key = head.get(state.key().len()) == Some(&b'=');
+    if !has_key || there.is_none_or(|there| Letter { state: letter.state, ..there } != *letter) {
+        return Err(io::Error::other("its entry is not there any more"));
+    }
+    file.write_all_at(state.key().as_bytes(), letter.head_at)?;
+    file.sync_data()
+}
+
 /// An entry, but for its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Letter {
+    pub state: State,
     /// When it was written, Unix ms; 0 where the head does not tell.
     pub time_ms: i64,
     pub topic: String,
@@ -26,7 +87,8 @@ pub(crate) struct Letter {
     pub is_giant: bool,
     /// Why no broker takes it.
     pub reason: String,
-    /// Where the body begins in the dead-letter file, and how long it is.
+    /// Where its entry begins in the dead-letter file, where its body does, and how long that is.
+    pub head_at: u64,
     pub at: u64,
     pub bytes: u64,
 }
@@ -52,7 +114,8 @@ pub(crate) fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -
         head.clear();
         let begin = at;
         at += input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)? as u64;
-        let Some(letter) = parse(&head, at).filter(|letter| letter.bytes < len.saturating_sub(at))
+        let Some(letter) =
+            parse(&head, begin, at).filter(|letter| letter.bytes < len.saturating_sub(at))
         else {
             return Ok(begin);
         };
@@ -64,7 +127,7 @@ pub(crate) fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -
     }
 }
 
-fn parse(head: &[u8], at: u64) -> Option<Letter> {
+fn parse(head: &[u8], head_at: u64, at: u64) -> Option<Letter> {
     let head = std::str::from_utf8(head.strip_suffix(b"\n")?).ok()?;
     let word = |key: &str| {
         let words = head.split(' ').filter_map(|word| word.split_once('='));
@@ -72,8 +135,10 @@ fn parse(head: &[u8], at: u64) -> Option<Letter> {
     };
     let number = |key| word(key).and_then(number_of);
     let partition = number_of(word("partition")?)?;
+    let time = head.split_once(' ').and_then(|(first, _)| first.split_once('='));
     Some(Letter {
-        time_ms: word("time").and_then(number_of).unwrap_or(0),
+        state: State::of_head(head),
+        time_ms: time.and_then(|(_, time)| number_of(time)).unwrap_or(0),
         topic: word("topic")?.to_string(),
         partition,
         file: String::from_utf8_lossy(&unescape(word("file")?)).into_owned(),
@@ -81,6 +146,7 @@ fn parse(head: &[u8], at: u64) -> Option<Letter> {
         end: number("end")?,
         is_giant: partition == -1,
         reason: String::from_utf8_lossy(&unescape(word("reason").unwrap_or(""))).into_owned(),
+        head_at,
         at,
         bytes: number("bytes")?,
     })
@@ -131,6 +197,7 @@ mod tests {
         let letters = read(&[entry, entry].concat());
         let head = entry.find('\n').unwrap() as u64 + 1;
         let first = Letter {
+            state: State::Unsettled,
             time_ms: 1,
             topic: "t".to_string(),
             partition: 2,
@@ -139,11 +206,40 @@ mod tests {
             end: 9,
             is_giant: false,
             reason: "x".to_string(),
+            head_at: 0,
             at: head,
             bytes: 12,
         };
-        let second = Letter { at: head + entry.len() as u64, ..first.clone() };
+        let length = entry.len() as u64;
+        let second = Letter { head_at: length, at: head + length, ..first.clone() };
         assert_eq!(letters, [first, second]);
+    }
+
+    #[test]
+    fn a_mark_is_in_place_and_only_where_the_letter_is() {
+        let path = std::env::temp_dir().join(format!("flume-ng-marks-{}", std::process::id()));
+        let entry = "time=1 topic=t partition=0 file=f start=0 end=3 bytes=3 reason=x\nabc\n";
+        std::fs::write(&path, [entry, entry].concat()).unwrap();
+        let letters = || {
+            let mut letters = Vec::new();
+            each(&path, &mut |letter| letters.push(letter)).unwrap();
+            letters
+        };
+        let before = letters();
+        mark(&path, &before[1], State::Sent).unwrap();
+        let states: Vec<State> = letters().iter().map(|letter| letter.state).collect();
+        assert_eq!(states, [State::Unsettled, State::Sent]);
+        assert_eq!(letters()[1], Letter { state: State::Sent, ..before[1].clone() });
+        // It may be done again, as after a crash.
+        mark(&path, &before[1], State::Sent).unwrap();
+        mark(&path, &before[1], State::Dropped).unwrap();
+        assert_eq!(letters()[1].state, State::Dropped);
+        let other = Letter { head_at: before[1].head_at + 1, ..before[1].clone() };
+        assert!(mark(&path, &other, State::Sent).is_err());
+        std::fs::write(&path, entry.replace("file=f", "file=g")).unwrap();
+        assert!(mark(&path, &before[0], State::Sent).is_err());
+        assert_eq!(letters()[0].state, State::Unsettled);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub trait Ledger {
     /// An event that the broker never takes.
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError>;
 
+    /// The record value of a batch whose bytes are in no file of the source, but kept elsewhere.
+    fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Vec<u8>>> {
+        None
+    }
+
     /// Several files are done.
     fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
         finished.iter().try_for_each(|f| self.receipt(f))

@@ -19,7 +19,6 @@ pub fn usage() -> String {
     shown(AGENT).for_each(|option| option_line(&mut text, option));
     text.push_str(
         "  -Dkey=value              log level and monitoring: see flume-ng help agent
-
 exit codes: 0 clean stop, 1 verify found a difference, 2 usage, 70 exactly-once
 cannot be kept, 75 try again later, 78 configuration
 ",

@@ -28,6 +28,7 @@ pub enum Command {
     Status(StatusArgs),
     Generate(GenerateArgs),
     Verify(VerifyArgs),
+    Letters(LettersArgs),
     /// `--generate man` and its like: a text made from the table, for packagers.
     Document(String),
 }
@@ -68,6 +69,30 @@ pub struct GenerateArgs {
     pub size: usize,
     pub torn: bool,
     pub json: bool,
+}
+
+/// `flume-ng letters ...`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LettersArgs {
+    pub agent: AgentArgs,
+    pub json: bool,
+    /// `--source`: of this one alone.
+    pub source: Option<String>,
+    pub action: LetterAction,
+}
+
+/// What is to be done with dead letters. They are counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterAction {
+    List,
+    /// Write out the bytes of one.
+    Raw(u64),
+    /// Send what is not settled.
+    Resend {
+        timeout_s: Option<u64>,
+    },
+    /// Settle these.
+    Drop(Vec<std::ops::RangeInclusive<u64>>),
 }
 
 /// `flume-ng verify ...`

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::table::{self, AGENT, CHECK, CommandRow, GENERATE, OPTIONS, OptionRow, STATUS};
+use super::table::{self, AGENT, CHECK, CommandRow, GENERATE, LETTERS, OPTIONS, OptionRow, STATUS};
 use super::table::{TakenBy, VERIFY};
 use super::{
     AgentArgs, CheckArgs, Command, GenerateArgs, LINE_BYTES_DEFAULT, LINE_BYTES_MAX, LINE_RATE_MAX,
-    MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, Once, StatusArgs, UsageError, VerifyArgs, WAIT_S_MAX,
-    documents,
+    LetterAction, LettersArgs, MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, Once, StatusArgs, UsageError,
+    VerifyArgs, WAIT_S_MAX, documents,
 };
 
 /// Reads the words behind the program's name.
@@ -83,6 +83,7 @@ fn parse_command(command: u8, words: &[String], said_node: bool) -> Result<Comma
                 create_topic: create_topic.transpose()?,
             })
         }
+        LETTERS => Command::Letters(letters_args(&matches, agent)?),
         STATUS if has("wait") && has("watch") => {
             return Err(UsageError::Apart { option: "wait", from: "watch" });
         }
@@ -134,6 +135,38 @@ fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyA
         memory_mib: memory.map_or(MEMORY_MIB_DEFAULT, |mib| mib as usize),
         files,
     })
+}
+
+fn letters_args(matches: &getopts::Matches, agent: AgentArgs) -> Result<LettersArgs, UsageError> {
+    let has = |option: &str| matches.opt_present(option);
+    let pairs = [("raw", "drop"), ("raw", "resend"), ("drop", "resend"), ("json", "raw")];
+    if let Some((option, from)) = pairs.into_iter().find(|(a, b)| has(a) && has(b)) {
+        return Err(UsageError::Apart { option, from });
+    }
+    let timeout_s = seconds(matches, "timeout")?;
+    if timeout_s.is_some() && !has("resend") {
+        return Err(UsageError::Alone { option: "timeout", with: "resend" });
+    }
+    let raw = number(matches, "raw", 1..=u64::MAX, "the number of a letter")?;
+    let action = match (raw, first(matches, "drop")) {
+        (Some(number), _) => LetterAction::Raw(number),
+        (_, Some(value)) => LetterAction::Drop(numbers(value)?),
+        _ if has("resend") => LetterAction::Resend { timeout_s },
+        _ => LetterAction::List,
+    };
+    Ok(LettersArgs { agent, json: has("json"), source: first(matches, "source"), action })
+}
+
+/// `3,5-9` as ranges.
+fn numbers(value: String) -> Result<Vec<RangeInclusive<u64>>, UsageError> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        (1..=last).contains(&first).then_some(first..=last)
+    };
+    let ranges: Option<Vec<_>> = value.split(',').map(range).collect();
+    let want = "numbers of letters, such as 3 or 3,5-9";
+    ranges.ok_or(UsageError::BadValue { option: "drop", value, want })
 }
 
 /// The argument of an option that is a number; `want` says which.

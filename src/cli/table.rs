@@ -26,6 +26,7 @@ pub(crate) const CHECK: u8 = 2;
 pub(crate) const STATUS: u8 = 4;
 pub(crate) const GENERATE: u8 = 8;
 pub(crate) const VERIFY: u8 = 16;
+pub(crate) const LETTERS: u8 = 32;
 const HELP: u8 = 0;
 
 pub(crate) const COMMANDS: &[CommandRow] = &[
@@ -79,6 +80,18 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
                 offset on, unless --whole-topic is given. Exit code 1 if there is a difference, or \
                 something that cannot be checked: a file that is gone (but for --allow-gone), a \
                 directory in which no agent has worked, a part of the topic.",
+    },
+    CommandRow {
+        name: "letters",
+        bit: LETTERS,
+        synopsis: "--name NAME --conf-file FILE [options]",
+        summary: "list, send again or drop lines that no broker took",
+        about: "Lists the dead letters of the agent's sources by number: file, line, bytes, reason, time \
+                and what has become of each. --resend sends those that nobody has settled to the \
+                topic as it is now, under the promise of the agent: announced on the disk before \
+                they are sent, looked for in the topic after a crash, each there once. The agent may \
+                run meanwhile. --drop settles letters that nobody wants. Nothing is taken out of the \
+                file. Exit code 0, or 75 if not all of them could be sent.",
     },
     CommandRow {
         name: "generate",
@@ -139,7 +152,7 @@ use TakenBy::{Agent, Script};
 /// Commands that look at an agent take its command line as it is.
 const LIKE_AGENT: u8 = AGENT | CHECK | STATUS;
 /// Likewise, but what is no option is the name of a file.
-const READS_CONF: u8 = LIKE_AGENT | VERIFY;
+const READS_CONF: u8 = LIKE_AGENT | VERIFY | LETTERS;
 const ALL: u8 = READS_CONF | GENERATE;
 
 pub(crate) const OPTIONS: &[OptionRow] = &[
@@ -173,6 +186,11 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),
     row("", "watch", "", Agent, STATUS, "show it again every two seconds"),
     row("", "wait", "SECONDS", Agent, STATUS, "until nothing is behind or in doubt, else code 75"),
+    row("", "raw", "N", Agent, LETTERS, "write the bytes of letter N to standard output"),
+    row("", "resend", "", Agent, LETTERS, "send to the topic what is not settled"),
+    row("", "drop", "N", Agent, LETTERS, "settle letter N, or several: 3,5-9"),
+    row("", "source", "NAME", Agent, LETTERS, "of this source, where there are several"),
+    row("", "timeout", "SECONDS", Agent, LETTERS, "end --resend after so long (code 75)"),
     row("h", "help", "", Agent, ALL, "show this text"),
 ];
 

@@ -222,10 +222,12 @@ pub(crate) fn look(config: &SourceConfig) -> SourceLook {
     }
 }
 
-/// As many as can be read.
+/// Those that nobody has settled, as many as can be read.
 fn dead_letters(dir: &Path) -> u64 {
     let mut count = 0;
-    let _ = dead_letter::each(&dir.join(DEAD_LETTER_FILE), &mut |_| count += 1);
+    let _ = dead_letter::each(&dir.join(DEAD_LETTER_FILE), &mut |letter| {
+        count += u64::from(letter.state == dead_letter::State::Unsettled);
+    });
     count
 }
 

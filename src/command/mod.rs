@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod check;
 pub mod generate;
+pub mod letters;
 pub(crate) mod look;
 pub mod status;
 pub mod verify;

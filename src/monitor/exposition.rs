@@ -39,7 +39,7 @@ const METRICS: &[(&str, &str, &str)] = &[
     ("flume_ng_batches_in_doubt", "gauge", "announced batches without an answer"),
     ("flume_ng_next_sequence", "gauge", "sequence of the partition's next event"),
     ("flume_ng_floor_offset", "gauge", "batches in doubt stand at or behind this offset"),
-    ("flume_ng_dead_letters", "gauge", "events that the brokers never take"),
+    ("flume_ng_dead_letters", "gauge", "events that the brokers never take and nobody has settled"),
     ("flume_ng_receipts", "gauge", "finished files"),
     ("flume_ng_checkpoint_time_seconds", "gauge", "Unix time of the last write"),
 ];

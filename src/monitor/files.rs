@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use super::ages::{Age, Ages};
 use super::exposition::FileView;
 use super::finished::Finished;
-use crate::checkpoint::dead_letter::{self, Letter};
+use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::receipt::Receipt;
 use crate::pipeline::Pipeline;
@@ -19,6 +19,9 @@ use crate::source::tracked::{Tracked, modified_ms};
 
 /// Waiting files are looked at so often, ms: there may be thousands, and anybody may ask.
 const LOOK_INTERVAL_MS: u64 = 1_000;
+
+/// Where letters come and go, all of them are looked at so often at most, ms.
+const LETTERS_AGAIN_MS: u64 = 60_000;
 
 /// Dead letters that are shown, the last ones.
 const LETTERS_SHOWN: usize = 10;
@@ -29,9 +32,11 @@ pub(crate) struct FileLooks {
     looked_ms: Option<u64>,
     /// With device and inode.
     waiting: Vec<((u64, u64), FileView)>,
-    /// How many dead letters there are, and where the last one ends: the next look begins there.
+    /// How many dead letters nobody has settled, and where the last one ends: the next look begins there.
     letters: (u64, u64),
     last_letters: VecDeque<Letter>,
+    /// Device, inode and last modification of the file, as of when all of it was read, and when that was.
+    letters_read: Option<((u64, u64, i64, i64), u64)>,
     ages: Ages,
     finished: Finished,
 }
@@ -64,19 +69,23 @@ impl FileLooks {
         views
     }
 
-    /// All that stand in the dead-letter file. `None` where it cannot be read.
-    pub(crate) fn dead_letters(&mut self, pipeline: &Pipeline) -> Option<u64> {
+    /// All that stand in the dead-letter file and nobody has settled. `None` where it cannot be read.
+    pub(crate) fn dead_letters(&mut self, pipeline: &Pipeline, now_ms: u64) -> Option<u64> {
         let path = pipeline.config.tracker_dir.join(DEAD_LETTER_FILE);
-        let length = fs::metadata(&path).map_or(0, |stat| stat.len());
-        if length < self.letters.1 {
-            // Moved away by whoever has dealt with them.
+        let stat = fs::metadata(&path).ok();
+        let length = stat.as_ref().map_or(0, fs::Metadata::len);
+        if length < self.letters.1 || self.is_to_be_read_again(stat.as_ref(), now_ms) {
+            // Moved away, or marked, by whoever has dealt with them.
             self.letters = (0, 0);
             self.last_letters.clear();
         }
         if length > self.letters.1 {
             let mut more = 0;
             let last = &mut self.last_letters;
-            let mut take = |letter| {
+            let mut take = |letter: Letter| {
+                if letter.state != State::Unsettled {
+                    return;
+                }
                 more += 1;
                 if last.len() == LETTERS_SHOWN {
                     last.pop_front();
@@ -87,6 +96,21 @@ impl FileLooks {
             self.letters = (self.letters.0 + more, end);
         }
         Some(self.letters.0)
+    }
+
+    /// A letter that is settled changes the time of the file alone. An append changes it as well: all
+    /// is read again once a minute at most.
+    fn is_to_be_read_again(&mut self, stat: Option<&fs::Metadata>, now_ms: u64) -> bool {
+        let Some(stat) = stat else { return false };
+        let stamp = (stat.dev(), stat.ino(), stat.mtime(), stat.mtime_nsec());
+        let is_longer = stat.len() > self.letters.1;
+        let is_due = self.letters_read.is_none_or(|(known, at_ms)| {
+            known != stamp && (!is_longer || now_ms >= at_ms + LETTERS_AGAIN_MS)
+        });
+        if is_due {
+            self.letters_read = Some((stamp, now_ms));
+        }
+        is_due
     }
 
     /// The last of them, as [`FileLooks::dead_letters`] has found them.

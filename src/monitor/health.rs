@@ -160,6 +160,7 @@ fn broker_json(broker: &Standing) -> Value {
 /// A dead letter for scripts, without its body.
 pub(crate) fn letter_json(letter: &Letter) -> Value {
     json!({
+        "state": letter.state.name(),
         "topic": letter.topic,
         "file": letter.file,
         "start": letter.start,

@@ -266,6 +266,10 @@ impl Pipeline {
         of: &BatchRecord,
         count: u32,
     ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
+        if let Some(kept) = self.ledger.kept(of) {
+            let value = kept.map_err(|e| self.not_now(of, &e.to_string()))?;
+            return Ok(Some(self.batch_of_value(at, of, &value)));
+        }
         self.files.look_again(of.file);
         if self.files.is_lost(of.file) {
             // Its bytes may be in another file, which is being compared.
@@ -326,6 +330,23 @@ impl Pipeline {
             ..of.clone()
         };
         Ok(Some((record, batch)))
+    }
+
+    /// A batch of one record with that value, as it was announced.
+    fn batch_of_value(
+        &mut self,
+        at: usize,
+        of: &BatchRecord,
+        value: &[u8],
+    ) -> (BatchRecord, Batch) {
+        let mut batch = self.outlets[at].take_batch();
+        batch.begin(of.partition, of.stamp_ms);
+        batch.push(&[], value);
+        let (values_crc, first_crc) =
+            if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
+        let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
+        batch.seal(identity, of.base_sequence);
+        (BatchRecord { values_crc, first_crc, ..of.clone() }, batch)
     }
 
     /// A batch whose file cannot be opened now, and which is not in the topic, waits for it.

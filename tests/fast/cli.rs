@@ -219,7 +219,7 @@ fn each_command_has_its_help() {
     let (agent, _) = texts(&run(&["help", "agent"]));
     assert!(agent.contains("-Dflume.monitoring.port=PORT"), "{agent}");
     assert!(agent.lines().all(|line| line.len() <= 80), "{agent}");
-    for command in ["check", "status", "generate", "verify"] {
+    for command in ["check", "status", "generate", "verify", "letters"] {
         let (by_help, _) = texts(&run(&["help", command]));
         assert!(by_help.lines().all(|line| line.len() <= 80), "{by_help}");
         let output = run(&[command, "--help"]);

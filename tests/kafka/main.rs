@@ -9,6 +9,7 @@ mod doubts;
 mod economy;
 mod files;
 mod golden;
+mod letters;
 mod limits;
 mod lost_answers;
 mod monitor;

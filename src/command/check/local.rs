@@ -295,9 +295,8 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     }
     if look.dead_letters > 0 {
         let text = format!(
-            "{} that no broker took: see {}, and verify",
-            counted(look.dead_letters, "event"),
-            source.tracker_dir.join(DEAD_LETTER_FILE).display()
+            "{} that no broker took: flume-ng letters lists them, sends or drops them",
+            counted(look.dead_letters, "event")
         );
         report.add("dead letters", State::Warn, text);
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::Origin;
-use crate::checkpoint::dead_letter::{self, Letter};
+use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::os;
 use crate::rebuild::key::Keyer;
@@ -28,7 +28,10 @@ impl Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
         let read = dead_letter::each(&path, &mut |letter| {
-            by_file.entry(letter.file.clone()).or_default().push(letter);
+            // What was sent once more has to be in the topic like everything else.
+            if letter.state != State::Sent {
+                by_file.entry(letter.file.clone()).or_default().push(letter);
+            }
         });
         if let Err(e) = read {
             let path = path.display();

@@ -45,6 +45,8 @@ fn named(name: &str) -> Stats {
     source.finished = vec![Receipt { name: name.into(), ranges, ..Receipt::default() }];
     source.dead_letters = Some(1);
     source.letters = vec![Letter {
+        state: crate::checkpoint::dead_letter::State::Unsettled,
+        head_at: 0,
         time_ms: 0,
         topic: name.into(),
         partition: 0,

@@ -1,0 +1,437 @@
+//! Sends letters to the topic as it is now, each once.
+//!
+//! It is the agent's own procedure on a state of its own, `<trackerDir>/resend`: letters are announced
+//! there as batches that are in doubt, and *recovery* gives them an identity, writes that down, sends
+//! them, and looks for them in the topic after whatever has come in between (docs/design.md). The mark in
+//! the dead-letter file comes before the record that no longer has the batch, so that a letter is either
+//! in doubt in that record or settled. Who is killed begins with what is in doubt, which is in the topic or
+//! is sent under its old identity.
+//!
+//! A letter that is refused again stays as it is.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{Mail, Trouble, open, temporary};
+use crate::channel::batch::Batch;
+use crate::channel::broker::Broker;
+use crate::channel::connect;
+use crate::checkpoint::dead_letter::{self, Letter, State};
+use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger, LedgerError};
+use crate::checkpoint::lock::{self, Locked};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
+use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
+use crate::clock::{Clock, SystemClock};
+use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig, ValueFormat};
+use crate::exit::Exit;
+use crate::log::counted;
+use crate::os::{self, Interest};
+use crate::pipeline::{Begin, Inheritance, Journal, Observer, Pace, Pipeline, Startup};
+use crate::text;
+
+/// Name of its directory below the tracker directory.
+const DIR: &str = "resend";
+/// There is nothing in it: what the source's files are is no business of a resend.
+const EMPTY_DIR: &str = "no-files";
+/// Letters that are announced together.
+const LETTERS_MAX: usize = 256;
+/// The file of all of them, in the record.
+const FILE_ID: u64 = 1;
+
+/// How it ended for a source.
+#[derive(Default)]
+struct Outcome {
+    sent: u64,
+    /// Numbers, with the reasons.
+    left: Vec<(usize, String)>,
+    /// Time was up, or it was stopped.
+    is_cut_short: bool,
+}
+
+/// Sends what is not settled of the sources at `wanted`.
+pub(super) fn run(
+    config: AgentConfig,
+    wanted: &[usize],
+    timeout_s: Option<u64>,
+) -> Result<Exit, Trouble> {
+    if let Err(e) = os::install_signals() {
+        return Err(temporary(format!("signals cannot be caught: {e}")));
+    }
+    let until = timeout_s.map(|s| Instant::now() + Duration::from_secs(s));
+    let AgentConfig { name: agent, sources, channels, .. } = config;
+    // The letters are record values as they are.
+    let bare = |channel: ChannelConfig| {
+        Rc::new(ChannelConfig { value_format: ValueFormat::Bare, ..channel })
+    };
+    let channels: Vec<Rc<ChannelConfig>> = channels.into_iter().map(bare).collect();
+    let mut exit = Exit::Clean;
+    for (at, source) in sources.into_iter().enumerate() {
+        if !wanted.contains(&at) {
+            continue;
+        }
+        let name = source.name.clone();
+        let outcome = of_source(&agent, source, &channels, until)?;
+        text::print(format_args!("source {name}: {} sent\n", counted(outcome.sent, "letter")));
+        for (number, why) in &outcome.left {
+            text::print(format_args!("  letter {number} is left: {why}\n"));
+        }
+        if outcome.is_cut_short {
+            text::print(format_args!(
+                "  not all of them have an answer; they stay in doubt, and the next --resend looks for \
+                 them first\n"
+            ));
+        }
+        if outcome.is_cut_short || !outcome.left.is_empty() {
+            exit = Exit::Temporary;
+        }
+    }
+    Ok(exit)
+}
+
+fn of_source(
+    agent: &str,
+    mut source: SourceConfig,
+    channels: &[Rc<ChannelConfig>],
+    until: Option<Instant>,
+) -> Result<Outcome, Trouble> {
+    let mail = open(&source)?;
+    let dir = source.tracker_dir.join(DIR);
+    let mut outcome = Outcome::default();
+    let is_open = |letter: &Letter| letter.state == State::Unsettled;
+    if !mail.letters.iter().any(is_open) && !dir.exists() {
+        return Ok(outcome);
+    }
+    let _lock = hold(&dir, agent)?;
+    source.spool_dir = dir.join(EMPTY_DIR);
+    fs::create_dir_all(&source.spool_dir).map_err(|e| in_dir(&source.spool_dir, &e))?;
+    source.spool_dir_text = source.spool_dir.display().to_string();
+    source.tracker_dir = dir;
+    source.interceptors.clear();
+    let shared = Rc::new(RefCell::new(Post { mail, refused: HashMap::new(), sent: 0 }));
+    let source = Rc::new(source);
+    let run = Run { agent, source: &source, channels, shared: &shared, until };
+    let mut begun = 0;
+    while run.may_go_on() {
+        let batches = run.next_batches(&mut begun, &mut outcome);
+        if !run.send(batches)? {
+            break;
+        }
+    }
+    outcome.is_cut_short = !run.may_go_on();
+    let post = shared.borrow();
+    outcome.sent = post.sent;
+    for (at, letter) in post.mail.letters.iter().enumerate() {
+        if let Some(why) = post.refused.get(&letter.at) {
+            outcome.left.push((at + 1, why.clone()));
+        }
+    }
+    outcome.left.sort();
+    Ok(outcome)
+}
+
+fn in_dir(dir: &Path, e: &io::Error) -> Trouble {
+    temporary(format!("{}: {e}", dir.display()))
+}
+
+fn hold(dir: &Path, agent: &str) -> Result<lock::Lock, Trouble> {
+    let clock = SystemClock::new();
+    let since = clock.local(clock.now_ms()).log_stamp();
+    match lock::acquire(dir, agent, since.as_str()) {
+        Ok(Locked::Held(lock)) => Ok(lock),
+        Ok(Locked::Busy { path, holder }) => {
+            Err(temporary(lock::busy_message(&path, holder.as_ref())))
+        }
+        Err(e) => Err(temporary(e.to_string())),
+    }
+}
+
+/// What journal and ledger of a resend share.
+struct Post {
+    mail: Mail,
+    /// By where its body begins, with the reason.
+    refused: HashMap<u64, String>,
+    sent: u64,
+}
+
+impl Post {
+    fn letter_at(&self, at: u64) -> Option<&Letter> {
+        self.mail.letters.iter().find(|letter| letter.at == at)
+    }
+
+    /// No longer in doubt: it is in the topic, unless it was refused.
+    fn settle(&mut self, at: u64) -> io::Result<()> {
+        if self.refused.contains_key(&at) {
+            return Ok(());
+        }
+        let Some(letter) = self.letter_at(at).cloned() else {
+            // The file was moved away by whoever has dealt with it.
+            return Ok(());
+        };
+        dead_letter::mark(&self.mail.path, &letter, State::Sent)?;
+        self.sent += 1;
+        let number = self.mail.letters.iter_mut().position(|letter| letter.at == at);
+        if let Some(number) = number {
+            self.mail.letters[number].state = State::Sent;
+        }
+        Ok(())
+    }
+}
+
+/// Marks what a record no longer has in doubt, and then writes the record.
+struct MarkingJournal {
+    slots: Slots<FileStore>,
+    path: PathBuf,
+    in_doubt: Vec<u64>,
+    shared: Rc<RefCell<Post>>,
+}
+
+fn doubts(record: &Record) -> Vec<u64> {
+    record.batches.iter().filter(|b| b.acked.is_none()).map(|b| b.start).collect()
+}
+
+impl Journal for MarkingJournal {
+    fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
+        let now = doubts(record);
+        for at in self.in_doubt.iter().filter(|at| !now.contains(at)) {
+            let settled = self.shared.borrow_mut().settle(*at);
+            settled.map_err(|error| WriteError::Failed { path: self.path.clone(), error })?;
+        }
+        self.in_doubt = now;
+        Slots::write(&mut self.slots, record)
+    }
+}
+
+/// The bytes of letters; what is refused again stays where it is.
+struct LetterLedger {
+    shared: Rc<RefCell<Post>>,
+}
+
+impl Ledger for LetterLedger {
+    fn receipt(&mut self, _: &FinishedFile<'_>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError> {
+        let why = format!("refused again: {}", letter.reason);
+        self.shared.borrow_mut().refused.insert(letter.batch.start, why);
+        Ok(())
+    }
+
+    fn kept(&mut self, batch: &BatchRecord) -> Option<io::Result<Vec<u8>>> {
+        let path = &self.shared.borrow().mail.path;
+        let read = || -> io::Result<Vec<u8>> {
+            let value = body(path, batch)?;
+            if crc32fast::hash(&value) != batch.bytes_crc {
+                return Err(io::Error::other("other bytes stand in its place"));
+            }
+            Ok(value)
+        };
+        Some(read().map_err(|e| io::Error::other(format!("{}: {e}", path.display()))))
+    }
+}
+
+/// The bytes of a letter as they are now.
+fn body(path: &Path, batch: &BatchRecord) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(batch.end - batch.start).map_err(io::Error::other)?;
+    let mut value = vec![0; length];
+    os::read_own(path)?.read_exact_at(&mut value, batch.start)?;
+    Ok(value)
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn acked(&mut self, _: usize, _: u64, _: Option<&Batch>) {}
+}
+
+struct Run<'a> {
+    agent: &'a str,
+    source: &'a Rc<SourceConfig>,
+    channels: &'a [Rc<ChannelConfig>],
+    shared: &'a Rc<RefCell<Post>>,
+    until: Option<Instant>,
+}
+
+impl Run<'_> {
+    fn may_go_on(&self) -> bool {
+        os::stop_requested().is_none() && self.until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// The next letters that can be sent, from the one at place `begun` on.
+    fn next_batches(&self, begun: &mut usize, outcome: &mut Outcome) -> Vec<BatchRecord> {
+        let now_ms = SystemClock::new().now_ms();
+        let mut batches = Vec::new();
+        let post = self.shared.borrow();
+        let mut ledger = LetterLedger { shared: self.shared.clone() };
+        while batches.len() < LETTERS_MAX {
+            let Some(letter) = post.mail.letters.get(*begun) else { break };
+            *begun += 1;
+            if letter.state != State::Unsettled || post.refused.contains_key(&letter.at) {
+                continue;
+            }
+            let mut leave = |why: &str| outcome.left.push((*begun, why.to_string()));
+            if letter.is_giant {
+                leave("it is a line that is longer than an event may be; --raw writes it out");
+                continue;
+            }
+            let Some(channel) = self.channel_of(letter) else {
+                leave("no channel of the source has its topic");
+                continue;
+            };
+            let mut batch = BatchRecord {
+                channel,
+                partition: letter.partition.max(0),
+                producer_id: -1,
+                producer_epoch: -1,
+                base_sequence: -1,
+                count: 1,
+                file: FILE_ID,
+                start: letter.at,
+                end: letter.at + letter.bytes,
+                stamp_ms: now_ms,
+                ..BatchRecord::default()
+            };
+            match ledger.bytes_crc(&batch) {
+                Ok(crc) => batch.bytes_crc = crc,
+                Err(e) => {
+                    leave(&e.to_string());
+                    continue;
+                }
+            }
+            batches.push(batch);
+        }
+        batches
+    }
+
+    /// That with the topic of the letter, or the only one.
+    fn channel_of(&self, letter: &Letter) -> Option<u16> {
+        let own: Vec<&Rc<ChannelConfig>> =
+            self.source.channels.iter().map(|&at| &self.channels[at]).collect();
+        let by_topic = own.iter().position(|channel| channel.topic == letter.topic);
+        let at = by_topic.or_else(|| (own.len() == 1).then_some(0))?;
+        u16::try_from(at).ok()
+    }
+
+    /// Sends them, or what an earlier run has left in doubt. `false`: there is nothing, or no time, left.
+    fn send(&self, batches: Vec<BatchRecord>) -> Result<bool, Trouble> {
+        let dir = &self.source.tracker_dir;
+        let opened = FileStore::open(dir).and_then(Slots::open).map_err(|e| in_dir(dir, &e))?;
+        let (slots, record, is_copied) = match opened {
+            Opened::Absent(slots) => (slots, Record::default(), false),
+            Opened::Valid { slots, record, copied, .. } => (slots, record, copied),
+            Opened::Damaged(damage) => {
+                let why = format!("{damage}. What was in doubt there may be in the topic");
+                return Err(Trouble(Exit::BrokenPromise, why));
+            }
+        };
+        let is_left = record.has_doubt();
+        if !is_left && batches.is_empty() {
+            return Ok(false);
+        }
+        let record = if is_left { record } else { self.announcing(record, batches.clone()) };
+        let mut pipeline = self.assemble(slots, record, is_copied, !is_left);
+        self.drive(&mut pipeline)?;
+        // What was left before comes first; then those that were to be sent now.
+        if is_left && self.may_go_on() && !batches.is_empty() {
+            let unsettled = |b: &BatchRecord| {
+                let post = self.shared.borrow();
+                post.letter_at(b.start).is_some_and(|letter| letter.state == State::Unsettled)
+                    && !post.refused.contains_key(&b.start)
+            };
+            let batches: Vec<BatchRecord> = batches.into_iter().filter(unsettled).collect();
+            return if batches.is_empty() { Ok(true) } else { self.send(batches) };
+        }
+        Ok(self.may_go_on())
+    }
+
+    fn announcing(&self, before: Record, batches: Vec<BatchRecord>) -> Record {
+        let channels = self.source.channels.iter().map(|&at| {
+            let config = &self.channels[at];
+            ChannelRecord {
+                name: config.name.clone(),
+                topic: config.topic.clone(),
+                producer_id: -1,
+                producer_epoch: -1,
+                ..ChannelRecord::default()
+            }
+        });
+        let channels = channels.collect();
+        let next_file_id = FILE_ID + 1;
+        Record {
+            generation: before.generation,
+            next_file_id,
+            channels,
+            batches,
+            ..Record::default()
+        }
+    }
+
+    fn assemble(
+        &self,
+        slots: Slots<FileStore>,
+        record: Record,
+        is_copied: bool,
+        is_new: bool,
+    ) -> Pipeline {
+        let dir = &self.source.tracker_dir;
+        let channels = self.source.channels.iter().map(|&at| {
+            let broker: Box<dyn Broker> = connect::connect(&self.channels[at]);
+            (at, self.channels[at].clone(), broker)
+        });
+        let startup = Startup {
+            agent: self.agent.to_string(),
+            config: self.source.clone(),
+            channels: channels.collect(),
+            clock: Rc::new(SystemClock::new()),
+            ledger: Box::new(LetterLedger { shared: self.shared.clone() }),
+        };
+        let journal = MarkingJournal {
+            slots,
+            path: dir.join(crate::checkpoint::slots::FILE_NAME),
+            in_doubt: doubts(&record),
+            shared: self.shared.clone(),
+        };
+        let inherited = Inheritance {
+            journal: Box::new(journal),
+            record: Some(record),
+            is_copied,
+            java: None,
+            begin: Begin::Beginnings,
+        };
+        let mut pipeline = Pipeline::assemble(startup, inherited);
+        for outlet in &mut pipeline.outlets {
+            // Nothing of it was ever sent, and it has no identity yet.
+            outlet.is_rebuilt = is_new;
+        }
+        pipeline
+    }
+
+    /// Until nothing is in doubt.
+    fn drive(&self, pipeline: &mut Pipeline) -> Result<(), Trouble> {
+        let broken = |why: String| Trouble(Exit::BrokenPromise, why);
+        while pipeline.in_doubt() > 0 && self.may_go_on() {
+            let pace = pipeline.step(&mut Nobody).map_err(|fatal| broken(fatal.to_string()))?;
+            let Pace::Rest(ms) = pace else { continue };
+            let mut interests = Vec::new();
+            pipeline.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+            let rest =
+                left.map_or(Duration::from_millis(ms), |left| left.min(Duration::from_millis(ms)));
+            os::wait(&interests, rest).map_err(|e| temporary(format!("cannot wait: {e}")))?;
+        }
+        pipeline.close().map_err(|fatal| broken(fatal.to_string()))
+    }
+}
+
+impl LetterLedger {
+    fn bytes_crc(&mut self, batch: &BatchRecord) -> io::Result<u32> {
+        let path = self.shared.borrow().mail.path.clone();
+        Ok(crc32fast::hash(&body(&path, batch)?))
+    }
+}

@@ -1,0 +1,175 @@
+//! Dead letters: they are listed, sent again each once whatever kills the sender, and dropped; and
+//! everybody who counts them counts those that nobody has settled.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::support::torture::{Group, V010, V43, hazard};
+use crate::support::{Topic, Work, decode_event, shared};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const FILE: &str = "010_{H}.log";
+
+fn letters(work: &Work, options: &[&str]) -> Output {
+    let mut command = work.program();
+    command.args(["letters", "--name", "a1", "--conf-file"]).arg(work.write_conf()).args(options);
+    command.output().expect("the program runs")
+}
+
+fn json(work: &Work) -> serde_json::Value {
+    let output = letters(work, &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn states(work: &Work) -> Vec<String> {
+    let told = json(work);
+    let letters = told["sources"][0]["letters"].as_array().expect("letters").clone();
+    letters.iter().map(|letter| letter["state"].as_str().expect("a state").to_string()).collect()
+}
+
+/// Puts a letter there as an agent does, with that value.
+fn put(work: &Work, topic: &Topic, partition: i32, value: &str) {
+    fs::create_dir_all(work.tracker_dir()).unwrap();
+    let path = work.tracker_dir().join("dead-letter");
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    let entry = format!(
+        "time=1792000000000 topic={} partition={partition} file=x start=0 end=9 bytes={} \
+         reason=too%20large\n{value}\n",
+        topic.name(),
+        value.len()
+    );
+    file.write_all(entry.as_bytes()).unwrap();
+}
+
+/// How often each value is in the topic.
+fn counts(topic: &Topic) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for record in topic.all() {
+        let value =
+            String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+        *counts.entry(value).or_default() += 1;
+    }
+    counts
+}
+
+/// A topic that takes short records, a file with long lines, and what becomes of it beside the agent
+/// that goes on.
+#[test]
+fn a_refused_line_is_sent_again_once_the_topic_takes_it() {
+    let _row = hazard(Group::Sticks, "dead letters sent again beside the agent", V43);
+    let topic = shared("4.3.1").fresh_topic("letters", 2);
+    topic.configure(&[("max.message.bytes", "2000")]);
+    let long = |n: usize| vec![b'a' + n as u8; 5_000];
+    let text = [&b"one\n"[..], &long(0), b"\ntwo\n", &long(1), b"\n", &long(2), b"\n"].concat();
+    let work = Work::new(&topic)
+        .set("a1.sources.r1.deserializer.maxLineLength", 10_000)
+        .file(FILE, &text, 0);
+    let mut agent = work.start();
+    agent.expect("three letters", PATIENCE, || {
+        work.tracker_dir().join("dead-letter").exists() && states(&work).len() == 3
+    });
+    agent.expect_records(&topic, 2, PATIENCE);
+    agent.expect("all of it is committed", PATIENCE, || work.is_committed());
+    let told = json(&work);
+    let second = &told["sources"][0]["letters"][1];
+    assert_eq!((&second["number"], &second["line"]), (&2.into(), &4.into()), "{told}");
+    assert_eq!((&second["start"], &second["end"]), (&5009.into(), &10010.into()), "{told}");
+    let listed = String::from_utf8(letters(&work, &[]).stdout).unwrap();
+    assert!(listed.contains("3 dead letters, 3 not settled"), "{listed}");
+    assert!(listed.contains(&work.name(FILE)) && listed.contains("unsettled"), "{listed}");
+    let raw = letters(&work, &["--raw", "2"]).stdout;
+    assert_eq!(decode_event(&raw).body, long(1));
+    // As long as the topic does not take them they stay as they are.
+    let refused = letters(&work, &["--resend"]);
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    assert!(said.contains("letter 3 is left: refused again"), "{said}");
+    assert_eq!(states(&work), ["unsettled"; 3]);
+    topic.configure(&[("max.message.bytes", "1000000")]);
+    assert_eq!(letters(&work, &["--drop", "3"]).status.code(), Some(0));
+    let sent = letters(&work, &["--resend"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    assert!(String::from_utf8_lossy(&sent.stdout).contains("2 letters sent"), "{sent:?}");
+    assert_eq!(states(&work), ["sent", "sent", "dropped"]);
+    // Nothing is left for another one.
+    assert_eq!(letters(&work, &["--resend"]).status.code(), Some(0));
+    let mut bodies = topic.bodies();
+    bodies.sort();
+    let text = |n: usize| String::from_utf8(long(n)).unwrap();
+    assert_eq!(bodies, [text(0), text(1), "one".into(), "two".into()]);
+    let status = |option: &str| {
+        let mut command = work.program();
+        command.args(["status", option, "--name", "a1", "--conf-file"]).arg(work.write_conf());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(status("--json").contains("\"dead_letters\":0"), "{}", status("--json"));
+    assert!(status("--prometheus").contains("source=\"r1\"} 0"), "{}", status("--prometheus"));
+    assert_eq!(agent.term().code(), Some(0));
+}
+
+/// What cannot be done is said, and nothing is done of it.
+#[test]
+fn wrong_numbers_settle_nothing() {
+    let topic = shared("4.3.1").fresh_topic("letters-numbers", 1);
+    let work = Work::new(&topic);
+    put(&work, &topic, 0, "one");
+    for options in [["--drop", "1-2"], ["--drop", "0"], ["--raw", "2"], ["--drop", "x"]] {
+        assert_eq!(letters(&work, &options).status.code(), Some(2), "{options:?}");
+    }
+    assert_eq!(letters(&work, &["--source", "r9"]).status.code(), Some(78));
+    assert_eq!(states(&work), ["unsettled"]);
+    let work = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
+    let output = letters(&work, &["--resend", "--timeout", "1"]);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert_eq!(states(&work), ["unsettled"]);
+}
+
+/// Killed at one system call after the other, with a new letter for each try: in the end each is in the
+/// topic once, and marked.
+fn killed_at_each_call(version: &str, row: &str) {
+    let _row = hazard(Group::Sticks, "resend of dead letters killed (-9) at each system call", row);
+    let topic = shared(version).fresh_topic("letters-killed", 2);
+    let work = Work::new(&topic);
+    let mut count = 0;
+    let calls =
+        ["pwrite64", "fdatasync", "write", "writev", "sendmsg", "sendto", "renameat", "rename"];
+    for call in calls {
+        for k in 1..40 {
+            count += 1;
+            put(&work, &topic, count % 2, &format!("letter {count}"));
+            let mut command = Command::new("strace");
+            let blow = format!("inject={call}:signal=SIGKILL:when={k}");
+            command.args(["-f", "-D", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+            command.args(["-e", &blow]).arg(env!("CARGO_BIN_EXE_flume-ng"));
+            command.args(["letters", "--resend", "--name", "a1", "--conf-file"]);
+            command.arg(work.write_conf()).current_dir(work.dir()).stdin(Stdio::null());
+            let output = command.output().expect("strace runs");
+            if output.status.signal().is_none() {
+                assert_eq!(output.status.code(), Some(0), "{call} {k}: {output:?}");
+                break;
+            }
+        }
+    }
+    let last = letters(&work, &["--resend"]);
+    assert_eq!(last.status.code(), Some(0), "{last:?}");
+    assert!(states(&work).iter().all(|state| state == "sent"), "{:?}", states(&work));
+    let expected: BTreeMap<String, usize> =
+        (1..=count).map(|n| (format!("letter {n}"), 1)).collect();
+    assert_eq!(counts(&topic), expected);
+    assert!(count > 8, "{count}");
+}
+
+#[test]
+fn syscalls_kill_a_resend_4_3_1() {
+    killed_at_each_call("4.3.1", V43);
+}
+
+#[test]
+fn syscalls_kill_a_resend_0_10_2_0() {
+    killed_at_each_call("0.10.2.0", V010);
+}
