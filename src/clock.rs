@@ -118,6 +118,24 @@ impl LocalTime {
         self.at
     }
 
+    /// As `2026-11-28T14:02:33.250+01:00`.
+    pub fn rfc3339(&self) -> String {
+        let (at, offset_s) = (self.at, self.offset_s());
+        let sign = if offset_s < 0 { '-' } else { '+' };
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}{sign}{:02}:{:02}",
+            at.year(),
+            u8::from(at.month()),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second(),
+            at.millisecond(),
+            offset_s.abs() / 3_600,
+            offset_s.abs() / 60 % 60
+        )
+    }
+
     /// The stamp of a log line: `yy/MM/dd HH:mm:ss`.
     pub fn log_stamp(&self) -> LogStamp {
         let two = |n: i32| [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];

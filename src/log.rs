@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, LocalTime, SystemClock};
 
 /// Severity, in log4j's order; as a threshold, `Off` lets nothing pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,32 @@ impl Level {
     pub fn name(self) -> &'static str {
         Level::ALL[self as usize].1
     }
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Format {
+    /// As log4j does.
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// What a line is about, for who searches lines by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About<'a> {
+    pub file: Option<&'a str>,
+    pub topic: Option<&'a str>,
+    pub partition: Option<i32>,
+    pub offset: Option<i64>,
+}
+
+static FORMAT: AtomicU8 = AtomicU8::new(Format::Text as u8);
+
+/// Sets how lines are written (`Text` at first).
+pub fn set_format(format: Format) {
+    FORMAT.store(format as u8, Ordering::Relaxed);
 }
 
 /// The lowest level that is written.
@@ -167,10 +193,16 @@ pub fn plural(count: u64, what: &str) -> String {
 /// Writes a line; `class` is the two last parts of Flume's class name, as in
 /// `source.SpoolDirectoryTailFileSource`.
 pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
+    log_about(level, class, &About::default(), message);
+}
+
+/// Writes a line of which is known what it is about; only JSON shows that beside the message.
+pub fn log_about(level: Level, class: &str, about: &About<'_>, message: fmt::Arguments<'_>) {
     if !enabled(level) {
         return;
     }
-    let mut line = CLOCK.with(|clock| clock.local(clock.now_ms()).log_stamp().to_string());
+    let now = CLOCK.with(|clock| clock.local(clock.now_ms()));
+    let mut line = now.log_stamp().to_string();
     // Writing to a String fails only if a Display does; what came before is logged all the same.
     let _ = write!(line, " {} {class}: ", level.name());
     let _ = write!(OneLine(&mut line), "{message}");
@@ -178,13 +210,44 @@ pub fn log(level: Level, class: &str, message: fmt::Arguments<'_>) {
     if level >= Level::Warn {
         keep(&line);
     }
-    emit(line);
+    match FORMAT.load(Ordering::Relaxed) == Format::Json as u8 {
+        true => emit(json_line(Some(&now), level, class, about, message)),
+        false => emit(line),
+    }
+}
+
+/// A line without a class or a stamp has none in JSON either.
+fn json_line(
+    at: Option<&LocalTime>,
+    level: Level,
+    class: &str,
+    about: &About<'_>,
+    message: fmt::Arguments<'_>,
+) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{message}");
+    let mut line = serde_json::Map::new();
+    let mut add = |key: &str, value: Option<serde_json::Value>| {
+        line.extend(value.map(|value| (key.to_string(), value)));
+    };
+    add("time", at.map(|at| at.rfc3339().into()));
+    add("level", Some(level.name().into()));
+    add("class", Some(class).filter(|class| !class.is_empty()).map(Into::into));
+    add("message", Some(without_numbers(&text).into()));
+    add("file", about.file.map(Into::into));
+    add("topic", about.topic.map(Into::into));
+    add("partition", about.partition.map(Into::into));
+    add("offset", about.offset.map(Into::into));
+    serde_json::Value::Object(line).to_string()
 }
 
 /// Writes a line without a stamp behind one of that level, as the lines of a stack trace are.
 pub fn continuation(level: Level, text: fmt::Arguments<'_>) {
     if !enabled(level) {
         return;
+    }
+    if FORMAT.load(Ordering::Relaxed) == Format::Json as u8 {
+        return emit(json_line(None, level, "", &About::default(), text));
     }
     let mut line = String::new();
     let _ = write!(OneLine(&mut line), "{text}");
@@ -292,6 +355,22 @@ mod tests {
         let shape: String =
             stamp.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         assert_eq!(shape, "99/99/99 99:99:99");
+    }
+
+    /// Whatever a name holds, a line is one object.
+    #[test]
+    fn a_json_line_is_one_object_on_one_line() {
+        let about = About { file: Some("a\n\"b"), partition: Some(2), ..About::default() };
+        let at = LocalTime::new(1_709_164_799_250, 20_700, "X");
+        let message = "No such file (os error 2)\n\u{1b}[2J";
+        let line = json_line(Some(&at), Level::Warn, "x.Y", &about, format_args!("{message}"));
+        assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["time"], "2024-02-29T05:44:59.250+05:45");
+        assert_eq!((&value["level"], &value["class"]), (&"WARN".into(), &"x.Y".into()));
+        assert_eq!(value["message"], "No such file\n\u{1b}[2J");
+        assert_eq!((&value["file"], &value["partition"]), (&"a\n\"b".into(), &2.into()));
+        assert!(value.get("topic").is_none());
     }
 
     #[test]

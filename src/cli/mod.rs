@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::known;
-use crate::log::{self, Level};
+use crate::log::{self, Format, Level};
 pub use documents::usage;
 pub use parse::parse;
 
@@ -162,6 +162,19 @@ impl AgentArgs {
     pub fn system_property(&self, key: &str) -> Option<&str> {
         let found = self.system_properties.iter().rev().find(|(k, _)| k == key);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The format of `-Dflume.log.format=json`; `None` if not given.
+    ///
+    /// # Errors
+    /// The word, if it is no format.
+    pub fn log_format(&self) -> Result<Option<Format>, String> {
+        match self.system_property("flume.log.format") {
+            None => Ok(None),
+            Some("json") => Ok(Some(Format::Json)),
+            Some("text") => Ok(Some(Format::Text)),
+            Some(word) => Err(word.to_string()),
+        }
     }
 
     /// The level of `-Dflume.root.logger=LEVEL,target`; `None` if not given.

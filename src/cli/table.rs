@@ -200,6 +200,7 @@ pub(crate) const DEFINE_HELP: &str = "system property, see below";
 /// Those that mean something, for the usage text and the man page.
 pub(crate) const SYSTEM_PROPERTIES: &[(&str, &str)] = &[
     ("flume.root.logger=LEVEL,console", "log level"),
+    ("flume.log.format=json", "log lines as JSON objects"),
     ("flume.monitoring.type=http", "serve /metrics, /prometheus and /healthz"),
     ("flume.monitoring.port=PORT", "at this port (default: 41414)"),
     ("flume.monitoring.host=ADDRESS", "at this address (default: 127.0.0.1)"),

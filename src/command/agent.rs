@@ -11,7 +11,7 @@ use crate::config::diagnostics::{Severity, tell};
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
-use crate::log::{self, Level};
+use crate::log::{self, Format, Level};
 use crate::os;
 use crate::text::print;
 
@@ -20,6 +20,7 @@ const APPLICATION: &str = "node.Application";
 /// Checks the configuration and runs the agent, or prints the component graph (`--dryrun`).
 pub fn run(args: &AgentArgs) -> ExitCode {
     set_log_level(args);
+    set_log_format(args);
     // Before anything takes time: a stop in the first milliseconds is one in order, too.
     if let Err(e) = os::install_signals() {
         log::error(APPLICATION, format_args!("Cannot catch signals: {e}"));
@@ -95,6 +96,16 @@ fn set_log_level(args: &AgentArgs) {
                 "-Dflume.root.logger: \"{word}\" is no level; INFO is used (TRACE, DEBUG, INFO, WARN, \
                  ERROR, FATAL, OFF are known)"
             ),
+        ),
+    }
+}
+
+fn set_log_format(args: &AgentArgs) {
+    match args.log_format() {
+        Ok(format) => log::set_format(format.unwrap_or(Format::Text)),
+        Err(word) => log::warn(
+            APPLICATION,
+            format_args!("-Dflume.log.format: \"{word}\" is neither json nor text; text is used"),
         ),
     }
 }

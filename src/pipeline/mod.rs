@@ -36,7 +36,7 @@ use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
-use crate::log::{self, Repeats, counted};
+use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
@@ -329,8 +329,10 @@ impl Pipeline {
             .filter(|a| a.record.acked.is_none() && usize::from(a.record.channel) == outlet)
             .count();
         let outlet = &mut self.outlets[outlet];
-        log::warn(
+        log::log_about(
+            Level::Warn,
             CHANNEL,
+            &About { topic: Some(&outlet.config.topic), ..About::default() },
             format_args!(
                 "Channel {} (topic {}): {why}; {} in doubt, looking in the topic.",
                 outlet.config.name,
@@ -526,8 +528,10 @@ impl Pipeline {
         outlet.trouble = Some((since_ms, fault.to_string()));
         let wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
         if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
-            log::warn(
+            log::log_about(
+                Level::Warn,
                 CHANNEL,
+                &About { topic: Some(&outlet.config.topic), ..About::default() },
                 format_args!(
                     "Channel {} (topic {}), in trouble since {}: {fault}. Next try in {wait_ms} \
                      milliseconds.",

@@ -16,7 +16,7 @@ use crate::channel::batch::{Batch, Identity, Wire};
 use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
 use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
 use crate::checkpoint::record::BatchRecord;
-use crate::log::{self, counted};
+use crate::log::{self, About, Level, counted};
 
 /// How long a request that reached a broker may stay invisible, beyond the ack timeout, where the
 /// partition has several replicas (`replica.lag.time.max.ms` is 10 s by default), ms.
@@ -327,12 +327,16 @@ impl Pipeline {
             Some(offset) => format!("found in the topic at offset {offset}"),
             None => "not in the topic".to_owned(),
         };
-        log::info(
+        let file = self.file_text(b.file);
+        let topic = &self.outlets[usize::from(b.channel)].config.topic;
+        log::log_about(
+            Level::Info,
             CHANNEL,
+            &About { file: Some(&file), topic: Some(topic), partition: Some(b.partition), offset },
             format_args!(
                 "Batch in doubt ({}, {} bytes {}-{}, partition {}, sequence {}): {outcome}.",
                 counted(b.count.into(), "event"),
-                self.file_text(b.file),
+                file,
                 b.start,
                 b.end,
                 b.partition,
@@ -522,13 +526,18 @@ impl Pipeline {
         match &answer.verdict {
             Verdict::Acked { base_offset } => {
                 let b = &self.announced[n].record;
-                log::info(
+                let file = self.file_text(b.file);
+                let topic = Some(self.outlets[at].config.topic.as_str());
+                let (partition, offset) = (Some(b.partition), Some(*base_offset));
+                log::log_about(
+                    Level::Info,
                     CHANNEL,
+                    &About { file: Some(&file), topic, partition, offset },
                     format_args!(
                         "Batch in doubt ({}, {} bytes {}-{}, partition {}): sent again, at \
                          offset {base_offset}.",
                         counted(b.count.into(), "event"),
-                        self.file_text(b.file),
+                        file,
                         b.start,
                         b.end,
                         b.partition
@@ -583,8 +592,11 @@ impl Pipeline {
         self.prepare_epoch(at, partition)?;
         let outlet = &mut self.outlets[at];
         outlet.in_sequence(Some(partition));
-        log::warn(
+        let topic = Some(outlet.config.topic.as_str());
+        log::log_about(
+            Level::Warn,
             CHANNEL,
+            &About { topic, partition: Some(partition), ..About::default() },
             format_args!(
                 "{}: the brokers no longer know producer id {}; partition {} goes on under its \
                  next epoch.",

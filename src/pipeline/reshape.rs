@@ -11,7 +11,7 @@ use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::{DeadLetter, LedgerError};
 use crate::checkpoint::record::BatchRecord;
-use crate::log::{self, counted};
+use crate::log::{self, About, Level, counted};
 use crate::source::interceptor::Patience;
 use crate::source::slice::{Bound, SliceError};
 
@@ -435,13 +435,18 @@ impl Pipeline {
 
     pub(super) fn tell_lost(&self, at: usize, n: usize) {
         let b = &self.announced[n].record;
-        log::error(
+        let file = self.file_text(b.file);
+        let topic = Some(self.outlets[at].config.topic.as_str());
+        let partition = Some(b.partition);
+        log::log_about(
+            Level::Error,
             CHANNEL,
+            &About { file: Some(&file), topic, partition, offset: None },
             format_args!(
                 "LOST: {} of {} (bytes {}-{}), announced, not in topic {}, no longer to be read: the file was deleted or overwritten while it was being sent, or a \
                  filter takes them now.",
                 counted(b.count.into(), "event"),
-                self.file_text(b.file),
+                file,
                 b.start,
                 b.end,
                 self.outlets[at].config.topic
@@ -483,8 +488,12 @@ impl Pipeline {
             _ => true,
         };
         if is_first {
-            log::warn(
+            let topic = Some(self.outlets[at].config.topic.as_str());
+            let partition = Some(b.partition);
+            log::log_about(
+                Level::Warn,
                 CHANNEL,
+                &About { file: Some(&name), topic, partition, offset: None },
                 format_args!(
                     "An event of {} ({name} bytes {}-{}) went to the dead-letter file: \
                      {reason}.",
