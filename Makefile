@@ -17,6 +17,7 @@
 #   make deb              a Debian package, in target/debian (wants cargo-deb)
 #   make static           a program without shared libraries (wants the target
 #                         x86_64-unknown-linux-musl)
+#   make container        an image with it and nothing else (wants podman or buildah)
 #   make screenshot       docs/page.png, of the page that the monitoring port serves (wants chromium)
 #   make documents        the man page and the completions anew, from the table of options
 #   make clean
@@ -30,7 +31,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench check demo deb documents install install-service screenshot soak static test torture clean
+.PHONY: all bench check container demo deb documents install install-service screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -111,7 +112,8 @@ install: all
 	install -d "$(SHARE)/doc/flume-ng/docs" "$(SHARE)/doc/flume-ng/examples"
 	install -m 644 README.md README.zh.md CHANGELOG.md LICENSE "$(SHARE)/doc/flume-ng/"
 	install -m 644 docs/*.md docs/*.svg docs/*.png "$(SHARE)/doc/flume-ng/docs/"
-	install -m 644 flume.conf.example packaging/crontab packaging/logrotate packaging/*.service "$(SHARE)/doc/flume-ng/examples/"
+	install -m 644 flume.conf.example packaging/crontab packaging/logrotate packaging/*.service \
+	  packaging/prometheus/* packaging/grafana/* packaging/kubernetes/* "$(SHARE)/doc/flume-ng/examples/"
 	@echo
 	@echo 'Installed. To run it as a service it needs the user flume-ng, who owns /var/lib/flume-ng and'
 	@echo '/var/log/flume-ng, and /etc/flume-ng/flume.conf. As root: make install-service'
@@ -146,6 +148,13 @@ static:
 	fi
 	$(CARGO) build --release --locked --target $(MUSL)
 	@echo "$(CARGO_TARGET_DIR)/$(MUSL)/release/flume-ng"
+
+# By podman or buildah, whichever there is.
+BUILDER := $(shell command -v podman || command -v buildah)
+container: static
+	@[ -n "$(BUILDER)" ] || { echo 'make container: neither podman nor buildah is there' >&2; exit 1; }
+	"$(BUILDER)" build -f packaging/container/Containerfile -t flume-ng \
+	  --build-arg PROGRAM="$(CARGO_TARGET_DIR)/$(MUSL)/release/flume-ng" .
 
 documents:
 	FLUME_NG_WRITE_DOCS=1 $(CARGO) test --locked --test fast -- documentation

@@ -7,6 +7,7 @@ use super::{Agent, Running};
 use crate::channel::outlet::Outlet;
 use crate::checkpoint::slots;
 use crate::clock::Clock;
+use crate::histogram::Histogram;
 use crate::log::{self, without_numbers};
 use crate::monitor::{Apart, ChannelStats, ConfStats, LinkStats, SinkStats, SourceStats, Stats};
 use crate::os;
@@ -42,6 +43,14 @@ impl Running {
 }
 
 impl Agent {
+    /// Of a channel, from all its sources.
+    fn round_trips(&self, channel: usize) -> Histogram {
+        let mut all = Histogram::default();
+        let outlets = self.running.iter().flat_map(|r| &r.pipeline.outlets);
+        outlets.filter(|o| o.channel == channel).for_each(|o| all.add(&o.trips.all));
+        all
+    }
+
     pub(super) fn stats(&self, up: bool) -> Stats {
         let waiting = self.waiting.iter().map(|w| {
             let name = w.config.name.clone();
@@ -80,6 +89,7 @@ impl Agent {
                 .filter(|o| o.channel == at)
                 .map(|o| o.throttle.total_ms)
                 .sum(),
+            round_trips: self.round_trips(at),
             has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
         });
         let sinks = self.sinks.names.iter().map(|(name, channel)| SinkStats {
@@ -163,6 +173,7 @@ fn source_stats(running: &Running, clock: &dyn Clock) -> SourceStats {
         last_hour: running.rates.last_hour(),
         curve: running.rates.curve(CURVE_POINTS),
         curve_ms: running.rates.covers_ms(),
+        delivery: pipeline.delivery.clone(),
         flights: pipeline.flights_by_partition().collect(),
         links: pipeline.outlets.iter().map(link_stats).collect(),
         letters: looks.last_letters(),

@@ -7,12 +7,16 @@ use serde_json::{Map, Value, json};
 
 use super::ages::Age;
 use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
+use crate::histogram::Histogram;
 use crate::text::printable;
 
 /// Name, type and help of every metric there is, in the order of printing.
 const METRICS: &[(&str, &str, &str)] = &[
     ("flume_ng_up", "gauge", "1 while the agent runs"),
     ("flume_ng_start_time_seconds", "gauge", "Unix time of the agent's start"),
+    ("flume_ng_cpu_seconds_total", "counter", "processor time of the agent"),
+    ("flume_ng_memory_bytes", "gauge", "main memory of the agent"),
+    ("flume_ng_needs_somebody", "gauge", "1 while the source cannot go on by itself"),
     ("flume_ng_connected", "gauge", "1 while the channel's brokers are connected"),
     (
         "flume_ng_partitions_without_leader",
@@ -31,11 +35,26 @@ const METRICS: &[(&str, &str, &str)] = &[
         "counter",
         "time for which the brokers asked not to be written to (quotas)",
     ),
+    (
+        "flume_ng_round_trip_seconds",
+        "histogram",
+        "time from a round to the acknowledgement of each of its batches",
+    ),
+    (
+        "flume_ng_delivery_seconds",
+        "histogram",
+        "time from the write of a batch's last line to its acknowledgement by every channel",
+    ),
     ("flume_ng_files", "gauge", "files that are tailed, drained or waiting"),
     ("flume_ng_file_size_bytes", "gauge", "size of the file, or of those of one name"),
     ("flume_ng_file_position_bytes", "gauge", "everything before it is acknowledged"),
     ("flume_ng_file_lines", "gauge", "lines before the position"),
     ("flume_ng_behind_bytes", "gauge", "bytes that are not acknowledged yet, over all files"),
+    (
+        "flume_ng_oldest_unsent_seconds",
+        "gauge",
+        "age of the oldest line that is not delivered, as far as it is known",
+    ),
     ("flume_ng_batches_in_doubt", "gauge", "announced batches without an answer"),
     ("flume_ng_next_sequence", "gauge", "sequence of the partition's next event"),
     ("flume_ng_floor_offset", "gauge", "batches in doubt stand at or behind this offset"),
@@ -96,19 +115,34 @@ impl Exposition {
     pub(crate) fn add(&mut self, name: &'static str, labels: &[(&str, &str)], value: impl Display) {
         debug_assert!(METRICS.iter().any(|(n, _, _)| *n == name), "{name}");
         let mut line = String::from(name);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            // The format knows three escapes; of other characters that a collector's page should not
-            // have to deal with, ours.
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let text = printable(&text).replace("\\u{", "\\\\u{");
-            // Writing to a String does not fail.
-            let _ = write!(line, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
-        }
-        if !labels.is_empty() {
-            line.push('}');
-        }
+        write_labels(&mut line, labels);
         let _ = write!(line, " {value}");
         self.samples.push((name, line));
+    }
+
+    /// A histogram of times, in seconds.
+    pub(crate) fn add_times(
+        &mut self,
+        name: &'static str,
+        labels: &[(&str, &str)],
+        times: &Histogram,
+    ) {
+        let mut add = |suffix: &str, more: Option<&str>, value: String| {
+            let all: Vec<(&str, &str)> =
+                labels.iter().copied().chain(more.map(|le| ("le", le))).collect();
+            let mut line = format!("{name}{suffix}");
+            write_labels(&mut line, &all);
+            let _ = write!(line, " {value}");
+            self.samples.push((name, line));
+        };
+        for (bound_ms, count) in times.cumulated() {
+            let bound = bound_ms as f64 / 1_000.0;
+            // OpenMetrics wants floats.
+            add("_bucket", Some(&format!("{bound:?}")), count.to_string());
+        }
+        add("_bucket", Some("+Inf"), times.count().to_string());
+        add("_sum", None, (times.sum_ms() as f64 / 1_000.0).to_string());
+        add("_count", None, times.count().to_string());
     }
 
     /// The files of a source, and what is behind.
@@ -155,19 +189,49 @@ impl Exposition {
         }
     }
 
+    /// In Prometheus's own format.
     pub(crate) fn text(&self) -> String {
+        self.written(|name, kind, help| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"))
+    }
+
+    /// As OpenMetrics has it: families of counters without `_total`, units, an end.
+    pub(crate) fn open_metrics(&self) -> String {
+        let text = self.written(|name, kind, help| {
+            let family = name.strip_suffix("_total").unwrap_or(name);
+            let unit = ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(unit));
+            let unit = unit.map(|unit| format!("# UNIT {family} {unit}\n")).unwrap_or_default();
+            format!("# TYPE {family} {kind}\n{unit}# HELP {family} {help}\n")
+        });
+        text + "# EOF\n"
+    }
+
+    fn written(&self, head: impl Fn(&str, &str, &str) -> String) -> String {
         let mut out = String::new();
         for (name, kind, help) in METRICS {
             let mut lines = self.samples.iter().filter(|(n, _)| n == name).peekable();
             if lines.peek().is_none() {
                 continue;
             }
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            out.push_str(&head(name, kind, help));
             lines.for_each(|(_, line)| {
                 let _ = writeln!(out, "{line}");
             });
         }
         out
+    }
+}
+
+fn write_labels(line: &mut String, labels: &[(&str, &str)]) {
+    for (at, (label, text)) in labels.iter().enumerate() {
+        // The format knows three escapes; of other characters that a collector's page should not
+        // have to deal with, ours.
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let text = printable(&text).replace("\\u{", "\\\\u{");
+        // Writing to a String does not fail.
+        let _ = write!(line, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
+    }
+    if !labels.is_empty() {
+        line.push('}');
     }
 }
 
@@ -190,6 +254,77 @@ pub(crate) fn file_json(file: &FileView) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rules, dashboards and documents speak of metrics that there are.
+    #[test]
+    fn every_metric_that_is_named_elsewhere_is_served() {
+        let texts = [
+            include_str!("../../packaging/prometheus/flume-ng.rules.yml"),
+            include_str!("../../packaging/grafana/flume-ng.json"),
+            include_str!("../../docs/operating.md"),
+        ];
+        for text in texts {
+            let mut count = 0;
+            for rest in text.split("flume_ng_").skip(1) {
+                let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+                let name = format!("flume_ng_{}", &rest[..end.unwrap_or(rest.len())]);
+                let base = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
+                let is = |name: &str| METRICS.iter().any(|(n, _, _)| *n == name);
+                assert!(is(&name) || base.is_some_and(is), "there is no metric {name}");
+                count += 1;
+            }
+            assert!(count > 5, "{count}");
+        }
+    }
+
+    /// Each alert says for how long, how bad, and what to do.
+    #[test]
+    fn every_alert_has_a_time_a_severity_and_a_way_out() {
+        let rules = include_str!("../../packaging/prometheus/flume-ng.rules.yml");
+        let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
+        assert!(alerts.len() >= 8);
+        for alert in alerts {
+            for part in ["expr: ", "for: ", "severity: ", "summary: ", "description: "] {
+                assert!(alert.contains(part), "{part}: {alert}");
+            }
+        }
+    }
+
+    /// The dashboard is JSON; each of its panels asks something.
+    #[test]
+    fn the_dashboard_can_be_read() {
+        let text = include_str!("../../packaging/grafana/flume-ng.json");
+        let dashboard: Value = serde_json::from_str(text).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        assert!(panels.len() > 8);
+        for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+            let queries = panel["targets"].as_array().unwrap();
+            assert!(queries.iter().all(|q| q["expr"].as_str().unwrap().contains("flume_ng_")));
+        }
+    }
+
+    #[test]
+    fn open_metrics_has_units_families_and_an_end() {
+        let mut times = Histogram::default();
+        times.note(3);
+        let mut out = Exposition::default();
+        out.add("flume_ng_throttle_seconds_total", &[("agent", "a1")], 1.5);
+        out.add_times("flume_ng_round_trip_seconds", &[("agent", "a1")], &times);
+        let text = out.open_metrics();
+        let throttle = "# TYPE flume_ng_throttle_seconds counter\n\
+                        # UNIT flume_ng_throttle_seconds seconds\n";
+        assert!(text.starts_with(throttle), "{text}");
+        assert!(text.contains("\nflume_ng_throttle_seconds_total{agent=\"a1\"} 1.5\n"), "{text}");
+        let bucket = |le: &str, n: u32| {
+            format!("\nflume_ng_round_trip_seconds_bucket{{agent=\"a1\",le=\"{le}\"}} {n}\n")
+        };
+        for (le, n) in [("0.002", 0), ("0.005", 1), ("1.0", 1), ("86400.0", 1), ("+Inf", 1)] {
+            assert!(text.contains(&bucket(le, n)), "{le}: {text}");
+        }
+        assert!(text.contains("_sum{agent=\"a1\"} 0.003\n") && text.ends_with("\n# EOF\n"));
+        let own = out.text();
+        assert!(!own.contains("EOF") && own.contains("TYPE flume_ng_throttle_seconds_total"));
+    }
 
     #[test]
     fn samples_of_a_metric_stand_together() {

@@ -234,12 +234,25 @@ fn answer_head(
         (None, _) if request.version == Some(0) => {}
         _ => return plain("400 Bad Request", "one Host header, no more and no less"),
     }
-    let path = request.path.unwrap_or_default().split('?').next().unwrap_or_default();
+    let mut path = request.path.unwrap_or_default().split('?').next().unwrap_or_default();
+    if path == "/prometheus" && accepts_open_metrics(request) {
+        path = super::OPEN_METRICS;
+    }
     let Some(page) = page(path) else {
         let text = "there are /healthz, /readyz, /status.json, /metrics and /prometheus";
         return plain("404 Not Found", text);
     };
     response(page.status, page.kind, &page.body, method == "GET")
+}
+
+fn accepts_open_metrics(request: &httparse::Request<'_, '_>) -> bool {
+    let accepts = request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("accept"));
+    let kinds = accepts.filter_map(|h| std::str::from_utf8(h.value).ok());
+    let mut kinds = kinds.flat_map(|kinds| kinds.split(','));
+    kinds.any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/openmetrics-text")
+    })
 }
 
 /// Is it an address, `localhost` or one of `names`, with or without a port?

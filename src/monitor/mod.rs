@@ -26,6 +26,7 @@ use crate::checkpoint::trouble::Trouble;
 use crate::cli::AgentArgs;
 use crate::config::known;
 use crate::config::model::MonitoringConfig;
+use crate::histogram::Histogram;
 use crate::log;
 use crate::os::{self, Usage};
 use crate::pipeline::Counters;
@@ -107,6 +108,8 @@ pub(crate) struct SourceStats {
     pub curve_ms: u64,
     /// Of each batch that is on its way, as `doubts`.
     pub flights: Vec<(usize, i32)>,
+    /// Times from write to acknowledgement: of files of their own hour, and of others.
+    pub delivery: [Histogram; 2],
     /// One for each of `channels`.
     pub links: Vec<LinkStats>,
     /// The last dead letters, oldest first.
@@ -169,6 +172,8 @@ pub(crate) struct ChannelStats {
     pub acked: u64,
     /// For how long its brokers have asked not to be written to (quotas), ms.
     pub throttled_ms: u64,
+    /// From rounds to answers.
+    pub round_trips: Histogram,
     pub has_sink: bool,
 }
 
@@ -403,10 +408,18 @@ const JSON: &str = "application/json;charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Under this name [`http`] asks for it.
+const OPEN_METRICS: &str = "/openmetrics";
+
 const PAGES: &[(&str, Make)] = &[
     ("/metrics", |stats| Page::new(JSON, flume::json(&stats()))),
     ("/prometheus", |stats| {
         Page::new("text/plain; version=0.0.4; charset=utf-8", prometheus(&stats()))
+    }),
+    // The same for who asks for OpenMetrics.
+    (OPEN_METRICS, |stats| {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Page::new(kind, exposition(&stats()).open_metrics())
     }),
     ("/status.json", |stats| Page::new(JSON, health::status_json(&stats()))),
     // The loop answers: one that stands still does not.
@@ -424,11 +437,18 @@ const PAGES: &[(&str, Make)] = &[
 ];
 
 fn prometheus(stats: &Stats) -> String {
+    exposition(stats).text()
+}
+
+fn exposition(stats: &Stats) -> Exposition {
     let agent = stats.agent.as_str();
     let mut out = Exposition::default();
     out.add("flume_ng_up", &[("agent", agent)], u8::from(stats.up));
     let start_s = stats.start_ms as f64 / 1000.0;
     out.add("flume_ng_start_time_seconds", &[("agent", agent)], start_s);
+    let cpu_s = stats.usage.cpu_us as f64 / 1_000_000.0;
+    out.add("flume_ng_cpu_seconds_total", &[("agent", agent)], cpu_s);
+    out.add("flume_ng_memory_bytes", &[("agent", agent)], stats.usage.memory_bytes);
     for channel in &stats.channels {
         let labels = [("agent", agent), ("channel", &channel.name), ("topic", &channel.topic)];
         out.add("flume_ng_connected", &labels, u8::from(channel.connected));
@@ -436,12 +456,22 @@ fn prometheus(stats: &Stats) -> String {
         out.add("flume_ng_events_acked_total", &labels, channel.acked);
         let throttled_s = channel.throttled_ms as f64 / 1000.0;
         out.add("flume_ng_throttle_seconds_total", &labels, throttled_s);
+        out.add_times("flume_ng_round_trip_seconds", &labels, &channel.round_trips);
     }
     for source in &stats.sources {
         let labels = [("agent", agent), ("source", source.name.as_str())];
         out.add("flume_ng_events_received_total", &labels, source.counters.events_received);
         out.add("flume_ng_events_accepted_total", &labels, source.counters.events_accepted);
         out.add("flume_ng_batches_in_doubt", &labels, source.in_doubt);
+        out.add("flume_ng_needs_somebody", &labels, u8::from(source.fault.is_some()));
+        if source.started {
+            let oldest_s = source.oldest().map_or(0.0, |age| age.ms() as f64 / 1_000.0);
+            out.add("flume_ng_oldest_unsent_seconds", &labels, oldest_s);
+            for (age, times) in ["present", "past"].into_iter().zip(&source.delivery) {
+                let labels = [labels[0], labels[1], ("file_age", age)];
+                out.add_times("flume_ng_delivery_seconds", &labels, times);
+            }
+        }
         if let Some(letters) = source.dead_letters {
             out.add("flume_ng_dead_letters", &labels, letters);
         }
@@ -450,7 +480,7 @@ fn prometheus(stats: &Stats) -> String {
             out.add_partitions(agent, &source.name, channel);
         }
     }
-    out.text()
+    out
 }
 
 /// For `systemctl status`.
@@ -500,8 +530,8 @@ pub(super) mod tests {
                 leaderless: 0,
                 attempted: 7,
                 acked: 5,
-                throttled_ms: 0,
                 has_sink: true,
+                ..ChannelStats::default()
             }],
             sinks: vec![SinkStats { name: "k1".into(), drained: 5 }],
             ..Stats::default()

@@ -36,6 +36,7 @@ use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
+use crate::histogram::Histogram;
 use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
@@ -203,6 +204,8 @@ pub struct Pipeline {
     /// What the files held when a run began that is to end by itself.
     owed: Option<Owed>,
     pub counters: Counters,
+    /// Times from the write of a line to its acknowledgement: of files of their own hour, and of others.
+    pub delivery: [Histogram; 2],
     repeats: Repeats,
 }
 
@@ -385,6 +388,7 @@ impl Pipeline {
         self.counters.lines_passed += lead.lines;
         if let Some(index) = self.files.index_of(lead.file) {
             self.files.tracked[index].note_position(now_ms);
+            self.note_delivery(index, lead.stamp_ms);
         }
         // Also of a file that is not open now: what was found in the topic is not sent again.
         if let Some(record) = self.files.record_mut(lead.file) {
@@ -410,6 +414,15 @@ impl Pipeline {
             }
         }
         self.announced = kept;
+    }
+
+    /// Bytes that were read at `stamp_ms` (Unix time) are delivered. They were written before that, and
+    /// not after the last write to the file.
+    fn note_delivery(&mut self, index: usize, stamp_ms: i64) {
+        let tracked = &self.files.tracked[index];
+        let written_ms = tracked.last_written_ms().map_or(stamp_ms, |ms| ms.min(stamp_ms));
+        let ms = u64::try_from(self.clock.now_ms().saturating_sub(written_ms)).unwrap_or(0);
+        self.delivery[usize::from(!self.files.is_live(index))].note(ms);
     }
 
     /// Goes on comparing files whose names or numbers do not tell what they are.

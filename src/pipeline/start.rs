@@ -262,6 +262,7 @@ impl Pipeline {
             retry_at_ms: now_ms,
             owed: None,
             counters: Counters::default(),
+            delivery: Default::default(),
             repeats: Repeats::default(),
         };
         pipeline.files.distrust_hints(inherited.is_copied);

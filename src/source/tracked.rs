@@ -242,6 +242,11 @@ impl Tracked {
         }
     }
 
+    /// When it was written to last, as it was looked at last, Unix ms.
+    pub fn last_written_ms(&self) -> Option<i64> {
+        self.modified.map(|(s, ns)| s.saturating_mul(1_000).saturating_add(ns / 1_000_000))
+    }
+
     /// The record's position is about to move.
     pub fn note_position(&mut self, now_ms: u64) {
         self.marks.note(&self.record, now_ms);

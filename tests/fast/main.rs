@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod documents;
 mod generate;
+mod packaging;
 mod planted;
 #[path = "../support/mod.rs"]
 mod support;

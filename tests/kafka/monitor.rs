@@ -74,6 +74,59 @@ fn flumes_json_and_prometheus_over_http() {
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
+/// The format is that which a collector asks for.
+#[test]
+fn openmetrics_for_who_asks_for_it() {
+    let topic = shared("4.3.1").fresh_topic("monitor-open", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\nthree\n", 1);
+    let (mut agent, port) = start_with_http(&work);
+    agent.expect_records(&topic, 3, PATIENCE);
+    agent.expect("all of it is committed", PATIENCE, || work.is_committed());
+    let ask = |accept: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let request =
+            format!("GET /prometheus HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let open = ask("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5");
+    assert!(open.contains("Content-Type: application/openmetrics-text; version=1.0.0"), "{open}");
+    assert!(open.ends_with("# EOF\n") && open.contains("# UNIT flume_ng_cpu_seconds seconds\n"));
+    let trips = open.lines().find(|l| l.starts_with("flume_ng_round_trip_seconds_count{"));
+    assert!(trips.is_some_and(|line| line.ends_with(" 1")), "{trips:?}");
+    let delivered = open.lines().filter(|l| l.starts_with("flume_ng_delivery_seconds_count{"));
+    let delivered: Vec<&str> = delivered.collect();
+    assert!(delivered.iter().any(|l| l.contains("present") && l.ends_with(" 1")), "{delivered:?}");
+    assert!(ask("*/*").contains("Content-Type: text/plain; version=0.0.4"));
+    assert_eq!(agent.term().code(), Some(0));
+}
+
+/// Log lines for machines.
+#[test]
+fn every_log_line_is_an_object_where_that_is_asked_for() {
+    let topic = shared("4.3.1").fresh_topic("monitor-json-log", 1);
+    let work = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1");
+    let mut command = work.command();
+    command.arg("-Dflume.log.format=json");
+    let mut agent = work.start_command(command);
+    agent.expect("a try", PATIENCE, || agent_log(&work).contains("Next try in"));
+    assert_eq!(agent.term().code(), Some(0));
+    let lines: Vec<serde_json::Value> =
+        agent.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert!(lines.len() > 5);
+    let about = lines.iter().find(|line| line["topic"] == topic.name()).expect("a topic");
+    assert_eq!((&about["level"], &about["class"]), (&"WARN".into(), &"kafka.KafkaChannel".into()));
+    assert!(about["time"].as_str().is_some_and(|time| time.len() == 29), "{about}");
+}
+
+fn agent_log(work: &Work) -> String {
+    let entries = std::fs::read_dir(work.dir()).unwrap().flatten();
+    let logs = entries.filter(|e| e.file_name().to_string_lossy().starts_with("agent-"));
+    logs.map(|e| std::fs::read_to_string(e.path()).unwrap_or_default()).collect()
+}
+
 /// Whoever is to be woken when lines pile up must not be told that nothing is behind just because
 /// nothing can be sent: neither of files that were never opened, nor of one that has grown.
 #[test]
