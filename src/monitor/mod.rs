@@ -245,6 +245,7 @@ impl Monitor {
         if let Some(args) = self.wanted.take() {
             self.http = start_http(&args);
         }
+        self.systemd.alive(now_ms);
         if (!busy || now_ms >= self.http_due_ms)
             && let Some(http) = &mut self.http
         {

@@ -1,5 +1,6 @@
 //! Tells systemd (or who takes its place) how the agent is, as `Type=notify` wants it: datagrams
-//! to the socket that `NOTIFY_SOCKET` names.
+//! to the socket that `NOTIFY_SOCKET` names. Where it watches (`WatchdogSec=`), a turn of the loop says that
+//! it turns: one that stands still is killed and started again, and finds its batches in doubt.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,6 +14,9 @@ use crate::log;
 pub(crate) struct Notifier {
     to: Option<(UnixDatagram, SocketAddr)>,
     last: String,
+    /// So often it is to be said that the loop turns, ms, and when next (monotonic).
+    watchdog_ms: Option<u64>,
+    alive_due_ms: u64,
 }
 
 impl Notifier {
@@ -28,15 +32,31 @@ impl Notifier {
                 })
                 .ok()
         });
-        Notifier { to, last: String::new() }
+        let watchdog_ms = watchdog_ms(
+            std::env::var("WATCHDOG_USEC").ok().as_deref(),
+            std::env::var("WATCHDOG_PID").ok().as_deref(),
+        );
+        Notifier { to, watchdog_ms, ..Notifier::nobody() }
     }
 
     pub(crate) fn nobody() -> Notifier {
-        Notifier { to: None, last: String::new() }
+        Notifier { to: None, last: String::new(), watchdog_ms: None, alive_due_ms: 0 }
     }
 
     pub(crate) fn is_listening(&self) -> bool {
         self.to.is_some()
+    }
+
+    /// The loop turns.
+    pub(crate) fn alive(&mut self, now_ms: u64) {
+        let (Some((socket, address)), Some(every_ms)) = (&self.to, self.watchdog_ms) else {
+            return;
+        };
+        if now_ms >= self.alive_due_ms {
+            self.alive_due_ms = now_ms + every_ms;
+            // The next turn says it again.
+            let _ = socket.send_to_addr(b"WATCHDOG=1", address);
+        }
     }
 
     /// Sends a state unless it is the one sent last. One that does not get through is of no
@@ -47,6 +67,13 @@ impl Notifier {
             state.clone_into(&mut self.last);
         }
     }
+}
+
+/// Half of what systemd waits, if it watches this process.
+fn watchdog_ms(usec: Option<&str>, pid: Option<&str>) -> Option<u64> {
+    let is_ours = pid.is_none_or(|pid| pid == std::process::id().to_string());
+    let usec: u64 = usec.filter(|_| is_ours)?.parse().ok()?;
+    (usec > 0).then_some((usec / 2_000).max(1))
 }
 
 /// A path, or an abstract name behind `@`.
@@ -70,7 +97,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixDatagram::bind_addr(&address).unwrap();
         let to = open(OsStr::new(&format!("@{name}"))).unwrap();
-        let mut notifier = Notifier { to: Some(to), last: String::new() };
+        let mut notifier = Notifier { to: Some(to), watchdog_ms: Some(500), ..Notifier::nobody() };
         for state in ["READY=1", "READY=1", "STOPPING=1"] {
             notifier.tell(state);
         }
@@ -79,6 +106,26 @@ mod tests {
             let length = listener.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], expected.as_bytes());
         }
+        for now_ms in [1_000, 1_400, 1_500] {
+            notifier.alive(now_ms);
+        }
+        notifier.tell("STATUS=x");
+        for expected in ["WATCHDOG=1", "WATCHDOG=1", "STATUS=x"] {
+            let length = listener.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], expected.as_bytes());
+        }
         assert!(open(OsStr::new(&"/long".repeat(40))).is_err());
+    }
+
+    #[test]
+    fn the_watchdog_is_that_of_this_process() {
+        let own = std::process::id().to_string();
+        assert_eq!(watchdog_ms(Some("120000000"), None), Some(60_000));
+        assert_eq!(watchdog_ms(Some("120000000"), Some(&own)), Some(60_000));
+        assert_eq!(watchdog_ms(Some("120000000"), Some("1")), None);
+        for nothing in [None, Some("0"), Some(""), Some("-1"), Some("x")] {
+            assert_eq!(watchdog_ms(nothing, None), None);
+        }
+        assert_eq!(watchdog_ms(Some("1"), None), Some(1));
     }
 }

@@ -378,6 +378,29 @@ fn a_text_file_is_written_whole() {
     assert!(!work.dir().join("a1.prom.tmp").exists());
 }
 
+/// As long as the loop turns, whatever the brokers do.
+#[test]
+fn the_watchdog_hears_from_the_loop() {
+    let topic = shared("4.3.1").fresh_topic("monitor-watchdog", 1);
+    let work = Work::new(&topic).set("a1.channels.c1.brokerList", "127.0.0.1:1");
+    let path = work.dir().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = work.command();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let mut agent = work.start_command(command);
+    let receive = || {
+        let mut buffer = [0; 1024];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut heard = 0;
+    while heard < 5 {
+        heard += u32::from(receive() == "WATCHDOG=1");
+    }
+    assert_eq!(agent.term().code(), Some(0));
+}
+
 #[test]
 fn systemd_is_told_of_start_and_stop() {
     let (topic, work) = fresh("monitor-systemd");
