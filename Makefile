@@ -14,7 +14,10 @@
 #   make install          program, man page, completions, documents and examples, to PREFIX (default
 #                         /usr/local), below DESTDIR if that is set
 #   make install-service  the same, and the user flume-ng, its directories and the unit
-#   make deb              a Debian package, in target/debian (wants cargo-deb)
+#   make deb              a Debian package, in target/debian (wants dpkg-deb)
+#   make rpm              an RPM package, in target/rpm (wants rpmbuild)
+#   make release          tarballs for each target that is installed, what is in them (CycloneDX; wants jq)
+#                         and checksums, in target/dist
 #   make static           a program without shared libraries (wants the target
 #                         x86_64-unknown-linux-musl)
 #   make container        an image with it and nothing else (wants podman or buildah)
@@ -31,15 +34,15 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench check container demo deb documents install install-service screenshot soak static test torture clean
+.PHONY: all bench check container demo deb documents install install-service release rpm screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
 # What `flume-ng version` tells. The day is that of the commit, so that the same source gives
 # the same program; the checksum is git's of the source tree.
-all static: export FLUME_NG_REVISION := $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
-all static: export FLUME_NG_CHECKSUM := $(shell git rev-parse 'HEAD^{tree}' 2>/dev/null || echo unknown)
-all static: export FLUME_NG_BUILD_DATE := $(shell git log -1 --format=%cd --date=short 2>/dev/null || echo 'an unknown date')
+all static release: export FLUME_NG_REVISION := $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+all static release: export FLUME_NG_CHECKSUM := $(shell git rev-parse 'HEAD^{tree}' 2>/dev/null || echo unknown)
+all static release: export FLUME_NG_BUILD_DATE := $(shell git log -1 --format=%cd --date=short 2>/dev/null || echo 'an unknown date')
 
 all:
 	$(CARGO) build --release --locked
@@ -132,14 +135,14 @@ install-service: install
 	@echo 'Edit /etc/flume-ng/flume.conf, then: systemctl enable --now flume-ng'
 	@echo 'Without systemd: crontab -u flume-ng packaging/crontab'
 
-# Units and crontab name the program where `make install` puts it; a package has it in /usr/bin.
 deb: all
-	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: $(CARGO) install --locked cargo-deb" >&2; exit 1; }
-	mkdir -p "$(CARGO_TARGET_DIR)/release/packaging"
-	for file in flume-ng.service flume-ng-hardened.service crontab; do \
-	  sed 's#/usr/local/bin/#/usr/bin/#' "packaging/$$file" >"$(CARGO_TARGET_DIR)/release/packaging/$$file" || exit 1; \
-	done
-	$(CARGO) deb --no-build
+	packaging/deb/build "$(CARGO_TARGET_DIR)/release/flume-ng" "$(CARGO_TARGET_DIR)/debian"
+
+rpm: all
+	packaging/rpm "$(CARGO_TARGET_DIR)/release/flume-ng" "$(CARGO_TARGET_DIR)/rpm"
+
+release:
+	packaging/release "$(CARGO_TARGET_DIR)/dist"
 
 static:
 	@$(CARGO) --version >/dev/null
