@@ -2,18 +2,30 @@
 //!
 //! On the modern wire the buffer *is* the record batch v2: 61 bytes are left free for its header,
 //! each event is copied once, behind the last one, and [`Batch::seal`] fills the header in. On the
-//! legacy wire the values stand end to end and the `kafka` crate makes messages of them.
+//! middle wire it is the message set, likewise (`message_set.rs`). On the legacy wire the values
+//! stand end to end and the `kafka` crate makes messages of them.
 
 use super::compress::{self, codec_id};
+use super::message_set;
 use crate::config::model::{Compression, ValueFormat};
 
 /// Which protocol a batch is encoded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
-    /// Message sets of magic 0 without identity: brokers before 0.11, topics that answer 43.
+    /// Message sets of magic 0 without identity: brokers before 0.10.
     Legacy,
+    /// Message sets of magic 1, with a time stamp and without identity: Kafka 0.10, and topics that
+    /// answer 43.
+    Middle,
     /// Record batches v2 with producer id, epoch and sequence.
     Modern,
+}
+
+impl Wire {
+    /// Does a batch bear who sent it, so that it is known in the log beyond doubt?
+    pub fn has_identity(self) -> bool {
+        self == Wire::Modern
+    }
 }
 
 /// Producer id and epoch.
@@ -24,7 +36,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// On the legacy wire there is none.
+    /// Before 0.11 there is none.
     pub const NONE: Identity = Identity { producer_id: -1, epoch: -1 };
 }
 
@@ -59,11 +71,12 @@ pub struct Batch {
     stamp_ms: i64,
     base_sequence: i32,
     count: u32,
-    /// Modern: header and records, uncompressed. Legacy: the values, end to end.
+    /// Modern: header and records, uncompressed. Middle: the messages. Legacy: the values, end to
+    /// end.
     plain: Vec<u8>,
     /// Legacy: where each value ends in `plain`.
     ends: Vec<u32>,
-    /// Modern: header and compressed records, where there is a compression.
+    /// Where there is a compression, header and compressed records, or the message that holds all.
     packed: Vec<u8>,
     sealed: bool,
 }
@@ -111,6 +124,7 @@ impl Batch {
         debug_assert!(!self.sealed, "begin comes before the first event");
         match self.wire {
             Wire::Modern => self.push_record(headers, body),
+            Wire::Middle => self.push_message(headers, body),
             Wire::Legacy => {
                 if self.format == ValueFormat::Avro {
                     self.plain.extend_from_slice(headers);
@@ -121,6 +135,18 @@ impl Batch {
             }
         }
         self.count += 1;
+    }
+
+    fn push_message(&mut self, headers: &[u8], body: &[u8]) {
+        match self.format {
+            ValueFormat::Bare => message_set::push(&mut self.plain, self.count, [&[], &[], body]),
+            ValueFormat::Avro => {
+                let length = Field::varint(body.len() as u64);
+                let bytes = length.bytes.to_le_bytes();
+                let parts = [headers, &bytes[..length.len as usize], body];
+                message_set::push(&mut self.plain, self.count, parts);
+            }
+        }
     }
 
     /// A record: length, attributes, timestamp delta, offset delta, key, value, headers; all
@@ -166,7 +192,7 @@ impl Batch {
     /// counts (before compression it counts less).
     pub fn size(&self) -> usize {
         match self.wire {
-            Wire::Modern => self.plain.len(),
+            Wire::Modern | Wire::Middle => self.plain.len(),
             Wire::Legacy => self.plain.len() + self.ends.len() * MESSAGE_OVERHEAD,
         }
     }
@@ -177,9 +203,22 @@ impl Batch {
         assert!(self.count > 0, "an empty batch is never sent");
         self.base_sequence = base_sequence;
         self.sealed = true;
-        if self.wire == Wire::Legacy {
-            return;
+        match self.wire {
+            Wire::Modern => self.seal_records(identity, base_sequence),
+            Wire::Middle => self.seal_messages(),
+            Wire::Legacy => {}
         }
+    }
+
+    fn seal_messages(&mut self) {
+        let (count, stamp_ms) = (self.count, self.stamp_ms);
+        message_set::seal(&mut self.plain, stamp_ms);
+        if self.compression != Compression::None {
+            message_set::wrap(&mut self.packed, self.compression, &self.plain, count, stamp_ms);
+        }
+    }
+
+    fn seal_records(&mut self, identity: Identity, base_sequence: i32) {
         let bytes = match self.compression {
             Compression::None => &mut self.plain,
             _ => {
@@ -222,12 +261,12 @@ impl Batch {
         self.base_sequence
     }
 
-    /// The record batch as it goes over the modern wire.
+    /// The record batch, or the message set, as it travels.
     ///
     /// # Panics
     /// If it is not sealed or is one of the legacy wire.
     pub fn sealed_bytes(&self) -> &[u8] {
-        assert!(self.sealed && self.wire == Wire::Modern);
+        assert!(self.sealed && self.wire != Wire::Legacy);
         if self.compression == Compression::None { &self.plain } else { &self.packed }
     }
 
@@ -241,6 +280,7 @@ impl Batch {
                 at = end;
                 value
             }
+            Wire::Middle => message_set::next_value(&self.plain, &mut at),
             Wire::Modern => {
                 let length = read_varint(&self.plain, &mut at);
                 let end = at + length;
@@ -256,7 +296,7 @@ impl Batch {
     }
 
     /// CRC-32 over the CRC-32s (each little endian) of the values, and the CRC-32 of the first
-    /// value: what a legacy log is searched for. 0, 0 for an empty batch.
+    /// value: what a log without identities is searched for. 0, 0 for an empty batch.
     pub fn content_crcs(&self) -> (u32, u32) {
         let mut all = crc32fast::Hasher::new();
         let mut first = None;
@@ -417,13 +457,16 @@ mod tests {
     }
 
     #[test]
-    fn values_and_their_checksums_are_the_same_on_both_wires() {
+    fn values_and_their_checksums_are_the_same_on_all_wires() {
         let values: Vec<Vec<u8>> = bodies().iter().map(|b| avro(b)).collect();
         let legacy = filled(Wire::Legacy, ValueFormat::Avro, Compression::None);
         for compression in [Compression::None, Compression::Snappy] {
             let modern = filled(Wire::Modern, ValueFormat::Avro, compression);
             assert!(modern.values().eq(values.iter().map(|v| &v[..])));
             assert_eq!(modern.content_crcs(), legacy.content_crcs());
+            let middle = filled(Wire::Middle, ValueFormat::Avro, compression);
+            assert!(middle.values().eq(values.iter().map(|v| &v[..])));
+            assert_eq!(middle.content_crcs(), legacy.content_crcs());
         }
         assert!(legacy.values().eq(values.iter().map(|v| &v[..])));
         let bytes: usize = values.iter().map(|v| v.len() + 26).sum();
@@ -447,7 +490,7 @@ mod tests {
     #[ignore = "prints times; run with --release"]
     fn push_speed() {
         let body = [b'x'; 110];
-        for wire in [Wire::Modern, Wire::Legacy] {
+        for wire in [Wire::Modern, Wire::Middle, Wire::Legacy] {
             let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
             let (mut push_ns, mut seal_ns) = (u128::MAX, u128::MAX);
             for _ in 0..400 {

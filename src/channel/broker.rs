@@ -1,6 +1,6 @@
 //! The seam between a pipeline and a cluster: one topic, one set of connections.
 //!
-//! Two wires stand behind it (`modern` from 0.11 on, `legacy` before) and, in tests, a scripted
+//! Three wires stand behind it (`modern` from 0.11 on, `middle` for 0.10, `legacy` before) and, in tests, a scripted
 //! broker. A pipeline never asks which one it has but through [`Topic::wire`].
 
 use std::fmt;
@@ -42,7 +42,7 @@ impl Topic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub partition: i32,
-    /// That of the batch; -1 on the legacy wire.
+    /// That of the batch; -1 before 0.11.
     pub base_sequence: i32,
     pub verdict: Verdict,
 }
@@ -197,7 +197,7 @@ pub trait Broker: Waits {
     /// Connects anew and learns the topic. Everything in flight before is forgotten.
     fn open(&mut self) -> Result<Progress<Topic>, Fault>;
 
-    /// A fresh producer id (`Identity::NONE` on the legacy wire).
+    /// A fresh producer id (`Identity::NONE` before 0.11).
     fn init_producer(&mut self) -> Result<Progress<Identity>, Fault>;
 
     /// The offsets that the next events of `partitions` will get (the log's end, not the high
@@ -211,9 +211,16 @@ pub trait Broker: Waits {
     /// `NotReady` and `Unauthorised` leave the connections as they are.
     fn survey(&mut self) -> Result<Progress<Topic>, Fault>;
 
-    /// Hands a round over: at most one batch for each partition. On the modern wire it returns
-    /// when the round is written or buffered; on the legacy wire when it is answered.
+    /// Hands batches over: at most one for each partition. It returns when they are written or
+    /// buffered; on the legacy wire when they are answered.
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;
+
+    /// Where batches have no identity: may one of `partition` be handed over now? If not, an answer
+    /// is awaited first.
+    fn takes(&self, partition: i32) -> bool {
+        let _ = partition;
+        true
+    }
 
     /// Appends the answers that have come since the last call. Never blocks.
     /// `Fault::Overdue` where an answer does not come; `Fault::Idle` only when nothing is under way.
@@ -232,7 +239,7 @@ pub trait Broker: Waits {
         Err(Fault::NotReady("this broker shows nothing of its past".to_owned()))
     }
 
-    /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the modern one, 0 while
+    /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the others, 0 while
     /// a connection that the broker has closed waits to be made anew by `open`.
     fn rounds_in_flight_max(&self) -> usize;
 
@@ -252,7 +259,7 @@ pub trait Broker: Waits {
         None
     }
 
-    /// After `Verdict::OldFormat`: the next `open` takes the legacy wire for this topic. Any after it
+    /// After `Verdict::OldFormat`: the next `open` takes a wire before 0.11 for this topic. Any after it
     /// asks the brokers anew: the topic's format may be another one by then, or they may speak the
     /// old wire no more.
     fn use_legacy(&mut self);

@@ -13,7 +13,9 @@ use super::broker::{Fault, Topic};
 use super::finding::Finding;
 use super::finish::finish;
 use super::greet::Greeted;
-use super::protocol::{self, Api, Asked, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, Versions};
+use super::protocol::{
+    self, Api, Asked, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, PRODUCE_MIDDLE, Versions,
+};
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
 
 /// How long a cluster has to answer and to have the topic ready.
@@ -26,7 +28,7 @@ pub struct Quest<'a> {
     pub brokers: &'a [String],
     pub topic: &'a str,
     pub client: &'a str,
-    /// The topic answered 43: take the wire before 0.11, whatever the brokers speak.
+    /// The topic answered 43: take a wire before 0.11, whatever the brokers speak.
     pub legacy: bool,
     /// A missing topic is made, where the brokers are configured to do so. (Those before 0.11 do it
     /// whatever is asked.)
@@ -220,10 +222,15 @@ impl Word {
     ) -> Cluster {
         let leader = |(connection, versions)| Leader { connection, versions };
         let leaders: Vec<Leader> = leaders.into_iter().map(leader).collect();
-        let speaks_modern =
-            |l: &Leader| l.versions.as_ref().is_some_and(|v| v.highest(PRODUCE) >= PRODUCE.lowest);
-        let modern = !legacy && leaders.iter().all(speaks_modern);
-        let topic = self.topic(if modern { Wire::Modern } else { Wire::Legacy });
+        let speak = |api: Api| {
+            let speaks = |v: &Versions| v.highest(api) >= api.lowest;
+            leaders.iter().all(|leader| leader.versions.as_ref().is_some_and(speaks))
+        };
+        let topic = self.topic(match () {
+            () if !legacy && speak(PRODUCE) => Wire::Modern,
+            () if speak(PRODUCE_MIDDLE) => Wire::Middle,
+            () => Wire::Legacy,
+        });
         let (told_by, led_by, unreached) = (told_by.to_string(), self.led_by, self.unreached);
         Cluster { topic, told_by, leaders, led_by, unreached }
     }

@@ -13,10 +13,11 @@ use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
 use super::legacy::Legacy;
 use super::look::Looks;
+use super::middle::Middle;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
 use super::standing::Standings;
-use crate::config::model::ChannelConfig;
+use crate::config::model::{ChannelConfig, Compression};
 use crate::log;
 
 /// A broker for the topic of `config`, not connected yet.
@@ -34,7 +35,7 @@ pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
 
 struct Kafka {
     config: ChannelConfig,
-    /// The topic answered 43: the next connection takes the legacy wire. Any after it asks anew.
+    /// The topic answered 43: the next connection takes a wire before 0.11. Any after it asks anew.
     legacy: bool,
     link: Link,
     /// How far the log was looked through, over reconnects.
@@ -49,6 +50,7 @@ enum Link {
     Closed,
     Finding(Box<Finding>),
     Modern(Box<Modern>),
+    Middle(Box<Middle>),
     Legacy(Box<Legacy>),
 }
 
@@ -75,14 +77,22 @@ impl Kafka {
         let leads = topic.partitions.iter().zip(&cluster.led_by);
         let leads = leads.filter_map(|(id, at)| Some((*id, peers.get((*at)?)?.clone()))).collect();
         let timeout = config.request_timeout_ms;
+        // Before 0.11 all leaders are connected to, or none: the crate does so, and the other wire
+        // does not look whether one that was silent answers again.
+        if let Some(address) = cluster.unreached.first()
+            && !topic.wire.has_identity()
+        {
+            let why = format!("topic {name}: the leader at {address} cannot be reached");
+            return Err(Fault::NotReady(why));
+        }
         self.link = match topic.wire {
             Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, name, client, timeout))),
+            Wire::Middle if config.compression == Compression::Zstd => {
+                let why = "zstd needs brokers from 2.1 on, and a topic in their format";
+                return Err(Fault::NotReady(why.to_owned()));
+            }
+            Wire::Middle => Link::Middle(Box::new(Middle::new(cluster, name, client, timeout))),
             Wire::Legacy => {
-                // The crate connects to all leaders or to none.
-                if let Some(address) = cluster.unreached.first() {
-                    let why = format!("topic {name}: the leader at {address} cannot be reached");
-                    return Err(Fault::NotReady(why));
-                }
                 let compression = config.compression;
                 Link::Legacy(Box::new(Legacy::new(cluster, name, client, compression, timeout)?))
             }
@@ -143,7 +153,7 @@ impl Broker for Kafka {
         let result = match &mut self.link {
             Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.init_producer(),
-            Link::Legacy(_) => Ok(Progress::Done(Identity::NONE)),
+            Link::Middle(_) | Link::Legacy(_) => Ok(Progress::Done(Identity::NONE)),
         };
         self.settle(result)
     }
@@ -153,7 +163,8 @@ impl Broker for Kafka {
         let result = match &mut self.link {
             Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.end_offsets(partitions),
-            Link::Legacy(legacy) => legacy.end_offsets(partitions),
+            Link::Middle(middle) => middle.end_offsets(partitions),
+            Link::Legacy(legacy) => legacy.reader.end_offsets(partitions),
         };
         self.settle(result)
     }
@@ -162,7 +173,8 @@ impl Broker for Kafka {
         match &self.link {
             Link::Closed | Link::Finding(_) => None,
             Link::Modern(modern) => modern.leader(partition),
-            Link::Legacy(legacy) => legacy.leader(partition),
+            Link::Middle(middle) => middle.leader(partition),
+            Link::Legacy(legacy) => legacy.reader.leader(partition),
         }
     }
 
@@ -171,7 +183,8 @@ impl Broker for Kafka {
         let result = match &mut self.link {
             Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.survey(),
-            Link::Legacy(legacy) => legacy.survey(),
+            Link::Middle(middle) => middle.survey(),
+            Link::Legacy(legacy) => legacy.reader.survey(),
         };
         match result {
             // That says nothing of the connections.
@@ -184,25 +197,37 @@ impl Broker for Kafka {
         let result = match &mut self.link {
             Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.send(round),
+            Link::Middle(middle) => middle.send(round),
             Link::Legacy(legacy) => legacy.send(round),
         };
         self.settle(result)
+    }
+
+    fn takes(&self, partition: i32) -> bool {
+        match &self.link {
+            Link::Middle(middle) => middle.takes(partition),
+            Link::Closed | Link::Finding(_) | Link::Modern(_) | Link::Legacy(_) => true,
+        }
     }
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         let result = match &mut self.link {
             Link::Closed | Link::Finding(_) => Err(closed()),
             Link::Modern(modern) => modern.receive(answers),
+            Link::Middle(middle) => middle.receive(answers),
             Link::Legacy(legacy) => legacy.receive(answers),
         };
         self.settle(result)
     }
 
     fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
-        if !self.looks.is_under_way()
-            && let Link::Modern(modern) = &mut self.link
-        {
-            modern.abandon_questions();
+        if !self.looks.is_under_way() {
+            match &mut self.link {
+                Link::Closed | Link::Finding(_) => {}
+                Link::Modern(modern) => modern.abandon_questions(),
+                Link::Middle(middle) => middle.abandon_questions(),
+                Link::Legacy(legacy) => legacy.reader.abandon_questions(),
+            }
         }
         let looks = &mut self.looks;
         let result = match &mut self.link {
@@ -211,7 +236,10 @@ impl Broker for Kafka {
             Link::Modern(modern) => {
                 modern.pump().and_then(|()| looks.step(&mut **modern, sought, true))
             }
-            Link::Legacy(legacy) => looks.step(&mut **legacy, sought, false),
+            Link::Middle(middle) => {
+                middle.pump().and_then(|()| looks.step(&mut **middle, sought, false))
+            }
+            Link::Legacy(legacy) => looks.step(&mut legacy.reader, sought, false),
         };
         self.settle(result)
     }
@@ -227,7 +255,8 @@ impl Broker for Kafka {
     fn rounds_in_flight_max(&self) -> usize {
         match &self.link {
             Link::Modern(modern) if !modern.is_whole() => 0,
-            Link::Modern(_) => ROUNDS_IN_FLIGHT_MAX,
+            Link::Middle(middle) if !middle.is_whole() => 0,
+            Link::Modern(_) | Link::Middle(_) => ROUNDS_IN_FLIGHT_MAX,
             Link::Closed | Link::Finding(_) | Link::Legacy(_) => 1,
         }
     }
@@ -235,7 +264,8 @@ impl Broker for Kafka {
     fn throttled(&mut self) -> Option<Throttled> {
         match &mut self.link {
             Link::Modern(modern) => modern.throttled(),
-            Link::Closed | Link::Finding(_) | Link::Legacy(_) => None,
+            // Before 2.0 brokers wait themselves, before they answer.
+            Link::Closed | Link::Finding(_) | Link::Middle(_) | Link::Legacy(_) => None,
         }
     }
 
@@ -254,6 +284,7 @@ impl Waits for Kafka {
             Link::Closed => {}
             Link::Finding(finding) => finding.descriptors(add),
             Link::Modern(modern) => modern.descriptors(add),
+            Link::Middle(middle) => middle.descriptors(add),
             Link::Legacy(legacy) => legacy.descriptors(add),
         }
     }
@@ -263,6 +294,7 @@ impl Waits for Kafka {
             Link::Closed => LOOK_PAUSE,
             Link::Finding(finding) => finding.patience(),
             Link::Modern(modern) => modern.patience(),
+            Link::Middle(middle) => middle.patience(),
             Link::Legacy(legacy) => legacy.patience(),
         };
         self.looks.patience().map_or(patience, |looks| looks.min(patience))

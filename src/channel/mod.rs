@@ -14,6 +14,8 @@ pub mod lane;
 pub mod legacy;
 pub mod limit;
 pub mod look;
+mod message_set;
+pub mod middle;
 pub mod modern;
 pub mod outlet;
 pub mod protocol;

@@ -295,7 +295,7 @@ impl Outlet {
         }
     }
 
-    /// Has a batch of this size, encoded, no chance to be answered in time? Before 0.11 a call is given
+    /// Has a batch of this size, encoded, no chance to be answered in time? Before 0.10 a call is given
     /// up whatever the link carries.
     pub fn is_too_slow_for(&self, size: usize) -> bool {
         self.wire() == Wire::Legacy && size > self.round_limit.bytes()
@@ -352,7 +352,7 @@ impl Outlet {
     fn mark(&mut self, partition: i32) -> Option<BatchRecord> {
         let wire = self.wire();
         let mark = self.partition(partition).mark?;
-        let is_shown = wire == Wire::Modern || mark.producer_id < 0;
+        let is_shown = wire.has_identity() || mark.producer_id < 0;
         is_shown.then(|| BatchRecord {
             partition,
             producer_id: mark.producer_id,
@@ -451,10 +451,18 @@ impl Outlet {
         }
     }
 
-    /// May a batch for `partition` follow one that is still under way? Only where the broker is
-    /// sure to know the producer id: of an unknown one it takes (from 2.5 on) *any* sequence, so
-    /// that the second would be appended though the first is refused.
-    pub fn is_warm(&self, partition: i32, now_ms: u64) -> bool {
+    /// May a batch for `partition` be announced behind `before` others that are not answered? Only
+    /// where the broker is sure to know the producer id: of an unknown one it takes (from 2.5 on)
+    /// *any* sequence, so that the second would be appended though the first is refused. Without
+    /// identity one waits behind the one that is under way (`pipeline/sending.rs`).
+    pub fn may_follow(&self, partition: i32, before: usize, now_ms: u64) -> bool {
+        match self.wire().has_identity() {
+            true => before == 0 || self.is_warm(partition, now_ms),
+            false => before <= 1,
+        }
+    }
+
+    fn is_warm(&self, partition: i32, now_ms: u64) -> bool {
         self.acks.iter().any(|(p, at_ms)| *p == partition && now_ms - at_ms < WARM_MS)
     }
 

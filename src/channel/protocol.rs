@@ -35,6 +35,8 @@ pub struct Api {
 pub const PRODUCE: Api = Api { key: 0, name: "Produce", lowest: 3, highest: 8 };
 pub const FETCH: Api = Api { key: 1, name: "Fetch", lowest: 4, highest: 10 };
 pub const LIST_OFFSETS: Api = Api { key: 2, name: "ListOffsets", lowest: 1, highest: 3 };
+/// With message sets of magic 1, for Kafka 0.10.
+pub const PRODUCE_MIDDLE: Api = Api { key: 0, name: "Produce", lowest: 2, highest: 2 };
 pub const METADATA: Api = Api { key: 3, name: "Metadata", lowest: 4, highest: 5 };
 /// From 2.8 on: with the topic's id.
 pub const METADATA_ID: Api = Api { key: 3, name: "Metadata", lowest: 10, highest: 10 };
@@ -404,7 +406,7 @@ pub fn told_offset(offset: i64) -> Option<i64> {
     Some(offset).filter(|offset| (0..=OFFSET_MAX).contains(offset))
 }
 
-/// What a produce answer says of a batch; both wires.
+/// What a produce answer says of a batch; all wires.
 ///
 /// # Errors
 /// `Lost` where it acknowledges without an offset; `Unauthorised`.

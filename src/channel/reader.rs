@@ -1,4 +1,4 @@
-//! Reads a topic as a consumer without a group does, from either wire, one record at a time.
+//! Reads a topic as a consumer without a group does, from any wire, one record at a time.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::batch::Wire;
 use super::broker::{Fault, Topic};
 use super::cluster::{Quest, find};
 use super::finish::{Waits, finish};
-use super::legacy::Legacy;
+use super::middle::Middle;
 use super::modern::Modern;
 use super::records::next_entry;
 use super::walk::{END, FIRST, Log, Piece, Step, each_entry, untold, walk};
@@ -64,7 +64,8 @@ pub struct TopicReader {
 
 enum Link {
     Modern(Box<Modern>),
-    Legacy(Box<Legacy>),
+    /// And the one before it, where the crate has nothing to write.
+    Middle(Box<Middle>),
 }
 
 impl TopicReader {
@@ -106,7 +107,7 @@ impl TopicReader {
     fn offset(&mut self, partition: i32, time: i64) -> Result<Option<i64>, Fault> {
         match &mut self.link {
             Link::Modern(modern) => offset_in(&mut **modern, partition, time),
-            Link::Legacy(legacy) => offset_in(&mut **legacy, partition, time),
+            Link::Middle(middle) => offset_in(&mut **middle, partition, time),
         }
     }
 
@@ -138,7 +139,7 @@ impl TopicReader {
             let at = bounds.0.saturating_add(step as i64);
             let piece = match &mut self.link {
                 Link::Modern(modern) => piece_of(&mut **modern, partition, at)?,
-                Link::Legacy(legacy) => piece_of(&mut **legacy, partition, at)?,
+                Link::Middle(middle) => piece_of(&mut **middle, partition, at)?,
             };
             if let Piece::Log { records, .. } = piece {
                 let (some, their_bytes) = weigh(&records, at);
@@ -206,7 +207,7 @@ impl TopicReader {
         };
         match &mut self.link {
             Link::Modern(modern) => walk(&mut **modern, partition, from, to, &mut take),
-            Link::Legacy(legacy) => walk(&mut **legacy, partition, from, to, &mut take),
+            Link::Middle(middle) => walk(&mut **middle, partition, from, to, &mut take),
         }
     }
 }
@@ -241,7 +242,7 @@ impl History for TopicReader {
         };
         match &mut self.link {
             Link::Modern(modern) => walk(&mut **modern, partition, from, to, &mut take),
-            Link::Legacy(legacy) => walk(&mut **legacy, partition, from, to, &mut take),
+            Link::Middle(middle) => walk(&mut **middle, partition, from, to, &mut take),
         }?;
         if *at == from {
             *at = to;
@@ -275,8 +276,8 @@ fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fa
     let timeout = config.request_timeout_ms;
     let link = match cluster.topic.wire {
         Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, topic, client, timeout))),
-        Wire::Legacy => {
-            Link::Legacy(Box::new(Legacy::for_reading(cluster, topic, client, timeout)))
+        Wire::Middle | Wire::Legacy => {
+            Link::Middle(Box::new(Middle::new(cluster, topic, client, timeout)))
         }
     };
     Ok((link, found))

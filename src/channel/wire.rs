@@ -158,6 +158,13 @@ impl Connection {
         }
     }
 
+    /// When it is closed, or this process ends, the kernel drops what it has not delivered yet, and
+    /// resets the connection in place of ending it.
+    pub fn reset_at_close(&self) {
+        // Where it cannot be set, what is left may be carried for a while, as on any connection.
+        let _ = os::reset_at_close(self.fd());
+    }
+
     /// `host:port`, as it was asked for.
     pub fn peer(&self) -> &str {
         &self.peer

@@ -334,7 +334,7 @@ pub const PROPERTIES: &[Property] = &[
         Channel,
         "kafka.producer.compression.type",
         "none",
-        "`none`, `gzip`, `snappy`, `lz4` (brokers from 0.11 on)",
+        "`none`, `gzip`, `snappy`, `lz4` (brokers from 0.10 on)",
     ),
     takes(Channel, "kafka.compression.codec", "none", "the same under its name in Flume 1.6"),
     takes(

@@ -3,7 +3,7 @@
 //!
 //! `kafka` 0.10.0 makes a new `Crc` for every message it sends. That of `crc` builds a table of
 //! 256 entries each time and then goes byte by byte: 1.0 of the 1.5 µs that a line took on its way
-//! to a broker before 0.11. Here there is nothing to build. A wrong checksum cannot go unseen: a
+//! to a broker before 0.10. Here there is nothing to build. A wrong checksum cannot go unseen: a
 //! broker refuses the message.
 
 /// The only algorithm there is.

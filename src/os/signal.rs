@@ -17,7 +17,7 @@ static WAKE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 static LAST_WORDS: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Longest time between a request to stop and the end of the process while a call that cannot
-/// be cut short (the wire before 0.11) is under way.
+/// be cut short (the wire before 0.10) is under way.
 const STOP_GRACE_US: i32 = 800_000;
 
 /// TERM and INT as bits of what /proc tells of waiting signals.

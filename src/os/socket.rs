@@ -54,7 +54,7 @@ pub fn set_io_timeout(fd: RawFd, timeout: Duration) -> io::Result<()> {
     Ok(set_socket_timeout(socket, Timeout::Send, Some(timeout))?)
 }
 
-/// Has a socket that a library opened reset its connection when it is closed, by whatever end of the
+/// Has a socket reset its connection when it is closed, by whatever end of the
 /// process: what its peer has not acknowledged by then is not sent any more. A descriptor that is
 /// closed or no socket is an error, no harm.
 pub fn reset_at_close(fd: RawFd) -> io::Result<()> {

@@ -17,6 +17,7 @@ mod recovery;
 mod reshape;
 mod room;
 mod rounds;
+mod sending;
 mod settle;
 mod start;
 mod survey;
@@ -129,9 +130,9 @@ pub(crate) struct Announced {
 /// What may still come of a batch in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copies {
-    /// Nothing: every copy that was sent was answered with a refusal.
+    /// Nothing: none was sent, or each was answered with a refusal.
     None,
-    /// One was sent, or is about to be, that has not been answered.
+    /// One was sent that has not been answered.
     One,
     /// Others, too, or nobody knows.
     Any,
@@ -234,6 +235,7 @@ impl Pipeline {
         self.survey();
         self.tell_throttles();
         self.fold();
+        self.send_ready();
         if !self.is_connected() {
             return self.reconnect(observer);
         }

@@ -12,7 +12,7 @@
 
 use super::room::Halt;
 use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe, leaders};
-use crate::channel::batch::{Batch, Identity, Wire};
+use crate::channel::batch::{Batch, Identity};
 use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
 use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
 use crate::checkpoint::record::BatchRecord;
@@ -233,7 +233,7 @@ impl Pipeline {
         if is_made_anew {
             self.begin_other_log(at)?;
         }
-        if wire == Wire::Legacy {
+        if !wire.has_identity() {
             self.drop_identities(at)?;
         }
         Ok(())

@@ -137,7 +137,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// An absent batch of the wire before 0.11, which has no identity, is sent in halves where the link
+    /// An absent batch of the wire before 0.10, which has no identity, is sent in halves where the link
     /// is too slow for a whole one. Nothing of it is in the topic, and a copy of the whole that comes
     /// all the same is found by its parts as well. Was it?
     pub(super) fn halve_if_too_slow(&mut self, at: usize, n: usize) -> Result<bool, Pause> {

@@ -3,7 +3,7 @@
 use super::room::Halt;
 use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
-use crate::channel::batch::{Identity, Wire};
+use crate::channel::batch::Identity;
 use crate::channel::outlet::{Outlet, sequence_after};
 use crate::checkpoint::ledger::{GiantLine, LedgerError};
 use crate::checkpoint::record::BatchRecord;
@@ -190,20 +190,8 @@ impl Pipeline {
         for at in 0..self.outlets.len() {
             self.outlets[at].batch_limit.regrow(now_ms);
             self.outlets[at].round_limit.regrow(now_ms);
-            let round: Vec<&Batch> = self.announced[first_new..]
-                .iter()
-                .filter(|a| usize::from(a.record.channel) == at)
-                .filter_map(|a| a.encoded.as_ref())
-                .collect();
-            if round.is_empty() {
-                continue;
-            }
-            self.outlets[at].trips.sent(self.round, now_ms);
-            if let Err(fault) = self.outlets[at].broker.send(&round) {
-                self.outlets[at].slow_down(&fault, self.clock.monotonic_ms());
-                self.distrust(at, &fault.to_string());
-            }
         }
+        self.send_ready();
         self.rounds += 1;
         self.round += 1;
         Ok(true)
@@ -234,13 +222,14 @@ impl Pipeline {
             // One batch of a round at most, and behind one under way only where that may be
             // followed.
             let is_open = |outlet: &Outlet, partition: i32| {
-                let mut there = self.announced.iter().enumerate().filter(|(_, a)| {
+                let there = self.announced.iter().enumerate().filter(|(_, a)| {
                     usize::from(a.record.channel) == at
                         && a.record.partition == partition
                         && a.record.acked.is_none()
                 });
-                let is_warm = outlet.is_warm(partition, now_ms);
-                there.all(|(n, _)| n < first_new && is_warm)
+                let before = there.clone().count();
+                let is_in_round = there.clone().any(|(n, _)| n >= first_new);
+                !is_in_round && outlet.may_follow(partition, before, now_ms)
             };
             let Some(partition) = outlet.next_partition(&name, is_open) else {
                 give_back(&mut self.outlets, batches);
@@ -455,7 +444,7 @@ impl Pipeline {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
             let (encoded, round) = (Some(batch), self.round);
-            self.announced.push(Announced { record, encoded, round, copies: Copies::One });
+            self.announced.push(Announced { record, encoded, round, copies: Copies::None });
         }
     }
 
@@ -502,9 +491,9 @@ impl Plan {
 
 /// Gives a new batch its identity and sequence, completes it, and notes both in the record.
 pub(super) fn assign(outlet: &mut Outlet, record: &mut BatchRecord, mut batch: Batch) -> Batch {
-    let identity = match outlet.wire() {
-        Wire::Modern => outlet.identity(),
-        Wire::Legacy => Identity::NONE,
+    let identity = match outlet.wire().has_identity() {
+        true => outlet.identity(),
+        false => Identity::NONE,
     };
     record.partition = batch.partition();
     record.producer_id = identity.producer_id;

@@ -154,17 +154,23 @@ fn values(rows: &mut Vec<Row>) {
 
 fn batches(rows: &mut Vec<Row>) {
     let bodies = bodies();
-    for (wire, name) in [(Wire::Modern, "record batch v2"), (Wire::Legacy, "values for magic 0")] {
+    for (wire, name) in [
+        (Wire::Modern, "record batch v2"),
+        (Wire::Middle, "messages of magic 1"),
+        (Wire::Legacy, "values for magic 0"),
+    ] {
         for (what, headers) in headers() {
             let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
             time(rows, &format!("{name}: encode, {what}"), BATCH_LINES, || {
                 fill(&mut batch, &headers, &bodies);
             });
-            if wire == Wire::Modern {
-                time(rows, &format!("{name}: seal (CRC-32C), {what}"), BATCH_LINES, || {
+            if wire != Wire::Legacy {
+                let crc = if wire == Wire::Modern { "CRC-32C" } else { "CRC-32" };
+                time(rows, &format!("{name}: seal ({crc}), {what}"), BATCH_LINES, || {
                     batch.seal(ID, 0);
                 });
-            } else {
+            }
+            if wire != Wire::Modern {
                 time(rows, &format!("{name}: checksums of content, {what}"), BATCH_LINES, || {
                     black_box(batch.content_crcs());
                 });

@@ -97,6 +97,9 @@ fn head(batch: &Batch, wire: Wire) -> (i64, i16, i32, i64) {
     }
     let bytes = batch.sealed_bytes();
     let long = |at: usize| i64::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
+    if wire == Wire::Middle {
+        return (-1, -1, -1, long(18));
+    }
     (long(43), (long(51) >> 48) as i16, batch.base_sequence(), long(27))
 }
 
@@ -139,7 +142,7 @@ impl Broker for Link {
             cluster.init_faults -= 1;
             return Err(Fault::Lost("no coordinator yet".to_string()));
         }
-        if cluster.wire == Wire::Legacy {
+        if !cluster.wire.has_identity() {
             return Ok(Progress::Done(Identity::NONE));
         }
         cluster.next_producer_id += 1;

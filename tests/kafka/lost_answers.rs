@@ -1,5 +1,5 @@
 //! Answers that never come, come late, or come in half; requests that arrive in half or after
-//! the agent has given them up. A proxy does it to the k-th Produce request, on both wires,
+//! the agent has given them up. A proxy does it to the k-th Produce request, on all wires,
 //! and the topic has to be exact afterwards.
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use flume_ng::checkpoint::slots::read_newest;
 /// `kafka.request.timeout.ms` here; the agent waits two seconds more for an answer.
 const REQUEST_TIMEOUT_MS: u64 = 300;
 const PAST_TIMEOUT: Duration = Duration::from_millis(2_800);
-/// Less than the agent waits, on the old wire, before it takes "not there" for the truth.
+/// Less than the agent waits, before 0.11, before it takes "not there" for the truth.
 const WITHIN_SETTLE: Duration = Duration::from_millis(500);
 const FILE: &str = "010_{H}.log";
 
@@ -28,7 +28,7 @@ const CUTS_MODERN: [Cut; 8] = [
     Cut::LateRequest(PAST_TIMEOUT),
     Cut::Silence,
 ];
-const CUTS_LEGACY: [Cut; 7] = [
+const CUTS_NAMELESS: [Cut; 7] = [
     Cut::BeforeRequest,
     Cut::MidRequest,
     Cut::Answer,
@@ -108,8 +108,20 @@ fn second_request_lost(
     (topic, work, agent)
 }
 
+/// A broker of today that has to be spoken to like one before 0.10.
+const OLD: &str = "before 0.10";
+
+fn cluster(version: &str) -> (Proxy, Cluster, Brokers) {
+    if version != OLD {
+        return Proxy::cluster(version);
+    }
+    let all = Proxy::cluster("0.10.2.0");
+    all.0.be_old();
+    all
+}
+
 fn run(version: &str, cuts: &[Cut]) {
-    let (proxy, _cluster, brokers) = Proxy::cluster(version);
+    let (proxy, _cluster, brokers) = cluster(version);
     let mut tally = Tally::new("answer or request lost, cut or late", version);
     for (number, &cut) in cuts.iter().enumerate() {
         let few = [1, 4][number % 2];
@@ -130,7 +142,7 @@ fn run(version: &str, cuts: &[Cut]) {
 /// A link that needs far longer for a round than a broker has for its answer. Each round was once
 /// given up and sent again as a whole, for ever.
 fn slow_link(version: &str, total: u64, bytes_s: u64) {
-    let (proxy, _cluster, brokers) = Proxy::cluster(version);
+    let (proxy, _cluster, brokers) = cluster(version);
     let mut tally = Tally::new("a link that is too slow for a round in its time", version);
     let topic = brokers.fresh_topic("slow", 3);
     let text = lines("a", 0, total);
@@ -150,8 +162,6 @@ fn a_slow_link_of_4_3_1() {
     slow_link("4.3.1", 40_000, 250_000);
 }
 
-/// Before 0.11 a call of the `kafka` crate is given up after the time limit, whatever the link
-/// carries. What the kernel still held went out behind it once, after the settle time.
 #[test]
 fn a_slow_link_of_0_10_2_0() {
     slow_link("0.10.2.0", 40_000, 250_000);
@@ -183,9 +193,21 @@ fn a_quota_is_waited_for() {
     assert!(seconds.is_some_and(|s: f64| s > REQUEST_TIMEOUT_MS as f64 / 1_000.0 + 2.0), "{page}");
 }
 
+/// Before 0.10 a call of the `kafka` crate is given up after the time limit, whatever the link
+/// carries. What the kernel still held went out behind it once, after the settle time.
+#[test]
+fn a_slow_link_before_0_10() {
+    slow_link(OLD, 40_000, 250_000);
+}
+
 #[test]
 fn kafka_0_10_2_0() {
-    run("0.10.2.0", &CUTS_LEGACY);
+    run("0.10.2.0", &CUTS_NAMELESS);
+}
+
+#[test]
+fn before_0_10() {
+    run(OLD, &CUTS_NAMELESS);
 }
 
 #[test]

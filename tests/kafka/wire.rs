@@ -80,7 +80,7 @@ impl Bench {
         let mut batch = Batch::new(self.topic.wire, ValueFormat::Avro, self.compression);
         batch.begin(partition, now_ms());
         lines.for_each(|line| batch.push(&[0], line));
-        let sequence = if self.topic.wire == Wire::Legacy { -1 } else { sequence };
+        let sequence = if self.topic.wire.has_identity() { sequence } else { -1 };
         batch.seal(identity, sequence);
         batch
     }
@@ -244,7 +244,36 @@ fn mixed_content(version: &str) {
     assert_eq!(by_content, [Some(0)]);
 }
 
-fn legacy_refuses_large(version: &str) {
+/// It is said, and nothing is sent that the broker would keep and nobody could read.
+fn unsupported(version: &str) {
+    let config = config(&address(version), "unsupported", Compression::Zstd, 10_000);
+    if Compression::Zstd.is_supported() {
+        let fault = connect(&config).opened().unwrap_err();
+        assert!(matches!(fault, Fault::NotReady(ref why) if why.contains("zstd")), "{fault:?}");
+    }
+}
+
+/// Two partitions in one request; then, each with a stamp of its own, what the reader of the tests
+/// finds in them.
+fn stamps(version: &str) {
+    let topic = crate::support::shared(version).fresh_topic("stamps", 2);
+    for codec in CODECS {
+        let mut bench = Bench::open(topic.bootstrap(), topic.name(), codec);
+        let none = Identity::NONE;
+        let batches = [0, 1].map(|p| bench.batch_of(none, p, -1, [&b"a"[..], b"b"].into_iter()));
+        bench.broker.send(&[&batches[0], &batches[1]]).unwrap();
+        let mut answers = bench.await_answers(2);
+        answers.sort_by_key(|answer| answer.partition);
+        let ends = [0, 1].map(|p| bench.broker.end(p).unwrap() - 2);
+        for (partition, (answer, end)) in (0..).zip(answers.into_iter().zip(ends)) {
+            let verdict = acked(end);
+            assert_eq!(answer, Answer { partition, base_sequence: -1, verdict });
+        }
+    }
+    assert_eq!(topic.bodies().len(), 12);
+}
+
+fn nameless_refuses_large(version: &str) {
     let mut bench = Bench::new(version, "large", Compression::None);
     let large = vec![b'x'; 1_100_000];
     assert_eq!(bench.send(&bench.batch(0, &[&large])), Verdict::TooLarge);
@@ -274,12 +303,14 @@ fn modern(version: &str) {
 
 #[test]
 fn kafka_0_10_2() {
-    for codec in CODECS {
-        send_and_look("0.10.2.0", Wire::Legacy, codec);
+    for codec in CODECS.into_iter().chain([Compression::Lz4]).filter(|c| c.is_supported()) {
+        send_and_look("0.10.2.0", Wire::Middle, codec);
     }
+    unsupported("0.10.2.0");
+    stamps("0.10.2.0");
     lost_answer("0.10.2.0");
     mixed_content("0.10.2.0");
-    legacy_refuses_large("0.10.2.0");
+    nameless_refuses_large("0.10.2.0");
 }
 
 #[test]
@@ -318,7 +349,7 @@ fn the_old_wire_on_kafka_2_8() {
     let mut bench = Bench::new("2.8.2", "forced", Compression::Gzip);
     bench.broker.use_legacy();
     bench.topic = bench.broker.ready();
-    assert_eq!(bench.topic.wire, Wire::Legacy);
+    assert_eq!(bench.topic.wire, Wire::Middle);
     bench.identity = bench.broker.producer().unwrap();
     assert_eq!(bench.identity, Identity::NONE);
     let batch = bench.batch(0, &[b"one", b"two"]);

@@ -39,7 +39,7 @@ fn batch(wire: Wire, identity: Identity, partition: i32, sequence: i32, line: &s
     let mut batch = Batch::new(wire, ValueFormat::Bare, Compression::None);
     batch.begin(partition, std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64);
     batch.push(&[], line.as_bytes());
-    batch.seal(identity, if wire == Wire::Legacy { -1 } else { sequence });
+    batch.seal(identity, if wire.has_identity() { sequence } else { -1 });
     batch
 }
 
@@ -223,8 +223,8 @@ fn an_old_format_takes_the_old_wire() {
     let answers = exchange(&mut *broker, &[&line]).unwrap();
     assert_eq!(answers[0].verdict, Verdict::OldFormat);
     broker.use_legacy();
-    assert_eq!(broker.ready().wire, Wire::Legacy);
-    let line = batch(Wire::Legacy, Identity::NONE, 0, -1, "line");
+    assert_eq!(broker.ready().wire, Wire::Middle);
+    let line = batch(Wire::Middle, Identity::NONE, 0, -1, "line");
     assert_eq!(acked(exchange(&mut *broker, &[&line])), 0);
     assert_eq!(broker.seen(0, 0, &[&record(&line, Identity::NONE)]), Ok(vec![Some(0)]));
 }

@@ -131,6 +131,10 @@ impl Scripted {
             size: batch.size(),
             stamp_ms: None,
         };
+        if wire == Wire::Middle {
+            let bytes = batch.sealed_bytes();
+            produce.stamp_ms = Some(i64::from_be_bytes(std::array::from_fn(|i| bytes[18 + i])));
+        }
         if wire == Wire::Modern {
             // What the header says counts, not what the agent believes.
             let bytes = batch.sealed_bytes();
@@ -145,9 +149,20 @@ impl Scripted {
         produce
     }
 
+    /// Where nothing in the log tells one batch from another, one request at a time.
+    fn send_middle(&mut self, round: Vec<Produce>) -> Result<(), Fault> {
+        let in_flight = self.in_flight();
+        assert_eq!(in_flight, 0, "a request without identity behind another");
+        self.send_modern(round)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.cluster.borrow().connection.as_ref().map_or(0, |c| c.flights.len())
+    }
+
     fn send_modern(&mut self, round: Vec<Produce>) -> Result<(), Fault> {
+        let in_flight = self.in_flight();
         let mut cluster = self.cluster.borrow_mut();
-        let in_flight = cluster.connection.as_ref().map_or(0, |c| c.flights.len());
         assert!(in_flight < ROUNDS_IN_FLIGHT_MAX, "{in_flight} requests under way already");
         cluster.fly(round);
         let percent = cluster.trouble.request_lost / 2;
@@ -257,7 +272,7 @@ impl Broker for Scripted {
 
     fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
         self.looks.interrupt();
-        if self.wire == Wire::Legacy {
+        if self.wire != Wire::Modern {
             return Ok(Progress::Done(Identity::NONE));
         }
         if self.is_pending("producer") {
@@ -326,8 +341,13 @@ impl Broker for Scripted {
         }
         match self.wire {
             Wire::Modern => self.send_modern(carried),
+            Wire::Middle => self.send_middle(carried),
             Wire::Legacy => self.send_legacy(carried),
         }
+    }
+
+    fn takes(&self, _: i32) -> bool {
+        self.wire != Wire::Middle || self.in_flight() == 0
     }
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
@@ -419,7 +439,7 @@ impl Broker for Scripted {
 
     fn rounds_in_flight_max(&self) -> usize {
         match self.wire {
-            Wire::Modern => ROUNDS_IN_FLIGHT_MAX,
+            Wire::Modern | Wire::Middle => ROUNDS_IN_FLIGHT_MAX,
             Wire::Legacy => 1,
         }
     }

@@ -20,6 +20,9 @@ use crate::rng::Rng;
 /// Whose rules the broker follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// Spoken to by the `kafka` crate.
+    V09,
+    /// Message sets without identity over our own connection.
     V010,
     V011,
     V11,
@@ -319,7 +322,7 @@ impl Cluster {
         flight
     }
 
-    /// A request over the present connection, on the modern wire.
+    /// A request over the present connection, whose answer is awaited later.
     pub fn fly(&mut self, batches: Vec<Produce>) {
         let now_ms = self.now_ms();
         let trouble = self.trouble.clone();
@@ -485,7 +488,7 @@ impl Cluster {
                 _ if batch.sequence == 0 => Ok(None),
                 Version::V28 | Version::V40 => Ok(None),
                 Version::V11 => Err(59),
-                Version::V011 | Version::V010 => Err(45),
+                Version::V011 | Version::V010 | Version::V09 => Err(45),
             };
         };
         if batch.epoch < known.epoch {
@@ -593,7 +596,11 @@ impl Cluster {
 
     /// The wire that a client finds.
     pub fn wire(&self, asked_for_legacy: bool) -> Wire {
-        let is_legacy = asked_for_legacy || self.version == Version::V010;
-        if is_legacy { Wire::Legacy } else { Wire::Modern }
+        match self.version {
+            Version::V09 => Wire::Legacy,
+            Version::V010 => Wire::Middle,
+            _ if asked_for_legacy => Wire::Middle,
+            _ => Wire::Modern,
+        }
     }
 }

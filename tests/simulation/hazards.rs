@@ -102,7 +102,7 @@ const LATE: Fate = Fate::Late(400);
 /// again. The batch whose ack told of the new log is the mark of that log.
 #[test]
 fn a_log_that_an_ack_told_of_is_known_when_it_is_made_anew_too() {
-    let mut story = Story::begin(Scenario::calm(Version::V010));
+    let mut story = Story::begin(Scenario::calm(Version::V09));
     story.write(3);
     story.until_sent(0, 3);
     story.cluster().remake_topic();
@@ -121,7 +121,7 @@ fn a_log_that_an_ack_told_of_is_known_when_it_is_made_anew_too() {
 /// in doubt. That of the new topic is the first that is ever told.
 #[test]
 fn a_topic_id_that_is_told_for_the_first_time_proves_nothing_of_the_log_before() {
-    let mut story = Story::begin(Scenario::calm(Version::V010));
+    let mut story = Story::begin(Scenario::calm(Version::V09));
     story.write(5);
     story.until_sent(0, 5);
     story.cluster().fates.push_back(LATE);
@@ -139,7 +139,7 @@ fn a_topic_id_that_is_told_for_the_first_time_proves_nothing_of_the_log_before()
 /// second alone.
 #[test]
 fn what_is_found_is_noted_before_what_stands_behind_it_is_sent() {
-    let mut story = Story::begin(Scenario { limit: 300, ..Scenario::calm(Version::V010) });
+    let mut story = Story::begin(Scenario { limit: 300, ..Scenario::calm(Version::V09) });
     // Refused, refused as a whole, its first half, its second half.
     story.cluster().fates.extend([Fate::Answered, Fate::Answered, Fate::AnswerLost, LATE]);
     story.write(10);
@@ -158,7 +158,7 @@ fn what_the_topic_lacks_does_not_go_behind_later_lines_of_its_file() {
         partitions: 2,
         partition_by: PartitionBy::File,
         loses_tracker: true,
-        ..Scenario::calm(Version::V010)
+        ..Scenario::calm(Version::V09)
     };
     let moves = |name: &str| {
         let hash = crc32fast::hash(name.as_bytes()) as usize;

@@ -268,6 +268,11 @@ fn crash_at_every_call(seed: u64, version: Version) {
 }
 
 #[test]
+fn a_crash_at_every_call_0_9() {
+    crash_at_every_call(1, Version::V09);
+}
+
+#[test]
 fn a_crash_at_every_call_0_10() {
     crash_at_every_call(1, Version::V010);
 }

@@ -85,13 +85,13 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn draw(rng: &mut Rng) -> Scenario {
-        use Version::{V010, V011, V11, V28};
+        use Version::{V09, V010, V011, V11, V28};
         let partitions = rng.between(1, 4) as usize;
         let mut scenario = Scenario {
             actions: rng.between(10, 70),
             channels: if rng.chance(15) { 2 } else { 1 },
             partitions,
-            version: rng.pick(&[V010, V010, V011, V11, V28, V28]),
+            version: rng.pick(&[V09, V010, V011, V11, V28, V28]),
             replicas: rng.pick(&[1, 1, 3]),
             has_changes: rng.chance(20),
             old_format: rng.chance(8),
@@ -148,7 +148,7 @@ impl Scenario {
     /// Short, for a crash at each of its calls: a few files, an hour that ends, connections that
     /// break.
     pub fn short(version: Version) -> Scenario {
-        let is_old = version == Version::V010;
+        let is_old = version <= Version::V010;
         Scenario {
             actions: 12,
             channels: if version == Version::V11 { 2 } else { 1 },
@@ -257,7 +257,7 @@ impl Scenario {
 
     fn draw_trouble(&self, rng: &mut Rng, settle_ms: u64) -> Trouble {
         let percent = |rng: &mut Rng| if rng.chance(40) { 0 } else { rng.below(self.trouble + 1) };
-        let may_be_nameless = self.version == Version::V010
+        let may_be_nameless = self.version <= Version::V010
             || self.old_format
             || self.has_changes
             || self.loses_tracker;
@@ -292,7 +292,7 @@ pub fn clusters(
         let rng = draws.fork();
         let mut cluster = Cluster::new(&name, scenario.partitions, clock.clone(), rng);
         cluster.version = scenario.version;
-        cluster.old_format = scenario.old_format && scenario.version != Version::V010;
+        cluster.old_format = scenario.old_format && scenario.version > Version::V010;
         cluster.replicas = scenario.replicas;
         cluster.limit = scenario.limit;
         cluster.request_limit = scenario.request_limit();
@@ -545,13 +545,13 @@ fn trouble(world: &mut World) {
         // Of a log without topic id the end says something only where it is known whose it is.
         4 | 5 if world.scenario.has_other_logs && !cluster.tells_topic_id() => {}
         4 | 5 => cluster.write_foreign(),
-        6 if world.scenario.has_changes && cluster.version != Version::V010 => {
+        6 if world.scenario.has_changes && cluster.version > Version::V010 => {
             cluster.old_format = cluster.version != Version::V40 && !cluster.old_format;
         }
         7 if world.scenario.has_changes && cluster.version < Version::V40 => {
             // An upgrade is a restart.
-            use Version::{V011, V11, V28, V40};
-            let later = [V011, V11, V28, V40].into_iter().filter(|v| *v > cluster.version);
+            use Version::{V010, V011, V11, V28, V40};
+            let later = [V010, V011, V11, V28, V40].into_iter().filter(|v| *v > cluster.version);
             let later: Vec<Version> = later.collect();
             cluster.version = world.rng.pick(&later);
             cluster.old_format &= cluster.version != V40;

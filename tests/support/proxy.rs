@@ -50,6 +50,8 @@ struct Shared {
     links: Mutex<Vec<Weak<Link>>>,
     /// Bytes that pass towards the broker in a second, on each connection; 0: all.
     bytes_s: AtomicU64,
+    /// On a question for its versions the broker closes the connection, as those before 0.10 do.
+    is_old: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -108,6 +110,12 @@ impl Proxy {
     /// in buffers of this machine on the way is as good as delivered, so they are made small.)
     pub fn slow_down(&self, bytes_s: u64) {
         self.shared.bytes_s.store(bytes_s, Ordering::Relaxed);
+    }
+
+    /// From now on the broker is one that knows no ApiVersions, and closes the connection on it: the
+    /// wire before 0.10 is left.
+    pub fn be_old(&self) {
+        self.shared.is_old.store(true, Ordering::Relaxed);
     }
 
     /// Has the cut been done?
@@ -205,6 +213,12 @@ impl Link {
                 0 => read_frame(&self.client)?,
                 bytes_s => read_frame(&mut Slow { stream: &self.client, bytes_s })?,
             };
+            // The readers of the tests may know.
+            let is_ours = request.get(14..).is_some_and(|r| r.starts_with(b"flume-ng-tests"));
+            let asks_versions = request.get(4..6) == Some(&[0, 18]) && !is_ours;
+            if asks_versions && shared.is_old.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             let is_produce = request.get(4..6) == Some(&[0, 0]);
             let cut = if is_produce { shared.strike() } else { None };
             match cut {

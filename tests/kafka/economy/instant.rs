@@ -57,7 +57,7 @@ impl Broker for Instant {
     fn init_producer(&mut self) -> Result<Progress<Identity>, Fault> {
         Ok(Progress::Done(match self.wire {
             Wire::Modern => Identity { producer_id: 1, epoch: 0 },
-            Wire::Legacy => Identity::NONE,
+            Wire::Middle | Wire::Legacy => Identity::NONE,
         }))
     }
 
@@ -97,7 +97,7 @@ impl Broker for Instant {
     fn forget_looks(&mut self) {}
 
     fn rounds_in_flight_max(&self) -> usize {
-        if self.wire == Wire::Modern { 5 } else { 1 }
+        if self.wire == Wire::Legacy { 1 } else { 5 }
     }
 
     fn use_legacy(&mut self) {}

@@ -124,6 +124,7 @@ fn assert_allocations(wire: Wire, a_round_max: u64) {
 #[test]
 fn a_line_costs_no_allocation() {
     assert_allocations(Wire::Modern, 50);
+    assert_allocations(Wire::Middle, 50);
     assert_allocations(Wire::Legacy, 50);
 }
 
@@ -248,7 +249,7 @@ fn a_line_costs_no_call_of_its_own_on_the_modern_wire() {
 }
 
 #[test]
-fn a_line_costs_no_call_of_its_own_on_the_legacy_wire() {
+fn a_line_costs_no_call_of_its_own_on_the_middle_wire() {
     assert_calls("0.10.2.0");
 }
 
