@@ -125,6 +125,8 @@ pub(crate) struct Announced {
     /// Number of the round that it went out with; 0 for what an earlier run announced.
     pub round: u64,
     pub copies: Copies,
+    /// As the record has it that is on the disk: set where that is written, and nowhere else.
+    on_disk: Option<BatchRecord>,
 }
 
 /// What may still come of a batch in doubt.
@@ -151,6 +153,22 @@ impl Copies {
 }
 
 impl Announced {
+    /// One that no record on the disk holds yet.
+    fn new(record: BatchRecord, encoded: Option<Batch>, round: u64, copies: Copies) -> Announced {
+        Announced { record, encoded, round, copies, on_disk: None }
+    }
+
+    /// One that was read from the disk.
+    fn inherited(record: BatchRecord) -> Announced {
+        let on_disk = Some(record.clone());
+        Announced { record, encoded: None, round: 0, copies: Copies::Any, on_disk }
+    }
+
+    /// Is it on the disk as it would be sent? Nothing else may go out.
+    fn is_on_disk(&self) -> bool {
+        self.on_disk.as_ref() == Some(&self.record)
+    }
+
     fn encoded_bytes(&self) -> usize {
         self.encoded.as_ref().map_or(0, Batch::size)
     }
@@ -454,6 +472,9 @@ impl Pipeline {
         record.batches.clear();
         record.batches.extend(self.announced.iter().map(|a| a.record.clone()));
         self.journal.write(record)?;
+        for (announced, written) in self.announced.iter_mut().zip(&record.batches) {
+            announced.on_disk = Some(written.clone());
+        }
         self.is_dirty = false;
         Ok(())
     }

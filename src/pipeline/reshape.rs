@@ -253,7 +253,7 @@ impl Pipeline {
             return self.write_off(at, n).map(|()| false);
         }
         let Announced { round, copies, .. } = self.announced[n];
-        let part = |(record, batch)| Announced { record, encoded: Some(batch), round, copies };
+        let part = |(record, batch)| Announced::new(record, Some(batch), round, copies);
         self.announced[n] = part(first);
         self.announced.insert(n + 1, part(second));
         Ok(true)

@@ -431,20 +431,15 @@ impl Pipeline {
         self.counters.events_received += u64::from(events);
         if events == 0 {
             give_back(&mut self.outlets, batches);
-            self.announced.push(Announced {
-                record: BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base },
-                encoded: None,
-                round: self.round,
-                copies: Copies::None,
-            });
+            let record = BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base };
+            self.announced.push(Announced::new(record, None, self.round, Copies::None));
             return;
         }
         self.counters.batches_received += 1;
         for (at, batch) in batches.into_iter().enumerate() {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
-            let (encoded, round) = (Some(batch), self.round);
-            self.announced.push(Announced { record, encoded, round, copies: Copies::None });
+            self.announced.push(Announced::new(record, Some(batch), self.round, Copies::None));
         }
     }
 

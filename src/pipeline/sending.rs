@@ -5,8 +5,8 @@
 //! would change places, and of two that are equal nobody could tell which one stands in the log. It
 //! is announced all the same while the first is answered, and goes out with that answer.
 //!
-//! While a channel is open, everything announced is in a record on the disk whenever this is called:
-//! a turn that could not write one ends in `room.rs`, and closes the channel before it goes on.
+//! Nothing goes out that is not in a record on the disk, as it would be sent: each batch knows
+//! whether it is (`Announced::is_on_disk`), whatever has become of the turn that announced it.
 
 use super::{Announced, Copies, Pipeline};
 use crate::channel::batch::Batch;
@@ -53,12 +53,12 @@ impl Pipeline {
         for n in self.asked_doubts(at) {
             let announced = &self.announced[n];
             let partition = announced.record.partition;
-            let may_go = has_identity
+            let is_next = has_identity
                 || (!behind.contains(&partition)
                     && outlet.broker.takes(partition)
                     && outlet.has_room_behind(bytes)
                     && ready.len() < ROUND_BATCHES_MAX);
-            if announced.copies == Copies::None && may_go {
+            if announced.copies == Copies::None && announced.is_on_disk() && is_next {
                 bytes += announced.encoded_bytes();
                 ready.push(n);
             }

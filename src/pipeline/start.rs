@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::handover::{Handover, HandoverError, handover};
 use super::rebuild::Rebuild;
-use super::{Announced, Copies, Counters, Journal, Pipeline, SOURCE, marker};
+use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::ledger::Ledger;
@@ -274,8 +274,7 @@ impl Pipeline {
 
     fn inherit_state(&mut self, record: Record) {
         for batch in record.batches {
-            let (encoded, round) = (None, 0);
-            self.announced.push(Announced { record: batch, encoded, round, copies: Copies::Any });
+            self.announced.push(Announced::inherited(batch));
         }
         self.count_inherited();
         let announced = &self.announced;

@@ -292,6 +292,29 @@ fn a_crash_at_every_call_2_8() {
     crash_at_every_call(4, Version::V28);
 }
 
+/// The disk fails at the first call on the checkpoint, at the second, and so on. What was announced
+/// by a write that failed must not be sent by the turns in which the agent ends.
+#[test]
+fn a_disk_that_fails_at_every_call_sends_nothing_unwritten() {
+    log::set_level(Level::Off);
+    let ground = Ground::new();
+    for version in [Version::V09, Version::V010, Version::V011, Version::V28] {
+        let go = |fail_in: Option<u32>| {
+            let scenario = Scenario { actions: 60, ..Scenario::short(version) };
+            let mut world = World::new(1, &ground.0, scenario, Plant::Nothing, Trace::default());
+            let started = world.start();
+            fail_in.into_iter().for_each(|calls| world.fail_disk(calls));
+            let result = started.and_then(|_| scenario::run(&mut world));
+            assert_eq!(result, Ok(()), "{version:?}, the disk fails at call {fail_in:?}");
+            (world.disk_calls(), world.ends())
+        };
+        let (calls, _) = go(None);
+        let ends: u64 = (0..calls).map(|call| go(Some(call)).1).sum();
+        println!("{version:?}: {calls} calls, {ends} ends");
+        assert!(ends > 10);
+    }
+}
+
 /// A simulator that finds nothing proves nothing: each of these faults must be found soon.
 #[test]
 fn planted_faults_are_found() {

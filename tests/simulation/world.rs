@@ -39,6 +39,8 @@ use crate::writers::Writers;
 
 /// Files that may be open at a time in some runs: fewer than there are.
 const FEW_FILES: usize = 3;
+/// Turns of an agent that is about to end.
+const DYING_TURNS: u32 = 3;
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +165,11 @@ impl World {
     /// How often the process ended.
     pub fn ends(&self) -> u64 {
         self.ends
+    }
+
+    /// Calls on the disk that has the checkpoint.
+    pub fn disk_calls(&self) -> u32 {
+        self.disk.borrow().calls
     }
 
     /// What the agent writes to its log becomes part of the trace.
@@ -336,7 +343,7 @@ impl World {
                 self.pipeline = Some(pipeline);
                 Ok(Some(pace))
             }
-            Ok((_, Err(fatal))) => self.gave_up(&fatal).map(|()| None),
+            Ok((pipeline, Err(fatal))) => self.finish_rounds(pipeline, &fatal).map(|()| None),
             Err(payload) => self.died_of(payload).map(|()| None),
         }
     }
@@ -362,6 +369,19 @@ impl World {
         self.say(|| format!("and the first ones of file {at}"));
         self.writers.now_ms = self.clock.monotonic_ms();
         self.writers.fill(at, &bytes, self.clock.now_ms());
+    }
+
+    /// As an agent that ends: what is under way may be answered, and no more.
+    fn finish_rounds(&mut self, mut pipeline: Pipeline, fatal: &Fatal) -> Result<(), String> {
+        pipeline.stop();
+        for _ in 0..DYING_TURNS {
+            let mut step = || catch_unwind(AssertUnwindSafe(|| pipeline.step(&mut Deaf).map(drop)));
+            if let Err(payload) = self.told(|_| step()) {
+                return self.died_of(payload);
+            }
+            self.clock.advance(10);
+        }
+        self.gave_up(fatal)
     }
 
     /// The process ended itself. With a failed disk that is as it should be.

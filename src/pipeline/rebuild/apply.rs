@@ -294,7 +294,7 @@ impl Pipeline {
             ..BatchRecord::default()
         };
         self.files.announced(index, slice, is_final);
-        let announced = |record| Announced { record, encoded: None, round: 0, copies: Copies::Any };
+        let announced = |record| Announced::new(record, None, 0, Copies::Any);
         if missing.is_empty() || events == 0 {
             self.announced.push(announced(BatchRecord { acked: Some(NOWHERE), ..base }));
             return;
