@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use super::broker::Fault;
+use super::greet::{Elder, Spoken};
 use super::protocol::{self, Api, Versions};
 use super::records::{ReadError, Reader};
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
@@ -297,8 +298,12 @@ const FIRSTS: &[(&str, i16, i16)] = &[
 ];
 
 /// The release of a broker, as far as it can be told from what it speaks.
-pub fn release(versions: Option<&Versions>) -> String {
-    let Some(versions) = versions else { return "before 0.10".to_string() };
+pub fn release(spoken: &Spoken) -> String {
+    let versions = match spoken {
+        Spoken::Versions(versions) => versions,
+        Spoken::Elder(Elder::V08) => return "0.8.2 or before".to_string(),
+        Spoken::Elder(Elder::V09) => return "0.9".to_string(),
+    };
     let speaks =
         |key, version| versions.highest(Api { key, name: "", lowest: 0, highest: 0 }) >= version;
     let at = FIRSTS.iter().position(|(_, key, version)| speaks(*key, *version));

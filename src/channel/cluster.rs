@@ -12,7 +12,7 @@ use super::batch::Wire;
 use super::broker::{Fault, Topic};
 use super::finding::Finding;
 use super::finish::finish;
-use super::greet::Greeted;
+use super::greet::{Greeted, Spoken};
 use super::protocol::{
     self, Api, Asked, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, PRODUCE_MIDDLE, Versions,
 };
@@ -52,8 +52,7 @@ pub struct Cluster {
 
 pub struct Leader {
     pub connection: Connection,
-    /// `None` before 0.10.
-    pub versions: Option<Versions>,
+    pub spoken: Spoken,
 }
 
 /// Finds a way in; waits for it.
@@ -93,14 +92,14 @@ pub(super) fn metadata(
 
 /// Asks a broker for the topic's metadata.
 pub(super) fn ask_metadata(
-    (connection, versions): &mut Greeted,
+    (connection, spoken): &mut Greeted,
     topic: &str,
     client: &str,
     may_create: bool,
     deadline: Instant,
 ) -> Result<Asked, Fault> {
     let (api, version, request) =
-        metadata(versions.as_ref(), connection.peer(), topic, may_create)?;
+        metadata(spoken.versions(), connection.peer(), topic, may_create)?;
     protocol::ask(connection, api, version, client, &request, ANSWER_BYTES_MAX, deadline)
 }
 
@@ -220,11 +219,11 @@ impl Word {
         leaders: Vec<Greeted>,
         legacy: bool,
     ) -> Cluster {
-        let leader = |(connection, versions)| Leader { connection, versions };
+        let leader = |(connection, spoken)| Leader { connection, spoken };
         let leaders: Vec<Leader> = leaders.into_iter().map(leader).collect();
         let speak = |api: Api| {
             let speaks = |v: &Versions| v.highest(api) >= api.lowest;
-            leaders.iter().all(|leader| leader.versions.as_ref().is_some_and(speaks))
+            leaders.iter().all(|leader| leader.spoken.versions().is_some_and(speaks))
         };
         let topic = self.topic(match () {
             () if !legacy && speak(PRODUCE) => Wire::Modern,

@@ -4,6 +4,7 @@
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use super::admin;
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Answer, Broker, Fault, Found, Progress, Sought, Throttled, Topic};
@@ -76,6 +77,8 @@ impl Kafka {
             cluster.leaders.iter().map(|l| l.connection.peer().to_string()).collect();
         let leads = topic.partitions.iter().zip(&cluster.led_by);
         let leads = leads.filter_map(|(id, at)| Some((*id, peers.get((*at)?)?.clone()))).collect();
+        let elder = cluster.leaders.iter().find(|l| l.spoken.versions().is_none());
+        let elder = elder.map(|l| (l.connection.peer().to_string(), admin::release(&l.spoken)));
         let timeout = config.request_timeout_ms;
         // Before 0.11 all leaders are connected to, or none: the crate does so, and the other wire
         // does not look whether one that was silent answers again.
@@ -104,13 +107,28 @@ impl Kafka {
         }
         self.standings.connected(leads);
         if peers != self.peers {
-            for peer in &peers {
-                let line = format_args!("Connected to {peer} for producing");
-                log::info("producer.SyncProducer", line);
-            }
+            self.tell_peers(&peers, elder);
             self.peers = peers;
         }
         Ok(topic)
+    }
+
+    /// `elder`: a leader before 0.10, and its release.
+    fn tell_peers(&self, peers: &[String], elder: Option<(String, String)>) {
+        for peer in peers {
+            let line = format_args!("Connected to {peer} for producing");
+            log::info("producer.SyncProducer", line);
+        }
+        if let Some((peer, release)) = elder {
+            let ChannelConfig { name, topic, .. } = &self.config;
+            log::info(
+                "kafka.KafkaChannel",
+                format_args!(
+                    "Channel {name} (topic {topic}): {peer} is Kafka {release}; one round is sent \
+                     at a time, in its format."
+                ),
+            );
+        }
     }
 
     /// After a fault nothing of the connections is of use; a request to stop leaves them.

@@ -14,12 +14,46 @@ use super::wire::{ANSWER_BYTES_MAX, Attempt, Connecting, Connection};
 /// Longest rest while a broker is awaited: its deadlines are looked at so often.
 pub const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection, and what the broker behind it speaks: `None` before 0.10.
-pub type Greeted = (Connection, Option<Versions>);
+/// A broker that has not answered the question for its versions in this time is asked, over another
+/// connection, what brokers of every release before 4.0 answer; and one that has answered that has
+/// this time once more for the first question.
+const SILENCE: Duration = Duration::from_millis(1_000);
 
-/// One that has begun. Brokers before 0.10 close the connection on the question for their versions;
-/// so does one that is just going down, hence a second try, with a question between that brokers of
-/// every version answer.
+/// A connection, and what the broker behind it speaks.
+pub type Greeted = (Connection, Spoken);
+
+/// What a broker says it speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spoken {
+    Versions(Versions),
+    /// One before 0.10 knows no question for that, and is known by what it does with it.
+    Elder(Elder),
+}
+
+/// A release before 0.10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elder {
+    /// 0.8.2 or before: closes the connection on a question that it does not know.
+    V08,
+    /// 0.9: never answers one.
+    V09,
+}
+
+impl Spoken {
+    /// `None` before 0.10.
+    pub fn versions(&self) -> Option<&Versions> {
+        match self {
+            Spoken::Versions(versions) => Some(versions),
+            Spoken::Elder(_) => None,
+        }
+    }
+}
+
+/// One that has begun. Brokers before 0.10 have no answer to the question for their versions: 0.8
+/// closes the connection, and so does one that is just going down; 0.9 is silent, and so is one that
+/// is frozen. Hence a second connection, with a question that all of them answer, before either is
+/// believed: who answers that, and has been asked for its versions again in vain, or is silent still,
+/// is that old.
 pub struct Greeting {
     broker: String,
     topic: String,
@@ -28,15 +62,28 @@ pub struct Greeting {
     stage: Stage,
 }
 
+/// The question for the versions, under way.
+struct Question {
+    connection: Connection,
+    asked: Asked,
+    /// When it counts as not answered.
+    until: Instant,
+}
+
+/// It on the first connection; `None` where that was closed instead.
+type First = Option<Question>;
+
 enum Stage {
     Connecting(Connecting),
-    Asking(Connection, Asked),
-    /// It closed the connection instead of answering.
-    ConnectingAgain(Connecting),
-    AskingOld(Connection, Asked),
+    Asking(Question),
+    /// It was not answered.
+    ConnectingAgain(First, Connecting),
+    AskingOld(First, Connection, Asked),
+    /// The old question was answered at once, the first one is still not.
+    Waiting(Question, Connection),
     /// The connection on which it did answer is kept, should it close this one too.
     ConnectingLast(Connection, Connecting),
-    AskingLast(Connection, Connection, Asked),
+    AskingLast(Connection, Question),
     /// Done, or failed.
     Over,
 }
@@ -85,60 +132,103 @@ impl Greeting {
         Ok(match stage {
             Stage::Connecting(connecting) => match connecting.poll()? {
                 Attempt::Later(connecting) => Next::Later(Stage::Connecting(connecting)),
-                Attempt::Made(mut connection) => {
-                    let asked = self.ask_versions(&mut connection)?;
-                    Next::Stage(Stage::Asking(connection, asked))
-                }
+                Attempt::Made(connection) => Next::Stage(Stage::Asking(self.question(connection)?)),
             },
-            Stage::Asking(mut connection, asked) => match versions(&asked, &mut connection) {
-                Ok(Progress::Pending) => Next::Later(Stage::Asking(connection, asked)),
-                Ok(Progress::Done(versions)) => Next::Done((connection, Some(versions))),
+            Stage::Asking(mut question) => match question.poll() {
+                Ok(Progress::Done(versions)) => question.answered(versions),
+                Ok(Progress::Pending) if question.is_overdue() => self.ask_otherwise(question),
+                Ok(Progress::Pending) => Next::Later(Stage::Asking(question)),
                 Err(Fault::Lost(_)) if Instant::now() < self.deadline => {
-                    Next::Stage(Stage::ConnectingAgain(self.connect()?))
+                    Next::Stage(Stage::ConnectingAgain(None, self.connect()?))
                 }
                 Err(other) => return Err(other),
             },
-            Stage::ConnectingAgain(connecting) => match connecting.poll()? {
-                Attempt::Later(connecting) => Next::Later(Stage::ConnectingAgain(connecting)),
-                Attempt::Made(mut connection) => {
-                    let asked = self.ask_topic(&mut connection)?;
-                    Next::Stage(Stage::AskingOld(connection, asked))
+            Stage::ConnectingAgain(mut first, connecting) => {
+                if let Some(done) = answered(&mut first) {
+                    return Ok(done);
                 }
-            },
-            Stage::AskingOld(mut connection, asked) => {
-                let answer = asked.poll::<MetadataResponse>(&mut connection);
-                match answer.map_err(|fault| hinted(fault, &connection))? {
-                    Progress::Pending => Next::Later(Stage::AskingOld(connection, asked)),
-                    Progress::Done(_) => {
-                        Next::Stage(Stage::ConnectingLast(connection, self.connect()?))
+                match connecting.poll() {
+                    Ok(Attempt::Later(connecting)) => {
+                        Next::Later(Stage::ConnectingAgain(first, connecting))
                     }
+                    Ok(Attempt::Made(mut connection)) => {
+                        let asked = self.ask_topic(&mut connection)?;
+                        Next::Stage(Stage::AskingOld(first, connection, asked))
+                    }
+                    Err(fault) => self.go_on_with(first, fault)?,
                 }
             }
+            Stage::AskingOld(mut first, mut connection, asked) => {
+                if let Some(done) = answered(&mut first) {
+                    return Ok(done);
+                }
+                match asked.poll::<MetadataResponse>(&mut connection) {
+                    Ok(Progress::Pending) => {
+                        Next::Later(Stage::AskingOld(first, connection, asked))
+                    }
+                    Ok(Progress::Done(_)) => match first {
+                        Some(mut question) => {
+                            question.until = self.silence();
+                            Next::Later(Stage::Waiting(question, connection))
+                        }
+                        None => Next::Stage(Stage::ConnectingLast(connection, self.connect()?)),
+                    },
+                    Err(fault) => self.go_on_with(first, hinted(fault, &connection))?,
+                }
+            }
+            Stage::Waiting(mut question, old) => match question.poll() {
+                Ok(Progress::Done(versions)) => question.answered(versions),
+                Ok(Progress::Pending) if question.is_overdue() => elder(old, Elder::V09),
+                Ok(Progress::Pending) => Next::Later(Stage::Waiting(question, old)),
+                Err(_) => Next::Stage(Stage::ConnectingLast(old, self.connect()?)),
+            },
             Stage::ConnectingLast(old, connecting) => match connecting.poll()? {
                 Attempt::Later(connecting) => Next::Later(Stage::ConnectingLast(old, connecting)),
-                Attempt::Made(mut connection) => match self.ask_versions(&mut connection) {
-                    Ok(asked) => Next::Stage(Stage::AskingLast(old, connection, asked)),
-                    Err(_) => Next::Done((old, None)),
+                Attempt::Made(connection) => match self.question(connection) {
+                    Ok(question) => Next::Stage(Stage::AskingLast(old, question)),
+                    Err(_) => elder(old, Elder::V08),
                 },
             },
-            Stage::AskingLast(old, mut connection, asked) => {
-                match versions(&asked, &mut connection) {
-                    Ok(Progress::Pending) => Next::Later(Stage::AskingLast(old, connection, asked)),
-                    Ok(Progress::Done(versions)) => Next::Done((connection, Some(versions))),
-                    Err(Fault::Lost(_)) => Next::Done((old, None)),
-                    Err(other) => return Err(other),
-                }
-            }
+            Stage::AskingLast(old, mut question) => match question.poll() {
+                Ok(Progress::Done(versions)) => question.answered(versions),
+                Ok(Progress::Pending) if question.is_overdue() => elder(old, Elder::V09),
+                Ok(Progress::Pending) => Next::Later(Stage::AskingLast(old, question)),
+                Err(Fault::Lost(_)) => elder(old, Elder::V08),
+                Err(other) => return Err(other),
+            },
             Stage::Over => return Err(Fault::Lost(format!("{} was greeted before", self.broker))),
         })
+    }
+
+    /// A second connection for one that is silent. Where none can be made, the first is waited for.
+    fn ask_otherwise(&self, question: Question) -> Next {
+        match self.connect() {
+            Ok(connecting) => Next::Stage(Stage::ConnectingAgain(Some(question), connecting)),
+            Err(_) => self.wait_for(question),
+        }
+    }
+
+    /// The second connection tells nothing.
+    fn go_on_with(&self, first: First, fault: Fault) -> Result<Next, Fault> {
+        first.map(|question| self.wait_for(question)).ok_or(fault)
+    }
+
+    /// Nothing else is tried until the time is over.
+    fn wait_for(&self, question: Question) -> Next {
+        Next::Later(Stage::Asking(Question { until: self.deadline, ..question }))
+    }
+
+    fn silence(&self) -> Instant {
+        self.deadline.min(Instant::now() + SILENCE)
     }
 
     fn connect(&self) -> Result<Connecting, Fault> {
         Connecting::start(&self.broker, self.deadline)
     }
 
-    fn ask_versions(&self, connection: &mut Connection) -> Result<Asked, Fault> {
-        Versions::ask(connection, &self.client, self.deadline)
+    fn question(&self, mut connection: Connection) -> Result<Question, Fault> {
+        let asked = Versions::ask(&mut connection, &self.client, self.deadline)?;
+        Ok(Question { connection, asked, until: self.silence() })
     }
 
     fn ask_topic(&self, connection: &mut Connection) -> Result<Asked, Fault> {
@@ -164,22 +254,57 @@ enum Next {
     Done(Greeted),
 }
 
-fn versions(asked: &Asked, connection: &mut Connection) -> Result<Progress<Versions>, Fault> {
-    Ok(match asked.poll::<ApiVersionsResponse>(connection)? {
-        Progress::Done(answer) => Progress::Done(Versions::of(&answer)),
-        Progress::Pending => Progress::Pending,
-    })
+impl Question {
+    fn poll(&mut self) -> Result<Progress<Versions>, Fault> {
+        Ok(match self.asked.poll::<ApiVersionsResponse>(&mut self.connection)? {
+            Progress::Done(answer) => Progress::Done(Versions::of(&answer)),
+            Progress::Pending => Progress::Pending,
+        })
+    }
+
+    fn is_overdue(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    fn answered(self, versions: Versions) -> Next {
+        Next::Done((self.connection, Spoken::Versions(versions)))
+    }
+}
+
+/// The first question has its answer after all. One whose connection is closed by now is gone.
+fn answered(first: &mut First) -> Option<Next> {
+    match first.as_mut()?.poll() {
+        Ok(Progress::Pending) => None,
+        Ok(Progress::Done(versions)) => first.take().map(|question| question.answered(versions)),
+        Err(_) => {
+            *first = None;
+            None
+        }
+    }
+}
+
+fn elder(connection: Connection, elder: Elder) -> Next {
+    Next::Done((connection, Spoken::Elder(elder)))
 }
 
 impl Waits for Greeting {
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        let mut of = |connection: &Connection| add(connection.fd(), connection.wants_write());
         match &self.stage {
-            Stage::Connecting(connecting)
-            | Stage::ConnectingAgain(connecting)
-            | Stage::ConnectingLast(_, connecting) => add(connecting.fd(), true),
-            Stage::Asking(connection, _)
-            | Stage::AskingOld(connection, _)
-            | Stage::AskingLast(_, connection, _) => add(connection.fd(), connection.wants_write()),
+            Stage::Asking(question)
+            | Stage::Waiting(question, _)
+            | Stage::AskingLast(_, question) => of(&question.connection),
+            Stage::AskingOld(first, connection, _) => {
+                of(connection);
+                first.iter().for_each(|question| of(&question.connection));
+            }
+            Stage::ConnectingAgain(first, connecting) => {
+                first.iter().for_each(|question| of(&question.connection));
+                add(connecting.fd(), true);
+            }
+            Stage::Connecting(connecting) | Stage::ConnectingLast(_, connecting) => {
+                add(connecting.fd(), true);
+            }
             Stage::Over => {}
         }
     }
@@ -195,4 +320,86 @@ impl Waits for Greeting {
 /// `Unreachable`, `Lost`, `Stopped`.
 pub fn greet(broker: &str, topic: &str, client: &str, deadline: Instant) -> Result<Greeted, Fault> {
     finish(&mut Greeting::start(broker, topic, client, deadline)?, Greeting::poll)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// What a peer does with one kind of question.
+    #[derive(Debug, Clone, Copy)]
+    enum Does {
+        Close,
+        /// It answers so much later, ms.
+        Answer(u64),
+        Nothing,
+    }
+
+    /// A peer that does so with each question for its versions, and with each for a topic.
+    fn peer(versions: Does, topic: Does) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || serve(stream, versions, topic));
+            }
+        });
+        address
+    }
+
+    fn serve(mut stream: TcpStream, versions: Does, topic: Does) {
+        let mut frame = [0; 1024];
+        while let Ok(12..) = stream.read(&mut frame) {
+            let is_versions = frame[5] == 18;
+            match if is_versions { versions } else { topic } {
+                Does::Close => return,
+                Does::Nothing => {}
+                Does::Answer(ms) => {
+                    std::thread::sleep(Duration::from_millis(ms));
+                    // No error and one request that is known; or no brokers and no topics.
+                    let body: &[u8] = match is_versions {
+                        true => &[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 3],
+                        false => &[0; 8],
+                    };
+                    let size = (4 + body.len() as i32).to_be_bytes();
+                    let answer = [&size, &frame[8..12], body].concat();
+                    if stream.write_all(&answer).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn met(versions: Does, topic: Does) -> Result<Spoken, Fault> {
+        let deadline = Instant::now() + Duration::from_millis(3_500);
+        greet(&peer(versions, topic), "t", "c", deadline).map(|(_, spoken)| spoken)
+    }
+
+    #[test]
+    fn releases_before_0_10_are_told_by_what_they_do_with_an_unknown_question() {
+        let elder = |elder| Ok(Spoken::Elder(elder));
+        assert_eq!(met(Does::Close, Does::Answer(0)), elder(Elder::V08));
+        assert_eq!(met(Does::Nothing, Does::Answer(0)), elder(Elder::V09));
+    }
+
+    /// It was frozen, or is far away: its versions come, if later than an answer of one before 0.10.
+    #[test]
+    fn who_is_slow_is_not_taken_for_an_old_release() {
+        for topic in [Does::Answer(0), Does::Close, Does::Nothing] {
+            let spoken = met(Does::Answer(1_500), topic);
+            assert!(matches!(spoken, Ok(Spoken::Versions(_))), "{topic:?}: {spoken:?}");
+        }
+    }
+
+    #[test]
+    fn who_answers_nothing_is_no_old_release() {
+        for topic in [Does::Nothing, Does::Close] {
+            let spoken = met(Does::Nothing, topic);
+            assert!(matches!(spoken, Err(Fault::Lost(_))), "{topic:?}: {spoken:?}");
+        }
+    }
 }

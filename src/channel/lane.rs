@@ -79,7 +79,7 @@ impl Lane {
     pub fn new(leader: Leader, timeout: Duration) -> Lane {
         Lane {
             connection: leader.connection,
-            versions: leader.versions.unwrap_or_default(),
+            versions: leader.spoken.versions().cloned().unwrap_or_default(),
             flights: VecDeque::new(),
             timeout,
             deadline: Instant::now(),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Growing, Tally, is_long, lines, rounds};
+use crate::support::torture::{ARRIVE_MAX, ELDERS, Growing, Tally, is_long, lines, rounds};
 use crate::support::wire::{Body, Connection, Input};
 use crate::support::{Agent, Cluster, Topic, Work, decode_event, shared, wait_for};
 
@@ -121,8 +121,8 @@ fn the_usual_with_4_3_1() {
 
 #[test]
 #[ignore = "long: make torture"]
-fn the_usual_with_the_versions_between() {
-    BETWEEN.iter().for_each(|version| the_usual(version));
+fn the_usual_with_all_other_versions() {
+    ELDERS.iter().chain(&BETWEEN).for_each(|version| the_usual(version));
 }
 
 /// Three brokers, of which two have to have everything; the leader is killed again and again.

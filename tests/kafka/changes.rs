@@ -52,6 +52,49 @@ fn an_upgrade_from_0_10_2_0_needs_no_restart() {
     upgraded_while_idle("0.10.2.0", "1.1.1", &[]);
 }
 
+/// One broker goes through four releases on the same data, the format of its log first kept and then
+/// raised, while the agent runs on. Each time a batch is on its way when it stops: what one wire
+/// has left in doubt is found by the next.
+#[test]
+#[ignore = "long: make torture"]
+fn upgrades_in_place_from_0_8_to_2_8() {
+    let steps = [
+        ("0.9.0.1", vec![]),
+        ("0.10.2.0", vec![("log.message.format.version", "0.9.0")]),
+        ("0.10.2.0", vec![("log.message.format.version", "0.10.2")]),
+        ("2.8.2", vec![]),
+        ("2.8.2", vec![("log.message.format.version", "2.8")]),
+    ];
+    let mut tally = Tally::new("upgrades in place, batches in doubt", "0.8.2, 0.9, 0.10.2, 2.8.2");
+    let cluster = Cluster::start("0.8.2.2");
+    let topic = cluster.create_topic("placed", 3);
+    let work = Work::new(&topic).set("a1.channels.c1.kafka.request.timeout.ms", 500);
+    let growing = Growing::start(&work, FILE, "a", 0, 20);
+    let mut agent = work.start();
+    for (version, settings) in steps {
+        let told = |agent: &Agent, what: &str| agent.log().matches(what).count();
+        let silent = "no answer in";
+        let before = topic.count();
+        let (doubts, silences) = (told(&agent, "Batch in doubt"), told(&agent, silent));
+        agent.expect("records", ARRIVE_MAX, || topic.count() > before + 500);
+        cluster.pause(0);
+        eventually("a batch without an answer", ARRIVE_MAX, || {
+            if told(&agent, silent) > silences { Ok(()) } else { Err(agent.log()) }
+        });
+        cluster.resume(0);
+        cluster.upgrade_with(version, &settings);
+        let before = topic.count();
+        agent.expect("records on the next release", ARRIVE_MAX, || topic.count() > before + 500);
+        assert!(told(&agent, "Batch in doubt") > doubts, "{}", agent.log());
+    }
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
+    assert!(ends_modern(&topic), "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("upgraded", &topic, &[("a", written)], &agent);
+}
+
 /// The topic answered 43 before; the newer brokers take its format for that of today.
 #[test]
 #[ignore = "long: make torture"]

@@ -75,6 +75,18 @@ fn a_missing_topic_is_told_and_made_on_the_oldest_broker() {
     assert_eq!(topic.partitions(), 3);
 }
 
+/// One of them is silent where the other closes the connection: neither is taken for one that is
+/// down.
+#[test]
+fn brokers_before_0_10_are_told_by_their_release() {
+    for (version, release) in [("0.8.2.2", "Kafka 0.8.2 or before"), ("0.9.0.1", "Kafka 0.9")] {
+        let topic = shared(version).fresh_topic("check-oldest", 1);
+        let (code, json) = check_json(&Work::new(&topic), &[]);
+        assert_eq!(row(&json, topic.bootstrap()), ("ok", release));
+        assert_eq!((code, row(&json, "cluster").0), (0, "info"), "{json:?}");
+    }
+}
+
 #[test]
 fn a_topic_that_can_not_be_made_says_why() {
     for version in ["0.10.2.0", "4.3.1"] {

@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, is_long, lines, rounds};
+use crate::support::torture::{
+    ARRIVE_MAX, Chance, ELDERS, Group, Growing, Tally, is_long, lines, rounds,
+};
 use crate::support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
@@ -70,8 +72,8 @@ fn kill_9_with_4_3_1() {
 
 #[test]
 #[ignore = "long: make torture"]
-fn kill_9_with_the_versions_between() {
-    for version in ["0.11.0.3", "1.1.1", "2.8.2", "3.9.1"] {
+fn kill_9_with_all_other_versions() {
+    for version in ELDERS.into_iter().chain(["0.11.0.3", "1.1.1", "2.8.2", "3.9.1"]) {
         let cluster = Cluster::start(version);
         for round in 0..rounds() {
             kill_loop(&cluster, version, [3, 1][round as usize % 2]);
@@ -257,6 +259,12 @@ fn agent_log_has(work: &Work, text: &str) -> bool {
 #[test]
 fn sigterm_with_a_frozen_broker_of_0_10_2_0() {
     stop_with_frozen_broker("0.10.2.0");
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn sigterm_with_a_frozen_broker_before_0_10() {
+    ELDERS.into_iter().for_each(stop_with_frozen_broker);
 }
 
 #[test]

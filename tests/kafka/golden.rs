@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::support::json::{Json, Members as _, base64};
+use crate::support::torture::{ELDERS, V010};
 use crate::support::{Agent, Hour, Record, Topic, Work, decode_event, shared, wait_for};
 
 const ARRIVE_MAX: Duration = Duration::from_secs(30);
@@ -15,7 +16,7 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 
 macro_rules! cases {
     ($($test:ident = $case:literal,)*) => {
-        $(#[test] fn $test() { run($case); })*
+        $(#[test] fn $test() { run(V010, $case); })*
         const CASES: &[&str] = &[$($case),*];
     };
 }
@@ -111,9 +112,9 @@ fn read_json(case: &str, name: &str) -> Json {
 }
 
 /// The work directory of a case, the agent not yet started.
-fn set_up(case: &str) -> (Topic, Work) {
+fn set_up(version: &str, case: &str) -> (Topic, Work) {
     let about = read_json(case, "case.json");
-    let topic = shared("0.10.2.0").fresh_topic(case, 1);
+    let topic = shared(version).fresh_topic(case, 1);
     let template = fs::read_to_string(folder(case).join("conf.tmpl")).expect("conf.tmpl");
     let mut work = Work::new(&topic).hour(Hour::calm(about.text("hourfmt"))).conf(&template);
     for file in about.list("files") {
@@ -170,8 +171,17 @@ fn expected(case: &str, work: &Work) -> (Vec<Expected>, Listing) {
     (records, listing)
 }
 
-fn run(case: &str) {
-    let (topic, work) = set_up(case);
+/// The format of values is the same on each wire, and so is all the rest.
+#[test]
+#[ignore = "long: make torture"]
+fn the_cases_before_0_10() {
+    for version in ELDERS {
+        CASES.iter().for_each(|case| run(version, case));
+    }
+}
+
+fn run(version: &str, case: &str) {
+    let (topic, work) = set_up(version, case);
     let (records, listing) = expected(case, &work);
     let mut agent = work.start();
     // What is wrong shows below, with what there is instead.
@@ -220,7 +230,7 @@ fn compare(case: &str, topic: &Topic, expected: &[Expected], agent: &Agent) {
 /// Under decodeErrorPolicy = FAIL the original sits there for ever, alive and silent.
 #[test]
 fn invalid_utf8_fail() {
-    let (topic, work) = set_up(FAILS);
+    let (topic, work) = set_up(V010, FAILS);
     let (records, listing) = expected(FAILS, &work);
     let mut agent = work.start();
     let status = agent.wait(ARRIVE_MAX);
@@ -242,7 +252,7 @@ fn invalid_utf8_fail() {
 /// The other half of case 06: the rest of the line comes later, and it is one event.
 #[test]
 fn a_line_written_in_two_goes_is_one_event() {
-    let (topic, work) = set_up("06-no-trailing-newline");
+    let (topic, work) = set_up(V010, "06-no-trailing-newline");
     let mut agent = work.start();
     agent.expect_records(&topic, 1, ARRIVE_MAX);
     work.append("010_{H}.log", "ne, written in two goes\n".as_bytes());

@@ -211,6 +211,18 @@ fn before_0_10() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
+fn kafka_0_8_2_2() {
+    run("0.8.2.2", &CUTS_NAMELESS);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn kafka_0_9_0_1() {
+    run("0.9.0.1", &CUTS_NAMELESS);
+}
+
+#[test]
 fn kafka_4_3_1() {
     run("4.3.1", &CUTS_MODERN);
 }

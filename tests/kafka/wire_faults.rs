@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::Cluster;
 use crate::support::patient::Patient as _;
-use crate::support::torture::{Group, V010, V43, hazard};
+use crate::support::torture::{ELDERS, Group, V010, V43, hazard};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Verdict};
@@ -125,6 +125,12 @@ fn hangs_and_dies(version: &str) {
 fn a_modern_broker_hangs_and_dies() {
     let _row = hazard(Group::Deaths, "broker that hangs and dies, by itself", V43);
     hangs_and_dies("4.3.1");
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn the_oldest_brokers_close_what_is_idle() {
+    ELDERS.into_iter().for_each(idles);
 }
 
 #[test]

@@ -16,6 +16,7 @@
 mod avro;
 mod children;
 mod cluster;
+pub mod elder;
 pub mod json;
 pub mod patient;
 pub mod proxy;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::children::lock;
 use super::cluster::{Brokers, Cluster};
+use super::elder;
 
 /// What happens to a Produce request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,10 +86,16 @@ impl Proxy {
     pub fn cluster(version: &str) -> (Proxy, Cluster, Brokers) {
         let proxy = Proxy::new();
         let address = proxy.address();
-        let plan =
-            Cluster::with(version).set("advertised.listeners", format!("PLAINTEXT://{address}"));
+        let listener = format!("PLAINTEXT://{address}");
+        let plan = match version.starts_with("0.8.") {
+            true => Cluster::with(version).set("advertised.port", proxy.port),
+            false => Cluster::with(version).set("advertised.listeners", listener),
+        };
         // A broker may speak to itself at its advertised address while it starts.
         let cluster = plan.start_when_prepared(|bootstrap| proxy.aim(bootstrap));
+        if let Some(dir) = elder::dir(cluster.bootstrap()) {
+            elder::note(&address, &dir);
+        }
         let brokers = Brokers::at(&address);
         (proxy, cluster, brokers)
     }

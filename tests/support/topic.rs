@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::avro::{Event, decode_event};
+use super::elder;
 use super::eventually;
 use super::records::{self, Record};
 use super::wire::{Body, Connection, Input};
@@ -13,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FETCH_BYTES_MAX: i32 = 32 << 20;
 
 const FETCH: i16 = 1;
-const LIST_OFFSETS: i16 = 2;
+pub(super) const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
@@ -125,6 +126,9 @@ impl Topic {
     fn offset(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<i64, String> {
         let mut body = Body::new();
         body.i32(-1).i32(1).string(&self.name).i32(1).i32(partition).i64(at);
+        if elder::is_one(&self.bootstrap) {
+            return elder::offset(leader, body.i32(1));
+        }
         let answer = leader.call(LIST_OFFSETS, 1, &body).map_err(text)?;
         let mut input = Input(&answer);
         input.i32(); // topics
@@ -138,16 +142,25 @@ impl Topic {
     fn fetch(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<Vec<u8>, String> {
         // 3 is the last with message sets and the first that gives one message of any size;
         // 4 the first with record batches and the oldest of Kafka 4.
-        let version = leader.highest(FETCH).map_err(text)?.min(4);
+        let version = match elder::is_one(&self.bootstrap) {
+            true => 0,
+            false => leader.highest(FETCH).map_err(text)?.min(4),
+        };
         let mut body = Body::new();
-        body.i32(-1).i32(500).i32(1).i32(FETCH_BYTES_MAX);
+        body.i32(-1).i32(500).i32(1);
+        if version >= 3 {
+            body.i32(FETCH_BYTES_MAX);
+        }
         if version >= 4 {
             body.i8(0);
         }
         body.i32(1).string(&self.name).i32(1).i32(partition).i64(at).i32(FETCH_BYTES_MAX);
         let answer = leader.call(FETCH, version, &body).map_err(text)?;
         let mut input = Input(&answer);
-        input.take(8); // throttle time, topics
+        if version >= 1 {
+            input.i32(); // throttle time
+        }
+        input.i32(); // topics
         input.string();
         input.take(8); // partitions, partition
         good(input.i16(), "Fetch")?;
@@ -204,10 +217,10 @@ impl Topic {
 }
 
 #[derive(Debug)]
-struct Metadata {
-    controller: Option<String>,
+pub(super) struct Metadata {
+    pub controller: Option<String>,
     /// By partition; None where there is no leader now.
-    leaders: HashMap<i32, Option<String>>,
+    pub leaders: HashMap<i32, Option<String>>,
 }
 
 fn metadata(bootstrap: &str, topic: &str) -> Result<Metadata, String> {
@@ -215,9 +228,11 @@ fn metadata(bootstrap: &str, topic: &str) -> Result<Metadata, String> {
     for address in bootstrap.split(',') {
         let answer = Connection::open(address).and_then(|mut connection| {
             let mut body = Body::new();
-            connection.call(METADATA, 1, body.i32(1).string(topic))
+            let version = i16::from(!elder::is_one(bootstrap));
+            connection.call(METADATA, version, body.i32(1).string(topic))
         });
         match answer {
+            Ok(answer) if elder::is_one(bootstrap) => return Ok(elder::metadata(&answer)),
             Ok(answer) => return Ok(parse_metadata(&answer)),
             Err(error) => last = format!("{address}: {error}"),
         }
@@ -342,6 +357,9 @@ fn make(
     settings: &[(&str, &str)],
     waits: bool,
 ) -> Topic {
+    if elder::make(bootstrap, name, partitions, replication, settings) {
+        return led(bootstrap, name, partitions);
+    }
     let mut body = Body::new();
     body.i32(1).string(name).i32(partitions).i16(replication).i32(0);
     body.i32(settings.len() as i32);
@@ -375,6 +393,10 @@ fn make(
             _ => panic!("topic {name} cannot be created: error {code} {why}"),
         }
     });
+    led(bootstrap, name, partitions)
+}
+
+fn led(bootstrap: &str, name: &str, partitions: i32) -> Topic {
     let topic = Topic::new(bootstrap, name);
     eventually(&format!("leaders of {name}"), PATIENCE, || {
         let leaders = metadata(bootstrap, name)?.leaders;
@@ -397,10 +419,10 @@ fn cluster(bootstrap: &str) -> Result<Metadata, String> {
     Err(last)
 }
 
-fn good(code: i16, request: &str) -> Result<(), String> {
+pub(super) fn good(code: i16, request: &str) -> Result<(), String> {
     if code == 0 { Ok(()) } else { Err(format!("{request}: error {code}")) }
 }
 
-fn text(error: std::io::Error) -> String {
+pub(super) fn text(error: std::io::Error) -> String {
     error.to_string()
 }

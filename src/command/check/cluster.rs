@@ -9,7 +9,7 @@ use crate::channel::admin::{
     self, Admin, MAY_DESCRIBE, MAY_READ, MAY_WRITE, PartitionView, Resource, TopicView, View,
 };
 use crate::channel::broker::Fault;
-use crate::channel::greet::greet;
+use crate::channel::greet::{Spoken, greet};
 use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
 use crate::channel::wire::{Connection, pause, reason};
@@ -92,14 +92,14 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
     for broker in &channel.brokers {
         let since = Instant::now();
         match greet(broker, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
-            Ok((connection, versions)) => {
-                let text = format!("Kafka {}", admin::release(versions.as_ref()));
+            Ok((connection, spoken)) => {
+                let text = format!("Kafka {}", admin::release(&spoken));
                 rows.push((broker, Ok(text), ms(since)));
-                match versions {
-                    Some(versions) => {
+                match spoken {
+                    Spoken::Versions(versions) => {
                         found.get_or_insert(Peer { connection, versions });
                     }
-                    None => old = true,
+                    Spoken::Elder(_) => old = true,
                 }
             }
             Err(fault) => rows.push((broker, Err(fault), ms(since))),
@@ -143,9 +143,8 @@ fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
         let since = Instant::now();
         let name = format!("{address} (broker {id})");
         match greet(address, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
-            Ok((_, versions)) => {
-                let text =
-                    format!("told by the cluster; Kafka {}", admin::release(versions.as_ref()));
+            Ok((_, spoken)) => {
+                let text = format!("told by the cluster; Kafka {}", admin::release(&spoken));
                 report.timed(&name, State::Ok, text, ms(since));
             }
             Err(fault) => {
@@ -168,8 +167,8 @@ fn controller(channel: &ChannelConfig, view: &View) -> Result<Peer, Fault> {
     };
     let deadline = Instant::now() + BROKER_TIMEOUT;
     match greet(address, &channel.topic, &channel.client_id, deadline)? {
-        (connection, Some(versions)) => Ok(Peer { connection, versions }),
-        (_, None) => Err(Fault::NotReady(format!("{address} is older than 0.10"))),
+        (connection, Spoken::Versions(versions)) => Ok(Peer { connection, versions }),
+        (_, Spoken::Elder(_)) => Err(Fault::NotReady(format!("{address} is older than 0.10"))),
     }
 }
 
