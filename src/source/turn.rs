@@ -22,6 +22,9 @@ const LATE_LOOK_MS: u64 = 20;
 
 /// Who was served when.
 pub(super) struct Turns {
+    /// Something could be read before: until then nobody waits for a turn, however long brokers take
+    /// to answer.
+    has_begun: bool,
     /// Monotonic time of the end of the last turn of the live files, and of the last slice from
     /// the backlog.
     live_ms: u64,
@@ -40,6 +43,7 @@ pub(super) struct Turns {
 impl Turns {
     pub(super) fn new(now_ms: u64) -> Turns {
         Turns {
+            has_begun: false,
             live_ms: now_ms,
             backlog_ms: now_ms,
             live_since_ms: None,
@@ -60,6 +64,9 @@ impl Files {
     /// read anywhere.
     pub fn choose(&mut self) -> Option<usize> {
         let now_ms = self.clock().monotonic_ms();
+        if !self.turns.has_begun {
+            self.turns = Turns { has_begun: true, ..Turns::new(now_ms) };
+        }
         self.update_present();
         self.look_at_parked();
         self.look_at_kept();
