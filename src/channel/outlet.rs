@@ -9,7 +9,7 @@ use super::broker::{Answer, Broker, Fault, Topic};
 use super::limit::{BATCH_BYTES_MAX, BatchLimit};
 use super::throttle::Throttle;
 use super::trips::Trips;
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, PartitionRecord};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, Fate, PartitionRecord};
 use crate::clock::Backoff;
 use crate::config::model::{ChannelConfig, PartitionBy};
 use crate::log;
@@ -348,7 +348,7 @@ impl Outlet {
     }
 
     /// By which the log of `partition` is known again on the present wire, as a batch to look for;
-    /// its offset is `acked`. (The wire before 0.11 shows no identity.)
+    /// where it stands is its `fate`. (The wire before 0.11 shows no identity.)
     fn mark(&mut self, partition: i32) -> Option<BatchRecord> {
         let wire = self.wire();
         let mark = self.partition(partition).mark?;
@@ -361,7 +361,7 @@ impl Outlet {
             count: mark.count,
             values_crc: mark.values_crc,
             first_crc: mark.first_crc,
-            acked: Some(mark.offset),
+            fate: Fate::At(mark.offset),
             ..BatchRecord::default()
         })
     }

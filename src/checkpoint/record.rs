@@ -151,15 +151,66 @@ pub struct BatchRecord {
     pub first_crc: u32,
     /// Unix time given to its events, ms.
     pub stamp_ms: i64,
-    /// Offset of its first event, once it is known to be in the topic.
-    pub acked: Option<i64>,
+    pub fate: Fate,
     /// The last, unterminated line of a finished file is in it.
     pub is_final: bool,
+}
+
+/// What has become of an announced batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// It is not known whether it is in the topic.
+    #[default]
+    InDoubt,
+    /// It is in the topic; the offset of its first event, never negative.
+    At(i64),
+    /// These are several batches as one, all in the topic; their offsets stand in their file's record.
+    Spread,
+    /// It holds no event that would go into the topic: filtered out, a dead letter, lost.
+    Nowhere,
+}
+
+/// How the record writes the fates that have no offset.
+const NOWHERE: i64 = -1;
+const SPREAD: i64 = -2;
+
+impl Fate {
+    pub fn is_in_doubt(self) -> bool {
+        self == Fate::InDoubt
+    }
+
+    /// Where its first event stands, if it is one batch in the topic.
+    pub fn offset(self) -> Option<i64> {
+        match self {
+            Fate::At(offset) => Some(offset),
+            Fate::InDoubt | Fate::Spread | Fate::Nowhere => None,
+        }
+    }
+
+    /// The number by which the record knows it; `None` in doubt.
+    pub(super) fn number(self) -> Option<i64> {
+        match self {
+            Fate::InDoubt => None,
+            Fate::At(offset) => Some(offset),
+            Fate::Spread => Some(SPREAD),
+            Fate::Nowhere => Some(NOWHERE),
+        }
+    }
+
+    /// The fate of that [number](Fate::number), if it is one.
+    pub(super) fn of_number(number: i64) -> Option<Fate> {
+        match number {
+            0.. => Some(Fate::At(number)),
+            NOWHERE => Some(Fate::Nowhere),
+            SPREAD => Some(Fate::Spread),
+            _ => None,
+        }
+    }
 }
 
 impl Record {
     /// Is anything announced of which it is not known whether it arrived?
     pub fn has_doubt(&self) -> bool {
-        self.batches.iter().any(|b| b.acked.is_none())
+        self.batches.iter().any(|b| b.fate.is_in_doubt())
     }
 }

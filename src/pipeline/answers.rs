@@ -2,7 +2,7 @@
 
 use super::{Announced, Observer, Pipeline, describe, mark};
 use crate::channel::broker::{Answer, Fault, Verdict};
-use crate::checkpoint::record::BatchRecord;
+use crate::checkpoint::record::{BatchRecord, Fate};
 
 impl Pipeline {
     /// Takes the answers that have come. A doubtful one ends trust in the connection; recovery
@@ -60,7 +60,7 @@ impl Pipeline {
 
     fn find_announced(&self, outlet: usize, answer: &Answer) -> Option<usize> {
         self.announced.iter().position(|a| {
-            a.record.acked.is_none()
+            a.record.fate.is_in_doubt()
                 && usize::from(a.record.channel) == outlet
                 && a.record.partition == answer.partition
                 && (answer.base_sequence < 0 || a.record.base_sequence == answer.base_sequence)
@@ -71,11 +71,11 @@ impl Pipeline {
     pub(super) fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
         let acked = &self.announced[at].record;
         let is_in_doubt_there = |b: &BatchRecord| {
-            b.acked.is_none() && b.channel == acked.channel && b.partition == acked.partition
+            b.fate.is_in_doubt() && b.channel == acked.channel && b.partition == acked.partition
         };
         let has_doubt_before = self.announced[..at].iter().any(|a| is_in_doubt_there(&a.record));
         let Announced { record, encoded, .. } = &mut self.announced[at];
-        record.acked = Some(base_offset);
+        record.fate = Fate::At(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
         if base_offset < outlet.partition(record.partition).floor_offset {

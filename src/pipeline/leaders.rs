@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 
 use super::recovery::Pause;
-use super::rounds::{NOWHERE, SPREAD};
 use super::{Announced, CHANNEL, Pipeline, add_range, combine_crc};
 use crate::channel::broker::Fault;
-use crate::checkpoint::record::BatchRecord;
+use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, counted};
 
 /// From so many batches on that are announced and not folded, those that are acknowledged are joined.
@@ -23,7 +22,8 @@ impl Pipeline {
     /// In doubt, and not parked.
     pub(super) fn is_under_way(&self, announced: &Announced) -> bool {
         let record = &announced.record;
-        record.acked.is_none() && self.outlets[usize::from(record.channel)].leads(record.partition)
+        record.fate.is_in_doubt()
+            && self.outlets[usize::from(record.channel)].leads(record.partition)
     }
 
     /// Indices of what is in doubt in channel `at` and can be asked for, in sending order.
@@ -117,7 +117,7 @@ impl Pipeline {
                 if let Some(file) = self.files.record_mut(part.file) {
                     add_range(&mut file.ranges, part);
                 }
-                self.counters.batches_accepted += u64::from(part.acked.is_some_and(|at| at >= 0));
+                self.counters.batches_accepted += u64::from(part.fate.offset().is_some());
             }
             join(&mut last.record, &next.record);
             self.is_dirty = true;
@@ -133,7 +133,11 @@ pub(super) fn without(topic: &str, partition: i32) -> Pause {
 
 /// Are both acknowledged, and one behind the other?
 fn may_join(first: &BatchRecord, second: &BatchRecord) -> bool {
-    let stands = |b: &BatchRecord| b.acked.is_some_and(|at| at != NOWHERE || b.count == 0);
+    let stands = |b: &BatchRecord| match b.fate {
+        Fate::InDoubt => false,
+        Fate::At(_) | Fate::Spread => true,
+        Fate::Nowhere => b.count == 0,
+    };
     stands(first)
         && stands(second)
         && first.end == second.start
@@ -148,5 +152,5 @@ fn join(first: &mut BatchRecord, second: &BatchRecord) {
     first.lines += second.lines;
     first.count += second.count;
     first.is_final = second.is_final;
-    first.acked = Some(SPREAD);
+    first.fate = Fate::Spread;
 }

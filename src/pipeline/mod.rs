@@ -33,7 +33,7 @@ use crate::channel::broker::{Fault, Verdict};
 use crate::channel::outlet::{Outlet, Stage};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
-use crate::checkpoint::record::{BatchRecord, Mark, OffsetRange, Record};
+use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, Record};
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
@@ -349,7 +349,7 @@ impl Pipeline {
         let in_doubt = self
             .announced
             .iter()
-            .filter(|a| a.record.acked.is_none() && usize::from(a.record.channel) == outlet)
+            .filter(|a| a.record.fate.is_in_doubt() && usize::from(a.record.channel) == outlet)
             .count();
         let outlet = &mut self.outlets[outlet];
         log::log_about(
@@ -391,7 +391,7 @@ impl Pipeline {
                     .announced
                     .iter()
                     .map(|o| &o.record)
-                    .all(|o| o.file != b.file || o.start >= b.end || o.acked.is_some())
+                    .all(|o| o.file != b.file || o.start >= b.end || !o.fate.is_in_doubt())
         })
     }
 
@@ -400,9 +400,14 @@ impl Pipeline {
         let lead = self.announced[at].record.clone();
         self.is_dirty = true;
         // Here, not at each ack: only now every channel has them.
-        if lead.acked.is_some_and(|offset| offset != rounds::NOWHERE) {
-            self.counters.events_accepted += u64::from(lead.count);
-            self.counters.batches_accepted += u64::from(lead.acked != Some(rounds::SPREAD));
+        match lead.fate {
+            Fate::At(_) => {
+                self.counters.events_accepted += u64::from(lead.count);
+                self.counters.batches_accepted += 1;
+            }
+            // They were counted as batches when they became one.
+            Fate::Spread => self.counters.events_accepted += u64::from(lead.count),
+            Fate::InDoubt | Fate::Nowhere => {}
         }
         self.counters.bytes_passed += lead.end - lead.start;
         self.counters.lines_passed += lead.lines;
@@ -425,7 +430,7 @@ impl Pipeline {
         let mut kept = Vec::with_capacity(self.announced.len());
         for announced in self.announced.drain(..) {
             let b = &announced.record;
-            if b.file == lead.file && b.end <= lead.end && b.acked.is_some() {
+            if b.file == lead.file && b.end <= lead.end && !b.fate.is_in_doubt() {
                 if let Some(record) = self.files.record_mut(b.file) {
                     add_range(&mut record.ranges, b);
                 }
@@ -631,7 +636,7 @@ fn combine_crc(first: u32, second: u32, second_len: u64) -> u32 {
 /// Extends the file's range of offsets in the batch's partition.
 fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
     // What was found by its values has no batch: where it stands is in the file's record already.
-    let Some(first) = batch.acked.filter(|at| *at >= 0 && batch.count > 0) else { return };
+    let Some(first) = batch.fate.offset().filter(|_| batch.count > 0) else { return };
     let last = first + i64::from(batch.count) - 1;
     let events = u64::from(batch.count);
     merge_range(

@@ -27,7 +27,7 @@ impl Pipeline {
         let left = left.unwrap_or_default();
         // Of an open file its position tells; lines that have come since are nobody's debt.
         let is_doubtful = |id: u64| self.files.index_of(id).is_none();
-        let mut in_doubt = self.announced.iter().filter(|a| a.record.acked.is_none());
+        let mut in_doubt = self.announced.iter().filter(|a| a.record.fate.is_in_doubt());
         let is_none =
             !is_held_up && left.files == 0 && !in_doubt.any(|a| is_doubtful(a.record.file));
         Remainder { left, in_doubt: self.in_doubt(), is_held_up, is_none }

@@ -260,7 +260,7 @@ impl Pipeline {
     /// Indices of what is in doubt in channel `at`, in sending order.
     pub(super) fn doubts(&self, at: usize) -> Vec<usize> {
         let is_in_doubt =
-            |a: &Announced| a.record.acked.is_none() && usize::from(a.record.channel) == at;
+            |a: &Announced| a.record.fate.is_in_doubt() && usize::from(a.record.channel) == at;
         (0..self.announced.len()).filter(|&n| is_in_doubt(&self.announced[n])).collect()
     }
 
@@ -650,13 +650,13 @@ impl Pipeline {
 
 /// The log may have been made anew since it was read: what stood there says nothing.
 fn sought_mark(mark: &BatchRecord) -> Sought<'_> {
-    let floor = mark.acked.unwrap_or(0);
+    let floor = mark.fate.offset().unwrap_or(0);
     Sought { partition: mark.partition, floor, wanted: vec![mark], afresh: true }
 }
 
 /// Is what was acknowledged last where it was?
 fn stands_there(mark: &BatchRecord, found: &Found) -> bool {
-    found.offsets.first() == Some(&mark.acked)
+    found.offsets.first() == Some(&mark.fate.offset())
 }
 
 /// What was asked for, if it is there.

@@ -2,7 +2,7 @@
 //! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
-use super::rounds::{IN_FLIGHT_BYTES_MAX, NOWHERE, Plan};
+use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::Batch;
@@ -10,7 +10,7 @@ use crate::channel::batch::Identity;
 use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::{DeadLetter, LedgerError};
-use crate::checkpoint::record::BatchRecord;
+use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, About, Level, counted};
 use crate::source::interceptor::Patience;
 use crate::source::slice::{Bound, SliceError};
@@ -519,7 +519,7 @@ impl Pipeline {
     /// The range of batch `n` counts as done, without an event in the topic.
     pub(super) fn void(&mut self, at: usize, n: usize) {
         let Announced { record, encoded, .. } = &mut self.announced[n];
-        record.acked = Some(NOWHERE);
+        record.fate = Fate::Nowhere;
         record.count = 0;
         if let Some(batch) = encoded.take() {
             self.outlets[at].give_back(batch);

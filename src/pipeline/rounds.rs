@@ -6,7 +6,7 @@ use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
 use crate::channel::outlet::{Outlet, sequence_after};
 use crate::checkpoint::ledger::{GiantLine, LedgerError};
-use crate::checkpoint::record::BatchRecord;
+use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::event::{self, HeaderMap};
 use crate::log;
 use crate::source::giant::Giant;
@@ -28,11 +28,6 @@ pub(super) const MOMENT_MS: u64 = 10;
 
 /// Waits after a failed read of a file, ms.
 const READ_RETRY_MS: u64 = 4_000;
-
-/// Acked marker of a batch that holds no event (all filtered out, dead letter, lost).
-pub(crate) const NOWHERE: i64 = -1;
-/// Acked marker of several batches as one, whose offsets stand in their file's record.
-pub(crate) const SPREAD: i64 = -2;
 
 /// What became of an attempt to announce a slice.
 pub(super) enum Outcome {
@@ -124,7 +119,7 @@ impl Pipeline {
         let now_ms = self.clock.now_ms();
         self.announced_of(index, 0).any(|a| {
             let age_ms = now_ms.saturating_sub(a.record.stamp_ms);
-            a.record.acked.is_none() && (0..MOMENT_MS as i64).contains(&age_ms)
+            a.record.fate.is_in_doubt() && (0..MOMENT_MS as i64).contains(&age_ms)
         })
     }
 
@@ -225,7 +220,7 @@ impl Pipeline {
                 let there = self.announced.iter().enumerate().filter(|(_, a)| {
                     usize::from(a.record.channel) == at
                         && a.record.partition == partition
-                        && a.record.acked.is_none()
+                        && a.record.fate.is_in_doubt()
                 });
                 let before = there.clone().count();
                 let is_in_round = there.clone().any(|(n, _)| n >= first_new);
@@ -431,7 +426,7 @@ impl Pipeline {
         self.counters.events_received += u64::from(events);
         if events == 0 {
             give_back(&mut self.outlets, batches);
-            let record = BatchRecord { acked: Some(NOWHERE), base_sequence: -1, ..base };
+            let record = BatchRecord { fate: Fate::Nowhere, base_sequence: -1, ..base };
             self.announced.push(Announced::new(record, None, self.round, Copies::None));
             return;
         }

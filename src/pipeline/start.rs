@@ -319,7 +319,7 @@ impl Pipeline {
                 let is_in_doubt = self.announced.iter().any(|a| {
                     usize::from(a.record.channel) == at
                         && a.record.partition == partition.partition
-                        && a.record.acked.is_none()
+                        && a.record.fate.is_in_doubt()
                 });
                 if !is_in_doubt {
                     partition.floor_offset = FLOOR_UNKNOWN;

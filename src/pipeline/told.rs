@@ -16,12 +16,12 @@ impl Pipeline {
 
     /// Announced batches without an answer.
     pub fn in_doubt(&self) -> usize {
-        self.announced.iter().filter(|a| a.record.acked.is_none()).count()
+        self.announced.iter().filter(|a| a.record.fate.is_in_doubt()).count()
     }
 
     /// Of each batch without an answer, place of its channel and partition.
     pub fn doubts_by_partition(&self) -> impl Iterator<Item = (usize, i32)> {
-        let in_doubt = self.announced.iter().filter(|a| a.record.acked.is_none());
+        let in_doubt = self.announced.iter().filter(|a| a.record.fate.is_in_doubt());
         in_doubt.map(|a| (usize::from(a.record.channel), a.record.partition))
     }
 

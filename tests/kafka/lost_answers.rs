@@ -334,7 +334,7 @@ fn a_stop_waits_for_one_broker_though_another_is_silent() {
     let in_doubt = [&work, &other].map(|work| {
         let record =
             read_newest(&work.tracker_dir()).expect("it can be read").expect("a checkpoint");
-        record.batches.iter().filter(|b| b.acked.is_none()).count()
+        record.batches.iter().filter(|b| b.fate.is_in_doubt()).count()
     });
     assert_eq!(in_doubt, [1, 0], "{}", agent.log());
 }

@@ -9,7 +9,7 @@
 use std::fmt;
 
 use super::record::{
-    BatchRecord, ChannelRecord, FileRecord, FileState, HEAD_BYTES, Mark, OffsetRange,
+    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, HEAD_BYTES, Mark, OffsetRange,
     PartitionRecord, Record, TAIL_BYTES,
 };
 
@@ -136,10 +136,11 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
     put(out, batch.values_crc.to_le_bytes());
     put(out, batch.first_crc.to_le_bytes());
     put(out, batch.stamp_ms.to_le_bytes());
-    let acked = if batch.acked.is_some() { ACKED } else { 0 };
+    let number = batch.fate.number();
+    let acked = if number.is_some() { ACKED } else { 0 };
     put(out, [acked | if batch.is_final { FINAL } else { 0 }]);
-    if let Some(offset) = batch.acked {
-        put(out, offset.to_le_bytes());
+    if let Some(number) = number {
+        put(out, number.to_le_bytes());
     }
 }
 
@@ -308,7 +309,8 @@ fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, Decod
         return Err(input.impossible("flag of a batch"));
     }
     if flags & ACKED != 0 {
-        batch.acked = Some(input.i64()?);
+        let fate = Fate::of_number(input.i64()?);
+        batch.fate = fate.ok_or_else(|| input.impossible("offset of a batch"))?;
     }
     batch.is_final = flags & FINAL != 0;
     Ok(batch)

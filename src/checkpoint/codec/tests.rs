@@ -104,7 +104,12 @@ impl Random {
             values_crc: self.next() as u32,
             first_crc: self.next() as u32,
             stamp_ms: self.next() as i64,
-            acked: (self.below(2) == 0).then(|| self.next() as i64),
+            fate: match self.below(4) {
+                0 => Fate::InDoubt,
+                1 => Fate::Nowhere,
+                2 => Fate::Spread,
+                _ => Fate::At((self.next() >> 1) as i64),
+            },
             is_final: self.below(2) == 0,
         }
     }

@@ -275,7 +275,7 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
         Ok(Some(record)) => {
             let now_ms = SystemClock::new().now_ms();
             let age = look.checkpoint_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0) as u64);
-            let doubt = record.batches.iter().filter(|b| b.acked.is_none()).count();
+            let doubt = record.batches.iter().filter(|b| b.fate.is_in_doubt()).count();
             let text = format!(
                 "valid, generation {}, written {} ago, {} in doubt",
                 record.generation,

@@ -192,7 +192,7 @@ struct MarkingJournal {
 }
 
 fn doubts(record: &Record) -> Vec<u64> {
-    record.batches.iter().filter(|b| b.acked.is_none()).map(|b| b.start).collect()
+    record.batches.iter().filter(|b| b.fate.is_in_doubt()).map(|b| b.start).collect()
 }
 
 impl Journal for MarkingJournal {

@@ -126,7 +126,7 @@ fn is_delivered(look: &SourceLook) -> bool {
 
 fn in_doubt(look: &SourceLook) -> usize {
     let record = look.record.as_ref().ok().and_then(Option::as_ref);
-    record.map_or(0, |r| r.batches.iter().filter(|b| b.acked.is_none()).count())
+    record.map_or(0, |r| r.batches.iter().filter(|b| b.fate.is_in_doubt()).count())
 }
 
 fn sample(config: &AgentConfig) -> Sample {

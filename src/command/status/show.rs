@@ -163,7 +163,7 @@ fn file_row(source: &Shown<'_>, file: &FileLook, style: Style) -> Vec<String> {
 
 fn doubt_of(record: &Record, channel: usize, partition: i32) -> usize {
     let of_it = |b: &&crate::checkpoint::record::BatchRecord| {
-        b.acked.is_none() && usize::from(b.channel) == channel && b.partition == partition
+        b.fate.is_in_doubt() && usize::from(b.channel) == channel && b.partition == partition
     };
     record.batches.iter().filter(of_it).count()
 }

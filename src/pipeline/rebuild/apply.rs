@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt;
 
-use super::super::rounds::NOWHERE;
 use super::super::{Announced, Copies, SOURCE};
 use super::{Log, Pipeline, Subject, Trouble};
-use crate::checkpoint::record::BatchRecord;
+use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::config::model::PartitionBy;
 use crate::log::{self, counted};
 use crate::rebuild::marks::{Segment, segments};
@@ -296,7 +295,7 @@ impl Pipeline {
         self.files.announced(index, slice, is_final);
         let announced = |record| Announced::new(record, None, 0, Copies::Any);
         if missing.is_empty() || events == 0 {
-            self.announced.push(announced(BatchRecord { acked: Some(NOWHERE), ..base }));
+            self.announced.push(announced(BatchRecord { fate: Fate::Nowhere, ..base }));
             return;
         }
         for &(channel, partition) in missing {
