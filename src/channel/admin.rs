@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use kafka_protocol::error::ResponseError;
+
 use super::broker::Fault;
 use super::greet::{Elder, Spoken};
 use super::protocol::{self, Api, Versions};
@@ -164,19 +166,24 @@ impl Admin<'_> {
             return Ok(());
         }
         let why = message.unwrap_or_else(|| create_error(error).to_string());
-        Err(Fault::NotReady(format!("topic {topic} can not be made: {why} (error {error})")))
+        Err(Fault::NotReady(format!("topic {topic} cannot be made: {why} (error {error})")))
     }
 }
 
 /// In words, for brokers that give none.
 fn create_error(code: i16) -> &'static str {
-    match code {
-        29..=31 => "not authorised",
-        36 => "it exists",
-        37 => "so many partitions are not possible",
-        38 => "there are not so many brokers",
-        41 => "asked a broker that is not the controller",
-        44 => "a policy of the cluster forbids it",
+    use ResponseError as E;
+    match E::try_from_code(code) {
+        Some(
+            E::TopicAuthorizationFailed
+            | E::GroupAuthorizationFailed
+            | E::ClusterAuthorizationFailed,
+        ) => "not authorised",
+        Some(E::TopicAlreadyExists) => "it exists",
+        Some(E::InvalidPartitions) => "so many partitions are not possible",
+        Some(E::InvalidReplicationFactor) => "there are not so many brokers",
+        Some(E::NotController) => "asked a broker that is not the controller",
+        Some(E::PolicyViolation) => "a policy of the cluster forbids it",
         _ => "the broker refuses",
     }
 }
@@ -211,8 +218,9 @@ fn read_view(r: &mut Reader<'_>, version: i16, wanted: &str) -> Result<View, Rea
     let controller = r.i32()?;
     let topics = each(r, |r| read_topic(r, version))?;
     let topic = topics.into_iter().find(|(name, _)| name == wanted).map(|(_, topic)| topic);
-    // Error 3 is "there is none".
-    let topic = topic.filter(|t| t.error != 3);
+    let is_none =
+        |error| ResponseError::try_from_code(error) == Some(ResponseError::UnknownTopicOrPartition);
+    let topic = topic.filter(|t| !is_none(t.error));
     Ok(View { brokers, cluster_id, controller, topic })
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+pub use kafka_protocol::error::ResponseError;
+
 use super::batch::{Batch, Identity, Wire};
 use super::finish::Waits;
 use super::reader::History;
@@ -56,10 +58,10 @@ pub enum Verdict {
     /// Error 87: records of this batch are none that the topic takes. Not appended. `records`:
     /// their places in it, ascending, if the broker has nothing against the others; none if it has
     /// something against every record, or does not say.
-    Rejected { code: i16, records: Vec<u32> },
+    Rejected { error: ResponseError, records: Vec<u32> },
     /// Error 76, a codec that the broker does not know: it takes no batch of ours at all. Not
     /// appended.
-    Barred { code: i16 },
+    Barred { error: ResponseError },
     /// Error 32: the time stamp is too far from the broker's clock. Not appended.
     StampRefused,
     /// Error 43: the topic's message format is older than 0.11. Not appended.
@@ -67,9 +69,9 @@ pub enum Verdict {
     /// Error 47: someone else writes under our id.
     Fenced,
     /// Errors 45, 59: not the sequence that the broker expects, or the producer is forgotten.
-    OutOfSequence { code: i16 },
+    OutOfSequence { error: ResponseError },
     /// Any other error: it may or may not be in the log. Look.
-    Doubtful { code: i16 },
+    Doubtful { error: ResponseError },
 }
 
 impl Verdict {

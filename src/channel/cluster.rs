@@ -14,7 +14,8 @@ use super::finding::Finding;
 use super::finish::finish;
 use super::greet::{Greeted, Spoken};
 use super::protocol::{
-    self, Api, Asked, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, PRODUCE_MIDDLE, Versions,
+    self, Api, Asked, Denial, METADATA, METADATA_ID, METADATA_OLD, PRODUCE, PRODUCE_MIDDLE,
+    Versions,
 };
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
 
@@ -260,8 +261,8 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
     let Some(topic) = answer.topics.iter().find(is_it) else {
         return Err(Fault::NotReady(format!("{what} is not known to the broker")));
     };
-    if topic.error_code == 29 {
-        return Err(protocol::denied(METADATA, 29, name));
+    if let Some(denial @ Denial::Topic) = protocol::denial(topic.error_code) {
+        return Err(protocol::denied(METADATA, denial, name));
     }
     if topic.error_code != 0 {
         return Err(protocol::fault(topic.error_code, &what));

@@ -21,6 +21,7 @@ use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{
@@ -38,7 +39,8 @@ use super::greet::{Greeting, LOOK_PAUSE};
 use super::lane::{InFlight, Lane, Sent};
 
 use super::protocol::{
-    self, Api, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, begin_frame, end_frame, put_string,
+    self, Api, Denial, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, begin_frame, end_frame,
+    put_string,
 };
 use super::walk::{END, Log, Piece, Ticket, untold};
 use super::wire::{ANSWER_BYTES_MAX, FETCH_BYTES_MAX, answer_timeout};
@@ -159,21 +161,27 @@ impl Modern {
         let answer = self.take::<InitProducerIdResponse>(INIT_PRODUCER_ID, ticket)?;
         let state = match answer {
             Progress::Pending => Coordinator::Asked(ticket),
-            Progress::Done(answer) => match answer.error_code {
-                0 => {
+            Progress::Done(answer) => match ResponseError::try_from_code(answer.error_code) {
+                None => {
                     let producer_id = answer.producer_id.0;
                     let epoch = answer.producer_epoch;
                     return Ok(Progress::Done(Identity { producer_id, epoch }));
                 }
-                14 | 15 | 16 | 51 if Instant::now() + COORDINATOR_PAUSE < until => {
+                Some(
+                    ResponseError::CoordinatorLoadInProgress
+                    | ResponseError::CoordinatorNotAvailable
+                    | ResponseError::NotCoordinator
+                    | ResponseError::ConcurrentTransactions,
+                ) if Instant::now() + COORDINATOR_PAUSE < until => {
                     Coordinator::Later(Instant::now() + COORDINATOR_PAUSE)
                 }
-                code @ (29 | 31) => {
-                    let fault = protocol::denied(INIT_PRODUCER_ID, code, &self.topic);
-                    return Err(fault.told_by(self.lanes[0].peer()));
-                }
-                code => {
-                    let fault = protocol::fault(code, "a producer id");
+                Some(error) => {
+                    let code = error.code();
+                    let denial = protocol::denial(code).filter(|denial| *denial != Denial::Group);
+                    let fault = match denial {
+                        Some(denial) => protocol::denied(INIT_PRODUCER_ID, denial, &self.topic),
+                        None => protocol::fault(code, "a producer id"),
+                    };
                     return Err(fault.told_by(self.lanes[0].peer()));
                 }
             },
@@ -511,7 +519,7 @@ impl Log for Modern {
                 records: p.records.unwrap_or_default().into(),
                 high_watermark: p.high_watermark,
             })),
-            Some(p) if p.error_code == 1 => Ok(Progress::Done(Piece::OutOfRange)),
+            Some(p) if is_out_of_range(p.error_code) => Ok(Progress::Done(Piece::OutOfRange)),
             Some(p) => Err(self.partition_fault(FETCH, p.error_code, partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition}"))),
         }
@@ -528,6 +536,10 @@ impl Log for Modern {
         };
         self.told_offset(&told_offsets(&answer), ticket.partition).map(Progress::Done)
     }
+}
+
+fn is_out_of_range(code: i16) -> bool {
+    ResponseError::try_from_code(code) == Some(ResponseError::OffsetOutOfRange)
 }
 
 /// Error and offset of each partition.

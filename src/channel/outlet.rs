@@ -380,7 +380,7 @@ impl Outlet {
             "kafka.KafkaChannel",
             format_args!(
                 "Partition {partition} of {topic} begins behind offset {floor}: retention has taken \
-                 what may have been there, an absent batch can not be proven absent"
+                 what may have been there, an absent batch cannot be proven absent"
             ),
         );
     }

@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
@@ -362,41 +363,80 @@ pub fn throttle((key, version): (i16, i16), answer: &[u8]) -> Duration {
 
 /// What an error code means for the whole conversation, where it is not about one batch.
 pub fn fault(code: i16, what: &str) -> Fault {
-    match code {
-        3 => Fault::NotReady(format!("{what}: unknown topic or partition (error 3)")),
-        5 | 6 | 9 | 14 | 15 | 16 | 74 | 75 | 78 => {
-            Fault::NotReady(format!("{what}: no leader or coordinator yet (error {code})"))
-        }
-        17 => Fault::NotReady(format!("{what}: not a valid topic name (error 17)")),
-        29..=31 | 53 => Fault::Unauthorised(format!("{what}: not authorised (error {code})")),
+    use ResponseError as E;
+    let not_ready = |why: &str| Fault::NotReady(format!("{what}: {why} (error {code})"));
+    match E::try_from_code(code) {
+        Some(E::UnknownTopicOrPartition) => not_ready("unknown topic or partition"),
+        Some(
+            E::LeaderNotAvailable
+            | E::NotLeaderOrFollower
+            | E::ReplicaNotAvailable
+            | E::CoordinatorLoadInProgress
+            | E::CoordinatorNotAvailable
+            | E::NotCoordinator
+            | E::FencedLeaderEpoch
+            | E::UnknownLeaderEpoch
+            | E::OffsetNotAvailable,
+        ) => not_ready("no leader or coordinator yet"),
+        Some(E::InvalidTopicException) => not_ready("not a valid topic name"),
+        Some(
+            E::TopicAuthorizationFailed
+            | E::GroupAuthorizationFailed
+            | E::ClusterAuthorizationFailed
+            | E::TransactionalIdAuthorizationFailed,
+        ) => Fault::Unauthorised(format!("{what}: not authorised (error {code})")),
         _ => Fault::Lost(format!("{what}: error {code}")),
     }
 }
 
 /// Likewise, where it answers `api`, asked about one partition.
 pub fn partition_fault(api: Api, code: i16, partition: i32, topic: &str) -> Fault {
-    match code {
-        29..=31 => denied(api, code, topic),
-        _ => fault(code, &format!("partition {partition} of topic {topic}")),
+    match denial(code) {
+        Some(denial) => denied(api, denial, topic),
+        None => fault(code, &format!("partition {partition} of topic {topic}")),
     }
 }
 
-/// Errors 29 to 31: what has to be allowed, for whoever keeps the brokers' ACLs. Without
-/// authentication everybody is `User:ANONYMOUS`.
-pub fn denied(api: Api, code: i16, topic: &str) -> Fault {
-    let needed = match (api.key, code) {
-        (_, 30) => "Read on the group".to_string(),
-        (0, 31) => "IdempotentWrite on the cluster".to_string(),
+/// What a right is missing on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    Topic,
+    Group,
+    Cluster,
+}
+
+/// Does the code say that a right is missing?
+pub fn denial(code: i16) -> Option<Denial> {
+    match ResponseError::try_from_code(code)? {
+        ResponseError::TopicAuthorizationFailed => Some(Denial::Topic),
+        ResponseError::GroupAuthorizationFailed => Some(Denial::Group),
+        ResponseError::ClusterAuthorizationFailed => Some(Denial::Cluster),
+        _ => None,
+    }
+}
+
+/// What has to be allowed, for whoever keeps the brokers' ACLs. Without authentication everybody is
+/// `User:ANONYMOUS`.
+pub fn denied(api: Api, denial: Denial, topic: &str) -> Fault {
+    let error = match denial {
+        Denial::Topic => ResponseError::TopicAuthorizationFailed,
+        Denial::Group => ResponseError::GroupAuthorizationFailed,
+        Denial::Cluster => ResponseError::ClusterAuthorizationFailed,
+    };
+    let needed = match (api.key, denial) {
+        (_, Denial::Group) => "Read on the group".to_string(),
+        (0, Denial::Cluster) => "IdempotentWrite on the cluster".to_string(),
         (22, _) => {
             format!("IdempotentWrite on the cluster (from 2.8 on, Write on topic {topic} will do)")
         }
-        (_, 31) => "ClusterAction on the cluster".to_string(),
+        (_, Denial::Cluster) => "ClusterAction on the cluster".to_string(),
         (0, _) => format!("Write on topic {topic}"),
         (1, _) => format!("Read on topic {topic}, to look for what is in doubt"),
         _ => format!("Describe on topic {topic} (and Create, if it is to be made)"),
     };
     Fault::Unauthorised(format!(
-        "not authorised (error {code}): allow User:ANONYMOUS the operation {needed}"
+        "not authorised (error {}): allow User:ANONYMOUS the operation {needed}",
+        error.code()
     ))
 }
 
@@ -411,21 +451,28 @@ pub fn told_offset(offset: i64) -> Option<i64> {
 /// # Errors
 /// `Lost` where it acknowledges without an offset; `Unauthorised`.
 pub fn verdict(code: i16, base_offset: i64, topic: &str, peer: &str) -> Result<Verdict, Fault> {
-    Ok(match code {
-        0 if told_offset(base_offset).is_none() => {
-            return Err(Fault::Lost(format!("{peer} acknowledged without an offset")));
+    use ResponseError as E;
+    let Some(error) = E::try_from_code(code) else {
+        return match told_offset(base_offset) {
+            Some(_) => Ok(Verdict::Acked { base_offset }),
+            None => Err(Fault::Lost(format!("{peer} acknowledged without an offset"))),
+        };
+    };
+    if let Some(denial) = denial(code) {
+        return Err(denied(PRODUCE, denial, topic));
+    }
+    Ok(match error {
+        E::MessageTooLarge | E::RecordListTooLarge => Verdict::TooLarge,
+        E::UnsupportedForMessageFormat => Verdict::OldFormat,
+        E::InvalidProducerEpoch | E::ProducerFenced => Verdict::Fenced,
+        // A duplicate older than what it remembers is in the log, as a look will show.
+        E::OutOfOrderSequenceNumber | E::DuplicateSequenceNumber | E::UnknownProducerId => {
+            Verdict::OutOfSequence { error }
         }
-        0 => Verdict::Acked { base_offset },
-        10 | 18 => Verdict::TooLarge,
-        29..=31 => return Err(denied(PRODUCE, code, topic)),
-        43 => Verdict::OldFormat,
-        47 | 90 => Verdict::Fenced,
-        // 46, a duplicate older than what it remembers: it is in the log, as a look will show.
-        45 | 46 | 59 => Verdict::OutOfSequence { code },
-        32 => Verdict::StampRefused,
-        76 => Verdict::Barred { code },
-        87 => Verdict::Rejected { code, records: Vec::new() },
-        _ => Verdict::Doubtful { code },
+        E::InvalidTimestamp => Verdict::StampRefused,
+        E::UnsupportedCompressionType => Verdict::Barred { error },
+        E::InvalidRecord => Verdict::Rejected { error, records: Vec::new() },
+        _ => Verdict::Doubtful { error },
     })
 }
 
@@ -553,7 +600,9 @@ mod tests {
             format!("{needs} Write on topic t")
         });
         assert!(told(LIST_OFFSETS, 29).starts_with(&format!("{needs} Describe on topic t")));
-        assert!(denied(INIT_PRODUCER_ID, 31, "t").to_string().contains("IdempotentWrite"));
+        assert!(
+            denied(INIT_PRODUCER_ID, Denial::Cluster, "t").to_string().contains("IdempotentWrite")
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use crate::channel::batch::Batch;
-use crate::channel::broker::{Fault, Verdict};
+use crate::channel::broker::{Fault, ResponseError, Verdict};
 use crate::channel::outlet::{Outlet, Stage};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
@@ -593,19 +593,21 @@ fn describe(verdict: &Verdict, partition: i32, leader: Option<String>) -> String
     let what = match verdict {
         Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
         Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
-        Verdict::Rejected { code, .. } => format!("batch rejected (error {code})"),
-        Verdict::Barred { code } => format!("every batch is refused (error {code})"),
+        Verdict::Rejected { error, .. } => format!("batch rejected (error {})", error.code()),
+        Verdict::Barred { error } => format!("every batch is refused (error {})", error.code()),
         Verdict::StampRefused => "time stamp refused (error 32)".to_owned(),
         Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
         Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
-        Verdict::OutOfSequence { code } => format!("not the sequence expected (error {code})"),
-        Verdict::Doubtful { code: 2 } => {
+        Verdict::OutOfSequence { error } => {
+            format!("not the sequence expected (error {})", error.code())
+        }
+        Verdict::Doubtful { error: ResponseError::CorruptMessage } => {
             "the broker refuses the records as damaged (error 2): if it \
              does so again and again, the topic is compacted, and records have no key; set \
              cleanup.policy=delete for the topic, or choose another one"
                 .to_owned()
         }
-        Verdict::Doubtful { code } => format!("doubtful answer (error {code})"),
+        Verdict::Doubtful { error } => format!("doubtful answer (error {})", error.code()),
     };
     match leader {
         Some(leader) => format!("partition {partition} ({leader}): {what}"),

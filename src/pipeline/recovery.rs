@@ -13,7 +13,7 @@
 use super::room::Halt;
 use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe, leaders};
 use crate::channel::batch::{Batch, Identity};
-use crate::channel::broker::{Answer, Fault, Found, Progress, Sought, Verdict};
+use crate::channel::broker::{Answer, Fault, Found, Progress, ResponseError, Sought, Verdict};
 use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
 use crate::checkpoint::record::BatchRecord;
 use crate::log::{self, About, Level, counted};
@@ -550,12 +550,13 @@ impl Pipeline {
             }
             Verdict::TooLarge => self.too_large(at, n),
             // True of every batch, so none is given up.
-            Verdict::Barred { code } => Err(Pause::Fault(Fault::NotReady(format!(
-                "the broker does not know the compression (error {code}); configure another"
+            Verdict::Barred { error } => Err(Pause::Fault(Fault::NotReady(format!(
+                "the broker does not know the compression (error {}); configure another",
+                error.code()
             )))),
             Verdict::StampRefused => self.stamp_anew(at, n),
-            Verdict::Rejected { code, records } => self.rejected(at, n, *code, records),
-            Verdict::OutOfSequence { code } => self.out_of_sequence(at, n, *code),
+            Verdict::Rejected { error, records } => self.rejected(at, n, error.code(), records),
+            Verdict::OutOfSequence { error } => self.out_of_sequence(at, n, *error),
             Verdict::OldFormat => {
                 self.outlets[at].broker.use_legacy();
                 Err(Pause::Wait(0))
@@ -580,9 +581,12 @@ impl Pipeline {
     /// high watermark, invisible, for a while; after a minute the broker's state is lost. With 59 it
     /// says so itself: it has no batch of this producer that is young enough to be still unseen.
     /// Only a look at the end of that time proves something, not that an answer came after it.
-    fn out_of_sequence(&mut self, at: usize, n: usize, code: i16) -> Result<(), Pause> {
+    fn out_of_sequence(&mut self, at: usize, n: usize, error: ResponseError) -> Result<(), Pause> {
         let now_ms = self.clock.monotonic_ms();
-        let patience_ms = if code == 59 { LOOK_AGAIN_MS } else { OUT_OF_SEQUENCE_MS };
+        let patience_ms = match error {
+            ResponseError::UnknownProducerId => LOOK_AGAIN_MS,
+            _ => OUT_OF_SEQUENCE_MS,
+        };
         let partition = self.announced[n].record.partition;
         let outlet = &mut self.outlets[at];
         let since_ms = outlet.out_of_sequence_since(partition, now_ms);

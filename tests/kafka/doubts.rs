@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
-use flume_ng::channel::broker::{Answer, Broker, Fault, Found, Progress, Sought, Topic, Verdict};
+use flume_ng::channel::broker::{
+    Answer, Broker, Fault, Found, Progress, ResponseError, Sought, Topic, Verdict,
+};
 use flume_ng::channel::finish::Waits;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::BatchRecord;
@@ -170,9 +172,9 @@ impl Broker for Link {
             } else if cluster.clock_ms.is_some_and(is_off) {
                 Verdict::StampRefused
             } else if let Some(records) = refused_of(batch, cluster.refused) {
-                Verdict::Rejected { code: 87, records }
+                Verdict::Rejected { error: ResponseError::InvalidRecord, records }
             } else if cluster.has_forgotten && head.1 == 0 {
-                Verdict::OutOfSequence { code: 45 }
+                Verdict::OutOfSequence { error: ResponseError::OutOfOrderSequenceNumber }
             } else {
                 let base_offset = cluster.appended.len() as i64;
                 cluster.appended.extend(batch.values().map(<[u8]>::to_vec));

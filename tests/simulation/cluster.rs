@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use flume_ng::channel::batch::Wire;
-use flume_ng::channel::broker::{Answer, Verdict};
+use flume_ng::channel::broker::{Answer, ResponseError, Verdict};
 use flume_ng::clock::{Clock, ManualClock};
 
 use crate::Plant;
@@ -421,7 +421,7 @@ impl Cluster {
             let (mut verdict, visible_ms) = self.append(batch, now_ms);
             if visible_ms > now_ms + self.request_timeout_ms {
                 // Appended, but not on all replicas in time.
-                verdict = Verdict::Doubtful { code: 7 };
+                verdict = Verdict::Doubtful { error: ResponseError::RequestTimedOut };
                 ready_ms = ready_ms.max(now_ms + self.request_timeout_ms);
             } else {
                 ready_ms = ready_ms.max(visible_ms);
@@ -436,7 +436,7 @@ impl Cluster {
         let doubtful = self.rng.chance(self.trouble.doubtful);
         let kind = self.rng.below(4);
         if self.logs[batch.partition as usize].leaderless_until_ms > now_ms {
-            return (Verdict::Doubtful { code: 6 }, now_ms);
+            return (Verdict::Doubtful { error: ResponseError::NotLeaderOrFollower }, now_ms);
         }
         if self.old_format && batch.producer_id >= 0 {
             return (Verdict::OldFormat, now_ms);
@@ -446,8 +446,10 @@ impl Cluster {
         }
         if self.compacted_until_ms > now_ms {
             let verdict = match self.version >= Version::V28 {
-                true => Verdict::Rejected { code: 87, records: Vec::new() },
-                false => Verdict::Doubtful { code: 2 },
+                true => {
+                    Verdict::Rejected { error: ResponseError::InvalidRecord, records: Vec::new() }
+                }
+                false => Verdict::Doubtful { error: ResponseError::CorruptMessage },
             };
             return (verdict, now_ms);
         }
@@ -457,10 +459,10 @@ impl Cluster {
         }
         if doubtful && kind == 0 {
             self.lose_leader(batch.partition, 1 + now_ms % 300);
-            return (Verdict::Doubtful { code: 6 }, now_ms);
+            return (Verdict::Doubtful { error: ResponseError::NotLeaderOrFollower }, now_ms);
         }
         if doubtful && kind == 2 {
-            return (Verdict::Doubtful { code: 19 }, now_ms);
+            return (Verdict::Doubtful { error: ResponseError::NotEnoughReplicas }, now_ms);
         }
         if self.plant == Plant::AckWithoutAppend && doubtful {
             return (Verdict::Acked { base_offset: 0 }, now_ms);
@@ -468,16 +470,20 @@ impl Cluster {
         let (verdict, visible_ms) = match self.judge(batch) {
             Ok(Some((base_offset, visible_ms))) => (Verdict::Acked { base_offset }, visible_ms),
             Ok(None) => self.store(batch, now_ms, true),
-            Err(47) => return (Verdict::Fenced, now_ms),
-            Err(code) => return (Verdict::OutOfSequence { code }, now_ms),
+            Err(ResponseError::InvalidProducerEpoch) => return (Verdict::Fenced, now_ms),
+            Err(error) => return (Verdict::OutOfSequence { error }, now_ms),
         };
         // Appended, and yet an error: not on enough replicas.
-        let verdict = if doubtful && kind == 1 { Verdict::Doubtful { code: 20 } } else { verdict };
+        let verdict = if doubtful && kind == 1 {
+            Verdict::Doubtful { error: ResponseError::NotEnoughReplicasAfterAppend }
+        } else {
+            verdict
+        };
         (verdict, visible_ms)
     }
 
     /// `None`: to be appended; else where it stands already. Or the error.
-    fn judge(&self, batch: &Produce) -> Result<Option<(i64, u64)>, i16> {
+    fn judge(&self, batch: &Produce) -> Result<Option<(i64, u64)>, ResponseError> {
         if batch.producer_id < 0 || self.plant == Plant::ResendUnderFreshId {
             return Ok(None);
         }
@@ -487,22 +493,28 @@ impl Cluster {
             return match self.version {
                 _ if batch.sequence == 0 => Ok(None),
                 Version::V28 | Version::V40 => Ok(None),
-                Version::V11 => Err(59),
-                Version::V011 | Version::V010 | Version::V09 => Err(45),
+                Version::V11 => Err(ResponseError::UnknownProducerId),
+                Version::V011 | Version::V010 | Version::V09 => {
+                    Err(ResponseError::OutOfOrderSequenceNumber)
+                }
             };
         };
         if batch.epoch < known.epoch {
-            return Err(47);
+            return Err(ResponseError::InvalidProducerEpoch);
         }
         if batch.epoch > known.epoch {
-            return if batch.sequence == 0 { Ok(None) } else { Err(45) };
+            return if batch.sequence == 0 {
+                Ok(None)
+            } else {
+                Err(ResponseError::OutOfOrderSequenceNumber)
+            };
         }
         let same = |k: &&(i32, usize, i64, u64)| k.0 == batch.sequence && k.1 == count;
         if let Some((_, _, base, visible_ms)) = known.last.iter().find(same) {
             return Ok(Some((*base, *visible_ms)));
         }
         let next = known.last.back().map_or(0, |(sequence, count, ..)| sequence + *count as i32);
-        if batch.sequence == next { Ok(None) } else { Err(45) }
+        if batch.sequence == next { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) }
     }
 
     fn store(&mut self, batch: &Produce, now_ms: u64, is_ours: bool) -> (Verdict, u64) {
