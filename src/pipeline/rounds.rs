@@ -1,6 +1,7 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
 use super::room::Halt;
+use super::settle::DEAD_LETTERS;
 use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
@@ -36,6 +37,9 @@ pub(super) enum Outcome {
     Nothing,
     /// The only partition that it may go to has no leader. The files behind it need not wait.
     Barred,
+    /// It has to wait, and so have the files behind it: no partition is open to it in this round, or it
+    /// cannot be read now, or its dead letter cannot be written.
+    Later,
 }
 
 /// Which events of a file make up a batch, and how the batch is made.
@@ -73,10 +77,10 @@ impl Pipeline {
             let share = (width - filled).max(1) as u64;
             let bound = if self.files.is_ending(index) { Bound::Final } else { Bound::Open };
             match self.announce(index, bound, share, patience, first_new)? {
-                Some(Outcome::Announced) => filled += 1,
-                Some(Outcome::Nothing) => {}
-                Some(Outcome::Barred) => has_barred = true,
-                None => break,
+                Outcome::Announced => filled += 1,
+                Outcome::Nothing => {}
+                Outcome::Barred => has_barred = true,
+                Outcome::Later => break,
             }
             if filled == width || patience.is_over() || !self.has_room_in_round(first_new) {
                 break;
@@ -91,18 +95,17 @@ impl Pipeline {
     pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Halt> {
         let first_new = self.announced.len();
         let patience = Patience::begin(&self.interceptors);
-        let Some(outcome) = self.announce(index, Bound::Final, 1, patience, first_new)? else {
-            return Ok(false);
-        };
-        if let Outcome::Barred = outcome {
-            return Ok(false);
-        }
-        if let Outcome::Nothing = outcome
-            && let Some(tracked) = self.files.tracked.get_mut(index)
-            && tracked.giant_scanned.is_none()
-        {
-            // Nothing of it is an event (half a character): there is no more to wait for.
-            tracked.finished_at = Some(tracked.size);
+        match self.announce(index, Bound::Final, 1, patience, first_new)? {
+            Outcome::Later | Outcome::Barred => return Ok(false),
+            Outcome::Announced => {}
+            Outcome::Nothing => {
+                if let Some(tracked) = self.files.tracked.get_mut(index)
+                    && tracked.giant_scanned.is_none()
+                {
+                    // Nothing of it is an event (half a character): there is no more to wait for.
+                    tracked.finished_at = Some(tracked.size);
+                }
+            }
         }
         self.dispatch(first_new)?;
         Ok(true)
@@ -192,8 +195,7 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// Reads a slice of file `index` and announces a batch of it for each channel. `None`: a
-    /// partition that it has to go to is taken in this round, or the file must wait.
+    /// Reads a slice of file `index` and announces a batch of it for each channel.
     fn announce(
         &mut self,
         index: usize,
@@ -201,7 +203,7 @@ impl Pipeline {
         share: u64,
         patience: Patience,
         first_new: usize,
-    ) -> Result<Option<Outcome>, Halt> {
+    ) -> Result<Outcome, Halt> {
         if self.files.tracked[index].giant_scanned.is_some() {
             return self.pass_giant(index, bound == Bound::Final);
         }
@@ -209,7 +211,7 @@ impl Pipeline {
         let name = self.files.tracked[index].record.name.clone();
         if self.outlets.iter().any(|outlet| outlet.is_barred(&name)) {
             self.files.bar(index);
-            return Ok(Some(Outcome::Barred));
+            return Ok(Outcome::Barred);
         }
         let mut batches = Vec::with_capacity(self.outlets.len());
         let now_ms = self.clock.monotonic_ms();
@@ -228,7 +230,7 @@ impl Pipeline {
             };
             let Some(partition) = outlet.next_partition(&name, is_open) else {
                 give_back(&mut self.outlets, batches);
-                return Ok(None);
+                return Ok(Outcome::Later);
             };
             let mut batch = outlet.take_batch();
             batch.begin(partition, stamp_ms);
@@ -250,21 +252,21 @@ impl Pipeline {
             Ok((slice, _)) if slice.end == slice.start => {
                 self.files.exhausted(index, &slice);
                 give_back(&mut self.outlets, batches);
-                Ok(Some(Outcome::Nothing))
+                Ok(Outcome::Nothing)
             }
             Ok((slice, events)) => {
                 self.push_announced(index, &slice, events, batches, stamp_ms, bound);
-                Ok(Some(Outcome::Announced))
+                Ok(Outcome::Announced)
             }
             Err(SliceError::Giant) => {
                 give_back(&mut self.outlets, batches);
                 self.files.begin_giant(index);
-                Ok(Some(Outcome::Nothing))
+                Ok(Outcome::Nothing)
             }
             Err(e) => {
                 give_back(&mut self.outlets, batches);
                 self.unreadable(index, &e)?;
-                Ok(None)
+                Ok(Outcome::Later)
             }
         }
     }
@@ -275,22 +277,23 @@ impl Pipeline {
         &mut self,
         index: usize,
         is_final: bool,
-    ) -> Result<Option<Outcome>, Halt> {
+    ) -> Result<Outcome, Halt> {
         let slice = match self.bury_giant(index, is_final) {
             Ok(Some(slice)) => slice,
-            Ok(None) => return Ok(Some(Outcome::Nothing)),
+            Ok(None) => return Ok(Outcome::Nothing),
             Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
-                log::warn(SOURCE, format_args!("{why}. Next try in {READ_RETRY_MS} milliseconds."));
+                self.tell_unwritten(DEAD_LETTERS, &why, READ_RETRY_MS);
                 self.files.retry_later(index, READ_RETRY_MS);
-                return Ok(None);
+                return Ok(Outcome::Later);
             }
         };
+        self.tell_written(DEAD_LETTERS);
         let stamp_ms = self.clock.now_ms();
         self.push_announced(index, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
         // At once: a start knows one letter again that no record knows, not two.
         self.commit()?;
-        Ok(Some(Outcome::Announced))
+        Ok(Outcome::Announced)
     }
 
     fn bury_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Slice>, LedgerError> {
