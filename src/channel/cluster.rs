@@ -1,6 +1,7 @@
 //! What there is to find of a cluster: the topic, its leaders, and with which wire they are spoken
 //! to. How it is found: `finding.rs`.
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
@@ -18,6 +19,7 @@ use super::protocol::{
     Versions,
 };
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
+use crate::log;
 
 /// How long a cluster has to answer and to have the topic ready.
 pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
@@ -201,6 +203,18 @@ impl Word {
     }
 
     /// What it says of the topic, which is spoken to over `wire`.
+    /// A broker did not know the topic a moment ago. One that has just begun says so of each.
+    pub(super) fn tell_made(&self, topic: &str) {
+        log::info(
+            "kafka.KafkaChannel",
+            format_args!(
+                "Topic {topic} was not known to the brokers a moment ago, and has {} now; unless \
+                 somebody else has made it, they have (auto.create.topics.enable).",
+                log::counted(self.partitions.len() as u64, "partition")
+            ),
+        );
+    }
+
     pub(super) fn topic(&self, wire: Wire) -> Topic {
         Topic {
             wire,
@@ -253,6 +267,14 @@ struct Seen {
     partitions: Vec<(i32, i32)>,
     topic_id: [u8; 16],
     replicas: usize,
+}
+
+/// Does the broker say that there is no such topic, or that it has just begun to make it?
+pub(super) fn is_missing(answer: &MetadataResponse, name: &str) -> bool {
+    let is_it = |t: &&MetadataResponseTopic| t.name.as_ref().is_some_and(|n| n.0.as_str() == name);
+    let error = answer.topics.iter().find(is_it).map(|topic| topic.error_code);
+    let missing = [ResponseError::UnknownTopicOrPartition, ResponseError::LeaderNotAvailable];
+    error.and_then(ResponseError::try_from_code).is_some_and(|error| missing.contains(&error))
 }
 
 fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::MetadataResponse;
 
 use super::broker::{Fault, Progress};
-use super::cluster::{Cluster, Quest, Word, ask_metadata};
+use super::cluster::{Cluster, Quest, Word, ask_metadata, is_missing};
 use super::finish::Waits;
 use super::greet::{Greeted, Greeting, LOOK_PAUSE, hinted};
 use super::protocol::Asked;
@@ -50,6 +50,8 @@ pub struct Finding {
     peers: Vec<Peer>,
     /// How many are of the list.
     listed: usize,
+    /// A broker has said that there is no such topic.
+    was_missing: bool,
 }
 
 struct Peer {
@@ -152,6 +154,7 @@ impl Finding {
             ready_until: None,
             peers,
             listed,
+            was_missing: false,
         }
     }
 
@@ -283,10 +286,13 @@ impl Finding {
             let Reach::Greeted((connection, _)) = &mut peer.reach else { continue };
             let answer = match asked.poll::<MetadataResponse>(connection) {
                 Ok(Progress::Pending) => continue,
-                Ok(Progress::Done(answer)) => match Word::of(&answer, &self.topic) {
-                    Ok(word) if !self.may_lack => word.whole(&self.topic),
-                    word => word,
-                },
+                Ok(Progress::Done(answer)) => {
+                    self.was_missing |= is_missing(&answer, &self.topic);
+                    match Word::of(&answer, &self.topic) {
+                        Ok(word) if !self.may_lack => word.whole(&self.topic),
+                        word => word,
+                    }
+                }
                 Err(fault) => Err(hinted(fault, connection)),
             };
             peer.asked = None;
@@ -379,6 +385,9 @@ impl Finding {
             Some(Told::Ready { word, .. } | Told::NotReady { word: Some(word), .. }) => word,
             _ => unreachable!("it holds"),
         };
+        if self.was_missing && self.may_create {
+            word.tell_made(&self.topic);
+        }
         let is_at_hand =
             |address: &str| self.peers.iter().any(|p| p.address == address && p.is_at_hand());
         let Ok(word) = word.without(|address| !is_at_hand(address)) else {

@@ -273,11 +273,7 @@ impl Pipeline {
 
     /// A line that is too long for memory goes to the dead-letter file, durable before the slice
     /// that it makes up is announced.
-    pub(super) fn pass_giant(
-        &mut self,
-        index: usize,
-        is_final: bool,
-    ) -> Result<Outcome, Halt> {
+    pub(super) fn pass_giant(&mut self, index: usize, is_final: bool) -> Result<Outcome, Halt> {
         let slice = match self.bury_giant(index, is_final) {
             Ok(Some(slice)) => slice,
             Ok(None) => return Ok(Outcome::Nothing),

@@ -52,6 +52,26 @@ fn an_upgrade_from_0_10_2_0_needs_no_restart() {
     upgraded_while_idle("0.10.2.0", "1.1.1", &[]);
 }
 
+/// A slip in its name makes another topic, and nobody looks at that one.
+#[test]
+fn a_topic_that_the_brokers_make_is_told() {
+    for version in ["0.10.2.0", "4.3.1"] {
+        let cluster = Cluster::with(version).set("num.partitions", 2).start();
+        let topic = cluster.topic("made");
+        let work = Work::new(&topic).file("010_{H}.log", &lines("a", 0, 10), 0);
+        let mut agent = work.start();
+        // Not before it was told: who asks for a topic makes it.
+        let words =
+            "Topic made was not known to the brokers a moment ago, and has 2 partitions now";
+        eventually("a word on it", ARRIVE_MAX, || match agent.log().contains(words) {
+            true => Ok(()),
+            false => Err(agent.log()),
+        });
+        agent.expect_records(&topic, 10, ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    }
+}
+
 /// One broker goes through four releases on the same data, the format of its log first kept and then
 /// raised, while the agent runs on. Each time a batch is on its way when it stops: what one wire
 /// has left in doubt is found by the next.
