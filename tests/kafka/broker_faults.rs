@@ -41,8 +41,8 @@ fn down_at_start(cluster: &Cluster, version: &str) {
     assert!(agent.log().contains(" goes on."), "{}", agent.log());
     let log = agent.log();
     let reasons = log.lines().filter_map(|line| line.split_once(tries)).map(|(told, _)| {
-        // Without its stamp, and since when.
-        told.split_once("): ").map_or(told, |(_, why)| why)
+        // Without its stamp; since when is the same for all.
+        told.split_once(", in trouble since ").map_or(told, |(_, why)| why)
     });
     let mut last = "";
     for why in reasons {
