@@ -187,12 +187,15 @@ fn every_line_is_there_exactly_once_whatever_happens() {
     }
 }
 
+/// Where the row stands in the table; see tests/support/torture.rs.
+const HEADING: &str = "1 Kills, stops, crashes and lost answers";
+
 /// For the table of `make torture`; see tests/torture-report.
 fn note(ran: u64, lines: u64, is_held: bool) {
     let Some(path) = std::env::var_os("FLUME_NG_TORTURE_RESULTS") else { return };
     let outcome = if is_held { "held" } else { "failed" };
     let entry = format!(
-        "simulated: brokers, disk, writers, clock and kills at once, by seed\tscripted\t{ran}\t{lines}\t0\t0\t0\t{outcome}\n"
+        "{HEADING}\tsimulated: brokers, disk, writers, clock and kills at once, by seed\tscripted\t{ran}\t{lines}\t0\t0\t0\t{outcome}\n"
     );
     let file = OpenOptions::new().append(true).create(true).open(path);
     file.and_then(|mut file| file.write_all(entry.as_bytes())).expect("a file for results");

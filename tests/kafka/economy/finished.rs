@@ -10,6 +10,7 @@ use flume_ng::clock::{Clock, ManualClock, SystemClock};
 use flume_ng::config;
 use flume_ng::source::{Files, reach};
 
+use crate::support::torture::{Group, NONE, hazard};
 use crate::support::{Brokers, Work};
 
 fn work() -> Work {
@@ -60,6 +61,7 @@ fn read_all(files: &mut Files) -> usize {
 /// receipts.
 #[test]
 fn a_file_whose_inode_was_used_before_does_not_read_all_receipts() {
+    let _row = hazard(Group::Sticks, "file whose inode was used before, 20000 receipts", NONE);
     const FILES: u64 = 200;
     const RECEIPTS: u64 = 20_000;
     let clock = now();
@@ -138,6 +140,7 @@ fn time_of_a_line(unreadable: u64) -> u64 {
 /// Each of them was looked for among all of them, for each line of another one.
 #[test]
 fn files_that_cannot_be_opened_cost_a_line_no_more_than_a_look_at_each() {
+    let _row = hazard(Group::Sticks, "20000 files that cannot be opened", NONE);
     let few = time_of_a_line(2_000);
     let many = time_of_a_line(20_000);
     assert!(many < 50 * few, "{few} ns with 2,000 of them, {many} ns with 20,000");

@@ -81,6 +81,7 @@ fn a_completed_file_with_new_numbers_that_is_written_to_is_read_on_at_once() {
 /// The change notice names it: nobody waits for the next start, nor for the hourly look.
 #[test]
 fn a_completed_file_that_is_written_to_is_read_on_at_once() {
+    let _row = hazard(Group::Lines, "finished file written to", V010);
     let mut scene = spool("written-done").file("a_{H-1}.log", "one\n", 10).agent_runs();
     scene.arrive(1);
     scene.append("a_{H}.log", "two\n");

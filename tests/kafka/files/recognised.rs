@@ -127,7 +127,7 @@ fn spool_and_tracker_copied_elsewhere_go_on_there() {
 /// Killed with batches in doubt, copied, and gone on with there.
 #[test]
 fn a_copy_with_batches_in_doubt_goes_on_there() {
-    let _row = hazard(Group::Identity, "the same, with batches in doubt", V010);
+    let _row = hazard(Group::Identity, "spool and tracker copied, batches in doubt", V010);
     let (content, lines) = numbered("line", 0..60_000);
     let mut scene = spool("copied-doubt").file("a_{H}.log", content, 0).agent_runs();
     for n in 1..=3 {
