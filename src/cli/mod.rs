@@ -12,6 +12,8 @@ pub(crate) mod table;
 use std::fmt;
 use std::path::PathBuf;
 
+use time::{Date, Month, PrimitiveDateTime, Time};
+
 use crate::config::known;
 use crate::log::{self, Format, Level};
 pub use documents::usage;
@@ -110,10 +112,45 @@ pub struct VerifyArgs {
     pub whole_topic: bool,
     /// `--allow-gone`: collected files that are no longer there are no difference.
     pub allow_gone: bool,
+    /// `--since`: only files that were finished since then, or are not.
+    pub since: Option<Since>,
     /// `--memory`: MiB of the table of values.
     pub memory_mib: usize,
     /// Files to verify; all if empty.
     pub files: Vec<String>,
+}
+
+/// A time that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// So many milliseconds ago.
+    Ago(u64),
+    /// In local time.
+    Local(PrimitiveDateTime),
+}
+
+impl Since {
+    /// `90m`, `6h`, `2d`, or a local date, with a time of day or without.
+    pub(crate) fn parse(text: &str) -> Option<Since> {
+        let units = [('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+        for (unit, ms) in units {
+            if let Some(number) = text.strip_suffix(unit) {
+                return number.parse::<u64>().ok()?.checked_mul(ms).map(Since::Ago);
+            }
+        }
+        let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+        let numbers = |text: &str, sign: char| -> Option<Vec<u16>> {
+            text.split(sign).map(|part| part.parse().ok()).collect()
+        };
+        let ([year, month, day], [hour, minute]) =
+            (numbers(day, '-')?.try_into().ok()?, numbers(time, ':')?.try_into().ok()?);
+        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+        let day: u16 = day;
+        let date = Date::from_calendar_date(i32::from(year), month, u8::try_from(day).ok()?);
+        let (hour, minute): (u16, u16) = (hour, minute);
+        let time = Time::from_hms(u8::try_from(hour).ok()?, u8::try_from(minute).ok()?, 0);
+        Some(Since::Local(PrimitiveDateTime::new(date.ok()?, time.ok()?)))
+    }
 }
 
 /// MiB of `verify`'s table of values unless `--memory` is given: some two million values.

@@ -8,8 +8,8 @@ use super::table::{self, AGENT, CHECK, CommandRow, GENERATE, LETTERS, OPTIONS, O
 use super::table::{TakenBy, VERIFY};
 use super::{
     AgentArgs, CheckArgs, Command, GenerateArgs, LINE_BYTES_DEFAULT, LINE_BYTES_MAX, LINE_RATE_MAX,
-    LetterAction, LettersArgs, MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, Once, StatusArgs, UsageError,
-    VerifyArgs, WAIT_S_MAX, documents,
+    LetterAction, LettersArgs, MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, Once, Since, StatusArgs,
+    UsageError, VerifyArgs, WAIT_S_MAX, documents,
 };
 
 /// Reads the words behind the program's name.
@@ -132,9 +132,19 @@ fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyA
         range_only: matches.opt_present("range-only"),
         whole_topic: matches.opt_present("whole-topic"),
         allow_gone: matches.opt_present("allow-gone"),
+        since: since(matches)?,
         memory_mib: memory.map_or(MEMORY_MIB_DEFAULT, |mib| mib as usize),
         files,
     })
+}
+
+fn since(matches: &getopts::Matches) -> Result<Option<Since>, UsageError> {
+    let Some(value) = first(matches, "since") else { return Ok(None) };
+    let want = "a time, such as 90m, 6h, 2d or 2026-11-28T14:00";
+    match Since::parse(&value) {
+        Some(since) => Ok(Some(since)),
+        None => Err(UsageError::BadValue { option: "since", value, want }),
+    }
 }
 
 fn letters_args(matches: &getopts::Matches, agent: AgentArgs) -> Result<LettersArgs, UsageError> {

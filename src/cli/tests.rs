@@ -116,6 +116,7 @@ fn verify_takes_files_and_options_in_any_order() {
         range_only: false,
         whole_topic: true,
         allow_gone: true,
+        since: None,
         memory_mib: 7,
         files: vec!["a.log".into(), "b.log".into(), "-x".into()],
     };

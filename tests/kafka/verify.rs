@@ -157,6 +157,11 @@ fn collected_is_exact(version: &str) {
     assert_eq!(counts(&json, ".COMPLETED")[..5], [2_000, 2_000, 2_000, 0, 0]);
     assert_eq!(counts(&json, ".log")[..5], [500, 500, 500, 0, 0]);
     assert_eq!(json.list("files").len(), 2);
+    // What was finished since then, and what is not finished.
+    assert_eq!(bench.json(&["--since", "1h"]).1.list("files").len(), 2);
+    let (code, json) = bench.json(&["--since", "2999-01-01T12:00"]);
+    assert_eq!((code, json.list("files").len()), (Some(0), 1), "{json:?}");
+    assert_eq!(counts(&json, ".log")[..5], [500, 500, 500, 0, 0]);
 
     // Many passes count the same.
     let output = bench.verify(&["--memory", "1"]);

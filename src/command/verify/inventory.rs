@@ -88,6 +88,8 @@ pub(super) struct Subject {
     pub java_offset: Option<u64>,
     /// Unix time of the first read, ms.
     pub opened_ms: i64,
+    /// And of its receipt.
+    pub finished_ms: Option<i64>,
     pub ranges: Vec<ReceiptRange>,
 }
 
@@ -107,6 +109,8 @@ pub(super) struct Wanted<'a> {
     pub words: &'a [String],
     /// Files that are gone are no difference.
     pub allow_gone: bool,
+    /// Of all, those that were finished since then (Unix time, ms), or are not.
+    pub since_ms: Option<i64>,
 }
 
 impl Inventory {
@@ -123,7 +127,7 @@ impl Inventory {
             }
         }
         if words.is_empty() {
-            inventory.select_all(wanted.allow_gone);
+            inventory.select_all(wanted);
         }
         let places: Vec<String> =
             origins.iter().map(|o| o.config.tracker_dir.display().to_string()).collect();
@@ -171,17 +175,22 @@ impl Inventory {
         Ok(has_state)
     }
 
-    fn select_all(&mut self, allow_gone: bool) {
-        for subject in &mut self.subjects {
+    fn select_all(&mut self, wanted: Wanted<'_>) {
+        let is_of_then = |subject: &Subject| {
+            let times = subject.finished_ms.zip(wanted.since_ms);
+            times.is_none_or(|(finished_ms, since_ms)| finished_ms >= since_ms)
+        };
+        let mut gone = 0;
+        for subject in self.subjects.iter_mut().filter(|subject| is_of_then(subject)) {
             subject.is_selected = !subject.bytes.are_gone();
+            gone += usize::from(!subject.is_selected);
         }
-        let gone = self.subjects.iter().filter(|subject| !subject.is_selected).count();
         let files = match gone {
             0 => return,
             1 => "1 collected file is".to_string(),
             n => format!("{n} collected files are"),
         };
-        match allow_gone {
+        match wanted.allow_gone {
             true => {
                 self.remarks.push(format!("{files} gone (deleted or moved away): not verified"))
             }
@@ -292,6 +301,7 @@ fn finished(at: usize, origin: &Origin<'_>, receipt: Receipt) -> Result<Subject,
         },
         java_offset: None,
         opened_ms: receipt.opened_ms,
+        finished_ms: Some(receipt.finished_ms),
         ranges: receipt.ranges,
     })
 }
@@ -335,6 +345,7 @@ fn live(
         },
         java_offset: None,
         opened_ms: file.opened_ms,
+        finished_ms: None,
         ranges: receipt_ranges(file, &record.channels),
     })
 }

@@ -13,6 +13,7 @@ mod letters;
 mod progress;
 mod reach;
 mod report;
+mod since;
 mod table;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 
 use crate::channel::broker::Fault;
 use crate::cli::VerifyArgs;
+use crate::clock::SystemClock;
 use crate::command::look;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
@@ -87,7 +89,8 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
         .iter()
         .map(|source| Origin { config: source, chain: build_interceptors(&source.interceptors) })
         .collect();
-    let wanted = Wanted { words: &args.files, allow_gone: args.allow_gone };
+    let since_ms = args.since.map(|since| since::epoch_ms(since, &SystemClock::new()));
+    let wanted = Wanted { words: &args.files, allow_gone: args.allow_gone, since_ms };
     let inventory = Inventory::take(&origins, wanted)?;
     let mut report =
         Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
