@@ -116,6 +116,8 @@ pub struct VerifyArgs {
     pub since: Option<Since>,
     /// `--memory`: MiB of the table of values.
     pub memory_mib: usize,
+    /// `--all-agents`: `files` are configurations of further agents, and what none has written is told.
+    pub all_agents: bool,
     /// Files to verify; all if empty.
     pub files: Vec<String>,
 }

@@ -125,9 +125,18 @@ fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentAr
 
 fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyArgs, UsageError> {
     let memory = number(matches, "memory", 1..=MEMORY_MIB_MAX, "a number of MiB, up to 1048576")?;
+    let name = first(matches, "name").ok_or(UsageError::NoName)?;
+    let all_agents = matches.opt_present("all-agents");
+    let mut files = files;
+    let conf_file = match first(matches, "conf-file") {
+        // The first one is as good as named.
+        None if all_agents && !files.is_empty() => files.remove(0),
+        conf_file => conf_file.ok_or(UsageError::NoConfFile)?,
+    };
     Ok(VerifyArgs {
-        name: first(matches, "name").ok_or(UsageError::NoName)?,
-        conf_file: first(matches, "conf-file").ok_or(UsageError::NoConfFile)?.into(),
+        name,
+        conf_file: conf_file.into(),
+        all_agents,
         json: matches.opt_present("json"),
         range_only: matches.opt_present("range-only"),
         whole_topic: matches.opt_present("whole-topic"),

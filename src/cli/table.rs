@@ -182,6 +182,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "whole-topic", "", Agent, VERIFY, "search all of the topic, also if it is over 4 GB"),
     row("", "range-only", "", Agent, VERIFY, "no search for repeats beyond the receipts"),
     row("", "allow-gone", "", Agent, VERIFY, "files that are gone by now are no difference"),
+    row("", "all-agents", "", Agent, VERIFY, "FILEs are configurations of one fleet"),
     row("", "since", "TIME", Agent, VERIFY, "files of the last 6h, 2d or since a date"),
     row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 64)"),
     row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),

@@ -117,6 +117,7 @@ fn verify_takes_files_and_options_in_any_order() {
         whole_topic: true,
         allow_gone: true,
         since: None,
+        all_agents: false,
         memory_mib: 7,
         files: vec!["a.log".into(), "b.log".into(), "-x".into()],
     };

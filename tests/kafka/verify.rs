@@ -176,6 +176,33 @@ fn collected_is_exact(version: &str) {
     assert!(text.starts_with("FILE "), "{text}");
 }
 
+/// Two hosts and a third writer: each line is somebody's, or told.
+#[test]
+fn what_no_agent_of_a_fleet_has_written_is_told() {
+    each_version(|version| {
+        let one = Bench::two_hours(version, "verify-fleet", 2);
+        one.collect(2_500, 1);
+        let mut two = Bench { topic: one.topic.clone(), work: Work::new(&one.topic) };
+        two.work = two.work.file("020_{H}.log", &lines("another host", 700), 0);
+        let mut agent = two.work.start();
+        agent.expect_records(&one.topic, 3_200, ARRIVE_MAX);
+        agent.expect("all of it is committed", ARRIVE_MAX, || two.work.is_committed());
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        one.produce(&["somebody else", "once more"]);
+        let conf = two.work.write_conf();
+        let conf = conf.to_str().expect("UTF-8");
+        let (code, json) = one.json(&["--all-agents", conf]);
+        assert_eq!((code, json.number("by_none")), (Some(0), 2), "{json:?}");
+        let first = json.list("first_by_none");
+        assert_eq!(first.len(), 2);
+        assert_eq!(first[0].text("text"), "somebody else");
+        assert_eq!(json.list("files").len(), 3);
+        // One of them alone knows nothing of the other's.
+        let (_, json) = one.json(&["--all-agents"]);
+        assert_eq!(json.number("by_none"), 702);
+    });
+}
+
 /// What a running agent writes is neither touched nor misjudged.
 #[test]
 fn a_live_file_is_verified_beside_a_running_agent() {

@@ -106,6 +106,8 @@ pub(super) struct Counting<'a> {
     pub target: Target,
     pub reach: Reach,
     pub table_bytes: usize,
+    /// Records that are no line of any file are told.
+    pub tells_unclaimed: bool,
 }
 
 /// A file to read in every pass.
@@ -410,6 +412,7 @@ impl Pass<'_, '_> {
             channel: &counting.target.channel,
             report: &mut *report,
             strangers: Strangers::default(),
+            tells_unclaimed: counting.tells_unclaimed,
             lines_of_others: (!unplaced.is_empty()).then_some(&mut lines_of_others),
         };
         for span in &plan.spans {

@@ -18,6 +18,9 @@ pub(super) struct Place {
     pub range: ReceiptRange,
 }
 
+/// In place of a file: a record that stands among the events of none.
+const NO_FILE: u32 = u32::MAX;
+
 /// The offset behind a recorded range, whatever a damaged receipt says.
 pub(super) fn behind(range: &ReceiptRange) -> i64 {
     range.last.saturating_add(1)
@@ -45,6 +48,8 @@ pub(super) struct Judge<'p> {
     pub channel: &'p ChannelConfig,
     pub report: &'p mut Report,
     pub strangers: Strangers,
+    /// Records that are no line of any file are told.
+    pub tells_unclaimed: bool,
     /// `None` where there is no such file.
     pub lines_of_others: Option<&'p mut LinesOfOthers<'p>>,
 }
@@ -75,6 +80,10 @@ impl Judge<'_> {
             Met::Surplus if self.table.add_surplus(key) => self.show(&record),
             _ => {}
         }
+        let is_placed = || covering.iter().any(|at| is_by(&places[*at]) && shows_producers);
+        if self.tells_unclaimed && met == Met::Unknown && !is_placed() {
+            self.add_unclaimed(key, &record);
+        }
         for (n, at) in covering.iter().enumerate() {
             let file = places[*at].file;
             let is_told = covering[..n].iter().any(|before| places[*before].file == file);
@@ -97,6 +106,18 @@ impl Judge<'_> {
         }
     }
 
+    /// No file that was read has this value, and no recorded producer wrote it there.
+    fn add_unclaimed(&mut self, key: u64, record: &TopicRecord<'_>) {
+        if self.report.unclaimed.len() < EXAMPLES_MAX {
+            let body = body(self.channel.value_format, record.value);
+            self.report.unclaimed.push((key, Repeat::new(&self.channel.topic, record, body)));
+        }
+        match self.lines_of_others.is_some() {
+            true => self.add_stranger(key, NO_FILE),
+            false => self.report.unclaimed_records += 1,
+        }
+    }
+
     fn add_stranger(&mut self, key: u64, file: u32) {
         let files = self.strangers.0.entry(key).or_default();
         match files.iter_mut().find(|(other, _)| *other == file) {
@@ -112,17 +133,24 @@ impl Judge<'_> {
     pub(super) fn name_strangers(&mut self) {
         let mut strangers = std::mem::take(&mut self.strangers.0);
         let rows = &mut *self.rows;
+        let report = &mut *self.report;
         if let Some(lines_of_others) =
             self.lines_of_others.as_mut().filter(|_| !strangers.is_empty())
         {
             lines_of_others(&mut |key| {
                 for (file, records) in strangers.remove(&key).unwrap_or_default() {
-                    rows[file as usize].others += records;
+                    match rows.get_mut(file as usize) {
+                        Some(row) => row.others += records,
+                        None => report.unclaimed.retain(|(known, _)| *known != key),
+                    }
                 }
             });
         }
         for (file, records) in strangers.into_values().flatten() {
-            rows[file as usize].foreign += records;
+            match rows.get_mut(file as usize) {
+                Some(row) => row.foreign += records,
+                None => report.unclaimed_records += records,
+            }
         }
     }
 

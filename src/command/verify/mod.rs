@@ -17,6 +17,7 @@ mod since;
 mod table;
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::channel::broker::Fault;
@@ -28,7 +29,7 @@ use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::pipeline::build_interceptors;
 use crate::source::interceptor::Interceptor;
-use crate::text;
+use crate::text::{self, counted};
 
 use content::Survey;
 use inventory::{Inventory, Subject, Wanted};
@@ -61,7 +62,7 @@ struct Origin<'a> {
 /// Verifies and tells the result on stdout.
 pub fn verify(args: &VerifyArgs) -> ExitCode {
     log::set_level(Level::Warn);
-    let Some(config) = look::load(&args.conf_file, &args.name) else {
+    let Some(config) = load(args) else {
         return Exit::Configuration.into();
     };
     match run(args, &config) {
@@ -83,14 +84,36 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
     }
 }
 
+/// The configuration; of a fleet, all sources of all, with one channel for each topic.
+fn load(args: &VerifyArgs) -> Option<AgentConfig> {
+    let mut all = look::load(&args.conf_file, &args.name)?;
+    for file in args.files.iter().filter(|_| args.all_agents) {
+        let AgentConfig { sources, channels, .. } = look::load(Path::new(file), &args.name)?;
+        let mut places = Vec::with_capacity(channels.len());
+        for channel in channels {
+            let known = all.channels.iter().position(|known| known.topic == channel.topic);
+            places.push(known.unwrap_or_else(|| {
+                all.channels.push(channel);
+                all.channels.len() - 1
+            }));
+        }
+        for mut source in sources {
+            source.channels.iter_mut().for_each(|at| *at = places[*at]);
+            all.sources.push(source);
+        }
+    }
+    Some(all)
+}
+
 fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
     let origins: Vec<Origin<'_>> = config
         .sources
         .iter()
         .map(|source| Origin { config: source, chain: build_interceptors(&source.interceptors) })
         .collect();
+    let words = if args.all_agents { &[][..] } else { &args.files[..] };
     let since_ms = args.since.map(|since| since::epoch_ms(since, &SystemClock::new()));
-    let wanted = Wanted { words: &args.files, allow_gone: args.allow_gone, since_ms };
+    let wanted = Wanted { words, allow_gone: args.allow_gone, since_ms };
     let inventory = Inventory::take(&origins, wanted)?;
     let mut report =
         Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
@@ -112,6 +135,7 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
             target,
             reach,
             table_bytes: args.memory_mib << 20,
+            tells_unclaimed: args.all_agents,
         };
         counting.run(&mut progress, &mut report)?;
     }
@@ -161,6 +185,12 @@ fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report
 }
 
 fn add_remarks(report: &mut Report) {
+    if report.unclaimed_records > 0 {
+        let records = counted(report.unclaimed_records, "record");
+        report
+            .remarks
+            .push(format!("{records} of what was searched: written by none of these agents"));
+    }
     if report.unclear > 0 {
         report.remarks.push(format!(
             "{} records are like lines of these files, but stand among the events of files whose \

@@ -154,6 +154,9 @@ pub(super) struct Report {
     pub remarks: Vec<String>,
     /// Records with a value of the files in the ranges of others whose bytes are gone.
     pub unclear: u64,
+    /// Records that are no line of any file, and the first ones with their keys.
+    pub unclaimed_records: u64,
+    pub unclaimed: Vec<(u64, Repeat)>,
     /// How much of each topic was searched.
     pub searched: Vec<Searched>,
 }
@@ -203,6 +206,15 @@ impl Report {
                 format_args!(
                     "repeated: topic {topic}, partition {partition}, offset {offset}, producer \
                      {producer_id}: {excerpt}"
+                ),
+            );
+        }
+        for (_, Repeat { topic, partition, offset, producer_id, excerpt }) in &self.unclaimed {
+            line(
+                &mut out,
+                format_args!(
+                    "by none of these agents: topic {topic}, partition {partition}, offset {offset}, \
+                     producer {producer_id}: {excerpt}"
                 ),
             );
         }
@@ -303,6 +315,8 @@ impl Report {
             "exact": self.is_exact(),
             "files": self.rows.iter().map(json_row).collect::<Vec<Value>>(),
             "missing": self.missing.iter().map(json_missing).collect::<Vec<Value>>(),
+            "by_none": self.unclaimed_records,
+            "first_by_none": self.unclaimed.iter().map(|(_, r)| json_repeat(r)).collect::<Vec<Value>>(),
             "repeated": self.repeats.iter().map(json_repeat).collect::<Vec<Value>>(),
             "problems": self.problems,
             "remarks": self.remarks,
