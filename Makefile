@@ -67,6 +67,7 @@ PAGE_TESTS := $(shell command -v "$(CHROMIUM)" >/dev/null 2>&1 && echo --test pa
 
 # One broker of each wire for all tests; they start others for themselves where they break them.
 test: check
+	FLUME_NG_PACKAGES=1 $(CARGO) test --locked --test fast -- packaging
 	$(CARGO) test --locked --no-run
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
 	$(if $(PAGE_TESTS),,@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
