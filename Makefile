@@ -6,11 +6,13 @@
 #   make check            format, lints, and all tests that need no broker
 #   make test             the same, and the tests against a real Kafka 0.10.2.0 and 4.3.1, and
 #                         those of the page in a browser (chromium, if it is there)
-#   make torture          the long tests of faults on Kafka 0.10.2 to 4.3; writes their table
+#   make torture          the long tests of faults on Kafka 0.8.2 to 4.3; writes their table
 #                         into docs/reliability.md (TORTURE_ROUNDS=n repeats what is random)
 #   make soak             MINUTES (10) of roll-overs, kills and restarts under 20,000 lines a second,
 #                         with a report
 #   make bench            measures it and others, writes docs/bench.md (takes a while)
+#   make bench-quick      BASE (main) and this tree in turns: lines/s, CPU a line, memory and latency,
+#                         with a verdict, in two minutes besides the builds
 #   make install          program, man page, completions, documents and examples, to PREFIX (default
 #                         /usr/local), below DESTDIR if that is set
 #   make install-service  the same, and the user flume-ng, its directories and the unit
@@ -34,7 +36,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench check container demo deb documents install install-service release rpm screenshot soak static test torture clean
+.PHONY: all bench bench-quick check container demo deb documents install install-service release rpm screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -105,6 +107,17 @@ torture:
 # measured as well.
 bench:
 	$(CARGO) bench --locked --features zstd --bench compare
+
+BASE ?= main
+BASE_TREE = $(abspath $(CARGO_TARGET_DIR))/bench-base
+
+# The other tree and what was built of it stay, so that a second comparison builds little.
+bench-quick:
+	@git rev-parse --verify --quiet "$(BASE)^{commit}" >/dev/null || { echo "make bench-quick: BASE=$(BASE) is no commit" >&2; exit 1; }
+	[ -e "$(BASE_TREE)/.git" ] || git worktree add --detach "$(BASE_TREE)" "$(BASE)"
+	git -C "$(BASE_TREE)" checkout --quiet --detach "$$(git rev-parse "$(BASE)^{commit}")"
+	CARGO_TARGET_DIR="$(BASE_TREE)/target" $(CARGO) build --release --locked --manifest-path "$(BASE_TREE)/Cargo.toml"
+	BENCH_BASE="$(BASE_TREE)/target/release/flume-ng" $(CARGO) bench --locked --bench compare
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 

@@ -10,8 +10,11 @@
 //!     BENCH_COMPLETED=100000  finished files beside
 //!     BENCH_CANDIDATES=10000  files of the present hour
 //!     BENCH_SECONDS=10        length of an idle time; half of it of a run for latency
+//!     BENCH_SIZE_MB=300       size of a backlog of lines of one length
 //!     BENCH_BIG=1             a backlog of ten times BENCH_MB as well
-//!     BENCH_ONLY=micro,...    of: throughput codecs text latency flat micro
+//!     BENCH_ONLY=micro,...    of: throughput sizes codecs text latency flat micro
+//!
+//! `make bench-quick BASE=commit` compares with another build: quick.rs.
 
 mod chart;
 mod contenders;
@@ -21,6 +24,7 @@ mod latency;
 mod machine;
 mod micro;
 mod process;
+mod quick;
 mod rate;
 mod report;
 mod sections;
@@ -36,14 +40,15 @@ use sections::{Bench, Settings};
 
 const NEW: &str = "4.3.1";
 const OLD: &str = "0.10.2.0";
-const SECTIONS: [&str; 6] = ["throughput", "codecs", "text", "latency", "flat", "micro"];
-const NUMBERS: [(&str, u64); 6] = [
+const SECTIONS: [&str; 7] = ["throughput", "sizes", "codecs", "text", "latency", "flat", "micro"];
+const NUMBERS: [(&str, u64); 7] = [
     ("BENCH_RUNS", 5),
     ("BENCH_LINES", 1_000_000),
     ("BENCH_MB", 1_000),
     ("BENCH_COMPLETED", 100_000),
     ("BENCH_CANDIDATES", 10_000),
     ("BENCH_SECONDS", 10),
+    ("BENCH_SIZE_MB", 300),
 ];
 
 fn main() {
@@ -51,9 +56,13 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
+    if let Some(base) = std::env::var_os("BENCH_BASE").filter(|base| !base.is_empty()) {
+        return quick::run(Path::new(&base));
+    }
     let numbers = NUMBERS.map(|(name, usual)| (name, setting(name).unwrap_or(usual), usual));
-    let [runs, lines, megabytes, completed, candidates, seconds] = numbers.map(|(_, is, _)| is);
-    let settings = Settings { runs, lines, megabytes, completed, candidates, seconds };
+    let [runs, lines, megabytes, completed, candidates, seconds, size_mb] =
+        numbers.map(|(_, is, _)| is);
+    let settings = Settings { runs, lines, megabytes, completed, candidates, seconds, size_mb };
     let big = setting("BENCH_BIG").unwrap_or(0) > 0;
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |section: &str| only.is_empty() || only.split(',').any(|o| o == section);
@@ -68,6 +77,7 @@ fn main() {
         eprintln!("bench: {section}");
         match section {
             "throughput" => bench.throughput(),
+            "sizes" => bench.sizes(),
             "codecs" => bench.codecs(),
             "text" => bench.text(),
             "latency" => bench.latency(),
@@ -95,7 +105,9 @@ fn main() {
     let about = machine::describe(&bench.contenders, &[NEW, OLD]);
     let text = report::document(&day, &about, &[command + "make bench"], &bench.sections);
     let title = "Lines per second into Kafka, acks=all (longer is better)";
-    report::publish(&dir, &text, &chart::draw(title, &bench.groups));
+    let bars = chart::draw(title, &bench.groups);
+    let curves = chart::draw_curves("MB a second by the bytes of a line", &bench.curves);
+    report::publish(&dir, &[("bench.svg", &bars), ("sizes.svg", &curves), ("bench.md", &text)]);
     eprintln!("bench: written to {}", dir.join("bench.md").display());
 }
 

@@ -15,6 +15,11 @@ const HOUR: &str = "%Y%m%d%H";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contender {
     Ours,
+    /// Another build of ours, and what it is called.
+    Other {
+        program: PathBuf,
+        name: &'static str,
+    },
     /// Reads a file once and ends: no tailing, no checkpoint.
     Kcat,
     Rsyslog,
@@ -61,6 +66,7 @@ impl Contender {
     pub fn name(&self) -> &'static str {
         match self {
             Contender::Ours => "flume-ng",
+            Contender::Other { name, .. } => name,
             Contender::Kcat => "kcat -P -l (no checkpoint)",
             Contender::Rsyslog => "rsyslog imfile + omkafka",
             Contender::Flume(_) => "Flume 1.11 TAILDIR + Kafka channel",
@@ -99,7 +105,8 @@ impl Contender {
 
     fn command(&self, job: &Job, topic: &Topic) -> Command {
         match self {
-            Contender::Ours => ours(job, topic),
+            Contender::Ours => ours(Path::new(env!("CARGO_BIN_EXE_flume-ng")), job, topic),
+            Contender::Other { program, .. } => ours(program, job, topic),
             Contender::Kcat => kcat(job, topic),
             Contender::Rsyslog => rsyslog(job, topic),
             Contender::Flume(jars) => flume(jars, job, topic),
@@ -124,9 +131,9 @@ pub fn configure(job: &Job, topic: &str, bootstrap: &str) -> PathBuf {
     path
 }
 
-fn ours(job: &Job, topic: &Topic) -> Command {
+fn ours(program: &Path, job: &Job, topic: &Topic) -> Command {
     let conf = configure(job, topic.name(), topic.bootstrap());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+    let mut command = Command::new(program);
     command.args(["agent", "--name", "a1", "--conf-file"]).arg(conf);
     command
 }

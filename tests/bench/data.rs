@@ -31,16 +31,23 @@ impl Numbers {
 /// Makes the lines.
 pub struct Lines {
     text: Text,
+    /// Of a line without its newline.
+    bytes: usize,
     numbers: Numbers,
     count: u64,
 }
 
 impl Lines {
     pub fn new(text: Text) -> Lines {
-        Lines { text, numbers: Numbers(2017), count: 0 }
+        Lines { text, bytes: LINE_BYTES, numbers: Numbers(2017), count: 0 }
     }
 
-    /// Appends the next line with its newline: `LINE_BYTES` + 1 bytes.
+    /// Of another length.
+    pub fn of_bytes(bytes: usize) -> Lines {
+        Lines { bytes, ..Lines::new(Text::Plain) }
+    }
+
+    /// Appends the next line with its newline.
     pub fn push(&mut self, out: &mut Vec<u8>) {
         const LEVELS: [&str; 4] = ["INFO ", "INFO ", "WARN ", "DEBUG"];
         let start = out.len();
@@ -50,7 +57,7 @@ impl Lines {
         let n = self.count;
         write!(out, "{n:010} 2017-04-12 11:36:18 {level} worker-{worker:02} user={user} ")
             .expect("a Vec takes all");
-        let end = start + LINE_BYTES;
+        let end = start + self.bytes;
         match self.text {
             Text::Plain => {
                 write!(out, "GET /orders/{b} took {took} ms, status 200, ").expect("as above");

@@ -45,6 +45,7 @@ pub fn describe(contenders: &[Contender], brokers: &[&str]) -> Vec<String> {
             Contender::Kcat => all_of("kcat", &["-V"], "librdkafka"),
             Contender::Rsyslog => first_line("rsyslogd", &["-v"], ""),
             Contender::Flume(_) => format!("{}, -Xmx512m, no sink", flume_version()),
+            Contender::Other { program, .. } => program.display().to_string(),
         };
         lines.push(format!("{}: {version}", contender.name()));
     }

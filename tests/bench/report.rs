@@ -46,10 +46,10 @@ pub fn document(day: &str, machine: &[String], commands: &[String], body: &[Sect
     out
 }
 
-/// Both files or, if something fails, neither half written: each is renamed into place.
-pub fn publish(dir: &Path, markdown: &str, chart: &str) {
+/// Name and content of each file; none is half written, since each is renamed into place.
+pub fn publish(dir: &Path, files: &[(&str, &str)]) {
     fs::create_dir_all(dir).expect("a directory for the report");
-    for (name, content) in [("bench.svg", chart), ("bench.md", markdown)] {
+    for (name, content) in files {
         let temp = dir.join(format!(".{name}.new"));
         fs::write(&temp, content).expect("room for the report");
         fs::rename(&temp, dir.join(name)).expect("the report in place");

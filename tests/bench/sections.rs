@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flume_ng::config::{self, diagnostics::Severity};
 
-use crate::chart::{Bar, Group};
+use crate::chart::{Bar, Curve, Group};
 use crate::contenders::{Contender, Job, configure};
 use crate::data::{LINE_BYTES, Lines, Text};
 use crate::rate::{PARTITIONS, Rate, compare, first_record_ms, measure};
@@ -25,6 +25,8 @@ const MEMORY_BYTES: u64 = 4_000_000_000;
 /// Of a partition whose broker is in memory: less than a run of any length writes, so that long
 /// ones do not alone pay for what is forgotten.
 const KEPT: u64 = 128 << 20;
+/// Bytes of a line.
+const LINE_SIZES: [usize; 5] = [108, 216, 512, 1_024, 4_096];
 /// The slow and the fast writer of the latency table, lines a second.
 const RATES: [u64; 2] = [20, 20_000];
 /// What the compilers in a JVM take to be done with a broker's way for small requests.
@@ -38,6 +40,7 @@ pub struct Settings {
     pub completed: u64,
     pub candidates: u64,
     pub seconds: u64,
+    pub size_mb: u64,
 }
 
 pub struct Bench {
@@ -47,6 +50,8 @@ pub struct Bench {
     missing: Vec<String>,
     pub sections: Vec<Section>,
     pub groups: Vec<Group>,
+    /// By release.
+    pub curves: Vec<(String, Vec<Curve>)>,
     data: TempDir,
 }
 
@@ -58,7 +63,8 @@ impl Bench {
         missing: Vec<String>,
     ) -> Bench {
         let data = TempDir::new("bench-data");
-        Bench { settings, big, contenders, missing, sections: Vec::new(), groups: Vec::new(), data }
+        let (sections, groups, curves) = Default::default();
+        Bench { settings, big, contenders, missing, sections, groups, curves, data }
     }
 
     fn runs(&self) -> usize {
@@ -219,6 +225,65 @@ impl Bench {
             rows,
             missing,
         });
+    }
+
+    /// Lines of different lengths, as many of each as make up the same number of bytes.
+    pub fn sizes(&mut self) {
+        let contenders: Vec<Contender> =
+            self.contenders.iter().filter(|c| !matches!(c, Contender::Flume(_))).cloned().collect();
+        let bytes = self.settings.size_mb * 1_000_000;
+        for version in [NEW, OLD] {
+            let cluster = self.cluster(version);
+            let mut rows = Vec::new();
+            let mut curves: Vec<Curve> =
+                contenders.iter().map(|c| Curve::new(c.name(), *c == Contender::Ours)).collect();
+            for size in LINE_SIZES {
+                let path = self.data.path().join(format!("of-{size}"));
+                let lines = bytes / (size as u64 + 1);
+                Lines::of_bytes(size).write(&path, lines);
+                // A line is not to be cut where others take it whole.
+                let properties = "\na1.sources.r1.deserializer.maxLineLength = 8192\n";
+                let mut rates = vec![Vec::new(); contenders.len()];
+                for run in 0..self.runs() {
+                    for (contender, rates) in contenders.iter().zip(&mut rates) {
+                        let mut job = Job::new().link(&path);
+                        job.properties = properties.to_string();
+                        let rate = measure(contender, &job, &cluster, lines);
+                        let name = contender.name();
+                        eprintln!("bench: {name}, {size} bytes, run {}: {rate}", run + 1);
+                        rates.push(rate);
+                    }
+                }
+                std::fs::remove_file(&path).expect("a file of ours");
+                let rates: Vec<Rate> = rates.iter().map(|runs| Rate::medians(runs)).collect();
+                let kcat = contenders.iter().position(|c| *c == Contender::Kcat);
+                for ((contender, rate), curve) in contenders.iter().zip(&rates).zip(&mut curves) {
+                    let mb_per_s = rate.lines_per_s * (size + 1) as f64 / 1e6;
+                    curve.points.push((size as f64, mb_per_s));
+                    let ratio = kcat.map(|at| rate.lines_per_s / rates[at].lines_per_s);
+                    rows.push(vec![
+                        format!("{} bytes, {}", thousands(size as f64), contender.name()),
+                        thousands(rate.lines_per_s),
+                        short(mb_per_s),
+                        ratio.map_or("–".to_string(), short),
+                        short(rate.cpu_us_per_line * 1e3 / (size + 1) as f64),
+                        short(rate.peak_mb),
+                    ]);
+                }
+            }
+            self.curves.push((format!("Kafka {version}"), curves));
+            self.sections.push(Section {
+                title: format!("Lines of different lengths into Kafka {version}"),
+                text: format!(
+                    "![MB a second by the length of lines](sizes.svg)\n\n{} MB of each length, in \
+                     one file, otherwise as above. Medians of {}.",
+                    self.settings.size_mb, self.settings.runs
+                ),
+                columns: vec!["", "lines/s", "MB/s", "x kcat", "CPU s/GB", "peak MB"],
+                rows,
+                missing: self.missing.clone(),
+            });
+        }
     }
 
     pub fn text(&mut self) {
