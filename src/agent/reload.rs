@@ -25,6 +25,8 @@ type Stamp = Option<(u64, u64, i64, i64)>;
 pub(crate) struct Reload {
     path: PathBuf,
     agent: String,
+    /// `-D`, to which values may refer.
+    system: Vec<(String, String)>,
     /// The stamp that was dealt with, and the one seen at the last look.
     known: Stamp,
     last: Stamp,
@@ -44,6 +46,7 @@ impl Reload {
         Reload {
             path,
             agent: args.name.clone(),
+            system: args.system_properties.clone(),
             known,
             last: known,
             content,
@@ -83,7 +86,7 @@ impl Reload {
         self.content = content;
         let file = self.path.display();
         log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
-        let loaded = config::load(&self.path, &self.agent);
+        let loaded = config::load_with(&self.path, &self.agent, &self.system);
         self.is_refused = loaded.is_err();
         match loaded {
             Ok(Loaded { config, findings }) => {

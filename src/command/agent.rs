@@ -36,7 +36,7 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     let file = args.conf_file.display();
     // A run that ends by itself ends with the configuration that it began with.
     let reload = (args.reload_conf && args.once.is_none()).then(|| Reload::new(args));
-    let loaded = config::load(&args.conf_file, &args.name);
+    let loaded = config::load_with(&args.conf_file, &args.name, &args.system_properties);
     if let Ok(Loaded { config, .. }) = &loaded
         && !args.dry_run
     {

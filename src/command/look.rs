@@ -179,8 +179,12 @@ pub(crate) struct ReceiptsLook {
 
 /// The configuration for a command that only looks. Its errors are told, its warnings are not:
 /// the agent has told them.
-pub(crate) fn load(conf_file: &Path, agent: &str) -> Option<AgentConfig> {
-    match config::load(conf_file, agent) {
+pub(crate) fn load(
+    conf_file: &Path,
+    agent: &str,
+    system: &[(String, String)],
+) -> Option<AgentConfig> {
+    match config::load_with(conf_file, agent, system) {
         Ok(Loaded { config, .. }) => Some(config),
         Err(findings) => {
             for finding in findings.iter().filter(|f| f.severity == Severity::Error) {

@@ -43,7 +43,7 @@ pub(super) fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool
     if !known {
         let message = format!(
             "Unable to load channel type: {}; only {TYPE} is supported, events go straight to Kafka",
-            prop.value
+            prop.shown()
         );
         section.error(found, "type", message);
     }
@@ -141,7 +141,7 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
         {
             let message = format!(
                 "acks = {} would lose records when a broker fails; remove it, all is always used",
-                prop.value
+                prop.shown()
             );
             section.error(found, name, message);
         }
@@ -150,7 +150,7 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
         && !prop.value.eq_ignore_ascii_case("sync")
     {
         let message =
-            format!("producer type {} would lose records without a word; remove it", prop.value);
+            format!("producer type {} would lose records without a word; remove it", prop.shown());
         section.error(found, "kafka.producer.type", message);
     }
     for name in ["kafka.security.protocol", "kafka.producer.security.protocol"] {
@@ -159,7 +159,7 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
         {
             let message = format!(
                 "{} is not supported: records would go in the clear; use a plaintext listener",
-                prop.value
+                prop.shown()
             );
             section.error(found, name, message);
         }
@@ -280,12 +280,12 @@ fn compression(section: &Section, found: &mut Diagnostics) -> Compression {
     match chosen {
         Some((_, compression)) if compression.is_supported() => *compression,
         Some(_) => {
-            let message = format!("this build cannot write {}; use gzip or snappy", prop.value);
+            let message = format!("this build cannot write {}; use gzip or snappy", prop.shown());
             section.error(found, &prop.name, message);
             Compression::None
         }
         None => {
-            let message = format!("\"{}\" is not known; write none, gzip or snappy", prop.value);
+            let message = format!("\"{}\" is not known; write none, gzip or snappy", prop.shown());
             section.error(found, &prop.name, message);
             Compression::None
         }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::Diagnostics;
-use super::known;
+use super::expand::{Expander, Setting};
 use super::section::{Prop, Section, words};
+use super::{filter, known, secret};
 use crate::java::properties::Properties;
 
 /// The four lists an agent may have, in the order they are read.
@@ -30,17 +31,42 @@ struct Key {
     value: String,
     line: usize,
     bare: Option<char>,
+    is_secret: bool,
 }
 
 /// Sorts the file's keys to the components of one agent; `None` if it has no key at all. Faults go
 /// to `found`.
-pub(super) fn read(properties: &Properties, agent: &str, found: &mut Diagnostics) -> Option<Graph> {
+pub(super) fn read(
+    properties: &Properties,
+    agent: &str,
+    setting: &Setting<'_>,
+    found: &mut Diagnostics,
+) -> Option<Graph> {
     let keys = last_of_each(properties, agent, found);
     let prefix = format!("{agent}.");
-    let (own, others): (Vec<Key>, Vec<Key>) =
+    let (mut own, others): (Vec<Key>, Vec<Key>) =
         keys.into_iter().partition(|k| k.full.starts_with(&prefix));
     check_others(&own, &others, agent, found);
+    expand(&mut own, agent, setting, found);
     (!own.is_empty()).then(|| Reader { agent, keys: own, found }.read())
+}
+
+/// Replaces what the values refer to. The filters have no further meaning then.
+fn expand(own: &mut Vec<Key>, agent: &str, setting: &Setting<'_>, found: &mut Diagnostics) {
+    let told = own.iter().map(|key| (key.full.as_str(), key.value.as_str(), key.line));
+    let filters = filter::take(told, agent, found);
+    let of_filters = format!("{agent}.configfilters");
+    own.retain(|key| key.full.strip_prefix(&of_filters).is_none_or(|rest| !is_end_of_word(rest)));
+    let mut expander = Expander::new(agent, setting, filters);
+    for key in own {
+        let (value, is_secret) = expander.expand(&key.full, key.line, &key.value, found);
+        key.value = trim(&value).to_string();
+        key.is_secret = is_secret || secret::is_secret(&key.full);
+    }
+}
+
+fn is_end_of_word(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('.')
 }
 
 /// Java's `String.trim`: everything up to the blank goes, other white space stays.
@@ -67,7 +93,7 @@ fn last_of_each(properties: &Properties, agent: &str, found: &mut Diagnostics) -
     let key = |index: usize| {
         let entry = &properties.entries[index];
         let (full, value) = (trim(&entry.key).to_string(), trim(&entry.value).to_string());
-        Key { full, value, line: entry.line, bare: entry.bare }
+        Key { full, value, line: entry.line, bare: entry.bare, is_secret: false }
     };
     indices.into_iter().map(key).collect()
 }
@@ -155,6 +181,7 @@ impl Reader<'_> {
             value: key.value,
             line: key.line,
             bare: key.bare,
+            is_secret: key.is_secret,
         });
         let props: Vec<Prop> = props.collect();
         let list_line = props.first().map_or(0, |p| p.line);
@@ -200,8 +227,8 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let prop =
-                Prop { name: name.to_string(), value: key.value, line: key.line, bare: key.bare };
+            let Key { value, line, bare, is_secret, .. } = key;
+            let prop = Prop { name: name.to_string(), value, line, bare, is_secret };
             props.entry((list.to_string(), component.to_string())).or_default().push(prop);
         }
         props

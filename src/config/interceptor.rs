@@ -41,7 +41,7 @@ fn sub_section(source: &Section, name: String, list_line: usize) -> Section {
     let start = format!("interceptors.{name}.");
     let props = source.props.iter().filter_map(|p| {
         let name = p.name.strip_prefix(&start)?.to_string();
-        Some(Prop { name, value: p.value.clone(), line: p.line, bare: p.bare })
+        Some(Prop { name, ..p.clone() })
     });
     let prefix = format!("{}.interceptors.{name}", source.prefix);
     Section { prefix, name, list_line, props: props.collect() }

@@ -5,13 +5,14 @@ use std::path::Path;
 use super::diagnostics::Diagnostics;
 use super::known::{self, Scope, Status};
 use super::section::Section;
-use super::{graph, read_file};
+use super::{graph, read_file, setting};
 use crate::java::properties;
 
 /// One property of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub key: String,
+    /// As it may be shown.
     pub value: String,
     pub line: usize,
     pub fate: Fate,
@@ -31,12 +32,14 @@ pub(crate) enum Fate {
 
 /// The properties of an agent's components in the order of the file. Empty where the file cannot
 /// be read; `load` says why.
-pub(crate) fn read(path: &Path, agent: &str) -> Vec<Listed> {
+pub(crate) fn read(path: &Path, agent: &str, system: &[(String, String)]) -> Vec<Listed> {
     let Ok(bytes) = read_file(path) else { return Vec::new() };
     let Ok(properties) = properties::parse(&bytes) else { return Vec::new() };
     // What is to be said about them `load` says.
     let mut unused = Diagnostics::new("");
-    let Some(graph) = graph::read(&properties, agent, &mut unused) else { return Vec::new() };
+    let Some(graph) = graph::read(&properties, agent, &setting(system), &mut unused) else {
+        return Vec::new();
+    };
     let mut list = Vec::new();
     let groups: [(&[Section], &[Scope]); 4] = [
         (&graph.sources, &[Scope::Source]),
@@ -62,7 +65,7 @@ fn add(list: &mut Vec<Listed>, section: &Section, scopes: &[Scope]) {
                 Status::Refused(why) => Fate::Refused(why),
             },
         };
-        let (key, value) = (section.key(&prop.name), prop.value.clone());
+        let (key, value) = (section.key(&prop.name), prop.shown().to_string());
         list.push(Listed { key, value, line: prop.line, fate });
     }
 }

@@ -6,11 +6,14 @@
 
 mod channel;
 pub mod diagnostics;
+mod expand;
+mod filter;
 mod graph;
 mod interceptor;
 pub(crate) mod inventory;
 pub mod known;
 pub mod model;
+mod secret;
 mod section;
 mod sharing;
 mod sink;
@@ -18,10 +21,12 @@ pub(crate) mod source;
 mod tree;
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::java::properties;
 use diagnostics::{Diagnostic, Diagnostics, Severity};
+use expand::Setting;
 use graph::Graph;
 use known::Scope;
 use model::{AgentConfig, ChannelConfig, MonitoringConfig, SinkConfig, SourceConfig};
@@ -43,9 +48,24 @@ pub struct Loaded {
 /// # Errors
 /// All findings if one of them is an [error](Severity::Error), in the order of the file's lines.
 pub fn load(path: &Path, agent: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(path, agent, &[])
+}
+
+/// The same for who was started with `-Dkey=value`, to which values may refer.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    path: &Path,
+    agent: &str,
+    system: &[(String, String)],
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Diagnostics::new(&path.display().to_string());
     match read_file(path) {
-        Ok(bytes) => parse(&bytes, agent, found),
+        Ok(bytes) => {
+            let is_open = is_readable_by_others(path);
+            parse(&bytes, agent, &setting(system), is_open, found)
+        }
         Err(message) => {
             found.push(Severity::Error, None, None, message);
             Err(found.into_list())
@@ -67,7 +87,22 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn parse(bytes: &[u8], agent: &str, mut found: Diagnostics) -> Result<Loaded, Vec<Diagnostic>> {
+/// What values may refer to in this process.
+fn setting(system: &[(String, String)]) -> Setting<'_> {
+    Setting { system, variable: &|name| std::env::var(name).ok() }
+}
+
+fn is_readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|stat| stat.is_file() && stat.mode() & 0o004 != 0)
+}
+
+fn parse(
+    bytes: &[u8],
+    agent: &str,
+    setting: &Setting<'_>,
+    is_open: bool,
+    mut found: Diagnostics,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let properties = match properties::parse(bytes) {
         Ok(properties) => properties,
         Err(errors) => {
@@ -80,7 +115,10 @@ fn parse(bytes: &[u8], agent: &str, mut found: Diagnostics) -> Result<Loaded, Ve
     if properties.had_bom {
         found.info("a byte order mark at the start is left out (Java takes it for a part of the first key)");
     }
-    let config = graph::read(&properties, agent, &mut found).map(|graph| {
+    if is_open {
+        secret::warn_of_written_ones(&properties, agent, &mut found);
+    }
+    let config = graph::read(&properties, agent, setting, &mut found).map(|graph| {
         check_lists(&graph, agent, &mut found);
         build(&graph, agent, &mut found)
     });

@@ -2,6 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::known::{self, Property, Range, Scope, Status};
+use super::secret::SHOWN;
 
 /// A property's value and the line it stands on.
 #[derive(Debug, Clone)]
@@ -15,6 +16,15 @@ pub(crate) struct Prop {
     ///
     /// [`Entry::bare`]: crate::java::properties::Entry::bare
     pub bare: Option<char>,
+    /// It must not be printed, see [`secret`](super::secret).
+    pub is_secret: bool,
+}
+
+impl Prop {
+    /// The value for messages.
+    pub(crate) fn shown(&self) -> &str {
+        if self.is_secret { SHOWN } else { &self.value }
+    }
 }
 
 /// All properties of one component.
@@ -64,8 +74,8 @@ impl Section {
         let (name, range) = (row.name, row.range);
         let Range { min, default, max } = range.unwrap_or(Range::ANY);
         let Some(prop) = self.get(name) else { return default };
-        let value = &prop.value;
-        match value.parse::<i128>() {
+        let value = prop.shown();
+        match prop.value.parse::<i128>() {
             Ok(n) => match u64::try_from(n) {
                 Ok(n) if (min..=max).contains(&n) => return n,
                 _ => self.error(
@@ -92,7 +102,7 @@ impl Section {
             self.warn(
                 found,
                 name,
-                format!("\"{}\" is taken as false; write true or false", prop.value),
+                format!("\"{}\" is taken as false; write true or false", prop.shown()),
             );
         }
         value == "true"
@@ -113,7 +123,8 @@ impl Section {
             return *value;
         }
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let message = format!("\"{}\" is not known; write one of {}", prop.value, names.join(", "));
+        let message =
+            format!("\"{}\" is not known; write one of {}", prop.shown(), names.join(", "));
         self.error(found, name, message);
         default
     }

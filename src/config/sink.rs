@@ -49,7 +49,7 @@ pub(super) fn build(
     } else {
         let message = format!(
             "Unable to load sink type: {}; only null and logger are supported",
-            type_prop.value
+            type_prop.shown()
         );
         section.error(found, "type", message);
         return None;
@@ -76,11 +76,11 @@ fn channel(
         Bound::To(index) => return Some(index),
         Bound::Unused => format!(
             "no source writes to channel {}, so sink {name} has nothing to report and is left out",
-            prop.value
+            prop.shown()
         ),
         Bound::Undeclared => format!(
             "Channel {} not in active set. Sink {name} is left out; name a listed channel",
-            prop.value
+            prop.shown()
         ),
     };
     section.warn(found, "channel", message);

@@ -117,7 +117,9 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
     if !section.type_is(&TYPES) {
         let message = format!(
             "Unable to load source type: {}; only {} (or {}) is supported",
-            prop.value, TYPES[1], TYPES[0]
+            prop.shown(),
+            TYPES[1],
+            TYPES[0]
         );
         section.error(found, "type", message);
         return false;
@@ -130,7 +132,7 @@ fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
         && !["LINE", LINE_DESERIALIZER].iter().any(|n| n.eq_ignore_ascii_case(&prop.value))
     {
         let message =
-            format!("deserializer {} is not supported: only LINE is; write LINE", prop.value);
+            format!("deserializer {} is not supported: only LINE is; write LINE", prop.shown());
         section.error(found, "deserializer", message);
     }
     if let Some(prop) = section.get("selector.type")
@@ -141,7 +143,7 @@ fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
         let message = format!(
             "Unable to load selector type: {}: only replicating is supported (every event to every \
              channel); remove it",
-            prop.value
+            prop.shown()
         );
         section.error(found, "selector.type", message);
     }

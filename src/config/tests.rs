@@ -7,7 +7,7 @@ use super::model::{
     Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint,
     PartitionBy, SinkKind, ValueFormat,
 };
-use super::{Loaded, parse};
+use super::{Loaded, parse, setting};
 
 /// Ten lines that run; tests add lines behind them, or take some out.
 const BASE: &str = "\
@@ -24,7 +24,7 @@ a1.sinks.k1.channel = c1
 ";
 
 fn load(text: &str) -> Loaded {
-    match parse(text.as_bytes(), "a1", Diagnostics::new("x.conf")) {
+    match parse(text.as_bytes(), "a1", &setting(&[]), false, Diagnostics::new("x.conf")) {
         Ok(loaded) => loaded,
         Err(findings) => panic!("{findings:#?}"),
     }
@@ -37,7 +37,7 @@ fn warnings(text: &str) -> Vec<String> {
 }
 
 fn errors(text: &str) -> Vec<String> {
-    match parse(text.as_bytes(), "a1", Diagnostics::new("x.conf")) {
+    match parse(text.as_bytes(), "a1", &setting(&[]), false, Diagnostics::new("x.conf")) {
         Ok(loaded) => panic!("accepted: {loaded:#?}"),
         Err(findings) => findings
             .into_iter()
@@ -198,7 +198,8 @@ fn unknown_names() {
 fn other_agents_are_left_alone() {
     let text = with("b1.sources = r9\nb1.sources.r9.type = nonsense\nb1.bogus.x = 1");
     assert!(warnings(&text).is_empty());
-    let idle = parse(BASE.as_bytes(), "b1", Diagnostics::new("x.conf")).unwrap_err();
+    let idle =
+        parse(BASE.as_bytes(), "b1", &setting(&[]), false, Diagnostics::new("x.conf")).unwrap_err();
     assert_eq!(
         idle[0].to_string(),
         "x.conf: No configuration found for this host:b1; it configures agent a1: start with --name a1"
@@ -363,4 +364,38 @@ fn a_client_id_that_no_request_can_hold_is_refused() {
 fn a_file_without_an_end_is_refused() {
     let found = super::load(Path::new("/dev/zero"), "a1").unwrap_err();
     assert!(found[0].message.starts_with("more than 16777216 bytes"), "{found:?}");
+}
+
+#[test]
+fn values_refer_to_the_environment_and_to_system_properties() {
+    let system = [("logs.topic".to_string(), "app".to_string())];
+    let text = with("a1.channels.c1.topic = ${sys:logs.topic}-${env:FLUME_NG_NOT_SET:-dev}");
+    let found = Diagnostics::new("x.conf");
+    let loaded = parse(text.as_bytes(), "a1", &setting(&system), false, found).unwrap();
+    assert_eq!(loaded.config.channels[0].topic, "app-dev");
+    let told = errors(&with("a1.channels.c1.topic = ${env:FLUME_NG_NOT_SET}"));
+    assert!(told[0].contains("${env:FLUME_NG_NOT_SET} is not set; set it"), "{told:?}");
+}
+
+#[test]
+fn a_filter_gives_values_and_is_no_component() {
+    let filter = "a1.configfilters = f1\na1.configfilters.f1.type = external\n\
+                  a1.configfilters.f1.command = printf %s\n\
+                  a1.channels.c1.topic = ${f1['of-mine']}\n";
+    let loaded = load(&with(filter));
+    assert_eq!(loaded.config.channels[0].topic, "of-mine");
+    assert!(warnings(&with(filter)).is_empty());
+    let unknown = filter.replace("external", "hadoop");
+    let told = errors(&with(&unknown));
+    assert!(told[0].contains("\"hadoop\" is not supported; write env or external"), "{told:?}");
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_told_and_never_shown() {
+    let text = with("a1.channels.c1.kafka.consumer.ssl.keystore.password = topsecret");
+    let found = Diagnostics::new("x.conf");
+    let loaded = parse(text.as_bytes(), "a1", &setting(&[]), true, found).unwrap();
+    let told: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|t| t.contains("chmod o-r the file")), "{told:?}");
+    assert!(told.iter().all(|t| !t.contains("topsecret")), "{told:?}");
 }

@@ -499,6 +499,27 @@ fn files_that_are_none() {
 }
 
 #[test]
+fn no_command_prints_a_secret() {
+    let dir = Dir::new();
+    let conf = changed(
+        "",
+        "a1.channels.c1.kafka.consumer.ssl.keystore.password = topsecret\n\
+                            a1.channels.c1.kafka.producer.sasl.jaas.config = x password=\"topsecret\"",
+    );
+    dir.write("x.conf", conf.as_bytes());
+    for args in [&["check", "-v"][..], &["check", "--json", "-v"], &["agent", "-d"], &["status"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_flume-ng"))
+            .args(args)
+            .args(["-f", "x.conf", "-n", "a1"])
+            .current_dir(&dir.0)
+            .output()
+            .unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!told.is_empty() && !told.contains("topsecret"), "{args:?}: {told}");
+    }
+}
+
+#[test]
 fn several_errors_are_told_at_once_and_counted() {
     let text = changed("a1.sources.r1.batchSize", "a1.sources.r1.batchSize = x")
         .replace("hadoop1:9092", "hadoop1")

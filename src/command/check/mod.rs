@@ -95,9 +95,9 @@ impl Report {
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut report = Report::default();
     let (file, agent) = (&args.agent.conf_file, &args.agent.name);
-    let properties = inventory::read(file, agent);
+    let properties = inventory::read(file, agent, &args.agent.system_properties);
     report.begin("configuration");
-    let (loaded, findings) = match config::load(file, agent) {
+    let (loaded, findings) = match config::load_with(file, agent, &args.agent.system_properties) {
         Ok(Loaded { config, findings }) => (Some(config), findings),
         Err(findings) => (None, findings),
     };

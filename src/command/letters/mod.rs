@@ -41,7 +41,9 @@ struct Mail {
 /// Runs the command.
 pub fn run(args: &LettersArgs) -> ExitCode {
     log::set_level(Level::Warn);
-    let Some(config) = look::load(&args.agent.conf_file, &args.agent.name) else {
+    let Some(config) =
+        look::load(&args.agent.conf_file, &args.agent.name, &args.agent.system_properties)
+    else {
         return Exit::Configuration.into();
     };
     match act(args, config) {

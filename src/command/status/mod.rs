@@ -41,7 +41,9 @@ struct Rate {
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let Some(config) = look::load(&args.agent.conf_file, &args.agent.name) else {
+    let Some(config) =
+        look::load(&args.agent.conf_file, &args.agent.name, &args.agent.system_properties)
+    else {
         return Exit::Configuration.into();
     };
     if let Some(wait_s) = args.wait_s {

@@ -86,9 +86,9 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
 
 /// The configuration; of a fleet, all sources of all, with one channel for each topic.
 fn load(args: &VerifyArgs) -> Option<AgentConfig> {
-    let mut all = look::load(&args.conf_file, &args.name)?;
+    let mut all = look::load(&args.conf_file, &args.name, &[])?;
     for file in args.files.iter().filter(|_| args.all_agents) {
-        let AgentConfig { sources, channels, .. } = look::load(Path::new(file), &args.name)?;
+        let AgentConfig { sources, channels, .. } = look::load(Path::new(file), &args.name, &[])?;
         let mut places = Vec::with_capacity(channels.len());
         for channel in channels {
             let known = all.channels.iter().position(|known| known.topic == channel.topic);
