@@ -173,9 +173,13 @@ fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> 
     match case.blow {
         Blow::Kill => assert!(code == Some(0) || code.is_none(), "{name}: {status}\n{log}"),
         // Either it could wait and try again, or it says that it cannot keep its word.
-        Blow::Error(_) => {
+        Blow::Error(error) => {
             assert!(code == Some(0) || code == Some(70), "{name}: {status}\n{log}");
-            let says_so = log.contains("FATAL") && log.contains("(os error");
+            let words = match error {
+                "ENOSPC" => "No space left on device",
+                _ => "Input/output error",
+            };
+            let says_so = log.contains("FATAL") && log.contains(words);
             assert!(code == Some(0) || says_so, "{name}: {log}");
         }
     }
