@@ -366,8 +366,8 @@ impl fmt::Display for WriteError {
             ),
             WriteError::Failed { path, error } => write!(
                 f,
-                "{}: writing the checkpoint failed: {error}; nothing is sent any more; look \
-                 after the disk and start again",
+                "{}: writing the checkpoint failed: {error}; nothing is sent any more; check \
+                 the disk, then start again",
                 path.display()
             ),
             WriteError::Refused { path } => write!(
