@@ -8,6 +8,7 @@
 //! [`retire`], and how a done one is known again in [`known`].
 
 pub mod absent;
+mod copy;
 mod follow;
 pub mod giant;
 pub mod interceptor;
