@@ -66,6 +66,7 @@ pub struct Mark {
 pub struct FileRecord {
     pub id: u64,
     pub device: u64,
+    /// 0 where it is not known: the state was copied, and the file was not there then.
     pub inode: u64,
     /// When the inode was made, ns since 1970; 0 where the file system does not say. Tells a file
     /// from a later one that was given its inode.
@@ -93,6 +94,17 @@ pub struct FileRecord {
     pub opened_ms: i64,
     /// Offsets that hold its events, one range for each channel, partition and producer id.
     pub ranges: Vec<OffsetRange>,
+    /// Positions that it had in the last seconds before this one, in ascending order.
+    pub marks: Vec<ReadMark>,
+}
+
+/// A position that a file had, and what was known of the bytes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadMark {
+    pub position: u64,
+    pub bytes_crc: u32,
+    pub lines: u64,
+    pub events: u64,
 }
 
 /// How much of a file's beginning tells it from another one.

@@ -93,9 +93,9 @@ impl Pipeline {
     /// Batch `n` as if it had never been announced, in another partition where its own is gone.
     pub(super) fn rename(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         if !self.encode(n)? {
-            self.tell_lost(at, n);
-            self.void(at, n);
-            return Ok(());
+            let lost = self.keep_what_is_copied(at, n)?.unwrap_or(n);
+            self.tell_lost(at, lost);
+            self.void(at, lost);
         }
         let Some(mut batch) = self.announced[n].encoded.take() else { return Ok(()) };
         if self.outlets[at].lacks(batch.partition())

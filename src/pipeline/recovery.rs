@@ -354,6 +354,10 @@ impl Pipeline {
     /// Without identity in the log, "not there" is believed only after a while, unless the broker
     /// has said so of every copy.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
+        if self.outlets[at].is_identity_foreign {
+            // What is absent gets another identity, by which the broker does not know a late copy.
+            return self.wait_absent(at, self.late_ms(at));
+        }
         let is_sure = |&n: &usize| {
             self.announced[n].record.producer_id >= 0 || self.announced[n].copies == Copies::None
         };
@@ -368,11 +372,16 @@ impl Pipeline {
     fn wait_for_followers(&self, at: usize) -> Result<(), Pause> {
         let outlet = &self.outlets[at];
         let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
-        let settle_ms = if replicas <= 1 {
-            SETTLE_SINGLE_MS
-        } else {
-            u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS
-        };
+        let settle_ms = if replicas <= 1 { SETTLE_SINGLE_MS } else { self.late_ms(at) };
+        self.wait_absent(at, settle_ms)
+    }
+
+    /// For how long a request that was sent may be late, and its batch invisible, ms.
+    pub(super) fn late_ms(&self, at: usize) -> u64 {
+        u64::from(self.outlets[at].config.request_timeout_ms) + REPLICA_LAG_MS
+    }
+
+    fn wait_absent(&self, at: usize, settle_ms: u64) -> Result<(), Pause> {
         let waited_ms = self.absent_ms(at);
         if waited_ms >= settle_ms {
             return Ok(());

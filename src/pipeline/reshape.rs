@@ -1,7 +1,7 @@
 //! What is in doubt and cannot be sent as it was: a batch that is read again, one that the broker
 //! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
 
-use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS};
+use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
@@ -13,6 +13,7 @@ use crate::checkpoint::ledger::{DeadLetter, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, About, Level, counted};
 use crate::source::interceptor::Patience;
+use crate::source::restore::AnnouncedRange;
 use crate::source::slice::{Bound, SliceError};
 
 /// While the file of a batch is being recognised, this is tried again so often, ms.
@@ -233,6 +234,7 @@ impl Pipeline {
     /// given up. The caller commits.
     fn split(&mut self, at: usize, n: usize, count: u32) -> Result<bool, Pause> {
         let whole = self.announced[n].record.clone();
+        self.make_readable(&whole)?;
         let Some(first) = self.read_part(at, &whole, count)? else {
             return self.write_off(at, n).map(|()| false);
         };
@@ -259,6 +261,18 @@ impl Pipeline {
         Ok(true)
     }
 
+    /// Takes note of where the bytes of a batch are now, before they are read again.
+    fn make_readable(&mut self, of: &BatchRecord) -> Result<(), Pause> {
+        self.files.look_again(of.file);
+        if self.files.is_lost(of.file) {
+            // Its bytes may be in another file, which is being compared.
+            return Err(Pause::Wait(SEEK_WAIT_MS));
+        }
+        let range = AnnouncedRange { start: of.start, end: of.end, crc: of.bytes_crc };
+        let read = self.files.read_in_copy(of.file, range);
+        read.map_err(|e| self.not_now(of, &e.to_string()))
+    }
+
     /// Reads the first `count` events of a batch's range again, as a batch of their own.
     fn read_part(
         &mut self,
@@ -269,11 +283,6 @@ impl Pipeline {
         if let Some(kept) = self.ledger.kept(of) {
             let value = kept.map_err(|e| self.not_now(of, &e.to_string()))?;
             return Ok(Some(self.batch_of_value(at, of, &value)));
-        }
-        self.files.look_again(of.file);
-        if self.files.is_lost(of.file) {
-            // Its bytes may be in another file, which is being compared.
-            return Err(Pause::Wait(SEEK_WAIT_MS));
         }
         let Some(index) = self.files.index_of(of.file) else {
             self.wait_for_file(of)?;
@@ -393,6 +402,7 @@ impl Pipeline {
     pub(super) fn encode_for(&mut self, n: usize) -> Result<Option<Batch>, Pause> {
         let old = self.announced[n].record.clone();
         let at = usize::from(old.channel);
+        self.make_readable(&old)?;
         let Some((record, batch)) = self.read_part(at, &old, old.count)? else { return Ok(None) };
         if record.bytes_crc != old.bytes_crc {
             return Ok(None);
@@ -418,19 +428,48 @@ impl Pipeline {
     /// still on its way is waited for: it would save the batch, and those behind it in the
     /// partition, which get a new epoch here, would come twice.
     pub(super) fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
-        let outlet = &self.outlets[at];
-        let settle_ms = u64::from(outlet.config.request_timeout_ms) + REPLICA_LAG_MS;
-        if self.absent_ms(at) < settle_ms {
+        if self.absent_ms(at) < self.late_ms(at) {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
         self.write_off(at, n)
     }
 
-    /// Batch `n` is not in the topic, will not come there, and cannot be sent.
+    /// Batch `n` is not in the topic, will not come there, and cannot be sent. What a copy holds of it
+    /// that lacks the last lines is a batch of its own: the rest is lost.
     fn write_off(&mut self, at: usize, n: usize) -> Result<(), Pause> {
         self.prepare_epoch(at, self.announced[n].record.partition)?;
-        self.tell_lost(at, n);
-        self.take_out(at, n)
+        let lost = self.keep_what_is_copied(at, n)?.unwrap_or(n);
+        self.tell_lost(at, lost);
+        self.take_out(at, lost)
+    }
+
+    /// Makes two batches of `n`, whose bytes are gone: what a copy holds of them, and the rest, of
+    /// which the place is returned.
+    pub(super) fn keep_what_is_copied(
+        &mut self,
+        at: usize,
+        n: usize,
+    ) -> Result<Option<usize>, Pause> {
+        let whole = self.announced[n].record.clone();
+        let end = self.files.copy_end(whole.file, whole.start);
+        let end = end.map_err(|e| self.not_now(&whole, &e.to_string()))?;
+        let Some(end) = end.filter(|end| *end < whole.end) else { return Ok(None) };
+        // What it ends with is all there is of its last line.
+        let part = BatchRecord { end, is_final: true, ..whole.clone() };
+        let Some((first, batch)) = self.read_part(at, &part, part.count)? else { return Ok(None) };
+        let length = whole.end - end;
+        let rest = BatchRecord {
+            start: end,
+            count: whole.count.saturating_sub(first.count).max(1),
+            lines: whole.lines.saturating_sub(first.lines),
+            bytes_crc: whole.bytes_crc ^ combine_crc(first.bytes_crc, 0, length),
+            ..whole
+        };
+        let Announced { round, copies, .. } = self.announced[n];
+        self.announced[n] = Announced::new(first, Some(batch), round, copies);
+        // It will not be sent, so that its place among the others says nothing.
+        self.announced.push(Announced::new(rest, None, round, copies));
+        Ok(Some(self.announced.len() - 1))
     }
 
     pub(super) fn tell_lost(&self, at: usize, n: usize) {

@@ -15,9 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::quest::{PROOF_BYTES, Quest, Suspect, Whose};
+use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
-use super::tracked::{self, Hints, born_ns, is_other_birth};
+use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
@@ -82,6 +82,10 @@ impl Absents {
         self.list.iter().map(|a| &a.record)
     }
 
+    pub(super) fn records_mut(&mut self) -> impl Iterator<Item = &mut FileRecord> {
+        self.list.iter_mut().map(|a| &mut a.record)
+    }
+
     pub fn find(&self, id: u64) -> Option<&Absent> {
         self.list.iter().find(|a| a.record.id == id)
     }
@@ -124,10 +128,14 @@ impl Files {
     /// Takes a record whose file is not open.
     pub(super) fn put_absent(
         &mut self,
-        record: FileRecord,
+        mut record: FileRecord,
         absence: Absence,
         reached: Option<Announced>,
     ) {
+        if absence == Absence::Gone && !record.current_name.is_empty() {
+            record.current_name.clear();
+            self.has_news = true;
+        }
         let waiting = self.absent.waiting().count();
         if let Some(why) = absence.hope().filter(|_| waiting < TOLD_MAX) {
             let others = if waiting + 1 == TOLD_MAX { MORE } else { "" };
@@ -145,6 +153,18 @@ impl Files {
         self.absent.list.push(Absent { record, absence, reached, since_ms });
     }
 
+    /// May nothing of this file be read before it is known whether one that cannot be opened now was
+    /// truncated, and lives on in it?
+    pub(super) fn may_be_copy_of_unreachable(&self, fresh: &Tracked) -> bool {
+        let may_be = |a: &Absent| {
+            matches!(a.absence, Absence::Unreachable(_))
+                && is_copys_name(fresh.name(), &a.record.name)
+                && (a.record.position > 0 || a.reached.is_some())
+                && tracked::head_matches(&fresh.file, &a.record).unwrap_or(true)
+        };
+        self.absent.list.iter().any(may_be)
+    }
+
     /// Looks for the files that are waited for, once a second; `now`: at once.
     pub(super) fn look_for_absent(&mut self, now: bool) {
         let now_ms = self.clock().monotonic_ms();
@@ -153,6 +173,7 @@ impl Files {
             return;
         }
         self.absent.looked_ms = now_ms;
+        self.renew_devices();
         let ids: Vec<u64> = self.absent.waiting().map(|a| a.record.id).take(LOOK_MAX).collect();
         let wanted = ids.iter().filter_map(|id| self.absent.find(*id)).map(|a| a.record.inode);
         let census = self.take_census(&wanted.collect());
@@ -314,10 +335,25 @@ impl Files {
         census
     }
 
+    /// Does the very inode stand under one of its names? A time of birth is no other inode's.
+    fn is_inode_here(&self, record: &FileRecord) -> bool {
+        [&record.current_name, &record.name].into_iter().any(|name| {
+            let stat = reach::metadata(&self.path(OsStr::from_bytes(name)));
+            stat.is_ok_and(|stat| {
+                let (inode, born_ns) = (stat.ino(), born_ns(&stat));
+                born_ns != 0 && (inode, born_ns) == (record.inode, record.born_ns)
+            })
+        })
+    }
+
     /// What it means that the directory was listed without the record's file. It is not believed
     /// of another file system than that of the file, unless some file that was on the same one was
     /// found there: the number of a device may change at a reboot.
     pub(super) fn absence_here(&self, record: &FileRecord) -> Absence {
+        // A run that had the directory has seen it go; or its inode holds something else by now.
+        if record.current_name.is_empty() || self.is_inode_here(record) {
+            return Absence::Gone;
+        }
         let dir = &self.config.spool_dir;
         match reach::metadata(dir) {
             Ok(stat) if stat.dev() == record.device || self.homes.contains(&record.device) => {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::quest::{Quest, Suspect, Whose};
+use super::restore::AnnouncedRange;
 use super::tracked::Mark;
 use super::window::TailBytes;
 use super::{Files, READER};
@@ -18,6 +19,77 @@ impl Files {
         self.quests.push(Quest::new(Whose::Truncated { id }, VecDeque::new(), false));
         if !self.is_restoring {
             self.list_suspects();
+        }
+    }
+
+    /// Is that a copy that lacks the last lines? While something is in doubt of what was read, it is
+    /// compared as far as the position, and then waits.
+    pub(super) fn compare_partly(
+        &self,
+        id: u64,
+        is_told: &mut bool,
+        suspect: &mut Suspect,
+        file: &File,
+        budget: &mut u64,
+    ) -> io::Result<Option<bool>> {
+        let Some(index) = self.index_of(id) else { return Ok(Some(false)) };
+        let tracked = &self.tracked[index];
+        let size = file.metadata()?.len();
+        let compared = suspect.partly.filter(|mark| mark.position == suspect.hashed);
+        let mark = self.mark_before(tracked, size).filter(|m| m.position >= suspect.hashed);
+        let mark = mark.or(compared).filter(|mark| mark.position > 0);
+        if let Some(mark) = mark {
+            suspect.partly = Some(mark);
+            self.tell_comparison(is_told, suspect, mark.position);
+            if !suspect.hash_to(file, mark.position, budget)? {
+                return Ok(None);
+            }
+            if suspect.crc() != mark.bytes_crc {
+                return Ok(Some(false));
+            }
+        }
+        suspect.waits = tracked.has_uncommitted();
+        Ok((!suspect.waits).then_some(mark.is_some()))
+    }
+
+    /// A range of file `id` is to be read again. Where the file was truncated, and a copy that lacks
+    /// the last lines holds the range, it is read there.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn read_in_copy(&mut self, id: u64, range: AnnouncedRange) -> io::Result<()> {
+        match self.waiting_copy(id)? {
+            Some((copy, _)) if range.is_in(&copy) => self.read_ranges_in(id, copy),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A range of file `id` that begins at `start` is in no file as a whole. A copy that lacks the
+    /// last lines may hold its first bytes: then it is read there, up to this offset.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn copy_end(&mut self, id: u64, start: u64) -> io::Result<Option<u64>> {
+        let Some((copy, mark)) = self.waiting_copy(id)? else { return Ok(None) };
+        let end = copy.metadata()?.len();
+        if mark.position == 0 || end <= start {
+            return Ok(None);
+        }
+        self.read_ranges_in(id, copy);
+        Ok(Some(end))
+    }
+
+    fn waiting_copy(&self, id: u64) -> io::Result<Option<(File, Mark)>> {
+        let Some(suspect) = self.quests.waiting_copy(id) else { return Ok(None) };
+        let (Some(file), Some(mark)) = (&suspect.file, suspect.partly) else { return Ok(None) };
+        Ok(Some((file.try_clone()?, mark)))
+    }
+
+    fn read_ranges_in(&mut self, id: u64, copy: File) {
+        if let Some(index) = self.index_of(id) {
+            self.tracked[index].file = copy;
+            self.window.clear();
         }
     }
 
@@ -72,6 +144,7 @@ impl Files {
         record.events = mark.events + lines;
         record.tail_len = tail.as_slice().len() as u32;
         record.tail_crc = tail.crc();
+        tracked.cut_marks();
         Ok(())
     }
 }

@@ -80,8 +80,12 @@ impl Files {
         );
         tracked.is_named = false;
         tracked.record.state = FileState::Draining;
-        tracked.record.current_name =
-            relative.map_or_else(Vec::new, |p| p.as_os_str().as_bytes().to_vec());
+        match relative {
+            Some(path) => tracked.record.current_name = path.as_os_str().as_bytes().to_vec(),
+            // It has no name any more, and no later run has to wait for one.
+            None if is_deleted(&tracked.file) => tracked.record.current_name.clear(),
+            None => {}
+        }
         self.has_news = true;
     }
 
@@ -121,6 +125,11 @@ impl Files {
     pub(super) fn begin_again(&mut self, index: usize, what: &str) {
         let tracked = &mut self.tracked[index];
         let name = tracked.name().to_owned();
+        // It may have been renamed since the last listing, and copied under a name like the new one.
+        let now_at = path_of(&tracked.file).filter(|path| path.file_name() != Some(&name));
+        if let Some(now) = now_at.as_ref().and_then(|path| path.file_name()) {
+            tracked.former_name = Some(now.as_bytes().to_vec());
+        }
         let file = match tracked.file.try_clone() {
             Ok(file) => file,
             Err(e) => return self.complain(&name, &e.to_string()),
@@ -150,6 +159,10 @@ impl Files {
             self.seek_copy(old.id);
         }
     }
+}
+
+fn is_deleted(file: &File) -> bool {
+    file.metadata().is_ok_and(|stat| stat.nlink() == 0)
 }
 
 /// Where an open file is now; `None` if it was deleted or cannot be told.

@@ -38,7 +38,10 @@ impl Files {
         if fresh.read_position > 0 || fresh.vetting == Vetting::Passed {
             return true;
         }
-        if self.quests.holds(fresh.record.device, fresh.record.inode) {
+        if self.quests.holds(fresh.record.device, fresh.record.inode)
+            || self.quests.has_yet_to_ask(fresh.name())
+            || self.may_be_copy_of_unreachable(fresh)
+        {
             return false;
         }
         let now_ms = self.clock().monotonic_ms();
@@ -67,6 +70,11 @@ impl Files {
                 self.tell_copy(index, of);
                 return false;
             }
+            // A look at the original comes first: it may have been truncated long ago.
+            (Some((of, Kin::Copy)), _) if self.is_cut_unseen(of) => {
+                self.look_again(of);
+                return false;
+            }
             (Some((_, Kin::Copy)), _) => log::info(
                 READER,
                 format_args!(
@@ -77,6 +85,12 @@ impl Files {
         }
         self.tracked[index].vetting = Vetting::Passed;
         true
+    }
+
+    /// Does the file no longer hold what was read of it, and nobody has seen it yet?
+    fn is_cut_unseen(&self, id: u64) -> bool {
+        let tracked = self.index_of(id).map(|index| &self.tracked[index]);
+        tracked.is_some_and(|t| !t.is_superseded && t.is_intact().is_ok_and(|is_intact| !is_intact))
     }
 
     fn tell_copy(&self, index: usize, of: u64) {
@@ -112,7 +126,7 @@ impl Files {
             let record = &other.record;
             let may_be = match is_whole && other.read_position >= PROOF_BYTES {
                 true => record.head_len as usize != HEAD_BYTES || record.head_crc == crc,
-                false => is_copys_name(fresh.name(), &record.name),
+                false => other.names().any(|name| is_copys_name(fresh.name(), name)),
             };
             // Its old writer may have gone on writing to the other one.
             let look = if may_succeed(fresh, other) { PROOF_BYTES } else { COPY_LOOK_BYTES };

@@ -80,6 +80,7 @@ impl Parking {
     fn push(&mut self, mut parked: Parked) {
         let record = &mut parked.record;
         record.ranges.shrink_to_fit();
+        record.marks = Vec::new();
         self.identities.insert((record.device, record.inode));
         self.files.push(parked);
     }

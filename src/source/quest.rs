@@ -60,6 +60,9 @@ pub struct Suspect {
     /// Length and modification time (s, ns) with which it was asked where it ends without the zeros that
     /// a receipt speaks of, and the answer.
     pub end: Option<((u64, i64, i64), u64)>,
+    /// It holds less, and was compared as far as can be told while something is in doubt of what was
+    /// read.
+    pub waits: bool,
     /// Its first bytes, so many, and their CRC-32.
     pub hashed: u64,
     pub hasher: crc32fast::Hasher,
@@ -68,7 +71,7 @@ pub struct Suspect {
 impl Suspect {
     pub fn new(name: OsString, hints: Hints, file: Option<File>) -> Suspect {
         let hasher = crc32fast::Hasher::new();
-        Suspect { name, hints, file, partly: None, end: None, hashed: 0, hasher }
+        Suspect { name, hints, file, partly: None, end: None, waits: false, hashed: 0, hasher }
     }
 
     /// Goes on to offset `end`, `budget` bytes at most. `false`: not there yet. An end of the file
@@ -91,12 +94,31 @@ impl Suspect {
     }
 }
 
+/// What a search for the copy of something truncated could not look at.
+#[derive(Debug, Default)]
+pub struct Unasked {
+    /// A directory could not be listed.
+    pub is_unlisted: bool,
+    /// Names that could not be opened, and would be read as new files, or are those of copies.
+    pub names: Vec<OsString>,
+}
+
+impl Unasked {
+    pub fn is_empty(&self) -> bool {
+        !self.is_unlisted && self.names.is_empty()
+    }
+}
+
 /// One search.
 pub struct Quest {
     pub whose: Whose,
     pub suspects: VecDeque<Suspect>,
     /// The directory was searched for suspects.
     pub is_listed: bool,
+    /// Those under the names that come first are not it: all are asked.
+    pub is_wide: bool,
+    /// What could not be asked then whether it holds what was truncated: the search is repeated.
+    pub unasked: Unasked,
     /// Monotonic time before which nothing is compared, after a failed read.
     pub retry_ms: u64,
     /// That a long comparison has begun was said.
@@ -105,7 +127,13 @@ pub struct Quest {
 
 impl Quest {
     pub fn new(whose: Whose, suspects: VecDeque<Suspect>, is_listed: bool) -> Quest {
-        Quest { whose, suspects, is_listed, retry_ms: 0, is_told: false }
+        let unasked = Unasked::default();
+        Quest { whose, suspects, is_listed, is_wide: false, unasked, retry_ms: 0, is_told: false }
+    }
+
+    /// Is there more to be asked than those that come first?
+    pub fn is_narrow(&self) -> bool {
+        matches!(self.whose, Whose::Stray { .. }) && !self.is_wide
     }
 
     /// The file whose content is looked for, if it is one that is being read.
@@ -121,8 +149,8 @@ impl Quest {
     fn is_lost(&self) -> bool {
         match &self.whose {
             Whose::Stray { .. } => true,
-            // Of one that holds less than was read, nothing is read.
-            Whose::Truncated { .. } => self.suspects.front().is_none_or(|s| s.partly.is_none()),
+            // What one holds that has less than was read is read there meanwhile.
+            Whose::Truncated { .. } => self.suspects.front().is_none_or(|s| !s.waits),
             Whose::Replaced { .. } | Whose::Finished { .. } => false,
         }
     }
@@ -167,6 +195,13 @@ impl Quests {
         !self.held.is_empty() && self.held.contains_key(&(device, inode))
     }
 
+    /// May that name be of a file that is looked for, which could not be asked?
+    pub fn has_yet_to_ask(&self, name: &OsStr) -> bool {
+        self.list.iter().any(|quest| {
+            quest.unasked.is_unlisted || quest.unasked.names.iter().any(|unasked| unasked == name)
+        })
+    }
+
     /// Records of files that are not open.
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
         self.list.iter().filter_map(|quest| match &quest.whose {
@@ -177,6 +212,13 @@ impl Quests {
 
     pub fn seeks(&self, id: u64) -> bool {
         self.list.iter().any(|quest| quest.id() == Some(id))
+    }
+
+    /// A copy of file `id`, which was truncated, that lacks the last lines and waits until nothing is
+    /// in doubt of what was read.
+    pub fn waiting_copy(&self, id: u64) -> Option<&Suspect> {
+        let is_it = |quest: &&Quest| matches!(quest.whose, Whose::Truncated { id: of } if of == id);
+        self.list.iter().find(is_it)?.suspects.front().filter(|suspect| suspect.waits)
     }
 
     pub fn has_lost(&self, id: u64) -> bool {

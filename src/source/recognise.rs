@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use super::absent::Absence;
 use super::kin::NOTICE_MS;
@@ -13,7 +13,6 @@ use super::quest::{Common, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, pre
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
-use super::window::TailBytes;
 use super::{Files, READER};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState};
@@ -80,6 +79,9 @@ impl Files {
         self.quests.is_busy = false;
         let now_ms = self.clock().monotonic_ms();
         let mut budget = STEP_BYTES;
+        if self.quests.list.iter().any(|quest| !quest.is_listed && quest.retry_ms <= now_ms) {
+            self.list_suspects();
+        }
         for _ in 0..self.quests.list.len() {
             if budget == 0 {
                 self.quests.is_busy = true;
@@ -103,6 +105,17 @@ impl Files {
                     self.close(&mut quest);
                     self.quests.release(&suspect);
                     self.is_found(quest.whose, suspect, &announced);
+                }
+                // "Cannot be asked now" is not "none of these".
+                Found::Nothing if !quest.unasked.is_empty() => {
+                    (quest.is_listed, quest.retry_ms) = (false, now_ms + RETRY_MS);
+                    self.quests.list.push_back(quest);
+                }
+                // It may have been truncated since it was listed, and live on under another name.
+                Found::Nothing if quest.is_narrow() => {
+                    (quest.is_listed, quest.is_wide) = (false, true);
+                    self.quests.list.push_back(quest);
+                    self.list_suspects();
                 }
                 Found::Nothing => {
                     self.close(&mut quest);
@@ -196,9 +209,7 @@ impl Files {
             Whose::Truncated { id } | Whose::Replaced { id, .. } => {
                 let Some(index) = self.index_of(*id) else { return Ok(Some(false)) };
                 let tracked = &self.tracked[index];
-                let waits =
-                    matches!(quest.whose, Whose::Replaced { .. }) || suspect.partly.is_some();
-                if waits && tracked.has_uncommitted() {
+                if matches!(quest.whose, Whose::Replaced { .. }) && tracked.has_uncommitted() {
                     return Ok(None);
                 }
                 &tracked.record
@@ -208,16 +219,7 @@ impl Files {
             return self.compare_successor(id, suspect, file, budget);
         }
         if suspect.partly.is_some() {
-            let size = file.metadata()?.len();
-            let index = self.index_of(record.id);
-            let mark = index
-                .and_then(|index| self.mark_before(&self.tracked[index], size))
-                .filter(|mark| mark.position >= suspect.hashed);
-            let Some(mark) = mark else { return Ok(Some(false)) };
-            suspect.partly = Some(mark);
-            self.tell_comparison(&mut quest.is_told, suspect, mark.position);
-            let is_there = suspect.hash_to(file, mark.position, budget)?;
-            return Ok(is_there.then(|| suspect.crc() == mark.bytes_crc));
+            return self.compare_partly(record.id, &mut quest.is_told, suspect, file, budget);
         }
         self.tell_comparison(&mut quest.is_told, suspect, record.position);
         if !suspect.hash_to(file, record.position, budget)? {
@@ -268,7 +270,7 @@ impl Files {
         Ok(Some(is_by_bytes && common.lines_end >= PROOF_BYTES))
     }
 
-    fn tell_comparison(&self, is_told: &mut bool, suspect: &Suspect, bytes: u64) {
+    pub(super) fn tell_comparison(&self, is_told: &mut bool, suspect: &Suspect, bytes: u64) {
         if bytes > TOLD_BYTES && !std::mem::replace(is_told, true) {
             log::info(
                 READER,

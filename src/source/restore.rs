@@ -81,7 +81,7 @@ impl Files {
         // Of several records of one inode the newest is the file; the others speak of what it held
         // before, and would each read it from its beginning once more.
         let mut newest: HashMap<(u64, u64), u64> = HashMap::new();
-        for record in &records {
+        for record in records.iter().filter(|record| record.inode != 0) {
             let id = newest.entry((record.device, record.inode)).or_default();
             *id = record.id.max(*id);
         }
@@ -89,7 +89,8 @@ impl Files {
         let mut missed = Vec::new();
         for mut record in records {
             let reached = announced(record.id);
-            if record.id < newest[&(record.device, record.inode)] {
+            let of_inode = newest.get(&(record.device, record.inode));
+            if of_inode.is_some_and(|newest| record.id < *newest) {
                 record.state = FileState::Superseded;
             }
             if record.state == FileState::Superseded {
@@ -117,17 +118,17 @@ impl Files {
 
     /// Where the device of the spool directory has another number now, it has it for what is still
     /// looked for as well: the next start has nothing else by which to tell that it was here.
-    fn renew_devices(&mut self) {
+    pub(super) fn renew_devices(&mut self) {
         let Ok(stat) = reach::metadata(&self.config.spool_dir) else { return };
         let homes = &self.homes;
         let is_old = |r: &FileRecord| r.device != stat.dev() && homes.contains(&r.device);
-        for quest in &mut self.quests.list {
-            if let Whose::Stray { record, .. } = &mut quest.whose
-                && is_old(record)
-            {
-                record.device = stat.dev();
-                self.has_news = true;
-            }
+        let sought = self.quests.list.iter_mut().filter_map(|quest| match &mut quest.whose {
+            Whose::Stray { record, .. } => Some(&mut **record),
+            _ => None,
+        });
+        for record in sought.chain(self.absent.records_mut()).filter(|record| is_old(record)) {
+            record.device = stat.dev();
+            self.has_news = true;
         }
     }
 
@@ -149,7 +150,7 @@ impl Files {
                 Ok((file, found)) => {
                     self.restore_found(record, file, &found, reached);
                 }
-                Err(absence) => absent.push((record, absence, reached)),
+                Err(absence) => absent.push((self.without_void_hints(record), absence, reached)),
             }
         }
         for (record, absence, reached) in absent {
@@ -160,6 +161,16 @@ impl Files {
             };
             self.is_missed(record, absence, reached);
         }
+    }
+
+    /// Numbers from a state that was copied say nothing, at a later start either, which does not see
+    /// any more that it was copied.
+    fn without_void_hints(&mut self, mut record: FileRecord) -> FileRecord {
+        if self.hints_are_void && record.inode != 0 {
+            (record.inode, record.born_ns) = (0, 0);
+            self.has_news = true;
+        }
+        record
     }
 
     /// What the listing of a directory lacks may be there under other numbers.

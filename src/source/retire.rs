@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::policy::Then;
-use super::tracked::Look;
+use super::tracked::{Look, Tracked, Vetting};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::FileState;
 use crate::{log, os};
@@ -135,6 +135,10 @@ impl Files {
         let in_grace = !(is_named && tracked.was_live) || tracked.keeps_name;
         let is_quiet = tracked.is_superseded
             || in_grace && self.left_alone_ms(index)? >= self.policy.grace_ms();
+        if self.is_waited_for(index) {
+            return None;
+        }
+        let tracked = &self.tracked[index];
         match (is_named, is_quiet) {
             (_, true) if tracked.has_rest() => Some(Step::Finish),
             (true, true) if tracked.keeps_name => Some(Step::Done),
@@ -145,6 +149,23 @@ impl Files {
             (false, true) => Some(Step::Done),
             (false, false) => None,
         }
+    }
+
+    /// May another file turn out to be this one? A copy of it waits for its truncation, which nobody
+    /// would see if this one ended before; or what has its name by now was not compared with it yet.
+    fn is_waited_for(&self, index: usize) -> bool {
+        let now_ms = self.clock().monotonic_ms();
+        let old = &self.tracked[index];
+        let waits = |fresh: &Tracked| match fresh.vetting {
+            Vetting::Passed => false,
+            Vetting::Copy { of, until_ms } => of == old.record.id && now_ms < until_ms,
+            Vetting::Due => {
+                let has_its_name = !old.is_named && fresh.record.name == old.record.name;
+                has_its_name && fresh.file.metadata().is_ok_and(|stat| stat.len() > 0)
+            }
+        };
+        let is_fresh = |t: &&Tracked| t.read_position == 0 && t.record.id != old.record.id;
+        old.read_position > 0 && self.tracked.iter().filter(is_fresh).any(waits)
     }
 
     /// For how long was the file left alone, ms? Where all lines are whole, its stamp is good

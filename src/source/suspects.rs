@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::absent::Absence;
-use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
+use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose, is_copys_name};
 use super::restore::Announced;
 use super::retire::HIDDEN;
 use super::tracked::{self, Hints, Mark, Tracked};
@@ -52,6 +52,14 @@ impl Ends {
     }
 }
 
+/// Those that hold all that was read first, then those that hold more of it than others.
+fn larger_first(suspects: &mut VecDeque<Suspect>) {
+    suspects.make_contiguous().sort_by_cached_key(|suspect| {
+        let len = || Some(suspect.file.as_ref()?.metadata().ok()?.len());
+        suspect.partly.map(|_| Reverse(len().unwrap_or(0)))
+    });
+}
+
 /// The names of the directories, read once for all quests that need them, and what a look at each
 /// file has found: thousands of records may look at thousands of files.
 #[derive(Default)]
@@ -66,6 +74,8 @@ struct Glance {
     /// 0 for what cannot be opened, or is no file.
     size: u64,
     head_crc: u32,
+    /// It could not be opened now.
+    is_unasked: bool,
 }
 
 impl Names {
@@ -115,7 +125,7 @@ impl Names {
             }
             let glance = *glance.get_or_insert_with(|| glance_at(files, name));
             let is_head = ends.head_len as usize != HEAD_BYTES || ends.head_crc == glance.head_crc;
-            if glance.size >= ends.end && is_head {
+            if glance.is_unasked || glance.size >= ends.end && is_head {
                 found.push(name.clone());
             }
         }
@@ -125,32 +135,59 @@ impl Names {
 
 fn glance_at(files: &Files, name: &OsStr) -> Glance {
     let path = files.path(name);
-    let Ok(file) = reach::open(&path) else { return Glance::default() };
+    let file = match reach::open(&path) {
+        Ok(file) => file,
+        Err(e) => {
+            let is_unasked = !(reach::is_nothing_there(&e) || reach::is_no_file(&e));
+            return Glance { is_unasked, ..Glance::default() };
+        }
+    };
     let mut head = [0; HEAD_BYTES];
     let is_long = file.read_exact_at(&mut head, 0).is_ok();
     let head_crc = if is_long { crc32fast::hash(&head) } else { 0 };
-    Glance { size: file.metadata().map_or(0, |stat| stat.len()), head_crc }
+    let size = file.metadata().map_or(0, |stat| stat.len());
+    Glance { size, head_crc, is_unasked: false }
 }
 
 impl Files {
     /// Looks for suspects for all quests that have none yet.
     pub(super) fn list_suspects(&mut self) {
         let mut names = Names::default();
+        let now_ms = self.clock().monotonic_ms();
         for _ in 0..self.quests.list.len() {
             let Some(mut quest) = self.quests.list.pop_front() else { return };
-            if !std::mem::replace(&mut quest.is_listed, true) {
+            if quest.retry_ms <= now_ms && !std::mem::replace(&mut quest.is_listed, true) {
+                let mut unasked = Unasked::default();
                 quest.suspects = match &mut quest.whose {
                     Whose::Stray { record, absence, reached } => {
                         let reached = reached.as_ref();
-                        let (found, fault) = self.suspects_of_stray(record, reached, &mut names);
+                        let (found, fault) = self.suspects_of_stray(
+                            record,
+                            reached,
+                            quest.is_wide,
+                            &mut names,
+                            &mut unasked,
+                        );
+                        quest.is_wide |= found.is_empty();
                         if let Some(why) = fault.filter(|_| *absence != Absence::Superseded) {
                             *absence = Absence::Unreachable(why);
                         }
                         found
                     }
-                    Whose::Truncated { id } => self.copies_of(*id, &mut names),
+                    Whose::Truncated { id } => self.copies_of(*id, &mut names, &mut unasked),
                     Whose::Replaced { .. } | Whose::Finished { .. } => VecDeque::new(),
                 };
+                if quest.suspects.is_empty() {
+                    self.seek_partly(&mut quest, &mut names, &mut unasked);
+                }
+                unasked.is_unlisted |= names.fault.is_some();
+                // Others are waited for with their records.
+                let is_cut = match &quest.whose {
+                    Whose::Stray { absence, .. } => *absence == Absence::Superseded,
+                    Whose::Truncated { .. } => true,
+                    _ => false,
+                };
+                quest.unasked = if is_cut { unasked } else { Unasked::default() };
                 self.quests.hold(&quest);
             }
             self.quests.list.push_back(quest);
@@ -170,17 +207,20 @@ impl Files {
         self.quests.list = list;
     }
 
-    /// The recorded names first, then those that begin with them, then all others.
+    /// The recorded names first, then those that begin with them, then all others. `is_wide`: the
+    /// first that were found are not it.
     fn suspects_of_stray(
         &self,
         record: &FileRecord,
         reached: Option<&Announced>,
+        is_wide: bool,
         names: &mut Names,
+        unasked: &mut Unasked,
     ) -> (VecDeque<Suspect>, Option<String>) {
         let (mut found, mut fault) = (VecDeque::new(), None);
         let ends = Ends::of_record(record, reached);
         let is_superseded = record.state == FileState::Superseded;
-        if !is_superseded {
+        if !is_superseded && !is_wide {
             for name in [&record.current_name, &record.name] {
                 if name.is_empty() || !found.is_empty() {
                     continue;
@@ -207,15 +247,18 @@ impl Files {
         for name in names.which(self, |name| is_hidden(name) || begins(name)) {
             // It may be the copy in which it lives on.
             if let Err(e) = self.suspect(&name, record, &ends, &mut found) {
+                unasked.names.push(name.clone());
                 fault.get_or_insert_with(|| format!("{}: {e}", self.path(&name).display()));
             }
         }
-        if !found.is_empty() || ends.end < PROOF_BYTES {
+        if !found.is_empty() && !is_wide || ends.end < PROOF_BYTES {
             return (found, fault.or_else(|| names.fault.clone()));
         }
         let is_other = |name: &OsStr| !begins(name) && !self.is_completed(name);
         for name in names.alike(self, &ends, is_other) {
-            let _ = self.suspect(&name, record, &ends, &mut found);
+            if self.suspect(&name, record, &ends, &mut found).is_err() && self.accepts(&name) {
+                unasked.names.push(name);
+            }
         }
         (found, fault.or_else(|| names.fault.clone()))
     }
@@ -271,7 +314,8 @@ impl Files {
         let (hints, old) = (suspect.hints, Hints::of_record(record));
         let is_same_inode =
             hints.inode == old.inode && !tracked::is_other_birth(hints.born_ns, old.born_ns);
-        let is_same = is_same_inode || hints.device != old.device || self.hints_are_void;
+        let are_void = self.hints_are_void || old.inode == 0;
+        let is_same = is_same_inode || hints.device != old.device || are_void;
         let name = String::from_utf8_lossy(&record.name);
         let (what, why) = match is_same {
             true => {
@@ -283,8 +327,58 @@ impl Files {
         is_same
     }
 
+    /// What an earlier run has read of a file is in no file as a whole: it was truncated. A copy that lacks the last lines may hold the rest: from then on it is looked for as in that
+    /// run.
+    fn seek_partly(&mut self, quest: &mut Quest, names: &mut Names, unasked: &mut Unasked) {
+        let Whose::Stray { record, absence, reached } = &quest.whose else { return };
+        if !matches!(absence, Absence::Gone | Absence::Superseded) {
+            return;
+        }
+        let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
+        let mut found = VecDeque::new();
+        for name in names.which(self, |name| is_copys_name(name, &record.name)) {
+            if self.is_completed(&name) || name.as_bytes().contains(&b'/') {
+                continue;
+            }
+            let free = self.open_free(&name);
+            if free.is_err() {
+                unasked.names.push(name.clone());
+            }
+            if let Ok(Some((file, stat))) = free
+                && stat.len() < end
+                && let Some(suspect) = self.partly(&name, file, &stat, record)
+            {
+                found.push_back(suspect);
+            }
+        }
+        let first = found.front().and_then(|s| s.file.as_ref()).map(File::try_clone);
+        let Some(Ok(file)) = first else { return };
+        larger_first(&mut found);
+        let record = (**record).clone();
+        quest.whose = Whose::Truncated { id: record.id };
+        quest.suspects = found;
+        let index = self.push(record, file, end);
+        (self.tracked[index].is_superseded, self.tracked[index].is_named) = (true, false);
+    }
+
+    /// The file of that name as a copy that was made before the last lines were written.
+    fn partly(
+        &self,
+        name: &OsStr,
+        file: File,
+        stat: &Metadata,
+        record: &FileRecord,
+    ) -> Option<Suspect> {
+        let begins_so = stat.len() > 0 && tracked::head_matches(&file, record).unwrap_or(false);
+        begins_so.then(|| {
+            let mut suspect = Suspect::new(name.to_owned(), Hints::of(stat), Some(file));
+            suspect.partly = Some(Mark::default());
+            suspect
+        })
+    }
+
     /// Files that may hold what was read of file `id` before it was truncated.
-    fn copies_of(&self, id: u64, names: &mut Names) -> VecDeque<Suspect> {
+    fn copies_of(&self, id: u64, names: &mut Names, unasked: &mut Unasked) -> VecDeque<Suspect> {
         let mut found = VecDeque::new();
         let Some(index) = self.index_of(id) else { return found };
         let tracked = &self.tracked[index];
@@ -305,7 +399,11 @@ impl Files {
             if self.is_completed(name) || name.as_bytes().contains(&b'/') {
                 continue;
             }
-            let Ok(Some((file, stat))) = self.open_free(name) else { continue };
+            let free = self.open_free(name);
+            if free.is_err() && (is_copys(name) || self.accepts(name)) {
+                unasked.names.push(name.clone());
+            }
+            let Ok(Some((file, stat))) = free else { continue };
             if stat.len() < ends.end {
                 if Hints::of(&stat).agree(Hints::of_record(record)) {
                     continue;
@@ -314,19 +412,15 @@ impl Files {
                 // nothing of it is in doubt any more. Under another name, what it holds behind the
                 // last known position may be another writer's.
                 if is_copys(name)
-                    && stat.len() > 0
-                    && tracked::head_matches(&file, record).unwrap_or(false)
+                    && let Some(suspect) = self.partly(name, file, &stat, record)
                 {
-                    let mut suspect = self.new_suspect(name, file, &stat, found.len());
-                    suspect.partly = Some(Mark::default());
                     found.push_back(suspect);
                 }
             } else if ends.fit(&file, &stat).unwrap_or(false) {
                 found.push_back(self.new_suspect(name, file, &stat, found.len()));
             }
         }
-        // One that holds all that was read is better than one that does not.
-        found.make_contiguous().sort_by_key(|suspect| suspect.partly.is_some());
+        larger_first(&mut found);
         found
     }
 

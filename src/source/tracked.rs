@@ -12,6 +12,7 @@ use super::line::LineDecoder;
 pub use super::reach::open;
 use super::unwritten::{Gap, Place, State};
 use super::window::{HeadBytes, TailBytes};
+pub use crate::checkpoint::record::ReadMark as Mark;
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
 
 /// A file in one of the states *live* and *draining* (waiting files are only names, done ones only
@@ -133,15 +134,6 @@ pub struct Watch {
 #[derive(Debug, Default)]
 pub struct Marks(VecDeque<(u64, Mark)>);
 
-/// See [`Marks`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Mark {
-    pub position: u64,
-    pub bytes_crc: u32,
-    pub lines: u64,
-    pub events: u64,
-}
-
 impl Mark {
     pub fn of(record: &FileRecord) -> Mark {
         let (position, bytes_crc) = (record.position, record.bytes_crc);
@@ -152,6 +144,8 @@ impl Mark {
 /// Marks are so far apart at least, ms, and so many are kept.
 const MARK_INTERVAL_MS: u64 = 500;
 const MARKS_MAX: usize = 32;
+/// So many of them are in the checkpoint.
+const MARKS_KEPT: usize = 6;
 
 impl Marks {
     /// Notes where the record stands; one of a moment ago gives way, if there is an older one.
@@ -163,6 +157,25 @@ impl Marks {
             self.0.pop_front();
         }
         self.0.push_back((now_ms, Mark::of(record)));
+    }
+
+    /// Those of the last run.
+    fn of(record: &FileRecord, now_ms: u64) -> Marks {
+        Marks(record.marks.iter().map(|mark| (now_ms, *mark)).collect())
+    }
+
+    /// The last one and some others, from the whole time that they are kept.
+    fn choose(&self, into: &mut Vec<Mark>) {
+        let step = self.0.len().div_ceil(MARKS_KEPT).max(1);
+        let chosen = self.0.iter().rev().step_by(step).map(|(_, mark)| *mark);
+        into.clear();
+        into.extend(chosen.filter(|mark| mark.position > 0));
+        into.reverse();
+    }
+
+    /// What was read beyond that position does not count any more.
+    fn cut(&mut self, position: u64) {
+        self.0.retain(|(_, mark)| mark.position <= position);
     }
 
     /// When the position last moved.
@@ -204,7 +217,7 @@ impl Tracked {
         grace_ms: u64,
     ) -> Tracked {
         let opened = file.metadata().ok().map(|m| (m.mtime(), m.mtime_nsec(), m.len()));
-        let read_position = record.position;
+        let (read_position, marks) = (record.position, Marks::of(&record, now_ms));
         Tracked {
             record,
             file,
@@ -236,7 +249,7 @@ impl Tracked {
             former_name: None,
             lost_name_ms: None,
             vetting: Vetting::Due,
-            marks: Marks::default(),
+            marks,
             zeros_from: None,
             trimmed: None,
         }
@@ -250,6 +263,13 @@ impl Tracked {
     /// The record's position is about to move.
     pub fn note_position(&mut self, now_ms: u64) {
         self.marks.note(&self.record, now_ms);
+        self.marks.choose(&mut self.record.marks);
+    }
+
+    /// The record's position has gone back.
+    pub(super) fn cut_marks(&mut self) {
+        self.marks.cut(self.record.position);
+        self.marks.choose(&mut self.record.marks);
     }
 
     /// Goes on in another file that holds the same bytes up to the read position. Returns the old
@@ -289,6 +309,11 @@ impl Tracked {
 
     pub fn name(&self) -> &OsStr {
         OsStr::from_bytes(&self.record.name)
+    }
+
+    /// Its name, and the one before that.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.record.name).chain(&self.former_name).map(Vec::as_slice)
     }
 
     pub fn current_name(&self) -> OsString {

@@ -204,6 +204,8 @@ impl Files {
         (record.position, record.bytes_crc) = (size, bytes_crc);
         record.tail_len = tail.as_slice().len() as u32;
         record.tail_crc = tail.crc();
+        tracked.cut_marks();
+        let record = &mut tracked.record;
         let head = &head.as_slice()[..head.as_slice().len().min(record.head_len as usize)];
         record.head_len = head.len() as u32;
         record.head_crc = crc32fast::hash(head);

@@ -6,7 +6,7 @@
 //! seeds that nobody has run before and notes how many. A seed that fails is replayed alone, with all that happened, by
 //! `FLUME_NG_SIM_SEED=seed cargo test --test simulation one_seed -- --nocapture`. With
 //! `FLUME_NG_SIM_NEW_NUMBERS=1` files are copied and truncated, replaced by their like, and
-//! renumbered as well; some runs fail still.
+//! renumbered as well; one run in some thousands fails still.
 
 mod broker;
 mod cluster;
@@ -16,6 +16,7 @@ mod crash_store;
 mod fuse;
 mod hazards;
 mod model;
+mod numbers;
 mod rng;
 mod scenario;
 mod world;
@@ -91,8 +92,9 @@ impl Drop for Ground {
 
 fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
     let mut scenario = Scenario::draw(&mut Rng::new(!seed));
-    let has_new_numbers = number("FLUME_NG_SIM_NEW_NUMBERS") == Some(1);
-    scenario.has_new_numbers |= has_new_numbers && !scenario.loses_tracker;
+    if let Some(has) = number("FLUME_NG_SIM_NEW_NUMBERS") {
+        scenario.has_new_numbers = has == 1 && !scenario.loses_tracker;
+    }
     trace.say(|| format!("{scenario:?}"));
     World::new(seed, &ground.0, scenario, plant, trace)
 }
@@ -208,37 +210,6 @@ fn one_seed() {
     let told = replay(seed, &Ground::new(), Plant::Nothing, usize::MAX);
     println!("{told}");
     assert!(told.ends_with("Ok(())"), "seed {seed} fails");
-}
-
-/// A batch is sent again, half a line and a zero behind it; the line is written on, its hour ends,
-/// and what comes next is read as the end of the file.
-#[test]
-fn zeros_behind_a_batch_that_is_read_again_are_not_sent() {
-    log::set_level(Level::Off);
-    let result = run(91_014_622, &Ground::new(), Plant::Nothing, Trace::default());
-    assert_eq!(result.map(|_| ()), Ok(()), "{}", how_to_replay(91_014_622));
-}
-
-/// A run in which files are copied and truncated, replaced by their like, and renumbered, too.
-fn run_with_new_numbers(seed: u64) {
-    log::set_level(Level::Off);
-    let ground = Ground::new();
-    let scenario = Scenario { has_new_numbers: true, ..Scenario::draw(&mut Rng::new(!seed)) };
-    let mut world = World::new(seed, &ground.0, scenario, Plant::Nothing, Trace::default());
-    let result = scenario::run(&mut world);
-    assert_eq!(result, Ok(()), "FLUME_NG_SIM_NEW_NUMBERS=1 {}", how_to_replay(seed));
-}
-
-/// The original is truncated already when its copy has its turn, and nobody has seen it yet.
-#[test]
-fn a_copy_is_known_before_the_truncation_of_its_original_was_seen() {
-    [154, 1149, 1872].into_iter().for_each(run_with_new_numbers);
-}
-
-/// A restart on another disk, where the files cannot be opened at first.
-#[test]
-fn what_is_waited_for_is_known_by_its_content_when_it_comes_back() {
-    [1031].into_iter().for_each(run_with_new_numbers);
 }
 
 /// The process dies at its first call of a seam, at its second, and so on until a run passes

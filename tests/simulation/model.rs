@@ -105,7 +105,8 @@ pub fn check_topic(
     let buried: HashSet<&[u8]> = letters(book, name).collect();
     let is_taken = |half: &[u8]| {
         let is_filtered = has_filter && text(half).contains(crate::writers::FILTERED);
-        is_filtered || counts.contains_key(half) || buried.contains(half)
+        let is_lost = writers.lost_halves.contains(half);
+        is_filtered || is_lost || counts.contains_key(half) || buried.contains(half)
     };
     for (&body, &count) in counts.iter().filter(|(body, _)| !are_zeros_of(writers, body)) {
         let is_ours = writers.texts.contains_key(body) || writers.partials.contains_key(body);

@@ -35,7 +35,7 @@ use crate::fuse::{
 use crate::model;
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
-use crate::writers::Writers;
+use crate::writers::{Inode, Writers};
 
 /// Files that may be open at a time in some runs: fewer than there are.
 const FEW_FILES: usize = 3;
@@ -64,7 +64,8 @@ fn renumber(renumbering: Renumbering, device: &mut u64, inode: &mut u64, born_ns
     match renumbering {
         Renumbering::Device => *device += 1,
         Renumbering::Copy => {
-            *inode ^= 1 << 40;
+            // One that is not known stays so.
+            *inode ^= if *inode == 0 { 0 } else { 1 << 40 };
             *born_ns += i64::from(*born_ns != 0);
         }
     }
@@ -282,8 +283,12 @@ impl World {
     pub fn stop_in_order(&mut self) -> Result<bool, String> {
         self.fuse.put_out();
         self.disk.borrow_mut().fail_in = None;
+        self.no_room.for_writes(0);
         let Some(pipeline) = &mut self.pipeline else { return Ok(false) };
         pipeline.files.refresh(true);
+        if pipeline.is_waiting_for_room() {
+            return Ok(false);
+        }
         self.stop()?;
         Ok(!self.is_alive())
     }
@@ -304,14 +309,23 @@ impl World {
         })
     }
 
-    /// Has the agent read anything of this file?
+    /// Has the agent read anything of this file's present content?
     pub fn is_begun(&self, inode: usize) -> bool {
-        let number = self.writers.inodes[inode].number;
+        let Inode { number, generation, .. } = self.writers.inodes[inode];
+        let content = &self.writers.generations[generation].content;
         self.pipeline.as_ref().is_some_and(|p| {
             let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded;
+            let was_read = |t: &Tracked| {
+                let read = content.get(..t.read_position as usize);
+                t.read_position > 0 && read.is_some_and(|r| r.ends_with(t.tail.as_slice()))
+            };
             // One that gave its descriptor away has a record.
-            let is_read = |r: &FileRecord| r.inode == number && r.position > 0;
-            p.files.tracked.iter().find(is_it).is_some_and(|t| t.read_position > 0)
+            let is_read = |r: &FileRecord| {
+                let read = content.get(..r.position as usize);
+                let is_same = read.is_some_and(|read| crc32fast::hash(read) == r.bytes_crc);
+                r.inode == number && r.position > 0 && is_same
+            };
+            p.files.tracked.iter().find(is_it).is_some_and(was_read)
                 || p.files.parked().any(is_read)
         })
     }

@@ -1,7 +1,7 @@
 //! Those who write the log files, and what they remember of it: every line that was ever written,
 //! and whether its writer made it unreadable before it could be read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,8 @@ pub struct Inode {
     pub written_ms: u64,
     /// Made by copying another one; nobody writes to it.
     pub is_copy: bool,
+    /// It was copied when so little of it was read that nothing but its name tells whose copy that is.
+    pub is_bound: bool,
 }
 
 pub struct Writers {
@@ -66,6 +68,8 @@ pub struct Writers {
     pub texts: HashMap<Vec<u8>, (usize, usize)>,
     /// Beginnings of lines that once were the end of a file, and the whole lines.
     pub partials: HashMap<Vec<u8>, Vec<u8>>,
+    /// Beginnings of lines that need not be there though they may have been read as the end of a file.
+    pub lost_halves: HashSet<Vec<u8>>,
     /// Pieces of lines, each with the beginnings of which one must have been sent as the last of
     /// its file before: what is written behind it is an event of its own.
     pub rests: HashMap<Vec<u8>, Vec<Vec<u8>>>,
@@ -102,6 +106,7 @@ impl Writers {
             generations: Vec::new(),
             texts: HashMap::new(),
             partials: HashMap::new(),
+            lost_halves: HashSet::new(),
             rests: HashMap::new(),
             serial: 0,
             line_max,
@@ -172,6 +177,7 @@ impl Writers {
             is_linked: true,
             is_reserved: false,
             is_copy: false,
+            is_bound: false,
             written_ms: self.now_ms,
         }
     }
@@ -371,6 +377,7 @@ impl Writers {
             is_reserved: false,
             written_ms: self.now_ms,
             is_copy: true,
+            is_bound: false,
         });
         name
     }
@@ -380,7 +387,8 @@ impl Writers {
         let serial = self.next_serial();
         let new = self.spool.join(format!(".new-{serial}"));
         fs::copy(path, &new).expect("a copy of our own");
-        let file = OpenOptions::new().append(true).open(&new).expect("a copy of our own");
+        // Not to append: it is written to at places, also before its end.
+        let file = OpenOptions::new().write(true).open(&new).expect("a copy of our own");
         touch(&file, wall_ms);
         fs::rename(&new, path).expect("a rename of our own");
         self.inodes[at].number = file.metadata().expect("a file of our own").ino();
@@ -415,12 +423,20 @@ impl Writers {
     /// Lines that end behind byte `from` of a generation may be missing, unless `is_there`.
     pub fn excuse(&mut self, generation: usize, from: u64, is_there: impl Fn(&[u8]) -> bool) {
         let generation = &mut self.generations[generation];
+        let mut missing = Vec::new();
         for line in generation.lines.iter_mut().filter(|l| l.start + l.text.len() as u64 >= from) {
             line.is_optional |= !is_there(&line.text);
+            missing.push(&line.text);
         }
         if let Some(open) = &mut generation.open {
             open.is_optional |= !is_there(&open.text[..open.written]);
+            missing.push(&open.text);
         }
+        // What was in doubt of a line when its file was thrown away is told as lost.
+        let is_lost =
+            |(half, whole): &(&Vec<u8>, &Vec<u8>)| missing.contains(whole) && !is_there(half);
+        let lost = self.partials.iter().filter(is_lost).map(|(half, _)| half.clone());
+        self.lost_halves.extend(lost);
     }
 }
 

@@ -3,20 +3,22 @@
 //! Integers are little endian and of fixed width; texts, names and lists are preceded by their
 //! length (u32). An encoding begins with the format's version (u16). Each record has exactly one
 //! encoding: whatever decodes is encoded to the same bytes again, so nothing can hide in one. (What
-//! the version before has written is read as well.)
+//! the versions before have written is read as well.)
 //! Decoding is total: no input makes it panic, or allocate more than a small multiple of itself.
 
 use std::fmt;
 
 use super::record::{
     BatchRecord, ChannelRecord, Fate, FileRecord, FileState, HEAD_BYTES, Mark, OffsetRange,
-    PartitionRecord, Record, TAIL_BYTES,
+    PartitionRecord, ReadMark, Record, TAIL_BYTES,
 };
 
 /// Version of the encoding. To be raised with every change of a field.
-pub const VERSION: u16 = 3;
-/// The oldest version that is read: without topic ids and marks.
+pub const VERSION: u16 = 4;
+/// The oldest version that is read: without topic ids and marks of partitions.
 const VERSION_MIN: u16 = 2;
+/// From this one on files have marks.
+const VERSION_READ_MARKS: u16 = 4;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -27,6 +29,7 @@ const FINAL: u8 = 2;
 const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
 const PARTITION_BYTES_MIN: usize = 4 + 4 + 8;
 const FILE_BYTES_MIN: usize = 4 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
+const READ_MARK_BYTES: usize = 3 * 8 + 4;
 const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
 const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
 
@@ -49,6 +52,7 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
     for file in &record.files {
         debug_assert!(file.ranges.iter().all(|r| usize::from(r.channel) < record.channels.len()));
         encode_file(file, out);
+        encode_read_marks(&file.marks, out);
     }
     put_length(out, record.batches.len());
     for batch in &record.batches {
@@ -117,6 +121,16 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
         put(out, range.first.to_le_bytes());
         put(out, range.last.to_le_bytes());
         put(out, range.events.to_le_bytes());
+    }
+}
+
+fn encode_read_marks(marks: &[ReadMark], out: &mut Vec<u8>) {
+    put_length(out, marks.len());
+    for mark in marks {
+        put(out, mark.position.to_le_bytes());
+        put(out, mark.bytes_crc.to_le_bytes());
+        put(out, mark.lines.to_le_bytes());
+        put(out, mark.events.to_le_bytes());
     }
 }
 
@@ -208,7 +222,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     };
     record.channels = input.list(CHANNEL_BYTES_MIN, |input| decode_channel(input, version))?;
     let channels = record.channels.len();
-    record.files = input.list(FILE_BYTES_MIN, |input| decode_file(input, channels))?;
+    record.files = input.list(FILE_BYTES_MIN, |input| decode_file(input, channels, version))?;
     record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
     if input.at < bytes.len() {
         return Err(DecodeError::Trailing { at: input.at });
@@ -249,7 +263,11 @@ fn decode_partition(input: &mut Input, version: u16) -> Result<PartitionRecord, 
     })
 }
 
-fn decode_file(input: &mut Input, channels: usize) -> Result<FileRecord, DecodeError> {
+fn decode_file(
+    input: &mut Input,
+    channels: usize,
+    version: u16,
+) -> Result<FileRecord, DecodeError> {
     Ok(FileRecord {
         id: input.u64()?,
         device: input.u64()?,
@@ -282,6 +300,18 @@ fn decode_file(input: &mut Input, channels: usize) -> Result<FileRecord, DecodeE
                 events: input.u64()?,
             })
         })?,
+        marks: if version < VERSION_READ_MARKS {
+            Vec::new()
+        } else {
+            input.list(READ_MARK_BYTES, |input| {
+                Ok(ReadMark {
+                    position: input.u64()?,
+                    bytes_crc: input.u32()?,
+                    lines: input.u64()?,
+                    events: input.u64()?,
+                })
+            })?
+        },
     })
 }
 

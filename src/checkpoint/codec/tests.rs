@@ -84,6 +84,12 @@ impl Random {
                 last: r.next() as i64,
                 events: r.next(),
             }),
+            marks: self.list(3, |r| ReadMark {
+                position: r.next(),
+                bytes_crc: r.next() as u32,
+                lines: r.next(),
+                events: r.next(),
+            }),
         }
     }
 
@@ -137,18 +143,22 @@ fn encode(record: &Record) -> Vec<u8> {
     out
 }
 
-/// As the version before wrote it: without topic ids and marks.
-fn encode_2(record: &Record) -> Vec<u8> {
+/// As version 2 wrote it, without topic ids and marks, or version 3, without those of files.
+fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let mut out = Vec::new();
     let head =
         Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
     encode_into(&head, &mut out);
     out.truncate(out.len() - 3 * 4);
-    put(&mut out, VERSION_MIN.to_le_bytes());
+    put(&mut out, version.to_le_bytes());
     out.rotate_right(2);
     out.drain(2..4);
     put_length(&mut out, record.channels.len());
     for channel in &record.channels {
+        if version > VERSION_MIN {
+            encode_channel(channel, &mut out);
+            continue;
+        }
         put_bytes(&mut out, channel.name.as_bytes());
         put_bytes(&mut out, channel.topic.as_bytes());
         put_bytes(&mut out, channel.cluster_id.as_bytes());
@@ -201,15 +211,17 @@ fn random_records_come_back() {
 }
 
 #[test]
-fn the_version_before_is_read() {
+fn the_versions_before_are_read() {
     let mut random = Random(5);
     for _ in 0..1000 {
         let mut record = random.record();
+        record.files.iter_mut().for_each(|file| file.marks.clear());
+        assert_eq!(decode(&encode_old(&record, 3)).as_ref(), Ok(&record));
         for channel in &mut record.channels {
             channel.topic_id = [0; 16];
             channel.partitions.iter_mut().for_each(|p| p.mark = None);
         }
-        assert_eq!(decode(&encode_2(&record)), Ok(record));
+        assert_eq!(decode(&encode_old(&record, 2)), Ok(record));
     }
 }
 
@@ -217,17 +229,20 @@ fn the_version_before_is_read() {
 fn the_least_sizes_are_those_of_empty_elements() {
     let size = |record: &Record| encode(record).len();
     let none = Record { channels: vec![ChannelRecord::default()], ..Record::default() };
-    // Those of the version before, which has no topic id and no byte for the mark.
+    // Those of version 2, which has no topic id and no byte for the mark, and no marks of files.
     assert_eq!(size(&none) - size(&Record::default()), CHANNEL_BYTES_MIN + 16);
     let mut some = none.clone();
     some.channels[0].partitions.push(PartitionRecord::default());
     assert_eq!(size(&some) - size(&none), PARTITION_BYTES_MIN + 1);
     let mut file = none.clone();
     file.files.push(FileRecord::default());
-    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN);
+    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4);
     let mut range = file.clone();
     range.files[0].ranges.push(OffsetRange::default());
     assert_eq!(size(&range) - size(&file), RANGE_BYTES);
+    let mut marked = file.clone();
+    marked.files[0].marks.push(ReadMark::default());
+    assert_eq!(size(&marked) - size(&file), READ_MARK_BYTES);
     let mut batch = none.clone();
     batch.batches.push(BatchRecord::default());
     assert_eq!(size(&batch) - size(&none), BATCH_BYTES_MIN);
@@ -283,7 +298,8 @@ fn hostile_bytes_are_refused_or_are_a_record() {
     for round in 0..20_000 {
         let mut bytes = match round % 8 {
             0 => random.bytes(),
-            1 => encode_2(&random.record()),
+            1 => encode_old(&random.record(), 2),
+            2 => encode_old(&random.record(), 3),
             _ => encode(&random.record()),
         };
         for _ in 0..random.below(4) {
@@ -293,10 +309,9 @@ fn hostile_bytes_are_refused_or_are_a_record() {
             }
         }
         if let Ok(record) = decode(&bytes) {
-            if bytes[..2] == VERSION.to_le_bytes() {
-                assert_eq!(encode(&record), bytes);
-            } else {
-                assert_eq!(encode_2(&record), bytes);
+            match u16::from_le_bytes([bytes[0], bytes[1]]) {
+                VERSION => assert_eq!(encode(&record), bytes),
+                version => assert_eq!(encode_old(&record, version), bytes),
             }
             decoded += 1;
         }

@@ -55,7 +55,7 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
             excuse_unless_held(world, at);
             world.writers.hide(&path);
         }
-        5 if is_candidate => world.writers.rename(&path),
+        5 if is_candidate && !world.writers.inodes[at].is_bound => world.writers.rename(&path),
         // Only what the agent has not forgotten: a file that comes back later is a new one.
         6 if name.starts_with(".hidden") && world.is_tracked(at) => world.writers.rename(&path),
         7 | 8 if is_candidate => copy_and_truncate(world, at, &path)?,
@@ -75,6 +75,7 @@ fn copy_and_truncate(world: &mut World, at: usize, path: &Path) -> Result<(), St
     let matches = world.rng.chance(60);
     let (is_begun, is_proven) = (world.is_begun(at), world.is_proven(at));
     let generation = world.writers.inodes[at].generation;
+    world.writers.inodes[at].is_bound |= is_begun && !is_proven;
     let copy = world.writers.copy(at, path, matches, wall_ms);
     let is_matched = is_candidate(&copy);
     world.say(|| format!("copied to {copy}, matches: {is_matched}"));

@@ -5,11 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
 use flume_ng::channel::outlet::Outlet;
-use flume_ng::checkpoint::record::FileState;
+use flume_ng::checkpoint::record::{FileRecord, FileState};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
 use flume_ng::config::model::DeletePolicy;
 use flume_ng::pipeline::Pace;
+use flume_ng::source::absent::{Absence, Absent};
 
 use super::World;
 use crate::cluster::Cluster;
@@ -146,6 +147,10 @@ impl World {
 
     /// It decodes, and nothing is left in it that is not finished.
     fn check_checkpoint(&mut self) -> Result<(), String> {
+        // Nothing that is in the directory proves that it is the one in which these were: they wait.
+        let is_elsewhere = |a: &&Absent| matches!(a.absence, Absence::Elsewhere(_));
+        let absent = self.pipeline.iter().flat_map(|p| p.files.absent.waiting());
+        let waiting: Vec<u64> = absent.filter(is_elsewhere).map(|a| a.record.id).collect();
         if let Some(mut pipeline) = self.pipeline.take() {
             pipeline.close().map_err(|e| e.to_string())?;
         }
@@ -160,7 +165,8 @@ impl World {
                     let is_past = scenario::is_past(&name, &hour);
                     is_past && record.files.len() > 1 && !self.may_stay(&name)
                 };
-                match record.files.iter().find(|f| is_done(&f.name)) {
+                let is_left = |f: &&FileRecord| !waiting.contains(&f.id) && is_done(&f.name);
+                match record.files.iter().find(is_left) {
                     Some(f) => Err(format!("still in the checkpoint: {f:?}")),
                     None => Ok(()),
                 }

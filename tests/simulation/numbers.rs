@@ -1,0 +1,117 @@
+//! Runs that failed once, most with events after which nothing but its content tells what a file is.
+//! Each is told by the seed that drew it, whatever is drawn for that seed by now.
+
+use flume_ng::log::{self, Level};
+
+use crate::fuse::Trace;
+use crate::rng::Rng;
+use crate::scenario::{self, Scenario};
+use crate::world::World;
+use crate::{Ground, Plant, how_to_replay};
+
+fn run(seed: u64, has_new_numbers: bool) {
+    log::set_level(Level::Off);
+    let ground = Ground::new();
+    let scenario = Scenario { has_new_numbers, ..Scenario::draw(&mut Rng::new(!seed)) };
+    let mut world = World::new(seed, &ground.0, scenario, Plant::Nothing, Trace::default());
+    let result = scenario::run(&mut world);
+    let has = u8::from(has_new_numbers);
+    assert_eq!(result, Ok(()), "FLUME_NG_SIM_NEW_NUMBERS={has} {}", how_to_replay(seed));
+}
+
+/// Files are copied and truncated, replaced by their like, and renumbered, too.
+fn run_all(seeds: &[u64]) {
+    seeds.iter().for_each(|seed| run(*seed, true));
+}
+
+/// A batch is sent again, half a line and a zero behind it; the line is written on, its hour ends,
+/// and what comes next is read as the end of the file.
+#[test]
+fn zeros_behind_a_batch_that_is_read_again_are_not_sent() {
+    run(91_014_622, false);
+}
+
+/// Half a line is in doubt when its file is truncated: it is told as lost, and its other half is a
+/// line of its own.
+#[test]
+fn the_rest_of_a_line_of_which_the_beginning_is_lost_is_sent() {
+    run(401_004_792, false);
+}
+
+/// The original is truncated already when its copy has its turn, and nobody has seen it yet.
+#[test]
+fn a_copy_is_known_before_the_truncation_of_its_original_was_seen() {
+    run_all(&[154, 1149, 1872, 15_986]);
+}
+
+/// A restart on another disk, where the files cannot be opened at first.
+#[test]
+fn what_is_waited_for_is_known_by_its_content_when_it_comes_back() {
+    run_all(&[1031]);
+}
+
+/// A batch is refused as too large, or is in doubt, when its file is truncated. The copy was made
+/// before the last lines, and has these.
+#[test]
+fn what_is_in_doubt_of_a_truncated_file_is_read_from_a_copy_that_lacks_its_last_lines() {
+    run_all(&[2017, 8853, 11_223, 11_901, 14_952]);
+}
+
+/// A file is deleted, and then the device gets another number.
+#[test]
+fn what_one_run_has_seen_to_be_gone_is_not_waited_for_by_the_next() {
+    run_all(&[6151, 9531, 11_844, 13_066, 8405, 8683]);
+}
+
+/// The device has got another number, and one of the files cannot be opened at this start.
+#[test]
+fn a_new_device_number_is_that_of_what_is_waited_for_too() {
+    run_all(&[7947, 8767, 17_750]);
+}
+
+/// The directory cannot be listed, or the copy not be opened, when the truncation is seen.
+#[test]
+fn a_copy_that_cannot_be_asked_now_is_not_read_as_a_new_file() {
+    run_all(&[1145, 2275, 15_657]);
+}
+
+/// Lines are read behind the copy, and the agent dies before the truncation is seen.
+#[test]
+fn a_copy_that_lacks_the_last_lines_is_known_after_a_restart_too() {
+    run_all(&[3894, 10_805, 32_653]);
+}
+
+#[test]
+fn a_copy_is_known_though_its_original_was_renamed_since() {
+    run_all(&[8]);
+}
+
+/// A file is found again under its name, and truncated before it was compared.
+#[test]
+fn a_copy_is_looked_for_where_a_file_is_truncated_before_it_was_compared() {
+    run_all(&[7439]);
+}
+
+/// A file that is over is copied and truncated, and nothing of it is left to read.
+#[test]
+fn a_file_of_which_a_copy_waits_is_not_done() {
+    run_all(&[16_997]);
+}
+
+/// A file is replaced by its like, and its grace time is over before the new one was compared.
+#[test]
+fn a_replaced_file_is_not_done_before_what_has_its_name_was_compared() {
+    run_all(&[4363, 7377, 29_534]);
+}
+
+/// Everything was copied, the files cannot be opened at first, and the agent is started again.
+#[test]
+fn numbers_in_a_copied_state_say_nothing_at_a_later_start_either() {
+    run_all(&[6457, 17_184, 26_737]);
+}
+
+/// A state is copied while a batch is on its way, which nothing fences.
+#[test]
+fn a_late_batch_of_a_copied_state_is_waited_for() {
+    run_all(&[12_071, 16_961]);
+}
