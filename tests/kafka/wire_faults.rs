@@ -70,6 +70,34 @@ fn exchange(broker: &mut dyn Broker, round: &[&Batch]) -> Result<Vec<Answer>, Fa
     Ok(answers)
 }
 
+/// Asks again while a partition has no leader. [`Patient::ready`] does not rule that out: a broker
+/// that was frozen answers first and learns then that it has been fenced for its silence (error 6
+/// until its next heartbeat is answered).
+fn when_led<T>(
+    broker: &mut dyn Broker,
+    mut ask: impl FnMut(&mut dyn Broker) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match ask(broker) {
+            Err(Fault::NotReady(why)) => {
+                assert!(Instant::now() < deadline, "{why}");
+                std::thread::sleep(Duration::from_millis(20));
+                broker.ready();
+            }
+            other => return other,
+        }
+    }
+}
+
+fn exchange_when_led(broker: &mut dyn Broker, round: &[&Batch]) -> Result<Vec<Answer>, Fault> {
+    when_led(broker, |broker| exchange(broker, round))
+}
+
+fn seen_when_led(broker: &mut dyn Broker, wanted: &[&BatchRecord]) -> Vec<Option<i64>> {
+    when_led(broker, |broker| broker.seen(0, 0, wanted)).unwrap()
+}
+
 fn acked(answers: Result<Vec<Answer>, Fault>) -> i64 {
     match answers.unwrap()[..] {
         [Answer { verdict: Verdict::Acked { base_offset }, .. }] => base_offset,
@@ -86,7 +114,7 @@ fn hangs_and_dies(version: &str) {
     let wire = topic.wire;
     let identity = broker.producer().unwrap();
     let first = batch(wire, identity, 0, 0, "first");
-    assert_eq!(acked(exchange(&mut *broker, &[&first])), 0);
+    assert_eq!(acked(exchange_when_led(&mut *broker, &[&first])), 0);
 
     cluster.pause(0);
     let second = batch(wire, identity, 0, 1, "second");
@@ -104,7 +132,7 @@ fn hangs_and_dies(version: &str) {
     assert_eq!(broker.ready().wire, wire);
     let wanted = record(&second, identity);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while broker.seen(0, 0, &[&wanted]).unwrap() != [Some(1)] {
+    while seen_when_led(&mut *broker, &[&wanted]) != [Some(1)] {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -116,8 +144,8 @@ fn hangs_and_dies(version: &str) {
     cluster.restart(0);
     broker.ready();
     let wanted = [&wanted, &record(&third, identity)];
-    assert_eq!(broker.seen(0, 0, &wanted), Ok(vec![Some(1), None]));
-    assert_eq!(acked(exchange(&mut *broker, &[&third])), 2);
+    assert_eq!(seen_when_led(&mut *broker, &wanted), [Some(1), None]);
+    assert_eq!(acked(exchange_when_led(&mut *broker, &[&third])), 2);
     assert_eq!(broker.end(0), Ok(3));
 }
 
@@ -148,7 +176,7 @@ fn idles(version: &str) {
     let identity = broker.producer().unwrap();
     for sequence in 0..3 {
         let line = batch(wire, identity, 0, sequence, "line");
-        assert_eq!(acked(exchange(&mut *broker, &[&line])), i64::from(sequence));
+        assert_eq!(acked(exchange_when_led(&mut *broker, &[&line])), i64::from(sequence));
         let deadline = Instant::now() + Duration::from_secs(20);
         let fault = loop {
             match broker.receive(&mut Vec::new()) {
@@ -185,7 +213,7 @@ fn leaders_move() {
     let identity = broker.producer().unwrap();
     let round: Vec<Batch> =
         (0..3).map(|p| batch(topic.wire, identity, p, 0, &format!("line {p}"))).collect();
-    let mut answers = exchange(&mut *broker, &round.iter().collect::<Vec<_>>()).unwrap();
+    let mut answers = exchange_when_led(&mut *broker, &round.iter().collect::<Vec<_>>()).unwrap();
     answers.sort_by_key(|a| a.partition);
     let expected: Vec<Answer> = (0..3)
         .map(|partition| Answer {
@@ -226,13 +254,14 @@ fn an_old_format_takes_the_old_wire() {
     assert_eq!(broker.ready().wire, Wire::Modern);
     let identity = broker.producer().unwrap();
     let line = batch(Wire::Modern, identity, 0, 0, "line");
-    let answers = exchange(&mut *broker, &[&line]).unwrap();
+    let answers = exchange_when_led(&mut *broker, &[&line]).unwrap();
     assert_eq!(answers[0].verdict, Verdict::OldFormat);
     broker.use_legacy();
     assert_eq!(broker.ready().wire, Wire::Middle);
     let line = batch(Wire::Middle, Identity::NONE, 0, -1, "line");
-    assert_eq!(acked(exchange(&mut *broker, &[&line])), 0);
-    assert_eq!(broker.seen(0, 0, &[&record(&line, Identity::NONE)]), Ok(vec![Some(0)]));
+    assert_eq!(acked(exchange_when_led(&mut *broker, &[&line])), 0);
+    let wanted = record(&line, Identity::NONE);
+    assert_eq!(seen_when_led(&mut *broker, &[&wanted]), [Some(0)]);
 }
 
 /// A peer that speaks, but not Kafka: every answer is noise with the right frame.
