@@ -29,6 +29,7 @@ fn config(address: &str, topic: &str) -> ChannelConfig {
         default_partition: None,
         partition_by: PartitionBy::Transaction,
         client_id: "bench".to_string(),
+        security: Default::default(),
         request_timeout_ms: 10_000,
         metadata_ms: 300_000,
     }

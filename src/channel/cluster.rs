@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Wire;
 use super::broker::{Fault, Topic};
+use super::client::Client;
 use super::finding::Finding;
 use super::finish::finish;
 use super::greet::{Greeted, Spoken};
@@ -24,13 +25,13 @@ use crate::log;
 /// How long a cluster has to answer and to have the topic ready.
 pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
 
-/// What is sought, and under which name the brokers know us.
+/// What is sought, and by whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Quest<'a> {
     /// `host:port` each.
     pub brokers: &'a [String],
     pub topic: &'a str,
-    pub client: &'a str,
+    pub client: &'a Client,
     /// The topic answered 43: take a wire before 0.11, whatever the brokers speak.
     pub legacy: bool,
     /// A missing topic is made, where the brokers are configured to do so. (Those before 0.11 do it

@@ -8,6 +8,7 @@ use super::admin;
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Answer, Broker, Fault, Found, Progress, Sought, Throttled, Topic};
+use super::client::Client;
 use super::cluster::{Cluster, OPEN_TIMEOUT, Quest};
 use super::finding::Finding;
 use super::finish::Waits;
@@ -25,6 +26,7 @@ use crate::log;
 pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
     Box::new(Kafka {
         config: config.clone(),
+        client: Client::of(config),
         legacy: false,
         link: Link::Closed,
         looks: Looks::default(),
@@ -36,6 +38,7 @@ pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
 
 struct Kafka {
     config: ChannelConfig,
+    client: Client,
     /// The topic answered 43: the next connection takes a wire before 0.11. Any after it asks anew.
     legacy: bool,
     link: Link,
@@ -61,7 +64,7 @@ impl Kafka {
         let quest = Quest {
             brokers: &config.brokers,
             topic: &config.topic,
-            client: &config.client_id,
+            client: &self.client,
             legacy: std::mem::take(&mut self.legacy),
             may_create: true,
             may_lack: true,
@@ -71,7 +74,7 @@ impl Kafka {
 
     fn connect(&mut self, cluster: Cluster) -> Result<Topic, Fault> {
         let config = &self.config;
-        let (name, client) = (config.topic.as_str(), config.client_id.as_str());
+        let (name, client) = (config.topic.as_str(), &self.client);
         let topic = cluster.topic.clone();
         let peers: Vec<String> =
             cluster.leaders.iter().map(|l| l.connection.peer().to_string()).collect();
@@ -94,10 +97,16 @@ impl Kafka {
                 let why = "zstd needs brokers from 2.1 on, and a topic in their format";
                 return Err(Fault::NotReady(why.to_owned()));
             }
-            Wire::Middle => Link::Middle(Box::new(Middle::new(cluster, name, client, timeout))),
+            Wire::Middle => Link::Middle(Box::new(Middle::new(cluster, name, &client.id, timeout))),
             Wire::Legacy => {
                 let compression = config.compression;
-                Link::Legacy(Box::new(Legacy::new(cluster, name, client, compression, timeout)?))
+                Link::Legacy(Box::new(Legacy::new(
+                    cluster,
+                    name,
+                    &client.id,
+                    compression,
+                    timeout,
+                )?))
             }
         };
         let this = (topic.cluster_id.clone(), topic.topic_id);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::MetadataResponse;
 
 use super::broker::{Fault, Progress};
+use super::client::Client;
 use super::cluster::{Cluster, Quest, Word, ask_metadata, is_missing};
 use super::finish::Waits;
 use super::greet::{Greeted, Greeting, LOOK_PAUSE, hinted};
@@ -36,7 +37,7 @@ const WORD_PATIENCE: Duration = Duration::from_millis(500);
 /// One that has begun.
 pub struct Finding {
     topic: String,
-    client: String,
+    client: Client,
     legacy: bool,
     may_create: bool,
     may_lack: bool,
@@ -145,7 +146,7 @@ impl Finding {
         let listed = peers.len();
         Finding {
             topic: quest.topic.to_string(),
-            client: quest.client.to_string(),
+            client: quest.client.clone(),
             legacy: quest.legacy,
             may_create: quest.may_create,
             may_lack: quest.may_lack,
@@ -330,7 +331,7 @@ impl Finding {
             if peer.asked.is_some() || now < peer.ask_at || is_weighing {
                 continue;
             }
-            let (topic, client) = (&self.topic, &self.client);
+            let (topic, client) = (&self.topic, &self.client.id);
             match ask_metadata(greeted, topic, client, self.may_create, self.deadline) {
                 Ok(asked) => peer.asked = Some(asked),
                 Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
@@ -608,7 +609,7 @@ mod tests {
         let quest = Quest {
             brokers,
             topic: "t",
-            client: "c",
+            client: &Client::plain("c"),
             legacy: false,
             may_create: false,
             may_lack: false,
@@ -652,7 +653,7 @@ mod tests {
             let quest = Quest {
                 brokers,
                 topic: "t",
-                client: "c",
+                client: &Client::plain("c"),
                 legacy: false,
                 may_create: false,
                 may_lack,

@@ -1,4 +1,5 @@
-//! Becoming acquainted with one broker: a connection, and what is spoken on it. A step never waits.
+//! Becoming acquainted with one broker: a connection, what is spoken on it, and who we are. A step never
+//! waits.
 
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -6,9 +7,11 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::{ApiVersionsResponse, MetadataRequest, MetadataResponse};
 
 use super::broker::{Fault, Progress};
+use super::client::Client;
 use super::cluster::named;
 use super::finish::{Waits, finish};
 use super::protocol::{self, Asked, METADATA_OLD, Versions};
+use super::sasl::Authentication;
 use super::wire::{ANSWER_BYTES_MAX, Attempt, Connecting, Connection};
 
 /// Longest rest while a broker is awaited: its deadlines are looked at so often.
@@ -57,7 +60,7 @@ impl Spoken {
 pub struct Greeting {
     broker: String,
     topic: String,
-    client: String,
+    client: Client,
     deadline: Instant,
     stage: Stage,
 }
@@ -84,6 +87,9 @@ enum Stage {
     /// The connection on which it did answer is kept, should it close this one too.
     ConnectingLast(Connection, Connecting),
     AskingLast(Connection, Question),
+    /// It speaks these: who we are comes next, before anything else is asked.
+    Known(Connection, Versions),
+    Authenticating(Connection, Versions, Box<Authentication>),
     /// Done, or failed.
     Over,
 }
@@ -97,14 +103,14 @@ impl Greeting {
     pub fn start(
         broker: &str,
         topic: &str,
-        client: &str,
+        client: &Client,
         deadline: Instant,
     ) -> Result<Greeting, Fault> {
         let connecting = Connecting::start(broker, deadline)?;
         Ok(Greeting {
             broker: broker.to_string(),
             topic: topic.to_string(),
-            client: client.to_string(),
+            client: client.clone(),
             deadline,
             stage: Stage::Connecting(connecting),
         })
@@ -136,9 +142,11 @@ impl Greeting {
             },
             Stage::Asking(mut question) => match question.poll() {
                 Ok(Progress::Done(versions)) => question.answered(versions),
-                Ok(Progress::Pending) if question.is_overdue() => self.ask_otherwise(question),
+                Ok(Progress::Pending) if question.is_overdue() && self.may_be_elder() => {
+                    self.ask_otherwise(question)
+                }
                 Ok(Progress::Pending) => Next::Later(Stage::Asking(question)),
-                Err(Fault::Lost(_)) if Instant::now() < self.deadline => {
+                Err(Fault::Lost(_)) if Instant::now() < self.deadline && self.may_be_elder() => {
                     Next::Stage(Stage::ConnectingAgain(None, self.connect()?))
                 }
                 Err(other) => return Err(other),
@@ -196,8 +204,31 @@ impl Greeting {
                 Err(Fault::Lost(_)) => elder(old, Elder::V08),
                 Err(other) => return Err(other),
             },
+            Stage::Known(connection, versions) => {
+                match Authentication::begin(&self.client, self.deadline) {
+                    Some(login) => {
+                        let login = Box::new(login);
+                        Next::Stage(Stage::Authenticating(connection, versions, login))
+                    }
+                    None => Next::Done((connection, Spoken::Versions(versions))),
+                }
+            }
+            Stage::Authenticating(mut connection, versions, mut login) => {
+                match login.step(&mut connection, &versions)? {
+                    Progress::Done(()) => Next::Done((connection, Spoken::Versions(versions))),
+                    Progress::Pending => {
+                        Next::Later(Stage::Authenticating(connection, versions, login))
+                    }
+                }
+            }
             Stage::Over => return Err(Fault::Lost(format!("{} was greeted before", self.broker))),
         })
+    }
+
+    /// Those before 0.10 are spoken to in the clear only, and whoever wants to know first who we
+    /// are answers no other question either.
+    fn may_be_elder(&self) -> bool {
+        self.client.security.is_none()
     }
 
     /// A second connection for one that is silent. Where none can be made, the first is waited for.
@@ -227,13 +258,13 @@ impl Greeting {
     }
 
     fn question(&self, mut connection: Connection) -> Result<Question, Fault> {
-        let asked = Versions::ask(&mut connection, &self.client, self.deadline)?;
+        let asked = Versions::ask(&mut connection, &self.client.id, self.deadline)?;
         Ok(Question { connection, asked, until: self.silence() })
     }
 
     fn ask_topic(&self, connection: &mut Connection) -> Result<Asked, Fault> {
         let request = MetadataRequest::default().with_topics(Some(vec![named(&self.topic)]));
-        let (api, client) = (METADATA_OLD, self.client.as_str());
+        let (api, client) = (METADATA_OLD, self.client.id.as_str());
         let bytes_max = ANSWER_BYTES_MAX;
         protocol::ask(connection, api, 0, client, &request, bytes_max, self.deadline)
     }
@@ -267,7 +298,7 @@ impl Question {
     }
 
     fn answered(self, versions: Versions) -> Next {
-        Next::Done((self.connection, Spoken::Versions(versions)))
+        Next::Stage(Stage::Known(self.connection, versions))
     }
 }
 
@@ -305,12 +336,16 @@ impl Waits for Greeting {
             Stage::Connecting(connecting) | Stage::ConnectingLast(_, connecting) => {
                 add(connecting.fd(), true);
             }
+            Stage::Known(connection, _) | Stage::Authenticating(connection, ..) => of(connection),
             Stage::Over => {}
         }
     }
 
     fn patience(&self) -> Duration {
-        LOOK_PAUSE.min(self.deadline.saturating_duration_since(Instant::now()))
+        match &self.stage {
+            Stage::Authenticating(.., login) => login.patience(),
+            _ => LOOK_PAUSE.min(self.deadline.saturating_duration_since(Instant::now())),
+        }
     }
 }
 
@@ -318,7 +353,12 @@ impl Waits for Greeting {
 ///
 /// # Errors
 /// `Unreachable`, `Lost`, `Stopped`.
-pub fn greet(broker: &str, topic: &str, client: &str, deadline: Instant) -> Result<Greeted, Fault> {
+pub fn greet(
+    broker: &str,
+    topic: &str,
+    client: &Client,
+    deadline: Instant,
+) -> Result<Greeted, Fault> {
     finish(&mut Greeting::start(broker, topic, client, deadline)?, Greeting::poll)
 }
 
@@ -376,7 +416,7 @@ mod tests {
 
     fn met(versions: Does, topic: Does) -> Result<Spoken, Fault> {
         let deadline = Instant::now() + Duration::from_millis(3_500);
-        greet(&peer(versions, topic), "t", "c", deadline).map(|(_, spoken)| spoken)
+        greet(&peer(versions, topic), "t", &Client::plain("c"), deadline).map(|(_, spoken)| spoken)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod batch;
 pub mod broker;
+pub mod client;
 pub mod cluster;
 pub mod compress;
 pub mod connect;
@@ -21,8 +22,10 @@ pub mod outlet;
 pub mod protocol;
 pub mod reader;
 pub mod records;
+pub mod sasl;
 pub mod standing;
 pub mod throttle;
+pub mod transport;
 pub mod trips;
 pub mod walk;
 pub mod wire;

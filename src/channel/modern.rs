@@ -33,6 +33,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use super::batch::Batch;
 use super::batch::{Identity, Wire};
 use super::broker::{Answer, Fault, Progress, Throttled, Topic, Verdict};
+use super::client::Client;
 use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata, without_leader};
 use super::finish::Waits;
 use super::greet::{Greeting, LOOK_PAUSE};
@@ -56,7 +57,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// A topic on a cluster of brokers from 0.11 on; connected, or of no further use.
 pub struct Modern {
     topic: String,
-    client: String,
+    client: Client,
     request_timeout_ms: u32,
     partitions: Vec<i32>,
     /// Index into `lanes` of each of `partitions`.
@@ -107,11 +108,11 @@ enum Coordinator {
 
 impl Modern {
     /// Takes over the connections of `cluster`.
-    pub fn new(cluster: Cluster, topic: &str, client: &str, request_timeout_ms: u32) -> Modern {
+    pub fn new(cluster: Cluster, topic: &str, client: &Client, request_timeout_ms: u32) -> Modern {
         let timeout = answer_timeout(request_timeout_ms);
         Modern {
             topic: topic.to_string(),
-            client: client.to_string(),
+            client: client.clone(),
             request_timeout_ms,
             partitions: cluster.topic.partitions,
             led_by: cluster.led_by,
@@ -360,7 +361,7 @@ impl Modern {
     ) -> Result<Ticket, Fault> {
         let lane = &mut self.lanes[at];
         let correlation = lane.next_correlation();
-        let frame = protocol::frame(api, version, correlation, &self.client, request)?;
+        let frame = protocol::frame(api, version, correlation, &self.client.id, request)?;
         lane.ask(&frame, correlation, bytes_max)?;
         Ok(Ticket { partition, lane: at, correlation, version })
     }
@@ -419,7 +420,7 @@ impl Modern {
         let version = lane.versions.common(PRODUCE, lane.peer())?;
         let correlation = lane.next_correlation();
 
-        let head = begin_frame(PRODUCE, version, correlation, &self.client);
+        let head = begin_frame(PRODUCE, version, correlation, &self.client.id);
         let ends =
             put_produce(&mut self.heads, &head, &self.topic, self.request_timeout_ms, batches);
         let payload = batches.iter().map(|b| b.sealed_bytes().len()).sum();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::batch::Wire;
 use super::broker::{Fault, Topic};
+use super::client::Client;
 use super::cluster::{Quest, find};
 use super::finish::{Waits, finish};
 use super::middle::Middle;
@@ -56,6 +57,7 @@ pub trait History {
 /// A topic, connected for reading. It never makes a topic (but see [`Quest::may_create`]).
 pub struct TopicReader {
     config: ChannelConfig,
+    client: Client,
     link: Link,
     partitions: Vec<i32>,
     replicas: usize,
@@ -83,9 +85,17 @@ impl TopicReader {
     }
 
     fn open_or_make(config: &ChannelConfig, may_create: bool) -> Result<TopicReader, Fault> {
-        let (link, topic) = connect(config, may_create)?;
+        let client = Client::of(config);
+        let (link, topic) = connect(config, &client, may_create)?;
         let (partitions, replicas) = (topic.partitions, topic.replicas);
-        Ok(TopicReader { config: config.clone(), link, partitions, replicas, scratch: Vec::new() })
+        Ok(TopicReader {
+            config: config.clone(),
+            client,
+            link,
+            partitions,
+            replicas,
+            scratch: Vec::new(),
+        })
     }
 
     /// Ascending.
@@ -179,7 +189,7 @@ impl TopicReader {
                     tries = if at > before { 1 } else { tries + 1 };
                     pause(TRY_PAUSE)?;
                     // Where it fails, the next read does so on the dead link, and counts.
-                    if let Ok((link, _)) = connect(&self.config, false) {
+                    if let Ok((link, _)) = connect(&self.config, &self.client, false) {
                         self.link = link;
                     }
                 }
@@ -261,8 +271,12 @@ fn offset_in<L: Log + Waits>(log: &mut L, partition: i32, time: i64) -> Result<O
     finish(log, |log| log.take_offset(ticket))
 }
 
-fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fault> {
-    let (topic, client) = (config.topic.as_str(), config.client_id.as_str());
+fn connect(
+    config: &ChannelConfig,
+    client: &Client,
+    may_create: bool,
+) -> Result<(Link, Topic), Fault> {
+    let topic = config.topic.as_str();
     let quest = Quest {
         brokers: &config.brokers,
         topic,
@@ -277,7 +291,7 @@ fn connect(config: &ChannelConfig, may_create: bool) -> Result<(Link, Topic), Fa
     let link = match cluster.topic.wire {
         Wire::Modern => Link::Modern(Box::new(Modern::new(cluster, topic, client, timeout))),
         Wire::Middle | Wire::Legacy => {
-            Link::Middle(Box::new(Middle::new(cluster, topic, client, timeout)))
+            Link::Middle(Box::new(Middle::new(cluster, topic, &client.id, timeout)))
         }
     };
     Ok((link, found))

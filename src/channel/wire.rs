@@ -5,14 +5,15 @@
 //! with the length that was claimed.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::time::{Duration, Instant};
 
 use super::broker::{Fault, Progress};
 use super::finish::{Waits, finish};
 use super::greet::LOOK_PAUSE;
+use super::transport::{READ_BYTES, Received, Transport, is_not_now};
 use crate::checkpoint::room;
 use crate::os::{self, Interest};
 
@@ -25,23 +26,18 @@ pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub const FETCH_BYTES_MAX: usize = 128 << 20;
 /// How long after the broker's own time limit its answer is still waited for.
 const ANSWER_MARGIN: Duration = Duration::from_millis(2_000);
-/// What one read asks for.
-const READ_BYTES: usize = 64 << 10;
 
 /// A connection to one broker. After any error it is of no further use.
 pub struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     peer: String,
-    /// Written by the caller, not yet taken by the kernel; from `output_at` on.
+    /// Written by the caller, not yet taken by the transport; from `output_at` on.
     output: Vec<u8>,
     output_at: usize,
     /// Received and not yet asked for, from `input_at` on.
     input: Vec<u8>,
     input_at: usize,
     last_correlation: i32,
-    /// Bytes that the kernel has taken, and brought, since the connection was made.
-    written: u64,
-    received: u64,
     /// Nothing is written before; what is sent meanwhile is kept.
     held_until: Option<Instant>,
     /// How long it was held, as far as nobody has asked for it yet.
@@ -85,7 +81,8 @@ impl Connecting {
                 Ok(None) if self.stream.peer_addr().is_ok() => {
                     // A round is written in one piece; waiting for more would only delay it.
                     let _ = self.stream.set_nodelay(true);
-                    return Ok(Attempt::Made(Connection::over(self.stream, &self.peer)));
+                    let transport = Transport::plain(self.stream);
+                    return Ok(Attempt::Made(Connection::over(transport, &self.peer)));
                 }
                 Ok(None) if Instant::now() < self.until => return Ok(Attempt::Later(self)),
                 Ok(None) => "no connection in time".to_string(),
@@ -141,17 +138,15 @@ pub struct Call {
 }
 
 impl Connection {
-    fn over(stream: TcpStream, peer: &str) -> Connection {
+    fn over(transport: Transport, peer: &str) -> Connection {
         Connection {
-            stream,
+            transport,
             peer: peer.to_string(),
             output: Vec::new(),
             output_at: 0,
             input: Vec::new(),
             input_at: 0,
             last_correlation: 0,
-            written: 0,
-            received: 0,
             held_until: None,
             held: Duration::ZERO,
             has_ended: false,
@@ -171,12 +166,12 @@ impl Connection {
     }
 
     pub fn fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
+        self.transport.fd()
     }
 
     /// Is there output that the kernel has not taken yet and may be given?
     pub fn wants_write(&self) -> bool {
-        self.has_output() && self.held_until().is_none()
+        self.transport.wants_write() || self.has_output() && self.held_until().is_none()
     }
 
     fn has_output(&self) -> bool {
@@ -214,8 +209,7 @@ impl Connection {
     /// Bytes that have come, and that the peer's end has acknowledged: grows as long as the link
     /// carries anything, whatever the kernel holds.
     pub fn carried(&self) -> u64 {
-        let waiting = os::unacknowledged_bytes(&self.stream).unwrap_or(0);
-        self.received + self.written.saturating_sub(waiting)
+        self.transport.carried()
     }
 
     /// A number for the next request, to be found again in its answer.
@@ -230,14 +224,13 @@ impl Connection {
         self.flush()?;
         let mut written = 0;
         if !self.has_output() && self.held_until().is_none() {
-            written = match self.stream.write_vectored(parts) {
+            written = match self.transport.write(parts) {
                 Ok(n) => n,
                 // The rest goes out with `flush`.
                 Err(e) if is_not_now(&e) => 0,
                 Err(e) => return Err(self.lost(&e)),
             };
         }
-        self.written += written as u64;
         // What is written already makes room, or under steady pressure it would never be freed.
         self.output.drain(..self.output_at);
         self.output_at = 0;
@@ -256,12 +249,9 @@ impl Connection {
             return Ok(());
         }
         while self.has_output() {
-            match self.stream.write(&self.output[self.output_at..]) {
+            match self.transport.write(&[IoSlice::new(&self.output[self.output_at..])]) {
                 Ok(0) => return Err(self.lost(&io::ErrorKind::WriteZero.into())),
-                Ok(n) => {
-                    self.output_at += n;
-                    self.written += n as u64;
-                }
+                Ok(n) => self.output_at += n,
                 Err(e) if is_not_now(&e) => return Ok(()),
                 Err(e) => return Err(self.lost(&e)),
             }
@@ -332,20 +322,15 @@ impl Connection {
 
     /// Reads once. `false`: nothing is there.
     fn fill(&mut self) -> Result<bool, Fault> {
-        let len = self.input.len();
-        self.input.resize(len + READ_BYTES, 0);
-        let result = self.stream.read(&mut self.input[len..]);
-        let received = result.as_ref().copied().unwrap_or(0);
-        self.input.truncate(len + received);
-        self.received += received as u64;
+        let result = self.transport.read(&mut self.input);
         self.has_ended = match &result {
-            Ok(received) => *received == 0,
+            Ok(received) => *received == Received::End,
             Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
         };
         match result {
-            Ok(0) => Err(Fault::Lost(format!("{} closed the connection", self.peer))),
-            Ok(_) => Ok(true),
-            Err(e) if is_not_now(&e) => Ok(false),
+            Ok(Received::End) => Err(Fault::Lost(format!("{} closed the connection", self.peer))),
+            Ok(Received::Some) => Ok(true),
+            Ok(Received::Nothing) => Ok(false),
             Err(e) => Err(self.lost(&e)),
         }
     }
@@ -466,10 +451,6 @@ fn resolve(peer: &str) -> Result<VecDeque<SocketAddr>, Fault> {
     }
 }
 
-fn is_not_now(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
 /// Without the "(os error 111)" that means nothing to an operator.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -479,6 +460,7 @@ pub fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     fn open(peer: &str, deadline: Instant) -> Result<Connection, Fault> {

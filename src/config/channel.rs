@@ -4,6 +4,7 @@ use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
 use super::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
 use super::section::{Prop, Section};
+use super::security::Security;
 
 pub(super) const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
 const DEFAULT_TOPIC: &str = of("kafka.topic").default;
@@ -86,6 +87,7 @@ pub(super) fn build(
         default_partition,
         partition_by,
         client_id: client_id(section, agent, found),
+        security: Security::default(),
         request_timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
     }
 }

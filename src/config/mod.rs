@@ -15,6 +15,7 @@ pub mod known;
 pub mod model;
 mod secret;
 mod section;
+pub mod security;
 mod sharing;
 mod sink;
 pub(crate) mod source;

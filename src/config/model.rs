@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::security::Security;
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
@@ -168,6 +169,7 @@ pub struct ChannelConfig {
     pub partition_by: PartitionBy,
     /// The agent's name by default: what quotas and the brokers' logs know it by.
     pub client_id: String,
+    pub security: Security,
     /// How often the brokers are asked how the topic is, ms.
     pub metadata_ms: u64,
     /// How long a broker may take to acknowledge, and how long an answer is waited for, ms.

@@ -104,6 +104,7 @@ impl Bench {
             default_partition: None,
             partition_by: PartitionBy::Transaction,
             client_id: String::new(),
+            security: Default::default(),
             metadata_ms: 300_000,
             request_timeout_ms: 10_000,
         };

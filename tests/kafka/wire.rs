@@ -33,6 +33,7 @@ fn config(
         default_partition: None,
         partition_by: PartitionBy::Transaction,
         client_id: String::new(),
+        security: Default::default(),
         request_timeout_ms,
         metadata_ms: 300_000,
     }

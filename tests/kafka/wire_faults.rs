@@ -29,6 +29,7 @@ fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
         default_partition: None,
         partition_by: PartitionBy::Transaction,
         client_id: "faults".to_string(),
+        security: Default::default(),
         metadata_ms: 300_000,
         request_timeout_ms: REQUEST_TIMEOUT_MS,
     };

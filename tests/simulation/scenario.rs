@@ -217,6 +217,7 @@ impl Scenario {
             default_partition: self.default_partition,
             partition_by: self.partition_by,
             client_id: String::new(),
+            security: Default::default(),
             request_timeout_ms: self.request_timeout_ms,
             metadata_ms: self.metadata_ms,
         }

@@ -9,6 +9,7 @@ use crate::channel::admin::{
     self, Admin, MAY_DESCRIBE, MAY_READ, MAY_WRITE, PartitionView, Resource, TopicView, View,
 };
 use crate::channel::broker::Fault;
+use crate::channel::client::Client;
 use crate::channel::greet::{Spoken, greet};
 use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
@@ -91,7 +92,7 @@ fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
     let (mut found, mut old, mut rows) = (None, false, Vec::new());
     for broker in &channel.brokers {
         let since = Instant::now();
-        match greet(broker, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
+        match greet(broker, &channel.topic, &Client::of(channel), since + BROKER_TIMEOUT) {
             Ok((connection, spoken)) => {
                 let text = format!("Kafka {}", admin::release(&spoken));
                 rows.push((broker, Ok(text), ms(since)));
@@ -142,7 +143,7 @@ fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
     for (id, address) in view.brokers.iter().filter(|(_, a)| !channel.brokers.contains(a)) {
         let since = Instant::now();
         let name = format!("{address} (broker {id})");
-        match greet(address, &channel.topic, &channel.client_id, since + BROKER_TIMEOUT) {
+        match greet(address, &channel.topic, &Client::of(channel), since + BROKER_TIMEOUT) {
             Ok((_, spoken)) => {
                 let text = format!("told by the cluster; Kafka {}", admin::release(&spoken));
                 report.timed(&name, State::Ok, text, ms(since));
@@ -166,7 +167,7 @@ fn controller(channel: &ChannelConfig, view: &View) -> Result<Peer, Fault> {
         return Err(Fault::NotReady("the cluster has no controller".to_string()));
     };
     let deadline = Instant::now() + BROKER_TIMEOUT;
-    match greet(address, &channel.topic, &channel.client_id, deadline)? {
+    match greet(address, &channel.topic, &Client::of(channel), deadline)? {
         (connection, Spoken::Versions(versions)) => Ok(Peer { connection, versions }),
         (_, Spoken::Elder(_)) => Err(Fault::NotReady(format!("{address} is older than 0.10"))),
     }
