@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flume_ng::channel::batch::{Batch, Identity, Wire};
 use flume_ng::channel::broker::{Broker, Topic, Verdict};
 use flume_ng::channel::connect::connect;
-use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
 use flume_ng::os::{self, Interest};
 use support::patient::Patient as _;
 
@@ -19,8 +19,8 @@ const BATCH_LINES: usize = 5_000;
 /// Without its newline.
 const LINE: [u8; 108] = [b'l'; 108];
 
-fn config(address: &str, topic: &str) -> ChannelConfig {
-    ChannelConfig {
+fn config(address: &str, topic: &str) -> Destination {
+    Destination {
         name: "c1".to_string(),
         brokers: address.split(',').map(str::to_string).collect(),
         topic: topic.to_string(),
@@ -43,7 +43,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn open(config: &ChannelConfig) -> Bench {
+    fn open(config: &Destination) -> Bench {
         let mut broker = connect(config);
         let topic = broker.ready();
         let identity = broker.producer().expect("a producer id");

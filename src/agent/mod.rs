@@ -23,7 +23,7 @@ use crate::checkpoint::spool_lock::SpoolLock;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
 use crate::clock::{Backoff, Clock, SystemClock};
-use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig};
+use crate::config::model::{AgentConfig, Destination, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Repeats, counted};
 use crate::monitor::files::FileLooks;
@@ -160,7 +160,7 @@ pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Re
 struct Agent {
     name: String,
     clock: Rc<dyn Clock>,
-    channels: Vec<Rc<ChannelConfig>>,
+    channels: Vec<Rc<Destination>>,
     sinks: Sinks,
     waiting: Vec<Waiting>,
     running: Vec<Running>,
@@ -195,7 +195,7 @@ impl Agent {
             clock,
             sinks: Sinks::new(&config),
             waiting: config.sources.into_iter().map(Waiting::new).collect(),
-            channels: config.channels.into_iter().map(Rc::new).collect(),
+            channels: config.destinations.into_iter().map(Rc::new).collect(),
             running: Vec::new(),
             reload,
             once: None,
@@ -229,7 +229,7 @@ impl Agent {
         self.conf.loaded_ms = self.clock.now_ms();
         self.sinks = Sinks::new(&config);
         self.waiting = config.sources.into_iter().map(Waiting::new).collect();
-        self.channels = config.channels.into_iter().map(Rc::new).collect();
+        self.channels = config.destinations.into_iter().map(Rc::new).collect();
         let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
         self.locks.retain(|(dir, _)| dirs.contains(&dir));
         Ok(())
@@ -395,7 +395,7 @@ impl Agent {
         (lock, spool_lock): (Lock, Option<Rc<SpoolLock>>),
     ) -> Running {
         let channels = config
-            .channels
+            .destinations
             .iter()
             .map(|&at| {
                 let channel = self.channels[at].clone();
@@ -426,7 +426,7 @@ impl Agent {
             told,
             words_due_ms: 0,
             rates: Rates::default(),
-            reached: vec![false; config.channels.len()],
+            reached: vec![false; config.destinations.len()],
         }
     }
 

@@ -95,8 +95,8 @@ impl Sinks {
             names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
             null: Vec::new(),
             logger: Vec::new(),
-            formats: config.channels.iter().map(|c| c.value_format).collect(),
-            acked_by_channel: vec![0; config.channels.len()],
+            formats: config.destinations.iter().map(|c| c.value_format).collect(),
+            acked_by_channel: vec![0; config.destinations.len()],
         };
         for sink in &config.sinks {
             match sink.kind {

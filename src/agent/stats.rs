@@ -78,7 +78,7 @@ impl Agent {
             attempted: self
                 .running
                 .iter()
-                .filter(|r| r.pipeline.config.channels.contains(&at))
+                .filter(|r| r.pipeline.config.destinations.contains(&at))
                 .map(|r| r.pipeline.counters.events_received)
                 .sum(),
             acked: self.sinks.acked_by_channel[at],

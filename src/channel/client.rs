@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::config::model::ChannelConfig;
+use crate::config::model::Destination;
 use crate::config::security;
 
 /// How connections are kept from others, and as whom they are made.
@@ -22,7 +22,7 @@ pub struct Client {
 
 impl Client {
     /// That of a channel. Made once and kept: it remembers what it has read from the disk.
-    pub fn of(config: &ChannelConfig) -> Client {
+    pub fn of(config: &Destination) -> Client {
         let security = match config.security.protocol {
             security::Protocol::Plaintext => None,
             _ => Some(Rc::new(Security { config: config.security.clone() })),

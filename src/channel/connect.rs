@@ -19,11 +19,11 @@ use super::middle::Middle;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
 use super::standing::Standings;
-use crate::config::model::{ChannelConfig, Compression};
+use crate::config::model::{Compression, Destination};
 use crate::log;
 
 /// A broker for the topic of `config`, not connected yet.
-pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
+pub fn connect(config: &Destination) -> Box<dyn Broker> {
     Box::new(Kafka {
         config: config.clone(),
         client: Client::of(config),
@@ -37,7 +37,7 @@ pub fn connect(config: &ChannelConfig) -> Box<dyn Broker> {
 }
 
 struct Kafka {
-    config: ChannelConfig,
+    config: Destination,
     client: Client,
     /// The topic answered 43: the next connection takes a wire before 0.11. Any after it asks anew.
     legacy: bool,
@@ -129,7 +129,7 @@ impl Kafka {
             log::info("producer.SyncProducer", line);
         }
         if let Some((peer, release)) = elder {
-            let ChannelConfig { name, topic, .. } = &self.config;
+            let Destination { name, topic, .. } = &self.config;
             log::info(
                 "kafka.KafkaChannel",
                 format_args!(

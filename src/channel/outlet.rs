@@ -11,7 +11,7 @@ use super::throttle::Throttle;
 use super::trips::Trips;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Fate, PartitionRecord};
 use crate::clock::Backoff;
-use crate::config::model::{ChannelConfig, PartitionBy};
+use crate::config::model::{Destination, PartitionBy};
 use crate::log;
 
 /// Floor of a partition to which nothing has been announced in this run.
@@ -85,7 +85,7 @@ pub struct Awaited {
 
 /// A channel of one source.
 pub struct Outlet {
-    pub config: Rc<ChannelConfig>,
+    pub config: Rc<Destination>,
     /// Index of the channel in the agent.
     pub channel: usize,
     pub broker: Box<dyn Broker>,
@@ -152,7 +152,7 @@ pub struct Outlet {
 
 impl Outlet {
     pub fn new(
-        config: Rc<ChannelConfig>,
+        config: Rc<Destination>,
         channel: usize,
         broker: Box<dyn Broker>,
         record: Option<ChannelRecord>,

@@ -12,7 +12,7 @@ use super::modern::Modern;
 use super::records::next_entry;
 use super::walk::{END, FIRST, Log, Piece, Step, each_entry, untold, walk};
 use super::wire::pause;
-use crate::config::model::ChannelConfig;
+use crate::config::model::Destination;
 
 /// Tries in a row to go on after a lost connection, and the pause between.
 const TRIES_MAX: u32 = 10;
@@ -56,7 +56,7 @@ pub trait History {
 
 /// A topic, connected for reading. It never makes a topic (but see [`Quest::may_create`]).
 pub struct TopicReader {
-    config: ChannelConfig,
+    config: Destination,
     client: Client,
     link: Link,
     partitions: Vec<i32>,
@@ -75,16 +75,16 @@ impl TopicReader {
     ///
     /// # Errors
     /// As [`find`].
-    pub fn open(config: &ChannelConfig) -> Result<TopicReader, Fault> {
+    pub fn open(config: &Destination) -> Result<TopicReader, Fault> {
         Self::open_or_make(config, false)
     }
 
     /// The same; a topic that is not there is made, if the brokers do so when they are asked.
-    pub fn open_own(config: &ChannelConfig) -> Result<TopicReader, Fault> {
+    pub fn open_own(config: &Destination) -> Result<TopicReader, Fault> {
         Self::open_or_make(config, true)
     }
 
-    fn open_or_make(config: &ChannelConfig, may_create: bool) -> Result<TopicReader, Fault> {
+    fn open_or_make(config: &Destination, may_create: bool) -> Result<TopicReader, Fault> {
         let client = Client::of(config);
         let (link, topic) = connect(config, &client, may_create)?;
         let (partitions, replicas) = (topic.partitions, topic.replicas);
@@ -272,7 +272,7 @@ fn offset_in<L: Log + Waits>(log: &mut L, partition: i32, time: i64) -> Result<O
 }
 
 fn connect(
-    config: &ChannelConfig,
+    config: &Destination,
     client: &Client,
     may_create: bool,
 ) -> Result<(Link, Topic), Fault> {

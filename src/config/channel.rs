@@ -2,7 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
-use super::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use super::model::{Compression, Destination, PartitionBy, ValueFormat};
 use super::section::{Prop, Section};
 use super::security::Security;
 
@@ -58,7 +58,7 @@ pub(super) fn build(
     agent: &str,
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
-) -> ChannelConfig {
+) -> Destination {
     ignored.extend(section.check_names(found, &[Scope::Channel]));
     tell_names_understood(section, found);
     refuse_what_voids_the_promise(section, found);
@@ -77,7 +77,7 @@ pub(super) fn build(
     };
     let timeout = section.number(found, timeout);
     let metadata_ms = section.number(found, const { of("kafka.producer.metadata.max.age.ms") });
-    ChannelConfig {
+    Destination {
         metadata_ms: metadata_ms.max(METADATA_MS_MIN),
         name: section.name.clone(),
         brokers: brokers(section, found),

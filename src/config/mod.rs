@@ -5,6 +5,7 @@
 //! would leave Flume idle for ever is an error here.
 
 mod channel;
+mod destination;
 pub mod diagnostics;
 mod expand;
 mod filter;
@@ -30,7 +31,7 @@ use diagnostics::{Diagnostic, Diagnostics, Severity};
 use expand::Setting;
 use graph::Graph;
 use known::Scope;
-use model::{AgentConfig, ChannelConfig, MonitoringConfig, SinkConfig, SourceConfig};
+use model::{AgentConfig, Destination, MonitoringConfig, SinkConfig, SourceConfig};
 use sink::Bound;
 
 /// Larger files are no configuration; 1.6's users have a few hundred lines.
@@ -145,8 +146,8 @@ fn check_lists(graph: &Graph, agent: &str, found: &mut Diagnostics) {
 
 fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
     let mut ignored = Vec::new();
-    let channels = channels(graph, agent, found, &mut ignored);
-    let index = |name: &str| channels.iter().position(|c| c.name == name);
+    let destinations = destinations(graph, agent, found, &mut ignored);
+    let index = |name: &str| destinations.iter().position(|c| c.name == name);
     let declared = |name: &str| graph.channels.iter().any(|s| s.name == name);
     // A channel of a wrong type is declared all the same; its own error stops the agent.
     let resolve = |name: &str| index(name).or(declared(name).then_some(0));
@@ -172,7 +173,7 @@ fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
         found.info(format!("accepted, without meaning here: {}", ignored.join(", ")));
     }
     let sources: Vec<SourceConfig> = built.into_iter().map(|(_, source)| source).collect();
-    AgentConfig { name: agent.to_string(), sources, channels, sinks, monitoring }
+    AgentConfig { name: agent.to_string(), sources, destinations, sinks, monitoring }
 }
 
 fn monitoring(graph: &Graph, found: &mut Diagnostics) -> MonitoringConfig {
@@ -186,21 +187,21 @@ fn monitoring(graph: &Graph, found: &mut Diagnostics) -> MonitoringConfig {
     MonitoringConfig { textfile, page }
 }
 
-/// The channels that a source writes to.
-fn channels(
+/// Where the channels lead that a source writes to.
+fn destinations(
     graph: &Graph,
     agent: &str,
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
-) -> Vec<ChannelConfig> {
+) -> Vec<Destination> {
     let used: Vec<String> = graph.sources.iter().flat_map(source::channel_names).collect();
-    let mut channels = Vec::new();
+    let mut destinations = Vec::new();
     for section in &graph.channels {
         if section.props.is_empty() || !channel::has_known_type(section, found) {
             continue;
         }
         if used.contains(&section.name) {
-            channels.push(channel::build(section, agent, found, ignored));
+            destinations.push(channel::build(section, agent, found, ignored));
         } else {
             let message = format!(
                 "Channel {} has no components connected and has been removed. Name it in a source's \
@@ -210,7 +211,7 @@ fn channels(
             found.warn(&section.prefix, section.list_line, message);
         }
     }
-    channels
+    destinations
 }
 
 /// Groups choose among sinks that carry events. Ours carry none, so a group changes nothing.

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::security::Security;
+pub use super::destination::{Compression, Destination, PartitionBy, ValueFormat};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
@@ -17,7 +17,7 @@ pub struct AgentConfig {
     /// `--name`, the first word of each of its keys.
     pub name: String,
     pub sources: Vec<SourceConfig>,
-    pub channels: Vec<ChannelConfig>,
+    pub destinations: Vec<Destination>,
     pub sinks: Vec<SinkConfig>,
     pub monitoring: MonitoringConfig,
 }
@@ -35,8 +35,8 @@ pub struct MonitoringConfig {
 #[derive(Debug)]
 pub struct SourceConfig {
     pub name: String,
-    /// Indices into [`AgentConfig::channels`]; never empty. Every event goes to each of them.
-    pub channels: Vec<usize>,
+    /// Indices into [`AgentConfig::destinations`]; never empty. Every event goes to each of them.
+    pub destinations: Vec<usize>,
     /// As configured (Flume puts it into log lines and into the tracker like this).
     pub spool_dir_text: String,
     /// The same made absolute, not canonical.
@@ -155,67 +155,10 @@ pub enum InterceptorConfig {
     RegexFilter { pattern: Pattern, exclude_events: bool },
 }
 
-/// One `KafkaChannel`: a topic and how to write to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelConfig {
-    pub name: String,
-    /// `host:port` each, never empty, in the order given.
-    pub brokers: Vec<String>,
-    pub topic: String,
-    pub value_format: ValueFormat,
-    pub compression: Compression,
-    /// `defaultPartitionId`: every batch goes there.
-    pub default_partition: Option<i32>,
-    pub partition_by: PartitionBy,
-    /// The agent's name by default: what quotas and the brokers' logs know it by.
-    pub client_id: String,
-    pub security: Security,
-    /// How often the brokers are asked how the topic is, ms.
-    pub metadata_ms: u64,
-    /// How long a broker may take to acknowledge, and how long an answer is waited for, ms.
-    pub request_timeout_ms: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueFormat {
-    /// AvroFlumeEvent: headers and body.
-    Avro,
-    /// The body alone (`parseAsFlumeEvent = false` under the 1.7 names).
-    Bare,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
-
-impl Compression {
-    /// Can this build compress so? lz4 and zstd are cargo features.
-    pub fn is_supported(self) -> bool {
-        match self {
-            Compression::None | Compression::Gzip | Compression::Snappy => true,
-            Compression::Lz4 => cfg!(feature = "lz4"),
-            Compression::Zstd => cfg!(feature = "zstd"),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartitionBy {
-    /// Transactions to the partitions in turn.
-    Transaction,
-    /// A whole file to one partition.
-    File,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkConfig {
     pub name: String,
-    /// Index into [`AgentConfig::channels`].
+    /// Index into [`AgentConfig::destinations`].
     pub channel: usize,
     pub kind: SinkKind,
 }

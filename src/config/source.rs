@@ -72,7 +72,7 @@ pub(crate) fn build(
     let (spool_dir_text, spool_dir, tracker_dir) = directories?;
     let source = SourceConfig {
         name: section.name.clone(),
-        channels: channels?,
+        destinations: channels?,
         spool_dir_text,
         spool_dir,
         tracker_dir,

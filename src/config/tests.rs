@@ -70,8 +70,8 @@ fn defaults() {
     assert_eq!(source.on_bad_checkpoint, OnBadCheckpoint::Fail);
     assert_eq!(source.on_no_checkpoint, OnNoCheckpoint::Beginning);
     assert_eq!((&source.file_header, &source.basename_header), (&None, &None));
-    assert_eq!(source.channels, [0]);
-    let channel = &config.channels[0];
+    assert_eq!(source.destinations, [0]);
+    let channel = &config.destinations[0];
     assert_eq!(channel.brokers, ["h1:9092", "h2:9093"]);
     assert_eq!(channel.topic, "flume-channel");
     assert_eq!((channel.value_format, channel.compression), (ValueFormat::Avro, Compression::None));
@@ -98,8 +98,8 @@ a1.channels.c1.kafka.compression.codec = 2\na1.sources.r1.trackerDir = /var/t\n"
     assert_eq!(source.file_header.as_deref(), Some("path"));
     assert_eq!(source.batch_size, 7);
     assert_eq!(source.tracker_dir.to_str(), Some("/var/t"));
-    assert_eq!(config.channels[0].partition_by, PartitionBy::File);
-    assert_eq!(config.channels[0].compression, Compression::Snappy);
+    assert_eq!(config.destinations[0].partition_by, PartitionBy::File);
+    assert_eq!(config.destinations[0].compression, Compression::Snappy);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn names_of_1_7() {
            a1.channels.c1.kafka.producer.compression.type = gzip\n\
            a1.channels.c1.kafka.consumer.group.id = g\n";
     let loaded = load(&text);
-    let channel = &loaded.config.channels[0];
+    let channel = &loaded.config.destinations[0];
     assert_eq!(
         (channel.brokers.as_slice(), channel.topic.as_str()),
         (&["h3:1".to_string()][..], "t")
@@ -129,7 +129,7 @@ fn names_of_1_7() {
 #[test]
 fn the_newer_name_wins() {
     let text = with("a1.channels.c1.kafka.bootstrap.servers = n:1");
-    assert_eq!(load(&text).config.channels[0].brokers, ["n:1"]);
+    assert_eq!(load(&text).config.destinations[0].brokers, ["n:1"]);
     let expected = "a1.channels.c1.brokerList (x.conf line 8): a1.channels.c1.kafka.bootstrap.servers \
                     (line 11) says otherwise and wins; remove this one";
     assert_eq!(warnings(&text), [expected]);
@@ -138,7 +138,7 @@ fn the_newer_name_wins() {
 #[test]
 fn bare_values_need_a_name_of_1_7() {
     let text = with("a1.channels.c1.parseAsFlumeEvent = false");
-    assert_eq!(load(&text).config.channels[0].value_format, ValueFormat::Avro);
+    assert_eq!(load(&text).config.destinations[0].value_format, ValueFormat::Avro);
     assert!(warnings(&text)[0].contains("Flume 1.6 writes Avro"));
 }
 
@@ -220,8 +220,8 @@ fn unused_components_are_left_out() {
     let text = BASE.replace("a1.channels = c1", "a1.channels = c2 c1")
         + "a1.channels.c2.type = org.apache.flume.channel.kafka.KafkaChannel\n";
     let loaded = load(&text);
-    assert_eq!(loaded.config.channels.len(), 1);
-    assert_eq!(loaded.config.sources[0].channels, [0]);
+    assert_eq!(loaded.config.destinations.len(), 1);
+    assert_eq!(loaded.config.sources[0].destinations, [0]);
     assert!(
         warnings(&text)[0].contains("Channel c2 has no components connected and has been removed.")
     );
@@ -355,7 +355,7 @@ fn a_byte_order_mark_is_told() {
 #[test]
 fn a_client_id_that_no_request_can_hold_is_refused() {
     let line = |length: usize| format!("a1.channels.c1.kafka.client.id = {}", "x".repeat(length));
-    assert_eq!(load(&with(&line(32_767))).config.channels[0].client_id.len(), 32_767);
+    assert_eq!(load(&with(&line(32_767))).config.destinations[0].client_id.len(), 32_767);
     let found = errors(&with(&line(32_768)));
     assert!(found.len() == 1 && found[0].contains("32768 bytes are too long"), "{found:?}");
 }
@@ -372,7 +372,7 @@ fn values_refer_to_the_environment_and_to_system_properties() {
     let text = with("a1.channels.c1.topic = ${sys:logs.topic}-${env:FLUME_NG_NOT_SET:-dev}");
     let found = Diagnostics::new("x.conf");
     let loaded = parse(text.as_bytes(), "a1", &setting(&system), false, found).unwrap();
-    assert_eq!(loaded.config.channels[0].topic, "app-dev");
+    assert_eq!(loaded.config.destinations[0].topic, "app-dev");
     let told = errors(&with("a1.channels.c1.topic = ${env:FLUME_NG_NOT_SET}"));
     assert!(told[0].contains("${env:FLUME_NG_NOT_SET} is not set; set it"), "{told:?}");
 }
@@ -383,7 +383,7 @@ fn a_filter_gives_values_and_is_no_component() {
                   a1.configfilters.f1.command = printf %s\n\
                   a1.channels.c1.topic = ${f1['of-mine']}\n";
     let loaded = load(&with(filter));
-    assert_eq!(loaded.config.channels[0].topic, "of-mine");
+    assert_eq!(loaded.config.destinations[0].topic, "of-mine");
     assert!(warnings(&with(filter)).is_empty());
     let unknown = filter.replace("external", "hadoop");
     let told = errors(&with(&unknown));

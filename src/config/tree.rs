@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::model::{
-    AgentConfig, ChannelConfig, Compression, SinkConfig, SinkKind, SourceConfig, ValueFormat,
+    AgentConfig, Compression, Destination, SinkConfig, SinkKind, SourceConfig, ValueFormat,
 };
 
 /// Each source with what matters about it, the channels it writes to, and the sinks behind them.
@@ -15,14 +15,14 @@ impl fmt::Display for AgentConfig {
             let (branch, stem) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             writeln!(f, "{branch}source {}", source.name)?;
             write_source(f, source, stem)?;
-            for (place, channel) in source.channels.iter().enumerate() {
-                let last = place + 1 == source.channels.len();
+            for (place, channel) in source.destinations.iter().enumerate() {
+                let last = place + 1 == source.destinations.len();
                 let (branch, inner) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 let inner = format!("{stem}{inner}");
                 let sinks: Vec<_> = self.sinks.iter().filter(|s| s.channel == *channel).collect();
-                writeln!(f, "{stem}{branch}channel {}", self.channels[*channel].name)?;
+                writeln!(f, "{stem}{branch}channel {}", self.destinations[*channel].name)?;
                 let side = if sinks.is_empty() { ' ' } else { '│' };
-                write_channel(f, &self.channels[*channel], &format!("{inner}{side}"))?;
+                write_channel(f, &self.destinations[*channel], &format!("{inner}{side}"))?;
                 write_sinks(f, &sinks, &inner)?;
             }
         }
@@ -50,7 +50,7 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -
     writeln!(f, "{stem}│  order      {order} first, {} events a transaction", source.batch_size)
 }
 
-fn write_channel(f: &mut fmt::Formatter<'_>, channel: &ChannelConfig, stem: &str) -> fmt::Result {
+fn write_channel(f: &mut fmt::Formatter<'_>, channel: &Destination, stem: &str) -> fmt::Result {
     writeln!(f, "{stem}  topic      {}", channel.topic)?;
     writeln!(f, "{stem}  brokers    {}", channel.brokers.join(" "))?;
     let values = match channel.value_format {

@@ -15,7 +15,7 @@ use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
-    ChannelConfig, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
+    Destination, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
 };
 use crate::java::pattern::Pattern;
 use crate::log::{self, Repeats};
@@ -72,7 +72,7 @@ pub struct Startup {
     pub agent: String,
     pub config: Rc<SourceConfig>,
     /// Index in the agent, configuration and broker of each channel of the source.
-    pub channels: Vec<(usize, Rc<ChannelConfig>, Box<dyn Broker>)>,
+    pub channels: Vec<(usize, Rc<Destination>, Box<dyn Broker>)>,
     pub clock: Rc<dyn Clock>,
     pub ledger: Box<dyn Ledger>,
 }
@@ -348,11 +348,11 @@ pub(super) fn reached(announced: &[Announced], id: u64) -> Option<Reached> {
 /// Channels are told by name, or by their place where the name is new. Batches refer to places in
 /// the record, which are mapped to those of the present configuration.
 fn make_outlets(
-    channels: Vec<(usize, Rc<ChannelConfig>, Box<dyn Broker>)>,
+    channels: Vec<(usize, Rc<Destination>, Box<dyn Broker>)>,
     record: &mut Record,
 ) -> Vec<Outlet> {
     let old: Vec<ChannelRecord> = std::mem::take(&mut record.channels);
-    let place = |config: &ChannelConfig| {
+    let place = |config: &Destination| {
         let by_name = old.iter().position(|c| c.name == config.name);
         by_name.or_else(|| old.iter().position(|c| c.topic == config.topic))
     };

@@ -265,7 +265,7 @@ fn run_with(
     fs::create_dir_all(&source.tracker_dir).unwrap();
     let inherited = pipeline::inherit(&source, 0).unwrap();
     let link = |cluster: &Shared| -> Box<dyn Broker> { Box::new(Link(cluster.clone())) };
-    let configs = agent.channels.into_iter().map(Rc::new).enumerate();
+    let configs = agent.destinations.into_iter().map(Rc::new).enumerate();
     let startup = Startup {
         agent: "a1".to_string(),
         ledger: Box::new(FileLedger::new(&source.tracker_dir)),

@@ -14,7 +14,7 @@ use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
 use flume_ng::channel::broker::{Answer, Verdict};
 use flume_ng::channel::connect::connect;
-use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
 
 const OLD: &str = "0.10.2.0";
 const NEW: &str = "4.3.1";
@@ -95,7 +95,7 @@ impl Bench {
 
     /// Writes values (whole Avro events without headers) to partition 0 as another producer does.
     fn produce(&self, bodies: &[&str]) {
-        let config = ChannelConfig {
+        let config = Destination {
             name: "c1".to_string(),
             brokers: vec![self.topic.bootstrap().to_string()],
             topic: self.topic.name().to_string(),

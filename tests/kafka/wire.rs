@@ -11,7 +11,7 @@ use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, ResponseError, Topic, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
-use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
 use flume_ng::os::{self, Interest};
 
 fn address(version: &str) -> String {
@@ -23,8 +23,8 @@ fn config(
     topic: &str,
     compression: Compression,
     request_timeout_ms: u32,
-) -> ChannelConfig {
-    ChannelConfig {
+) -> Destination {
+    Destination {
         name: "c1".to_string(),
         brokers: address.split(',').map(str::to_string).collect(),
         topic: topic.to_string(),
@@ -59,7 +59,7 @@ impl Bench {
         Bench::with(config)
     }
 
-    fn with(config: ChannelConfig) -> Bench {
+    fn with(config: Destination) -> Bench {
         let compression = config.compression;
         let mut broker = connect(&config);
         let topic = broker.ready();

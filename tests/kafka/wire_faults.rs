@@ -14,13 +14,13 @@ use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
-use flume_ng::config::model::{ChannelConfig, Compression, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
 use flume_ng::os::{self, Interest};
 
 const REQUEST_TIMEOUT_MS: u32 = 1_500;
 
 fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
-    let config = ChannelConfig {
+    let config = Destination {
         name: "c1".to_string(),
         brokers: address.split(',').map(str::to_string).collect(),
         topic: topic.to_string(),

@@ -9,7 +9,7 @@ use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
-    ChannelConfig, Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint,
+    Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
     OnNoCheckpoint, PartitionBy, SourceConfig, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
@@ -207,8 +207,8 @@ impl Scenario {
         2 * (self.round_bytes + self.line_max as usize + 400)
     }
 
-    pub fn channel_config(&self, at: usize) -> ChannelConfig {
-        ChannelConfig {
+    pub fn channel_config(&self, at: usize) -> Destination {
+        Destination {
             name: format!("c{at}"),
             brokers: vec!["localhost:9092".to_owned()],
             topic: format!("t{at}"),
@@ -228,7 +228,7 @@ impl Scenario {
         let filter = InterceptorConfig::RegexFilter { pattern: filter, exclude_events: true };
         SourceConfig {
             name: "r1".to_owned(),
-            channels: (0..self.channels).collect(),
+            destinations: (0..self.channels).collect(),
             spool_dir_text: writers.spool.display().to_string(),
             spool_dir: writers.spool.clone(),
             tracker_dir: writers.tracker.clone(),

@@ -15,7 +15,7 @@ use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::Versions;
 use crate::channel::wire::{Connection, pause, reason};
 use crate::config::inventory::Listed;
-use crate::config::model::{ChannelConfig, SourceConfig};
+use crate::config::model::{Destination, SourceConfig};
 use crate::text::{State, counted, size};
 
 /// How long one broker has for everything that it is asked.
@@ -44,7 +44,7 @@ impl Peer {
 
 pub(super) fn check(
     report: &mut Report,
-    channel: &ChannelConfig,
+    channel: &Destination,
     writers: &[&SourceConfig],
     create: Option<(i32, i16)>,
 ) {
@@ -88,7 +88,7 @@ fn ms(since: Instant) -> f64 {
 }
 
 /// Every broker of the list, one by one. The first that answers.
-fn brokers(report: &mut Report, channel: &ChannelConfig) -> Option<Peer> {
+fn brokers(report: &mut Report, channel: &Destination) -> Option<Peer> {
     let (mut found, mut old, mut rows) = (None, false, Vec::new());
     for broker in &channel.brokers {
         let since = Instant::now();
@@ -135,7 +135,7 @@ fn with_way_out(fault: &Fault, is_known: bool) -> String {
 
 /// Brokers tell under which addresses they want to be spoken to; those need not be reachable from
 /// here just because the list is.
-fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
+fn advertised(report: &mut Report, channel: &Destination, view: &View) {
     let leads = |id: i32| {
         let partitions = view.topic.iter().flat_map(|t| &t.partitions);
         partitions.filter(|p| p.leader == id).count()
@@ -161,7 +161,7 @@ fn advertised(report: &mut Report, channel: &ChannelConfig, view: &View) {
     }
 }
 
-fn controller(channel: &ChannelConfig, view: &View) -> Result<Peer, Fault> {
+fn controller(channel: &Destination, view: &View) -> Result<Peer, Fault> {
     let address = view.brokers.iter().find(|(id, _)| *id == view.controller);
     let Some((_, address)) = address else {
         return Err(Fault::NotReady("the cluster has no controller".to_string()));
@@ -175,7 +175,7 @@ fn controller(channel: &ChannelConfig, view: &View) -> Result<Peer, Fault> {
 
 fn create_topic(
     report: &mut Report,
-    channel: &ChannelConfig,
+    channel: &Destination,
     peer: &mut Peer,
     view: &mut View,
     (partitions, replication): (i32, i16),
@@ -209,7 +209,7 @@ fn create_topic(
     report.add(name, State::Ok, text);
 }
 
-fn missing_topic(report: &mut Report, channel: &ChannelConfig, view: &View) {
+fn missing_topic(report: &mut Report, channel: &Destination, view: &View) {
     let names = ["auto.create.topics.enable", "num.partitions", "default.replication.factor"];
     let told = controller(channel, view).and_then(|mut controller| {
         controller.admin(&channel.client_id).configs(Resource::Broker(view.controller), &names)
@@ -249,7 +249,7 @@ fn missing_topic(report: &mut Report, channel: &ChannelConfig, view: &View) {
 
 fn partitions(
     report: &mut Report,
-    channel: &ChannelConfig,
+    channel: &Destination,
     view: &View,
     topic: &TopicView,
     min_in_sync: Option<usize>,
@@ -305,7 +305,7 @@ fn partitions(
 /// Sizes that the topic takes against those that we send. Returns `min.insync.replicas`.
 fn limits(
     report: &mut Report,
-    channel: &ChannelConfig,
+    channel: &Destination,
     peer: &mut Peer,
     writers: &[&SourceConfig],
 ) -> Option<usize> {
@@ -365,7 +365,7 @@ fn judge_limit(limit: u64, units: u64) -> (State, String) {
     (State::Ok, format!("{taken}, the longest line needs {} at most", size(largest)))
 }
 
-fn rights(report: &mut Report, channel: &ChannelConfig, topic: &TopicView) {
+fn rights(report: &mut Report, channel: &Destination, topic: &TopicView) {
     let Some(rights) = topic.rights else {
         let text = "not told by this broker (before 2.3)";
         return report.add("rights", State::Info, text);

@@ -109,9 +109,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         for source in &config.sources {
             local::check(&mut report, agent, source);
         }
-        for (at, channel) in config.channels.iter().enumerate() {
+        for (at, channel) in config.destinations.iter().enumerate() {
             let writers: Vec<_> =
-                config.sources.iter().filter(|s| s.channels.contains(&at)).collect();
+                config.sources.iter().filter(|s| s.destinations.contains(&at)).collect();
             cluster::check(&mut report, channel, &writers, args.create_topic);
             if args.verbose || args.json {
                 cluster::zookeeper(&mut report, &properties, agent, &channel.name);
@@ -137,7 +137,7 @@ fn configuration(
 ) {
     let (file, agent) = (&args.agent.conf_file, &args.agent.name);
     if let Some(config) = loaded {
-        let parts = [config.sources.len(), config.channels.len(), config.sinks.len()];
+        let parts = [config.sources.len(), config.destinations.len(), config.sinks.len()];
         let parts = parts.map(|n| n as u64);
         let [sources, channels, sinks] = parts;
         let text = format!(

@@ -28,7 +28,7 @@ use crate::checkpoint::lock::{self, Locked};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::model::{AgentConfig, ChannelConfig, SourceConfig, ValueFormat};
+use crate::config::model::{AgentConfig, Destination, SourceConfig, ValueFormat};
 use crate::exit::Exit;
 use crate::log::counted;
 use crate::os::{self, Interest};
@@ -64,12 +64,11 @@ pub(super) fn run(
         return Err(temporary(format!("signals cannot be caught: {e}")));
     }
     let until = timeout_s.map(|s| Instant::now() + Duration::from_secs(s));
-    let AgentConfig { name: agent, sources, channels, .. } = config;
+    let AgentConfig { name: agent, sources, destinations: channels, .. } = config;
     // The letters are record values as they are.
-    let bare = |channel: ChannelConfig| {
-        Rc::new(ChannelConfig { value_format: ValueFormat::Bare, ..channel })
-    };
-    let channels: Vec<Rc<ChannelConfig>> = channels.into_iter().map(bare).collect();
+    let bare =
+        |channel: Destination| Rc::new(Destination { value_format: ValueFormat::Bare, ..channel });
+    let channels: Vec<Rc<Destination>> = channels.into_iter().map(bare).collect();
     let mut exit = Exit::Clean;
     for (at, source) in sources.into_iter().enumerate() {
         if !wanted.contains(&at) {
@@ -97,7 +96,7 @@ pub(super) fn run(
 fn of_source(
     agent: &str,
     mut source: SourceConfig,
-    channels: &[Rc<ChannelConfig>],
+    channels: &[Rc<Destination>],
     until: Option<Instant>,
 ) -> Result<Outcome, Trouble> {
     let mail = open(&source)?;
@@ -253,7 +252,7 @@ impl Observer for Nobody {
 struct Run<'a> {
     agent: &'a str,
     source: &'a Rc<SourceConfig>,
-    channels: &'a [Rc<ChannelConfig>],
+    channels: &'a [Rc<Destination>],
     shared: &'a Rc<RefCell<Post>>,
     until: Option<Instant>,
 }
@@ -311,8 +310,8 @@ impl Run<'_> {
 
     /// That with the topic of the letter, or the only one.
     fn channel_of(&self, letter: &Letter) -> Option<u16> {
-        let own: Vec<&Rc<ChannelConfig>> =
-            self.source.channels.iter().map(|&at| &self.channels[at]).collect();
+        let own: Vec<&Rc<Destination>> =
+            self.source.destinations.iter().map(|&at| &self.channels[at]).collect();
         let by_topic = own.iter().position(|channel| channel.topic == letter.topic);
         let at = by_topic.or_else(|| (own.len() == 1).then_some(0))?;
         u16::try_from(at).ok()
@@ -351,7 +350,7 @@ impl Run<'_> {
     }
 
     fn announcing(&self, before: Record, batches: Vec<BatchRecord>) -> Record {
-        let channels = self.source.channels.iter().map(|&at| {
+        let channels = self.source.destinations.iter().map(|&at| {
             let config = &self.channels[at];
             ChannelRecord {
                 name: config.name.clone(),
@@ -380,7 +379,7 @@ impl Run<'_> {
         is_new: bool,
     ) -> Pipeline {
         let dir = &self.source.tracker_dir;
-        let channels = self.source.channels.iter().map(|&at| {
+        let channels = self.source.destinations.iter().map(|&at| {
             let broker: Box<dyn Broker> = connect::connect(&self.channels[at]);
             (at, self.channels[at].clone(), broker)
         });

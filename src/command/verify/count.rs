@@ -26,7 +26,7 @@ use super::table::{OTHER_FILES, Table, Tally, capacity};
 use super::{Origin, Trouble};
 use crate::channel::reader::TopicReader;
 use crate::checkpoint::receipt::ReceiptRange;
-use crate::config::model::{AgentConfig, ChannelConfig};
+use crate::config::model::{AgentConfig, Destination};
 use crate::rebuild::key::{FileKey, Keyer};
 use crate::text::counted;
 
@@ -36,7 +36,7 @@ const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
 /// A topic, and the files that were sent to it.
 pub(super) struct Target {
     /// The channel of the configuration, with the topic that was written to.
-    channel: ChannelConfig,
+    channel: Destination,
     /// Indices of subjects, and their ranges in this topic.
     files: Vec<(usize, Vec<ReceiptRange>)>,
 }
@@ -50,8 +50,9 @@ pub(super) fn targets(
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     for (at, subject) in subjects.iter().enumerate() {
-        let channels = &config.sources[subject.origin].channels;
-        let channels: Vec<&ChannelConfig> = channels.iter().map(|c| &config.channels[*c]).collect();
+        let channels = &config.sources[subject.origin].destinations;
+        let channels: Vec<&Destination> =
+            channels.iter().map(|c| &config.destinations[*c]).collect();
         let mut left: Vec<&ReceiptRange> = Vec::new();
         for range in &subject.ranges {
             let by_name = channels.iter().find(|c| c.name == range.channel);
@@ -76,14 +77,14 @@ pub(super) fn targets(
 
 fn add(
     targets: &mut Vec<Target>,
-    channel: &ChannelConfig,
+    channel: &Destination,
     subject: usize,
     range: Option<&ReceiptRange>,
 ) {
     let topic = range.map_or(&channel.topic, |range| &range.topic);
     let is_it = |t: &Target| t.channel.name == channel.name && t.channel.topic == *topic;
     let place = targets.iter().position(is_it).unwrap_or_else(|| {
-        let channel = ChannelConfig { topic: topic.clone(), ..channel.clone() };
+        let channel = Destination { topic: topic.clone(), ..channel.clone() };
         targets.push(Target { channel, files: Vec::new() });
         targets.len() - 1
     });

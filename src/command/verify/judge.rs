@@ -6,7 +6,7 @@ use super::report::{EXAMPLES_MAX, Repeat, Report, Row};
 use super::table::{Met, OTHER_FILES, Table};
 use crate::channel::reader::TopicRecord;
 use crate::checkpoint::receipt::ReceiptRange;
-use crate::config::model::ChannelConfig;
+use crate::config::model::Destination;
 use crate::rebuild::key::{Keyer, body};
 
 /// Files whose bytes are gone, as [`OTHER_FILES`] are those that are not verified.
@@ -45,7 +45,7 @@ pub(super) struct Judge<'p> {
     /// Of each verified file: some of its events may stand anywhere.
     pub anywhere: &'p [bool],
     pub shows_producers: bool,
-    pub channel: &'p ChannelConfig,
+    pub channel: &'p Destination,
     pub report: &'p mut Report,
     pub strangers: Strangers,
     /// Records that are no line of any file are told.

@@ -88,17 +88,18 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
 fn load(args: &VerifyArgs) -> Option<AgentConfig> {
     let mut all = look::load(&args.conf_file, &args.name, &[])?;
     for file in args.files.iter().filter(|_| args.all_agents) {
-        let AgentConfig { sources, channels, .. } = look::load(Path::new(file), &args.name, &[])?;
+        let AgentConfig { sources, destinations: channels, .. } =
+            look::load(Path::new(file), &args.name, &[])?;
         let mut places = Vec::with_capacity(channels.len());
         for channel in channels {
-            let known = all.channels.iter().position(|known| known.topic == channel.topic);
+            let known = all.destinations.iter().position(|known| known.topic == channel.topic);
             places.push(known.unwrap_or_else(|| {
-                all.channels.push(channel);
-                all.channels.len() - 1
+                all.destinations.push(channel);
+                all.destinations.len() - 1
             }));
         }
         for mut source in sources {
-            source.channels.iter_mut().for_each(|at| *at = places[*at]);
+            source.destinations.iter_mut().for_each(|at| *at = places[*at]);
             all.sources.push(source);
         }
     }

@@ -98,7 +98,7 @@ fn pipeline(work: &Work, broker: Instant, clock: Rc<dyn Clock>) -> Pipeline {
     let loaded = config::load(&work.write_conf(), "a1").expect("the reference configuration");
     let mut config = loaded.config;
     let source = Rc::new(config.sources.remove(0));
-    let channel = Rc::new(config.channels.remove(0));
+    let channel = Rc::new(config.destinations.remove(0));
     make_directory(&source.tracker_dir).expect("a tracker directory");
     let startup = Startup {
         agent: "a1".to_string(),
