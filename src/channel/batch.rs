@@ -484,32 +484,4 @@ mod tests {
             assert!(batch.sealed_bytes() == first);
         }
     }
-
-    /// `cargo test --release -- --ignored --nocapture push_speed`
-    #[test]
-    #[ignore = "prints times; run with --release"]
-    fn push_speed() {
-        let body = [b'x'; 110];
-        for wire in [Wire::Modern, Wire::Middle, Wire::Legacy] {
-            let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
-            let (mut push_ns, mut seal_ns) = (u128::MAX, u128::MAX);
-            for _ in 0..400 {
-                batch.begin(0, 1);
-                let start = std::time::Instant::now();
-                for _ in 0..5000 {
-                    batch.push(std::hint::black_box(&[0]), std::hint::black_box(&body));
-                }
-                push_ns = push_ns.min(start.elapsed().as_nanos());
-                let start = std::time::Instant::now();
-                batch.seal(ID, 0);
-                seal_ns = seal_ns.min(start.elapsed().as_nanos());
-            }
-            let a_line = |ns: u128| ns as f64 / 5000.0;
-            println!(
-                "{wire:?}: push {:.1} ns, seal {:.1} ns a line",
-                a_line(push_ns),
-                a_line(seal_ns)
-            );
-        }
-    }
 }

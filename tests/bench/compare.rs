@@ -12,7 +12,7 @@
 //!     BENCH_SECONDS=10        length of an idle time; half of it of a run for latency
 //!     BENCH_SIZE_MB=300       size of a backlog of lines of one length
 //!     BENCH_BIG=1             a backlog of ten times BENCH_MB as well
-//!     BENCH_ONLY=micro,...    of: throughput sizes codecs text latency flat micro
+//!     BENCH_ONLY=micro,...    of: throughput elders sizes codecs text latency flat micro
 //!
 //! `make bench-quick BASE=commit` compares with another build: quick.rs.
 
@@ -40,7 +40,10 @@ use sections::{Bench, Settings};
 
 const NEW: &str = "4.3.1";
 const OLD: &str = "0.10.2.0";
-const SECTIONS: [&str; 7] = ["throughput", "sizes", "codecs", "text", "latency", "flat", "micro"];
+/// They are written to by the crate `kafka`.
+const ELDERS: [&str; 2] = ["0.8.2.2", "0.9.0.1"];
+const SECTIONS: [&str; 8] =
+    ["throughput", "elders", "sizes", "codecs", "text", "latency", "flat", "micro"];
 const NUMBERS: [(&str, u64); 7] = [
     ("BENCH_RUNS", 5),
     ("BENCH_LINES", 1_000_000),
@@ -77,6 +80,7 @@ fn main() {
         eprintln!("bench: {section}");
         match section {
             "throughput" => bench.throughput(),
+            "elders" => bench.elders(),
             "sizes" => bench.sizes(),
             "codecs" => bench.codecs(),
             "text" => bench.text(),
@@ -102,7 +106,7 @@ fn main() {
         command += "BENCH_BIG=1 ";
     }
     let day = machine::today();
-    let about = machine::describe(&bench.contenders, &[NEW, OLD]);
+    let about = machine::describe(&bench.contenders, &[NEW, OLD, ELDERS[0], ELDERS[1]]);
     let text = report::document(&day, &about, &[command + "make bench"], &bench.sections);
     let title = "Lines per second into Kafka, acks=all (longer is better)";
     let bars = chart::draw(title, &bench.groups);

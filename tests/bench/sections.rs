@@ -12,7 +12,7 @@ use crate::rate::{PARTITIONS, Rate, compare, first_record_ms, measure};
 use crate::report::Section;
 use crate::stats::{short, thousands};
 use crate::support::{Cluster, MEMORY, Plan, TempDir};
-use crate::{NEW, OLD, flat, latency, machine, micro};
+use crate::{ELDERS, NEW, OLD, flat, latency, machine, micro};
 
 /// So many runs in a row that are no faster than those before them end the warm-up, which has so
 /// many at most.
@@ -180,6 +180,34 @@ impl Bench {
                 missing: self.missing.clone(),
             });
         }
+    }
+
+    /// Brokers before 0.10, to which the crate `kafka` writes.
+    pub fn elders(&mut self) {
+        let lines = self.settings.lines;
+        let data = self.file(Text::Plain);
+        let mut rows = Vec::new();
+        for version in ELDERS {
+            let cluster = self.cluster(version);
+            let rates = compare(&[Contender::Ours], &cluster, &data, lines, self.runs(), None);
+            rows.push(vec![
+                version.to_string(),
+                thousands(rates[0].lines_per_s),
+                short(rates[0].cpu_us_per_line),
+                short(rates[0].peak_mb),
+            ]);
+        }
+        self.sections.push(Section {
+            title: "Brokers before 0.10".to_string(),
+            text: format!(
+                "flume-ng, the same {} lines. The crate `kafka` writes to these brokers, one round at \
+                 a time. It builds a table of checksums for every message, which is most of the CPU.",
+                thousands(lines as f64)
+            ),
+            columns: vec!["Kafka", "lines/s", "CPU µs/line", "peak MB"],
+            rows,
+            missing: Vec::new(),
+        });
     }
 
     pub fn codecs(&mut self) {
