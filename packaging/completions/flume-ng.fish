@@ -47,7 +47,7 @@ complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l range-only -d 'n
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l allow-gone -d 'files that are gone by now are no difference'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l all-agents -d 'FILEs are configurations of one fleet'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l since -x -d 'files of the last 6h, 2d or since a date'
-complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l memory -x -d 'table of values (default: 64)'
+complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l memory -x -d 'table of values (default: 32)'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -s h -l help -d 'show this text'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -s n -l name -x -d 'the agent: first word of its keys'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -s f -l conf-file -r -F -d 'its properties file'

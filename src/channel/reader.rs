@@ -10,7 +10,7 @@ use super::finish::{Waits, finish};
 use super::middle::Middle;
 use super::modern::Modern;
 use super::records::next_entry;
-use super::walk::{END, FIRST, Log, Piece, Step, each_entry, untold, walk};
+use super::walk::{END, FIRST, Log, Piece, Step, each_entry, untold, walk, walk_ahead};
 use super::wire::pause;
 use crate::config::model::Destination;
 
@@ -216,8 +216,8 @@ impl TopicReader {
             Ok(Step::To(*at))
         };
         match &mut self.link {
-            Link::Modern(modern) => walk(&mut **modern, partition, from, to, &mut take),
-            Link::Middle(middle) => walk(&mut **middle, partition, from, to, &mut take),
+            Link::Modern(modern) => walk_ahead(&mut **modern, partition, from, to, &mut take),
+            Link::Middle(middle) => walk_ahead(&mut **middle, partition, from, to, &mut take),
         }
     }
 }

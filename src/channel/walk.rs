@@ -80,6 +80,8 @@ pub struct Walk {
     bytes_max: usize,
     stalls: u32,
     asked: Ask,
+    /// The next piece is asked for before this one is taken.
+    is_ahead: bool,
 }
 
 /// What a walk waits for.
@@ -111,7 +113,14 @@ impl Walk {
             bytes_max: FETCH_BYTES,
             stalls: 0,
             asked: Ask::Nothing,
+            is_ahead: false,
         }
+    }
+
+    /// With the next fetch under way while this one is taken, for who wants everything. Memory: twice
+    /// as much.
+    pub fn ahead(partition: i32, from: i64, to: i64) -> Walk {
+        Walk { is_ahead: true, ..Walk::new(partition, from, Some(to)) }
     }
 
     /// Goes on as far as it can now, and hands what each fetch brings to `take`.
@@ -134,8 +143,13 @@ impl Walk {
                     }
                     Progress::Done(Piece::Log { records, high_watermark }) => {
                         self.asked = Ask::Nothing;
+                        let asked = self.ask_ahead(log, &records)?;
                         if !self.advance(&records, high_watermark, take)? {
                             return Ok(Progress::Done(()));
+                        }
+                        // What was taken ends where it seemed to, or something would be left out.
+                        if asked.is_some_and(|asked| asked != self.at) {
+                            return Err(Fault::Lost(format!("offset {} was taken twice", self.at)));
                         }
                     }
                 },
@@ -169,6 +183,17 @@ impl Walk {
                 Ask::Later(_) => self.asked = Ask::Nothing,
             }
         }
+    }
+
+    /// Asks for what comes behind these records, if it is to be read. Returns from where on.
+    fn ask_ahead(&mut self, log: &mut dyn Log, records: &[u8]) -> Result<Option<i64>, Fault> {
+        let Some(end) = self.end.filter(|_| self.is_ahead) else { return Ok(None) };
+        let next = each_entry(records, self.at, &mut |_| Ok(()))?;
+        if next <= self.at || next >= end {
+            return Ok(None);
+        }
+        self.asked = Ask::Piece(log.ask_piece(self.partition, next, self.bytes_max)?);
+        Ok(Some(next))
     }
 
     /// `false`: nothing more is wanted, or to be had.
@@ -230,6 +255,18 @@ pub fn walk<L: Log + Waits>(
     take: &mut Taker<'_>,
 ) -> Result<(), Fault> {
     let mut walk = Walk::new(partition, from, Some(to));
+    finish(log, |log| walk.step(log, take))
+}
+
+/// The same, see [`Walk::ahead`]. `take` takes all.
+pub fn walk_ahead<L: Log + Waits>(
+    log: &mut L,
+    partition: i32,
+    from: i64,
+    to: i64,
+    take: &mut Taker<'_>,
+) -> Result<(), Fault> {
+    let mut walk = Walk::ahead(partition, from, to);
     finish(log, |log| walk.step(log, take))
 }
 

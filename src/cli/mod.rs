@@ -155,8 +155,8 @@ impl Since {
     }
 }
 
-/// MiB of `verify`'s table of values unless `--memory` is given: some two million values.
-const MEMORY_MIB_DEFAULT: usize = 64;
+/// MiB of `verify`'s table of values unless `--memory` is given: some million values.
+const MEMORY_MIB_DEFAULT: usize = 32;
 /// A terabyte: more is a slip of the finger.
 const MEMORY_MIB_MAX: u64 = 1 << 20;
 

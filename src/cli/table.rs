@@ -184,7 +184,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "allow-gone", "", Agent, VERIFY, "files that are gone by now are no difference"),
     row("", "all-agents", "", Agent, VERIFY, "FILEs are configurations of one fleet"),
     row("", "since", "TIME", Agent, VERIFY, "files of the last 6h, 2d or since a date"),
-    row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 64)"),
+    row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 32)"),
     row("", "prometheus", "", Agent, STATUS, "print metrics in Prometheus's text format"),
     row("", "watch", "", Agent, STATUS, "show it again every two seconds"),
     row("", "wait", "SECONDS", Agent, STATUS, "until nothing is behind or in doubt, else code 75"),

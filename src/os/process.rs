@@ -1,4 +1,4 @@
-//! A second process that watches over the first.
+//! This process, and a second one that watches over it.
 
 use std::io;
 
@@ -29,6 +29,19 @@ pub fn usage() -> Usage {
         cpu_us: cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1_000,
         memory_bytes: memory_kb.unwrap_or(0) * 1_024,
     }
+}
+
+/// Keeps up to so many freed bytes for the next use, 32 MiB at most, in place of giving them back to the
+/// kernel each time: for who takes and frees large pieces over and over. Only glibc is told.
+pub fn keep_freed_memory(bytes: i32) {
+    // SAFETY: it sets two numbers of the allocator.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, bytes);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = bytes;
 }
 
 /// Makes a copy of this process. `true` in the copy.

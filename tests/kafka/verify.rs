@@ -1,10 +1,12 @@
 //! `flume-ng verify` against real brokers: it says "exact" of what is exact, and finds each kind
 //! of difference that a test makes by hand.
 
+mod large;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::json::{Json, Members as _};
 use crate::support::patient::Patient as _;
@@ -621,43 +623,4 @@ fn what_can_not_be_verified_has_its_exit_code() {
     let length = std::fs::metadata(&checkpoint).expect("a checkpoint").len();
     std::fs::write(&checkpoint, vec![7; length as usize]).expect("a bad checkpoint");
     assert_eq!(code_of("a1", &conf), Some(70));
-}
-
-/// The bound of docs/verify.md: the table and 32 MiB.
-#[test]
-fn memory_is_bounded() {
-    const LINES: usize = 1_000_000;
-    const TABLE_MIB: u64 = 8;
-    let mut bench = Bench::new(NEW, "verify-memory", 2);
-    bench.work = bench.work.file("010_{H-1}.log", &lines("many", LINES), 600).file(
-        "010_{H}.log",
-        b"one\n",
-        0,
-    );
-    bench.collect(LINES + 1, 1);
-    for args in [&["--json"][..], &["--json", "--memory", "8"]] {
-        let bound_mib = if args.len() > 1 { TABLE_MIB + 32 } else { 64 + 32 };
-        let start = Instant::now();
-        let (json, peak_kib) = peak_memory(bench.command(args));
-        println!("{args:?}: {peak_kib} KiB, {:?}", start.elapsed());
-        assert_eq!(json.get("exact"), Some(&Json::Bool(true)), "{json:?}");
-        assert!(peak_kib <= bound_mib << 10, "{args:?}: {peak_kib} KiB");
-    }
-}
-
-/// Runs a command and tells what it printed and the most memory that it had, KiB.
-fn peak_memory(mut command: Command) -> (Json, u64) {
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak_kib = 0;
-    // The kernel keeps the highest mark; the last look before the end is what counts.
-    while child.try_wait().expect("a child of ours").is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let mark = mark.and_then(|rest| rest.trim().strip_suffix(" kB"));
-        peak_kib = mark.and_then(|kib| kib.parse().ok()).unwrap_or(peak_kib);
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let output = child.wait_with_output().expect("its output");
-    (Json::parse(&String::from_utf8(output.stdout).expect("UTF-8")), peak_kib)
 }

@@ -11,7 +11,8 @@
 //!
 //! Memory: all values at once would need more than there is. So the values are divided by their
 //! hash into as many parts as needed for one part to fit into the table, and the files and the
-//! topic are read once for each part.
+//! topic are read once for each part; where that is more than one, only those that
+//! [sums](super::sums) leave in doubt.
 
 use std::iter;
 
@@ -22,6 +23,7 @@ use super::letters::{Letters, Refused};
 use super::progress::Progress;
 use super::reach::{self, Bounds, Reach, Searched};
 use super::report::{EXAMPLES_MAX, Missing, Report, Row};
+use super::sums::{Cells, NO_GROUP, Sums, join};
 use super::table::{OTHER_FILES, Table, Tally, capacity};
 use super::{Origin, Trouble};
 use crate::channel::reader::TopicReader;
@@ -117,6 +119,7 @@ struct Task<'a> {
     origin: &'a Origin<'a>,
     extent: Extent,
     key: FileKey,
+    group: u32,
     /// Those of its events that are in the dead-letter file.
     refused: Refused,
     /// Some of its events are recorded nowhere: they may stand anywhere.
@@ -142,6 +145,53 @@ struct Plan<'a> {
     places: Vec<Place>,
     spans: Vec<Span>,
     shows_producers: bool,
+    /// Files that are not gone, so far.
+    files: u32,
+}
+
+/// What reading everything once for the sums has shown.
+struct Summed {
+    doubtful: Cells,
+    seen: Seen,
+}
+
+/// Of each verified file, how many events were looked at, and how many records in its ranges.
+struct Seen {
+    events: Vec<u64>,
+    covered: Vec<u64>,
+}
+
+impl Seen {
+    fn of(files: usize) -> Seen {
+        Seen { events: vec![0; files], covered: vec![0; files] }
+    }
+
+    /// A record is in these places.
+    fn cover(&mut self, covering: &[usize], places: &[Place]) {
+        for (n, at) in covering.iter().enumerate() {
+            let file = places[*at].file;
+            let is_told = covering[..n].iter().any(|before| places[*before].file == file);
+            if file < GONE_FILES && !is_told {
+                self.covered[file as usize] += 1;
+            }
+        }
+    }
+}
+
+/// The values that one reading counts.
+#[derive(Clone, Copy)]
+struct Share<'a> {
+    /// Those whose hash is `number` modulo `passes`,
+    number: u64,
+    passes: u64,
+    /// and of them those in doubt, where that is known.
+    doubtful: Option<&'a Cells>,
+}
+
+impl Share<'_> {
+    fn has(&self, key: u64) -> bool {
+        key % self.passes == self.number && self.doubtful.is_none_or(|doubtful| doubtful.has(key))
+    }
 }
 
 impl Counting<'_> {
@@ -156,24 +206,93 @@ impl Counting<'_> {
         let events: u64 = plan.rows.iter().map(|row| row.events).sum();
         // A value that other files have, too, has an entry for them.
         let values = if plan.others.is_empty() { events } else { 2 * events };
-        let values = usize::try_from(values).unwrap_or(usize::MAX);
-        let room = capacity(self.table_bytes).max(1);
-        let passes = values.div_ceil(room).max(1) as u64;
-        // A tenth more than their share: chance does not divide evenly.
-        let share = values / passes as usize;
-        let mut table =
-            Table::with_room(if passes == 1 { share } else { room.min(share * 11 / 10) });
-        for pass in 0..passes {
-            let label = match passes {
-                1 => format!("topic {}", self.target.channel.topic),
-                _ => format!("topic {}, pass {} of {passes}", self.target.channel.topic, pass + 1),
-            };
-            progress.begin(&label, plan.work());
-            let mut count = Pass { plan: &mut plan, table: &mut table, number: pass, passes };
-            count.run(self, &mut reader, progress, report)?;
+        let room = capacity(self.table_bytes).max(1) as u64;
+        let summed = match values > room {
+            true => Some(self.sum(&plan, &mut reader, progress)?),
+            false => None,
+        };
+        let values = summed.as_ref().map_or(values, |summed| summed.doubtful.part_of(values));
+        let mut counted = Seen::of(plan.rows.len());
+        if !summed.as_ref().is_some_and(|summed| summed.doubtful.is_empty()) {
+            let doubtful = summed.as_ref().map(|summed| &summed.doubtful);
+            let passes = values.div_ceil(room).max(1);
+            // A tenth more than their share: chance does not divide evenly.
+            let share = values / passes;
+            let share = if passes == 1 { share } else { room.min(share * 11 / 10) };
+            let mut table = Table::with_room(usize::try_from(share).unwrap_or(usize::MAX));
+            for number in 0..passes {
+                progress.begin(&self.label(number, passes), plan.work());
+                let share = Share { number, passes, doubtful };
+                let mut count =
+                    Pass { plan: &mut plan, table: &mut table, share, counted: &mut counted };
+                count.run(self, &mut reader, progress, report)?;
+            }
+        }
+        if let Some(Summed { seen, .. }) = &summed {
+            plan.add_agreed(seen, &counted);
         }
         report.rows.append(&mut plan.rows);
         Ok(())
+    }
+
+    fn label(&self, number: u64, passes: u64) -> String {
+        let topic = &self.target.channel.topic;
+        match passes {
+            1 => format!("topic {topic}"),
+            _ => format!("topic {topic}, pass {} of {passes}", number + 1),
+        }
+    }
+
+    /// Reads files and topic for their [sums](super::sums).
+    fn sum(
+        &self,
+        plan: &Plan<'_>,
+        reader: &mut TopicReader,
+        progress: &mut Progress,
+    ) -> Result<Summed, Trouble> {
+        let mut sums = Sums::new();
+        let mut seen = Seen::of(plan.rows.len());
+        progress.begin(&format!("topic {}, sums", self.target.channel.topic), plan.work());
+        for (file, task) in plan.verified.iter().enumerate() {
+            let mut read = |bytes: &[u8], _| progress.advance(bytes.len() as u64);
+            let mut visit = |event: FileEvent<'_>| {
+                seen.events[file] += 1;
+                sums.expect(task.key.of_event(event.body), task.group);
+            };
+            each_event(task.bytes, task.origin, task.extent, &mut read, &mut visit)
+                .map_err(|e| self.unreadable(plan, file, &e))?;
+        }
+        for task in &plan.others {
+            let mut visit = |event: FileEvent<'_>| {
+                sums.expect(task.key.of_event(event.body), task.group);
+            };
+            // What cannot be read leaves its records in doubt.
+            let _ = each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+        }
+        let each_record = plan.work() / 2 / plan.records().max(1);
+        for span in &plan.spans {
+            let mut cover = Cover::new(&plan.places, span.partition);
+            reader.read(span.partition, span.from, span.to, &mut |record| {
+                progress.advance(each_record);
+                let key = plan.keyer.of_record(record.value);
+                let covering = cover.at(record.offset);
+                seen.cover(covering, &plan.places);
+                let is_by = |place: &&Place| {
+                    !plan.shows_producers || place.range.producer_id == record.producer_id
+                };
+                let mut by = covering.iter().map(|at| &plan.places[*at]).filter(is_by);
+                match by.find(|place| place.group != NO_GROUP) {
+                    Some(place) => sums.meet(key, place.group),
+                    None => sums.meet_stray(key),
+                }
+            })?;
+        }
+        Ok(Summed { doubtful: sums.doubtful(), seen })
+    }
+
+    fn unreadable(&self, plan: &Plan<'_>, file: usize, e: &std::io::Error) -> Trouble {
+        let subject = &self.subjects[plan.rows[file].subject];
+        Trouble::Temporary(format!("{}: {e}", subject.label))
     }
 
     fn plan(&self, reader: &mut TopicReader) -> Result<(Plan<'_>, Option<Searched>), Trouble> {
@@ -189,35 +308,40 @@ impl Counting<'_> {
             places: Vec::new(),
             spans: Vec::new(),
             shows_producers: reader.shows_producers(),
+            files: 0,
         };
         for (at, ranges) in &self.target.files {
             let subject = &self.subjects[*at];
-            let number = self.add_file(&mut plan, *at, subject)?;
-            let place = |range: &ReceiptRange| Place { file: number, range: range.clone() };
+            let (file, group) = self.add_file(&mut plan, *at, subject)?;
+            let place = |range: &ReceiptRange| Place { file, group, range: range.clone() };
             plan.places.extend(ranges.iter().map(place));
         }
         let searched = self.find_spans(reader, &mut plan)?;
         plan.places.sort_by_key(|place| (place.range.partition, place.range.first));
+        plan.join_files();
         Ok((plan, searched))
     }
 
-    /// Returns how the file is called in places and in the table.
+    /// Returns how the file is called in places and in the table, and its own group.
     fn add_file<'a>(
         &'a self,
         plan: &mut Plan<'a>,
         at: usize,
         subject: &'a Subject,
-    ) -> Result<u32, Trouble> {
+    ) -> Result<(u32, u32), Trouble> {
         if subject.bytes.are_gone() {
-            return Ok(GONE_FILES);
+            return Ok((GONE_FILES, NO_GROUP));
         }
         let bytes = &subject.bytes;
         let origin = &self.origins[subject.origin];
         let keyer = &plan.keyer;
+        let group = plan.files;
         let task = |extent| {
             let key = keyer.of_file(origin.config, &origin.chain, &subject.name);
-            Task { bytes, origin, extent, key, refused: Refused::default(), is_anywhere: false }
+            let (refused, is_anywhere) = (Refused::default(), false);
+            Task { bytes, origin, extent, key, group, refused, is_anywhere }
         };
+        plan.files += 1;
         if subject.state == State::Live {
             let rest = Extent { start: subject.extent.end, end: u64::MAX, is_final: false };
             plan.unrecorded.push(task(rest));
@@ -225,7 +349,7 @@ impl Counting<'_> {
         let mut task = task(Extent { start: self.surveys[at].start, ..subject.extent });
         if !subject.is_selected {
             plan.others.push(task);
-            return Ok(OTHER_FILES);
+            return Ok((OTHER_FILES, group));
         }
         task.is_anywhere = self.surveys[at].skipped > 0;
         let (letters, topic) = (&self.letters[subject.origin], &self.target.channel.topic);
@@ -234,7 +358,7 @@ impl Counting<'_> {
             .map_err(|e| Trouble::Temporary(format!("{}: {e}", letters.path.display())))?;
         plan.verified.push(task);
         plan.rows.push(Row::new(at, subject, &self.surveys[at], topic.clone()));
-        Ok(plan.rows.len() as u32 - 1)
+        Ok((plan.rows.len() as u32 - 1, group))
     }
 
     /// The whole topic, or from the first recorded offset of each partition to its end; partitions
@@ -355,6 +479,23 @@ impl Plan<'_> {
         verified.map(|place| &place.range).filter(move |range| range.partition == partition)
     }
 
+    fn join_files(&mut self) {
+        let groups = join(&mut self.places, self.files, self.shows_producers);
+        for task in self.verified.iter_mut().chain(&mut self.others) {
+            task.group = groups[task.group as usize];
+        }
+    }
+
+    /// What was not counted one by one stands in its place.
+    fn add_agreed(&mut self, seen: &Seen, counted: &Seen) {
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            let events = seen.events[at].saturating_sub(counted.events[at]);
+            let covered = seen.covered[at].saturating_sub(counted.covered[at]);
+            row.once += events;
+            row.others += covered.saturating_sub(events);
+        }
+    }
+
     /// Files whose lines are neither in the table nor known by their place.
     fn unplaced(&self) -> Vec<&Task<'_>> {
         let others = self.others.iter().filter(|_| !self.shows_producers);
@@ -372,12 +513,13 @@ impl Plan<'_> {
     }
 }
 
-/// One reading of everything, for the values whose hash is `number` modulo `passes`.
+/// One reading of everything, for a share of the values.
 struct Pass<'p, 'a> {
     plan: &'p mut Plan<'a>,
     table: &'p mut Table,
-    number: u64,
-    passes: u64,
+    share: Share<'p>,
+    /// By all readings.
+    counted: &'p mut Seen,
 }
 
 impl Pass<'_, '_> {
@@ -391,7 +533,7 @@ impl Pass<'_, '_> {
         self.table.clear();
         self.read_files(counting, progress)?;
         let each_record = self.plan.work() / 2 / self.plan.records().max(1);
-        let (number, passes) = (self.number, self.passes);
+        let share = self.share;
         let anywhere: Vec<bool> = self.plan.verified.iter().map(|task| task.is_anywhere).collect();
         let mut rows = std::mem::take(&mut self.plan.rows);
         let plan = &*self.plan;
@@ -409,6 +551,7 @@ impl Pass<'_, '_> {
             table: &mut *self.table,
             rows: &mut rows,
             anywhere: &anywhere,
+            covered: &mut self.counted.covered,
             shows_producers: plan.shows_producers,
             channel: &counting.target.channel,
             report: &mut *report,
@@ -421,7 +564,7 @@ impl Pass<'_, '_> {
             reader.read(span.partition, span.from, span.to, &mut |record| {
                 progress.advance(each_record);
                 let key = judge.keyer.of_record(record.value);
-                if key % passes == number {
+                if share.has(key) {
                     judge.judge(key, record, cover.at(record.offset), &plan.places);
                 }
             })?;
@@ -447,17 +590,18 @@ impl Pass<'_, '_> {
         counting: &Counting<'_>,
         progress: &mut Progress,
     ) -> Result<(), Trouble> {
-        let (number, passes) = (self.number, self.passes);
+        let share = self.share;
         for (file, task) in self.plan.verified.iter().enumerate() {
             let mut read = |bytes: &[u8], _| progress.advance(bytes.len() as u64);
             let mut visit = |event: FileEvent<'_>| {
                 let key = task.key.of_event(event.body);
-                if key % passes == number {
+                if share.has(key) {
+                    self.counted.events[file] += 1;
                     self.table.expect(key, file as u32);
                 }
             };
             each_event(task.bytes, task.origin, task.extent, &mut read, &mut visit)
-                .map_err(|e| self.unreadable(counting, file, &e))?;
+                .map_err(|e| counting.unreadable(self.plan, file, &e))?;
         }
         let (others, unrecorded) = (self.plan.others.iter(), self.plan.unrecorded.iter());
         for (task, is_recorded) in
@@ -465,7 +609,7 @@ impl Pass<'_, '_> {
         {
             let mut visit = |event: FileEvent<'_>| {
                 let key = task.key.of_event(event.body);
-                match (key % passes == number, is_recorded) {
+                match (share.has(key), is_recorded) {
                     (true, true) => self.table.expect_of_others(key),
                     (true, false) => self.table.allow(key),
                     (false, _) => {}
@@ -479,7 +623,7 @@ impl Pass<'_, '_> {
 
     /// Reads the files again for those of the missing events that are in a dead-letter file.
     fn find_refused(&mut self, counting: &Counting<'_>) -> Result<(), Trouble> {
-        let (number, passes) = (self.number, self.passes);
+        let share = self.share;
         for file in 0..self.plan.verified.len() {
             let Task { bytes, origin, extent, key, refused, .. } = &mut self.plan.verified[file];
             if refused.is_empty() {
@@ -488,21 +632,16 @@ impl Pass<'_, '_> {
             let mut found = 0;
             let mut visit = |event: FileEvent<'_>| {
                 let key = key.of_event(event.body);
-                let is_refused = key % passes == number && refused.take(key, event.end);
+                let is_refused = share.has(key) && refused.take(key, event.end);
                 found += u64::from(is_refused && self.table.take_missing(key, file as u32));
             };
             let read = each_event(bytes, origin, *extent, &mut |_, _| {}, &mut visit);
-            read.map_err(|e| self.unreadable(counting, file, &e))?;
+            read.map_err(|e| counting.unreadable(self.plan, file, &e))?;
             let row = &mut self.plan.rows[file];
             row.missing -= found;
             row.dead_letters += found;
         }
         Ok(())
-    }
-
-    fn unreadable(&self, counting: &Counting<'_>, file: usize, e: &std::io::Error) -> Trouble {
-        let subject = &counting.subjects[self.plan.rows[file].subject];
-        Trouble::Temporary(format!("{}: {e}", subject.label))
     }
 
     /// Reads the files again to say which lines are missing.
@@ -511,7 +650,7 @@ impl Pass<'_, '_> {
         counting: &Counting<'_>,
         report: &mut Report,
     ) -> Result<(), Trouble> {
-        let (number, passes) = (self.number, self.passes);
+        let share = self.share;
         for (file, task) in self.plan.verified.iter().enumerate() {
             if report.missing.len() == EXAMPLES_MAX {
                 break;
@@ -520,14 +659,14 @@ impl Pass<'_, '_> {
             let mut visit = |event: FileEvent<'_>| {
                 let key = task.key.of_event(event.body);
                 if report.missing.len() < EXAMPLES_MAX
-                    && key % passes == number
+                    && share.has(key)
                     && self.table.take_missing(key, file as u32)
                 {
                     report.missing.push(Missing::new(&subject.label, event.end, event.body));
                 }
             };
             each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit)
-                .map_err(|e| self.unreadable(counting, file, &e))?;
+                .map_err(|e| counting.unreadable(self.plan, file, &e))?;
         }
         Ok(())
     }

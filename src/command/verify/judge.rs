@@ -15,6 +15,8 @@ pub(super) const GONE_FILES: u32 = OTHER_FILES - 1;
 /// A recorded range of the verified file `file` (index into `Plan::verified`), or of others.
 pub(super) struct Place {
     pub file: u32,
+    /// See [`sums`](super::sums).
+    pub group: u32,
     pub range: ReceiptRange,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Judge<'p> {
     pub rows: &'p mut [Row],
     /// Of each verified file: some of its events may stand anywhere.
     pub anywhere: &'p [bool],
+    /// And how many of the records that were judged are in its ranges.
+    pub covered: &'p mut [u64],
     pub shows_producers: bool,
     pub channel: &'p Destination,
     pub report: &'p mut Report,
@@ -87,7 +91,11 @@ impl Judge<'_> {
         for (n, at) in covering.iter().enumerate() {
             let file = places[*at].file;
             let is_told = covering[..n].iter().any(|before| places[*before].file == file);
-            if file >= GONE_FILES || is_told || self.table.has(key, file) {
+            if file >= GONE_FILES || is_told {
+                continue;
+            }
+            self.covered[file as usize] += 1;
+            if self.table.has(key, file) {
                 continue;
             }
             // Where no producer is shown, its place makes a record another file's only if there is
@@ -205,7 +213,7 @@ mod tests {
 
     fn place(file: u32, partition: i32, first: i64, last: i64) -> Place {
         let range = ReceiptRange { partition, first, last, ..ReceiptRange::default() };
-        Place { file, range }
+        Place { file, group: file, range }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod progress;
 mod reach;
 mod report;
 mod since;
+mod sums;
 mod table;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use crate::command::look;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Level};
+use crate::os;
 use crate::pipeline::build_interceptors;
 use crate::source::interceptor::Interceptor;
 use crate::text::{self, counted};
@@ -37,6 +39,9 @@ use letters::Letters;
 use progress::Progress;
 use reach::Reach;
 use report::{Report, Row};
+
+/// Of what fetches and reads take, bytes: more than a few of them.
+const KEPT_BYTES: i32 = 16 << 20;
 
 /// Why nothing can be said.
 #[derive(Debug)]
@@ -62,6 +67,7 @@ struct Origin<'a> {
 /// Verifies and tells the result on stdout.
 pub fn verify(args: &VerifyArgs) -> ExitCode {
     log::set_level(Level::Warn);
+    os::keep_freed_memory(KEPT_BYTES);
     let Some(config) = load(args) else {
         return Exit::Configuration.into();
     };

@@ -1,0 +1,96 @@
+//! Verify of more than its table of values has room for.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{ARRIVE_MAX, Bench, NEW, counts, each_version, lines};
+use crate::support::json::{Json, Members as _};
+use crate::support::torture::{Group, V010, hazard};
+
+/// More than the table has room for is summed first, and each difference is told as the table does.
+#[test]
+fn sums_find_what_the_table_finds() {
+    let _row = hazard(Group::Claims, "verify of more than its table holds", V010);
+    each_version(|version| {
+        let mut bench = Bench::new(version, "verify-sums", 2);
+        bench.work = bench.work.file("010_{H-1}.log", &lines("done", 60_000), 600).file(
+            "010_{H}.log",
+            &lines("live", 500),
+            0,
+        );
+        let mut agent = bench.work.start();
+        agent.expect_records(&bench.topic, 60_500, ARRIVE_MAX);
+        bench.expect_receipts(&agent, 1);
+        agent.expect("all is known to be there", ARRIVE_MAX, || bench.work.is_committed());
+        let both = || ["1", "32"].map(|mib| bench.json(&["--memory", mib]));
+        for (code, json) in both() {
+            assert_eq!(code, Some(0), "{json:?}");
+            assert_eq!(counts(&json, ".COMPLETED"), [60_000, 60_000, 60_000, 0, 0, 0]);
+            assert_eq!(counts(&json, ".log"), [500, 500, 500, 0, 0, 0]);
+        }
+        bench.produce(&["nobody's", "done line 0000007 of an hour's log"]);
+        bench.work.append("010_{H}.log", &lines("later", 100));
+        agent.expect_records(&bench.topic, 60_602, ARRIVE_MAX);
+        agent.expect("all is known to be there", ARRIVE_MAX, || bench.work.is_committed());
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        let done = bench.work.path("010_{H-1}.log.COMPLETED");
+        let mut bytes = std::fs::read(&done).expect("the completed file");
+        bytes[5] = b'L';
+        std::fs::write(&done, bytes).expect("the completed file");
+
+        let [(sums, by_sums), (table, by_table)] = both();
+        assert_eq!((sums, table), (Some(1), Some(1)));
+        let done = counts(&by_sums, ".COMPLETED");
+        assert_eq!(done[..5], [60_000, 60_000, 59_998, 1, 1], "{by_sums:?}");
+        assert_eq!(counts(&by_sums, ".log")[..5], [600, 600, 600, 0, 0], "{by_sums:?}");
+        for name in [".COMPLETED", ".log"] {
+            assert_eq!(counts(&by_sums, name), counts(&by_table, name), "{by_sums:?} {by_table:?}");
+        }
+        for list in ["missing", "repeated"] {
+            let texts = |json: &Json| -> Vec<String> {
+                json.list(list).iter().map(|one| one.text("text").to_string()).collect()
+            };
+            assert_eq!(texts(&by_sums), texts(&by_table));
+            assert_eq!(texts(&by_sums).len(), 1, "{list}");
+        }
+    });
+}
+
+/// The bound of docs/verify.md: the table and 32 MiB.
+#[test]
+fn memory_is_bounded() {
+    const LINES: usize = 1_000_000;
+    const TABLE_MIB: u64 = 8;
+    let mut bench = Bench::new(NEW, "verify-memory", 2);
+    bench.work = bench.work.file("010_{H-1}.log", &lines("many", LINES), 600).file(
+        "010_{H}.log",
+        b"one\n",
+        0,
+    );
+    bench.collect(LINES + 1, 1);
+    for args in [&["--json"][..], &["--json", "--memory", "8"]] {
+        let bound_mib = if args.len() > 1 { TABLE_MIB + 32 } else { 32 + 32 };
+        let start = Instant::now();
+        let (json, peak_kib) = peak_memory(bench.command(args));
+        println!("{args:?}: {peak_kib} KiB, {:?}", start.elapsed());
+        assert_eq!(json.get("exact"), Some(&Json::Bool(true)), "{json:?}");
+        assert!(peak_kib <= bound_mib << 10, "{args:?}: {peak_kib} KiB");
+    }
+}
+
+/// Runs a command and tells what it printed and the most memory that it had, KiB.
+fn peak_memory(mut command: Command) -> (Json, u64) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kib = 0;
+    // The kernel keeps the highest mark; the last look before the end is what counts.
+    while child.try_wait().expect("a child of ours").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let mark = mark.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        peak_kib = mark.and_then(|kib| kib.parse().ok()).unwrap_or(peak_kib);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().expect("its output");
+    (Json::parse(&String::from_utf8(output.stdout).expect("UTF-8")), peak_kib)
+}
