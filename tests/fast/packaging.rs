@@ -12,14 +12,20 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// By Prometheus's own program, where it can be had.
+/// By Prometheus's own program, where it can be had: the rules are sound, and each alert comes when it
+/// should and not while all is well.
 #[test]
 fn prometheus_takes_the_rules() {
-    let mut promtool = Command::new("promtool");
-    promtool.args(["check", "rules"]).arg(path("prometheus/flume-ng.rules.yml"));
-    match promtool.output() {
-        Ok(output) => assert!(output.status.success(), "{output:?}"),
-        Err(e) => eprintln!("promtool: {e}: the rules are not looked at by it"),
+    let rules = "packaging/prometheus/flume-ng.rules.yml";
+    for args in [["check", "rules", rules], ["test", "rules", "tests/data/alerts.test.yml"]] {
+        let mut promtool = Command::new("promtool");
+        promtool.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+        match promtool.output() {
+            Ok(output) => assert!(output.status.success(), "{output:?}"),
+            Err(e) => {
+                eprintln!("packaging::prometheus_takes_the_rules is left out: promtool: {e}");
+            }
+        }
     }
 }
 
@@ -57,21 +63,26 @@ fn the_configuration_of_the_manifest_is_sound() {
     assert!(loaded.is_ok(), "{:?}", loaded.err().map(|found| found.len()));
 }
 
-/// Runs a script of packaging/ on a program that is small, whatever it does. `None`, and said, where a
-/// tool is missing, or it is not `make test` that runs: packing and lintian take their time.
-fn package(script: &str, tool: &str, out: &Path) -> Option<PathBuf> {
-    if std::env::var_os("FLUME_NG_PACKAGES").is_none() {
-        eprintln!("packaging/{script} is tried with FLUME_NG_PACKAGES=1 only");
-        return None;
+/// Whether it is `make test` that runs and the tools are there; if not, it says which test is left out:
+/// packing, lintian and images take their time.
+fn can(test: &str, tools: &[&str]) -> bool {
+    let asks = std::env::var_os("FLUME_NG_PACKAGES").is_some();
+    let lacks = |tool: &&&str| Command::new(tool).arg("--version").output().is_err();
+    match tools.iter().find(lacks) {
+        _ if !asks => eprintln!("packaging::{test} is left out: FLUME_NG_PACKAGES is not set"),
+        Some(tool) => eprintln!("packaging::{test} is left out: there is no {tool}"),
+        None => return true,
     }
-    if Command::new(tool).arg("--version").output().is_err() {
-        eprintln!("{tool} is missing: packaging/{script} is not tried");
-        return None;
-    }
-    let output = Command::new(path(script)).arg("/bin/true").arg(out).output().unwrap();
+    false
+}
+
+/// Runs a script of packaging/ on the program of the tests.
+fn package(script: &str, out: &Path) -> PathBuf {
+    let program = env!("CARGO_BIN_EXE_flume-ng");
+    let output = Command::new(path(script)).arg(program).arg(out).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    Some(PathBuf::from(printed.trim()))
+    PathBuf::from(printed.trim())
 }
 
 fn words(program: &str, args: &[&std::ffi::OsStr]) -> String {
@@ -82,8 +93,11 @@ fn words(program: &str, args: &[&std::ffi::OsStr]) -> String {
 
 #[test]
 fn the_deb_is_whole_and_lintian_has_nothing_to_say() {
+    if !can("the_deb_is_whole_and_lintian_has_nothing_to_say", &["dpkg-deb", "strip"]) {
+        return;
+    }
     let dir = crate::support::TempDir::new("deb");
-    let Some(deb) = package("deb/build", "dpkg-deb", dir.path()) else { return };
+    let deb = package("deb/build", dir.path());
     let field = |name: &str| {
         words("dpkg-deb", &["-f".as_ref(), deb.as_os_str(), name.as_ref()]).trim().to_string()
     };
@@ -103,8 +117,11 @@ fn the_deb_is_whole_and_lintian_has_nothing_to_say() {
 
 #[test]
 fn the_rpm_installs_into_a_root() {
+    if !can("the_rpm_installs_into_a_root", &["rpmbuild", "rpm"]) {
+        return;
+    }
     let dir = crate::support::TempDir::new("rpm");
-    let Some(rpm) = package("rpm", "rpmbuild", dir.path()) else { return };
+    let rpm = package("rpm", dir.path());
     let root = dir.path().join("root");
     std::fs::create_dir(&root).unwrap();
     let run = |args: &[&str]| {
@@ -125,6 +142,49 @@ fn the_rpm_installs_into_a_root() {
     assert_eq!(run(&["-q", "-c", "flume-ng"]).trim(), "/etc/flume-ng/flume.conf");
     run(&["-e", "--nodeps", "--noscripts", "flume-ng"]);
     assert!(!root.join("usr/bin/flume-ng").exists());
+}
+
+/// By podman or buildah, with a store of its own. Run is what is in it where it is the program of
+/// `make static`: any other one lacks its libraries there.
+#[test]
+fn the_image_holds_the_program_and_runs_it() {
+    const TEST: &str = "the_image_holds_the_program_and_runs_it";
+    let is_there = |tool: &&str| Command::new(tool).arg("--version").output().is_ok();
+    let tool = ["buildah", "podman"].into_iter().find(is_there).unwrap_or("buildah or podman");
+    if !can(TEST, &[tool]) {
+        return;
+    }
+    let dir = crate::support::TempDir::new("image");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixed = root.join("target/x86_64-unknown-linux-musl/release/flume-ng");
+    let program = if fixed.exists() { &*fixed } else { Path::new(env!("CARGO_BIN_EXE_flume-ng")) };
+    std::fs::copy(program, dir.path().join("flume-ng")).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(tool);
+        let store = |name: &str| dir.path().join(name);
+        command.arg("--root").arg(store("root")).arg("--runroot").arg(store("run"));
+        let output = command.args(["--storage-driver", "vfs"]).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_string();
+        output.status.success().then_some(said).ok_or(format!("{args:?}: {output:?}"))
+    };
+    let file = path("container/Containerfile").display().to_string();
+    let build = ["build", "-f", &file, "-t", "flume-ng", "--isolation", "chroot"];
+    let context = dir.path().display().to_string();
+    let built = run(&[&build[..], &["--build-arg", "PROGRAM=flume-ng", &context]].concat());
+    if let Err(why) = built {
+        // Namespaces and mounts are not everybody's. What is wrong with the file would be said by name.
+        assert!(!why.contains("STEP") && !why.contains("Containerfile"), "{why}");
+        return eprintln!("packaging::{TEST} is left out: {why}");
+    }
+    let about = run(&["inspect", "--type", "image", "flume-ng"]).unwrap();
+    for word in ["65532:65532", "41414/tcp", "\"/flume-ng\""] {
+        assert!(about.contains(word), "{word}: {about}");
+    }
+    if tool == "buildah" && fixed.exists() {
+        let container = run(&["from", "flume-ng"]).unwrap();
+        let run_it = ["run", "--isolation", "chroot", &container, "--", "/flume-ng", "version"];
+        assert!(run(&run_it).unwrap().contains(env!("CARGO_PKG_VERSION")));
+    }
 }
 
 /// Each crate that is in the program is in the list, with its license and checksum.
