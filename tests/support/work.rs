@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -129,6 +130,16 @@ impl Work {
         let copy = self.dir().join("flume-ng");
         fs::copy(&self.program, &copy).expect("a copy of the program");
         (self.program, self.user) = (copy, Some(user));
+        self
+    }
+
+    /// The program is run by these words from now on.
+    pub fn run_through(mut self, words: &[&str]) -> Work {
+        let script = self.dir().join("flume-ng");
+        fs::write(&script, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")))
+            .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
+            .expect("a script");
+        self.program = script;
         self
     }
 
