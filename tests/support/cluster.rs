@@ -15,7 +15,7 @@ use super::topic::{self, Topic};
 use super::wait_for;
 
 pub(super) const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker");
-const START_MAX: Duration = Duration::from_secs(90);
+const START_MAX: Duration = Duration::from_secs(240);
 
 /// The address of a cluster, and what can be asked of it.
 #[derive(Debug, Clone)]
