@@ -13,6 +13,8 @@
 #   make bench            measures it and others, writes docs/bench.md (takes a while)
 #   make bench-quick      BASE (main) and this tree in turns: lines/s, CPU a line, memory and latency,
 #                         with a verdict, in two minutes besides the builds
+#   make bench-verify     MEGABYTES (10,000; three times as much on the disk) delivered, then verified and read
+#                         by kcat in turns
 #   make install          program, man page, completions, documents and examples, to PREFIX (default
 #                         /usr/local), below DESTDIR if that is set
 #   make install-service  the same, and the user flume-ng, its directories and the unit
@@ -36,7 +38,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench bench-quick check container demo deb documents install install-service release rpm screenshot soak static test torture clean
+.PHONY: all bench bench-quick bench-verify check container demo deb documents install install-service release rpm screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -118,6 +120,11 @@ bench-quick:
 	git -C "$(BASE_TREE)" checkout --quiet --detach "$$(git rev-parse "$(BASE)^{commit}")"
 	CARGO_TARGET_DIR="$(BASE_TREE)/target" $(CARGO) build --release --locked --manifest-path "$(BASE_TREE)/Cargo.toml"
 	BENCH_BASE="$(BASE_TREE)/target/release/flume-ng" $(CARGO) bench --locked --bench compare
+
+MEGABYTES ?= 10000
+
+bench-verify:
+	BENCH_ONLY=verify BENCH_VERIFY_MB=$(MEGABYTES) BENCH_RUNS=3 $(CARGO) bench --locked --bench compare
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 

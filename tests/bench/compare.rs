@@ -11,8 +11,9 @@
 //!     BENCH_CANDIDATES=10000  files of the present hour
 //!     BENCH_SECONDS=10        length of an idle time; half of it of a run for latency
 //!     BENCH_SIZE_MB=300       size of a backlog of lines of one length
+//!     BENCH_VERIFY_MB=1000    size of what is verified
 //!     BENCH_BIG=1             a backlog of ten times BENCH_MB as well
-//!     BENCH_ONLY=micro,...    of: throughput elders sizes codecs text latency flat micro
+//!     BENCH_ONLY=micro,...    of: throughput elders sizes codecs text latency flat verify micro
 //!
 //! `make bench-quick BASE=commit` compares with another build: quick.rs.
 
@@ -31,6 +32,7 @@ mod sections;
 mod stats;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;
 mod watch;
 
 use std::path::Path;
@@ -42,9 +44,9 @@ const NEW: &str = "4.3.1";
 const OLD: &str = "0.10.2.0";
 /// They are written to by the crate `kafka`.
 const ELDERS: [&str; 2] = ["0.8.2.2", "0.9.0.1"];
-const SECTIONS: [&str; 8] =
-    ["throughput", "elders", "sizes", "codecs", "text", "latency", "flat", "micro"];
-const NUMBERS: [(&str, u64); 7] = [
+const SECTIONS: [&str; 9] =
+    ["throughput", "elders", "sizes", "codecs", "text", "latency", "flat", "verify", "micro"];
+const NUMBERS: [(&str, u64); 8] = [
     ("BENCH_RUNS", 5),
     ("BENCH_LINES", 1_000_000),
     ("BENCH_MB", 1_000),
@@ -52,6 +54,7 @@ const NUMBERS: [(&str, u64); 7] = [
     ("BENCH_CANDIDATES", 10_000),
     ("BENCH_SECONDS", 10),
     ("BENCH_SIZE_MB", 300),
+    ("BENCH_VERIFY_MB", 1_000),
 ];
 
 fn main() {
@@ -63,9 +66,10 @@ fn main() {
         return quick::run(Path::new(&base));
     }
     let numbers = NUMBERS.map(|(name, usual)| (name, setting(name).unwrap_or(usual), usual));
-    let [runs, lines, megabytes, completed, candidates, seconds, size_mb] =
+    let [runs, lines, megabytes, completed, candidates, seconds, size_mb, verify_mb] =
         numbers.map(|(_, is, _)| is);
-    let settings = Settings { runs, lines, megabytes, completed, candidates, seconds, size_mb };
+    let settings =
+        Settings { runs, lines, megabytes, completed, candidates, seconds, size_mb, verify_mb };
     let big = setting("BENCH_BIG").unwrap_or(0) > 0;
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |section: &str| only.is_empty() || only.split(',').any(|o| o == section);
@@ -85,6 +89,7 @@ fn main() {
             "codecs" => bench.codecs(),
             "text" => bench.text(),
             "latency" => bench.latency(),
+            "verify" => bench.verify(),
             _ => bench.flat(),
         }
     }

@@ -12,7 +12,7 @@ use crate::rate::{PARTITIONS, Rate, compare, first_record_ms, measure};
 use crate::report::Section;
 use crate::stats::{short, thousands};
 use crate::support::{Cluster, MEMORY, Plan, TempDir};
-use crate::{ELDERS, NEW, OLD, flat, latency, machine, micro};
+use crate::{ELDERS, NEW, OLD, flat, latency, machine, micro, verify};
 
 /// So many runs in a row that are no faster than those before them end the warm-up, which has so
 /// many at most.
@@ -41,6 +41,7 @@ pub struct Settings {
     pub candidates: u64,
     pub seconds: u64,
     pub size_mb: u64,
+    pub verify_mb: u64,
 }
 
 pub struct Bench {
@@ -413,6 +414,38 @@ impl Bench {
             text: format!("Over {} s in which no line comes.", self.settings.seconds),
             columns: vec!["", "CPU %", "calls that write", "resident MB"],
             rows: idle_rows,
+            missing: Vec::new(),
+        });
+    }
+
+    pub fn verify(&mut self) {
+        let Settings { verify_mb, runs, .. } = self.settings;
+        let has_kcat = self.contenders.contains(&Contender::Kcat);
+        // Reading wants no warm-up: the broker hands over what stands in its files.
+        let cluster = Cluster::with(NEW).jvm_as_shipped().start();
+        let (lines, both) = verify::measure(&cluster, verify_mb, runs, has_kcat);
+        let rates = both.each_ref().map(|runs| (!runs.is_empty()).then(|| Rate::medians(runs)));
+        let kcat = rates[1].map(|rate| rate.lines_per_s);
+        let names = ["flume-ng verify", "kcat -C into /dev/null"];
+        let rows = names.iter().zip(rates).filter_map(|(name, rate)| {
+            let rate = rate?;
+            Some(vec![
+                name.to_string(),
+                short(lines as f64 / rate.lines_per_s),
+                short(rate.lines_per_s * (LINE_BYTES + 1) as f64 / 1e6),
+                kcat.map_or("–".to_string(), |kcat| short(rate.lines_per_s / kcat)),
+                short(rate.cpu_us_per_line),
+                short(rate.peak_mb),
+            ])
+        });
+        self.sections.push(Section {
+            title: format!("verify of {} MB in Kafka {NEW}", thousands(verify_mb as f64)),
+            text: format!(
+                "{} lines of {LINE_BYTES} bytes in one file, delivered into {PARTITIONS}                  partitions; both read the whole topic, in turns, and verify the file as well.                  Medians of {runs}.",
+                thousands(lines as f64)
+            ),
+            columns: vec!["", "seconds", "MB/s", "x kcat", "CPU µs/line", "peak MB"],
+            rows: rows.collect(),
             missing: Vec::new(),
         });
     }
