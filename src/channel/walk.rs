@@ -149,7 +149,10 @@ impl Walk {
                         }
                         // What was taken ends where it seemed to, or something would be left out.
                         if asked.is_some_and(|asked| asked != self.at) {
-                            return Err(Fault::Lost(format!("offset {} was taken twice", self.at)));
+                            return Err(Fault::Lost(format!(
+                                "taken up to {}, and not as asked",
+                                self.at
+                            )));
                         }
                     }
                 },
@@ -303,4 +306,78 @@ fn larger(bytes_max: usize, records: &[u8]) -> Result<usize, Fault> {
         )));
     }
     Ok(needed.min(FETCH_BYTES_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::super::batch::{Batch, Identity, Wire};
+    use super::*;
+    use crate::config::model::{Compression, ValueFormat};
+
+    /// A log of batches of two records, one in each fetch, and how many pieces were asked for.
+    struct Pairs {
+        end: i64,
+        at: i64,
+        asked: Rc<Cell<usize>>,
+    }
+
+    const TICKET: Ticket = Ticket { partition: 0, lane: 0, correlation: 0, version: 0 };
+
+    impl Log for Pairs {
+        fn ask_piece(&mut self, _: i32, offset: i64, _: usize) -> Result<Ticket, Fault> {
+            self.at = offset;
+            self.asked.set(self.asked.get() + 1);
+            Ok(TICKET)
+        }
+
+        fn take_piece(&mut self, _: Ticket) -> Result<Progress<Piece>, Fault> {
+            let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::None);
+            batch.begin(0, 1);
+            ["a", "b"].iter().for_each(|value| batch.push(&[], value.as_bytes()));
+            batch.seal(Identity::NONE, -1);
+            let mut records = batch.sealed_bytes().to_vec();
+            records[..8].copy_from_slice(&(self.at & !1).to_be_bytes());
+            Ok(Progress::Done(Piece::Log { records, high_watermark: self.end }))
+        }
+
+        fn ask_offset(&mut self, _: i32, _: i64) -> Result<Ticket, Fault> {
+            Ok(TICKET)
+        }
+
+        fn take_offset(&mut self, _: Ticket) -> Result<Progress<Option<i64>>, Fault> {
+            Ok(Progress::Done(Some(0)))
+        }
+    }
+
+    #[test]
+    fn the_next_piece_is_on_its_way_while_one_is_taken() {
+        for (is_ahead, expected) in
+            [(false, [(1, 1), (2, 2), (4, 3)]), (true, [(1, 2), (2, 3), (4, 3)])]
+        {
+            let asked = Rc::new(Cell::new(0));
+            let mut log = Pairs { end: 6, at: 0, asked: Rc::clone(&asked) };
+            let mut walk = match is_ahead {
+                true => Walk::ahead(0, 1, 5),
+                false => Walk::new(0, 1, Some(5)),
+            };
+            let mut seen = Vec::new();
+            let done = walk.step(&mut log, &mut |records, from| {
+                seen.push((from, asked.get()));
+                each_entry(records, from, &mut |_| Ok(())).map(Step::To)
+            });
+            assert!(matches!(done, Ok(Progress::Done(()))));
+            assert_eq!(seen, expected, "ahead: {is_ahead}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_otherwise_than_it_was_asked_for_is_no_way_to_go_on() {
+        let mut log = Pairs { end: 6, at: 0, asked: Rc::default() };
+        let mut walk = Walk::ahead(0, 0, 6);
+        let done = walk.step(&mut log, &mut |_, from| Ok(Step::To(from + 1)));
+        assert!(matches!(done, Err(Fault::Lost(_))));
+    }
 }
