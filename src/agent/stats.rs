@@ -89,6 +89,13 @@ impl Agent {
                 .filter(|o| o.channel == at)
                 .map(|o| o.throttle.total_ms)
                 .sum(),
+            logins_refused: self
+                .running
+                .iter()
+                .flat_map(|r| &r.pipeline.outlets)
+                .filter(|o| o.channel == at)
+                .map(|o| o.logins_refused)
+                .sum(),
             round_trips: self.round_trips(at),
             has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
         });

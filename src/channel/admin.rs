@@ -10,7 +10,7 @@ use kafka_protocol::error::ResponseError;
 
 use super::broker::Fault;
 use super::greet::{Elder, Spoken};
-use super::protocol::{self, Api, Versions};
+use super::protocol::{self, Api, INIT_PRODUCER_ID, Versions};
 use super::records::{ReadError, Reader};
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
 
@@ -136,6 +136,23 @@ impl Admin<'_> {
             return Err(protocol::fault(error, what.trim_end_matches(": ")));
         }
         Ok(Some(found))
+    }
+
+    /// May we number what we write? `None` where a broker (before 0.11) knows no numbers.
+    pub fn may_number(&mut self) -> Result<Option<bool>, Fault> {
+        if self.versions.highest(INIT_PRODUCER_ID) < 0 {
+            return Ok(None);
+        }
+        // No transaction, and so no time limit of one.
+        let body = [0xff, 0xff, 0, 0, 0, 0];
+        let answer = self.call(INIT_PRODUCER_ID, 0, &body)?;
+        let mut r = Reader(&answer);
+        let code = r.i32().and_then(|_| r.i16()).map_err(|_| self.garbled(INIT_PRODUCER_ID))?;
+        Ok(match protocol::denial(code) {
+            Some(_) => Some(false),
+            None if code == 0 => Some(true),
+            None => None,
+        })
     }
 
     /// Makes a topic; only the controller can.

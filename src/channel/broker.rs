@@ -120,6 +120,9 @@ pub enum Fault {
     NotReady(String),
     /// Errors 29, 30, 31: not authorised; nothing but patience and the operator helps.
     Unauthorised(String),
+    /// Errors 33, 34, 58: the broker does not believe, or does not want to know, who we are. It is
+    /// not tried again soon, since accounts may be locked after a few tries.
+    LoginRefused(String),
     /// The broker closed a connection on which nothing was under way. What stands behind its
     /// address now is to be learned by `open` before anything is sent there.
     Idle(String),
@@ -128,6 +131,14 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The same, where what is missing is a right of `who`, as brokers call us.
+    pub fn asked_by(self, who: &str) -> Fault {
+        match self {
+            Fault::Unauthorised(why) => Fault::Unauthorised(format!("{why} (to {who})")),
+            other => other,
+        }
+    }
+
     /// The same, told by the broker at `peer`.
     pub fn told_by(self, peer: &str) -> Fault {
         let named = |why: String| format!("{peer}: {why}");
@@ -140,6 +151,7 @@ impl Fault {
             | Fault::NoDescriptor(_)
             | Fault::Overdue(_)
             | Fault::Idle(_)
+            | Fault::LoginRefused(_)
             | Fault::Stopped => self,
         }
     }
@@ -154,6 +166,7 @@ impl fmt::Display for Fault {
             | Fault::Overdue(why)
             | Fault::NotReady(why)
             | Fault::Idle(why)
+            | Fault::LoginRefused(why)
             | Fault::Unauthorised(why) => f.write_str(why),
             Fault::Stopped => f.write_str("stopped while waiting for the broker"),
         }

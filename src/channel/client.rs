@@ -2,13 +2,22 @@
 
 use std::rc::Rc;
 
+use super::sasl::fetch::Tokens;
 use crate::config::model::Destination;
+use crate::config::sasl::{Endpoint, Login};
 use crate::config::security;
 
 /// How connections are kept from others, and as whom they are made.
 #[derive(Debug)]
 pub struct Security {
     pub config: security::Security,
+    pub tokens: Tokens,
+}
+
+impl Security {
+    pub fn new(config: security::Security) -> Security {
+        Security { config, tokens: Tokens::default() }
+    }
 }
 
 /// Under which name brokers know us, and how they are spoken to.
@@ -25,9 +34,38 @@ impl Client {
     pub fn of(config: &Destination) -> Client {
         let security = match config.security.protocol {
             security::Protocol::Plaintext => None,
-            _ => Some(Rc::new(Security { config: config.security.clone() })),
+            _ => Some(Rc::new(Security::new(config.security.clone()))),
         };
         Client { id: config.client_id.clone(), security }
+    }
+
+    /// Do brokers want to know who we are?
+    pub fn logs_in(&self) -> bool {
+        self.security.as_ref().is_some_and(|security| security.config.login.is_some())
+    }
+
+    /// As brokers call us in their ACLs, as far as that is known here.
+    pub fn principal(&self) -> String {
+        let Some(security) = &self.security else { return "User:ANONYMOUS".to_string() };
+        match &security.config.login {
+            Some(login) => match login.principal() {
+                // Unless the brokers are told otherwise (sasl.kerberos.principal.to.local.rules).
+                Some(name) if matches!(login, Login::Gssapi { .. }) => {
+                    format!("User:{}", name.split(['@', '/']).next().unwrap_or(name))
+                }
+                Some(name) => format!("User:{name}"),
+                None => "whom the brokers take us for".to_string(),
+            },
+            None if security.config.protocol.has_tls() => {
+                "User:CN=..., the subject of our certificate, or else User:ANONYMOUS".to_string()
+            }
+            None => "User:ANONYMOUS".to_string(),
+        }
+    }
+
+    /// That by which tokens are got: as nobody, and encrypted where the address says so.
+    pub fn of_endpoint(_client: &Client, _endpoint: &Endpoint) -> Client {
+        Client::plain("")
     }
 
     /// In the clear.

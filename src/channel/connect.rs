@@ -149,7 +149,7 @@ impl Kafka {
             self.peers.clear();
             self.standings.closed();
         }
-        result
+        result.map_err(|fault| fault.asked_by(&self.client.principal()))
     }
 }
 
@@ -166,7 +166,7 @@ impl Broker for Kafka {
         };
         let found = finding.poll();
         self.standings.take(finding.standings(found.is_err()));
-        match found? {
+        match found.map_err(|fault| fault.asked_by(&self.client.principal()))? {
             Progress::Done(cluster) => self.connect(cluster).map(Progress::Done),
             Progress::Pending => {
                 self.link = Link::Finding(finding);
@@ -215,7 +215,8 @@ impl Broker for Kafka {
         };
         match result {
             // That says nothing of the connections.
-            Err(fault @ (Fault::NotReady(_) | Fault::Unauthorised(_))) => Err(fault),
+            Err(fault @ Fault::NotReady(_)) => Err(fault),
+            Err(fault @ Fault::Unauthorised(_)) => Err(fault.asked_by(&self.client.principal())),
             other => self.settle(other),
         }
     }

@@ -21,6 +21,9 @@ use super::standing::State;
 
 /// The next broker of the list is greeted so long after the one before.
 const STAGGER: Duration = Duration::from_millis(20);
+/// Where each of them wants to know first who we are: one that does not believe it has the time to
+/// say so before another is asked, which may count one more wrong password.
+const LOGIN_STAGGER: Duration = Duration::from_millis(1_000);
 /// Brokers that are greeted at a time.
 const GREETINGS_MAX: usize = 64;
 /// How long a topic that is being made is waited for before the caller is told.
@@ -138,9 +141,13 @@ impl Finding {
     pub fn start(quest: Quest<'_>, timeout: Duration) -> Finding {
         let now = Instant::now();
         let mut peers: Vec<Peer> = Vec::new();
+        let stagger = match quest.client.logs_in() {
+            true => LOGIN_STAGGER.min(timeout / 2 / quest.brokers.len().max(1) as u32),
+            false => STAGGER,
+        };
         for address in quest.brokers {
             if peers.iter().all(|p| p.address != *address) {
-                peers.push(Peer::new(address, now + STAGGER * peers.len() as u32));
+                peers.push(Peer::new(address, now + stagger * peers.len() as u32));
             }
         }
         let listed = peers.len();

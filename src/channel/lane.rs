@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::broker::{Fault, Progress};
 use super::cluster::Leader;
 use super::protocol::{self, Versions};
+use super::sasl::Authentication;
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
 /// While an answer is waited for, so often it is looked whether the link carries anything.
@@ -31,6 +32,9 @@ pub struct Lane {
     told: Vec<(i32, Vec<u8>)>,
     /// The broker has closed the connection, or said what it was not asked.
     is_closed: bool,
+    /// What is to be sent once we have logged in again, which waits until nothing is under way.
+    kept: Vec<u8>,
+    login: Option<Box<Authentication>>,
 }
 
 /// A request under way.
@@ -40,6 +44,8 @@ struct Flight {
     correlation: i32,
     bytes_max: usize,
     kind: Kind,
+    /// Not sent yet.
+    is_kept: bool,
 }
 
 enum Kind {
@@ -87,6 +93,8 @@ impl Lane {
             carried: None,
             told: Vec::new(),
             is_closed: false,
+            kept: Vec::new(),
+            login: None,
         }
     }
 
@@ -137,12 +145,60 @@ impl Lane {
         if self.is_closed {
             return Err(Fault::Lost(format!("{} closed the connection", self.peer())));
         }
-        self.connection.send(parts)?;
+        if self.is_login_due() {
+            parts.iter().for_each(|part| self.kept.extend_from_slice(part));
+        } else {
+            self.connection.send(parts)?;
+        }
         if self.flights.is_empty() {
             self.wait_anew();
         }
+        let is_kept = !self.kept.is_empty();
         let asked = protocol::asked(parts.first().map_or(&[], |head| head));
-        self.flights.push_back(Flight { asked, correlation, bytes_max, kind });
+        self.flights.push_back(Flight { asked, correlation, bytes_max, kind, is_kept });
+        Ok(())
+    }
+
+    /// Is what the broker believes of us over soon, or told again just now? Nothing more goes out
+    /// meanwhile: a request that is open when it is over closes the connection.
+    fn is_login_due(&self) -> bool {
+        self.login.is_some()
+            || !self.kept.is_empty()
+            || self.connection.session().is_some_and(|session| session.is_due(Instant::now()))
+    }
+
+    /// Logs in again once nothing is under way, and sends then what was kept.
+    ///
+    /// # Errors
+    /// `Lost`; `LoginRefused`.
+    fn log_in_again(&mut self) -> Result<(), Fault> {
+        let is_quiet = self.flights.front().is_none_or(|flight| flight.is_kept);
+        if self.is_closed || !is_quiet || !self.is_login_due() {
+            return Ok(());
+        }
+        if self.login.is_none() {
+            let from = self.connection.held_until().unwrap_or_else(Instant::now);
+            let deadline = from + self.timeout;
+            let login = self.connection.session().and_then(|session| session.renew(deadline));
+            self.login = login.map(Box::new);
+        }
+        if let Some(login) = &mut self.login {
+            match login.step(&mut self.connection, &self.versions) {
+                Ok(Progress::Pending) => return Ok(()),
+                Ok(Progress::Done(())) => self.login = None,
+                // It was idle, and nothing is lost with it.
+                Err(Fault::Lost(_)) if self.flights.is_empty() => {
+                    self.login = None;
+                    self.is_closed = true;
+                    return Ok(());
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        let kept = std::mem::take(&mut self.kept);
+        self.connection.send(&[IoSlice::new(&kept)])?;
+        self.flights.iter_mut().for_each(|flight| flight.is_kept = false);
+        self.wait_anew();
         Ok(())
     }
 
@@ -151,12 +207,19 @@ impl Lane {
     /// # Errors
     /// `Lost`; `Overdue`; what `take` says.
     pub fn receive(&mut self, take: &mut Taker<'_>) -> Result<(), Fault> {
+        self.log_in_again()?;
+        if self.login.is_some() {
+            return Ok(());
+        }
         if self.flights.is_empty() {
             self.look_if_closed();
             return Ok(());
         }
         self.connection.flush()?;
         while let Some(flight) = self.flights.front() {
+            if flight.is_kept {
+                return self.log_in_again();
+            }
             let Some(answer) = self.connection.poll_answer(flight.bytes_max)? else {
                 self.look_for_progress();
                 if Instant::now() < self.deadline {
@@ -208,7 +271,7 @@ impl Lane {
 
     /// Neither an end nor an answer may come while nothing is under way.
     fn look_if_closed(&mut self) {
-        if self.flights.is_empty() && !self.is_closed {
+        if self.flights.is_empty() && !self.is_closed && self.login.is_none() {
             let nothing = self.connection.poll_answer(ANSWER_BYTES_MAX);
             self.is_closed = !matches!(nothing, Ok(None));
         }

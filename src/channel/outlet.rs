@@ -143,6 +143,8 @@ pub struct Outlet {
     pub trouble: Option<(i64, String)>,
     /// The batch that was refused last, until nothing of it is in doubt.
     pub refused: Option<Refused>,
+    /// How often the brokers did not believe who we are.
+    pub logins_refused: u64,
     /// Of its tries to reach a broker.
     pub backoff: Backoff,
     /// Partitions and the monotonic time of the last ack there under the present identity.
@@ -194,6 +196,7 @@ impl Outlet {
             trips: Trips::default(),
             trouble: None,
             refused: None,
+            logins_refused: 0,
             backoff: Backoff::default(),
             acks: Vec::new(),
             pool: Vec::new(),

@@ -43,6 +43,10 @@ pub const METADATA: Api = Api { key: 3, name: "Metadata", lowest: 4, highest: 5 
 pub const METADATA_ID: Api = Api { key: 3, name: "Metadata", lowest: 10, highest: 10 };
 pub const METADATA_OLD: Api = Api { key: 3, name: "Metadata", lowest: 0, highest: 2 };
 pub const INIT_PRODUCER_ID: Api = Api { key: 22, name: "InitProducerId", lowest: 0, highest: 1 };
+/// Version 1 (1.0) says that tokens come as requests of their own.
+pub const SASL_HANDSHAKE: Api = Api { key: 17, name: "SaslHandshake", lowest: 0, highest: 1 };
+/// Version 1 (2.2) brings the time for which a login is believed.
+pub const SASL_AUTHENTICATE: Api = Api { key: 36, name: "SaslAuthenticate", lowest: 0, highest: 1 };
 const API_VERSIONS: Api = Api { key: 18, name: "ApiVersions", lowest: 0, highest: 0 };
 
 /// What a broker says it speaks.
@@ -331,8 +335,11 @@ fn shape(api: Api, version: i16) -> &'static [Shape] {
         (3, 3..=4) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_1],
         (3, 5) => &[Fixed(4), BROKERS_1, Text, Fixed(4), TOPICS_5],
         (3, 10) => &[Fixed(4), BROKERS_10, Compact, Fixed(4), TOPICS_10, Fixed(4), Tags],
+        (17, _) => &[Fixed(2), Each(&[Text])],
         (18, _) => &[Fixed(2), Each(&[Fixed(6)])],
         (22, _) => &[Fixed(16)],
+        (36, 0) => &[Fixed(2), Text, Blob],
+        (36, _) => &[Fixed(2), Text, Blob, Fixed(8)],
         _ => unreachable!("every request of this module has a shape"),
     }
 }
@@ -415,8 +422,7 @@ pub fn denial(code: i16) -> Option<Denial> {
     }
 }
 
-/// What has to be allowed, for whoever keeps the brokers' ACLs. Without authentication everybody is
-/// `User:ANONYMOUS`.
+/// What has to be allowed, for whoever keeps the brokers' ACLs; to whom: [`Fault::asked_by`].
 pub fn denied(api: Api, denial: Denial, topic: &str) -> Fault {
     let error = match denial {
         Denial::Topic => ResponseError::TopicAuthorizationFailed,
@@ -435,7 +441,7 @@ pub fn denied(api: Api, denial: Denial, topic: &str) -> Fault {
         _ => format!("Describe on topic {topic} (and Create, if it is to be made)"),
     };
     Fault::Unauthorised(format!(
-        "not authorised (error {}): allow User:ANONYMOUS the operation {needed}",
+        "not authorised (error {}): allow the operation {needed}",
         error.code()
     ))
 }
@@ -591,7 +597,7 @@ mod tests {
     #[test]
     fn the_permission_that_is_missing_is_named() {
         let told = |api, code| partition_fault(api, code, 0, "t").to_string();
-        let needs = "not authorised (error 29): allow User:ANONYMOUS the operation";
+        let needs = "not authorised (error 29): allow the operation";
         assert_eq!(
             told(FETCH, 29),
             format!("{needs} Read on topic t, to look for what is in doubt")

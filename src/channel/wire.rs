@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::broker::{Fault, Progress};
 use super::finish::{Waits, finish};
 use super::greet::LOOK_PAUSE;
+use super::sasl::Session;
 use super::transport::{READ_BYTES, Received, Transport, is_not_now};
 use crate::checkpoint::room;
 use crate::os::{self, Interest};
@@ -44,6 +45,8 @@ pub struct Connection {
     held: Duration,
     /// The peer has closed it.
     has_ended: bool,
+    /// For how long the peer believes who we are, if it tells.
+    session: Option<Session>,
 }
 
 /// A connection that is being made.
@@ -150,6 +153,7 @@ impl Connection {
             held_until: None,
             held: Duration::ZERO,
             has_ended: false,
+            session: None,
         }
     }
 
@@ -195,6 +199,21 @@ impl Connection {
     /// For how long it was, or is going to be, held, that was not asked for before.
     pub fn take_held(&mut self) -> Duration {
         std::mem::take(&mut self.held)
+    }
+
+    /// Has the peer closed it?
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// We have logged in; `None` where that is believed for good.
+    pub fn set_session(&mut self, session: Option<Session>) {
+        self.session = session;
+    }
+
+    /// The login, where it ends.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
     }
 
     /// What more there is to say of a fault: listeners for SASL and for TLS close the connection when
@@ -268,7 +287,7 @@ impl Connection {
     /// than `bytes_max`.
     pub fn poll_answer(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
         loop {
-            if let Some(answer) = self.take_frame(bytes_max)? {
+            if let Some(answer) = self.take_frame(4, bytes_max)? {
                 return Ok(Some(answer));
             }
             if !self.fill()? {
@@ -277,12 +296,49 @@ impl Connection {
         }
     }
 
-    fn take_frame(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
+    /// Takes one token of a login behind its length, as brokers before 1.0 send it. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Connection::poll_answer`].
+    pub fn poll_token(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
+        self.flush()?;
+        loop {
+            if let Some(token) = self.take_frame(0, bytes_max)? {
+                return Ok(Some(token));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// All that has come, and whether nothing more will. Never blocks.
+    ///
+    /// # Errors
+    /// `Fault::Lost` on an I/O error, and beyond `bytes_max`.
+    pub fn poll_all(&mut self, bytes_max: usize) -> Result<(&[u8], bool), Fault> {
+        self.flush()?;
+        while !self.has_ended {
+            match self.fill() {
+                Ok(true) if self.input.len() > bytes_max => {
+                    let why = format!("{}: the answer is too long", self.peer);
+                    return Err(Fault::Lost(why));
+                }
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if self.has_ended => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok((&self.input[self.input_at..], self.has_ended))
+    }
+
+    fn take_frame(&mut self, bytes_min: i32, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
         let Some((size, rest)) = self.input[self.input_at..].split_first_chunk::<4>() else {
             return Ok(None);
         };
         let size = i32::from_be_bytes(*size);
-        if size < 4 || size as usize > bytes_max {
+        if size < bytes_min || size as usize > bytes_max {
             return Err(Fault::Lost(self.no_answer(size.to_be_bytes())));
         }
         let Some(answer) = rest.get(..size as usize) else { return Ok(None) };

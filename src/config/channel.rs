@@ -1,10 +1,11 @@
 //! The properties of a `KafkaChannel`, under their names of Flume 1.6 and of 1.7 and later.
 
 use super::diagnostics::Diagnostics;
+use super::expand::Setting;
 use super::known::{Property, Scope, row};
 use super::model::{Compression, Destination, PartitionBy, ValueFormat};
 use super::section::{Prop, Section};
-use super::security::Security;
+use super::security;
 
 pub(super) const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
 const DEFAULT_TOPIC: &str = of("kafka.topic").default;
@@ -56,6 +57,7 @@ pub(super) fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool
 pub(super) fn build(
     section: &Section,
     agent: &str,
+    setting: &Setting<'_>,
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
 ) -> Destination {
@@ -87,7 +89,7 @@ pub(super) fn build(
         default_partition,
         partition_by,
         client_id: client_id(section, agent, found),
-        security: Security::default(),
+        security: security::build(section, setting, found),
         request_timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
     }
 }
@@ -155,16 +157,15 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
             format!("producer type {} would lose records without a word; remove it", prop.shown());
         section.error(found, "kafka.producer.type", message);
     }
-    for name in ["kafka.security.protocol", "kafka.producer.security.protocol"] {
-        if let Some(prop) = section.get(name)
-            && !prop.value.eq_ignore_ascii_case("PLAINTEXT")
-        {
-            let message = format!(
-                "{} is not supported: records would go in the clear; use a plaintext listener",
-                prop.shown()
-            );
-            section.error(found, name, message);
-        }
+    if let Some(prop) = section.get("kafka.security.protocol")
+        && !prop.value.eq_ignore_ascii_case("PLAINTEXT")
+    {
+        let message = format!(
+            "Flume 1.6 would write in the clear even so; write {} = {}, as Flume 1.7 has it",
+            section.key("kafka.producer.security.protocol"),
+            prop.shown()
+        );
+        section.error(found, "kafka.security.protocol", message);
     }
 }
 

@@ -27,7 +27,8 @@ pub(crate) struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn system(&self, key: &str) -> Option<String> {
+    /// A property of the system, as `-Dkey=value` gives it.
+    pub(super) fn system(&self, key: &str) -> Option<String> {
         let given =
             self.system.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone());
         // What every JVM has by itself and a configuration may well want.

@@ -12,9 +12,11 @@ mod filter;
 mod graph;
 mod interceptor;
 pub(crate) mod inventory;
+pub mod jaas;
 pub mod known;
 pub mod model;
-mod secret;
+pub mod sasl;
+pub mod secret;
 mod section;
 pub mod security;
 mod sharing;
@@ -122,7 +124,7 @@ fn parse(
     }
     let config = graph::read(&properties, agent, setting, &mut found).map(|graph| {
         check_lists(&graph, agent, &mut found);
-        build(&graph, agent, &mut found)
+        build(&graph, agent, setting, &mut found)
     });
     match config {
         Some(config) if !found.has_errors() => Ok(Loaded { config, findings: found.into_list() }),
@@ -144,9 +146,14 @@ fn check_lists(graph: &Graph, agent: &str, found: &mut Diagnostics) {
     }
 }
 
-fn build(graph: &Graph, agent: &str, found: &mut Diagnostics) -> AgentConfig {
+fn build(
+    graph: &Graph,
+    agent: &str,
+    setting: &Setting<'_>,
+    found: &mut Diagnostics,
+) -> AgentConfig {
     let mut ignored = Vec::new();
-    let destinations = destinations(graph, agent, found, &mut ignored);
+    let destinations = destinations(graph, agent, setting, found, &mut ignored);
     let index = |name: &str| destinations.iter().position(|c| c.name == name);
     let declared = |name: &str| graph.channels.iter().any(|s| s.name == name);
     // A channel of a wrong type is declared all the same; its own error stops the agent.
@@ -191,6 +198,7 @@ fn monitoring(graph: &Graph, found: &mut Diagnostics) -> MonitoringConfig {
 fn destinations(
     graph: &Graph,
     agent: &str,
+    setting: &Setting<'_>,
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
 ) -> Vec<Destination> {
@@ -201,7 +209,7 @@ fn destinations(
             continue;
         }
         if used.contains(&section.name) {
-            destinations.push(channel::build(section, agent, found, ignored));
+            destinations.push(channel::build(section, agent, setting, found, ignored));
         } else {
             let message = format!(
                 "Channel {} has no components connected and has been removed. Name it in a source's \

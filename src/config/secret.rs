@@ -1,10 +1,39 @@
 //! Which values must not be printed: passwords and their like, in messages as in tables.
 
+use std::fmt;
+
 use super::diagnostics::Diagnostics;
 use crate::java::properties::Properties;
 
 /// What stands for such a value wherever it is shown.
 pub(crate) const SHOWN: &str = "***";
+
+/// A text that no message, no table and no trace shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: &str) -> Secret {
+        Secret(text.to_string())
+    }
+
+    /// The text itself, for who needs it to log in or to open a store.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHOWN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHOWN)
+    }
+}
 
 /// Is the value of this key one, by what Kafka and Flume call them?
 pub(crate) fn is_secret(key: &str) -> bool {
@@ -31,6 +60,13 @@ pub(super) fn warn_of_written_ones(properties: &Properties, agent: &str, found: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(secret.reveal(), "hunter2");
+    }
 
     #[test]
     fn secrets_are_known_by_their_names() {

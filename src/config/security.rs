@@ -1,9 +1,17 @@
 //! How a channel's connections are kept from others, and as whom they are made.
 
+use super::diagnostics::Diagnostics;
+use super::expand::Setting;
+use super::known::{Property, Scope, row};
+use super::sasl::{self, Login};
+use super::section::Section;
+
 /// What is configured of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Security {
     pub protocol: Protocol,
+    /// Who logs in, where the protocol says that somebody does.
+    pub login: Option<Login>,
 }
 
 /// `security.protocol`.
@@ -37,4 +45,25 @@ impl Protocol {
     pub fn has_sasl(self) -> bool {
         matches!(self, Protocol::SaslPlaintext | Protocol::SaslSsl)
     }
+}
+
+const PROTOCOL: &Property = row(Scope::Channel, "kafka.producer.security.protocol");
+
+/// Reads it. What is wrong is in `found` and has a harmless value in the result.
+pub(super) fn build(section: &Section, setting: &Setting<'_>, found: &mut Diagnostics) -> Security {
+    use Protocol::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
+    let all = [Plaintext, Ssl, SaslPlaintext, SaslSsl];
+    let protocol = section.choice(found, PROTOCOL, all.map(|protocol| (protocol.name(), protocol)));
+    if protocol.has_tls() {
+        let message = format!("{} is not supported; use a listener without TLS", protocol.name());
+        section.error(found, PROTOCOL.name, message);
+    }
+    let login = match protocol.has_sasl() {
+        true => sasl::build(section, &|key| setting.system(key), found),
+        false => {
+            sasl::warn_of_idle_ones(section, protocol.name(), found);
+            None
+        }
+    };
+    Security { protocol, login }
 }

@@ -35,6 +35,7 @@ const METRICS: &[(&str, &str, &str)] = &[
         "counter",
         "time for which the brokers asked not to be written to (quotas)",
     ),
+    ("flume_ng_logins_refused_total", "counter", "logins that the brokers refused"),
     (
         "flume_ng_round_trip_seconds",
         "histogram",

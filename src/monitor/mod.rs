@@ -172,6 +172,8 @@ pub(crate) struct ChannelStats {
     pub acked: u64,
     /// For how long its brokers have asked not to be written to (quotas), ms.
     pub throttled_ms: u64,
+    /// How often its brokers did not believe who we are.
+    pub logins_refused: u64,
     /// From rounds to answers.
     pub round_trips: Histogram,
     pub has_sink: bool,
@@ -457,6 +459,7 @@ fn exposition(stats: &Stats) -> Exposition {
         out.add("flume_ng_events_acked_total", &labels, channel.acked);
         let throttled_s = channel.throttled_ms as f64 / 1000.0;
         out.add("flume_ng_throttle_seconds_total", &labels, throttled_s);
+        out.add("flume_ng_logins_refused_total", &labels, channel.logins_refused);
         out.add_times("flume_ng_round_trip_seconds", &labels, &channel.round_trips);
     }
     for source in &stats.sources {

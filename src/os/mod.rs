@@ -5,6 +5,7 @@
 mod descriptors;
 mod disk;
 mod file;
+mod gssapi;
 mod host;
 mod notice;
 mod own;
@@ -21,6 +22,7 @@ pub use file::{
     data_from, hole_from, is_open_for_writing, may_write, rename_no_replace, sync_directory,
     try_lock, try_lock_shared,
 };
+pub use gssapi::{KerberosContext, use_kerberos_configuration};
 pub use host::{host_name, local_zone, read_time_zone};
 pub use notice::Inotify;
 pub use own::{Custody, custody, make_unforeseen, open_own, read_own, write_anew};

@@ -56,6 +56,9 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
 
+/// So long after a login that was refused nobody tries again: accounts may be locked after a few tries, ms.
+const LOGIN_WAIT_MS: u64 = 60_000;
+
 /// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
 const REST_MS: u64 = 500;
 const REST_MS_MIN: u64 = 10;
@@ -567,7 +570,11 @@ impl Pipeline {
         let since_ms =
             outlet.trouble.as_ref().map_or(self.clock.now_ms(), |(since_ms, _)| *since_ms);
         outlet.trouble = Some((since_ms, fault.to_string()));
-        let wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
+        let mut wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
+        if matches!(fault, Fault::LoginRefused(_)) {
+            outlet.logins_refused += 1;
+            wait_ms = LOGIN_WAIT_MS;
+        }
         if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
             log::log_about(
                 Level::Warn,

@@ -346,7 +346,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "",
         "a1.channels.c1.kafka.producer.security.protocol = SASL_SSL",
         "a1.channels.c1.kafka.producer.security.protocol (x.conf line 31)",
-        "in the clear",
+        "not supported",
     ),
     (
         "",

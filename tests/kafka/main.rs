@@ -15,6 +15,7 @@ mod lost_answers;
 mod monitor;
 mod once;
 mod other_log;
+mod sasl;
 mod service;
 mod silent_brokers;
 mod status;

@@ -251,7 +251,10 @@ impl Broker for Scripted {
         let fails = cluster.rng.chance(percent);
         let asked_for_legacy = std::mem::take(&mut self.legacy);
         if fails || cluster.unreachable_until_ms > now_ms {
-            return Err(Fault::Unreachable("connection refused".to_owned()));
+            return Err(match now_ms % 7 {
+                0 => Fault::LoginRefused("no login as alice".to_owned()),
+                _ => Fault::Unreachable("connection refused".to_owned()),
+            });
         }
         if cluster.leaderless().len() == cluster.logs.len() {
             return Err(Fault::NotReady("no partition has a leader".to_owned()));

@@ -144,6 +144,18 @@ impl Plan {
         self
     }
 
+    /// A second listener, at which alice logs in by alice-secret.
+    pub fn logins(mut self) -> Plan {
+        self.options.push("--logins".to_string());
+        self
+    }
+
+    /// One more option of each broker's JVM.
+    pub fn java(mut self, option: &str) -> Plan {
+        self.options.extend(["--java".to_string(), option.to_string()]);
+        self
+    }
+
     /// Brokers in the JVM that Kafka's own scripts start, not in the small one of the tests.
     pub fn jvm_as_shipped(mut self) -> Plan {
         self.options.extend(["--jvm".to_string(), "shipped".to_string()]);
@@ -195,6 +207,12 @@ impl Cluster {
 
     pub fn with(version: &str) -> Plan {
         Plan { version: version.to_string(), options: Vec::new(), is_in_memory: false }
+    }
+
+    /// `host:port,...` of the listeners at which somebody has to log in.
+    pub fn logins(&self) -> String {
+        let text = fs::read_to_string(self.dir.path().join("logins")).expect("made with logins");
+        text.trim().to_string()
     }
 
     /// kill -9 of broker `i`.

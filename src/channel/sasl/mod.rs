@@ -1,41 +1,356 @@
-//! Who we are, told to a broker before it answers anything but what it speaks.
+//! Who we are, told to a broker before it answers anything but what it speaks; and told again on the
+//! same connection before what it has believed is over (KIP-368).
 
+pub mod base64;
+pub mod crypto;
+pub mod exchange;
+pub mod fetch;
+pub mod gssapi;
+pub mod msk;
+pub mod oauth;
+pub mod plain;
+pub mod scram;
+pub mod sigv4;
+pub mod token;
+
+use std::io::IoSlice;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::broker::{Fault, Progress};
-use super::client::Client;
-use super::greet::LOOK_PAUSE;
-use super::protocol::Versions;
-use super::wire::Connection;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+};
+use kafka_protocol::protocol::StrBytes;
 
-/// A login under way on a connection that carries nothing else yet.
+use super::broker::{Fault, Progress};
+use super::client::{Client, Security};
+use super::greet::LOOK_PAUSE;
+use super::protocol::{self, Asked, SASL_AUTHENTICATE, SASL_HANDSHAKE, Versions};
+use super::wire::Connection;
+use crate::config::sasl::Login;
+use exchange::{Exchange, Refusal, Step};
+use fetch::Fetch;
+
+/// Largest answer of a broker during a login. A ticket of Kerberos takes some kilobytes.
+const TOKEN_BYTES_MAX: usize = 64 << 10;
+/// An exchange has a few tokens; one that goes on and on is none.
+const TOKENS_MAX: u32 = 20;
+/// What the broker has said of itself is shown up to here, characters.
+const WORDS_MAX: usize = 200;
+/// A login that is believed for longer is made anew all the same.
+const LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// For how long a broker believes who we are, on one connection.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// When it has to be told again: after four fifths of the time that it has named.
+    renew_at: Instant,
+    client: Client,
+}
+
+impl Session {
+    /// Is it time to log in again?
+    pub fn is_due(&self, now: Instant) -> bool {
+        now >= self.renew_at
+    }
+
+    /// Begins to log in again. No request may be open on the connection.
+    pub fn renew(&self, deadline: Instant) -> Option<Authentication> {
+        Authentication::begin(&self.client, deadline)
+    }
+}
+
+/// A login under way on a connection that carries nothing else meanwhile.
 #[derive(Debug)]
 pub struct Authentication {
+    client: Client,
+    security: Rc<Security>,
     deadline: Instant,
+    stage: Stage,
+    /// How many were sent.
+    tokens: u32,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Begun,
+    /// A token comes from elsewhere first.
+    Fetching(Box<Fetch>),
+    /// The mechanism was named; `is_bare`: tokens come without requests around them.
+    Naming {
+        asked: Asked,
+        is_bare: bool,
+    },
+    Asking {
+        exchange: Exchange,
+        asked: Asked,
+    },
+    /// As brokers before 1.0 have it: a length and a token, to and fro.
+    Bare {
+        exchange: Exchange,
+    },
+    Over,
+}
+
+enum Next {
+    /// More can be done at once.
+    Stage(Stage),
+    Later(Stage),
+    /// For how long, where the broker tells.
+    Done(Option<Duration>),
 }
 
 impl Authentication {
     /// Begins; `None` where the client says to nobody who it is. Asks nothing yet.
     pub fn begin(client: &Client, deadline: Instant) -> Option<Authentication> {
         let security = client.security.as_ref()?;
-        security.config.protocol.has_sasl().then_some(Authentication { deadline })
+        security.config.login.is_some().then(|| Authentication {
+            client: client.clone(),
+            security: Rc::clone(security),
+            deadline,
+            stage: Stage::Begun,
+            tokens: 0,
+        })
     }
 
     /// Goes as far as it can now. It is called again when the connection stirs or
     /// [`Authentication::patience`] is over.
     ///
     /// # Errors
-    /// `Lost`, `Unauthorised`; it is over then.
+    /// `Lost`, `LoginRefused`; it is over then.
     pub fn step(
         &mut self,
-        _connection: &mut Connection,
-        _versions: &Versions,
+        connection: &mut Connection,
+        versions: &Versions,
     ) -> Result<Progress<()>, Fault> {
-        Ok(Progress::Done(()))
+        loop {
+            let stage = std::mem::replace(&mut self.stage, Stage::Over);
+            match self.advance(stage, connection, versions)? {
+                Next::Stage(stage) => self.stage = stage,
+                Next::Later(stage) => {
+                    self.stage = stage;
+                    return Ok(Progress::Pending);
+                }
+                Next::Done(lifetime) => {
+                    connection.set_session(lifetime.map(|lifetime| Session {
+                        renew_at: Instant::now() + lifetime.min(LIFETIME_MAX) / 5 * 4,
+                        client: self.client.clone(),
+                    }));
+                    return Ok(Progress::Done(()));
+                }
+            }
+        }
     }
 
     /// How long it may be left alone though its connection does not stir.
     pub fn patience(&self) -> Duration {
         LOOK_PAUSE.min(self.deadline.saturating_duration_since(Instant::now()))
     }
+
+    fn advance(
+        &mut self,
+        stage: Stage,
+        connection: &mut Connection,
+        versions: &Versions,
+    ) -> Result<Next, Fault> {
+        let security = Rc::clone(&self.security);
+        let Some(login) = &security.config.login else {
+            return Err(Fault::Lost("nobody is named to log in as".to_string()));
+        };
+        match stage {
+            Stage::Begun => match security.tokens.missing_of(login) {
+                Some(endpoint) => {
+                    let client = Client::of_endpoint(&self.client, endpoint);
+                    let fetch = Fetch::start(endpoint, &client, self.deadline)?;
+                    Ok(Next::Stage(Stage::Fetching(Box::new(fetch))))
+                }
+                None => self.name(login, connection, versions),
+            },
+            Stage::Fetching(mut fetch) => match fetch.poll()? {
+                Progress::Pending => Ok(Next::Later(Stage::Fetching(fetch))),
+                Progress::Done(given) => {
+                    security.tokens.keep(given);
+                    self.name(login, connection, versions)
+                }
+            },
+            Stage::Naming { asked, is_bare } => {
+                let Progress::Done(answer) = asked.poll::<SaslHandshakeResponse>(connection)?
+                else {
+                    return Ok(Next::Later(Stage::Naming { asked, is_bare }));
+                };
+                named(&answer, login, connection.peer())?;
+                let bearer = security.tokens.kept();
+                let begun = Exchange::start(login, connection.peer(), bearer.as_deref());
+                let (exchange, token) = begun.map_err(|r| refused(login, connection, r))?;
+                self.send(exchange, token, is_bare, connection, versions)
+            }
+            Stage::Asking { mut exchange, asked } => {
+                let answer = asked.poll::<SaslAuthenticateResponse>(connection)?;
+                let Progress::Done(answer) = answer else {
+                    return Ok(Next::Later(Stage::Asking { exchange, asked }));
+                };
+                believed(&answer, login, &exchange, connection)?;
+                let step = exchange.answer(&answer.auth_bytes);
+                match step.map_err(|r| refused(login, connection, r))? {
+                    Step::Send(token) | Step::SendLast(token) => {
+                        self.send(exchange, token, false, connection, versions)
+                    }
+                    Step::Done => {
+                        let ms = u64::try_from(answer.session_lifetime_ms).unwrap_or(0);
+                        Ok(Next::Done(Some(Duration::from_millis(ms)).filter(|t| !t.is_zero())))
+                    }
+                }
+            }
+            Stage::Bare { mut exchange } => {
+                let Some(token) = self.bare_token(login, connection)? else {
+                    return Ok(Next::Later(Stage::Bare { exchange }));
+                };
+                match exchange.answer(&token).map_err(|r| refused(login, connection, r))? {
+                    Step::Send(token) => self.send(exchange, token, true, connection, versions),
+                    Step::SendLast(token) => {
+                        self.send(exchange, token, true, connection, versions)?;
+                        Ok(Next::Done(None))
+                    }
+                    Step::Done => Ok(Next::Done(None)),
+                }
+            }
+            Stage::Over => Err(Fault::Lost("this login is over".to_string())),
+        }
+    }
+
+    /// Names the mechanism.
+    fn name(
+        &self,
+        login: &Login,
+        connection: &mut Connection,
+        versions: &Versions,
+    ) -> Result<Next, Fault> {
+        let highest = versions.highest(SASL_HANDSHAKE);
+        if highest < 0 {
+            let why = Refusal("this broker takes no logins".to_string());
+            return Err(refused(login, connection, why));
+        }
+        let is_bare = highest < 1 || versions.highest(SASL_AUTHENTICATE) < 0;
+        let version = if is_bare { 0 } else { 1 };
+        let mechanism = StrBytes::from_static_str(login.mechanism());
+        let request = SaslHandshakeRequest::default().with_mechanism(mechanism);
+        let (api, id, bytes_max) = (SASL_HANDSHAKE, &self.client.id, TOKEN_BYTES_MAX);
+        let asked =
+            protocol::ask(connection, api, version, id, &request, bytes_max, self.deadline)?;
+        Ok(Next::Stage(Stage::Naming { asked, is_bare }))
+    }
+
+    fn send(
+        &mut self,
+        exchange: Exchange,
+        token: Vec<u8>,
+        is_bare: bool,
+        connection: &mut Connection,
+        versions: &Versions,
+    ) -> Result<Next, Fault> {
+        self.tokens += 1;
+        if self.tokens > TOKENS_MAX {
+            let why = format!("{}: the login comes to no end", connection.peer());
+            return Err(Fault::Lost(why));
+        }
+        if is_bare {
+            let length = (token.len() as u32).to_be_bytes();
+            connection.send(&[IoSlice::new(&length), IoSlice::new(&token)])?;
+            return Ok(Next::Stage(Stage::Bare { exchange }));
+        }
+        // Version 1 tells for how long a login is believed.
+        let version = versions.highest(SASL_AUTHENTICATE).clamp(0, SASL_AUTHENTICATE.highest);
+        let request = SaslAuthenticateRequest::default().with_auth_bytes(token.into());
+        let (api, id, bytes_max) = (SASL_AUTHENTICATE, &self.client.id, TOKEN_BYTES_MAX);
+        let asked =
+            protocol::ask(connection, api, version, id, &request, bytes_max, self.deadline)?;
+        Ok(Next::Stage(Stage::Asking { exchange, asked }))
+    }
+
+    fn bare_token(
+        &self,
+        login: &Login,
+        connection: &mut Connection,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        match connection.poll_token(TOKEN_BYTES_MAX) {
+            Ok(None) if Instant::now() >= self.deadline => {
+                Err(Fault::Lost(format!("{} does not answer", connection.peer())))
+            }
+            // They have no other way to refuse it.
+            Err(Fault::Lost(_)) if connection.has_ended() => {
+                let why = "the broker closed the connection in place of an answer, which is how those \
+                           before 1.0 refuse a name or a password";
+                Err(refused(login, connection, Refusal(why.to_string())))
+            }
+            other => other,
+        }
+    }
 }
+
+/// Does the broker take the mechanism?
+fn named(answer: &SaslHandshakeResponse, login: &Login, peer: &str) -> Result<(), Fault> {
+    let (mechanism, code) = (login.mechanism(), answer.error_code);
+    if code == 0 {
+        return Ok(());
+    }
+    Err(match ResponseError::try_from_code(code) {
+        Some(ResponseError::UnsupportedSaslMechanism) => {
+            let names: Vec<&str> = answer.mechanisms.iter().map(|name| name.as_str()).collect();
+            let names = shown(&names.join(", "));
+            Fault::LoginRefused(format!(
+                "{peer} takes no logins by {mechanism} (error 33); it takes {names}: set \
+                 kafka.producer.sasl.mechanism"
+            ))
+        }
+        Some(ResponseError::IllegalSaslState) => Fault::LoginRefused(format!(
+            "{peer} wants no login here (error 34): name a SASL listener of the brokers, or set \
+             kafka.producer.security.protocol"
+        )),
+        _ => Fault::Lost(format!("{peer}: the login was answered by error {code}")),
+    })
+}
+
+/// Does it believe who we are, so far?
+fn believed(
+    answer: &SaslAuthenticateResponse,
+    login: &Login,
+    exchange: &Exchange,
+    connection: &Connection,
+) -> Result<(), Fault> {
+    let code = answer.error_code;
+    if code == 0 {
+        return Ok(());
+    }
+    match ResponseError::try_from_code(code) {
+        Some(
+            ResponseError::SaslAuthenticationFailed
+            | ResponseError::UnsupportedSaslMechanism
+            | ResponseError::IllegalSaslState,
+        ) => {
+            let told = answer.error_message.as_ref().map_or("", |words| words.as_str());
+            let words = exchange.objection().map_or_else(|| shown(told), str::to_string);
+            let words = if words.is_empty() { "it does not say why".to_string() } else { words };
+            Err(refused(login, connection, Refusal(format!("{words} (error {code})"))))
+        }
+        _ => {
+            let peer = connection.peer();
+            Err(Fault::Lost(format!("{peer}: the login was answered by error {code}")))
+        }
+    }
+}
+
+fn refused(login: &Login, connection: &Connection, Refusal(why): Refusal) -> Fault {
+    let (peer, mechanism) = (connection.peer(), login.mechanism());
+    let who = login.principal().map_or(String::new(), |name| format!(" as {}", shown(name)));
+    Fault::LoginRefused(format!("{peer}: no login{who} by {mechanism}: {why}"))
+}
+
+/// Words of others, for a message.
+fn shown(words: &str) -> String {
+    let harmless = |c: char| if c.is_control() { '?' } else { c };
+    words.chars().take(WORDS_MAX).map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests;

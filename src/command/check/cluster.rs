@@ -50,6 +50,7 @@ pub(super) fn check(
 ) {
     report.begin(format!("channel {}", channel.name));
     let Some(mut peer) = brokers(report, channel) else { return };
+    login(report, channel);
     let mut view = match peer.admin(&channel.client_id).view(&channel.topic) {
         Ok(view) => view,
         Err(fault) => return report.add("cluster", FOR_NOW, fault.to_string()),
@@ -70,7 +71,7 @@ pub(super) fn check(
         Some(topic) => {
             let min_in_sync = limits(report, channel, &mut peer, writers);
             partitions(report, channel, &view, topic, min_in_sync);
-            rights(report, channel, topic);
+            rights(report, channel, topic, &mut peer);
         }
     }
 }
@@ -365,19 +366,46 @@ fn judge_limit(limit: u64, units: u64) -> (State, String) {
     (State::Ok, format!("{taken}, the longest line needs {} at most", size(largest)))
 }
 
-fn rights(report: &mut Report, channel: &Destination, topic: &TopicView) {
+fn rights(report: &mut Report, channel: &Destination, topic: &TopicView, peer: &mut Peer) {
+    let who = Client::of(channel).principal();
+    // From 2.8 on it comes with Write on a topic; before that it is a right of its own.
+    let may_number = peer.admin(&channel.client_id).may_number();
+    let is_numbering_denied = matches!(may_number, Ok(Some(false)));
     let Some(rights) = topic.rights else {
         let text = "not told by this broker (before 2.3)";
-        return report.add("rights", State::Info, text);
+        report.add("rights", State::Info, text);
+        if is_numbering_denied {
+            let text = format!("IdempotentWrite on the cluster is missing for {who}");
+            report.add("rights", FOR_NOW, text);
+        }
+        return;
     };
     let needed = [("Describe", MAY_DESCRIBE), ("Write", MAY_WRITE), ("Read", MAY_READ)];
     let missing: Vec<&str> =
         needed.iter().filter(|(_, bit)| rights & bit == 0).map(|(name, _)| *name).collect();
-    if missing.is_empty() {
+    let mut text = match missing.is_empty() {
+        true => String::new(),
+        false => format!("{} on topic {}", missing.join(" and "), channel.topic),
+    };
+    if is_numbering_denied && rights & MAY_WRITE != 0 {
+        text += if text.is_empty() { "" } else { ", and " };
+        text += "IdempotentWrite on the cluster";
+    }
+    if text.is_empty() {
         return report.add("rights", State::Ok, "Describe, Write and Read are granted");
     }
-    let text = format!("{} on topic {} is missing", missing.join(" and "), channel.topic);
-    report.add("rights", FOR_NOW, text);
+    report.add(
+        "rights",
+        FOR_NOW,
+        format!("{text} is missing for {who}: grant it by kafka-acls --add"),
+    );
+}
+
+/// As whom we have logged in.
+fn login(report: &mut Report, channel: &Destination) {
+    let Some(login) = &channel.security.login else { return };
+    let who = login.principal().unwrap_or("whom the brokers take us for");
+    report.add("login", State::Ok, format!("{} as {who}", login.mechanism()));
 }
 
 /// Asks the ZooKeeper of the configuration how it is. It is not needed, so it is only told.

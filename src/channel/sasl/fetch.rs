@@ -1,0 +1,134 @@
+//! Getting a token from whoever gives them, over a connection of its own. A step never waits.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::IoSlice;
+use std::time::Instant;
+
+use super::exchange::Refusal;
+use super::token::{self, BYTES_MAX, Given};
+use crate::channel::broker::{Fault, Progress};
+use crate::channel::client::Client;
+use crate::channel::wire::{Attempt, Connecting, Connection, host_port};
+use crate::config::sasl::{Endpoint, Login, Token};
+use crate::config::secret::Secret;
+
+/// One that has begun.
+pub struct Fetch {
+    endpoint: Endpoint,
+    stage: Stage,
+    deadline: Instant,
+}
+
+enum Stage {
+    Connecting(Connecting),
+    Asking(Connection),
+    Over,
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetch")
+    }
+}
+
+impl Fetch {
+    /// Begins to connect.
+    ///
+    /// # Errors
+    /// `NotReady`.
+    pub fn start(endpoint: &Endpoint, client: &Client, deadline: Instant) -> Result<Fetch, Fault> {
+        let address = host_port(&endpoint.host, endpoint.port.into());
+        let _ = client;
+        let connecting = Connecting::start(&address, deadline)
+            .map_err(|fault| not_ready(endpoint, &fault.to_string()))?;
+        Ok(Fetch { endpoint: endpoint.clone(), stage: Stage::Connecting(connecting), deadline })
+    }
+
+    /// Goes as far as it can now.
+    ///
+    /// # Errors
+    /// `NotReady`: it cannot be reached; `LoginRefused`: it gives none.
+    pub fn poll(&mut self) -> Result<Progress<Given>, Fault> {
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Connecting(connecting) => match connecting.poll() {
+                    Ok(Attempt::Later(connecting)) => {
+                        self.stage = Stage::Connecting(connecting);
+                        return Ok(Progress::Pending);
+                    }
+                    Ok(Attempt::Made(mut connection)) => {
+                        let request = token::request(&self.endpoint);
+                        connection
+                            .send(&[IoSlice::new(&request)])
+                            .map_err(|fault| not_ready(&self.endpoint, &fault.to_string()))?;
+                        self.stage = Stage::Asking(connection);
+                    }
+                    Err(fault) => return Err(not_ready(&self.endpoint, &fault.to_string())),
+                },
+                Stage::Asking(mut connection) => {
+                    let (answer, is_over) = connection
+                        .poll_all(BYTES_MAX)
+                        .map_err(|fault| not_ready(&self.endpoint, &fault.to_string()))?;
+                    return match token::read(answer, is_over) {
+                        Ok(Some(given)) => Ok(Progress::Done(given)),
+                        Ok(None) if Instant::now() >= self.deadline => {
+                            Err(not_ready(&self.endpoint, "it does not answer"))
+                        }
+                        Ok(None) => {
+                            self.stage = Stage::Asking(connection);
+                            Ok(Progress::Pending)
+                        }
+                        Err(Refusal(why)) => {
+                            Err(Fault::LoginRefused(no_token(&self.endpoint, &why)))
+                        }
+                    };
+                }
+                Stage::Over => return Err(not_ready(&self.endpoint, "it was asked before")),
+            }
+        }
+    }
+}
+
+fn no_token(endpoint: &Endpoint, why: &str) -> String {
+    format!("no token from {}: {why}", host_port(&endpoint.host, endpoint.port.into()))
+}
+
+/// Another broker would want the same token, so none is asked.
+fn not_ready(endpoint: &Endpoint, why: &str) -> Fault {
+    Fault::NotReady(no_token(endpoint, why))
+}
+
+/// The token that was given last, over all connections of a channel.
+#[derive(Debug, Default)]
+pub struct Tokens(RefCell<Option<Kept>>);
+
+struct Kept {
+    bearer: Secret,
+    /// When another one has to be asked for: after four fifths of its time.
+    until: Instant,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.bearer)
+    }
+}
+
+impl Tokens {
+    /// Who has to be asked for a token before this login.
+    pub fn missing_of<'a>(&self, login: &'a Login) -> Option<&'a Endpoint> {
+        let Login::OAuth { token: Token::Endpoint(endpoint), .. } = login else { return None };
+        let is_good = self.0.borrow().as_ref().is_some_and(|kept| Instant::now() < kept.until);
+        (!is_good).then_some(endpoint)
+    }
+
+    pub fn keep(&self, Given { bearer, lifetime }: Given) {
+        let until = Instant::now() + lifetime / 5 * 4;
+        *self.0.borrow_mut() = Some(Kept { bearer: Secret::new(&bearer), until });
+    }
+
+    pub fn kept(&self) -> Option<String> {
+        self.0.borrow().as_ref().map(|kept| kept.bearer.reveal().to_string())
+    }
+}

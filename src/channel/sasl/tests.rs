@@ -1,0 +1,202 @@
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use super::super::finish::finish;
+use super::super::greet::{Spoken, greet};
+use super::*;
+use crate::config::sasl::{Claims, Token};
+use crate::config::secret::Secret;
+use crate::config::security;
+
+fn client(login: Login) -> Client {
+    let protocol = security::Protocol::SaslPlaintext;
+    let config = security::Security { protocol, login: Some(login) };
+    Client { id: "c".to_string(), security: Some(Rc::new(Security::new(config))) }
+}
+
+fn plain() -> Login {
+    Login::Plain { name: "alice".to_string(), password: Secret::new("secret") }
+}
+
+/// What a broker says it speaks: keys and their highest versions.
+const MODERN: &[(u8, u8)] = &[(3, 5), (17, 1), (36, 1)];
+const MIDDLE: &[(u8, u8)] = &[(3, 2), (17, 0)];
+
+/// A broker that answers each request or token by what comes next; the first is that for its versions.
+fn broker(speaks: &'static [(u8, u8)], answers: Vec<Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let request = take(&mut stream);
+        let mut versions = [&request[4..8], &[0, 0, 0, 0, 0, speaks.len() as u8]].concat();
+        for (key, highest) in speaks {
+            versions.extend_from_slice(&[0, *key, 0, 0, 0, *highest]);
+        }
+        put(&mut stream, &versions);
+        for (at, answer) in answers.into_iter().enumerate() {
+            let request = take(&mut stream);
+            // What follows the handshake of the older brokers has no head.
+            let is_bare = speaks == MIDDLE && at > 0;
+            let head = if is_bare { &[][..] } else { &request[4..8] };
+            put(&mut stream, &[head, &answer].concat());
+        }
+    });
+    address
+}
+
+fn take(stream: &mut TcpStream) -> Vec<u8> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut frame).unwrap();
+    frame
+}
+
+fn put(stream: &mut TcpStream, frame: &[u8]) {
+    stream.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
+    stream.write_all(frame).unwrap();
+}
+
+/// Of a handshake: an error, and the mechanisms that are taken.
+fn handshake(error: u8, mechanisms: &[&str]) -> Vec<u8> {
+    let mut answer = vec![0, error, 0, 0, 0, mechanisms.len() as u8];
+    for name in mechanisms {
+        protocol::put_string(&mut answer, name);
+    }
+    answer
+}
+
+/// Of a token: an error with its words, a token, and for how long we are believed.
+fn told(error: u8, words: &str, token: &[u8], lifetime_ms: i64) -> Vec<u8> {
+    let mut answer = vec![0, error];
+    protocol::put_string(&mut answer, words);
+    answer.extend_from_slice(&(token.len() as i32).to_be_bytes());
+    answer.extend_from_slice(token);
+    answer.extend_from_slice(&lifetime_ms.to_be_bytes());
+    answer
+}
+
+fn log_in(login: Login, address: &str) -> Result<Connection, Fault> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (connection, spoken) = greet(address, "t", &client(login), deadline)?;
+    assert!(matches!(spoken, Spoken::Versions(_)));
+    Ok(connection)
+}
+
+#[test]
+fn a_login_is_believed_for_as_long_as_the_broker_says() {
+    for (lifetime_ms, ends) in [(0, false), (-5, false), (5_000, true), (i64::MAX, true)] {
+        let answers = vec![handshake(0, &["PLAIN"]), told(0, "", b"", lifetime_ms)];
+        let connection = log_in(plain(), &broker(MODERN, answers)).unwrap();
+        assert_eq!(connection.session().is_some(), ends, "{lifetime_ms}");
+        let is_due = |ms| {
+            let session = connection.session().unwrap();
+            session.is_due(Instant::now() + Duration::from_millis(ms))
+        };
+        if lifetime_ms == 5_000 {
+            assert!(!is_due(0) && is_due(4_000));
+        }
+    }
+}
+
+#[test]
+fn brokers_before_1_0_take_tokens_without_requests_around_them() {
+    let answers = vec![handshake(0, &["PLAIN"]), Vec::new()];
+    assert!(log_in(plain(), &broker(MIDDLE, answers)).unwrap().session().is_none());
+    // They close the connection on a wrong password.
+    let address = broker(MIDDLE, vec![handshake(0, &["PLAIN"])]);
+    let Err(Fault::LoginRefused(why)) = log_in(plain(), &address) else { panic!() };
+    let start = format!("{address}: no login as alice by PLAIN: the broker closed the connection");
+    assert!(why.starts_with(&start), "{why}");
+}
+
+#[test]
+fn a_refused_login_says_who_where_and_why() {
+    let refused = |answers| match log_in(plain(), &broker(MODERN, answers)) {
+        Err(Fault::LoginRefused(why)) => why,
+        other => panic!("{:?}", other.map(drop)),
+    };
+    let why = refused(vec![
+        handshake(0, &["PLAIN"]),
+        told(58, "Authentication failed: Invalid\x1b username", b"", 0),
+    ]);
+    assert!(
+        why.ends_with(
+            ": no login as alice by PLAIN: Authentication failed: Invalid? username (error 58)"
+        ),
+        "{why}"
+    );
+    let why = refused(vec![handshake(33, &["SCRAM-SHA-256", "GSSAPI"])]);
+    assert!(
+        why.contains("takes no logins by PLAIN (error 33); it takes SCRAM-SHA-256, GSSAPI"),
+        "{why}"
+    );
+    assert!(refused(vec![handshake(34, &[])]).contains("wants no login here (error 34)"));
+    assert!(!format!("{:?}", client(plain())).contains("secret"));
+}
+
+#[test]
+fn a_token_that_is_refused_is_told_by_the_brokers_first_word() {
+    let claims = Claims {
+        texts: vec![("sub".to_string(), "alice".to_string())],
+        lifetime_s: 60,
+        principal_claim: "sub".to_string(),
+        ..Claims::default()
+    };
+    let login = Login::OAuth { token: Token::Unsecured(claims), extensions: Vec::new() };
+    let answers = vec![
+        handshake(0, &["OAUTHBEARER"]),
+        told(0, "", br#"{"status":"invalid_token"}"#, 0),
+        told(58, "Authentication failed", b"", 0),
+    ];
+    let Err(Fault::LoginRefused(why)) = log_in(login, &broker(MODERN, answers)) else { panic!() };
+    assert!(why.ends_with("does not take the token: invalid_token (error 58)"), "{why}");
+}
+
+#[test]
+fn answers_that_are_none_end_the_login_without_a_refusal() {
+    let garbage: [Vec<u8>; 6] = [
+        vec![],
+        vec![0],
+        vec![0, 0, 0x7f, 0xff, 0xff, 0xff],
+        vec![0, 0, 0, 0, 0, 1, 0, 9, b'P'],
+        vec![0, 99, 0, 0, 0, 0],
+        vec![0xff; 30],
+    ];
+    for answer in garbage {
+        let fault = log_in(plain(), &broker(MODERN, vec![answer.clone()])).map(drop).unwrap_err();
+        assert!(matches!(fault, Fault::Lost(_)), "{answer:?}: {fault:?}");
+        let answers = vec![handshake(0, &["PLAIN"]), answer.clone()];
+        let fault = log_in(plain(), &broker(MODERN, answers)).map(drop).unwrap_err();
+        assert!(matches!(fault, Fault::Lost(_)), "{answer:?}: {fault:?}");
+    }
+}
+
+/// A broker that asks for one token after the other.
+#[test]
+fn an_exchange_has_an_end() {
+    let login = Login::Scram256 { name: "u".to_string(), password: Secret::new("p") };
+    let mut answers = vec![handshake(0, &["SCRAM-SHA-256"])];
+    answers.extend((0..3).map(|_| told(0, "", b"r=x,s=eA==,i=4096", 0)));
+    let fault = log_in(login, &broker(MODERN, answers)).map(drop).unwrap_err();
+    assert!(matches!(fault, Fault::LoginRefused(_)), "{fault:?}");
+}
+
+#[test]
+fn a_login_is_made_anew_on_the_same_connection() {
+    let answers = vec![
+        handshake(0, &["PLAIN"]),
+        told(0, "", b"", 1_000),
+        handshake(0, &["PLAIN"]),
+        told(0, "", b"", 2_000),
+    ];
+    let address = broker(MODERN, answers);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (mut connection, spoken) = greet(&address, "t", &client(plain()), deadline).unwrap();
+    let first = connection.session().unwrap().clone();
+    let mut login = first.renew(deadline).unwrap();
+    let versions = spoken.versions().unwrap();
+    finish(&mut connection, |connection| login.step(connection, versions)).unwrap();
+    assert!(connection.session().unwrap().renew_at > first.renew_at);
+}

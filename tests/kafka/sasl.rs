@@ -1,0 +1,379 @@
+//! Logins, at real brokers: by each mechanism, with right and wrong passwords, for a while only, under
+//! load and over kills. Whatever happens, the topic holds each line once.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use flume_ng::channel::sasl::base64;
+
+use crate::support::torture::{self, ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
+use crate::support::{Agent, Cluster, Plan, TempDir, Topic, Work, spawn, wait_for};
+
+const FILE: &str = "010_{H}.log";
+const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
+const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+const OAUTH: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+const ARRIVES: Duration = Duration::from_secs(60);
+const TOLD: Duration = Duration::from_secs(30);
+
+const V010: &str = "0.10.2.0";
+const V28: &str = "2.8.2";
+const V43: &str = "4.3.1";
+
+fn start(plan: Plan, version: &str) -> Cluster {
+    let cluster = plan.logins().start();
+    if version != V43 {
+        let passwords =
+            "SCRAM-SHA-256=[password=alice-secret],SCRAM-SHA-512=[password=alice-secret]";
+        let alter = ["--alter", "--add-config", passwords];
+        let whom = ["--entity-type", "users", "--entity-name", "alice"];
+        cluster.tool("kafka.admin.ConfigCommand", &[alter.as_slice(), &whom].concat());
+    }
+    cluster
+}
+
+/// A configuration that logs in.
+fn work(cluster: &Cluster, topic: &Topic, mechanism: &str, jaas: &str) -> Work {
+    Work::new(topic)
+        .set("a1.channels.c1.brokerList", cluster.logins())
+        .set("a1.channels.c1.kafka.producer.security.protocol", "SASL_PLAINTEXT")
+        .set("a1.channels.c1.kafka.producer.sasl.mechanism", mechanism)
+        .set("a1.channels.c1.kafka.producer.sasl.jaas.config", jaas)
+        .set("a1.sources.r1.retireGraceMs", 300)
+}
+
+fn by_password(module: &str, password: &str) -> String {
+    format!("{module} required username=\"alice\" password=\"{password}\";")
+}
+
+fn delivers(cluster: &Cluster, mechanism: &str, jaas: &str) {
+    let topic = cluster.fresh_topic("login", 2);
+    let work = work(cluster, &topic, mechanism, jaas).file(FILE, &lines("a", 0, 500), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 500, ARRIVES);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::row(Group::Sticks, &format!("a login by {mechanism}"), "-");
+    tally.exact("one agent", &topic, &[("a", 500)], &agent);
+    assert!(!agent.log().contains("alice-secret"), "{}", agent.log());
+}
+
+/// One try, and a word: more would lock the account.
+fn is_refused(cluster: &Cluster, mechanism: &str, jaas: &str, why: &str) {
+    let topic = cluster.fresh_topic("refused", 1);
+    let work = work(cluster, &topic, mechanism, jaas).file(FILE, b"a 0\n", 0);
+    let mut agent = work.start();
+    wait_for_word(&mut agent, why);
+    let log = agent.log();
+    assert!(log.contains("Next try in 60000 milliseconds"), "{log}");
+    assert!(!log.contains("wrong-secret"), "{log}");
+    assert_eq!(topic.count(), 0);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+}
+
+#[track_caller]
+fn wait_for_word(agent: &mut Agent, word: &str) {
+    let found = wait_for(TOLD, || agent.log().contains(word));
+    assert!(found, "not told: {word}\n{}", agent.log());
+}
+
+fn passwords(cluster: &Cluster, version: &str) {
+    let mechanisms = [("PLAIN", PLAIN), ("SCRAM-SHA-256", SCRAM), ("SCRAM-SHA-512", SCRAM)];
+    for (mechanism, module) in mechanisms {
+        delivers(cluster, mechanism, &by_password(module, "alice-secret"));
+        let why = match version {
+            V010 => format!("no login as alice by {mechanism}: the broker closed the connection"),
+            _ => format!("no login as alice by {mechanism}: Authentication failed"),
+        };
+        is_refused(cluster, mechanism, &by_password(module, "wrong-secret"), &why);
+    }
+}
+
+#[test]
+fn right_and_wrong_passwords_with_4_3_1() {
+    let _row = hazard(Group::Sticks, "right and wrong passwords, each mechanism", V43);
+    let cluster = start(Cluster::with(V43), V43);
+    passwords(&cluster, V43);
+    delivers(
+        &cluster,
+        "OAUTHBEARER",
+        &format!("{OAUTH} required unsecuredLoginStringClaim_sub=\"bob\";"),
+    );
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn right_and_wrong_passwords_with_2_8_2() {
+    let _row = hazard(Group::Sticks, "right and wrong passwords, each mechanism", V28);
+    let cluster = start(Cluster::with(V28), V28);
+    passwords(&cluster, V28);
+    delivers(
+        &cluster,
+        "OAUTHBEARER",
+        &format!("{OAUTH} required unsecuredLoginStringClaim_sub=\"bob\";"),
+    );
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn right_and_wrong_passwords_with_0_10_2_0() {
+    let _row = hazard(Group::Sticks, "right and wrong passwords, each mechanism", V010);
+    let cluster = start(Cluster::with(V010), V010);
+    passwords(&cluster, V010);
+}
+
+/// Gives a token to whoever asks with the right secret, and tells how many were asked for.
+fn giver() -> (String, std::sync::Arc<std::sync::atomic::AtomicU32>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its port");
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counter = asked.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4_096];
+            let mut len = 0;
+            while !request[..len].ends_with(b"grant_type=client_credentials") {
+                match stream.read(&mut request[len..]) {
+                    Ok(n) if n > 0 => len += n,
+                    _ => break,
+                }
+            }
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
+            let claims = format!(r#"{{"sub":"bob","iat":{now},"exp":{}}}"#, now + 5);
+            let part = |text: &str| base64::encode_for_url(text.as_bytes());
+            let token = format!("{}.{}.", part(r#"{"alg":"none"}"#), part(&claims));
+            let body = format!(r#"{{"access_token":"{token}","expires_in":5}}"#);
+            // i:s
+            let is_right = request[..len].windows(10).any(|ten| ten == b"Basic aTpz");
+            let status = if is_right { "200 OK" } else { "401 Unauthorized" };
+            let answer =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (format!("http://{address}/token"), asked)
+}
+
+/// The broker believes a login for as long as its token is good: five seconds.
+#[test]
+#[ignore = "long: make torture"]
+fn a_token_is_asked_for_again_before_it_ends() {
+    let _row = hazard(Group::Sticks, "tokens that end every 5 s", V43);
+    let plan = Cluster::with(V43).set("connections.max.reauth.ms", 60_000);
+    let cluster = start(plan, V43);
+    let (url, asked) = giver();
+    let topic = cluster.fresh_topic("token", 2);
+    let work = |secret: &str| {
+        let jaas = format!("{OAUTH} required clientId=\"i\" clientSecret=\"{secret}\";");
+        work(&cluster, &topic, "OAUTHBEARER", &jaas)
+            .set("a1.channels.c1.kafka.producer.sasl.oauthbearer.token.endpoint.url", &url)
+            .file(FILE, &lines("a", 0, 500), 0)
+    };
+    let wrong = work("wrong-secret");
+    let mut agent = wrong.start();
+    wait_for_word(&mut agent, "it gives none (HTTP 401)");
+    assert!(agent.log().contains("Next try in 60000 milliseconds"), "{}", agent.log());
+    assert!(!agent.log().contains("wrong-secret"), "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let right = work("s");
+    let mut agent = right.start();
+    agent.expect_records(&topic, 500, ARRIVES);
+    let enough = || asked.load(std::sync::atomic::Ordering::Relaxed) >= 4;
+    agent.expect("three tokens", ARRIVES, enough);
+    right.append(FILE, &lines("a", 500, 600));
+    agent.expect_records(&topic, 600, ARRIVES);
+    let log = agent.log();
+    assert!(log.matches("Connected to").count() == 1 && !log.contains("in trouble"), "{log}");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::row(Group::Sticks, "a login by tokens that end", V43);
+    tally.exact("one agent", &topic, &[("a", 600)], &agent);
+}
+
+/// A login that is believed for five seconds, under load: each is made anew in time, and none costs a
+/// recovery.
+fn logins_end_under_load(version: &str, seconds: u64) {
+    let mut tally = Tally::row(Group::Sticks, "logins that end every 5 s, under load", version);
+    let plan = Cluster::with(version).set("connections.max.reauth.ms", 5_000);
+    let cluster = start(plan, version);
+    let topic = cluster.fresh_topic("renewed", 2);
+    let jaas = by_password(SCRAM, "alice-secret");
+    let work = work(&cluster, &topic, "SCRAM-SHA-512", &jaas);
+    let growing = Growing::start(&work, FILE, "a", 0, 40);
+    let mut agent = work.start();
+    std::thread::sleep(Duration::from_secs(seconds));
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    // None of them has cost the connection.
+    let log = agent.log();
+    assert_eq!(log.matches("Connected to").count(), 1, "{log}");
+    assert!(!log.contains("in trouble"), "{log}");
+    // And one that nothing is sent on.
+    std::thread::sleep(Duration::from_secs(seconds.min(12)));
+    work.append(FILE, &lines("a", written, written + 10));
+    agent.expect_records(&topic, written as usize + 10, ARRIVE_MAX);
+    assert_eq!(agent.log().matches("Connected to").count(), 1, "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("one agent", &topic, &[("a", written + 10)], &agent);
+}
+
+#[test]
+fn a_login_that_ends_is_made_anew_in_time_with_4_3_1() {
+    logins_end_under_load(V43, 12);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn a_login_that_ends_is_made_anew_in_time_with_2_8_2() {
+    logins_end_under_load(V28, 30);
+}
+
+fn kills(version: &str, mechanism: &str, module: &str) {
+    let what = format!("kill -9 of the agent, {mechanism}");
+    let mut tally = Tally::new(&what, version);
+    let mut plan = Cluster::with(version);
+    if version != V010 {
+        plan = plan.set("connections.max.reauth.ms", 5_000);
+    }
+    let cluster = start(plan, version);
+    let topic = cluster.fresh_topic("kills", 2);
+    let work = work(&cluster, &topic, mechanism, &by_password(module, "alice-secret"));
+    let growing = Growing::start(&work, FILE, "a", 0, 40);
+    let mut chance = Chance::new();
+    const KILLS: u64 = 15;
+    for _ in 0..KILLS {
+        let mut agent = work.start();
+        std::thread::sleep(Duration::from_millis(chance.below(1_500)));
+        agent.kill9();
+    }
+    let mut agent = work.start();
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("15 kills", &topic, &[("a", written)], &agent);
+    tally.add(KILLS - 1, 0);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn kill_9_behind_a_login() {
+    kills(V43, "SCRAM-SHA-512", SCRAM);
+    kills(V28, "SCRAM-SHA-256", SCRAM);
+    kills(V010, "PLAIN", PLAIN);
+}
+
+/// A KDC, where its programs are.
+struct Kdc {
+    dir: TempDir,
+    child: std::process::Child,
+}
+
+impl Kdc {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/kdc");
+
+    fn start() -> Option<Kdc> {
+        let dir = TempDir::new("kdc");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        let port = port.expect("a free port").port().to_string();
+        let path = dir.path().to_str().expect("UTF-8");
+        let output = Command::new(Kdc::SCRIPT).args(["prepare", path, &port]).output();
+        let output = output.expect("tests/kafka/kdc runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(3) {
+            println!("left out: {said}");
+            return None;
+        }
+        assert!(output.status.success(), "{said}");
+        let mut command = Command::new(Kdc::SCRIPT);
+        command.args(["exec", path]).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null());
+        let child = spawn(command).expect("the KDC runs");
+        let address = format!("127.0.0.1:{port}");
+        let answers = wait_for(TOLD, || std::net::TcpStream::connect(&address).is_ok());
+        assert!(answers, "the KDC does not answer");
+        Some(Kdc { dir, child })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+impl Drop for Kdc {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn tickets_of_kerberos(version: &str) {
+    let Some(kdc) = Kdc::start() else { return torture::forget_row() };
+    let krb5 = "com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true";
+    let jaas = |who: &str, principal: &str| {
+        let keytab = kdc.path(who);
+        format!("{krb5} keyTab=\"{keytab}\" principal=\"{principal}@FLUME.TEST\";")
+    };
+    let of_broker = jaas("kafka.keytab", "kafka/127.0.0.1");
+    let option = format!("-Djava.security.krb5.conf={}", kdc.path("krb5.conf"));
+    let mut plan = Cluster::with(version)
+        .logins()
+        .java(&option)
+        .set("sasl.enabled.mechanisms", "GSSAPI")
+        .set("sasl.kerberos.service.name", "kafka");
+    if version == V010 {
+        let path = kdc.path("jaas.conf");
+        std::fs::write(&path, format!("KafkaServer {{ {of_broker} }};")).expect("a file");
+        plan = plan.java(&format!("-Djava.security.auth.login.config={path}"));
+    } else {
+        plan = plan
+            .set("listener.name.sasl_plaintext.gssapi.sasl.jaas.config", &of_broker)
+            .set("connections.max.reauth.ms", 5_000);
+    }
+    let cluster = plan.start();
+    let topic = cluster.fresh_topic("kerberos", 2);
+    let work = |jaas: &str| {
+        work(&cluster, &topic, "GSSAPI", jaas)
+            .set("a1.channels.c1.kafka.producer.sasl.kerberos.service.name", "kafka")
+            .file(FILE, &lines("a", 0, 500), 0)
+    };
+    // Nobody of that name has a key in it.
+    let stranger = work(&jaas("alice.keytab", "bob"));
+    let mut command = stranger.command();
+    let mut agent = stranger.start_command({
+        command.arg(&option);
+        command
+    });
+    wait_for_word(&mut agent, "no ticket for kafka/127.0.0.1: ");
+    assert!(agent.log().contains("Next try in 60000 milliseconds"), "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    // Alice has one. Her login is made anew twice.
+    let alice = work(&jaas("alice.keytab", "alice"));
+    let mut command = alice.command();
+    let mut agent = alice.start_command({
+        command.arg(&option);
+        command
+    });
+    agent.expect_records(&topic, 500, ARRIVES);
+    std::thread::sleep(Duration::from_secs(10));
+    alice.append(FILE, &lines("a", 500, 600));
+    agent.expect_records(&topic, 600, ARRIVES);
+    let log = agent.log();
+    assert!(log.matches("Connected to").count() == 1 && !log.contains("in trouble"), "{log}");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::row(Group::Sticks, "a login by a ticket of Kerberos", version);
+    tally.exact("one agent", &topic, &[("a", 600)], &agent);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn tickets_of_kerberos_with_4_3_1() {
+    let _row = hazard(Group::Sticks, "a login by GSSAPI, with and without a key", V43);
+    tickets_of_kerberos(V43);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn tickets_of_kerberos_with_0_10_2_0() {
+    let _row = hazard(Group::Sticks, "a login by GSSAPI, with and without a key", V010);
+    tickets_of_kerberos(V010);
+}
