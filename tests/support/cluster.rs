@@ -269,6 +269,9 @@ impl Cluster {
         let output = Command::new(SCRIPT).args(["fetch", version]).output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         fs::write(self.dir.path().join("version"), version).expect("the version of the cluster");
+        if !elder::is_release(version) {
+            elder::forget(&self.bootstrap);
+        }
         self.restart(0);
     }
 

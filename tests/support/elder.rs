@@ -1,5 +1,4 @@
-//! Clusters that were started as a release before 0.10. They know none of the later requests, and all
-//! releases before 4.0 know theirs, so that a cluster that is upgraded is read on in the same way.
+//! Clusters that run a release before 0.10. They know none of the later requests.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,11 @@ pub fn is_release(version: &str) -> bool {
 /// From now on what stands behind `bootstrap` is one of them.
 pub fn note(bootstrap: &str, dir: &Path) {
     lock(&ELDERS).get_or_insert_default().insert(bootstrap.to_string(), dir.to_owned());
+}
+
+/// It is upgraded to a later release: read in the old way, its newer records would be shown as old ones.
+pub fn forget(bootstrap: &str) {
+    lock(&ELDERS).get_or_insert_default().remove(bootstrap);
 }
 
 pub fn dir(bootstrap: &str) -> Option<PathBuf> {
