@@ -14,6 +14,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod avro;
+pub mod case;
 mod children;
 mod cluster;
 pub mod elder;
