@@ -1,7 +1,9 @@
 //! The lines that an operator of Flume waits and greps for when an agent starts and stops, in
 //! Flume's words.
 
-use crate::config::model::{AgentConfig, SinkConfig, SinkKind, SourceConfig};
+use crate::config::model::{
+    AgentConfig, FileGroup, FirstByte, SinkConfig, SinkKind, SourceConfig, SourceKind,
+};
 use crate::exit::Exit;
 use crate::log;
 use crate::os;
@@ -10,6 +12,7 @@ use crate::pipeline::{CHANNEL, Counters, SOURCE};
 const APPLICATION: &str = "node.Application";
 const PROVIDER: &str = "node.AbstractConfigurationProvider";
 const METRICS: &str = "instrumentation.MonitoredCounterGroup";
+const TAILDIR: &str = "taildir.TaildirSource";
 const NULL_SINK: &str = "sink.NullSink";
 
 /// The last word of an agent whose directory another one holds. Cron starts one every minute: it is
@@ -37,6 +40,10 @@ pub(crate) fn tell_fatal(why: &str, exit: Exit) {
 
 /// Only a warning: reading works all the same.
 pub(crate) fn tell_canary(config: &SourceConfig) {
+    // Of a source that changes no name there nothing is written there, either.
+    if config.kind.tail().is_some() {
+        return;
+    }
     if let Err(e) = os::canary(&config.spool_dir) {
         log::warn(
             SOURCE,
@@ -71,14 +78,7 @@ pub(crate) fn tell_start(config: &AgentConfig) {
     }
     for source in &config.sources {
         log::info(APPLICATION, format_args!("Starting Source {}", source.name));
-        log::info(
-            SOURCE,
-            format_args!(
-                "SpoolDirectoryTailFileSource source starting with directory: {}, targetFilename: \
-                 {}",
-                source.spool_dir_text, source.target_filename_text
-            ),
-        );
+        tell_source_starting(source);
         tell_group("SOURCE", &source.name, "started");
     }
 }
@@ -99,9 +99,9 @@ fn tell_creation(config: &AgentConfig) {
         log::info(
             "source.DefaultSourceFactory",
             format_args!(
-                "Creating instance of source {}, type \
-                 com.github.ningg.flume.source.SpoolDirectoryTailFileSource",
-                source.name
+                "Creating instance of source {}, type {}",
+                source.name,
+                source_type(source)
             ),
         );
     }
@@ -128,17 +128,7 @@ fn tell_creation(config: &AgentConfig) {
 }
 
 fn runners(config: &AgentConfig) -> String {
-    let sources: Vec<String> = config
-        .sources
-        .iter()
-        .map(|s| {
-            format!(
-                "{0}=EventDrivenSourceRunner: {{ source:Spool Directory Tail File source {0}: {{ \
-                 spoolDir: {1}, targetFilename: {2} }} }}",
-                s.name, s.spool_dir_text, s.target_filename_text
-            )
-        })
-        .collect();
+    let sources: Vec<String> = config.sources.iter().map(source_runner).collect();
     let sinks: Vec<String> = config
         .sinks
         .iter()
@@ -161,6 +151,62 @@ fn runners(config: &AgentConfig) -> String {
         sinks.join(", "),
         channels.join(", ")
     )
+}
+
+fn source_type(source: &SourceConfig) -> &'static str {
+    match source.kind {
+        SourceKind::SpoolTail => "com.github.ningg.flume.source.SpoolDirectoryTailFileSource",
+        SourceKind::Tail(_) => "TAILDIR",
+    }
+}
+
+fn tell_source_starting(source: &SourceConfig) {
+    match &source.kind {
+        SourceKind::SpoolTail => log::info(
+            SOURCE,
+            format_args!(
+                "SpoolDirectoryTailFileSource source starting with directory: {}, targetFilename: \
+                 {}",
+                source.spool_dir_text, source.target_filename_text
+            ),
+        ),
+        SourceKind::Tail(tail) => {
+            let group = |g: &FileGroup| format!("{}={}", g.name, g.text);
+            let groups: Vec<String> = tail.groups.iter().map(group).collect();
+            log::info(
+                TAILDIR,
+                format_args!(
+                    "{} TaildirSource source starting with directory: {{{}}}",
+                    source.name,
+                    groups.join(", ")
+                ),
+            );
+        }
+    }
+}
+
+fn source_runner(source: &SourceConfig) -> String {
+    let name = &source.name;
+    match &source.kind {
+        SourceKind::SpoolTail => format!(
+            "{name}=EventDrivenSourceRunner: {{ source:Spool Directory Tail File source {name}: {{ \
+             spoolDir: {}, targetFilename: {} }} }}",
+            source.spool_dir_text, source.target_filename_text
+        ),
+        SourceKind::Tail(tail) => {
+            let path = tail.position_file.as_ref().map(|path| path.display().to_string());
+            format!(
+                "{name}=PollableSourceRunner: {{ source:Taildir source: {{ positionFile: {}, \
+                 skipToEnd: {}, byteOffsetHeader: {}, idleTimeout: {}, writePosInterval: {} }} \
+                 counterGroup:{{ name:null counters:{{}} }} }}",
+                path.unwrap_or_default(),
+                tail.begin == FirstByte::NextLine,
+                tail.byte_offset_header,
+                tail.idle_timeout_ms,
+                tail.position_interval_ms
+            )
+        }
+    }
 }
 
 fn sink_type(sink: &SinkConfig) -> &'static str {
@@ -206,7 +252,8 @@ pub(crate) fn tell_stopping() {
 }
 
 /// The source's closing lines.
-pub(crate) fn tell_source_stopped(name: &str, counters: &Counters) {
+pub(crate) fn tell_source_stopped(source: &SourceConfig, counters: &Counters) {
+    let name = &source.name;
     tell_group("SOURCE", name, "stopped");
     let metrics = [
         ("src.append-batch.accepted", counters.batches_accepted),
@@ -215,13 +262,19 @@ pub(crate) fn tell_source_stopped(name: &str, counters: &Counters) {
         ("src.events.received", counters.events_received),
     ];
     tell_metrics("SOURCE", name, &metrics);
-    log::info(
-        SOURCE,
-        format_args!(
-            "SpoolDirTailFile source {name} stopped. Metrics: SOURCE:{name}{{{}}}",
-            join(&metrics)
+    let metrics = join(&metrics);
+    match source.kind {
+        SourceKind::SpoolTail => log::info(
+            SOURCE,
+            format_args!(
+                "SpoolDirTailFile source {name} stopped. Metrics: SOURCE:{name}{{{metrics}}}"
+            ),
         ),
-    );
+        SourceKind::Tail(_) => log::info(
+            TAILDIR,
+            format_args!("Taildir source {name} stopped. Metrics: SOURCE:{name}{{{metrics}}}"),
+        ),
+    }
 }
 
 /// The channel's closing lines; `events` were acknowledged by the brokers.

@@ -34,6 +34,7 @@ use crate::pipeline::{
     self, CHANNEL, Counters, Fatal, Inheritance, Pace, Pipeline, SOURCE, StartError, Startup,
 };
 
+use crate::source::Files;
 use reload::Reload;
 use sinks::Sinks;
 
@@ -410,10 +411,10 @@ impl Agent {
             clock: self.clock.clone(),
             ledger: Box::new(FileLedger::new(&config.tracker_dir)),
         };
-        let watch = watch(config);
         let looks = RefCell::new(FileLooks::default());
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();
         let pipeline = Pipeline::assemble(startup, inherited);
+        let watch = watch(config, &pipeline.files);
         Running {
             pipeline,
             watch,
@@ -489,7 +490,7 @@ impl Agent {
                     ),
                 );
             }
-            lifecycle::tell_source_stopped(&pipeline.config.name, &pipeline.counters);
+            lifecycle::tell_source_stopped(&pipeline.config, &pipeline.counters);
         }
         for (at, channel) in self.channels.iter().enumerate() {
             lifecycle::tell_channel_stopped(&channel.name, self.sinks.acked_by_channel[at]);
@@ -547,8 +548,8 @@ impl Agent {
 }
 
 /// Notices of changes in the spool directory, where they are to be had.
-fn watch(config: &SourceConfig) -> Option<Inotify> {
-    let watch = Inotify::watch(&config.spool_dir).inspect_err(|e| {
+fn watch(config: &SourceConfig, files: &Files) -> Option<Inotify> {
+    let watch = places::watch_all(files).inspect_err(|e| {
         log::info(
             SOURCE,
             format_args!(

@@ -8,6 +8,7 @@
 //! checkpoint stands, this one ends (75). Where nothing can be written, nothing is sent.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -23,7 +24,7 @@ use crate::exit::Exit;
 use crate::log;
 use crate::os::Inotify;
 use crate::pipeline::SOURCE;
-use crate::source::reach;
+use crate::source::{Files, reach};
 
 /// Change notices that were not to be had are asked for again after so long, ms.
 pub(super) const WATCH_RETRY_MS: u64 = 10_000;
@@ -177,6 +178,10 @@ impl Agent {
         &mut self,
         config: &SourceConfig,
     ) -> Result<Option<Rc<SpoolLock>>, NoStart> {
+        // Nothing is renamed or deleted: who else reads it takes nothing away.
+        if config.kind.tail().is_some() {
+            return Ok(None);
+        }
         let dir = &config.spool_dir;
         let not_yet =
             |e: &dyn std::fmt::Display| NoStart::NotYet(format!("{}: {e}", dir.display()));
@@ -243,17 +248,38 @@ fn identity(stat: &fs::Metadata) -> (u64, u64) {
     (stat.dev(), stat.ino())
 }
 
+/// Notices of changes in all directories of a source.
+pub(super) fn watch_all(files: &Files) -> io::Result<Inotify> {
+    let mut notices = Inotify::new()?;
+    for place in files.places() {
+        match notices.add(&files.place(place), place) {
+            // One of several that is not there is watched when it is.
+            Err(e) if !is_missing(&e) || files.places().count() == 1 => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(notices)
+}
+
+fn is_missing(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Notices are of a directory, not of its name. Where there was no descriptor for them, or a limit
 /// was reached, there may be one later.
 fn renew_watch(running: &mut Running, now_ms: u64) {
-    let Some(directory) = running.pipeline.files.directory() else { return };
+    let files = &running.pipeline.files;
     let config = &running.pipeline.config;
+    let mut listed = files.directories().filter_map(|(_, directory)| directory).peekable();
+    if listed.peek().is_none() {
+        return;
+    }
     match &running.watch {
-        Some(watch) if watch.is_of(directory) => {}
-        Some(_) => running.watch = watch(config),
+        Some(watch) if listed.all(|directory| watch.is_of(directory)) => {}
+        Some(_) => running.watch = watch(config, files),
         None if now_ms >= running.watch_retry_ms => {
             running.watch_retry_ms = now_ms + WATCH_RETRY_MS;
-            running.watch = Inotify::watch(&config.spool_dir).ok();
+            running.watch = watch_all(files).ok();
             if running.watch.is_some() {
                 let dir = config.shown_spool_dir();
                 log::info(SOURCE, format_args!("There are change notices for {dir} now."));

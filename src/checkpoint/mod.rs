@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub(crate) mod dead_letter;
+pub mod flume_positions;
 pub(crate) mod java_tracker;
 pub mod ledger;
 pub mod lock;

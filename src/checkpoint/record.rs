@@ -84,6 +84,9 @@ pub struct FileRecord {
     /// Path below the spool directory where it was last seen or is about to be (after retirement).
     pub current_name: Vec<u8>,
     pub state: FileState,
+    /// The line in which the position is was begun before anything was read: what is left of it is
+    /// passed over.
+    pub skips_line: bool,
     /// Every byte before it is acked by every channel (or was filtered out).
     pub position: u64,
     /// Lines, events and the CRC-32 of all bytes before `position`.

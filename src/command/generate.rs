@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::cli::GenerateArgs;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::model::SourceConfig;
+use crate::config::model::{FileGroup, SourceConfig};
 use crate::exit::Exit;
 use crate::java::date::DatePattern;
 use crate::log::{self, Level};
@@ -73,8 +73,17 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
     let mut dir = args.dir.clone();
     let mut pattern = args.pattern.clone();
     if let Some(source) = source {
-        dir = dir.or_else(|| Some(source.spool_dir.clone()));
-        pattern = pattern.or_else(|| Some(format!("'010_'{}", source.target_filename.as_str())));
+        match source.kind.tail().and_then(|tail| tail.groups.first()) {
+            Some(group) => {
+                dir = dir.or_else(|| Some(source.spool_dir.join(&group.place)));
+                pattern = pattern.or_else(|| name_of(group));
+            }
+            None => {
+                dir = dir.or_else(|| Some(source.spool_dir.clone()));
+                let dated = || Some(format!("'010_'{}", source.target_filename.as_str()));
+                pattern = pattern.or_else(dated);
+            }
+        }
     }
     let dir = dir.unwrap_or_default();
     let text = pattern.unwrap_or_default();
@@ -85,6 +94,17 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
         return Err((Exit::Temporary, text));
     }
     Ok(Target { dir, pattern })
+}
+
+/// A name that a group takes, quoted as a date pattern has it.
+fn name_of(group: &FileGroup) -> Option<String> {
+    let java = group.text.rsplit('/').next().unwrap_or_default();
+    let plain = java.replace('\\', "");
+    let names = [plain.clone(), plain.replace(".*", "app"), plain.replace(".+", "app")];
+    let more = ["app.log", "access.log", "app"].map(str::to_owned);
+    let takes = |name: &String| group.pattern.full_match(name.as_bytes()).unwrap_or(false);
+    let name = names.into_iter().chain(more).find(takes)?;
+    Some(format!("'{}'", name.replace('\'', "''")))
 }
 
 /// A date pattern in which other words need no quotes: `app-yyyyMMddHH.log`. One with quotes is

@@ -259,6 +259,10 @@ fn files(
         let Ok(stat) = fs::metadata(&path) else { continue };
         let position = match java {
             Some(Ok(Handover::At { name, offset })) if *name == candidate.name => *offset,
+            Some(Ok(Handover::Positions(found))) => {
+                let of_file = found.positions.iter().find(|p| p.inode == candidate.inode);
+                of_file.map_or(0, |p| p.pos)
+            }
             _ => 0,
         };
         let view = FileView {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::diagnostics::Diagnostics;
 use super::known::{self, Scope, Status};
 use super::section::Section;
-use super::{graph, read_file, setting};
+use super::{graph, read_file, setting, source};
 use crate::java::properties;
 
 /// One property of the agent.
@@ -41,8 +41,8 @@ pub(crate) fn read(path: &Path, agent: &str, system: &[(String, String)]) -> Vec
         return Vec::new();
     };
     let mut list = Vec::new();
-    let groups: [(&[Section], &[Scope]); 4] = [
-        (&graph.sources, &[Scope::Source]),
+    graph.sources.iter().for_each(|section| add(&mut list, section, source::scopes(section)));
+    let groups: [(&[Section], &[Scope]); 3] = [
         (&graph.channels, &[Scope::Channel]),
         (&graph.sinks, &[Scope::Sink, Scope::NullSink, Scope::LoggerSink]),
         (&graph.sinkgroups, &[Scope::SinkGroup]),

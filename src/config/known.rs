@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     Source,
+    /// No table of its own: those rows of `Source` that every source has.
+    EachSource,
+    Taildir,
     TimestampInterceptor,
     HostInterceptor,
     StaticInterceptor,
@@ -24,7 +27,7 @@ impl Scope {
     /// How the documentation writes keys of this scope before the property's name.
     fn key_prefix(self) -> &'static str {
         match self {
-            Scope::Source => "sources.r1.",
+            Scope::Source | Scope::EachSource | Scope::Taildir => "sources.r1.",
             Scope::TimestampInterceptor
             | Scope::HostInterceptor
             | Scope::StaticInterceptor
@@ -38,7 +41,8 @@ impl Scope {
 
     fn title(self) -> &'static str {
         match self {
-            Scope::Source => "Source",
+            Scope::Source | Scope::EachSource => "Source",
+            Scope::Taildir => "Source `TAILDIR`",
             Scope::TimestampInterceptor => "Interceptor `timestamp`",
             Scope::HostInterceptor => "Interceptor `host`",
             Scope::StaticInterceptor => "Interceptor `static`",
@@ -92,7 +96,7 @@ impl Range {
 
 impl Property {
     /// A number from `min` to `max`.
-    const fn within(self, min: u64, max: u64) -> Property {
+    pub(super) const fn within(self, min: u64, max: u64) -> Property {
         let default = if is_same(self.default, NO_DEFAULT) { 0 } else { number(self.default) };
         assert!(min <= default && default <= max, "the default is out of the range");
         Property { range: Some(Range { min, default, max }), ..self }
@@ -101,14 +105,51 @@ impl Property {
 
 /// The row of a property that is read. Where there is none the program is not built.
 pub(super) const fn row(scope: Scope, name: &str) -> &'static Property {
-    let mut at = 0;
-    while at < PROPERTIES.len() {
-        if PROPERTIES[at].scope as u8 == scope as u8 && is_same(PROPERTIES[at].name, name) {
-            return &PROPERTIES[at];
+    let mut table = 0;
+    while table < TABLES.len() {
+        let (rows, mut at) = (TABLES[table], 0);
+        while at < rows.len() {
+            if rows[at].scope as u8 == scope as u8 && is_same(rows[at].name, name) {
+                return &rows[at];
+            }
+            at += 1;
         }
-        at += 1;
+        table += 1;
     }
     panic!("no row in the table of properties")
+}
+
+/// All rows, in the order of the documentation.
+const TABLES: [&[Property]; 2] = [PROPERTIES, super::known_sources::ROWS];
+
+/// All rows.
+pub fn properties() -> impl Iterator<Item = &'static Property> {
+    TABLES.into_iter().flatten()
+}
+
+/// Is a property of the first source one that every source has?
+fn is_for_each_source(name: &str) -> bool {
+    const EACH: [&str; 8] = [
+        "channels",
+        "interceptors",
+        "selector",
+        "retireGraceMs",
+        "onBadCheckpoint",
+        "onNoCheckpoint",
+        "maxBackoff",
+        "sharedSpoolDir",
+    ];
+    EACH.iter().any(|each| {
+        name.strip_prefix(each).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+/// Is it a property of one of these scopes?
+fn is_of(property: &Property, scopes: &[Scope]) -> bool {
+    scopes.contains(&property.scope)
+        || property.scope == Scope::Source
+            && scopes.contains(&Scope::EachSource)
+            && is_for_each_source(property.name)
 }
 
 const fn is_same(a: &str, b: &str) -> bool {
@@ -142,7 +183,7 @@ const LONG_MAX: u64 = i64::MAX as u64;
 const WEEK_MS: u64 = 7 * 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
 
-const fn takes(
+pub(super) const fn takes(
     scope: Scope,
     name: &'static str,
     default: &'static str,
@@ -151,11 +192,11 @@ const fn takes(
     Property { scope, name, default, meaning, status: Status::Supported, range: None }
 }
 
-const fn ignores(scope: Scope, name: &'static str, meaning: &'static str) -> Property {
+pub(super) const fn ignores(scope: Scope, name: &'static str, meaning: &'static str) -> Property {
     Property { scope, name, default: NO_DEFAULT, meaning, status: Status::Ignored, range: None }
 }
 
-const fn refuses(scope: Scope, name: &'static str, reason: &'static str) -> Property {
+pub(super) const fn refuses(scope: Scope, name: &'static str, reason: &'static str) -> Property {
     let status = Status::Refused(reason);
     Property { scope, name, default: NO_DEFAULT, meaning: "", status, range: None }
 }
@@ -501,7 +542,7 @@ fn covers(property: &Property, name: &str) -> bool {
 
 /// The row for a property of one of these scopes.
 pub fn find(scopes: &[Scope], name: &str) -> Option<&'static Property> {
-    PROPERTIES.iter().filter(|p| scopes.contains(&p.scope)).find(|p| covers(p, name))
+    properties().filter(|p| is_of(p, scopes)).find(|p| covers(p, name))
 }
 
 /// Names that are not near, but that other sources, channels and clients have for it.
@@ -554,7 +595,7 @@ pub fn synonym(scopes: &[Scope], name: &str) -> Option<&'static Property> {
 
 /// The known name of these scopes that looks most like an unknown one.
 pub fn nearest(scopes: &[Scope], name: &str) -> Option<&'static Property> {
-    let rows = PROPERTIES.iter().filter(|p| scopes.contains(&p.scope) && !p.name.ends_with('*'));
+    let rows = properties().filter(|p| is_of(p, scopes) && !p.name.ends_with('*'));
     rows.filter_map(|p| likeness(name, p.name).map(|d| (d, p)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, p)| p)
@@ -606,7 +647,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 pub fn markdown() -> String {
     let mut out = String::new();
     let mut title = "";
-    for property in PROPERTIES {
+    for property in properties() {
         if title != property.scope.title() {
             title = property.scope.title();
             // Writing to a String cannot fail.
@@ -633,11 +674,9 @@ mod tests {
 
     #[test]
     fn no_row_is_hidden_by_an_earlier_one() {
-        for (index, property) in PROPERTIES.iter().enumerate() {
+        for property in properties() {
             let found = find(&[property.scope], property.name).unwrap();
-            assert!(
-                std::ptr::eq(found, &raw const PROPERTIES[index]) || found.name == property.name
-            );
+            assert!(std::ptr::eq(found, property) || found.name == property.name);
         }
     }
 

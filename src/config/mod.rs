@@ -14,6 +14,7 @@ mod interceptor;
 pub(crate) mod inventory;
 pub mod jaas;
 pub mod known;
+mod known_sources;
 pub mod model;
 pub mod sasl;
 pub mod secret;
@@ -22,6 +23,7 @@ pub mod security;
 mod sharing;
 mod sink;
 pub(crate) mod source;
+mod taildir;
 mod tree;
 
 use std::io::Read as _;
@@ -236,3 +238,5 @@ fn check_sinkgroups(graph: &Graph, found: &mut Diagnostics, ignored: &mut Vec<St
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_taildir;

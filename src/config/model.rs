@@ -31,10 +31,11 @@ pub struct MonitoringConfig {
     pub page: bool,
 }
 
-/// One `SpoolDirectoryTailFileSource`.
+/// One source.
 #[derive(Debug)]
 pub struct SourceConfig {
     pub name: String,
+    pub kind: SourceKind,
     /// Indices into [`AgentConfig::destinations`]; never empty. Every event goes to each of them.
     pub destinations: Vec<usize>,
     /// As configured (Flume puts it into log lines and into the tracker like this).
@@ -76,10 +77,81 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
+    /// The directories in which it looks for files, below its own: the empty name is that itself.
+    pub fn places(&self) -> Vec<OsString> {
+        let Some(tail) = self.kind.tail() else { return vec![OsString::new()] };
+        let mut places: Vec<OsString> = Vec::new();
+        for group in &tail.groups {
+            if !places.contains(&group.place) {
+                places.push(group.place.clone());
+            }
+        }
+        places
+    }
+
     /// The spool directory for a message: absolute, and how it was written where that is relative.
     pub fn shown_spool_dir(&self) -> String {
         shown(&self.spool_dir_text, &self.spool_dir)
     }
+}
+
+/// What kind of source it is, and what no other kind has.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// `SpoolDirectoryTailFileSource`.
+    SpoolTail,
+    /// Files that are followed for ever under their names.
+    Tail(TailConfig),
+}
+
+impl SourceKind {
+    pub fn tail(&self) -> Option<&TailConfig> {
+        match self {
+            SourceKind::SpoolTail => None,
+            SourceKind::Tail(tail) => Some(tail),
+        }
+    }
+}
+
+/// A `TAILDIR` source.
+#[derive(Debug, Clone)]
+pub struct TailConfig {
+    /// A file is that of the first one that takes its name. Never empty.
+    pub groups: Vec<FileGroup>,
+    /// Where Flume keeps its positions: read when there is no other state, and kept up.
+    pub position_file: Option<PathBuf>,
+    /// It is written so often, ms.
+    pub position_interval_ms: u64,
+    /// Where a file begins that is there at the very first start.
+    pub begin: FirstByte,
+    /// An unfinished last line is sent when its file was left alone for so long, ms.
+    pub idle_timeout_ms: u64,
+    /// Another file has its turn after so many transactions, at least 1.
+    pub batches_in_turn: u64,
+    /// Each event has the offset of its first byte in a header.
+    pub byte_offset_header: bool,
+}
+
+/// Names in one directory.
+#[derive(Debug, Clone)]
+pub struct FileGroup {
+    pub name: String,
+    /// As configured.
+    pub text: String,
+    /// The directory, below that of the source.
+    pub place: OsString,
+    /// It matches the last part of a name as a whole.
+    pub pattern: Pattern,
+    /// Of all its events.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Where a file begins that is there at the very first start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstByte {
+    Beginning,
+    /// Behind its end, and behind the line that is being written.
+    NextLine,
 }
 
 /// A path for a message: absolute, and how it was written where that is relative to where the agent

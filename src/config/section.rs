@@ -179,7 +179,9 @@ impl Section {
         };
         let suggestion = format!("did you mean {}?", self.key(near.name));
         // Another source's name of it may stand here for long, and be known to mean nothing.
-        let is_harmless = synonym.is_some() && near.default != known::REQUIRED;
+        // Flume's own sources run with the default, which it does not say.
+        let is_flumes = scopes.contains(&Scope::EachSource);
+        let is_harmless = synonym.is_some() && near.default != known::REQUIRED || is_flumes;
         if is_harmless || self.get(near.name).is_some() || near.status != Status::Supported {
             return self.warn(
                 found,

@@ -5,9 +5,11 @@
 //! told apart by the letters with which every match begins, or ends. What cannot be told apart so
 //! is refused, unless both sources say `sharedSpoolDir = true` and no name is known that both take.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-use super::model::SourceConfig;
+use super::model::{FileGroup, SourceConfig, SourceKind};
+use crate::java::pattern::Pattern;
 
 /// What is known of two sources on one directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,30 +22,89 @@ pub(super) enum Overlap {
     Unknown,
 }
 
-/// Do two sources on one directory take the same names?
-pub(super) fn overlap(a: &SourceConfig, b: &SourceConfig) -> Overlap {
-    let (java_a, java_b) = (a.target_pattern.as_str(), b.target_pattern.as_str());
-    let is_left_out = |one: &SourceConfig, other: &SourceConfig| {
-        one.ignore_pattern.as_str() == other.target_pattern.as_str()
+/// What takes names in one directory: a source, or one of its groups.
+#[derive(Clone, Copy)]
+pub(super) enum Taker<'a> {
+    Spool(&'a SourceConfig),
+    Group(&'a FileGroup),
+}
+
+/// Each with its directory.
+pub(super) fn takers(source: &SourceConfig) -> Vec<(PathBuf, Taker<'_>)> {
+    match &source.kind {
+        SourceKind::SpoolTail => vec![(source.spool_dir.clone(), Taker::Spool(source))],
+        SourceKind::Tail(tail) => {
+            let taker = |group| Taker::Group(group);
+            let dir = |group: &FileGroup| source.spool_dir.join(&group.place);
+            tail.groups.iter().map(|group| (dir(group), taker(group))).collect()
+        }
+    }
+}
+
+/// Do these take the same names of one directory?
+pub(super) fn overlap(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Overlap {
+    let is_left_out = |one: Taker<'_>, other: Taker<'_>| match one {
+        Taker::Spool(source) => source.ignore_pattern.as_str() == other.pattern().as_str(),
+        Taker::Group(_) => false,
     };
     if is_left_out(a, b) || is_left_out(b, a) {
         return Overlap::Never;
     }
-    if let Some(name) = common_name(a, b) {
+    if let Some(name) = common_name(dir, a, b) {
         return Overlap::Found(name);
     }
-    let (ends_a, ends_b) = (Ends::of(java_a), Ends::of(java_b));
+    let (ends_a, ends_b) = (Ends::of(a.pattern().as_str()), Ends::of(b.pattern().as_str()));
     let differ_at_start = !starts_alike(&ends_a.first, &ends_b.first);
     // A file that one has finished must not be new to the other.
-    let differ_at_end = !starts_alike(&ends_a.last, &ends_b.last) && a.file_suffix == b.file_suffix;
+    let differ_at_end = !starts_alike(&ends_a.last, &ends_b.last) && a.suffix() == b.suffix();
     if differ_at_start || differ_at_end { Overlap::Never } else { Overlap::Unknown }
 }
 
 /// Of the names that are there, and of those that are likely, one that both take.
-fn common_name(a: &SourceConfig, b: &SourceConfig) -> Option<String> {
+fn common_name(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Option<String> {
     let likely = a.likely_names().into_iter().chain(b.likely_names());
-    let there = names_in(&a.spool_dir);
-    likely.chain(there).find(|name| takes(a, name) && takes(b, name))
+    likely.chain(names_in(dir)).find(|name| a.takes(name) && b.takes(name))
+}
+
+impl Taker<'_> {
+    fn pattern(&self) -> &Pattern {
+        match self {
+            Taker::Spool(source) => &source.target_pattern,
+            Taker::Group(group) => &group.pattern,
+        }
+    }
+
+    fn suffix(&self) -> &OsStr {
+        match self {
+            Taker::Spool(source) => &source.file_suffix,
+            Taker::Group(_) => OsStr::new(""),
+        }
+    }
+
+    /// Names that its files are likely to have.
+    fn likely_names(&self) -> Vec<String> {
+        match self {
+            Taker::Spool(source) => source.likely_names().into(),
+            // A pattern without anything special is a name.
+            Taker::Group(group) => {
+                let java = group.text.rsplit('/').next().unwrap_or_default();
+                vec![java.replace('\\', ""), "app.log".to_owned(), "access.log".to_owned()]
+            }
+        }
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        let matches = |pattern: &Pattern| pattern.full_match(name.as_bytes());
+        let is_out = match self {
+            Taker::Spool(source) => {
+                name.starts_with('.')
+                    || name.ends_with(&*source.file_suffix.to_string_lossy())
+                    || matches(&source.ignore_pattern).unwrap_or(false)
+            }
+            Taker::Group(_) => false,
+        };
+        !is_out && matches(self.pattern()).unwrap_or(false)
+    }
 }
 
 /// As many as tell something; the rest of a large directory looks alike.
@@ -51,14 +112,6 @@ fn names_in(dir: &Path) -> impl Iterator<Item = String> {
     const NAMES_MAX: usize = 10_000;
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(NAMES_MAX);
     entries.filter_map(|entry| entry.file_name().into_string().ok())
-}
-
-fn takes(source: &SourceConfig, name: &str) -> bool {
-    let matches = |pattern: &crate::java::pattern::Pattern| pattern.full_match(name.as_bytes());
-    let is_out = name.starts_with('.')
-        || name.ends_with(&*source.file_suffix.to_string_lossy())
-        || matches(&source.ignore_pattern).unwrap_or(false);
-    !is_out && matches(&source.target_pattern).unwrap_or(false)
 }
 
 /// Is one the beginning of the other?

@@ -7,9 +7,12 @@ use super::diagnostics::Diagnostics;
 use super::interceptor;
 use super::known::{Property, Scope, row};
 use super::model::DecodePolicy;
-use super::model::{ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
+use super::model::{
+    ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, SourceKind,
+};
 use super::section::{Section, words};
 use super::sharing::{self, Overlap};
+use super::taildir;
 use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -23,6 +26,14 @@ const REPLICATING_SELECTOR: &str = "org.apache.flume.channel.ReplicatingChannelS
 
 const fn of(name: &str) -> &'static Property {
     row(Scope::Source, name)
+}
+
+/// Which rows of the table are those of a source.
+pub(super) fn scopes(section: &Section) -> &'static [Scope] {
+    match section.type_is(&taildir::TYPES) {
+        true => &[Scope::Taildir, Scope::EachSource],
+        false => &[Scope::Source],
+    }
 }
 
 /// The names in the source's `channels`, for the graph; faults are told by [`build`].
@@ -43,6 +54,9 @@ pub(crate) fn build(
 ) -> Option<SourceConfig> {
     if section.props.is_empty() || !has_known_type(section, found) {
         return None;
+    }
+    if section.type_is(&taildir::TYPES) {
+        return taildir::build(section, found, resolve);
     }
     section.check_names(found, &[Scope::Source]);
     check_deserializer_and_selector(section, found);
@@ -72,6 +86,7 @@ pub(crate) fn build(
     let (spool_dir_text, spool_dir, tracker_dir) = directories?;
     let source = SourceConfig {
         name: section.name.clone(),
+        kind: SourceKind::SpoolTail,
         destinations: channels?,
         spool_dir_text,
         spool_dir,
@@ -103,6 +118,28 @@ pub(crate) fn build(
     Some(source)
 }
 
+/// What every source has.
+pub(super) struct Common {
+    pub backoff_ms_max: u64,
+    pub retire_grace_ms: u64,
+    pub on_bad_checkpoint: OnBadCheckpoint,
+    pub on_no_checkpoint: OnNoCheckpoint,
+    pub shares_spool_dir: bool,
+}
+
+impl Common {
+    pub(super) fn of(section: &Section, found: &mut Diagnostics) -> Common {
+        let (on_bad_checkpoint, on_no_checkpoint) = without_state(section, found);
+        Common {
+            backoff_ms_max: section.number(found, const { of("maxBackoff") }),
+            retire_grace_ms: section.number(found, const { of("retireGraceMs") }),
+            on_bad_checkpoint,
+            on_no_checkpoint,
+            shares_spool_dir: section.boolean(found, const { of("sharedSpoolDir") }),
+        }
+    }
+}
+
 fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
     let Some(prop) = section.get("type") else {
         let message = format!(
@@ -114,12 +151,13 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
         section.error(found, "type", message);
         return false;
     };
-    if !section.type_is(&TYPES) {
+    if !section.type_is(&TYPES) && !section.type_is(&taildir::TYPES) {
         let message = format!(
-            "Unable to load source type: {}; only {} (or {}) is supported",
+            "Unable to load source type: {}; only {} (or {}) and {} are supported",
             prop.shown(),
             TYPES[1],
-            TYPES[0]
+            TYPES[0],
+            taildir::TYPES[0]
         );
         section.error(found, "type", message);
         return false;
@@ -135,6 +173,10 @@ fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
             format!("deserializer {} is not supported: only LINE is; write LINE", prop.shown());
         section.error(found, "deserializer", message);
     }
+    check_selector(section, found);
+}
+
+pub(super) fn check_selector(section: &Section, found: &mut Diagnostics) {
     if let Some(prop) = section.get("selector.type")
         && !["replicating", REPLICATING_SELECTOR]
             .iter()
@@ -149,7 +191,7 @@ fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
     }
 }
 
-fn channels(
+pub(super) fn channels(
     section: &Section,
     found: &mut Diagnostics,
     resolve: impl Fn(&str) -> Option<usize>,
@@ -230,7 +272,7 @@ fn charset(section: &Section, found: &mut Diagnostics, row: &Property) -> Option
     tell(section, found, row.name, Charset::for_name(&section.text(row)))
 }
 
-fn header(
+pub(super) fn header(
     section: &Section,
     found: &mut Diagnostics,
     switch: &Property,
@@ -373,37 +415,54 @@ pub(crate) fn refuse_shared_trackers(
 pub(crate) fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found: &mut Diagnostics) {
     for (index, (section, source)) in sections.iter().enumerate() {
         for (former_section, former) in &sections[..index] {
-            if !same_directory(&source.spool_dir, &former.spool_dir) {
-                continue;
-            }
-            let Some(why) = shared_files(former, source) else { continue };
-            let line_of = |s: &Section| s.get("spoolDir").map_or(s.line(), |p| p.line);
+            let Some((dir, why)) = shared(former, source) else { continue };
+            let key =
+                |s: &SourceConfig| if s.kind.tail().is_some() { "filegroups" } else { "spoolDir" };
+            let line_of = |section: &Section, source: &SourceConfig| {
+                section.get(key(source)).map_or(section.line(), |p| p.line)
+            };
+            let what = if source.kind.tail().is_some() { "directory" } else { "spool directory" };
             let message = format!(
-                "the spool directory {} is that of source {} too (line {}), and {why}",
-                source.spool_dir.display(),
+                "the {what} {} is that of source {} too (line {}), and {why}",
+                dir.display(),
                 former_section.name,
-                line_of(former_section),
+                line_of(former_section, former),
             );
-            found.error(&section.key("spoolDir"), line_of(section), message);
+            found.error(&section.key(key(source)), line_of(section, source), message);
         }
     }
 }
 
 /// Why two sources must not read one directory, if they must not, and what to do.
 pub(crate) fn shared_files(a: &SourceConfig, b: &SourceConfig) -> Option<String> {
-    match sharing::overlap(a, b) {
-        Overlap::Never => None,
-        Overlap::Found(name) => Some(format!(
-            "both take {name}: each file is for one source; write target patterns that no name \
-             matches both of, or give one source both channels"
-        )),
-        Overlap::Unknown if a.shares_spool_dir && b.shares_spool_dir => None,
-        Overlap::Unknown => Some(
-            "their target patterns may match the same names: let them begin or end with different \
-             letters, or write sharedSpoolDir = true for both if no name matches both"
-                .to_owned(),
-        ),
+    shared(a, b).map(|(_, why)| why)
+}
+
+/// The directory that both read, and why they must not.
+fn shared(a: &SourceConfig, b: &SourceConfig) -> Option<(PathBuf, String)> {
+    for (dir, one) in sharing::takers(a) {
+        for (other_dir, other) in sharing::takers(b) {
+            if !same_directory(&dir, &other_dir) {
+                continue;
+            }
+            let why = match sharing::overlap(&dir, one, other) {
+                Overlap::Never => continue,
+                Overlap::Found(name) => format!(
+                    "both take {name}: each file is for one source; write target patterns that no \
+                     name matches both of, or give one source both channels"
+                ),
+                Overlap::Unknown if a.shares_spool_dir && b.shares_spool_dir => continue,
+                Overlap::Unknown => {
+                    "their target patterns may match the same names: let them begin \
+                                     or end with different letters, or write sharedSpoolDir = true \
+                                     for both if no name matches both"
+                        .to_owned()
+                }
+            };
+            return Some((other_dir, why));
+        }
     }
+    None
 }
 
 fn same_directory(a: &Path, b: &Path) -> bool {

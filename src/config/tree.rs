@@ -43,6 +43,16 @@ fn write_sinks(f: &mut fmt::Formatter<'_>, sinks: &[&SinkConfig], stem: &str) ->
 }
 
 fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -> fmt::Result {
+    if let Some(tail) = source.kind.tail() {
+        for group in &tail.groups {
+            writeln!(f, "{stem}│  group      {}: {}", group.name, group.text)?;
+        }
+        writeln!(f, "{stem}│  positions  {}", source.tracker_dir.display())?;
+        if let Some(path) = &tail.position_file {
+            writeln!(f, "{stem}│  and        {}, as Flume has it", path.display())?;
+        }
+        return writeln!(f, "{stem}│  order      {} events a transaction", source.batch_size);
+    }
     writeln!(f, "{stem}│  directory  {}", source.spool_dir.display())?;
     writeln!(f, "{stem}│  positions  {}", source.tracker_dir.display())?;
     writeln!(f, "{stem}│  now        names with {}", source.target_filename_text)?;

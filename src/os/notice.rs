@@ -1,6 +1,6 @@
-//! Notices of changes in a directory (inotify).
+//! Notices of changes in directories (inotify).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -9,9 +9,17 @@ use std::path::Path;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-/// Notices of changes in one directory: something in it was written, made, renamed or deleted.
+/// Notices of changes in some directories: something in one was written, made, renamed or deleted.
 pub struct Inotify {
     fd: OwnedFd,
+    watches: Vec<Watch>,
+}
+
+struct Watch {
+    /// The kernel's number of it.
+    number: i32,
+    /// What the names in the directory are told with, and a slash; where it is empty, nothing.
+    prefix: OsString,
     /// Device and inode of the directory.
     directory: (u64, u64),
     /// The directory was removed or unmounted: no notice will come any more.
@@ -20,23 +28,39 @@ pub struct Inotify {
 
 impl Inotify {
     /// Fails where the kernel or a limit (`fs.inotify.max_user_instances`) does not permit it.
+    pub fn new() -> io::Result<Inotify> {
+        let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        Ok(Inotify { fd, watches: Vec::new() })
+    }
+
+    /// Of one directory, whose names are told as they are.
     pub fn watch(dir: &Path) -> io::Result<Inotify> {
+        let mut notices = Inotify::new()?;
+        notices.add(dir, OsStr::new(""))?;
+        Ok(notices)
+    }
+
+    /// Watches this directory too. Its names are told with `prefix` and a slash before them.
+    pub fn add(&mut self, dir: &Path, prefix: &OsStr) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         // Before the watch is set: should the name lead elsewhere in between, that is found later.
         let stat = std::fs::metadata(dir)?;
-        let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let changes = WatchFlags::MODIFY
             | WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO;
-        inotify::add_watch(&fd, dir, changes)?;
-        Ok(Inotify { fd, directory: (stat.dev(), stat.ino()), is_over: false })
+        let number = inotify::add_watch(&self.fd, dir, changes)?;
+        let (prefix, directory) = (prefix.to_owned(), (stat.dev(), stat.ino()));
+        // Two names of one directory are one watch.
+        self.watches.retain(|watch| watch.number != number && watch.prefix != prefix);
+        self.watches.push(Watch { number, prefix, directory, is_over: false });
+        Ok(())
     }
 
     /// Do notices still come, and of the directory with this device and inode?
     pub fn is_of(&self, directory: (u64, u64)) -> bool {
-        !self.is_over && self.directory == directory
+        self.watches.iter().any(|watch| !watch.is_over && watch.directory == directory)
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -49,10 +73,21 @@ impl Inotify {
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut notices = inotify::Reader::new(&self.fd, &mut buffer);
         while let Ok(notice) = notices.next() {
-            self.is_over |= notice.events().intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT);
+            let number = notice.wd();
+            let Some(watch) = self.watches.iter_mut().find(|w| w.number == number) else {
+                continue;
+            };
+            watch.is_over |= notice.events().intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT);
             // One of the directory itself has no name.
-            if let Some(name) = notice.file_name() {
-                changed(OsStr::from_bytes(name.to_bytes()));
+            let Some(name) = notice.file_name() else { continue };
+            let name = OsStr::from_bytes(name.to_bytes());
+            if watch.prefix.is_empty() {
+                changed(name);
+            } else {
+                let mut below = watch.prefix.clone();
+                below.push("/");
+                below.push(name);
+                changed(&below);
             }
         }
     }

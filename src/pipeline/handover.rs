@@ -11,10 +11,13 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use crate::checkpoint::flume_positions::{self, FlumePosition, FlumePositions};
 use crate::checkpoint::java_tracker::{self, JavaState, JavaTrackerError};
+use crate::checkpoint::record::Record;
 use crate::checkpoint::room::is_out_of_descriptors;
-use crate::config::model::SourceConfig;
+use crate::config::model::{SourceConfig, TailConfig};
 
 /// What a tracker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(crate) enum Handover {
     Finished { name: OsString, completed: OsString },
     /// The file that it is for is no longer in the directory: likewise.
     Gone { name: OsString },
+    /// The position file of a `TAILDIR` source.
+    Positions(TailHandover),
 }
 
 /// A tracker of which the position cannot be taken over, though there is one: exit code 78.
@@ -44,6 +49,7 @@ pub(crate) enum HandoverError {
         why: String,
     },
     Unreadable(JavaTrackerError),
+    Positions(TailHandoverError),
 }
 
 impl fmt::Display for HandoverError {
@@ -70,6 +76,7 @@ impl fmt::Display for HandoverError {
                 tracker.display()
             ),
             HandoverError::Unreadable(why) => why.fmt(f),
+            HandoverError::Positions(why) => why.fmt(f),
         }
     }
 }
@@ -91,8 +98,105 @@ impl HandoverError {
 
 impl std::error::Error for HandoverError {}
 
+/// The positions with which a source has begun, kept in its tracker directory.
+pub(crate) const TAKEN_OVER: &str = "taken-over.json";
+
+/// What Flume's position file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TailHandover {
+    pub path: PathBuf,
+    pub positions: Vec<FlumePosition>,
+    /// What is wrong behind them.
+    pub damage: Option<String>,
+}
+
+/// A position file that cannot be taken over.
+#[derive(Debug)]
+pub(crate) enum TailHandoverError {
+    /// It cannot be read now.
+    Unreadable(String),
+    /// It is none: exit code 78.
+    Unusable(String),
+}
+
+impl fmt::Display for TailHandoverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (TailHandoverError::Unreadable(why) | TailHandoverError::Unusable(why)) = self;
+        f.write_str(why)
+    }
+}
+
+/// Reads the position file of a `TAILDIR` source, if there is one. Only of use where there is no
+/// checkpoint.
+pub(crate) fn tail_handover(tail: &TailConfig) -> Result<Option<TailHandover>, TailHandoverError> {
+    let Some(path) = &tail.position_file else { return Ok(None) };
+    match flume_positions::read(path) {
+        Ok(FlumePositions::Absent) => Ok(None),
+        Ok(FlumePositions::Found(positions, damage)) => {
+            Ok(Some(TailHandover { path: path.clone(), positions, damage }))
+        }
+        Ok(FlumePositions::Unusable(why)) => Err(TailHandoverError::Unusable(format!(
+            "{}: this is no position file of Flume ({why}); to begin at 0 would send again what \
+             Flume has sent. Put a good copy in its place, or remove it to begin at 0",
+            path.display()
+        ))),
+        // A directory stands there: nothing was ever kept in it.
+        Err(_) if path.is_dir() => Ok(None),
+        Err(e) => Err(TailHandoverError::Unreadable(format!("{}: {e}", path.display()))),
+    }
+}
+
+/// Why the positions in Flume's file are not this agent's: it writes none that its checkpoint does not
+/// have, so one that is ahead says that Flume has run since. `written`: when the checkpoint was.
+pub(crate) fn positions_ahead(
+    config: &SourceConfig,
+    tail: &TailConfig,
+    record: &Record,
+    written: Option<SystemTime>,
+) -> Option<String> {
+    let path = tail.position_file.as_ref()?;
+    // Before this agent wrote last: then it is its own, of what has been truncated since perhaps.
+    let stamp = fs::metadata(path).and_then(|stat| stat.modified()).ok();
+    if stamp <= written {
+        return None;
+    }
+    let Ok(FlumePositions::Found(positions, _)) = flume_positions::read(path) else { return None };
+    let is_ahead = |position: &&FlumePosition| {
+        let mut records = record.files.iter().filter(|file| file.inode == position.inode);
+        // Another file may have the inode by now.
+        let is_there = || {
+            fs::metadata(&position.file)
+                .is_ok_and(|stat| stat.ino() == position.inode && stat.len() >= position.pos)
+        };
+        let is_known = records.clone().next().is_some();
+        is_known && records.all(|file| file.position < position.pos) && is_there()
+    };
+    let ahead = positions.iter().find(is_ahead)?;
+    Some(format!(
+        "{}: it says that {} was read to byte {}, which is more than this agent has read: Flume has \
+         run here since, and to go on would send again what it has sent. To go on where Flume was, \
+         remove {}; to go on where this agent was, remove the position file",
+        path.display(),
+        ahead.file,
+        ahead.pos,
+        config.tracker_dir.display()
+    ))
+}
+
+/// The positions with which a `TAILDIR` source began, by inode.
+pub(crate) fn taken_over(config: &SourceConfig) -> Vec<FlumePosition> {
+    match flume_positions::read(&config.tracker_dir.join(TAKEN_OVER)) {
+        Ok(FlumePositions::Found(positions, _)) => positions,
+        _ => Vec::new(),
+    }
+}
+
 /// Reads the tracker of a source. Only of use where there is no checkpoint.
 pub(crate) fn handover(config: &SourceConfig) -> Result<Handover, HandoverError> {
+    if let Some(tail) = config.kind.tail() {
+        let found = tail_handover(tail).map_err(HandoverError::Positions)?;
+        return Ok(found.map_or(Handover::Nothing, Handover::Positions));
+    }
     let path = config.tracker_dir.join(java_tracker::FILE_NAME);
     let tracker = match java_tracker::read_java_tracker(&path) {
         Err(e) => return Err(HandoverError::Unreadable(e)),

@@ -12,6 +12,7 @@ mod leaders;
 pub mod marker;
 mod moved;
 pub mod once;
+mod positions;
 mod rebuild;
 mod recovery;
 mod reshape;
@@ -42,11 +43,12 @@ use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
+use positions::Positions;
 use rebuild::Rebuild;
 use room::{Halt, Unwritten};
 
 pub(crate) use start::build_interceptors;
-pub use start::{Begin, Inheritance, StartError, Startup, inherit};
+pub use start::{Begin, Inheritance, Predecessor, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
 pub const SOURCE: &str = "source.SpoolDirectoryTailFileSource";
@@ -223,6 +225,7 @@ pub struct Pipeline {
     is_rebuilt: bool,
     /// Monotonic time before which that is not gone on with.
     retry_at_ms: u64,
+    positions: Positions,
     /// What the files held when a run began that is to end by itself.
     owed: Option<Owed>,
     pub counters: Counters,
@@ -249,6 +252,7 @@ impl Pipeline {
         if self.rebuild.is_some() {
             return self.step_rebuild();
         }
+        self.keep_positions(false);
         self.files.refresh(false);
         self.files.sweep();
         self.recognise();
@@ -310,6 +314,7 @@ impl Pipeline {
         self.fold();
         self.is_dirty |= self.files.take_news();
         if !self.is_dirty {
+            self.keep_positions(true);
             return Ok(());
         }
         match self.commit() {
@@ -318,7 +323,10 @@ impl Pipeline {
                 log::warn(SOURCE, format_args!("Source {}: {error}.", self.config.name));
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.keep_positions(true);
+                Ok(())
+            }
         }
     }
 
@@ -421,6 +429,7 @@ impl Pipeline {
         // Also of a file that is not open now: what was found in the topic is not sent again.
         if let Some(record) = self.files.record_mut(lead.file) {
             record.position = lead.end;
+            record.skips_line = false;
             record.lines += lead.lines;
             record.events += u64::from(lead.count);
             record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);

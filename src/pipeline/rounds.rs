@@ -11,6 +11,7 @@ use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::event::{self, HeaderMap};
 use crate::log;
 use crate::source::giant::Giant;
+use crate::source::headers;
 use crate::source::interceptor::{self, Interceptor, Patience};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
@@ -243,7 +244,7 @@ impl Pipeline {
         let left = tracked.left_bytes();
         let plan = Plan {
             bound,
-            events_max: u32::MAX,
+            events_max: self.events_in_turn(),
             bytes_target: usize::try_from(left / share).unwrap_or(usize::MAX),
             patience,
         };
@@ -336,6 +337,13 @@ impl Pipeline {
         }
     }
 
+    /// Events of one file, before another has its turn.
+    fn events_in_turn(&self) -> u32 {
+        let Some(tail) = self.config.kind.tail() else { return u32::MAX };
+        let events = tail.batches_in_turn.saturating_mul(u64::from(self.batch_size()));
+        u32::try_from(events).unwrap_or(u32::MAX)
+    }
+
     fn batch_size(&self) -> u32 {
         u32::try_from(self.config.batch_size).unwrap_or(u32::MAX)
     }
@@ -349,17 +357,25 @@ impl Pipeline {
         batches: &mut [Batch],
         stamp_ms: i64,
     ) -> Result<(Slice, u32), SliceError> {
-        let headers = self.headers(index, stamp_ms);
+        let mut headers = self.headers(index, stamp_ms);
+        // Of each event its own.
+        let tail = self.config.kind.tail().filter(|tail| tail.byte_offset_header);
+        let mut map = tail.map(|_| self.header_map(index, stamp_ms));
         let batch_size = self.batch_size();
         let limit = self.outlets.iter().map(Outlet::batch_bytes_max).min().unwrap_or(usize::MAX);
         let interceptors: &[Interceptor] = &self.interceptors;
         let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
         let tracked = &mut self.files.tracked[index];
-        let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |body| {
+        let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |body, at| {
             let is_late = plan.patience.is_over();
             if has_filter && !interceptor::keeps(interceptors, body) {
                 return if is_late { Take::Enough } else { Take::More };
+            }
+            if let Some(map) = &mut map {
+                map.insert(headers::BYTE_OFFSET, &at.to_string());
+                headers.clear();
+                event::avro_headers(map, &mut headers);
             }
             let mut largest = 0;
             for batch in &mut *batches {
@@ -385,18 +401,14 @@ impl Pipeline {
 
     /// The encoded header map that all events of a batch share.
     pub(super) fn headers(&self, index: usize, stamp_ms: i64) -> Vec<u8> {
-        let tracked = &self.files.tracked[index];
-        let mut map = HeaderMap::new();
-        if let Some(key) = &self.config.file_header {
-            map.insert(key, &self.files.path(tracked.name()).to_string_lossy());
-        }
-        if let Some(key) = &self.config.basename_header {
-            map.insert(key, &tracked.name().to_string_lossy());
-        }
-        let map = interceptor::headers(&self.interceptors, map, stamp_ms);
         let mut encoded = Vec::new();
-        event::avro_headers(&map, &mut encoded);
+        event::avro_headers(&self.header_map(index, stamp_ms), &mut encoded);
         encoded
+    }
+
+    fn header_map(&self, index: usize, stamp_ms: i64) -> HeaderMap {
+        let map = headers::of_file(&self.config, self.files.tracked[index].name());
+        interceptor::headers(&self.interceptors, map, stamp_ms)
     }
 
     fn push_announced(

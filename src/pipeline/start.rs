@@ -3,22 +3,25 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::rc::Rc;
+use std::time::SystemTime;
 
-use super::handover::{Handover, HandoverError, handover};
+use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
+use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
-    Destination, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
+    Destination, FirstByte, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
+    TailConfig,
 };
 use crate::java::pattern::Pattern;
-use crate::log::{self, Repeats};
+use crate::log::{self, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::{self, Interceptor};
 use crate::source::restore::{Announced as Reached, AnnouncedRange};
@@ -50,10 +53,18 @@ pub struct Inheritance {
     pub record: Option<Record>,
     /// The checkpoint is not the file that it was written into.
     pub is_copied: bool,
-    /// Position of the Java agent: bare name and offset.
-    pub java: Option<(OsString, u64)>,
+    /// Where the Java agent was that worked here before.
+    pub java: Option<Predecessor>,
     /// Where to begin without a record and without Java's position.
     pub begin: Begin,
+}
+
+/// Where a Java agent stood.
+pub enum Predecessor {
+    /// At this byte of the file of that bare name.
+    Tracker(OsString, u64),
+    /// In these files, by their inodes, and in others where `FirstByte` says.
+    Positions(Vec<FlumePosition>, FirstByte),
 }
 
 /// Where a pipeline begins that inherits no position.
@@ -97,6 +108,9 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
     let dir = &config.tracker_dir;
     let not_yet = |e: &dyn fmt::Display| StartError::NotYet(format!("{}: {e}", dir.display()));
     let open = || FileStore::open(dir).and_then(Slots::open).map_err(|e| not_yet(&e));
+    // To open it changes it.
+    let checkpoint = dir.join(slots::FILE_NAME);
+    let written = std::fs::metadata(&checkpoint).and_then(|stat| stat.modified()).ok();
     let is_rebuilding = marker::is_there(dir).map_err(|e| not_yet(&e))?;
     let from_topic = |journal: Box<dyn Journal>| Inheritance {
         journal,
@@ -109,6 +123,7 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
         // What it says was written before all of the topic had been looked at.
         Opened::Valid { slots, .. } if is_rebuilding => Ok(from_topic(Box::new(slots))),
         Opened::Valid { slots, record, copied, other } => {
+            refuse_if_flume_has_run(config, &record, written)?;
             if !matches!(other, SlotFinding::Valid { .. } | SlotFinding::Empty) {
                 log::info(
                     SOURCE,
@@ -128,7 +143,10 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
         }
         Opened::Absent(slots) if is_rebuilding => Ok(from_topic(Box::new(slots))),
         Opened::Absent(slots) => {
-            let java = java_position(config)?;
+            let java = match config.kind.tail() {
+                Some(tail) => tail_positions(config, tail)?,
+                None => java_position(config)?.map(|(name, at)| Predecessor::Tracker(name, at)),
+            };
             let begin = match config.on_no_checkpoint {
                 OnNoCheckpoint::Beginning => Begin::Beginnings,
                 OnNoCheckpoint::End => Begin::Ends,
@@ -184,6 +202,8 @@ fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, Start
         false => StartError::Unsettled(e.to_string()),
     };
     match handover(config).map_err(stopped)? {
+        // Not of this kind of source.
+        Handover::Positions(_) => {}
         Handover::Nothing => log::info(
             SOURCE,
             format_args!("No checkpoint and no tracker of Flume in {dir}: {then}."),
@@ -216,6 +236,88 @@ fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, Start
         ),
     }
     Ok(None)
+}
+
+/// What Flume's position file says, for a source without a state of its own.
+fn tail_positions(
+    config: &SourceConfig,
+    tail: &TailConfig,
+) -> Result<Option<Predecessor>, StartError> {
+    let first = match config.on_no_checkpoint {
+        OnNoCheckpoint::Beginning => tail.begin,
+        OnNoCheckpoint::End => FirstByte::NextLine,
+        OnNoCheckpoint::Topic => FirstByte::Beginning,
+    };
+    let found = match handover::tail_handover(tail) {
+        Ok(found) => found,
+        Err(TailHandoverError::Unreadable(why)) => return Err(StartError::NotYet(why)),
+        Err(TailHandoverError::Unusable(why)) => return Err(StartError::Unsettled(why)),
+    };
+    let Some(found) = found else {
+        if config.on_no_checkpoint == OnNoCheckpoint::Topic {
+            return Ok(None);
+        }
+        let then = match first {
+            FirstByte::Beginning => "every file is read from its beginning",
+            FirstByte::NextLine => "what the files hold now is skipped",
+        };
+        log::info(SOURCE, format_args!("No checkpoint and no positions of Flume: {then}."));
+        return Ok(Some(Predecessor::Positions(Vec::new(), first)));
+    };
+    if let Some(damage) = &found.damage {
+        log::error(
+            SOURCE,
+            format_args!(
+                "Failed loading positionFile: {}: {damage}. What stands before that counts; other \
+                 files are read from their beginning.",
+                found.path.display()
+            ),
+        );
+    }
+    for place in config.places() {
+        // A file there would be a new one later, and be sent again.
+        let dir = config.spool_dir.join(place);
+        if !found.positions.is_empty() && !dir.is_dir() {
+            let dir = dir.display();
+            return Err(StartError::NotYet(format!("Directory does not exist: {dir}")));
+        }
+    }
+    log::info(
+        SOURCE,
+        format_args!(
+            "No checkpoint yet; taking over {} from Flume's {}. After a clean stop of Flume with a \
+             Kafka channel that is exact; after a kill lines of its last seconds come again, and with \
+             a memory channel lines that were in it are missing.",
+            counted(found.positions.len() as u64, "position"),
+            found.path.display()
+        ),
+    );
+    // Who verifies later has to know where this agent began.
+    let kept =
+        flume_positions::encode(found.positions.iter().map(|p| (p.inode, p.pos, p.file.as_str())));
+    let path = config.tracker_dir.join(handover::TAKEN_OVER);
+    flume_positions::replace(&path, &config.tracker_dir, &kept)
+        .map_err(|e| StartError::NotYet(format!("{}: {e}", path.display())))?;
+    Ok(Some(Predecessor::Positions(found.positions, first)))
+}
+
+/// Positions that are ahead of the own ones are those of Flume, which has run here since: to go on would
+/// send again what it has sent.
+fn refuse_if_flume_has_run(
+    config: &SourceConfig,
+    record: &Record,
+    written: Option<SystemTime>,
+) -> Result<(), StartError> {
+    let Some(tail) = config.kind.tail() else { return Ok(()) };
+    let Some(why) = handover::positions_ahead(config, tail, record, written) else {
+        return Ok(());
+    };
+    // The next try must find it as this one has.
+    let checkpoint = std::fs::File::open(config.tracker_dir.join(slots::FILE_NAME));
+    if let (Some(written), Ok(checkpoint)) = (written, checkpoint) {
+        let _ = checkpoint.set_modified(written);
+    }
+    Err(StartError::Unsettled(why))
 }
 
 impl Pipeline {
@@ -264,6 +366,7 @@ impl Pipeline {
             counters: Counters::default(),
             delivery: Default::default(),
             repeats: Repeats::default(),
+            positions: Default::default(),
         };
         pipeline.files.distrust_hints(inherited.is_copied);
         pipeline.inherit_state(record);
@@ -296,9 +399,18 @@ impl Pipeline {
         (self.counters.events_received, self.counters.batches_received) = most;
     }
 
-    fn inherit_positions(&mut self, java: Option<(OsString, u64)>, begin: Begin, is_new: bool) {
+    fn inherit_positions(&mut self, java: Option<Predecessor>, begin: Begin, is_new: bool) {
+        let is_tail = self.config.kind.tail().is_some();
         let result = match (java, begin) {
-            (Some((name, position)), _) => self.files.take_over(&name, position),
+            (Some(Predecessor::Tracker(name, position)), _) => {
+                self.files.take_over(&name, position)
+            }
+            (Some(Predecessor::Positions(positions, first)), _) => {
+                self.files.take_over_positions(&positions, first)
+            }
+            (None, Begin::Ends) if is_tail => {
+                self.files.take_over_positions(&[], FirstByte::NextLine)
+            }
             (None, Begin::Ends) => self.files.take_over_ends(),
             (None, Begin::Topic) if is_new => {
                 self.rebuild = Some(Rebuild::new(self.outlets.len()));

@@ -8,7 +8,8 @@ use std::ffi::OsStr;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
 use crate::config::model::{InterceptorConfig, SourceConfig, ValueFormat};
-use crate::event::{self, HeaderMap};
+use crate::event;
+use crate::source::headers;
 use crate::source::interceptor::{self, Interceptor};
 
 /// First byte that is hashed: events and other records never meet.
@@ -29,7 +30,11 @@ impl Keyer {
         sources: impl Iterator<Item = &'a SourceConfig>,
     ) -> Keyer {
         let mut unsteady = Vec::new();
-        for interceptor in sources.flat_map(|source| &source.interceptors) {
+        let sources: Vec<_> = sources.collect();
+        if sources.iter().filter_map(|source| source.kind.tail()).any(|t| t.byte_offset_header) {
+            unsteady.push(headers::BYTE_OFFSET.to_owned());
+        }
+        for interceptor in sources.iter().flat_map(|source| &source.interceptors) {
             match interceptor {
                 InterceptorConfig::Timestamp { header, .. }
                 | InterceptorConfig::Host { header, .. } => unsteady.push(header.clone()),
@@ -46,14 +51,7 @@ impl Keyer {
         chain: &[Interceptor],
         name: &OsStr,
     ) -> FileKey {
-        let mut map = HeaderMap::new();
-        if let Some(key) = &config.file_header {
-            map.insert(key, &config.spool_dir.join(name).to_string_lossy());
-        }
-        if let Some(key) = &config.basename_header {
-            map.insert(key, &name.to_string_lossy());
-        }
-        let map = interceptor::headers(chain, map, 0);
+        let map = interceptor::headers(chain, headers::of_file(config, name), 0);
         FileKey(self.headers(map.iter()))
     }
 

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
+use std::fs::{DirEntry, File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
+use super::root::{self, Entry};
 use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
@@ -326,11 +327,20 @@ impl Files {
     /// Under which names do these inodes stand?
     pub(super) fn take_census(&self, inodes: &HashSet<u64>) -> Census {
         let mut census = Census::default();
-        let dirs = [(&self.config.spool_dir, false), (&self.config.tracker_dir, true)];
-        for (dir, is_absolute) in dirs {
-            if let Err(e) = census.count(dir, is_absolute, inodes) {
-                census.fault.get_or_insert_with(|| told(dir, &e));
+        for place in self.scanner.places() {
+            let listed = self.root.list(place).and_then(|entries| census.count(entries, inodes));
+            if let Err(e) = listed {
+                census.fault.get_or_insert_with(|| told(&self.root.place(place), &e));
             }
+        }
+        let tracker = &self.config.tracker_dir;
+        let hidden = reach::list(tracker).and_then(|entries| {
+            let absolute =
+                |entry: DirEntry| Entry { name: entry.path().into_os_string(), inode: entry.ino() };
+            census.count(entries.map(|entry| entry.map(absolute)), inodes)
+        });
+        if let Err(e) = hidden {
+            census.fault.get_or_insert_with(|| told(tracker, &e));
         }
         census
     }
@@ -354,8 +364,8 @@ impl Files {
         if record.current_name.is_empty() || self.is_inode_here(record) {
             return Absence::Gone;
         }
-        let dir = &self.config.spool_dir;
-        match reach::metadata(dir) {
+        let dir = self.dir_of(record);
+        match reach::metadata(&dir) {
             Ok(stat) if stat.dev() == record.device || self.homes.contains(&record.device) => {
                 Absence::Gone
             }
@@ -364,19 +374,33 @@ impl Files {
                  everything mounted, and spoolDir right?",
                 dir.display()
             )),
-            Err(e) => Absence::Unreachable(told(dir, &e)),
+            Err(e) => Absence::Unreachable(told(&dir, &e)),
         }
+    }
+
+    /// The directory in which the file of a record should be: that of its name, if files are looked for
+    /// there.
+    fn dir_of(&self, record: &FileRecord) -> PathBuf {
+        let (place, _) = root::split(OsStr::from_bytes(&record.name));
+        let place = self.scanner.places().find(|p| *p == place);
+        self.root.place(place.unwrap_or(OsStr::new("")))
     }
 }
 
 impl Census {
-    fn count(&mut self, dir: &Path, is_absolute: bool, inodes: &HashSet<u64>) -> io::Result<()> {
-        for entry in reach::list(dir)? {
-            let entry = entry?;
-            if inodes.contains(&entry.ino()) {
-                let name: PathBuf =
-                    if is_absolute { entry.path() } else { entry.file_name().into() };
-                self.names.entry(entry.ino()).or_default().push(name.into_os_string());
+    pub(super) fn names_of(&self, inode: u64) -> impl Iterator<Item = &OsStr> {
+        self.names.get(&inode).into_iter().flatten().map(OsString::as_os_str)
+    }
+
+    fn count(
+        &mut self,
+        entries: impl Iterator<Item = io::Result<Entry>>,
+        inodes: &HashSet<u64>,
+    ) -> io::Result<()> {
+        for entry in entries {
+            let Entry { name, inode } = entry?;
+            if inodes.contains(&inode) {
+                self.names.entry(inode).or_default().push(name);
             }
         }
         Ok(())

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::quest::{Quest, Suspect, Whose};
@@ -96,7 +95,7 @@ impl Files {
     pub(super) fn goes_on_in_copy(&mut self, id: u64, suspect: Suspect, file: File) {
         let Some(index) = self.index_of(id) else { return };
         let size = file.metadata().map_or(0, |stat| stat.len());
-        let is_named = !suspect.name.as_bytes().contains(&b'/') && self.accepts(&suspect.name);
+        let is_named = self.accepts(&suspect.name);
         if let Some(mark) = suspect.partly
             && let Err(e) = self.step_back(index, &suspect, &file, mark, size)
         {

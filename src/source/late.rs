@@ -7,6 +7,7 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::policy::Names;
 use super::{Files, reach};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
@@ -28,8 +29,14 @@ impl Files {
     /// A change notice: is it of a finished file? Asked for each write to any file of the
     /// directory: what costs least comes first.
     pub(super) fn notice_late(&mut self, name: &OsStr) {
-        let suffix = self.policy.names.suffix().as_bytes();
-        let is_done = memchr::memmem::find(name.as_bytes(), suffix).is_some_and(|at| at > 0);
+        let is_done = match &self.policy.names {
+            Names::Matched { suffix, .. } => {
+                let suffix = suffix.as_bytes();
+                memchr::memmem::find(name.as_bytes(), suffix).is_some_and(|at| at > 0)
+            }
+            // One that was moved out of the pattern.
+            Names::Grouped(_) => !self.accepts(name),
+        };
         if !is_done || self.late.names.len() >= NAMES_MAX || self.late.names.contains(name) {
             return;
         }

@@ -9,8 +9,10 @@
 
 pub mod absent;
 mod copy;
+mod flume;
 mod follow;
 pub mod giant;
+pub mod headers;
 pub mod interceptor;
 mod kept;
 mod kin;
@@ -59,7 +61,7 @@ use follow::Refusals;
 use known::{Known, Same};
 use line::LineDecoder;
 use parked::Parking;
-use policy::Policy;
+use policy::{Current, Policy};
 use present::Present;
 use quest::{Quests, Then};
 use root::Root;
@@ -120,6 +122,8 @@ pub struct Files {
     start_at: Vec<(OsString, u64)>,
     directory_fault: Option<String>,
     turns: Turns,
+    /// Announced by this run.
+    slices: u64,
     known: Known,
     late: late::Late,
     parking: Parking,
@@ -152,10 +156,12 @@ impl Files {
     /// Nothing is opened yet; see [`Files::restore`].
     pub fn new(config: Rc<SourceConfig>, clock: Rc<dyn Clock>) -> Files {
         let now_ms = clock.monotonic_ms();
+        let policy = Policy::of(&config);
         Files {
             scanner: Scanner::new(&config),
             root: Root::of(&config),
-            policy: Policy::of(&config),
+            present: Present::of(&policy.current),
+            policy,
             known: Known::load(&config.tracker_dir),
             config,
             clock,
@@ -168,11 +174,11 @@ impl Files {
             confirm_ms: None,
             is_cleared: false,
             has_remarked: false,
-            present: Present::unknown(),
             refusals: Refusals::default(),
             start_at: Vec::new(),
             directory_fault: None,
             turns: Turns::new(now_ms),
+            slices: 0,
             parking: Parking::default(),
             open_max: os::files_open_max(),
             kept: kept::Kept::default(),
@@ -220,9 +226,32 @@ impl Files {
         self.scanner.candidates()
     }
 
-    /// Device and inode of the spool directory at the last listing.
+    /// Device and inode of the spool directory at the last listing; of a source with several, none.
     pub fn directory(&self) -> Option<(u64, u64)> {
-        self.scanner.directory()
+        let mut places = self.scanner.directories();
+        let (_, first) = places.next()?;
+        if places.next().is_some() { None } else { first }
+    }
+
+    /// See [`root`].
+    pub fn places(&self) -> impl Iterator<Item = &OsStr> {
+        self.scanner.places()
+    }
+
+    /// The path of a place.
+    pub fn place(&self, place: &OsStr) -> PathBuf {
+        self.root.place(place)
+    }
+
+    /// The places of its files, and device and inode of each at the last listing.
+    pub fn directories(&self) -> impl Iterator<Item = (&OsStr, Option<(u64, u64)>)> {
+        self.scanner.directories()
+    }
+
+    /// Is that the name of something in a directory that is listed?
+    fn is_in_place(&self, name: &OsStr) -> bool {
+        let (place, _) = root::split(name);
+        !root::is_outside(name) && self.scanner.places().any(|p| p == place)
     }
 
     pub fn next_file_id(&self) -> u64 {
@@ -422,7 +451,8 @@ impl Files {
 
     /// Takes the time: which names are those of the present hour?
     fn update_present(&mut self) {
-        if self.present.update(&*self.clock, self.policy.date()) {
+        let Current::Dated(date) = &self.policy.current else { return };
+        if self.present.update(&*self.clock, date) {
             self.scanner.mark(|name| self.present.is_current(name));
             self.turns.look_for_waiting();
         }
@@ -606,6 +636,7 @@ impl Files {
         tracked.read_position = slice.end;
         (tracked.tail, tracked.head) = (slice.tail, slice.head);
         tracked.served_ms = now_ms;
+        (self.slices, tracked.served_as) = (self.slices + 1, self.slices + 1);
         tracked.giant_scanned = None;
         let gap = tracked.gap.take();
         if is_final {

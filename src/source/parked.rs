@@ -129,6 +129,10 @@ impl Files {
             if self.present.is_current(tracked.name()) != live || !is_wanted(tracked) {
                 continue;
             }
+            // Its last line is sent when it was left alone for long enough.
+            if self.policy.rest_ms().is_some() && tracked.has_rest() {
+                continue;
+            }
             if matches!(self.tracked[index].look(now_ms), Ok(Look::Quiet)) {
                 best = Some(index);
             }

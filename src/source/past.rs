@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::interceptor::{self, Interceptor, Patience};
 use super::slice::{self, Bound, SliceError, Take};
@@ -81,10 +81,12 @@ impl Files {
         }
         self.scanner.mark(|name| self.present.is_in(name));
         let mut names = Vec::new();
-        for entry in self.root.list()? {
-            let found_as = entry?.file_name();
-            if let Some(name) = self.scanner.name_before(&found_as) {
-                names.push((name, found_as, true));
+        for place in self.scanner.places() {
+            for entry in self.root.list(place)? {
+                let found_as = entry?.name;
+                if let Some(name) = self.scanner.name_before(&found_as) {
+                    names.push((name, found_as, true));
+                }
             }
         }
         names.sort();
@@ -127,13 +129,15 @@ impl Files {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        for entry in self.root.list()? {
-            let entry = entry?;
-            if entry.ino() == past.inode
-                && let Ok(file) = tracked::open(&entry.path())
-                && is_it(&file)?
-            {
-                return Ok(Some(file));
+        for place in self.scanner.places() {
+            for entry in self.root.list(place)? {
+                let entry = entry?;
+                if entry.inode == past.inode
+                    && let Ok(file) = tracked::open(&self.root.path(&entry.name))
+                    && is_it(&file)?
+                {
+                    return Ok(Some(file));
+                }
             }
         }
         Ok(None)
@@ -175,7 +179,7 @@ impl Files {
         let bound = if past.is_ended { Bound::Final } else { Bound::Open };
         let has_filter = interceptor::filters(chain);
         let patience = Patience::begin(chain);
-        let read = slice::read(&mut self.window, tracked, *position, bound, |body| {
+        let read = slice::read(&mut self.window, tracked, *position, bound, |body, _| {
             if !has_filter || interceptor::keeps(chain, body) {
                 visit(*events, body);
                 *events += 1;

@@ -2,16 +2,18 @@
 //! answers. A kind that answers otherwise adds a variant, and the compiler shows each place that has to
 //! deal with it.
 //!
-//! Two more questions have one answer so far, which is nowhere a choice. *What is an unfinished last
-//! line?* A line, once its file is done ([`Bound`](super::slice::Bound)). *Where does a new file begin?*
+//! One more question has one answer so far, which is nowhere a choice. *Where does a new file begin?*
 //! At its first byte, but for what stood in the directory at the first start
-//! (`pipeline::start::Begin`).
+//! (`pipeline::start::Begin`, `config::model::FirstByte`).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::line::LineConfig;
-use crate::config::model::{ConsumeOrder, DeletePolicy, SourceConfig};
+use super::line::{LineConfig, LineEnds};
+use super::root;
+use crate::config::model::{
+    ConsumeOrder, DeletePolicy, FileGroup, SourceConfig, SourceKind, TailConfig,
+};
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
 
@@ -31,12 +33,16 @@ pub enum Names {
     /// Those that one pattern matches and the other does not, as a whole; hidden ones and finished ones
     /// (with the suffix) are out.
     Matched { target: Pattern, ignore: Pattern, suffix: OsString },
+    /// Those that some group takes, each in its directory.
+    Grouped(Vec<FileGroup>),
 }
 
 /// Which file is the one that is being written now?
 pub enum Current {
     /// That whose name holds the present time, or a time to come.
     Dated(DatePattern),
+    /// Each that has a name which is taken.
+    Each,
 }
 
 /// When is a file done that was read to its end?
@@ -44,6 +50,10 @@ pub enum Current {
 pub enum Done {
     /// When it is not the current one, another candidate is there, and it was left alone so long, ms.
     Succeeded { grace_ms: u64 },
+    /// Never, as long as it has a name that is taken: an unfinished last line is sent when the file was
+    /// left alone for `rest_ms`, and its newline may come later. Without such a name, when it was left
+    /// alone for `grace_ms`.
+    Never { rest_ms: u64, grace_ms: u64 },
 }
 
 /// What happens to a file that is done?
@@ -53,6 +63,7 @@ pub enum Then {
     Rename,
     /// It is put aside under a hidden name, and deleted with its receipt.
     Delete,
+    Nothing,
 }
 
 /// What is in a file?
@@ -63,35 +74,54 @@ pub enum Content {
 
 impl Policy {
     pub fn of(config: &SourceConfig) -> Policy {
+        let grace_ms = config.retire_grace_ms;
+        let (current, done, then) = match &config.kind {
+            SourceKind::SpoolTail => (
+                Current::Dated(config.target_filename.clone()),
+                Done::Succeeded { grace_ms },
+                match config.delete_policy {
+                    DeletePolicy::Never => Then::Rename,
+                    DeletePolicy::Immediate => Then::Delete,
+                },
+            ),
+            SourceKind::Tail(TailConfig { idle_timeout_ms: rest_ms, .. }) => {
+                (Current::Each, Done::Never { rest_ms: *rest_ms, grace_ms }, Then::Nothing)
+            }
+        };
         Policy {
             names: Names::of(config),
             order: config.consume_order,
-            current: Current::Dated(config.target_filename.clone()),
-            done: Done::Succeeded { grace_ms: config.retire_grace_ms },
-            then: match config.delete_policy {
-                DeletePolicy::Never => Then::Rename,
-                DeletePolicy::Immediate => Then::Delete,
-            },
+            current,
+            done,
+            then,
             content: Content::of(config),
         }
     }
 
     /// How long a file must have been left alone before it is done, ms.
     pub fn grace_ms(&self) -> u64 {
-        let Done::Succeeded { grace_ms } = self.done;
-        grace_ms
+        match self.done {
+            Done::Succeeded { grace_ms } | Done::Never { grace_ms, .. } => grace_ms,
+        }
     }
 
-    /// How the name of the current file writes the time.
-    pub fn date(&self) -> &DatePattern {
-        let Current::Dated(pattern) = &self.current;
-        pattern
+    /// How long a file that keeps its name must have been left alone before its unfinished last line is
+    /// sent, ms. `None`: as long as it is not done.
+    pub fn rest_ms(&self) -> Option<u64> {
+        match self.done {
+            Done::Succeeded { .. } => None,
+            Done::Never { rest_ms, .. } => Some(rest_ms),
+        }
     }
 }
 
 impl Content {
     pub fn of(config: &SourceConfig) -> Content {
         Content::Text(LineConfig {
+            ends: match config.kind {
+                SourceKind::SpoolTail => LineEnds::Newline,
+                SourceKind::Tail(_) => LineEnds::Verbatim,
+            },
             charset: config.input_charset.clone(),
             output: config.output_charset.clone(),
             policy: config.decode_policy,
@@ -107,6 +137,9 @@ impl Content {
 
 impl Names {
     pub fn of(config: &SourceConfig) -> Names {
+        if let Some(tail) = config.kind.tail() {
+            return Names::Grouped(tail.groups.clone());
+        }
         Names::Matched {
             target: config.target_pattern.clone(),
             ignore: config.ignore_pattern.clone(),
@@ -119,24 +152,46 @@ impl Names {
     /// # Errors
     /// A pattern that gives up on this name, in words.
     pub fn accept(&self, name: &OsStr) -> Result<bool, String> {
-        let Names::Matched { target, ignore, .. } = self;
-        if self.is_out(name) {
-            return Ok(false);
+        let matches = |pattern: &Pattern, name: &OsStr| {
+            pattern.full_match(name.as_bytes()).map_err(|e| e.to_string())
+        };
+        match self {
+            Names::Matched { target, ignore, .. } => {
+                let is_out = self.is_out(name) || name.as_bytes().contains(&b'/');
+                Ok(!is_out && !matches(ignore, name)? && matches(target, name)?)
+            }
+            Names::Grouped(groups) => {
+                for group in groups_of(groups, name) {
+                    if matches(&group.pattern, root::split(name).1)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
         }
-        let matches =
-            |pattern: &Pattern| pattern.full_match(name.as_bytes()).map_err(|e| e.to_string());
-        Ok(!matches(ignore)? && matches(target)?)
+    }
+
+    /// The group of a source's files that a name belongs to, if it has groups.
+    pub fn group<'a>(config: &'a SourceConfig, name: &OsStr) -> Option<&'a FileGroup> {
+        let leaf = root::split(name).1.as_bytes();
+        let groups = &config.kind.tail()?.groups;
+        groups_of(groups, name).find(|group| group.pattern.full_match(leaf).unwrap_or(false))
     }
 
     /// Is it hidden, or a finished file's, whatever the patterns say?
     pub fn is_out(&self, name: &OsStr) -> bool {
-        name.as_bytes().starts_with(b".") || self.is_completed(name)
+        match self {
+            Names::Matched { .. } => name.as_bytes().starts_with(b".") || self.is_completed(name),
+            Names::Grouped(_) => root::is_outside(name),
+        }
     }
 
-    /// What is added to the name of a finished file.
+    /// What is added to the name of a finished file; nothing where it keeps its name.
     pub fn suffix(&self) -> &OsStr {
-        let Names::Matched { suffix, .. } = self;
-        suffix
+        match self {
+            Names::Matched { suffix, .. } => suffix,
+            Names::Grouped(_) => OsStr::new(""),
+        }
     }
 
     /// The name of a file when it is done.
@@ -149,7 +204,10 @@ impl Names {
     /// Is it that of a finished file: does it end in the suffix, or in the suffix and a number (our way
     /// out when the completed name was taken)?
     pub fn is_completed(&self, name: &OsStr) -> bool {
-        is_completed(name.as_bytes(), self.suffix().as_bytes())
+        match self {
+            Names::Matched { suffix, .. } => is_completed(name.as_bytes(), suffix.as_bytes()),
+            Names::Grouped(_) => false,
+        }
     }
 
     /// The name that a finished file had, if it was one that is accepted.
@@ -162,6 +220,13 @@ impl Names {
         let before = OsStr::from_bytes(&bytes[..at]);
         self.accept(before).unwrap_or(false).then(|| before.to_owned())
     }
+}
+
+/// The groups of the directory in which the name is.
+fn groups_of<'a>(groups: &'a [FileGroup], name: &OsStr) -> impl Iterator<Item = &'a FileGroup> {
+    let place = root::split(name).0.to_owned();
+    let is_outside = root::is_outside(name);
+    groups.iter().filter(move |group| !is_outside && group.place == place)
 }
 
 fn is_completed(name: &[u8], suffix: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use super::policy::Current;
 use crate::clock::Clock;
 use crate::java::date::{DatePattern, Moment};
 
@@ -19,11 +20,23 @@ pub(super) struct Present {
     ordered: Option<(DatePattern, Moment)>,
     /// Else the text of the hour to come.
     next: String,
+    /// No name holds a time: each is current.
+    is_always: bool,
 }
 
 impl Present {
     pub(super) fn unknown() -> Present {
-        Present { text: String::new(), second: i64::MIN, ordered: None, next: String::new() }
+        Present {
+            text: String::new(),
+            second: i64::MIN,
+            ordered: None,
+            next: String::new(),
+            is_always: false,
+        }
+    }
+
+    pub(super) fn of(current: &Current) -> Present {
+        Present { is_always: matches!(current, Current::Each), ..Present::unknown() }
     }
 
     /// Takes the time of `clock`. Has what the names must hold changed?
@@ -50,7 +63,7 @@ impl Present {
     /// be made, and its writer may have it open, before its hour begins. A time more than a year
     /// ahead is a number that happens to look like one.
     pub(super) fn is_current(&self, name: &OsStr) -> bool {
-        self.is_in(name) || self.is_coming(name.as_bytes())
+        self.is_always || self.is_in(name) || self.is_coming(name.as_bytes())
     }
 
     fn is_coming(&self, name: &[u8]) -> bool {

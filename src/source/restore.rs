@@ -98,7 +98,7 @@ impl Files {
                 self.seek_stray(record, Absence::Superseded, reached);
             } else if self.tracked.len() >= self.open_max * 3 / 4
                 && reached.is_none()
-                && self.is_in_place(&record)
+                && self.is_where_it_was(&record)
             {
                 self.park_record(record);
             } else {
@@ -119,7 +119,9 @@ impl Files {
     /// Where the device of the spool directory has another number now, it has it for what is still
     /// looked for as well: the next start has nothing else by which to tell that it was here.
     pub(super) fn renew_devices(&mut self) {
-        let Ok(stat) = reach::metadata(&self.config.spool_dir) else { return };
+        // Of several directories it cannot be told which device became which.
+        let [place] = self.root.places() else { return };
+        let Ok(stat) = self.root.stat_place(place) else { return };
         let homes = &self.homes;
         let is_old = |r: &FileRecord| r.device != stat.dev() && homes.contains(&r.device);
         let sought = self.quests.list.iter_mut().filter_map(|quest| match &mut quest.whose {
@@ -133,7 +135,7 @@ impl Files {
     }
 
     /// Is the file of the record under its name, as far as its numbers tell?
-    fn is_in_place(&self, record: &FileRecord) -> bool {
+    fn is_where_it_was(&self, record: &FileRecord) -> bool {
         let path = self.path(OsStr::from_bytes(&record.current_name));
         reach::metadata(&path).is_ok_and(|stat| Hints::of(&stat).agree(Hints::of_record(record)))
     }
@@ -209,7 +211,7 @@ impl Files {
         found: &OsStr,
         reached: Option<Announced>,
     ) -> usize {
-        if !found.as_bytes().contains(&b'/') {
+        if self.is_in_place(found) {
             self.homes.insert(record.device);
         }
         let position = record.position;
@@ -225,7 +227,7 @@ impl Files {
             && is_own_name
             && record.current_name != record.name
             && !record.current_name.is_empty();
-        let is_named = !found.as_bytes().contains(&b'/') && self.accepts(found);
+        let is_named = self.accepts(found);
         if !is_named {
             record.state = FileState::Draining;
             record.current_name = found.as_bytes().to_vec();
@@ -237,7 +239,7 @@ impl Files {
         if let Ok(stat) = file.metadata() {
             let hints = Hints::of(&stat);
             self.has_news |= hints != Hints::of_record(&record);
-            if !found.as_bytes().contains(&b'/') {
+            if self.is_in_place(found) {
                 self.homes.insert(hints.device);
             }
             (record.device, record.inode) = (hints.device, hints.inode);

@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::policy::Then;
+use super::policy::{Current, Then};
 use super::tracked::{Look, Tracked, Vetting};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::FileState;
@@ -112,7 +112,7 @@ impl Files {
         let is_named = tracked.is_named;
         if is_named && self.present.is_current(tracked.name()) {
             self.tracked[index].was_live = true;
-            return None;
+            return self.step_of_current(index);
         }
         if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
             return None;
@@ -134,6 +134,7 @@ impl Files {
         let tracked = &self.tracked[index];
         let in_grace = !(is_named && tracked.was_live) || tracked.keeps_name;
         let is_quiet = tracked.is_superseded
+            || self.is_left_over(index)
             || in_grace && self.left_alone_ms(index)? >= self.policy.grace_ms();
         if self.is_waited_for(index) {
             return None;
@@ -149,6 +150,32 @@ impl Files {
             (false, true) => Some(Step::Done),
             (false, false) => None,
         }
+    }
+
+    /// A file that goes on: its last line, which nobody has finished, may be due.
+    fn step_of_current(&mut self, index: usize) -> Option<Step> {
+        let rest_ms = self.policy.rest_ms()?;
+        let now_ms = self.clock().monotonic_ms();
+        if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
+            return None;
+        }
+        let tracked = &self.tracked[index];
+        // Zeros at the end are not written yet, and no line.
+        let is_due = tracked.has_rest()
+            && tracked.gap.is_none()
+            && tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= rest_ms);
+        (is_due && self.may_begin(index)).then_some(Step::Finish)
+    }
+
+    /// Was the file deleted, and does nobody write to it any more? Only this descriptor keeps its bytes
+    /// on the disk.
+    fn is_left_over(&self, index: usize) -> bool {
+        let tracked = &self.tracked[index];
+        self.policy.then == Then::Nothing
+            && !tracked.is_named
+            && !tracked.has_rest()
+            && tracked.file.metadata().is_ok_and(|stat| stat.nlink() == 0)
+            && os::is_open_for_writing(&tracked.file) == Some(false)
     }
 
     /// May another file turn out to be this one? A copy of it waits for its truncation, which nobody
@@ -202,7 +229,10 @@ impl Files {
 
     /// Is that time of modification in the present hour, or later?
     pub(super) fn is_of_this_hour(&self, modified_ms: i64) -> bool {
-        self.present.is_since(modified_ms, self.clock(), self.policy.date())
+        match &self.policy.current {
+            Current::Dated(date) => self.present.is_since(modified_ms, self.clock(), date),
+            Current::Each => true,
+        }
     }
 
     /// Is this a backlog file that will be retired and done as soon as it is read? Then its last
@@ -259,6 +289,7 @@ impl Files {
                 log::info(READER, format_args!("Preparing to delete file {}", path.display()));
                 self.hidden_name(index)
             }
+            Then::Nothing => name,
         };
         let record = &mut self.tracked[index].record;
         record.state = FileState::Draining;

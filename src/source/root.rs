@@ -1,15 +1,21 @@
 //! The directory that the files of a source live in, and all that is asked of it. A file is known by its
 //! directory and the name below it, beside its identity.
 //!
+//! Files may live in several directories. They are *places* of one root, the directory that all of them
+//! have in common, and a name leads from the root through its place to the file: `web/access.log`. So a
+//! file that moves from one place to another is one that was renamed.
+//!
 //! One implementation, on this machine. Absolute names lead out of it: to the tracker directory, where
 //! what is to be deleted waits.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
-use super::reach::{self, Listing};
+use super::reach;
 use crate::config::model::SourceConfig;
 use crate::os;
 
@@ -17,14 +23,28 @@ use crate::os;
 #[derive(Debug, Clone)]
 pub struct Root {
     dir: PathBuf,
+    /// Where its files are, below `dir`. The empty name is `dir` itself.
+    places: Vec<OsString>,
     /// A symbolic link stands for what it points to; else it is no file.
     follows_links: bool,
+}
+
+/// What a listing tells of a name.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Below the root.
+    pub name: OsString,
+    pub inode: u64,
 }
 
 impl Root {
     /// The directory is absolute. It need not be there yet.
     pub fn of(config: &SourceConfig) -> Root {
-        Root { dir: config.spool_dir.clone(), follows_links: config.follows_links }
+        Root {
+            dir: config.spool_dir.clone(),
+            places: config.places(),
+            follows_links: config.follows_links,
+        }
     }
 
     pub fn dir(&self) -> &Path {
@@ -36,9 +56,28 @@ impl Root {
         self.dir.join(name)
     }
 
-    /// Its entries; any of them may be an error.
-    pub fn list(&self) -> io::Result<Listing> {
-        reach::list(&self.dir)
+    /// Where its files are, below the directory; one at least. The empty name is the directory itself.
+    pub fn places(&self) -> &[OsString] {
+        &self.places
+    }
+
+    /// The entries of one place; any of them may be an error.
+    pub fn list(
+        &self,
+        place: &OsStr,
+    ) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+        let listing = reach::list(&self.place(place))?;
+        let place = place.to_owned();
+        Ok(listing.map(move |entry| {
+            let entry = entry?;
+            Ok(Entry { name: below(&place, &entry.file_name()), inode: entry.ino() })
+        }))
+    }
+
+    /// The path of a place.
+    pub fn place(&self, place: &OsStr) -> PathBuf {
+        // Joining the empty name would put a slash behind it.
+        if place.is_empty() { self.dir.clone() } else { self.dir.join(place) }
     }
 
     /// Opens a file for reading, without ever waiting; what is no regular file is an error.
@@ -58,9 +97,9 @@ impl Root {
         self.path(name).symlink_metadata()
     }
 
-    /// Of the directory.
-    pub fn stat_dir(&self) -> io::Result<Metadata> {
-        reach::metadata(&self.dir)
+    /// Of a place.
+    pub fn stat_place(&self, place: &OsStr) -> io::Result<Metadata> {
+        reach::metadata(&self.place(place))
     }
 
     /// Gives a file another name, if that is free.
@@ -84,4 +123,30 @@ impl Root {
     pub fn may_write(&self) -> bool {
         os::may_write(&self.dir)
     }
+}
+
+/// The name of what stands in a place.
+pub fn below(place: &OsStr, leaf: &OsStr) -> OsString {
+    if place.is_empty() {
+        return leaf.to_owned();
+    }
+    let mut name = OsString::with_capacity(place.len() + 1 + leaf.len());
+    name.push(place);
+    name.push("/");
+    name.push(leaf);
+    name
+}
+
+/// The place of a name, and the last part of it.
+pub fn split(name: &OsStr) -> (&OsStr, &OsStr) {
+    let bytes = name.as_bytes();
+    match memchr::memrchr(b'/', bytes) {
+        Some(at) => (OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])),
+        None => (OsStr::new(""), name),
+    }
+}
+
+/// Does the name lead out of the root?
+pub fn is_outside(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"/")
 }

@@ -11,12 +11,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
 use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
-use crate::source::root::Root;
+use crate::source::root::{self, Entry, Root};
 use crate::source::slow_names::SlowNames;
 use crate::source::tracked::modified_ms;
 
@@ -38,22 +38,43 @@ pub struct Candidate {
     listed: Option<usize>,
 }
 
-/// The candidates of one directory, kept up to date.
+/// The candidates of a root, kept up to date.
 pub struct Scanner {
     root: Root,
     names: Names,
     order: ConsumeOrder,
-    /// What the directory's inode said at the last listing.
-    seen: Option<Stamp>,
-    /// The listing may have missed a change that fell into the same tick of the clock.
-    seen_is_fresh: bool,
-    /// Nothing had changed since the listing before.
-    is_confirmed: bool,
+    places: Vec<Place>,
     candidates: Vec<Candidate>,
     left: Vec<OsString>,
     slow: SlowNames,
     /// Names and inodes of the last listing of which could not be told what they are.
     unjudged: Vec<(OsString, u64)>,
+}
+
+/// One directory of the root.
+struct Place {
+    /// See [`Root::places`].
+    name: OsString,
+    /// What the directory's inode said at the last listing. `None`: it could not be listed.
+    seen: Option<Stamp>,
+    /// The listing may have missed a change that fell into the same tick of the clock.
+    seen_is_fresh: bool,
+    /// Nothing had changed since the listing before.
+    is_confirmed: bool,
+    /// It could not be listed, one of several: the others are read on.
+    is_faulty: bool,
+}
+
+impl Place {
+    fn new(name: &OsStr) -> Place {
+        Place {
+            name: name.to_owned(),
+            seen: None,
+            seen_is_fresh: false,
+            is_confirmed: false,
+            is_faulty: false,
+        }
+    }
 }
 
 /// Which directory it is, and when it was changed. Its modification time alone may be put back
@@ -93,13 +114,12 @@ const TICK_NS: i64 = 20_000_000;
 
 impl Scanner {
     pub fn new(config: &SourceConfig) -> Scanner {
+        let root = Root::of(config);
         Scanner {
-            root: Root::of(config),
+            places: root.places().iter().map(|name| Place::new(name)).collect(),
+            root,
             names: Names::of(config),
             order: config.consume_order,
-            seen: None,
-            seen_is_fresh: false,
-            is_confirmed: false,
             candidates: Vec::new(),
             left: Vec::new(),
             slow: SlowNames::default(),
@@ -112,23 +132,40 @@ impl Scanner {
         &self.candidates
     }
 
-    /// May the directory hold other names than at the last listing? One `stat`.
+    /// May a directory hold other names than at the last listing? One `stat` for each.
     pub fn is_stale(&self) -> io::Result<bool> {
-        if self.seen_is_fresh {
-            return Ok(true);
+        for place in &self.places {
+            if place.seen_is_fresh {
+                return Ok(true);
+            }
+            match self.root.stat_place(&place.name) {
+                Ok(stat) if place.seen == Some(Stamp::of(&stat)) => {}
+                Ok(_) => return Ok(true),
+                Err(e) if self.places.len() == 1 => return Err(e),
+                Err(_) if place.is_faulty => {}
+                Err(_) => return Ok(true),
+            }
         }
-        Ok(self.seen != Some(Stamp::of(&self.root.stat_dir()?)))
+        Ok(false)
     }
 
-    /// Device and inode of the directory that was listed last.
-    pub fn directory(&self) -> Option<(u64, u64)> {
-        self.seen.map(|stamp| (stamp.device, stamp.inode))
+    /// The places that are listed.
+    pub fn places(&self) -> impl Iterator<Item = &OsStr> {
+        self.places.iter().map(|place| place.name.as_os_str())
     }
 
-    /// Did the last listing follow another with no change of the directory between them, by a
+    /// The same with device and inode of the directory that was listed last.
+    pub fn directories(&self) -> impl Iterator<Item = (&OsStr, Option<(u64, u64)>)> {
+        self.places.iter().map(|place| {
+            let directory = place.seen.map(|stamp| (stamp.device, stamp.inode));
+            (place.name.as_os_str(), directory)
+        })
+    }
+
+    /// Did the last listing follow another with no change of a directory between them, by a
     /// stamp that is finer than whole seconds?
     pub fn is_confirmed(&self) -> bool {
-        self.is_confirmed
+        self.places.iter().all(|place| place.is_confirmed)
     }
 
     /// The names of the last listing in which a file waits to be deleted.
@@ -136,10 +173,12 @@ impl Scanner {
         &self.left
     }
 
-    /// Was the name, or the inode, in the last listing, and could not be asked what it is? Then it
-    /// is not known to have gone.
+    /// Was the name, or the inode, in the last listing, and could not be asked what it is? Or could its
+    /// directory not be listed? Then it is not known to have gone.
     pub fn is_unjudged(&self, name: &OsStr, inode: u64) -> bool {
+        let mut faulty = self.places.iter().filter(|place| place.is_faulty);
         self.unjudged.iter().any(|(n, i)| n == name || *i == inode)
+            || faulty.any(|place| place.name == root::split(name).0)
     }
 
     /// Names of the last listing that could not be asked what they are.
@@ -159,62 +198,93 @@ impl Scanner {
         self.candidates.retain(|c| c.name != name);
     }
 
-    /// Lists the directory again. Returns names that could not be judged or stat'ed, with the
-    /// reason; they are tried again at the next listing. `now_ms`: the monotonic time.
+    /// Lists the directories again. Returns names that could not be judged or stat'ed, with the
+    /// reason; they are tried again at the next listing. So is a directory, where there are several:
+    /// what is in it is no candidate meanwhile. `now_ms`: the monotonic time.
+    ///
+    /// # Errors
+    /// None of the directories can be listed.
     pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
-        let stamp = Stamp::of(&self.root.stat_dir()?);
-        // Before the names are read: how long that takes must not count.
-        let is_fresh = stamp.is_fresh();
-        if self.seen.is_some_and(|seen| !seen.is_same_directory(&stamp)) {
-            // Another disk may have the same names and inode numbers.
-            self.candidates.clear();
-        }
         let mut problems = Vec::new();
         self.left.clear();
         self.unjudged.clear();
-        // What is known already keeps its place, so that only what is new is moved by the sort.
-        let mut places: HashMap<u64, usize> = HashMap::with_capacity(self.candidates.len());
-        for (at, candidate) in self.candidates.iter_mut().enumerate() {
-            places.insert(candidate.inode, at);
-            candidate.listed = None;
-        }
         self.slow.begin_listing();
+        let mut found = Listed::of(&mut self.candidates);
+        let (mut at, mut fault) = (0, None);
+        while at < self.places.len() {
+            if let Err(e) = self.list_place(at, now_ms, &mut found, &mut problems) {
+                let place = &mut self.places[at];
+                (place.seen, place.is_faulty, place.is_confirmed) = (None, true, false);
+                if self.places.len() > 1 {
+                    problems.push((self.places[at].name.clone(), e.to_string()));
+                }
+                fault = Some(e);
+            }
+            at += 1;
+        }
+        if let Some(e) = fault
+            && self.places.iter().all(|place| place.is_faulty)
+        {
+            self.places.iter_mut().for_each(|place| place.is_faulty = false);
+            return Err(e);
+        }
+        self.candidates.retain(|c| c.listed.is_some());
+        self.sort();
+        Ok(problems)
+    }
+
+    fn list_place(
+        &mut self,
+        at: usize,
+        now_ms: u64,
+        found: &mut Listed,
+        problems: &mut Vec<(OsString, String)>,
+    ) -> io::Result<()> {
+        let place = self.places[at].name.clone();
+        let stamp = Stamp::of(&self.root.stat_place(&place)?);
+        // Before the names are read: how long that takes must not count.
+        let is_fresh = stamp.is_fresh();
+        let seen = self.places[at].seen;
+        if seen.is_some_and(|seen| !seen.is_same_directory(&stamp)) {
+            // Another disk may have the same names and inode numbers.
+            found.forget(&mut self.candidates, &place);
+        }
         let mut is_whole = true;
-        for (listed, entry) in self.root.list()?.enumerate() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name.as_bytes().starts_with(HIDDEN_BESIDE.as_bytes()) {
+        for entry in self.root.list(&place)? {
+            let Entry { name, inode } = entry?;
+            found.count += 1;
+            if root::split(&name).1.as_bytes().starts_with(HIDDEN_BESIDE.as_bytes()) {
                 self.left.push(name);
                 continue;
             }
-            let place = places.get(&entry.ino()).copied();
-            if let Some(at) = place.filter(|&at| self.candidates[at].name == name) {
-                self.candidates[at].listed = Some(listed);
+            let known = found.places.get(&inode).copied();
+            if let Some(at) = known.filter(|&at| self.candidates[at].name == name) {
+                self.candidates[at].listed = Some(found.count);
                 continue;
             }
             if self.slow.is_late_for(&name) {
                 is_whole = false;
-                self.unjudged.push((name, entry.ino()));
+                self.unjudged.push((name, inode));
                 continue;
             }
             match self.judge(&name) {
-                Ok(Some(found)) => {
-                    let listed = Some(listed);
-                    self.candidates.push(Candidate { listed, seen_ms: now_ms, ..found });
+                Ok(Some(candidate)) => {
+                    let listed = Some(found.count);
+                    self.candidates.push(Candidate { listed, seen_ms: now_ms, ..candidate });
                 }
                 Ok(None) => {}
                 Err(why) => {
-                    self.unjudged.push((name.clone(), entry.ino()));
+                    self.unjudged.push((name.clone(), inode));
                     problems.push((name, why));
                 }
             }
         }
-        self.candidates.retain(|c| c.listed.is_some());
-        self.sort();
-        self.is_confirmed = is_whole && self.seen == Some(stamp) && stamp.changed.1 != 0;
-        self.seen = Some(stamp);
-        self.seen_is_fresh = is_fresh || !is_whole;
-        Ok(problems)
+        let place = &mut self.places[at];
+        place.is_confirmed = is_whole && seen == Some(stamp) && stamp.changed.1 != 0;
+        place.seen = Some(stamp);
+        place.seen_is_fresh = is_fresh || !is_whole;
+        place.is_faulty = false;
+        Ok(())
     }
 
     fn judge(&mut self, name: &OsStr) -> Result<Option<Candidate>, String> {
@@ -249,6 +319,33 @@ impl Scanner {
     /// Would this name be a candidate?
     pub fn accepts(&self, name: &OsStr) -> bool {
         self.names.accept(name).unwrap_or(false)
+    }
+}
+
+/// What a listing begins with: what is known keeps its place, so that only what is new is moved by the
+/// sort.
+struct Listed {
+    /// Of the candidates before, by inode.
+    places: HashMap<u64, usize>,
+    /// Names so far.
+    count: usize,
+}
+
+impl Listed {
+    fn of(candidates: &mut [Candidate]) -> Listed {
+        let mut places = HashMap::with_capacity(candidates.len());
+        for (at, candidate) in candidates.iter_mut().enumerate() {
+            places.insert(candidate.inode, at);
+            candidate.listed = None;
+        }
+        Listed { places, count: 0 }
+    }
+
+    /// Nothing is known of a place any more.
+    fn forget(&mut self, candidates: &mut [Candidate], place: &OsStr) {
+        for candidate in candidates.iter_mut().filter(|c| root::split(&c.name).0 == place) {
+            self.places.remove(&candidate.inode);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::line::{CutCharacter, LineDecoder, Tail};
+use super::line::{CutCharacter, LineDecoder, LineEnds, Tail, verbatim};
 use super::tracked::Tracked;
 use super::window::{HeadBytes, TailBytes, Window};
 
@@ -90,14 +90,15 @@ pub enum Take {
     Enough,
 }
 
-/// Reads a slice of `tracked` from offset `start` on and hands each event body to `take`.
+/// Reads a slice of `tracked` from offset `start` on and hands each event body to `take`, with the
+/// offset of its first byte.
 /// Changes nothing in `tracked` but the decoder's scratch memory.
 pub fn read(
     window: &mut Window,
     tracked: &mut Tracked,
     start: u64,
     bound: Bound,
-    mut take: impl FnMut(&[u8]) -> Take,
+    mut take: impl FnMut(&[u8], u64) -> Take,
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
     let mut at_end = false;
@@ -238,21 +239,38 @@ impl Progress {
         window: &Window,
         tracked: &mut Tracked,
         bound: Bound,
-        take: &mut impl FnMut(&[u8]) -> Take,
+        take: &mut impl FnMut(&[u8], u64) -> Take,
     ) -> Result<bool, SliceError> {
         let held = window.bytes(tracked.record.id, self.position);
         let (bytes, tail) = bound.clip(held, self.position, self.exhausted);
         if bytes.is_empty() {
             return Ok(false);
         }
-        let split = split(&mut tracked.decoder, bytes, self.position, tail, take)?;
-        let consumed = &bytes[..split.consumed];
+        let Some(passed) = self.left_of_line(tracked, bytes, tail) else { return Ok(false) };
+        let (rest, position) = (&bytes[passed..], self.position + passed as u64);
+        let split = split(&mut tracked.decoder, rest, position, tail, take)?;
+        let consumed = &bytes[..passed + split.consumed];
         self.crc.update(consumed);
         self.tail.push(consumed);
         self.head.push(consumed, self.position);
         self.lines += split.lines;
-        self.position += split.consumed as u64;
+        self.position += consumed.len() as u64;
         Ok(split.stopped)
+    }
+
+    /// How many bytes here are left of a line that is no event any more: it was one before its newline
+    /// came, or it was being written when the file was first seen. `None`: that cannot be told yet.
+    fn left_of_line(&self, tracked: &Tracked, bytes: &[u8], tail: Tail) -> Option<usize> {
+        if self.position == 0 || tracked.decoder.ends() == LineEnds::Newline {
+            return Some(0);
+        }
+        if tracked.record.skips_line && self.position == tracked.record.position {
+            return verbatim::rest_of_line(bytes, tail);
+        }
+        match self.tail.as_slice().last() {
+            None | Some(b'\n') => Some(0),
+            Some(_) => verbatim::late_newline(bytes, tail),
+        }
     }
 
     fn finish(self) -> Slice {
@@ -273,10 +291,14 @@ fn split(
     bytes: &[u8],
     position: u64,
     tail: Tail,
-    take: &mut impl FnMut(&[u8]) -> Take,
+    take: &mut impl FnMut(&[u8], u64) -> Take,
 ) -> Result<super::line::Split, SliceError> {
+    let mut start = position;
     decoder
-        .split(bytes, position == 0, tail, |body, _end| take(body) == Take::More)
+        .split(bytes, position == 0, tail, |body, end| {
+            let begun = std::mem::replace(&mut start, position + end as u64);
+            take(body, begun) == Take::More
+        })
         .map_err(|m| SliceError::Malformed { offset: position + m.offset as u64, bytes: m.bytes })
 }
 
@@ -296,11 +318,11 @@ mod tests {
         assert_eq!(tracked.look(0).unwrap(), Look::Readable);
         let mut window = Window::default();
         let first = Bound::Exactly { end: 4, is_final: false };
-        read(&mut window, &mut tracked, 0, first, |_| Take::More).unwrap();
+        read(&mut window, &mut tracked, 0, first, |_, _| Take::More).unwrap();
         let writer = std::fs::File::options().write(true).open(&path).unwrap();
         writer.write_all_at(b"two\nsix\n", 4).unwrap();
         let mut events = Vec::new();
-        let slice = read(&mut window, &mut tracked, 4, second, |body| {
+        let slice = read(&mut window, &mut tracked, 4, second, |body, _| {
             events.push(body.to_vec());
             Take::More
         });

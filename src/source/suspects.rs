@@ -14,7 +14,7 @@ use super::restore::Announced;
 use super::retire::HIDDEN;
 use super::tracked::{self, Hints, Mark, Tracked};
 use super::window::TailBytes;
-use super::{Files, READER, reach};
+use super::{Files, READER, reach, root};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log;
 
@@ -83,22 +83,30 @@ impl Names {
         let fault = &mut self.fault;
         self.list.get_or_insert_with(|| {
             let mut names: Vec<OsString> = Vec::new();
-            let (spool, tracker) = (&files.config.spool_dir, &files.config.tracker_dir);
-            for (dir, is_spool) in [(spool, true), (tracker, false)] {
-                let result = reach::list(dir).and_then(|entries| {
-                    for entry in entries {
-                        let entry = entry?;
-                        if is_spool {
-                            names.push(entry.file_name());
-                        } else if entry.file_name().as_bytes().starts_with(HIDDEN.as_bytes()) {
-                            names.push(entry.path().into_os_string());
-                        }
-                    }
-                    Ok(())
+            for place in files.scanner.places() {
+                let result = files.root.list(place).and_then(|entries| {
+                    entries.map(|entry| entry.map(|e| e.name)).try_for_each(|name| {
+                        names.push(name?);
+                        Ok(())
+                    })
                 });
                 if let Err(e) = result {
+                    let dir = files.root.place(place);
                     fault.get_or_insert_with(|| format!("{}: {e}", dir.display()));
                 }
+            }
+            let tracker = &files.config.tracker_dir;
+            let result = reach::list(tracker).and_then(|entries| {
+                for entry in entries {
+                    let entry = entry?;
+                    if entry.file_name().as_bytes().starts_with(HIDDEN.as_bytes()) {
+                        names.push(entry.path().into_os_string());
+                    }
+                }
+                Ok(())
+            });
+            if let Err(e) = result {
+                fault.get_or_insert_with(|| format!("{}: {e}", tracker.display()));
             }
             names.sort_unstable();
             names.into_iter().map(|name| (name, None)).collect()
@@ -337,7 +345,7 @@ impl Files {
         let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
         let mut found = VecDeque::new();
         for name in names.which(self, |name| is_copys_name(name, &record.name)) {
-            if self.is_completed(&name) || name.as_bytes().contains(&b'/') {
+            if self.is_completed(&name) || root::is_outside(&name) {
                 continue;
             }
             let free = self.open_free(&name);
@@ -396,7 +404,7 @@ impl Files {
         let mut wanted = names.which(self, is_copys);
         wanted.extend(names.which(self, is_other));
         for name in &wanted {
-            if self.is_completed(name) || name.as_bytes().contains(&b'/') {
+            if self.is_completed(name) || root::is_outside(name) {
                 continue;
             }
             let free = self.open_free(name);

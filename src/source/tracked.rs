@@ -55,6 +55,8 @@ pub struct Tracked {
     pub giant_scanned: Option<u64>,
     /// Monotonic time at which it last had its turn or had nothing to read.
     pub served_ms: u64,
+    /// Which slice of all files was its last one: tells apart what was served in one millisecond.
+    pub served_as: u64,
     /// Up to this size its end was taken for the end, an unterminated last line included.
     pub finished_at: Option<u64>,
     /// Its content was thrown away (truncated): what was read of it is all there will ever be.
@@ -238,6 +240,7 @@ impl Tracked {
             was_live: false,
             giant_scanned: None,
             served_ms: now_ms,
+            served_as: 0,
             finished_at: None,
             is_superseded: false,
             opened,
@@ -318,6 +321,11 @@ impl Tracked {
 
     pub fn current_name(&self) -> OsString {
         OsString::from_vec(self.record.current_name.clone())
+    }
+
+    /// Who has the smaller one has waited longer.
+    pub fn served(&self) -> (u64, u64) {
+        (self.served_ms, self.served_as)
     }
 
     /// Announced, not yet committed?
@@ -543,10 +551,11 @@ pub fn bytes_match(file: &File, at: u64, len: usize, crc: u32) -> io::Result<boo
 /// The file at `path`, of which nothing was read, as UTF-8.
 #[cfg(test)]
 pub(super) fn new_for_test(path: &std::path::Path) -> Tracked {
-    use super::line::LineConfig;
+    use super::line::{LineConfig, LineEnds};
     use crate::config::model::DecodePolicy;
     use crate::java::charset::Charset;
     let config = LineConfig {
+        ends: LineEnds::Newline,
         charset: Charset::UTF_8,
         output: Charset::UTF_8,
         policy: DecodePolicy::Fail,
@@ -570,7 +579,8 @@ mod tests {
         let mut tracked = new_for_test(&path);
         assert_eq!(tracked.look(0).unwrap(), Look::Readable);
         let mut window = Window::default();
-        let slice = slice::read(&mut window, &mut tracked, 0, Bound::Open, |_| Take::More).unwrap();
+        let slice =
+            slice::read(&mut window, &mut tracked, 0, Bound::Open, |_, _| Take::More).unwrap();
         (tracked.read_position, tracked.tail, tracked.head) = (slice.end, slice.tail, slice.head);
         assert_eq!(tracked.look(1).unwrap(), Look::Quiet);
         std::fs::write(&path, [row('2'), row('3')].concat()).unwrap();

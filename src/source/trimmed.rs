@@ -227,7 +227,7 @@ mod tests {
 
     fn read(tracked: &mut Tracked, start: u64, bound: Bound) -> (Slice, Vec<Vec<u8>>) {
         let mut events = Vec::new();
-        let slice = slice::read(&mut Window::default(), tracked, start, bound, |body| {
+        let slice = slice::read(&mut Window::default(), tracked, start, bound, |body, _| {
             events.push(body.to_vec());
             Take::More
         });

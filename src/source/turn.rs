@@ -112,7 +112,7 @@ impl Files {
             let tracked = &self.tracked[index];
             let is_due = tracked.is_named
                 && tracked.served_ms < before_ms
-                && best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
+                && best.is_none_or(|b| tracked.served() < self.tracked[b].served());
             if is_due && self.is_live(index) {
                 self.tracked[index].was_live = true;
                 if self.is_readable(index) {

@@ -15,7 +15,7 @@ use flume_ng::config::model::{Compression, ValueFormat};
 use flume_ng::event::{self, HeaderMap};
 use flume_ng::java::charset::Charset;
 use flume_ng::java::pattern::Pattern;
-use flume_ng::source::line::{LineConfig, LineDecoder, Tail};
+use flume_ng::source::line::{LineConfig, LineDecoder, LineEnds, Tail};
 
 use crate::data::{Lines, Text};
 use crate::stats::median;
@@ -80,6 +80,7 @@ fn splitting(rows: &mut Vec<Row>) {
     ] {
         let block = block(text);
         let mut decoder = LineDecoder::new(LineConfig {
+            ends: LineEnds::Newline,
             charset: named(charset),
             output: named("UTF-8"),
             policy: DecodePolicy::Replace,

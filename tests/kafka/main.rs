@@ -9,6 +9,7 @@ mod doubts;
 mod economy;
 mod files;
 mod golden;
+mod golden_flume;
 mod letters;
 mod limits;
 mod lost_answers;
@@ -22,6 +23,7 @@ mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod syscalls;
+mod taildir;
 mod verify;
 mod wire;
 mod wire_faults;

@@ -10,7 +10,7 @@ use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
     Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
-    OnNoCheckpoint, PartitionBy, SourceConfig, ValueFormat,
+    OnNoCheckpoint, PartitionBy, SourceConfig, SourceKind, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -228,6 +228,7 @@ impl Scenario {
         let filter = InterceptorConfig::RegexFilter { pattern: filter, exclude_events: true };
         SourceConfig {
             name: "r1".to_owned(),
+            kind: SourceKind::SpoolTail,
             destinations: (0..self.channels).collect(),
             spool_dir_text: writers.spool.display().to_string(),
             spool_dir: writers.spool.clone(),

@@ -15,6 +15,8 @@ use super::record::{
 
 /// Version of the encoding. To be raised with every change of a field.
 pub const VERSION: u16 = 4;
+/// A bit of the state of a file: see [`FileRecord::skips_line`]. Who does not know it refuses the state.
+const SKIPS_LINE: u8 = 0x80;
 /// The oldest version that is read: without topic ids and marks of partitions.
 const VERSION_MIN: u16 = 2;
 /// From this one on files have marks.
@@ -107,7 +109,7 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
         FileState::Draining => 1,
         FileState::Superseded => 2,
     };
-    put(out, [state]);
+    put(out, [state | if file.skips_line { SKIPS_LINE } else { 0 }]);
     put(out, file.position.to_le_bytes());
     put(out, file.lines.to_le_bytes());
     put(out, file.events.to_le_bytes());
@@ -268,6 +270,7 @@ fn decode_file(
     channels: usize,
     version: u16,
 ) -> Result<FileRecord, DecodeError> {
+    let mut skips_line = false;
     Ok(FileRecord {
         id: input.u64()?,
         device: input.u64()?,
@@ -279,12 +282,17 @@ fn decode_file(
         tail_crc: input.u32()?,
         name: input.bytes()?.to_vec(),
         current_name: input.bytes()?.to_vec(),
-        state: match input.u8()? {
-            0 => FileState::Live,
-            1 => FileState::Draining,
-            2 => FileState::Superseded,
-            _ => return Err(input.impossible("state of a file")),
+        state: {
+            let byte = input.u8()?;
+            skips_line |= byte & SKIPS_LINE != 0;
+            match byte & !SKIPS_LINE {
+                0 => FileState::Live,
+                1 => FileState::Draining,
+                2 => FileState::Superseded,
+                _ => return Err(input.impossible("state of a file")),
+            }
         },
+        skips_line,
         position: input.u64()?,
         lines: input.u64()?,
         events: input.u64()?,

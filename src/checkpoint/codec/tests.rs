@@ -71,6 +71,7 @@ impl Random {
             name: self.bytes(),
             current_name: self.bytes(),
             state: [FileState::Live, FileState::Draining, FileState::Superseded][self.below(3)],
+            skips_line: self.below(2) == 0,
             position: self.next(),
             lines: self.next(),
             events: self.next(),

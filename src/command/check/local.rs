@@ -11,7 +11,7 @@ use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
-use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig};
+use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TailConfig};
 use crate::exit::Exit;
 use crate::os;
 use crate::os::canary;
@@ -40,6 +40,9 @@ pub(super) fn check(report: &mut Report, agent: &str, source: &SourceConfig) {
 
 /// `false`: there is nothing to look at further on.
 fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
+    if let Some(tail) = source.kind.tail() {
+        return file_groups(report, source, tail);
+    }
     let (name, dir) = ("spool directory", &source.spool_dir);
     match fs::metadata(dir) {
         Err(e) => {
@@ -67,6 +70,31 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
         ),
     }
     true
+}
+
+/// Nothing is written in the directories of groups.
+fn file_groups(report: &mut Report, source: &SourceConfig, tail: &TailConfig) -> bool {
+    let mut any = false;
+    for group in &tail.groups {
+        let name = format!("group {}", group.name);
+        let dir = source.spool_dir.join(&group.place);
+        match fs::read_dir(&dir) {
+            Ok(_) => {
+                any = true;
+                report.add(&name, State::Ok, format!("{}, can be listed", dir.display()));
+            }
+            Err(e) => report.add(
+                &name,
+                if e.kind() == io::ErrorKind::NotFound { FOR_NOW } else { FOR_GOOD },
+                format!(
+                    "{} cannot be listed: {e}; make it, or correct {}",
+                    dir.display(),
+                    group.text
+                ),
+            ),
+        }
+    }
+    any
 }
 
 fn tracker_directory(report: &mut Report, source: &SourceConfig) {
@@ -220,6 +248,9 @@ fn tenant(report: &mut Report, agent: &str, look: &SourceLook) {
 
 /// Another agent may read the directory under another tracker directory.
 fn reader(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
+    if source.kind.tail().is_some() {
+        return;
+    }
     let (name, dir) = ("no other reader", &source.spool_dir);
     let shares = source.shares_spool_dir;
     match spool_lock::look(dir, shares) {
@@ -310,6 +341,16 @@ fn flumes(java: &Result<Handover, HandoverError>, then: &str) -> (State, String)
             let name = name.display();
             (State::Ok, format!("Flume's, {name} at byte {offset}, will be taken over"))
         }
+        Ok(Handover::Positions(found)) => {
+            let count = counted(found.positions.len() as u64, "position");
+            let path = found.path.display();
+            match &found.damage {
+                None => (State::Ok, format!("Flume's {path}, {count}, will be taken over")),
+                Some(damage) => {
+                    (State::Warn, format!("Flume's {path}: {damage}; {count} will be taken over"))
+                }
+            }
+        }
         Ok(Handover::Finished { name, completed }) => {
             let (name, completed) = (name.display(), completed.display());
             let text =
@@ -327,6 +368,9 @@ fn flumes(java: &Result<Handover, HandoverError>, then: &str) -> (State, String)
 /// Do `targetPattern` and `targetFilename` mean the same files? Flume retires a file by the one
 /// and finds it by the other, and nobody tells when they differ.
 fn names(report: &mut Report, source: &SourceConfig) {
+    if source.kind.tail().is_some() {
+        return;
+    }
     let likely = source.likely_names();
     let now = &likely[0];
     let name = "names agree";

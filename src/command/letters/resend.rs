@@ -28,7 +28,7 @@ use crate::checkpoint::lock::{self, Locked};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::model::{AgentConfig, Destination, SourceConfig, ValueFormat};
+use crate::config::model::{AgentConfig, Destination, SourceConfig, SourceKind, ValueFormat};
 use crate::exit::Exit;
 use crate::log::counted;
 use crate::os::{self, Interest};
@@ -112,6 +112,8 @@ fn of_source(
     source.spool_dir_text = source.spool_dir.display().to_string();
     source.tracker_dir = dir;
     source.interceptors.clear();
+    // No file is read.
+    source.kind = SourceKind::SpoolTail;
     let shared = Rc::new(RefCell::new(Post { mail, refused: HashMap::new(), sent: 0 }));
     let source = Rc::new(source);
     let run = Run { agent, source: &source, channels, shared: &shared, until };

@@ -84,6 +84,11 @@ fn summary(source: &Shown<'_>) -> String {
                 let name = name.to_string_lossy();
                 format!("none yet; Flume's tracker stands in {name} at byte {offset}")
             }
+            Some(Ok(Handover::Positions(found))) => {
+                let count = found.positions.len() as u64;
+                let path = found.path.display();
+                format!("none yet; Flume's {path} has {}", counted(count, "position"))
+            }
             Some(Err(why)) => format!("none yet; {why}"),
             _ => "none yet".to_string(),
         },

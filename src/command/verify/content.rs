@@ -167,11 +167,13 @@ pub(super) fn survey(
     survey.buried = giants.iter().filter(is_buried).count() as u64;
     // What was refused is not counted by receipts, but stands in the file.
     let counts = claim.events..=claim.events.saturating_add(letters.refused(&subject.name));
-    let is_same = crc.finalize() == claim.bytes_crc && counts.contains(&events_claimed);
+    // Of a file that was begun in its middle it may be that of all bytes, or of those that were read.
+    let is_whole = crc.finalize() == claim.bytes_crc;
+    let is_same = is_whole && counts.contains(&events_claimed);
     survey.is_as_recorded = is_same && survey.bytes == claim.size;
     if !is_same
         && let Some(before) = events_claimed.checked_sub(claim.events)
-        && let Some(start) = began_at(origin, subject, before)?
+        && let Some(start) = began_at(origin, subject, before, is_whole)?
     {
         survey.is_as_recorded = survey.bytes == claim.size;
         if leaves_out || subject.java_offset == Some(start) {
@@ -186,14 +188,19 @@ pub(super) fn survey(
 
 /// Where the agent began to read, if it was not at the beginning: where Flume's tracker stands, or
 /// behind so many events.
-fn began_at(origin: &Origin<'_>, subject: &Subject, before: u64) -> io::Result<Option<u64>> {
+fn began_at(
+    origin: &Origin<'_>,
+    subject: &Subject,
+    before: u64,
+    is_whole: bool,
+) -> io::Result<Option<u64>> {
     if let Some(offset) = subject.java_offset
-        && is_read_from(origin, subject, offset)?
+        && (is_whole || is_read_from(origin, subject, offset)?)
     {
         return Ok(Some(offset));
     }
     let start = end_of(origin, subject, before)?;
-    Ok(is_read_from(origin, subject, start)?.then_some(start))
+    Ok((is_whole || is_read_from(origin, subject, start)?).then_some(start))
 }
 
 /// Where the first `events` events of a file end.

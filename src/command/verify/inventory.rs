@@ -154,6 +154,8 @@ impl Inventory {
         }
         let has_state = record.is_some() || !receipts.is_empty();
         let receipts = last_of_each(receipts);
+        let taken_over = handover::taken_over(origin.config);
+        let begun = |inode: u64| taken_over.iter().find(|p| p.inode == inode).map(|p| p.pos);
         let record = record.unwrap_or_default();
         for file in &record.files {
             // Retired while we looked. An inode alone may have been given out again since.
@@ -161,11 +163,13 @@ impl Inventory {
                 (r.device, r.inode, r.opened_ms) == (file.device, file.inode, file.opened_ms)
             });
             if !has_receipt && file.state != FileState::Superseded {
-                self.subjects.push(live(at, origin, file, &record)?);
+                let subject = live(at, origin, file, &record)?;
+                self.subjects.push(Subject { java_offset: begun(file.inode), ..subject });
             }
         }
         for receipt in receipts {
-            self.subjects.push(finished(at, origin, receipt)?);
+            let java_offset = begun(receipt.inode);
+            self.subjects.push(Subject { java_offset, ..finished(at, origin, receipt)? });
         }
         if let Some((name, offset)) = handover::position(origin.config) {
             for subject in self.subjects.iter_mut().filter(|s| s.origin == at && s.name == name) {

@@ -225,7 +225,7 @@ impl Pipeline {
         let start = tracked.read_position;
         let bound = if is_last { Bound::Final } else { Bound::Open };
         let (mut events, mut bytes) = (0u32, 0usize);
-        let slice = slice::read(&mut files.window, tracked, start, bound, |body| {
+        let slice = slice::read(&mut files.window, tracked, start, bound, |body, _| {
             if has_filter && !interceptor::keeps(interceptors, body) {
                 return Take::More;
             }

@@ -20,6 +20,7 @@
 mod slow;
 #[cfg(test)]
 mod tests;
+pub(super) mod verbatim;
 
 use std::fmt;
 
@@ -31,6 +32,7 @@ use crate::java::charset::{Charset, Mode};
 /// Settings of a [`LineDecoder`].
 #[derive(Debug, Clone)]
 pub struct LineConfig {
+    pub ends: LineEnds,
     /// `inputCharset`.
     pub charset: Charset,
     /// `deserializer.outputCharset`; what it does not have becomes `?`.
@@ -40,6 +42,15 @@ pub struct LineConfig {
     /// `deserializer.maxLineLength` in UTF-16 units, at least 1. A surrogate pair is
     /// never cut: one that would go over the limit begins the next event.
     pub max_line_units: usize,
+}
+
+/// What ends a line, and what becomes of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnds {
+    /// A newline; the text is decoded, and lines that are too long are cut.
+    Newline,
+    /// A newline, with one carriage return before it; the bytes are those of the file.
+    Verbatim,
 }
 
 /// What to do with the beginning of a character at the very end of a finished file.
@@ -136,6 +147,10 @@ impl LineDecoder {
         self.charset = self.config.charset.for_file(head).0;
     }
 
+    pub fn ends(&self) -> LineEnds {
+        self.config.ends
+    }
+
     /// Bytes of the smallest unit of the present file's text.
     pub fn unit_bytes(&self) -> u64 {
         if self.charset.little_endian().is_some() { 2 } else { 1 }
@@ -180,6 +195,9 @@ impl LineDecoder {
             self.charset = charset;
             // A mark alone is not used up: it belongs to the first event.
             split.consumed = mark;
+        }
+        if self.config.ends == LineEnds::Verbatim {
+            return Ok(verbatim::split(block, tail, &mut emit));
         }
         let start = split.consumed;
         match self.charset.little_endian() {

@@ -4,6 +4,7 @@ type Event = (Vec<u8>, usize);
 
 fn decoder(charset: &str, policy: DecodePolicy, max_line_units: usize) -> LineDecoder {
     LineDecoder::new(LineConfig {
+        ends: LineEnds::Newline,
         charset: Charset::for_name(charset).unwrap(),
         output: Charset::UTF_8,
         policy,
@@ -240,6 +241,7 @@ fn iso_2022_jp_is_ascii_again_after_a_newline_and_cut_in_ascii() {
 #[test]
 fn other_output_charsets() {
     let mut decoder = LineDecoder::new(LineConfig {
+        ends: LineEnds::Newline,
         charset: Charset::UTF_8,
         output: Charset::for_name("GBK").unwrap(),
         policy: DecodePolicy::Fail,
@@ -341,6 +343,7 @@ fn events_do_not_depend_on_the_blocks() {
                 let cut = [CutCharacter::Drop, CutCharacter::Malformed][random.below(2)];
                 let tail = [Tail::Open, Tail::Final(cut)][random.below(2)];
                 let mut decoder = LineDecoder::new(LineConfig {
+                    ends: LineEnds::Newline,
                     charset: charset.clone(),
                     output: Charset::UTF_8,
                     policy,

@@ -1,0 +1,79 @@
+//! The rows of Flume's own sources in the table of properties. What every source has stands among those
+//! of the first one (see [`Scope::EachSource`]).
+
+use super::known::{Property, Scope, ignores, refuses, takes};
+use Scope::Taildir;
+
+const INT_MAX: u64 = i32::MAX as u64;
+const LONG_MAX: u64 = i64::MAX as u64;
+const LOOKED_AT_ONCE: &str = "files are looked at as soon as they change";
+
+pub(super) const ROWS: &[Property] = &[
+    takes(
+        Taildir,
+        "type",
+        "required",
+        "`TAILDIR` or `org.apache.flume.source.taildir.TaildirSource`",
+    ),
+    takes(Taildir, "filegroups", "required", "names of groups of files, split at blanks"),
+    takes(
+        Taildir,
+        "filegroups.*",
+        "required",
+        "of a group: directory, slash, and a regular expression (Java) that matches the whole name",
+    ),
+    takes(
+        Taildir,
+        "positionFile",
+        "~/.flume/taildir_position.json",
+        "Flume's positions: taken over at the first start, and kept up; the agent's own state is in the \
+         directory of that name with `.d` behind it",
+    ),
+    takes(Taildir, "headers.*", "–", "`headers.GROUP.KEY`: a header of all events of the group"),
+    takes(
+        Taildir,
+        "byteOffsetHeader",
+        "false",
+        "put the offset of the line into the header `byteoffset`",
+    ),
+    takes(
+        Taildir,
+        "skipToEnd",
+        "false",
+        "what the files hold at the very first start is skipped, a line that is being written too",
+    ),
+    takes(
+        Taildir,
+        "idleTimeout",
+        "120000",
+        "an unfinished last line is sent when its file was left alone for so long, ms",
+    )
+    .within(1, INT_MAX),
+    takes(Taildir, "writePosInterval", "3000", "the position file is written so often, ms")
+        .within(1, INT_MAX),
+    takes(Taildir, "batchSize", "100", "events in one transaction, at least 1").within(1, INT_MAX),
+    takes(
+        Taildir,
+        "maxBatchCount",
+        "9223372036854775807",
+        "transactions of one file before the next one has its turn",
+    )
+    .within(0, LONG_MAX),
+    takes(Taildir, "fileHeader", "false", "put the absolute path into a header"),
+    takes(Taildir, "fileHeaderKey", "file", "that header's name"),
+    ignores(Taildir, "backoffSleepIncrement", LOOKED_AT_ONCE),
+    ignores(Taildir, "maxBackoffSleep", LOOKED_AT_ONCE),
+    ignores(Taildir, "cachePatternMatching", "a directory is listed when it has changed"),
+    refuses(
+        Taildir,
+        "trackerDir",
+        "the state is in the directory beside positionFile; set positionFile",
+    ),
+    refuses(Taildir, "deserializer", "TAILDIR sends the bytes of each line as they are; remove it"),
+    refuses(
+        Taildir,
+        "deserializer.*",
+        "TAILDIR sends the bytes of each line as they are; remove it",
+    ),
+    refuses(Taildir, "inputCharset", "TAILDIR sends the bytes of each line as they are; remove it"),
+];

@@ -1,0 +1,132 @@
+//! What each line of a `TAILDIR` source means, or why it is refused.
+
+use std::path::Path;
+
+use super::diagnostics::{Diagnostics, Severity};
+use super::model::{AgentConfig, FirstByte, TailConfig};
+use super::{Loaded, parse, setting};
+
+const BASE: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = taildir
+a1.sources.r1.positionFile = /state/pos.json
+a1.sources.r1.filegroups = f1 f2
+a1.sources.r1.filegroups.f1 = /logs/web/access\\\\.log
+a1.sources.r1.filegroups.f2 = /logs/db/.*\\\\.log
+a1.sources.r1.headers.f1.kind = web
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = h1:9092
+";
+
+fn parsed(text: &str) -> Result<Loaded, Vec<String>> {
+    let found = Diagnostics::new("x.conf");
+    parse(text.as_bytes(), "a1", &setting(&[]), false, found).map_err(|findings| {
+        let errors = findings.iter().filter(|d| d.severity == Severity::Error);
+        errors.map(ToString::to_string).collect()
+    })
+}
+
+fn load(text: &str) -> AgentConfig {
+    parsed(text).unwrap_or_else(|errors| panic!("{errors:#?}")).config
+}
+
+fn errors(text: &str) -> String {
+    match parsed(text) {
+        Ok(loaded) => panic!("accepted: {loaded:#?}"),
+        Err(errors) => errors.join("\n"),
+    }
+}
+
+fn warnings(text: &str) -> String {
+    let findings = parsed(text).unwrap_or_else(|errors| panic!("{errors:#?}")).findings;
+    let warnings = findings.iter().filter(|d| d.severity == Severity::Warning);
+    warnings.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn tail(config: &AgentConfig) -> &TailConfig {
+    config.sources[0].kind.tail().expect("a TAILDIR source")
+}
+
+fn with(line: &str) -> String {
+    format!("{BASE}{line}\n")
+}
+
+fn without(start: &str) -> String {
+    let kept = BASE.lines().filter(|line| !line.starts_with(start));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn defaults() {
+    let config = load(BASE);
+    let source = &config.sources[0];
+    assert_eq!(source.spool_dir, Path::new("/logs"));
+    assert_eq!(source.tracker_dir, Path::new("/state/pos.json.d"));
+    assert_eq!((source.batch_size, source.retire_grace_ms), (100, 60_000));
+    let tail = tail(&config);
+    assert_eq!(tail.begin, FirstByte::Beginning);
+    assert_eq!((tail.position_interval_ms, tail.byte_offset_header), (3_000, false));
+    let group = |name: &str| tail.groups.iter().find(|g| g.name == name).unwrap();
+    assert_eq!((group("f1").place.to_str(), group("f2").place.to_str()), (Some("web"), Some("db")));
+    assert_eq!(group("f1").headers, [("kind".to_owned(), "web".to_owned())]);
+    assert!(group("f2").pattern.full_match(b"x.log").unwrap());
+    assert_eq!(warnings(BASE), "");
+}
+
+#[test]
+fn faults_are_refused_with_their_lines() {
+    for (text, expected) in [
+        (without("a1.sources.r1.filegroups = "), "Missing param: filegroups"),
+        (without("a1.sources.r1.filegroups.f"), "Mapping for tailing files is empty or invalid"),
+        (with("a1.sources.r1.filegroups.f1 = access.log"), "has no directory"),
+        (with("a1.sources.r1.filegroups.f1 = /logs/*.log"), "x.conf line 12"),
+        (with("a1.sources.r1.headers.f1 = x"), "a header needs a key"),
+        (with("a1.sources.r1.batchSize = ten"), "not a whole number"),
+        (with("a1.sources.r1.batchSize = 0"), "out of range"),
+        (with("a1.sources.r1.trackerDir = /x"), "set positionFile"),
+        (with("a1.sources.r1.deserializer.maxLineLength = 1"), "as they are"),
+        (with("a1.sources.r1.selector.optional = c1"), "selector"),
+    ] {
+        let errors = errors(&text);
+        assert!(errors.contains(expected), "{expected}: {errors}");
+    }
+}
+
+#[test]
+fn slips_that_flume_passes_over_are_warnings() {
+    for (text, expected) in [
+        (without("a1.sources.r1.filegroups.f2"), "group f2 has no pattern"),
+        (with("a1.sources.r1.maxBatchCount = 0"), "Invalid maxBatchCount"),
+        (with("a1.sources.r1.batchsize = 1"), "did you mean a1.sources.r1.batchSize"),
+        (with("a1.sources.r1.skipToEnd = yes"), "taken as false"),
+        (with("a1.sources.r1.filegroups.f3 = /x/y"), "not listed"),
+        (with("a1.sources.r1.headers.f3.k = v"), "not listed"),
+        (with("a1.sources.r1.positionFile = pos.json"), "has no directory"),
+        (with("a1.sources.r1.filegroups.f1 = /logs/a\\.log"), "double the backslash"),
+    ] {
+        let warnings = warnings(&text);
+        assert!(warnings.contains(expected), "{expected}: {warnings}");
+    }
+}
+
+#[test]
+fn two_sources_that_would_read_the_same_file_are_refused() {
+    let second = |pattern: &str, more: &str| {
+        format!(
+            "{}a1.sources = r1 r2\na1.sources.r2.type = TAILDIR\na1.sources.r2.positionFile = /state/2\n\
+             a1.sources.r2.filegroups = g\na1.sources.r2.filegroups.g = {pattern}\n\
+             a1.sources.r2.channels = c1\n{more}",
+            without("a1.sources = ")
+        )
+    };
+    load(&second("/logs/web/error\\\\.log", ""));
+    load(&second("/logs/other/.*", ""));
+    assert!(errors(&second("/logs/web/.*", "")).contains("both take access.log"));
+    assert!(errors(&second("/logs/db/.*r.*", "")).contains("may match the same names"));
+    let shared = "a1.sources.r1.sharedSpoolDir = true\na1.sources.r2.sharedSpoolDir = true\n";
+    load(&second("/logs/db/.*r\\\\d", shared));
+    let same_state = second("/logs/x/.*", "a1.sources.r2.positionFile = /state/pos.json\n");
+    assert!(errors(&same_state).contains("tracker directory"));
+}

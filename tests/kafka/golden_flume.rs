@@ -1,0 +1,32 @@
+//! What Flume 1.11 was recorded doing, case by case (`tests/golden-1.11`).
+
+use crate::support::case::play;
+
+macro_rules! cases {
+    ($($test:ident = $case:literal,)*) => {
+        $(#[test] fn $test() { play($case); })*
+    };
+}
+
+cases! {
+    one_file = "01-one-file",
+    headers_of_file_and_offset = "03-headers-of-file-and-offset",
+    skip_to_end = "04-skip-to-end",
+    empty_lines_and_cr = "05-empty-lines-and-cr",
+    long_lines = "06-long-lines",
+    bytes_not_text = "07-bytes-not-text",
+    last_line_waits = "08-last-line-waits",
+    last_line_at_idle_timeout = "09-last-line-at-idle-timeout",
+    files_appear_later = "10-files-appear-later",
+    append_after_idle_close = "11-append-after-idle-close",
+    renamed_within_the_pattern = "12-renamed-within-the-pattern",
+    rotated_out_of_the_pattern = "13-rotated-out-of-the-pattern",
+    truncated = "14-truncated",
+    stop_and_start = "15-stop-and-start",
+    kill_before_the_first_position = "16-kill-before-the-first-position",
+    order_of_files_and_batches = "17-order-of-files-and-batches",
+    position_file_is_garbage = "18-position-file-is-garbage",
+    position_file_of_flume_taken_over = "19-position-file-of-flume-taken-over",
+    misspelt_properties = "20-misspelt-properties",
+    default_position_file = "28-default-position-file",
+}

@@ -1,0 +1,336 @@
+//! TAILDIR: files in several directories that are followed for ever, beside real brokers, whatever
+//! writers, tools and operators do to them.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use crate::support::torture::{ARRIVE_MAX, Chance, Tally, difference, lines, rounds};
+use crate::support::{Agent, Topic, Work, shared, wait_for};
+
+const V4: &str = "4.3.1";
+
+/// Files of two directories, which names with `.log` in them belong to.
+const CONF: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = TAILDIR
+a1.sources.r1.positionFile = @SPOOL@/../state/position.json
+a1.sources.r1.filegroups = f1 f2
+a1.sources.r1.filegroups.f1 = @SPOOL@/one/.*\\\\.log.*
+a1.sources.r1.filegroups.f2 = @SPOOL@/two/.*\\\\.log
+a1.sources.r1.writePosInterval = 200
+a1.sources.r1.retireGraceMs = 1000
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = @BROKERS@
+a1.channels.c1.kafka.topic = @TOPIC@
+";
+
+fn scene(partitions: i32) -> (Topic, Work) {
+    let topic = shared(V4).fresh_topic("taildir", partitions);
+    let work = Work::new(&topic).conf(CONF).subdirectory("one").subdirectory("two");
+    (topic, work)
+}
+
+fn ends_well(agent: &mut Agent) {
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+}
+
+/// What the position file says, by the last part of each name.
+fn positions(work: &Work) -> Vec<(String, u64, u64)> {
+    let text = fs::read_to_string(work.dir().join("state/position.json")).unwrap_or_default();
+    let entries: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let entry = |e: &serde_json::Value| {
+        let name = e["file"].as_str().expect("a file").rsplit('/').next().expect("a name");
+        (
+            name.to_owned(),
+            e["inode"].as_u64().expect("a number"),
+            e["pos"].as_u64().expect("a number"),
+        )
+    };
+    let mut positions: Vec<_> = entries.as_array().into_iter().flatten().map(entry).collect();
+    positions.sort();
+    positions
+}
+
+#[test]
+fn files_of_several_directories_come_with_the_headers_of_their_groups() {
+    let (topic, work) = scene(1);
+    let work = work
+        .set("a1.sources.r1.headers.f1.from", "one")
+        .set("a1.sources.r1.headers.f2.from", "two")
+        .set("a1.sources.r1.fileHeader", "true")
+        .file("one/a.log", b"a0\na1\n", 10)
+        .file("two/b.log", b"b0\n", 5)
+        .file("two/b.log.1", b"not this\n", 5);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    agent.expect("the positions", ARRIVE_MAX, || {
+        positions(&work).iter().map(|p| p.2).sum::<u64>() == 9
+    });
+    ends_well(&mut agent);
+    let mut found: Vec<_> = topic
+        .events()
+        .into_iter()
+        .map(|e| (String::from_utf8(e.body).unwrap(), e.headers))
+        .collect();
+    found.sort();
+    let of = |body: &str, from: &str, name: &str| {
+        let path = work.spool().join(name).display().to_string();
+        (body.to_owned(), vec![("from".to_owned(), from.to_owned()), ("file".to_owned(), path)])
+    };
+    let expected =
+        [of("a0", "one", "one/a.log"), of("a1", "one", "one/a.log"), of("b0", "two", "two/b.log")];
+    for ((body, mut headers), (wanted, mut wanted_headers)) in found.into_iter().zip(expected) {
+        headers.sort();
+        wanted_headers.sort();
+        assert_eq!((body, headers), (wanted, wanted_headers));
+    }
+}
+
+#[test]
+fn two_names_of_one_file_and_a_socket_hold_nothing_up() {
+    let (topic, work) = scene(1);
+    let work = work.file("one/a.log", &lines("a", 0, 3), 10);
+    symlink(work.path("one/a.log"), work.path("one/current.log")).unwrap();
+    fs::hard_link(work.path("one/a.log"), work.path("two/b.log")).unwrap();
+    let _socket = UnixListener::bind(work.path("one/socket.log")).unwrap();
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    work.append("one/a.log", &lines("a", 3, 6));
+    work.append("two/c.log", &lines("c", 0, 2));
+    agent.expect_records(&topic, 8, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    ends_well(&mut agent);
+    assert!(difference(&topic, &[("a", 6), ("c", 2)]).is_none(), "{}", agent.log());
+}
+
+#[test]
+fn a_directory_that_is_not_there_holds_up_no_other() {
+    let (topic, work) = scene(1);
+    let work = work.file("one/a.log", &lines("a", 0, 3), 10);
+    fs::remove_dir(work.path("two")).unwrap();
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    fs::create_dir(work.path("two")).unwrap();
+    work.append("two/b.log", &lines("b", 0, 3));
+    agent.expect_records(&topic, 6, ARRIVE_MAX);
+    // And away again, with a file that is read.
+    fs::rename(work.path("two"), work.path("away")).unwrap();
+    work.append("one/a.log", &lines("a", 3, 6));
+    agent.expect_records(&topic, 9, ARRIVE_MAX);
+    fs::rename(work.path("away"), work.path("two")).unwrap();
+    work.append("two/b.log", &lines("b", 3, 6));
+    agent.expect_records(&topic, 12, ARRIVE_MAX);
+    ends_well(&mut agent);
+    assert!(difference(&topic, &[("a", 6), ("b", 6)]).is_none(), "{}", agent.log());
+}
+
+#[test]
+fn a_late_newline_ends_the_line_that_was_sent() {
+    let (topic, work) = scene(1);
+    let work = work.set("a1.sources.r1.idleTimeout", 300).file("one/a.log", b"whole\nhalf", 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 2, ARRIVE_MAX);
+    agent.expect("its position", ARRIVE_MAX, || positions(&work).iter().any(|p| p.2 == 10));
+    agent.kill9();
+    let mut agent = work.start();
+    work.append("one/a.log", b"\r\nnext\n");
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    // A line that goes on is another event, as Flume has it.
+    work.append("one/a.log", b"slow");
+    agent.expect_records(&topic, 4, ARRIVE_MAX);
+    work.append("one/a.log", b" and done\n");
+    agent.expect_records(&topic, 5, ARRIVE_MAX);
+    ends_well(&mut agent);
+    assert_eq!(topic.bodies(), ["whole", "half", "next", "slow", " and done"], "{}", agent.log());
+}
+
+#[test]
+fn a_skipped_file_begins_with_the_next_line() {
+    let (topic, work) = scene(1);
+    let work = work.set("a1.sources.r1.skipToEnd", "true").file("one/a.log", b"old\nhal", 10);
+    let mut agent = work.start();
+    agent.expect("its position", ARRIVE_MAX, || positions(&work).iter().any(|p| p.2 == 7));
+    agent.kill9();
+    // Not skipped: it came after the first start.
+    work.append("two/new.log", b"new\n");
+    let mut agent = work.start();
+    work.append("one/a.log", b"f of it\nnext\n");
+    agent.expect_records(&topic, 2, ARRIVE_MAX);
+    ends_well(&mut agent);
+    let mut bodies = topic.bodies();
+    bodies.sort();
+    assert_eq!(bodies, ["new", "next"], "{}", agent.log());
+}
+
+#[test]
+fn positions_of_flume_are_taken_over_and_kept_up() {
+    let (topic, work) = scene(1);
+    let work = work.file("one/a.log", b"sent\nunsent\n", 10).file("one/b.log.1", b"sent\n+\n", 10);
+    let inode = |name: &str| fs::metadata(work.path(name)).unwrap().ino();
+    fs::create_dir(work.dir().join("state")).unwrap();
+    let entry = |name: &str, pos: u64| {
+        let path = work.path("one/gone.log").display().to_string();
+        format!("{{\"inode\":{},\"pos\":{pos},\"file\":\"{path}\"}}", inode(name))
+    };
+    let text = format!("[{},{}]", entry("one/a.log", 5), entry("one/b.log.1", 5));
+    fs::write(work.dir().join("state/position.json"), text).unwrap();
+    let mut agent = work.start();
+    agent.expect_records(&topic, 2, ARRIVE_MAX);
+    work.append("one/a.log", b"more\n");
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    ends_well(&mut agent);
+    let mut bodies = topic.bodies();
+    bodies.sort();
+    assert_eq!(bodies, ["+", "more", "unsent"], "{}", agent.log());
+    let expected = [
+        ("a.log".to_owned(), inode("one/a.log"), 17),
+        ("b.log.1".to_owned(), inode("one/b.log.1"), 7),
+    ];
+    assert_eq!(positions(&work), expected);
+    // Flume reads on, and somebody comes back without a word.
+    let text = format!("[{}]", entry("one/a.log", 22));
+    work.append("one/a.log", b"more\n");
+    std::thread::sleep(Duration::from_millis(20));
+    fs::write(work.dir().join("state/position.json"), text.replace("gone.log", "a.log")).unwrap();
+    for _ in 0..2 {
+        let mut agent = work.start();
+        let code = agent.wait(ARRIVE_MAX).and_then(|status| status.code());
+        assert_eq!(code, Some(78), "{}", agent.log());
+        assert!(agent.log().contains("Flume has run here since"), "{}", agent.log());
+    }
+    assert_eq!(topic.count(), 3);
+}
+
+/// What a writer does to its file between two lines.
+#[derive(Clone, Copy, PartialEq)]
+enum Rotation {
+    Rename,
+    Delete,
+    CopyTruncate,
+}
+
+/// A writer that is rotated again and again, with an agent that is killed or left alone. Lines that
+/// were destroyed before anybody could have read them do not count: there are none, since the writer
+/// waits for the agent before it deletes.
+fn rotated(rotation: Rotation, kills: bool) {
+    const ROTATIONS: u64 = 12;
+    const EACH: u64 = 400;
+    let (topic, work) = scene(3);
+    let mut chance = Chance::new();
+    let mut agent = work.start();
+    let path = work.path("one/app.log");
+    let labels: Vec<String> = (0..ROTATIONS).map(|at| format!("a{at}")).collect();
+    for (at, label) in labels.iter().enumerate() {
+        // Opened for each line, as a writer does that is not told of a rotation.
+        for number in 0..EACH {
+            let file = OpenOptions::new().append(true).create(true).open(&path);
+            file.and_then(|mut f| f.write_all(&lines(label, number, number + 1))).expect("a line");
+            if kills && chance.below(150) == 0 {
+                agent.kill9();
+                agent = work.start();
+            }
+        }
+        let older = work.path(&format!("one/app.log.{at}"));
+        match rotation {
+            Rotation::Rename => fs::rename(&path, &older).expect("a renamed file"),
+            Rotation::Delete => {
+                agent.expect_records(&topic, (at + 1) * EACH as usize, ARRIVE_MAX);
+                agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+                fs::remove_file(&path).expect("a deleted file");
+            }
+            Rotation::CopyTruncate => {
+                fs::copy(&path, &older).expect("a copy");
+                let file = OpenOptions::new().write(true).open(&path);
+                file.and_then(|file| file.set_len(0)).expect("a truncated file");
+            }
+        }
+    }
+    agent.expect_records(&topic, (ROTATIONS * EACH) as usize, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    ends_well(&mut agent);
+    let what = match rotation {
+        Rotation::Rename => "TAILDIR: a writer is rotated by renaming",
+        Rotation::Delete => "TAILDIR: a writer's file is deleted and made anew",
+        Rotation::CopyTruncate => "TAILDIR: a writer is rotated by copying and truncating",
+    };
+    let mut tally = Tally::new(what, V4);
+    // Each is a file of its own.
+    let series: Vec<(&str, u64)> = labels.iter().map(|label| (label.as_str(), EACH)).collect();
+    tally.exact("rotations", &topic, &series, &agent);
+}
+
+#[test]
+fn rotated_by_renaming() {
+    rotated(Rotation::Rename, false);
+    rotated(Rotation::Rename, true);
+}
+
+#[test]
+fn deleted_and_made_anew() {
+    rotated(Rotation::Delete, false);
+}
+
+#[test]
+fn rotated_by_copying_and_truncating() {
+    rotated(Rotation::CopyTruncate, false);
+    rotated(Rotation::CopyTruncate, true);
+}
+
+/// Kills at moments that chance chooses, on a backlog in one directory and a growing file in another.
+#[test]
+fn kill_9() {
+    const KILLS: u64 = 15;
+    for partitions in [1, 3].into_iter().cycle().take(2 * rounds() as usize - 1) {
+        let mut tally = Tally::new("TAILDIR: kill -9 on files of two directories", V4);
+        let mut chance = Chance::new();
+        let (topic, work) = scene(partitions);
+        let work = work.file("two/old.log", &lines("old", 0, 20_000), 3_600);
+        let mut written = 0;
+        for _ in 0..KILLS {
+            let mut agent = work.start();
+            let until = topic.count() + 1 + chance.below(2_000) as usize;
+            let quick = chance.below(2) == 0;
+            for _ in 0..40 {
+                work.append("one/new.log", &lines("new", written, written + 50));
+                written += 50;
+                if quick || topic.count() >= until {
+                    break;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(chance.below(300)));
+            agent.kill9();
+        }
+        let mut agent = work.start();
+        agent.expect_records(&topic, 20_000 + written as usize, ARRIVE_MAX);
+        ends_well(&mut agent);
+        tally.exact("15 kills", &topic, &[("old", 20_000), ("new", written)], &agent);
+        tally.add(KILLS - 1, 0);
+    }
+}
+
+#[test]
+fn a_deleted_file_is_let_go_when_it_is_read() {
+    let (topic, work) = scene(1);
+    let work = work
+        .set("a1.sources.r1.retireGraceMs", 600_000)
+        .file("one/a.log", &lines("a", 0, 3), 10)
+        .file("two/b.log", &lines("b", 0, 1), 10);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 4, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    fs::remove_file(work.path("one/a.log")).unwrap();
+    let holds = |agent: &Agent| {
+        let links =
+            fs::read_dir(format!("/proc/{}/fd", agent.pid())).into_iter().flatten().flatten();
+        links
+            .filter_map(|l| fs::read_link(l.path()).ok())
+            .any(|p| p.to_string_lossy().contains("a.log"))
+    };
+    assert!(wait_for(ARRIVE_MAX, || !holds(&agent)), "{}", agent.log());
+    ends_well(&mut agent);
+}
