@@ -2,7 +2,7 @@
 //! Flume's words.
 
 use crate::config::model::{
-    AgentConfig, FileGroup, FirstByte, SinkConfig, SinkKind, SourceConfig, SourceKind,
+    AgentConfig, FileGroup, FirstByte, SinkConfig, SinkKind, SourceConfig, SourceKind, TailConfig,
 };
 use crate::exit::Exit;
 use crate::log;
@@ -12,6 +12,7 @@ use crate::pipeline::{CHANNEL, Counters, SOURCE};
 const APPLICATION: &str = "node.Application";
 const PROVIDER: &str = "node.AbstractConfigurationProvider";
 const METRICS: &str = "instrumentation.MonitoredCounterGroup";
+const EXEC: &str = "source.ExecSource";
 const TAILDIR: &str = "taildir.TaildirSource";
 const NULL_SINK: &str = "sink.NullSink";
 
@@ -154,8 +155,9 @@ fn runners(config: &AgentConfig) -> String {
 }
 
 fn source_type(source: &SourceConfig) -> &'static str {
-    match source.kind {
+    match &source.kind {
         SourceKind::SpoolTail => "com.github.ningg.flume.source.SpoolDirectoryTailFileSource",
+        SourceKind::Tail(tail) if tail.command.is_some() => "exec",
         SourceKind::Tail(_) => "TAILDIR",
     }
 }
@@ -170,6 +172,9 @@ fn tell_source_starting(source: &SourceConfig) {
                 source.spool_dir_text, source.target_filename_text
             ),
         ),
+        SourceKind::Tail(TailConfig { command: Some(command), .. }) => {
+            log::info(EXEC, format_args!("Exec source starting with command: {command}"));
+        }
         SourceKind::Tail(tail) => {
             let group = |g: &FileGroup| format!("{}={}", g.name, g.text);
             let groups: Vec<String> = tail.groups.iter().map(group).collect();
@@ -193,6 +198,10 @@ fn source_runner(source: &SourceConfig) -> String {
              spoolDir: {}, targetFilename: {} }} }}",
             source.spool_dir_text, source.target_filename_text
         ),
+        SourceKind::Tail(tail) if tail.command.is_some() => format!(
+            "{name}=EventDrivenSourceRunner: {{ \
+             source:org.apache.flume.source.ExecSource{{name:{name},state:IDLE}} }}"
+        ),
         SourceKind::Tail(tail) => {
             let path = tail.position_file.as_ref().map(|path| path.display().to_string());
             format!(
@@ -202,7 +211,7 @@ fn source_runner(source: &SourceConfig) -> String {
                 path.unwrap_or_default(),
                 tail.begin == FirstByte::NextLine,
                 tail.byte_offset_header,
-                tail.idle_timeout_ms,
+                tail.idle_timeout_ms.unwrap_or_default(),
                 tail.position_interval_ms
             )
         }
@@ -263,7 +272,10 @@ pub(crate) fn tell_source_stopped(source: &SourceConfig, counters: &Counters) {
     ];
     tell_metrics("SOURCE", name, &metrics);
     let metrics = join(&metrics);
-    match source.kind {
+    match &source.kind {
+        SourceKind::Tail(TailConfig { command: Some(command), .. }) => {
+            log::info(EXEC, format_args!("Stopping exec source with command: {command}"));
+        }
         SourceKind::SpoolTail => log::info(
             SOURCE,
             format_args!(

@@ -9,6 +9,7 @@ pub enum Scope {
     /// No table of its own: those rows of `Source` that every source has.
     EachSource,
     Taildir,
+    Exec,
     TimestampInterceptor,
     HostInterceptor,
     StaticInterceptor,
@@ -27,7 +28,7 @@ impl Scope {
     /// How the documentation writes keys of this scope before the property's name.
     fn key_prefix(self) -> &'static str {
         match self {
-            Scope::Source | Scope::EachSource | Scope::Taildir => "sources.r1.",
+            Scope::Source | Scope::EachSource | Scope::Taildir | Scope::Exec => "sources.r1.",
             Scope::TimestampInterceptor
             | Scope::HostInterceptor
             | Scope::StaticInterceptor
@@ -43,6 +44,7 @@ impl Scope {
         match self {
             Scope::Source | Scope::EachSource => "Source",
             Scope::Taildir => "Source `TAILDIR`",
+            Scope::Exec => "Source `exec`",
             Scope::TimestampInterceptor => "Interceptor `timestamp`",
             Scope::HostInterceptor => "Interceptor `host`",
             Scope::StaticInterceptor => "Interceptor `static`",

@@ -2,10 +2,11 @@
 //! of the first one (see [`Scope::EachSource`]).
 
 use super::known::{Property, Scope, ignores, refuses, takes};
-use Scope::Taildir;
+use Scope::{Exec, Taildir};
 
 const INT_MAX: u64 = i32::MAX as u64;
 const LONG_MAX: u64 = i64::MAX as u64;
+const BY_THE_AGENT: &str = "the agent reads the files itself: no program is run";
 const LOOKED_AT_ONCE: &str = "files are looked at as soon as they change";
 
 pub(super) const ROWS: &[Property] = &[
@@ -76,4 +77,35 @@ pub(super) const ROWS: &[Property] = &[
         "TAILDIR sends the bytes of each line as they are; remove it",
     ),
     refuses(Taildir, "inputCharset", "TAILDIR sends the bytes of each line as they are; remove it"),
+    takes(Exec, "type", "required", "`exec` or `org.apache.flume.source.ExecSource`"),
+    takes(
+        Exec,
+        "command",
+        "required",
+        "`tail -F` (or `-f`, `--follow`) of files, with `-n`, `-c`, `-q`, `-s`: the agent follows them itself, \
+         and goes on at its position at the next start; anything else is refused",
+    ),
+    takes(
+        Exec,
+        "shell",
+        "–",
+        "`/bin/sh -c` and the like: quotes and backslashes in the command are read",
+    ),
+    takes(Exec, "batchSize", "20", "events in one transaction, at least 1").within(1, INT_MAX),
+    takes(
+        Exec,
+        "charset",
+        "UTF-8",
+        "character set of the files and of the event's body; what is no text is U+FFFD",
+    ),
+    takes(
+        Exec,
+        "trackerDir",
+        "–",
+        "where positions are kept; `~/.flume-ng/AGENT/SOURCE` where it is not given (not Flume's)",
+    ),
+    ignores(Exec, "restart", BY_THE_AGENT),
+    ignores(Exec, "restartThrottle", BY_THE_AGENT),
+    ignores(Exec, "logStdErr", BY_THE_AGENT),
+    ignores(Exec, "batchTimeout", "lines are sent at once"),
 ];

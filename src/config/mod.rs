@@ -7,6 +7,7 @@
 mod channel;
 mod destination;
 pub mod diagnostics;
+mod exec;
 mod expand;
 mod filter;
 mod graph;
@@ -23,6 +24,7 @@ pub mod security;
 mod sharing;
 mod sink;
 pub(crate) mod source;
+mod tail_command;
 mod taildir;
 mod tree;
 

@@ -113,7 +113,7 @@ impl SourceKind {
     }
 }
 
-/// A `TAILDIR` source.
+/// A `TAILDIR` source, or an `exec` source whose command is tail.
 #[derive(Debug, Clone)]
 pub struct TailConfig {
     /// A file is that of the first one that takes its name. Never empty.
@@ -124,8 +124,15 @@ pub struct TailConfig {
     pub position_interval_ms: u64,
     /// Where a file begins that is there at the very first start.
     pub begin: FirstByte,
-    /// An unfinished last line is sent when its file was left alone for so long, ms.
-    pub idle_timeout_ms: u64,
+    /// An unfinished last line is sent when its file was left alone for so long, ms. `None`: never, as
+    /// long as the file has its name.
+    pub idle_timeout_ms: Option<u64>,
+    /// What a line is.
+    pub ends: LineEnds,
+    /// Of an `exec` source, the command that it stands for.
+    pub command: Option<String>,
+    /// A file that was renamed is followed, and not the one that gets its name.
+    pub by_descriptor: bool,
     /// Another file has its turn after so many transactions, at least 1.
     pub batches_in_turn: u64,
     /// Each event has the offset of its first byte in a header.
@@ -152,6 +159,24 @@ pub enum FirstByte {
     Beginning,
     /// Behind its end, and behind the line that is being written.
     NextLine,
+    /// With the last so many lines; none: behind its end.
+    LastLines(u64),
+    /// With that line, counted from 1.
+    Line(u64),
+    LastBytes(u64),
+    /// At that offset.
+    Byte(u64),
+}
+
+/// What ends a line, and what becomes of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnds {
+    /// A newline; the text is decoded, and lines that are too long are cut.
+    Newline,
+    /// A newline, with one carriage return before it; the bytes are those of the file.
+    Verbatim,
+    /// A newline, a carriage return, or both; the text is decoded. As Java reads lines.
+    Any,
 }
 
 /// A path for a message: absolute, and how it was written where that is relative to where the agent

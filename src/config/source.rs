@@ -12,7 +12,7 @@ use super::model::{
 };
 use super::section::{Section, words};
 use super::sharing::{self, Overlap};
-use super::taildir;
+use super::{exec, taildir};
 use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -30,10 +30,13 @@ const fn of(name: &str) -> &'static Property {
 
 /// Which rows of the table are those of a source.
 pub(super) fn scopes(section: &Section) -> &'static [Scope] {
-    match section.type_is(&taildir::TYPES) {
-        true => &[Scope::Taildir, Scope::EachSource],
-        false => &[Scope::Source],
+    if section.type_is(&taildir::TYPES) {
+        return &[Scope::Taildir, Scope::EachSource];
     }
+    if section.type_is(&exec::TYPES) {
+        return &[Scope::Exec, Scope::EachSource];
+    }
+    &[Scope::Source]
 }
 
 /// The names in the source's `channels`, for the graph; faults are told by [`build`].
@@ -57,6 +60,9 @@ pub(crate) fn build(
     }
     if section.type_is(&taildir::TYPES) {
         return taildir::build(section, found, resolve);
+    }
+    if section.type_is(&exec::TYPES) {
+        return exec::build(section, found, resolve);
     }
     section.check_names(found, &[Scope::Source]);
     check_deserializer_and_selector(section, found);
@@ -151,13 +157,14 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
         section.error(found, "type", message);
         return false;
     };
-    if !section.type_is(&TYPES) && !section.type_is(&taildir::TYPES) {
+    if ![TYPES, taildir::TYPES, exec::TYPES].iter().any(|names| section.type_is(names)) {
         let message = format!(
-            "Unable to load source type: {}; only {} (or {}) and {} are supported",
+            "Unable to load source type: {}; only {} (or {}), {} and {} are supported",
             prop.shown(),
             TYPES[1],
             TYPES[0],
-            taildir::TYPES[0]
+            taildir::TYPES[0],
+            exec::TYPES[0]
         );
         section.error(found, "type", message);
         return false;
@@ -416,8 +423,11 @@ pub(crate) fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found:
     for (index, (section, source)) in sections.iter().enumerate() {
         for (former_section, former) in &sections[..index] {
             let Some((dir, why)) = shared(former, source) else { continue };
-            let key =
-                |s: &SourceConfig| if s.kind.tail().is_some() { "filegroups" } else { "spoolDir" };
+            let key = |s: &SourceConfig| match s.kind.tail() {
+                None => "spoolDir",
+                Some(tail) if tail.command.is_some() => "command",
+                Some(_) => "filegroups",
+            };
             let line_of = |section: &Section, source: &SourceConfig| {
                 section.get(key(source)).map_or(section.line(), |p| p.line)
             };

@@ -29,7 +29,14 @@ const ALTERNATIVES: &str = "only tail -f or tail -F of named files is run, by th
 /// What cannot be run, and what to do instead.
 pub(super) fn parse(command: &str, shell: Option<&str>) -> Result<TailCommand, String> {
     let words = match shell {
-        None => command.split_whitespace().map(str::to_owned).collect(),
+        None => {
+            // Without a shell these would be names of files.
+            let special = |word: &str| word.chars().find(|c| "|;&<>*$`".contains(*c));
+            match command.split_whitespace().find_map(special) {
+                Some(letter) => return Err(meant(letter)),
+                None => command.split_whitespace().map(str::to_owned).collect(),
+            }
+        }
         Some(shell) => {
             check_shell(shell)?;
             shell_words(command)?
@@ -75,7 +82,9 @@ fn shell_words(command: &str) -> Result<Vec<String>, String> {
                 let word = word.get_or_insert_default();
                 loop {
                     match letters.next() {
-                        None => return Err(format!("a quote ({letter}) is not closed in: {command}")),
+                        None => {
+                            return Err(format!("a quote ({letter}) is not closed in: {command}"));
+                        }
                         Some(end) if end == letter => break,
                         Some('\\') if letter == '"' => word.extend(letters.next()),
                         Some(special @ ('$' | '`')) if letter == '"' => return Err(meant(special)),
@@ -98,13 +107,21 @@ fn shell_words(command: &str) -> Result<Vec<String>, String> {
 /// What was meant by something that only a shell understands.
 fn meant(letter: char) -> String {
     let instead = match letter {
-        '|' => "a pipe is not supported: for grep use an interceptor regex_filter, for sed \
-                search_replace",
-        '*' | '?' | '[' | '{' => "a pattern of names is not supported: use a source of type TAILDIR",
-        '$' | '`' => "the shell's variables and commands are not supported: write the path, or \
-                      ${env:NAME}",
+        '|' => {
+            "a pipe is not supported: for grep use an interceptor regex_filter, for sed \
+                search_replace"
+        }
+        '*' | '?' | '[' | '{' => {
+            "a pattern of names is not supported: use a source of type TAILDIR"
+        }
+        '$' | '`' => {
+            "the shell's variables and commands are not supported: write the path, or \
+                      ${env:NAME}"
+        }
         '~' => "write the path of the home directory",
-        '<' | '>' => "redirection is not supported: leave it out, what tail says of itself is in the log",
+        '<' | '>' => {
+            "redirection is not supported: leave it out, what tail says of itself is in the log"
+        }
         _ => "only one command can be run",
     };
     format!("{letter}: {instead}; {ALTERNATIVES}")
@@ -294,7 +311,13 @@ mod tests {
             ("tail -c +7 -F /a", None, vec!["/a"], Byte(6), false),
             ("tail -c 2K -F /a", None, vec!["/a"], LastBytes(2048), false),
             ("tail -q -s 0.5 -F /a /b", None, vec!["/a", "/b"], LastLines(10), false),
-            ("tail -F '/a b' \"/c d\" /e\\ f", sh, vec!["/a b", "/c d", "/e f"], LastLines(10), false),
+            (
+                "tail -F '/a b' \"/c d\" /e\\ f",
+                sh,
+                vec!["/a b", "/c d", "/e f"],
+                LastLines(10),
+                false,
+            ),
             ("tail -F \"a b\"", None, vec!["\"a", "b\""], LastLines(10), false),
             ("tail -F -- -x", None, vec!["-x"], LastLines(10), false),
         ] {
@@ -314,6 +337,8 @@ mod tests {
             ("tail /a", None, "-F"),
             ("tail -F", None, "no file"),
             ("tail -F /a | grep x", sh, "regex_filter"),
+            ("tail -F /a | grep x", None, "regex_filter"),
+            ("tail -F /a/*.log", None, "TAILDIR"),
             ("tail -F /a/*.log", sh, "TAILDIR"),
             ("tail -F $HOME/a", sh, "${env:NAME}"),
             ("tail -F \"$HOME/a\"", sh, "${env:NAME}"),

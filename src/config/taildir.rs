@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
 use super::model::{
-    ConsumeOrder, DecodePolicy, DeletePolicy, FileGroup, FirstByte, SourceConfig, SourceKind,
-    TailConfig,
+    ConsumeOrder, DecodePolicy, DeletePolicy, FileGroup, FirstByte, LineEnds, SourceConfig,
+    SourceKind, TailConfig,
 };
 use super::section::{Section, words};
 use super::{interceptor, source};
@@ -67,7 +67,10 @@ pub(super) fn build(
         position_file: Some(position_file),
         position_interval_ms,
         begin,
-        idle_timeout_ms,
+        idle_timeout_ms: Some(idle_timeout_ms),
+        ends: LineEnds::Verbatim,
+        command: None,
+        by_descriptor: false,
         batches_in_turn,
         byte_offset_header,
     };
@@ -124,7 +127,7 @@ pub(super) fn bare(
 }
 
 /// A group and the directory of its files, absolute.
-type Named = (PathBuf, FileGroup);
+pub(super) type Named = (PathBuf, FileGroup);
 
 /// The groups in the order in which Flume looks at them. `None`: there is none, which is told.
 fn groups(section: &Section, found: &mut Diagnostics) -> Option<Vec<Named>> {
@@ -293,7 +296,7 @@ fn position_file(section: &Section, found: &mut Diagnostics) -> Option<PathBuf> 
 }
 
 /// The directory that all groups have in common, and the groups below it.
-fn below_one_root(named: Vec<Named>) -> (PathBuf, Vec<FileGroup>) {
+pub(super) fn below_one_root(named: Vec<Named>) -> (PathBuf, Vec<FileGroup>) {
     let mut root = named[0].0.clone();
     for (dir, _) in &named {
         while !dir.starts_with(&root) {
@@ -309,7 +312,7 @@ fn below_one_root(named: Vec<Named>) -> (PathBuf, Vec<FileGroup>) {
 }
 
 /// Doubled slashes and `.` go, `..` stays: behind a symbolic link it leads elsewhere.
-fn without_dots(path: &Path) -> PathBuf {
+pub(super) fn without_dots(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What each line of a `TAILDIR` source means, or why it is refused.
+//! What each line of a `TAILDIR` or `exec` source means, or why it is refused.
 
 use std::path::Path;
 
@@ -129,4 +129,38 @@ fn two_sources_that_would_read_the_same_file_are_refused() {
     load(&second("/logs/db/.*r\\\\d", shared));
     let same_state = second("/logs/x/.*", "a1.sources.r2.positionFile = /state/pos.json\n");
     assert!(errors(&same_state).contains("tracker directory"));
+}
+
+fn exec(command: &str) -> String {
+    let kept = without("a1.sources.r1.").replace(
+        "a1.channels.c1.type",
+        "a1.sources.r1.type = exec\na1.sources.r1.channels = c1\na1.sources.r1.trackerDir = /state\n\
+         a1.channels.c1.type",
+    );
+    format!("{kept}a1.sources.r1.command = {command}\n")
+}
+
+#[test]
+fn tail_is_followed_by_the_agent_itself() {
+    let config = load(&exec("tail -n 5 -F /var/log/a.log /srv/b.log -q"));
+    let source = &config.sources[0];
+    assert_eq!((source.spool_dir.to_str(), source.batch_size), (Some("/"), 20));
+    let tail = tail(&config);
+    assert_eq!((tail.begin, tail.by_descriptor), (FirstByte::LastLines(5), false));
+    let takes =
+        |name: &str| tail.groups.iter().any(|g| g.pattern.full_match(name.as_bytes()).unwrap());
+    assert!(takes("a.log") && takes("b.log") && !takes("aXlog") && !takes("a.log.1"));
+    assert_eq!(warnings(&exec("tail -q -F /a")), "");
+    assert!(warnings(&exec("tail -f /a")).contains("write tail -F"));
+    assert!(warnings(&exec("tail -F /a /b")).contains("heading"));
+    for (text, expected) in [
+        (exec("tail -F /a").replace("a1.sources.r1.command", "#"), "command must be specified"),
+        (exec("cat /a"), "TAILDIR"),
+        (exec("tail -F /a\na1.sources.r1.charset = UTF-16"), "two bytes"),
+        (exec("tail -F /a\na1.sources.r1.charset = klingon"), "klingon"),
+        (exec("tail -F /a | grep x\na1.sources.r1.shell = /bin/sh -c"), "regex_filter"),
+    ] {
+        let errors = errors(&text);
+        assert!(errors.contains(expected), "{expected}: {errors}");
+    }
 }

@@ -44,7 +44,10 @@ fn write_sinks(f: &mut fmt::Formatter<'_>, sinks: &[&SinkConfig], stem: &str) ->
 
 fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -> fmt::Result {
     if let Some(tail) = source.kind.tail() {
-        for group in &tail.groups {
+        if let Some(command) = &tail.command {
+            writeln!(f, "{stem}│  command    {command}, by the agent itself")?;
+        }
+        for group in tail.groups.iter().filter(|_| tail.command.is_none()) {
             writeln!(f, "{stem}│  group      {}: {}", group.name, group.text)?;
         }
         writeln!(f, "{stem}│  positions  {}", source.tracker_dir.display())?;

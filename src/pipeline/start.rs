@@ -260,6 +260,7 @@ fn tail_positions(
         let then = match first {
             FirstByte::Beginning => "every file is read from its beginning",
             FirstByte::NextLine => "what the files hold now is skipped",
+            _ => "files that are there begin where tail would",
         };
         log::info(SOURCE, format_args!("No checkpoint and no positions of Flume: {then}."));
         return Ok(Some(Predecessor::Positions(Vec::new(), first)));

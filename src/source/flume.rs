@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::quest::prefix_crc;
 use super::unwritten::text_end;
@@ -48,7 +48,7 @@ impl Files {
                 continue;
             }
             match self.root.open(&name) {
-                Ok(file) => self.begin_at(&name, file, position, &mut budget)?,
+                Ok(file) => self.begin_at(&name, file, (position, first), &mut budget)?,
                 // Its position waits for it.
                 Err(e) => {
                     self.complain(&name, &e.to_string());
@@ -98,7 +98,7 @@ impl Files {
         &mut self,
         name: &OsStr,
         file: File,
-        position: Option<&FlumePosition>,
+        (position, first): (Option<&FlumePosition>, FirstByte),
         budget: &mut u64,
     ) -> io::Result<()> {
         let stat = file.metadata()?;
@@ -121,9 +121,9 @@ impl Files {
                 position.pos
             }
             None => {
-                let end = text_end(&file, size)?;
-                self.tell_position("Opening file", name, inode, end);
-                end
+                let at = first_byte(&file, text_end(&file, size)?, first)?;
+                self.tell_position("Opening file", name, inode, at);
+                at
             }
         };
         let is_in_line = TailBytes::read(&file, at)?.as_slice().last().is_some_and(|b| *b != b'\n');
@@ -135,7 +135,7 @@ impl Files {
         let index = self.push_tracked(name.to_owned(), file, at);
         let record = &mut self.tracked[index].record;
         record.bytes_crc = crc;
-        record.skips_line = is_in_line && position.is_none();
+        record.skips_line = is_in_line && position.is_none() && first == FirstByte::NextLine;
         if self.tracked.len() >= self.open_max * 3 / 4 {
             let tracked = self.tracked.remove(index);
             self.park_record(tracked.record);
@@ -157,5 +157,93 @@ impl Files {
         let records = open.map(|t| &t.record).chain(parked);
         let path = |name: &[u8]| self.path(OsStr::from_bytes(name)).to_string_lossy().into_owned();
         records.map(|r| (r.inode, r.position, path(&r.name))).collect()
+    }
+}
+
+/// Where a file begins that ends at `end`.
+fn first_byte(file: &File, end: u64, first: FirstByte) -> io::Result<u64> {
+    match first {
+        FirstByte::Beginning => Ok(0),
+        FirstByte::NextLine => Ok(end),
+        FirstByte::Byte(at) => Ok(at.min(end)),
+        FirstByte::LastBytes(bytes) => Ok(end.saturating_sub(bytes)),
+        FirstByte::Line(line) => behind_lines(file, end, line - 1),
+        FirstByte::LastLines(lines) => last_lines(file, end, lines),
+    }
+}
+
+/// What one read asks for, bytes.
+const BLOCK_BYTES: usize = 128 * 1024;
+
+/// The offset behind the first so many newlines.
+fn behind_lines(file: &File, end: u64, lines: u64) -> io::Result<u64> {
+    let (mut block, mut at, mut left) = (vec![0; BLOCK_BYTES], 0, lines);
+    while at < end && left > 0 {
+        let len = BLOCK_BYTES.min(usize::try_from(end - at).unwrap_or(BLOCK_BYTES));
+        file.read_exact_at(&mut block[..len], at)?;
+        for newline in memchr::memchr_iter(b'\n', &block[..len]) {
+            left -= 1;
+            if left == 0 {
+                return Ok(at + newline as u64 + 1);
+            }
+        }
+        at += len as u64;
+    }
+    Ok(if left == 0 { 0 } else { end })
+}
+
+/// Where the last so many lines begin. One without a newline counts, as it does for tail.
+fn last_lines(file: &File, end: u64, lines: u64) -> io::Result<u64> {
+    if lines == 0 || end == 0 {
+        return Ok(end);
+    }
+    // The newline that ends the file ends its last line.
+    let (mut block, mut at, mut left) = (vec![0; BLOCK_BYTES], end - 1, lines);
+    while at > 0 {
+        let len = BLOCK_BYTES.min(usize::try_from(at).unwrap_or(BLOCK_BYTES));
+        let start = at - len as u64;
+        file.read_exact_at(&mut block[..len], start)?;
+        for newline in memchr::memrchr_iter(b'\n', &block[..len]) {
+            left -= 1;
+            if left == 0 {
+                return Ok(start + newline as u64 + 1);
+            }
+        }
+        at = start;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_begins_where_tail_would() {
+        let path = std::env::temp_dir().join(format!("flume-ng-first-{}", std::process::id()));
+        for (content, first, expected) in [
+            ("one\ntwo\nthree\n", FirstByte::LastLines(1), 8),
+            ("one\ntwo\nthree\n", FirstByte::LastLines(2), 4),
+            ("one\ntwo\nthree\n", FirstByte::LastLines(3), 0),
+            ("one\ntwo\nthree\n", FirstByte::LastLines(9), 0),
+            ("one\ntwo\nthree\n", FirstByte::LastLines(0), 14),
+            ("one\ntwo\nthr", FirstByte::LastLines(1), 8),
+            ("one\ntwo\nthr", FirstByte::LastLines(2), 4),
+            ("\n\n", FirstByte::LastLines(1), 1),
+            ("", FirstByte::LastLines(10), 0),
+            ("one\ntwo\nthree\n", FirstByte::Line(2), 4),
+            ("one\ntwo\nthree\n", FirstByte::Line(9), 14),
+            ("one\ntwo\nthree\n", FirstByte::Byte(5), 5),
+            ("one\ntwo\nthree\n", FirstByte::Byte(50), 14),
+            ("one\ntwo\nthree\n", FirstByte::LastBytes(6), 8),
+            ("one\ntwo\nthree\n", FirstByte::Beginning, 0),
+            ("one\ntwo\nthr", FirstByte::NextLine, 11),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let file = File::open(&path).unwrap();
+            let at = first_byte(&file, content.len() as u64, first).unwrap();
+            assert_eq!(at, expected, "{content:?} {first:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

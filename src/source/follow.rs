@@ -89,6 +89,27 @@ impl Files {
         self.has_news = true;
     }
 
+    /// Is a file followed that had this name, and was renamed or deleted since? As `tail -f` does, it is
+    /// stayed with, and the one that has got its name is not read in this run.
+    pub(super) fn stays_with_another(&mut self, name: &OsStr) -> bool {
+        let had_it = |t: &super::Tracked| {
+            !t.is_named && !t.is_superseded && t.lost_name_ms.is_some() && t.name() == name
+        };
+        let stays = self.is_by_descriptor() && self.tracked.iter().any(had_it);
+        if stays {
+            self.complain(
+                name,
+                "the command is tail -f, which stays with the file that had this name; write tail -F to \
+                 go over to the new one, or start the agent again",
+            );
+        }
+        stays
+    }
+
+    pub(super) fn is_by_descriptor(&self) -> bool {
+        self.config.kind.tail().is_some_and(|tail| tail.by_descriptor)
+    }
+
     /// A file that had lost its name has one again (renamed back, or another hard link to it):
     /// the same file, read on under that name. `false`: it has none.
     pub(super) fn adopt_if_back(&mut self, index: usize) -> bool {

@@ -478,6 +478,9 @@ impl Files {
         if self.parking.holds(stat.dev(), stat.ino()) {
             return None;
         }
+        if self.stays_with_another(&name) {
+            return None;
+        }
         // The same file under two names (a hard link), or renamed since: one of them is enough.
         let same = self.tracked.iter().position(|t| t.is_inode(stat.dev(), stat.ino()));
         if let Some(index) = same {

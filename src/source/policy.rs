@@ -51,9 +51,9 @@ pub enum Done {
     /// When it is not the current one, another candidate is there, and it was left alone so long, ms.
     Succeeded { grace_ms: u64 },
     /// Never, as long as it has a name that is taken: an unfinished last line is sent when the file was
-    /// left alone for `rest_ms`, and its newline may come later. Without such a name, when it was left
+    /// left alone for `rest_ms`, if that is given, and its newline may come later. Without such a name, when it was left
     /// alone for `grace_ms`.
-    Never { rest_ms: u64, grace_ms: u64 },
+    Never { rest_ms: Option<u64>, grace_ms: u64 },
 }
 
 /// What happens to a file that is done?
@@ -110,7 +110,7 @@ impl Policy {
     pub fn rest_ms(&self) -> Option<u64> {
         match self.done {
             Done::Succeeded { .. } => None,
-            Done::Never { rest_ms, .. } => Some(rest_ms),
+            Done::Never { rest_ms, .. } => rest_ms,
         }
     }
 }
@@ -118,9 +118,9 @@ impl Policy {
 impl Content {
     pub fn of(config: &SourceConfig) -> Content {
         Content::Text(LineConfig {
-            ends: match config.kind {
+            ends: match &config.kind {
                 SourceKind::SpoolTail => LineEnds::Newline,
-                SourceKind::Tail(_) => LineEnds::Verbatim,
+                SourceKind::Tail(tail) => tail.ends,
             },
             charset: config.input_charset.clone(),
             output: config.output_charset.clone(),

@@ -110,6 +110,10 @@ impl Files {
             return None;
         }
         let is_named = tracked.is_named;
+        if self.is_by_descriptor() && tracked.lost_name_ms.is_some() && !tracked.is_superseded {
+            // It is stayed with.
+            return None;
+        }
         if is_named && self.present.is_current(tracked.name()) {
             self.tracked[index].was_live = true;
             return self.step_of_current(index);

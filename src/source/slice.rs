@@ -267,9 +267,12 @@ impl Progress {
         if tracked.record.skips_line && self.position == tracked.record.position {
             return verbatim::rest_of_line(bytes, tail);
         }
-        match self.tail.as_slice().last() {
-            None | Some(b'\n') => Some(0),
-            Some(_) => verbatim::late_newline(bytes, tail),
+        match (self.tail.as_slice().last(), tracked.decoder.ends()) {
+            (None | Some(b'\n'), _) => Some(0),
+            // A line of its own, if it is not the second half of an end.
+            (Some(b'\r'), LineEnds::Any) => Some(usize::from(bytes[0] == b'\n')),
+            (Some(_), LineEnds::Any) => Some(0),
+            (Some(_), _) => verbatim::late_newline(bytes, tail),
         }
     }
 

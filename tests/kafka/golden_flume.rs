@@ -29,4 +29,7 @@ cases! {
     position_file_of_flume_taken_over = "19-position-file-of-flume-taken-over",
     misspelt_properties = "20-misspelt-properties",
     default_position_file = "28-default-position-file",
+    exec_tail_from_start = "31-exec-tail-from-start",
+    exec_tail_restart = "32-exec-tail-F-restart",
+    exec_shell_rotation = "33-exec-shell-n0-rotation",
 }

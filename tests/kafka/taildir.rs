@@ -1,5 +1,5 @@
-//! TAILDIR: files in several directories that are followed for ever, beside real brokers, whatever
-//! writers, tools and operators do to them.
+//! TAILDIR, and exec with tail: files in several directories that are followed for ever, beside real
+//! brokers, whatever writers, tools and operators do to them.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -29,10 +29,32 @@ a1.channels.c1.kafka.bootstrap.servers = @BROKERS@
 a1.channels.c1.kafka.topic = @TOPIC@
 ";
 
+/// The same by `exec`.
+const EXEC: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = exec
+a1.sources.r1.command = tail -q -n +1 -F @SPOOL@/one/app.log @SPOOL@/one/new.log @SPOOL@/two/old.log
+a1.sources.r1.trackerDir = @SPOOL@/../state
+a1.sources.r1.retireGraceMs = 1000
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = @BROKERS@
+a1.channels.c1.kafka.topic = @TOPIC@
+";
+
 fn scene(partitions: i32) -> (Topic, Work) {
+    scene_of(CONF, partitions)
+}
+
+fn scene_of(conf: &str, partitions: i32) -> (Topic, Work) {
     let topic = shared(V4).fresh_topic("taildir", partitions);
-    let work = Work::new(&topic).conf(CONF).subdirectory("one").subdirectory("two");
+    let work = Work::new(&topic).conf(conf).subdirectory("one").subdirectory("two");
     (topic, work)
+}
+
+fn kind(conf: &str) -> &'static str {
+    if conf == EXEC { "exec tail" } else { "TAILDIR" }
 }
 
 fn ends_well(agent: &mut Agent) {
@@ -217,10 +239,10 @@ enum Rotation {
 /// A writer that is rotated again and again, with an agent that is killed or left alone. Lines that
 /// were destroyed before anybody could have read them do not count: there are none, since the writer
 /// waits for the agent before it deletes.
-fn rotated(rotation: Rotation, kills: bool) {
+fn rotated(conf: &str, rotation: Rotation, kills: bool) {
     const ROTATIONS: u64 = 12;
     const EACH: u64 = 400;
-    let (topic, work) = scene(3);
+    let (topic, work) = scene_of(conf, 3);
     let mut chance = Chance::new();
     let mut agent = work.start();
     let path = work.path("one/app.log");
@@ -254,11 +276,11 @@ fn rotated(rotation: Rotation, kills: bool) {
     agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
     ends_well(&mut agent);
     let what = match rotation {
-        Rotation::Rename => "TAILDIR: a writer is rotated by renaming",
-        Rotation::Delete => "TAILDIR: a writer's file is deleted and made anew",
-        Rotation::CopyTruncate => "TAILDIR: a writer is rotated by copying and truncating",
+        Rotation::Rename => "a writer is rotated by renaming",
+        Rotation::Delete => "a writer's file is deleted and made anew",
+        Rotation::CopyTruncate => "a writer is rotated by copying and truncating",
     };
-    let mut tally = Tally::new(what, V4);
+    let mut tally = Tally::new(&format!("{}: {what}", kind(conf)), V4);
     // Each is a file of its own.
     let series: Vec<(&str, u64)> = labels.iter().map(|label| (label.as_str(), EACH)).collect();
     tally.exact("rotations", &topic, &series, &agent);
@@ -266,29 +288,37 @@ fn rotated(rotation: Rotation, kills: bool) {
 
 #[test]
 fn rotated_by_renaming() {
-    rotated(Rotation::Rename, false);
-    rotated(Rotation::Rename, true);
+    for conf in [CONF, EXEC] {
+        rotated(conf, Rotation::Rename, false);
+        rotated(conf, Rotation::Rename, true);
+    }
 }
 
 #[test]
 fn deleted_and_made_anew() {
-    rotated(Rotation::Delete, false);
+    for conf in [CONF, EXEC] {
+        rotated(conf, Rotation::Delete, false);
+    }
 }
 
 #[test]
 fn rotated_by_copying_and_truncating() {
-    rotated(Rotation::CopyTruncate, false);
-    rotated(Rotation::CopyTruncate, true);
+    for conf in [CONF, EXEC] {
+        rotated(conf, Rotation::CopyTruncate, false);
+        rotated(conf, Rotation::CopyTruncate, true);
+    }
 }
 
 /// Kills at moments that chance chooses, on a backlog in one directory and a growing file in another.
 #[test]
 fn kill_9() {
     const KILLS: u64 = 15;
-    for partitions in [1, 3].into_iter().cycle().take(2 * rounds() as usize - 1) {
-        let mut tally = Tally::new("TAILDIR: kill -9 on files of two directories", V4);
+    let turns = [(CONF, 1), (EXEC, 3), (CONF, 3), (EXEC, 1)];
+    for (conf, partitions) in turns.into_iter().cycle().take(2 * rounds() as usize) {
+        let what = format!("{}: kill -9 on files of two directories", kind(conf));
+        let mut tally = Tally::new(&what, V4);
         let mut chance = Chance::new();
-        let (topic, work) = scene(partitions);
+        let (topic, work) = scene_of(conf, partitions);
         let work = work.file("two/old.log", &lines("old", 0, 20_000), 3_600);
         let mut written = 0;
         for _ in 0..KILLS {
@@ -333,4 +363,32 @@ fn a_deleted_file_is_let_go_when_it_is_read() {
     };
     assert!(wait_for(ARRIVE_MAX, || !holds(&agent)), "{}", agent.log());
     ends_well(&mut agent);
+}
+
+#[test]
+fn tail_f_stays_with_the_file_that_was_renamed() {
+    let (topic, work) = scene_of(EXEC, 1);
+    let command = format!("tail -f {}", work.path("one/app.log").display());
+    let work =
+        work.set("a1.sources.r1.command", command).file("one/app.log", &lines("x", 0, 12), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 10, ARRIVE_MAX);
+    fs::rename(work.path("one/app.log"), work.path("one/app.log.1")).unwrap();
+    work.append("one/app.log", b"new\n");
+    agent.expect("a word", ARRIVE_MAX, || agent_log_has(&work, "stays with the file"));
+    work.append("one/app.log.1", b"late\n");
+    agent.expect_records(&topic, 11, ARRIVE_MAX);
+    ends_well(&mut agent);
+    assert_eq!(topic.bodies().last().map(String::as_str), Some("late"));
+    // A start goes over to the file that has the name.
+    let mut agent = work.start();
+    agent.expect_records(&topic, 12, ARRIVE_MAX);
+    ends_well(&mut agent);
+    assert_eq!(topic.bodies().last().map(String::as_str), Some("new"), "{}", agent.log());
+}
+
+fn agent_log_has(work: &Work, words: &str) -> bool {
+    let logs = fs::read_dir(work.dir()).into_iter().flatten().flatten();
+    logs.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"))
+        .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|log| log.contains(words)))
 }

@@ -24,9 +24,10 @@ pub(super) mod verbatim;
 
 use std::fmt;
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
 use crate::config::model::DecodePolicy;
+pub use crate::config::model::LineEnds;
 use crate::java::charset::{Charset, Mode};
 
 /// Settings of a [`LineDecoder`].
@@ -42,15 +43,6 @@ pub struct LineConfig {
     /// `deserializer.maxLineLength` in UTF-16 units, at least 1. A surrogate pair is
     /// never cut: one that would go over the limit begins the next event.
     pub max_line_units: usize,
-}
-
-/// What ends a line, and what becomes of its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineEnds {
-    /// A newline; the text is decoded, and lines that are too long are cut.
-    Newline,
-    /// A newline, with one carriage return before it; the bytes are those of the file.
-    Verbatim,
 }
 
 /// What to do with the beginning of a character at the very end of a finished file.
@@ -196,8 +188,13 @@ impl LineDecoder {
             // A mark alone is not used up: it belongs to the first event.
             split.consumed = mark;
         }
-        if self.config.ends == LineEnds::Verbatim {
-            return Ok(verbatim::split(block, tail, &mut emit));
+        match self.config.ends {
+            LineEnds::Newline => {}
+            LineEnds::Verbatim => return Ok(verbatim::split(block, tail, &mut emit)),
+            LineEnds::Any => {
+                self.split_any(block, tail, &mut split, &mut emit)?;
+                return Ok(split);
+            }
         }
         let start = split.consumed;
         match self.charset.little_endian() {
@@ -295,6 +292,32 @@ impl LineDecoder {
             }
         }
         self.last_line(block, tail, split, emit)
+    }
+
+    /// Lines as Java reads them: what ends one is a newline, a carriage return, or both. A carriage return
+    /// at the end of the block may be the first of the two.
+    fn split_any(
+        &mut self,
+        block: &[u8],
+        tail: Tail,
+        split: &mut Split,
+        emit: &mut impl FnMut(&[u8], usize) -> bool,
+    ) -> Result<(), Malformed> {
+        while !split.stopped
+            && let Some(at) = memchr2(b'\n', b'\r', &block[split.consumed..])
+        {
+            let limit = split.consumed + at;
+            let length = match block[limit..] {
+                [b'\r', b'\n', ..] => 2,
+                [b'\r'] if tail == Tail::Open => return Ok(()),
+                _ => 1,
+            };
+            self.slow_line(block, limit, End::Newline(length), split, emit)?;
+        }
+        if !split.stopped && split.consumed < block.len() && tail != Tail::Open {
+            self.slow_line(block, block.len(), End::Block(tail), split, emit)?;
+        }
+        Ok(())
     }
 
     /// What stands after the last newline.
