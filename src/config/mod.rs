@@ -16,6 +16,7 @@ pub(crate) mod inventory;
 pub mod jaas;
 pub mod known;
 mod known_sources;
+mod likeness;
 pub mod model;
 pub mod sasl;
 pub mod secret;
