@@ -7,6 +7,7 @@ use std::time::Duration;
 use flume_ng::channel::sasl::base64;
 
 use crate::support::torture::{self, ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
+use crate::support::wire::{Body, Connection, Input};
 use crate::support::{Agent, Cluster, Plan, TempDir, Topic, Work, spawn, wait_for};
 
 const FILE: &str = "010_{H}.log";
@@ -260,6 +261,65 @@ fn kill_9_behind_a_login() {
     kills(V43, "SCRAM-SHA-512", SCRAM);
     kills(V28, "SCRAM-SHA-256", SCRAM);
     kills(V010, "PLAIN", PLAIN);
+}
+
+/// What alice may do, or all that she may no more.
+fn allow(topic: &Topic, operation: i8) {
+    let mut body = Body::new();
+    body.i32(1).i8(2).string(topic.name()).i8(3).string("User:alice").string("*");
+    body.i8(operation).i8(3);
+    let mut broker = Connection::open(topic.bootstrap()).expect("a connection");
+    // CreateAcls.
+    let answer = broker.call(30, 1, &body).expect("an answer");
+    let mut input = Input(&answer);
+    input.take(8);
+    assert_eq!(input.i16(), 0);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn check_names_who_has_logged_in_and_what_is_missing() {
+    let _row = hazard(Group::Claims, "check: mechanism, principal, missing rights", V43);
+    let plan = Cluster::with(V43)
+        .set("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .set("super.users", "User:ANONYMOUS");
+    let cluster = start(plan, V43);
+    let topic = cluster.fresh_topic("rights", 1);
+    let work = work(&cluster, &topic, "SCRAM-SHA-256", &by_password(SCRAM, "alice-secret"));
+    work.write(FILE, &lines("a", 0, 100), 0);
+    let conf = work.write_conf();
+    let check = || {
+        let mut command = work.program();
+        command.args(["check", "--name", "a1", "--conf-file"]).arg(&conf);
+        let output = command.output().expect("the program runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let says = |words: &str| {
+        let mut told = String::new();
+        // What was granted takes a moment to be known.
+        let is_said = wait_for(TOLD, || {
+            told = check();
+            told.contains(words)
+        });
+        assert!(is_said, "not told: {words}\n{told}");
+        assert!(!told.contains("alice-secret"), "{told}");
+        told
+    };
+    let told = says("not even the first is granted to User:alice");
+    assert!(told.contains("SCRAM-SHA-256 as alice"), "{told}");
+    let mut agent = work.start();
+    wait_for_word(&mut agent, "(to User:alice)");
+    const READ: i8 = 3;
+    const WRITE: i8 = 4;
+    const DESCRIBE: i8 = 8;
+    allow(&topic, DESCRIBE);
+    says(&format!("Write and Read on topic {} is missing for User:alice", topic.name()));
+    allow(&topic, WRITE);
+    says(&format!("Read on topic {} is missing for User:alice", topic.name()));
+    allow(&topic, READ);
+    says("Describe, Write and Read are granted");
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
 }
 
 /// A KDC, where its programs are.

@@ -12,7 +12,7 @@ use crate::channel::broker::Fault;
 use crate::channel::client::Client;
 use crate::channel::greet::{Spoken, greet};
 use crate::channel::limit::BATCH_BYTES_MAX;
-use crate::channel::protocol::Versions;
+use crate::channel::protocol::{self, Versions};
 use crate::channel::wire::{Connection, pause, reason};
 use crate::config::inventory::Listed;
 use crate::config::model::{Destination, SourceConfig};
@@ -68,6 +68,15 @@ pub(super) fn check(
     }
     match &view.topic {
         None => missing_topic(report, channel, &view),
+        Some(topic) if protocol::denial(topic.error).is_some() => {
+            let who = Client::of(channel).principal();
+            let text = format!(
+                "Describe, Write and Read on topic {} are needed, and not even the first is granted to \
+                 {who}: grant them by kafka-acls --add",
+                channel.topic
+            );
+            report.add("rights", FOR_NOW, text);
+        }
         Some(topic) => {
             let min_in_sync = limits(report, channel, &mut peer, writers);
             partitions(report, channel, &view, topic, min_in_sync);
