@@ -2,7 +2,7 @@
 //! so that an upgrade needs no restart.
 
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::admin;
 use super::batch::Batch;
@@ -18,6 +18,7 @@ use super::look::Looks;
 use super::middle::Middle;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
+use super::sasl::refused;
 use super::standing::Standings;
 use crate::config::model::{Compression, Destination};
 use crate::log;
@@ -140,8 +141,24 @@ impl Kafka {
         }
     }
 
+    /// Was this very login refused a moment ago, perhaps to another source?
+    fn look_if_refused(&self) -> Result<(), Fault> {
+        let Some(security) = &self.client.security else { return Ok(()) };
+        match refused::lately(&self.config.brokers, &security.config, Instant::now()) {
+            Some(why) => Err(Fault::LoginRefused(why)),
+            None => Ok(()),
+        }
+    }
+
+    fn note_refusal(&self, fault: Option<&Fault>) {
+        if let (Some(Fault::LoginRefused(why)), Some(security)) = (fault, &self.client.security) {
+            refused::note(&self.config.brokers, &security.config, why, Instant::now());
+        }
+    }
+
     /// After a fault nothing of the connections is of use; a request to stop leaves them.
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        self.note_refusal(result.as_ref().err());
         if let Err(fault) = &result
             && *fault != Fault::Stopped
         {
@@ -162,9 +179,13 @@ impl Broker for Kafka {
         self.looks.interrupt();
         let mut finding = match std::mem::replace(&mut self.link, Link::Closed) {
             Link::Finding(finding) => finding,
-            _ => Box::new(self.begin()),
+            _ => {
+                self.look_if_refused()?;
+                Box::new(self.begin())
+            }
         };
         let found = finding.poll();
+        self.note_refusal(found.as_ref().err());
         self.standings.take(finding.standings(found.is_err()));
         match found.map_err(|fault| fault.asked_by(&self.client.principal()))? {
             Progress::Done(cluster) => self.connect(cluster).map(Progress::Done),

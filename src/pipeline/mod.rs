@@ -32,6 +32,7 @@ use std::rc::Rc;
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Fault, ResponseError, Verdict};
 use crate::channel::outlet::{Outlet, Stage};
+use crate::channel::sasl::refused;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, Record};
@@ -57,9 +58,6 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// Acks that no round follows are committed after this time, ms. A crash before that costs a look
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
-
-/// So long after a login that was refused nobody tries again: accounts may be locked after a few tries, ms.
-const LOGIN_WAIT_MS: u64 = 60_000;
 
 /// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
 const REST_MS: u64 = 500;
@@ -582,7 +580,7 @@ impl Pipeline {
         let mut wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
         if matches!(fault, Fault::LoginRefused(_)) {
             outlet.logins_refused += 1;
-            wait_ms = LOGIN_WAIT_MS;
+            wait_ms = refused::REST.as_millis() as u64;
         }
         if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
             log::log_about(

@@ -9,6 +9,7 @@ pub mod gssapi;
 pub mod msk;
 pub mod oauth;
 pub mod plain;
+pub mod refused;
 pub mod scram;
 pub mod sigv4;
 pub mod token;
