@@ -14,6 +14,7 @@
 //! topic are read once for each part; where that is more than one, only those that
 //! [sums](super::sums) leave in doubt.
 
+use std::collections::HashSet;
 use std::iter;
 
 use super::content::{FileEvent, Survey, each_event};
@@ -23,7 +24,7 @@ use super::letters::{Letters, Refused};
 use super::progress::Progress;
 use super::reach::{self, Bounds, Reach, Searched};
 use super::report::{EXAMPLES_MAX, Missing, Report, Row};
-use super::sums::{Cells, NO_GROUP, Sums, join};
+use super::sums::{Cells, NO_GROUP, Sums, join, leave_out_part_read};
 use super::table::{OTHER_FILES, Table, Tally, capacity};
 use super::{Origin, Trouble};
 use crate::channel::reader::TopicReader;
@@ -147,6 +148,8 @@ struct Plan<'a> {
     shows_producers: bool,
     /// Files that are not gone, so far.
     files: u32,
+    /// Places in `others`: those whose ranges are read whole.
+    summed_others: Vec<usize>,
 }
 
 /// What reading everything once for the sums has shown.
@@ -262,7 +265,7 @@ impl Counting<'_> {
             each_event(task.bytes, task.origin, task.extent, &mut read, &mut visit)
                 .map_err(|e| self.unreadable(plan, file, &e))?;
         }
-        for task in &plan.others {
+        for task in plan.summed_others.iter().map(|at| &plan.others[*at]) {
             let mut visit = |event: FileEvent<'_>| {
                 sums.expect(task.key.of_event(event.body), task.group);
             };
@@ -309,6 +312,7 @@ impl Counting<'_> {
             spans: Vec::new(),
             shows_producers: reader.shows_producers(),
             files: 0,
+            summed_others: Vec::new(),
         };
         for (at, ranges) in &self.target.files {
             let subject = &self.subjects[*at];
@@ -480,6 +484,17 @@ impl Plan<'_> {
     }
 
     fn join_files(&mut self) {
+        let spans = &self.spans;
+        let is_read = |range: &ReceiptRange| {
+            let mut of_it = spans.iter().filter(|span| span.partition == range.partition);
+            of_it.any(|span| span.from <= range.first && behind(range) <= span.to)
+        };
+        let others: HashSet<u32> = self.others.iter().map(|task| task.group).collect();
+        let is_other = |file| others.contains(&file);
+        let left_out = leave_out_part_read(&mut self.places, is_other, is_read);
+        self.summed_others = (0..self.others.len())
+            .filter(|at| !left_out.contains(&self.others[*at].group))
+            .collect();
         let groups = join(&mut self.places, self.files, self.shows_producers);
         for task in self.verified.iter_mut().chain(&mut self.others) {
             task.group = groups[task.group as usize];

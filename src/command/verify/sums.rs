@@ -10,9 +10,10 @@
 //! A group is one file, or several whose ranges overlap under one producer id: there only the value tells
 //! whose a record is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::judge::Place;
+use crate::checkpoint::receipt::ReceiptRange;
 
 /// A power of two. A single record too many puts so small a part of the values in doubt; half a megabyte,
 /// since it has to stay in a processor's cache: each event and each record goes to any of them.
@@ -101,6 +102,22 @@ fn mixed(key: u64, group: u32) -> u64 {
     n ^ (n >> 31)
 }
 
+/// Leaves out the files that `may` be: those with a range that is not read whole, because it was not asked
+/// for or retention has taken some of it. Their events would put all cells in doubt; so their records alone
+/// do. Places come with their files as groups, as [`join`] takes them.
+pub(super) fn leave_out_part_read(
+    places: &mut [Place],
+    may: impl Fn(u32) -> bool,
+    is_read: impl Fn(&ReceiptRange) -> bool,
+) -> HashSet<u32> {
+    let part_read = places.iter().filter(|place| may(place.group) && !is_read(&place.range));
+    let left_out: HashSet<u32> = part_read.map(|place| place.group).collect();
+    for place in places.iter_mut().filter(|place| left_out.contains(&place.group)) {
+        place.group = NO_GROUP;
+    }
+    left_out
+}
+
 /// Puts files whose ranges overlap into one group. Each place comes with a number of its file, below
 /// `files`, as its group, or with [`NO_GROUP`], and they are sorted by partition and first offset. Returns
 /// the groups of the files.
@@ -136,7 +153,6 @@ fn root(parents: &mut [u32], of: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::receipt::ReceiptRange;
 
     /// Keys as hashes are: spread over all cells.
     fn key(n: u64) -> u64 {
@@ -184,13 +200,30 @@ mod tests {
         }
     }
 
+    fn place(group: u32, partition: i32, producer_id: i64, first: i64, last: i64) -> Place {
+        let range = ReceiptRange { partition, producer_id, first, last, ..ReceiptRange::default() };
+        Place { file: 0, group, range }
+    }
+
+    #[test]
+    fn others_that_are_read_in_part_are_left_out() {
+        let mut places = [
+            place(0, 0, 5, 0, 9),
+            place(1, 0, 5, 5, 20),
+            place(2, 0, 5, 21, 30),
+            place(NO_GROUP, 0, 5, 0, 3),
+            place(1, 1, 5, 0, 7),
+        ];
+        let is_read = |range: &ReceiptRange| range.partition == 1 || range.first >= 10;
+        let left_out = leave_out_part_read(&mut places, |file| (1..3).contains(&file), is_read);
+        assert_eq!(left_out, HashSet::from([1]));
+        let groups: Vec<u32> = places.iter().map(|place| place.group).collect();
+        assert_eq!(groups, [0, NO_GROUP, 2, NO_GROUP, NO_GROUP]);
+        assert_eq!(join(&mut places, 3, true), [0, 1, 2]);
+    }
+
     #[test]
     fn files_whose_ranges_overlap_are_one_group() {
-        let place = |group, partition, producer_id, first, last| {
-            let range =
-                ReceiptRange { partition, producer_id, first, last, ..ReceiptRange::default() };
-            Place { file: 0, group, range }
-        };
         let places = || {
             vec![
                 place(0, 0, 5, 0, 99),

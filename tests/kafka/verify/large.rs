@@ -28,6 +28,11 @@ fn sums_find_what_the_table_finds() {
             assert_eq!(counts(&json, ".COMPLETED"), [60_000, 60_000, 60_000, 0, 0, 0]);
             assert_eq!(counts(&json, ".log"), [500, 500, 500, 0, 0, 0]);
         }
+        // One of them, of whose neighbour only a part is read.
+        let done = bench.work.name("010_{H-1}.log");
+        let (code, json) = bench.json(&["--range-only", "--memory", "1", &done]);
+        assert_eq!(code, Some(0), "{json:?}");
+        assert_eq!(counts(&json, ".COMPLETED")[..5], [60_000, 60_000, 60_000, 0, 0]);
         bench.produce(&["nobody's", "done line 0000007 of an hour's log"]);
         bench.work.append("010_{H}.log", &lines("later", 100));
         agent.expect_records(&bench.topic, 60_602, ARRIVE_MAX);
