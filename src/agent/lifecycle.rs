@@ -12,6 +12,7 @@ use crate::pipeline::{CHANNEL, Counters, SOURCE};
 const APPLICATION: &str = "node.Application";
 const PROVIDER: &str = "node.AbstractConfigurationProvider";
 const METRICS: &str = "instrumentation.MonitoredCounterGroup";
+const SPOOL_DIR: &str = "source.SpoolDirectorySource";
 const EXEC: &str = "source.ExecSource";
 const TAILDIR: &str = "taildir.TaildirSource";
 const NULL_SINK: &str = "sink.NullSink";
@@ -157,6 +158,7 @@ fn runners(config: &AgentConfig) -> String {
 fn source_type(source: &SourceConfig) -> &'static str {
     match &source.kind {
         SourceKind::SpoolTail => "com.github.ningg.flume.source.SpoolDirectoryTailFileSource",
+        SourceKind::SpoolDir => "spooldir",
         SourceKind::Tail(tail) if tail.command.is_some() => "exec",
         SourceKind::Tail(_) => "TAILDIR",
     }
@@ -170,6 +172,13 @@ fn tell_source_starting(source: &SourceConfig) {
                 "SpoolDirectoryTailFileSource source starting with directory: {}, targetFilename: \
                  {}",
                 source.spool_dir_text, source.target_filename_text
+            ),
+        ),
+        SourceKind::SpoolDir => log::info(
+            SPOOL_DIR,
+            format_args!(
+                "SpoolDirectorySource source starting with directory: {}",
+                source.spool_dir_text
             ),
         ),
         SourceKind::Tail(TailConfig { command: Some(command), .. }) => {
@@ -197,6 +206,10 @@ fn source_runner(source: &SourceConfig) -> String {
             "{name}=EventDrivenSourceRunner: {{ source:Spool Directory Tail File source {name}: {{ \
              spoolDir: {}, targetFilename: {} }} }}",
             source.spool_dir_text, source.target_filename_text
+        ),
+        SourceKind::SpoolDir => format!(
+            "{name}=EventDrivenSourceRunner: {{ source:Spool Directory source {name}: {{ spoolDir: {} }} }}",
+            source.spool_dir_text
         ),
         SourceKind::Tail(tail) if tail.command.is_some() => format!(
             "{name}=EventDrivenSourceRunner: {{ \
@@ -273,6 +286,10 @@ pub(crate) fn tell_source_stopped(source: &SourceConfig, counters: &Counters) {
     tell_metrics("SOURCE", name, &metrics);
     let metrics = join(&metrics);
     match &source.kind {
+        SourceKind::SpoolDir => log::info(
+            SPOOL_DIR,
+            format_args!("SpoolDir source {name} stopped. Metrics: SOURCE:{name}{{{metrics}}}"),
+        ),
         SourceKind::Tail(TailConfig { command: Some(command), .. }) => {
             log::info(EXEC, format_args!("Stopping exec source with command: {command}"));
         }

@@ -13,6 +13,8 @@ use crate::os;
 
 /// Name of the file in the tracker directory.
 pub(crate) const FILE_NAME: &str = ".flumespooltailfile-main.meta";
+/// The same of Flume's `spooldir` source.
+pub(crate) const SPOOL_FILE_NAME: &str = ".flumespool-main.meta";
 
 /// No tracker is larger: one commit takes some 20 bytes, and every file starts a new one.
 const TRACKER_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -368,6 +370,24 @@ mod tests {
         match parse(bytes) {
             Ok(tracker) => panic!("{tracker:?}"),
             Err(Fault::Reason(reason) | Fault::Codec(reason)) => reason,
+        }
+    }
+
+    /// What Flume 1.11 has left of its `spooldir` source.
+    #[test]
+    fn trackers_of_whole_files_are_read_alike() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-1.11/positions");
+        for (name, file, offset) in [
+            ("spool-killed-mid-file", "/srv/p-spool/logs/a", 11_200),
+            ("spool-tracker-dir", "/srv/p-track/logs/b", 4),
+        ] {
+            let found = read_java_tracker(&dir.join(name).join(&SPOOL_FILE_NAME[1..])).unwrap();
+            let JavaState::Found(tracker) = found else { panic!("{name}: {found:?}") };
+            assert_eq!(
+                (tracker.file, tracker.offset),
+                (file.as_bytes().to_vec(), offset),
+                "{name}"
+            );
         }
     }
 

@@ -12,6 +12,7 @@ pub enum Scope {
     EachSource,
     Taildir,
     Exec,
+    SpoolDir,
     TimestampInterceptor,
     HostInterceptor,
     StaticInterceptor,
@@ -30,7 +31,9 @@ impl Scope {
     /// How the documentation writes keys of this scope before the property's name.
     fn key_prefix(self) -> &'static str {
         match self {
-            Scope::Source | Scope::EachSource | Scope::Taildir | Scope::Exec => "sources.r1.",
+            Scope::Source | Scope::EachSource | Scope::Taildir | Scope::Exec | Scope::SpoolDir => {
+                "sources.r1."
+            }
             Scope::TimestampInterceptor
             | Scope::HostInterceptor
             | Scope::StaticInterceptor
@@ -47,6 +50,7 @@ impl Scope {
             Scope::Source | Scope::EachSource => "Source",
             Scope::Taildir => "Source `TAILDIR`",
             Scope::Exec => "Source `exec`",
+            Scope::SpoolDir => "Source `spooldir`",
             Scope::TimestampInterceptor => "Interceptor `timestamp`",
             Scope::HostInterceptor => "Interceptor `host`",
             Scope::StaticInterceptor => "Interceptor `static`",

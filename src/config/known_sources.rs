@@ -2,7 +2,7 @@
 //! of the first one (see [`Scope::EachSource`]).
 
 use super::known::{Property, Scope, ignores, refuses, takes};
-use Scope::{Exec, Taildir};
+use Scope::{Exec, SpoolDir, Taildir};
 
 const INT_MAX: u64 = i32::MAX as u64;
 const LONG_MAX: u64 = i64::MAX as u64;
@@ -108,4 +108,59 @@ pub(super) const ROWS: &[Property] = &[
     ignores(Exec, "restartThrottle", BY_THE_AGENT),
     ignores(Exec, "logStdErr", BY_THE_AGENT),
     ignores(Exec, "batchTimeout", "lines are sent at once"),
+    takes(
+        SpoolDir,
+        "type",
+        "required",
+        "`spooldir` or `org.apache.flume.source.SpoolDirectorySource`",
+    ),
+    takes(SpoolDir, "spoolDir", "required", "the directory into which whole files are dropped"),
+    takes(SpoolDir, "fileSuffix", ".COMPLETED", "added to the name of a file that is done"),
+    takes(
+        SpoolDir,
+        "deletePolicy",
+        "never",
+        "`never` renames a file that is done, `immediate` deletes it",
+    ),
+    takes(SpoolDir, "trackingPolicy", "rename", "`rename` only"),
+    takes(SpoolDir, "trackerDir", ".flumespool", "where positions are kept; relative to spoolDir"),
+    takes(
+        SpoolDir,
+        "includePattern",
+        "^.*$",
+        "names it matches as a whole (Java regular expression) are read",
+    ),
+    takes(SpoolDir, "ignorePattern", "^$", "names it matches as a whole are left alone"),
+    takes(SpoolDir, "recursiveDirectorySearch", "false", "`false` only"),
+    takes(
+        SpoolDir,
+        "consumeOrder",
+        "oldest",
+        "`oldest`, `youngest` or `random` waiting file first",
+    ),
+    takes(SpoolDir, "batchSize", "100", "events in one transaction, at least 1").within(1, INT_MAX),
+    takes(SpoolDir, "inputCharset", "UTF-8", "character set of the files"),
+    takes(
+        SpoolDir,
+        "decodeErrorPolicy",
+        "FAIL",
+        "bytes that are no text: `FAIL` stops, `REPLACE` by U+FFFD, `IGNORE`",
+    ),
+    takes(SpoolDir, "fileHeader", "false", "put the absolute path into a header"),
+    takes(SpoolDir, "fileHeaderKey", "file", "that header's name"),
+    takes(SpoolDir, "basenameHeader", "false", "put the bare name into a header"),
+    takes(SpoolDir, "basenameHeaderKey", "basename", "that header's name"),
+    takes(SpoolDir, "deserializer", "LINE", "`LINE` only"),
+    takes(
+        SpoolDir,
+        "deserializer.maxLineLength",
+        "2048",
+        "longer lines are cut into several events, UTF-16 units",
+    )
+    .within(1, INT_MAX),
+    takes(SpoolDir, "bufferMaxLineLength", "2048", "the same under its old name, which wins")
+        .within(1, INT_MAX),
+    takes(SpoolDir, "deserializer.outputCharset", "UTF-8", "character set of the event's body"),
+    ignores(SpoolDir, "pollDelay", "files are looked at as soon as they appear"),
+    ignores(SpoolDir, "bufferMaxLines", "Flume does not read it either"),
 ];

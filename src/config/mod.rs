@@ -25,6 +25,7 @@ pub mod security;
 mod sharing;
 mod sink;
 pub(crate) mod source;
+mod spooldir;
 mod tail_command;
 mod taildir;
 mod tree;

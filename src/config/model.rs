@@ -102,12 +102,14 @@ pub enum SourceKind {
     SpoolTail,
     /// Files that are followed for ever under their names.
     Tail(TailConfig),
+    /// `spooldir`: whole files that are dropped into a directory.
+    SpoolDir,
 }
 
 impl SourceKind {
     pub fn tail(&self) -> Option<&TailConfig> {
         match self {
-            SourceKind::SpoolTail => None,
+            SourceKind::SpoolTail | SourceKind::SpoolDir => None,
             SourceKind::Tail(tail) => Some(tail),
         }
     }
@@ -173,6 +175,8 @@ pub enum FirstByte {
 pub enum LineEnds {
     /// A newline; the text is decoded, and lines that are too long are cut.
     Newline,
+    /// The same, but a line of exactly the longest length is not cut.
+    NewlineLater,
     /// A newline, with one carriage return before it; the bytes are those of the file.
     Verbatim,
     /// A newline, a carriage return, or both; the text is decoded. As Java reads lines.

@@ -32,7 +32,9 @@ pub(super) enum Taker<'a> {
 /// Each with its directory.
 pub(super) fn takers(source: &SourceConfig) -> Vec<(PathBuf, Taker<'_>)> {
     match &source.kind {
-        SourceKind::SpoolTail => vec![(source.spool_dir.clone(), Taker::Spool(source))],
+        SourceKind::SpoolTail | SourceKind::SpoolDir => {
+            vec![(source.spool_dir.clone(), Taker::Spool(source))]
+        }
         SourceKind::Tail(tail) => {
             let taker = |group| Taker::Group(group);
             let dir = |group: &FileGroup| source.spool_dir.join(&group.place);

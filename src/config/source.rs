@@ -12,7 +12,7 @@ use super::model::{
 };
 use super::section::{Section, words};
 use super::sharing::{self, Overlap};
-use super::{exec, taildir};
+use super::{exec, spooldir, taildir};
 use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -35,6 +35,9 @@ pub(super) fn scopes(section: &Section) -> &'static [Scope] {
     }
     if section.type_is(&exec::TYPES) {
         return &[Scope::Exec, Scope::EachSource];
+    }
+    if section.type_is(&spooldir::TYPES) {
+        return &[Scope::SpoolDir, Scope::EachSource];
     }
     &[Scope::Source]
 }
@@ -64,10 +67,13 @@ pub(crate) fn build(
     if section.type_is(&exec::TYPES) {
         return exec::build(section, found, resolve);
     }
+    if section.type_is(&spooldir::TYPES) {
+        return spooldir::build(section, found, resolve);
+    }
     section.check_names(found, &[Scope::Source]);
     check_deserializer_and_selector(section, found);
     let channels = channels(section, found, resolve);
-    let directories = directories(section, found);
+    let directories = directories(section, found, const { of("trackerDir") });
     let ignore_pattern = pattern(section, found, const { of("ignorePattern") });
     let target_pattern = pattern(section, found, const { of("targetPattern") });
     let target_filename_text = section.text(const { of("targetFilename") });
@@ -157,14 +163,18 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
         section.error(found, "type", message);
         return false;
     };
-    if ![TYPES, taildir::TYPES, exec::TYPES].iter().any(|names| section.type_is(names)) {
+    if ![TYPES, taildir::TYPES, exec::TYPES, spooldir::TYPES]
+        .iter()
+        .any(|names| section.type_is(names))
+    {
         let message = format!(
-            "Unable to load source type: {}; only {} (or {}), {} and {} are supported",
+            "Unable to load source type: {}; only {} (or {}), {}, {} and {} are supported",
             prop.shown(),
             TYPES[1],
             TYPES[0],
             taildir::TYPES[0],
-            exec::TYPES[0]
+            exec::TYPES[0],
+            spooldir::TYPES[0]
         );
         section.error(found, "type", message);
         return false;
@@ -172,7 +182,7 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
     true
 }
 
-fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
+pub(super) fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
     if let Some(prop) = section.get("deserializer")
         && !["LINE", LINE_DESERIALIZER].iter().any(|n| n.eq_ignore_ascii_case(&prop.value))
     {
@@ -227,7 +237,11 @@ pub(super) fn channels(
 }
 
 /// spoolDir as written, spoolDir and trackerDir made absolute.
-fn directories(section: &Section, found: &mut Diagnostics) -> Option<(String, PathBuf, PathBuf)> {
+pub(super) fn directories(
+    section: &Section,
+    found: &mut Diagnostics,
+    tracker: &Property,
+) -> Option<(String, PathBuf, PathBuf)> {
     let Some(text) = section.get("spoolDir").map(|p| p.value.clone()) else {
         let message = format!(
             "Configuration must specify a spooling directory; write {} = /path/of/the/logs",
@@ -247,11 +261,11 @@ fn directories(section: &Section, found: &mut Diagnostics) -> Option<(String, Pa
             return None;
         }
     };
-    let tracker_dir = spool_dir.join(section.text(const { of("trackerDir") }));
+    let tracker_dir = spool_dir.join(section.text(tracker));
     Some((text, spool_dir, tracker_dir))
 }
 
-fn file_suffix(section: &Section, found: &mut Diagnostics) -> String {
+pub(super) fn file_suffix(section: &Section, found: &mut Diagnostics) -> String {
     let suffix = section.text(const { of("fileSuffix") });
     if suffix.contains(['/', '\0']) {
         let message = format!("\"{suffix}\" cannot end a file's name; write one without a slash");
@@ -270,12 +284,20 @@ fn tell<T, E: Display>(
     result.map_err(|error| section.error(found, name, error.to_string())).ok()
 }
 
-fn pattern(section: &Section, found: &mut Diagnostics, row: &Property) -> Option<Pattern> {
+pub(super) fn pattern(
+    section: &Section,
+    found: &mut Diagnostics,
+    row: &Property,
+) -> Option<Pattern> {
     section.warn_if_bare(found, row);
     tell(section, found, row.name, Pattern::compile(&section.text(row)))
 }
 
-fn charset(section: &Section, found: &mut Diagnostics, row: &Property) -> Option<Charset> {
+pub(super) fn charset(
+    section: &Section,
+    found: &mut Diagnostics,
+    row: &Property,
+) -> Option<Charset> {
     tell(section, found, row.name, Charset::for_name(&section.text(row)))
 }
 
@@ -288,7 +310,7 @@ pub(super) fn header(
     section.boolean(found, switch).then(|| section.text(key))
 }
 
-fn choices(
+pub(super) fn choices(
     section: &Section,
     found: &mut Diagnostics,
 ) -> (DeletePolicy, ConsumeOrder, DecodePolicy) {

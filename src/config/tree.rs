@@ -58,7 +58,9 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -
     }
     writeln!(f, "{stem}│  directory  {}", source.spool_dir.display())?;
     writeln!(f, "{stem}│  positions  {}", source.tracker_dir.display())?;
-    writeln!(f, "{stem}│  now        names with {}", source.target_filename_text)?;
+    if !source.target_filename_text.is_empty() {
+        writeln!(f, "{stem}│  now        names with {}", source.target_filename_text)?;
+    }
     let order = format!("{:?}", source.consume_order).to_lowercase();
     writeln!(f, "{stem}│  order      {order} first, {} events a transaction", source.batch_size)
 }

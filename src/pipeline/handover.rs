@@ -17,7 +17,7 @@ use crate::checkpoint::flume_positions::{self, FlumePosition, FlumePositions};
 use crate::checkpoint::java_tracker::{self, JavaState, JavaTrackerError};
 use crate::checkpoint::record::Record;
 use crate::checkpoint::room::is_out_of_descriptors;
-use crate::config::model::{SourceConfig, TailConfig};
+use crate::config::model::{SourceConfig, SourceKind, TailConfig};
 
 /// What a tracker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +197,7 @@ pub(crate) fn handover(config: &SourceConfig) -> Result<Handover, HandoverError>
         let found = tail_handover(tail).map_err(HandoverError::Positions)?;
         return Ok(found.map_or(Handover::Nothing, Handover::Positions));
     }
-    let path = config.tracker_dir.join(java_tracker::FILE_NAME);
+    let path = config.tracker_dir.join(tracker_name(config));
     let tracker = match java_tracker::read_java_tracker(&path) {
         Err(e) => return Err(HandoverError::Unreadable(e)),
         Ok(JavaState::Absent) => return Ok(Handover::Nothing),
@@ -223,7 +223,7 @@ pub(crate) fn handover(config: &SourceConfig) -> Result<Handover, HandoverError>
 /// File and position of the tracker, whatever has become of the file since. `None` where a start would
 /// not have taken it over.
 pub(crate) fn position(config: &SourceConfig) -> Option<(OsString, u64)> {
-    let path = config.tracker_dir.join(java_tracker::FILE_NAME);
+    let path = config.tracker_dir.join(tracker_name(config));
     match java_tracker::read_java_tracker(&path) {
         Ok(JavaState::Found(tracker)) => Some((own_name(config, &tracker.file)?, tracker.offset)),
         _ => None,
@@ -232,6 +232,14 @@ pub(crate) fn position(config: &SourceConfig) -> Option<(OsString, u64)> {
 
 fn is_there(path: &Path) -> bool {
     !fs::metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// Where Flume's source of that kind keeps its position.
+fn tracker_name(config: &SourceConfig) -> &'static str {
+    match config.kind {
+        SourceKind::SpoolDir => java_tracker::SPOOL_FILE_NAME,
+        SourceKind::SpoolTail | SourceKind::Tail(_) => java_tracker::FILE_NAME,
+    }
 }
 
 /// The bare name in the tracker's path, if it is the path that Flume would build for it here, or

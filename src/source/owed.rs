@@ -137,6 +137,11 @@ impl Files {
         if debt.was_live || self.is_live(at) {
             return true;
         }
+        if self.policy.whole_ms().is_some() {
+            let tracked = &self.tracked[at];
+            let has_new_name = !tracked.is_named || tracked.keeps_name || self.names_are_stuck();
+            return has_new_name && !tracked.has_rest();
+        }
         let is_named = self.tracked[at].is_named;
         if self.step_of(at, &[]).is_some() {
             // Where no name can be changed, that was said, and the next run tries again.

@@ -17,6 +17,9 @@ use crate::config::model::{
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
 
+/// A file that was dropped into a directory may still be written by who dropped it, ms.
+const REST_MS: u64 = 1_000;
+
 /// The answers of one source.
 pub struct Policy {
     pub names: Names,
@@ -43,6 +46,8 @@ pub enum Current {
     Dated(DatePattern),
     /// Each that has a name which is taken.
     Each,
+    /// None: a file is whole when it appears.
+    None,
 }
 
 /// When is a file done that was read to its end?
@@ -50,6 +55,9 @@ pub enum Current {
 pub enum Done {
     /// When it is not the current one, another candidate is there, and it was left alone so long, ms.
     Succeeded { grace_ms: u64 },
+    /// When it was read to its end. Its unfinished last line is a line when it was left alone for
+    /// `rest_ms`, by its stamp; what is written to it later is watched for so long.
+    Read { rest_ms: u64, grace_ms: u64 },
     /// Never, as long as it has a name that is taken: an unfinished last line is sent when the file was
     /// left alone for `rest_ms`, if that is given, and its newline may come later. Without such a name, when it was left
     /// alone for `grace_ms`.
@@ -84,6 +92,14 @@ impl Policy {
                     DeletePolicy::Immediate => Then::Delete,
                 },
             ),
+            SourceKind::SpoolDir => (
+                Current::None,
+                Done::Read { rest_ms: REST_MS, grace_ms },
+                match config.delete_policy {
+                    DeletePolicy::Never => Then::Rename,
+                    DeletePolicy::Immediate => Then::Delete,
+                },
+            ),
             SourceKind::Tail(TailConfig { idle_timeout_ms: rest_ms, .. }) => {
                 (Current::Each, Done::Never { rest_ms: *rest_ms, grace_ms }, Then::Nothing)
             }
@@ -101,7 +117,18 @@ impl Policy {
     /// How long a file must have been left alone before it is done, ms.
     pub fn grace_ms(&self) -> u64 {
         match self.done {
-            Done::Succeeded { grace_ms } | Done::Never { grace_ms, .. } => grace_ms,
+            Done::Succeeded { grace_ms }
+            | Done::Never { grace_ms, .. }
+            | Done::Read { grace_ms, .. } => grace_ms,
+        }
+    }
+
+    /// How long a file must have been left alone, by its stamp, before it is taken for whole, ms, if files
+    /// are whole when they appear.
+    pub fn whole_ms(&self) -> Option<u64> {
+        match self.done {
+            Done::Read { rest_ms, .. } => Some(rest_ms),
+            Done::Succeeded { .. } | Done::Never { .. } => None,
         }
     }
 
@@ -109,7 +136,7 @@ impl Policy {
     /// sent, ms. `None`: as long as it is not done.
     pub fn rest_ms(&self) -> Option<u64> {
         match self.done {
-            Done::Succeeded { .. } => None,
+            Done::Succeeded { .. } | Done::Read { .. } => None,
             Done::Never { rest_ms, .. } => rest_ms,
         }
     }
@@ -120,6 +147,7 @@ impl Content {
         Content::Text(LineConfig {
             ends: match &config.kind {
                 SourceKind::SpoolTail => LineEnds::Newline,
+                SourceKind::SpoolDir => LineEnds::NewlineLater,
                 SourceKind::Tail(tail) => tail.ends,
             },
             charset: config.input_charset.clone(),

@@ -20,8 +20,8 @@ pub(super) struct Present {
     ordered: Option<(DatePattern, Moment)>,
     /// Else the text of the hour to come.
     next: String,
-    /// No name holds a time: each is current.
-    is_always: bool,
+    /// No name holds a time: each is current, or none.
+    whatever: Option<bool>,
 }
 
 impl Present {
@@ -31,12 +31,17 @@ impl Present {
             second: i64::MIN,
             ordered: None,
             next: String::new(),
-            is_always: false,
+            whatever: None,
         }
     }
 
     pub(super) fn of(current: &Current) -> Present {
-        Present { is_always: matches!(current, Current::Each), ..Present::unknown() }
+        let whatever = match current {
+            Current::Dated(_) => None,
+            Current::Each => Some(true),
+            Current::None => Some(false),
+        };
+        Present { whatever, ..Present::unknown() }
     }
 
     /// Takes the time of `clock`. Has what the names must hold changed?
@@ -63,7 +68,7 @@ impl Present {
     /// be made, and its writer may have it open, before its hour begins. A time more than a year
     /// ahead is a number that happens to look like one.
     pub(super) fn is_current(&self, name: &OsStr) -> bool {
-        self.is_always || self.is_in(name) || self.is_coming(name.as_bytes())
+        self.whatever.unwrap_or_else(|| self.is_in(name) || self.is_coming(name.as_bytes()))
     }
 
     fn is_coming(&self, name: &[u8]) -> bool {
@@ -93,6 +98,9 @@ impl Present {
 
     /// Does the name hold the present time?
     pub(super) fn is_in(&self, name: &OsStr) -> bool {
+        if let Some(whatever) = self.whatever {
+            return whatever;
+        }
         let (name, text) = (name.as_bytes(), self.text.as_bytes());
         if !name.is_ascii() {
             let name = String::from_utf8_lossy(name).to_lowercase();

@@ -110,6 +110,9 @@ impl Files {
             return None;
         }
         let is_named = tracked.is_named;
+        if let Some(whole_ms) = self.policy.whole_ms() {
+            return self.step_of_whole(index, whole_ms);
+        }
         if self.is_by_descriptor() && tracked.lost_name_ms.is_some() && !tracked.is_superseded {
             // It is stayed with.
             return None;
@@ -169,6 +172,34 @@ impl Files {
             && tracked.gap.is_none()
             && tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= rest_ms);
         (is_due && self.may_begin(index)).then_some(Step::Finish)
+    }
+
+    /// A file that was dropped: done when it is read, whatever its name and whatever others there are.
+    fn step_of_whole(&mut self, index: usize, whole_ms: u64) -> Option<Step> {
+        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
+        if self.tracked[index].look(now_ms).ok()? != Look::Quiet || self.is_waited_for(index) {
+            return None;
+        }
+        let is_named = self.tracked[index].is_named;
+        if is_named {
+            self.keep_if_too_long(index);
+        }
+        let tracked = &self.tracked[index];
+        let left_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
+        let is_whole = tracked.is_superseded || left_ms >= whole_ms;
+        let is_over = tracked.is_superseded || left_ms >= self.policy.grace_ms();
+        let is_begun = tracked.read_position > 0 || self.may_begin(index);
+        let tracked = &self.tracked[index];
+        if tracked.has_rest() {
+            return (is_whole && is_begun).then_some(Step::Finish);
+        }
+        match (is_named, tracked.keeps_name) {
+            (true, false) => is_whole.then_some(Step::Retire),
+            (true, true) => is_over.then_some(Step::Done),
+            // Another hard link to it, or its old name, is a candidate: not done yet.
+            (false, _) if is_over && self.adopt_if_back(index) => None,
+            (false, _) => is_over.then_some(Step::Done),
+        }
     }
 
     /// Was the file deleted, and does nobody write to it any more? Only this descriptor keeps its bytes
@@ -236,6 +267,7 @@ impl Files {
         match &self.policy.current {
             Current::Dated(date) => self.present.is_since(modified_ms, self.clock(), date),
             Current::Each => true,
+            Current::None => false,
         }
     }
 
@@ -243,6 +275,11 @@ impl Files {
     /// line needs no newline, and goes in its place, before the files behind it.
     pub fn is_ending(&mut self, index: usize) -> bool {
         let tracked = &self.tracked[index];
+        if let Some(whole_ms) = self.policy.whole_ms() {
+            let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
+            return tracked.is_named
+                && tracked.quiet_ms(wall_ms, now_ms).is_ok_and(|ms| ms >= whole_ms);
+        }
         let (name, is_named) = (tracked.name().to_owned(), tracked.is_named && !tracked.was_live);
         self.update_present();
         let is_past = !self.present.is_current(&name);
@@ -266,7 +303,7 @@ impl Files {
         let tracked = &self.tracked[index];
         let name = tracked.name().to_owned();
         let text = name.display();
-        if tracked.record.state == FileState::Live {
+        if tracked.record.state == FileState::Live && self.policy.whole_ms().is_none() {
             log::info(
                 READER,
                 format_args!(

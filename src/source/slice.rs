@@ -272,6 +272,11 @@ impl Progress {
             // A line of its own, if it is not the second half of an end.
             (Some(b'\r'), LineEnds::Any) => Some(usize::from(bytes[0] == b'\n')),
             (Some(_), LineEnds::Any) => Some(0),
+            // No line is cut off right before its newline.
+            (Some(_), LineEnds::NewlineLater) => {
+                let is_late = bytes[0] == b'\n' && tracked.decoder.unit_bytes() == 1;
+                Some(usize::from(is_late))
+            }
             (Some(_), _) => verbatim::late_newline(bytes, tail),
         }
     }

@@ -19,6 +19,7 @@ mod other_log;
 mod sasl;
 mod service;
 mod silent_brokers;
+mod spooldir;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

@@ -257,6 +257,8 @@ fn rotated(conf: &str, rotation: Rotation, kills: bool) {
                 agent = work.start();
             }
         }
+        // What had its name for no longer than a look at the directory takes nobody has seen.
+        agent.expect_records(&topic, at * EACH as usize + 1, ARRIVE_MAX);
         let older = work.path(&format!("one/app.log.{at}"));
         match rotation {
             Rotation::Rename => fs::rename(&path, &older).expect("a renamed file"),

@@ -11,7 +11,7 @@ use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
-use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TailConfig};
+use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig, SourceKind, TailConfig};
 use crate::exit::Exit;
 use crate::os;
 use crate::os::canary;
@@ -368,7 +368,7 @@ fn flumes(java: &Result<Handover, HandoverError>, then: &str) -> (State, String)
 /// Do `targetPattern` and `targetFilename` mean the same files? Flume retires a file by the one
 /// and finds it by the other, and nobody tells when they differ.
 fn names(report: &mut Report, source: &SourceConfig) {
-    if source.kind.tail().is_some() {
+    if !matches!(source.kind, SourceKind::SpoolTail) {
         return;
     }
     let likely = source.likely_names();

@@ -189,7 +189,7 @@ impl LineDecoder {
             split.consumed = mark;
         }
         match self.config.ends {
-            LineEnds::Newline => {}
+            LineEnds::Newline | LineEnds::NewlineLater => {}
             LineEnds::Verbatim => return Ok(verbatim::split(block, tail, &mut emit)),
             LineEnds::Any => {
                 self.split_any(block, tail, &mut split, &mut emit)?;

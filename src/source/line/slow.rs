@@ -1,6 +1,8 @@
 //! Lines that must be looked at character by character.
 
-use super::{CutCharacter, DecodePolicy, End, LineDecoder, Malformed, OddLine, Split, Tail};
+use super::{
+    CutCharacter, DecodePolicy, End, LineDecoder, LineEnds, Malformed, OddLine, Split, Tail,
+};
 use crate::java::charset::{Mode, Step};
 
 /// UTF-16 units of (a piece of) UTF-8 text. Written so that the compiler can vectorise it.
@@ -15,22 +17,28 @@ fn units(text: &[u8]) -> usize {
 }
 
 /// The length of the longest beginning of `text` that has at most `max` units, at
-/// least one character; none if it has fewer than `max` units.
-fn cut(text: &str, max: usize) -> Option<usize> {
+/// least one character; none if it has fewer than `max` units, or `later` no more.
+fn cut(text: &str, max: usize, later: bool) -> Option<usize> {
     let mut count = 0;
     for (at, c) in text.char_indices() {
         count += c.len_utf16();
         if count > max && at > 0 {
             return Some(at);
         }
-        if count >= max {
-            return Some(at + c.len_utf8());
+        let end = at + c.len_utf8();
+        if count >= max && !(later && end == text.len()) {
+            return Some(end);
         }
     }
     None
 }
 
 impl LineDecoder {
+    /// Is an event as long as it may be only cut off when more of its line has come?
+    fn cuts_later(&self) -> bool {
+        self.config.ends == LineEnds::NewlineLater
+    }
+
     /// The line of `block` from `split.consumed` to `limit`, which is valid UTF-8 (or
     /// ASCII in any charset), in as many events as it needs.
     pub(super) fn valid_line(
@@ -48,7 +56,7 @@ impl LineDecoder {
             return;
         };
         if line.len() >= max && units(line) >= max {
-            while let Some(length) = cut(text, max) {
+            while let Some(length) = cut(text, max, self.cuts_later()) {
                 let (piece, rest) = text.split_at(length);
                 text = rest;
                 self.deliver(piece, split.consumed + length, split, emit);
@@ -152,7 +160,8 @@ impl LineDecoder {
                 }
                 at += length;
             }
-            let full = count >= max && mode == Mode::default();
+            let full =
+                count >= max && mode == Mode::default() && !(self.cuts_later() && at == limit);
             if full && !self.cut_off(text, &mut count, at, split, emit) {
                 return Ok(false);
             }
