@@ -100,9 +100,11 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
 fn name_of(group: &FileGroup) -> Option<String> {
     let java = group.text.rsplit('/').next().unwrap_or_default();
     let plain = java.replace('\\', "");
-    let names = [plain.clone(), plain.replace(".*", "app"), plain.replace(".+", "app")];
+    let names = [plain.replace(".*", "app").replace(".+", "app"), plain];
     let more = ["app.log", "access.log", "app"].map(str::to_owned);
-    let takes = |name: &String| group.pattern.full_match(name.as_bytes()).unwrap_or(false);
+    let takes = |name: &String| {
+        !name.starts_with('.') && group.pattern.full_match(name.as_bytes()).unwrap_or(false)
+    };
     let name = names.into_iter().chain(more).find(takes)?;
     Some(format!("'{}'", name.replace('\'', "''")))
 }

@@ -12,8 +12,8 @@ use crate::log;
 #[derive(Default)]
 pub(super) struct Positions {
     due_ms: u64,
-    /// Length and CRC-32.
-    written: Option<(usize, u32)>,
+    /// Of the checkpoint that it was made of.
+    generation: Option<u64>,
 }
 
 /// For the words that are told once.
@@ -29,17 +29,18 @@ impl Pipeline {
             return;
         }
         self.positions.due_ms = now_ms + tail.position_interval_ms;
+        // What has changed since is in a later checkpoint.
+        let generation = self.generation();
+        if self.positions.generation == Some(generation) && path.exists() {
+            return;
+        }
         let positions = self.files.flume_positions();
         let bytes = flume_positions::encode(
             positions.iter().map(|(inode, pos, file)| (*inode, *pos, file.as_str())),
         );
-        let version = (bytes.len(), crc32fast::hash(&bytes));
-        if self.positions.written == Some(version) && path.exists() {
-            return;
-        }
         match flume_positions::replace(path, &self.config.tracker_dir, &bytes) {
             Ok(()) => {
-                self.positions.written = Some(version);
+                self.positions.generation = Some(generation);
                 self.tell_written(FILE);
             }
             Err(e) => {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -293,12 +294,6 @@ fn tail_positions(
             found.path.display()
         ),
     );
-    // Who verifies later has to know where this agent began.
-    let kept =
-        flume_positions::encode(found.positions.iter().map(|p| (p.inode, p.pos, p.file.as_str())));
-    let path = config.tracker_dir.join(handover::TAKEN_OVER);
-    flume_positions::replace(&path, &config.tracker_dir, &kept)
-        .map_err(|e| StartError::NotYet(format!("{}: {e}", path.display())))?;
     Ok(Some(Predecessor::Positions(found.positions, first)))
 }
 
@@ -407,7 +402,8 @@ impl Pipeline {
                 self.files.take_over(&name, position)
             }
             (Some(Predecessor::Positions(positions, first)), _) => {
-                self.files.take_over_positions(&positions, first)
+                let taken_over = self.files.take_over_positions(&positions, first);
+                taken_over.and_then(|()| self.keep_taken_over())
             }
             (None, Begin::Ends) if is_tail => {
                 self.files.take_over_positions(&[], FirstByte::NextLine)
@@ -423,6 +419,18 @@ impl Pipeline {
             log::warn(SOURCE, format_args!("Cannot take the position over: {e}"));
         }
         self.is_dirty = true;
+    }
+
+    /// Who verifies later has to know where this source began.
+    fn keep_taken_over(&self) -> io::Result<()> {
+        let begun = self.files.flume_positions();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let dir = &self.config.tracker_dir;
+        let begun = begun.iter().map(|(inode, pos, file)| (*inode, *pos, file.as_str()));
+        let bytes = flume_positions::encode(begun);
+        flume_positions::replace(&dir.join(handover::TAKEN_OVER), dir, &bytes)
     }
 
     /// Where nothing is in doubt, looking begins at the present end, not where the last run began.

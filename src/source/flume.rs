@@ -47,14 +47,14 @@ impl Files {
             {
                 continue;
             }
-            match self.root.open(&name) {
-                Ok(file) => self.begin_at(&name, file, (position, first), &mut budget)?,
+            let opened = self.root.open(&name);
+            let begun =
+                opened.and_then(|file| self.begin_at(&name, file, (position, first), &mut budget));
+            if let Err(e) = begun {
                 // Its position waits for it.
-                Err(e) => {
-                    self.complain(&name, &e.to_string());
-                    let at = position.map_or(u64::MAX, |p| p.pos);
-                    self.start_at.push((name, at));
-                }
+                self.complain(&name, &e.to_string());
+                let at = position.map_or(u64::MAX, |p| p.pos);
+                self.start_at.push((name, at));
             }
         }
         let begun: HashSet<u64> = begun.into_iter().map(|(_, inode)| inode).collect();

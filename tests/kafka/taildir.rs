@@ -394,3 +394,40 @@ fn agent_log_has(work: &Work, words: &str) -> bool {
     logs.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"))
         .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|log| log.contains(words)))
 }
+
+/// Runs a command of the program on the configuration of `work`.
+fn run(work: &Work, command: &str, more: &[&str]) -> (Option<i32>, String) {
+    let conf = work.write_conf();
+    let mut program = work.program();
+    program.arg(command).arg("--conf-file").arg(conf).args(["--name", "a1"]).args(more);
+    let output = program.output().expect("the program runs");
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+}
+
+#[test]
+fn generate_check_status_and_verify_know_it() {
+    for conf in [CONF, EXEC] {
+        let (topic, work) = scene_of(conf, 2);
+        let work = work.file("one/new.log", &lines("before", 0, 20), 5);
+        let command = format!("tail -n 5 -F {}", work.path("one/new.log").display());
+        let work = match conf == EXEC {
+            true => work.set("a1.sources.r1.command", command),
+            false => work.set("a1.sources.r1.skipToEnd", "true"),
+        };
+        let skipped = if conf == EXEC { 15 } else { 20 };
+        let (code, told) = run(&work, "check", &[]);
+        assert_eq!(code, Some(0), "{told}");
+        let mut agent = work.start();
+        agent.expect("a checkpoint", ARRIVE_MAX, || work.is_committed());
+        let (code, told) = run(&work, "generate", &["--lines", "100"]);
+        assert_eq!(code, Some(0), "{told}");
+        agent.expect_records(&topic, 100 + 20 - skipped, ARRIVE_MAX);
+        agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+        let (code, told) = run(&work, "status", &[]);
+        assert!(code == Some(0) && told.contains("new.log"), "{code:?} {told}");
+        let (code, told) = run(&work, "verify", &[]);
+        assert_eq!(code, Some(0), "{told}");
+        ends_well(&mut agent);
+    }
+}

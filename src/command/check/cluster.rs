@@ -355,6 +355,14 @@ fn limits(
 }
 
 fn judge_limit(limit: u64, units: u64) -> (State, String) {
+    // Of a source whose lines may be as long as they like.
+    if units == usize::MAX as u64 {
+        let text = format!(
+            "max.message.bytes is {}: a longer line goes to the dead-letter file",
+            size(limit)
+        );
+        return (State::Info, text);
+    }
     let largest = units.saturating_mul(UNIT_BYTES_MAX).saturating_add(EVENT_OVERHEAD_BYTES);
     let taken = format!("max.message.bytes is {}", size(limit));
     if largest > limit {

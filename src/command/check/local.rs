@@ -11,7 +11,9 @@ use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
-use crate::config::model::{OnBadCheckpoint, OnNoCheckpoint, SourceConfig, SourceKind, TailConfig};
+use crate::config::model::{
+    FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, SourceKind, TailConfig,
+};
 use crate::exit::Exit;
 use crate::os;
 use crate::os::canary;
@@ -290,10 +292,16 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
             report.add(name, state, format!("{e}; {way_out}"));
         }
         Ok(None) => {
-            let then = match source.on_no_checkpoint {
-                OnNoCheckpoint::Beginning => "files are read from their beginning",
-                OnNoCheckpoint::End => "what the files hold is skipped",
-                OnNoCheckpoint::Topic => {
+            let begin = source.kind.tail().map_or(FirstByte::Beginning, |tail| tail.begin);
+            let then = match (source.on_no_checkpoint, begin) {
+                (OnNoCheckpoint::Beginning, FirstByte::Beginning) => {
+                    "files are read from their beginning"
+                }
+                (OnNoCheckpoint::End, _) | (_, FirstByte::NextLine) => {
+                    "what the files hold is skipped"
+                }
+                (OnNoCheckpoint::Beginning, _) => "files that are there begin where tail would",
+                (OnNoCheckpoint::Topic, _) => {
                     "the topic is read back, and what it lacks of the files is sent"
                 }
             };
