@@ -164,3 +164,16 @@ fn tail_is_followed_by_the_agent_itself() {
         assert!(errors.contains(expected), "{expected}: {errors}");
     }
 }
+
+/// What docs/configurations.md gives to be copied runs, without a warning.
+#[test]
+fn the_recipes_are_configurations() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configurations.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let blocks = page.split("```properties\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let whole: Vec<&str> = blocks.filter(|block| block.starts_with("a1.sources = ")).collect();
+    assert!(whole.len() >= 4);
+    for block in whole {
+        assert_eq!(warnings(block), "", "{block}");
+    }
+}
