@@ -18,7 +18,7 @@ use super::look::Looks;
 use super::middle::Middle;
 use super::modern::{Modern, ROUNDS_IN_FLIGHT_MAX};
 use super::reader::{History, TopicReader};
-use super::sasl::refused;
+use super::sasl::tries::{self, May};
 use super::standing::Standings;
 use crate::config::model::{Compression, Destination};
 use crate::log;
@@ -141,24 +141,33 @@ impl Kafka {
         }
     }
 
-    /// Was this very login refused a moment ago, perhaps to another source?
-    fn look_if_refused(&self) -> Result<(), Fault> {
-        let Some(security) = &self.client.security else { return Ok(()) };
-        match refused::lately(&self.config.brokers, &security.config, Instant::now()) {
-            Some(why) => Err(Fault::LoginRefused(why)),
-            None => Ok(()),
-        }
+    /// Was this very login refused a moment ago, or is it tried now, perhaps for another source?
+    fn may_log_in(&self) -> May {
+        let security = self.client.security.as_ref().filter(|_| self.client.logs_in());
+        security.map_or(May::Try, |security| {
+            tries::may(&self.config.brokers, &security.config, Instant::now())
+        })
     }
 
-    fn note_refusal(&self, fault: Option<&Fault>) {
-        if let (Some(Fault::LoginRefused(why)), Some(security)) = (fault, &self.client.security) {
-            refused::note(&self.config.brokers, &security.config, why, Instant::now());
+    /// How a login has ended.
+    fn note_login(&self, fault: Option<&Fault>) {
+        let security = self.client.security.as_ref().filter(|_| self.client.logs_in());
+        let Some(security) = security else { return };
+        let (brokers, as_whom) = (&self.config.brokers, &security.config);
+        match fault {
+            None => tries::believed(brokers, as_whom),
+            Some(Fault::LoginRefused(why)) => {
+                tries::refused(brokers, as_whom, why, Instant::now());
+            }
+            Some(_) => tries::unanswered(brokers, as_whom),
         }
     }
 
     /// After a fault nothing of the connections is of use; a request to stop leaves them.
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
-        self.note_refusal(result.as_ref().err());
+        if let Err(fault @ Fault::LoginRefused(_)) = &result {
+            self.note_login(Some(fault));
+        }
         if let Err(fault) = &result
             && *fault != Fault::Stopped
         {
@@ -179,13 +188,18 @@ impl Broker for Kafka {
         self.looks.interrupt();
         let mut finding = match std::mem::replace(&mut self.link, Link::Closed) {
             Link::Finding(finding) => finding,
-            _ => {
-                self.look_if_refused()?;
-                Box::new(self.begin())
-            }
+            _ => match self.may_log_in() {
+                May::Try => Box::new(self.begin()),
+                May::Wait => return Ok(Progress::Pending),
+                May::Rest(why) => return Err(Fault::LoginRefused(why)),
+            },
         };
         let found = finding.poll();
-        self.note_refusal(found.as_ref().err());
+        match &found {
+            Ok(Progress::Done(_)) => self.note_login(None),
+            Ok(Progress::Pending) => {}
+            Err(fault) => self.note_login(Some(fault)),
+        }
         self.standings.take(finding.standings(found.is_err()));
         match found.map_err(|fault| fault.asked_by(&self.client.principal()))? {
             Progress::Done(cluster) => self.connect(cluster).map(Progress::Done),

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Fault, ResponseError, Verdict};
 use crate::channel::outlet::{Outlet, Stage};
-use crate::channel::sasl::refused;
+use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, Record};
@@ -580,7 +580,7 @@ impl Pipeline {
         let mut wait_ms = outlet.backoff.next_ms(self.config.backoff_ms_max);
         if matches!(fault, Fault::LoginRefused(_)) {
             outlet.logins_refused += 1;
-            wait_ms = refused::REST.as_millis() as u64;
+            wait_ms = tries::REST.as_millis() as u64;
         }
         if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
             log::log_about(

@@ -313,9 +313,9 @@ fn check_names_who_has_logged_in_and_what_is_missing() {
     const WRITE: i8 = 4;
     const DESCRIBE: i8 = 8;
     allow(&topic, DESCRIBE);
-    says(&format!("Write and Read on topic {} is missing for User:alice", topic.name()));
+    says(&format!("missing for User:alice: Write and Read on topic {};", topic.name()));
     allow(&topic, WRITE);
-    says(&format!("Read on topic {} is missing for User:alice", topic.name()));
+    says(&format!("missing for User:alice: Read on topic {};", topic.name()));
     allow(&topic, READ);
     says("Describe, Write and Read are granted");
     agent.expect_records(&topic, 100, ARRIVE_MAX);

@@ -9,10 +9,10 @@ pub mod gssapi;
 pub mod msk;
 pub mod oauth;
 pub mod plain;
-pub mod refused;
 pub mod scram;
 pub mod sigv4;
 pub mod token;
+pub mod tries;
 
 use std::io::IoSlice;
 use std::rc::Rc;

@@ -414,7 +414,7 @@ fn rights(report: &mut Report, channel: &Destination, topic: &TopicView, peer: &
     report.add(
         "rights",
         FOR_NOW,
-        format!("{text} is missing for {who}: grant it by kafka-acls --add"),
+        format!("missing for {who}: {text}; grant it by kafka-acls --add"),
     );
 }
 
