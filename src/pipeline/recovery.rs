@@ -161,7 +161,11 @@ impl Pipeline {
                     Stage::Confirming
                 }
                 Stage::Confirming => {
-                    self.confirm_marks(at)?;
+                    if !self.confirm_marks(at)? {
+                        // The ends were perhaps told before the topic was made anew.
+                        self.outlets[at].stage = Stage::Flooring;
+                        continue;
+                    }
                     self.outlets[at].adopt_topic_id();
                     self.tell_letters(at);
                     let outlet = &mut self.outlets[at];
@@ -642,22 +646,25 @@ impl Pipeline {
     }
 
     /// A mark that is not found belongs to another log: it would make this one suspect as soon as
-    /// something is in doubt.
-    fn confirm_marks(&mut self, at: usize) -> Result<(), Pause> {
+    /// something is in doubt. It is forgotten, and `false` returned: of this log the ends count that
+    /// are told from then on.
+    fn confirm_marks(&mut self, at: usize) -> Result<bool, Pause> {
         let outlet = &mut self.outlets[at];
         let partitions = outlet.partitions_used();
         let marks = outlet.unproven_marks(&partitions);
         if marks.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let sought: Vec<Sought<'_>> = marks.iter().map(sought_mark).collect();
         let found = done(outlet.broker.look(&sought)?)?;
+        let mut stand_all = true;
         for (mark, found) in marks.iter().zip(&found) {
             if !stands_there(mark, found) {
                 outlet.partition(mark.partition).mark = None;
+                stand_all = false;
             }
         }
-        Ok(())
+        Ok(stand_all)
     }
 }
 

@@ -298,7 +298,13 @@ impl Broker for Scripted {
             return Err(self.lost("a partition without a leader"));
         }
         let end = |p: &i32| cluster.logs[*p as usize].high_watermark(cluster.now_ms());
-        Ok(Progress::Done(partitions.iter().map(end).collect()))
+        let ends = partitions.iter().map(end).collect();
+        drop(cluster);
+        let mut cluster = self.cluster.borrow_mut();
+        if std::mem::take(&mut cluster.is_remade_behind_ends) {
+            cluster.remake_topic();
+        }
+        Ok(Progress::Done(ends))
     }
 
     fn survey(&mut self) -> Result<Progress<Topic>, Fault> {

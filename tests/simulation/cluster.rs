@@ -167,6 +167,8 @@ pub struct Cluster {
     pub held_ms: u64,
     /// What becomes of the next requests on the legacy wire, where that is not drawn.
     pub fates: VecDeque<Fate>,
+    /// The topic is made anew when its ends were told next.
+    pub is_remade_behind_ends: bool,
     pub logs: Vec<Log>,
     pub connection: Option<Connection>,
     pub unreachable_until_ms: u64,
@@ -204,6 +206,7 @@ impl Cluster {
             trouble: Trouble::default(),
             held_ms: 0,
             fates: VecDeque::new(),
+            is_remade_behind_ends: false,
             logs: (0..partitions).map(|_| Log::default()).collect(),
             connection: None,
             unreachable_until_ms: 0,

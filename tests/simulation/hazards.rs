@@ -198,3 +198,21 @@ fn a_minute_in_which_nobody_looked_does_not_prove_that_a_producer_is_forgotten()
     story.world.clock.advance(120_000);
     story.conclude();
 }
+
+/// The topic is made anew between two answers that an agent gets when it starts: what its ends are,
+/// and whether the batch that was acknowledged last is there. The first batch in the new one grows
+/// past the old end, and the agent dies before it notes the ack.
+#[test]
+fn ends_that_were_told_of_a_log_that_is_no_more_are_not_kept() {
+    let mut story = Story::begin(Scenario::calm(Version::V09));
+    story.write(3);
+    story.until_sent(0, 3);
+    story.world.end(End::Kill);
+    story.cluster().is_remade_behind_ends = true;
+    story.start();
+    story.write(5);
+    story.until(|cluster| ours(&cluster.logs[0]) == 5);
+    story.world.end(End::Kill);
+    story.start();
+    story.conclude();
+}

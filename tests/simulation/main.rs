@@ -3,7 +3,8 @@
 //!
 //! A run is told by its seed. Thousands are run at each `cargo test`; more with
 //! `FLUME_NG_SIM_SEEDS=n`, and from another one on with `FLUME_NG_SIM_FIRST=n`. `make torture` runs
-//! seeds that nobody has run before and notes how many. A seed that fails is replayed alone, with all that happened, by
+//! seeds that nobody has run before and notes how many. `FLUME_NG_SIM_ALL=1` tells each that fails and
+//! goes on. A seed that fails is replayed alone, with all that happened, by
 //! `FLUME_NG_SIM_SEED=seed cargo test --test simulation one_seed -- --nocapture`. With
 //! `FLUME_NG_SIM_NEW_NUMBERS=1` files are copied and truncated, replaced by their like, and
 //! renumbered as well; one run in some thousands fails still.
@@ -120,12 +121,13 @@ struct Hunt {
     ran: u64,
     /// Lines that were compared.
     lines: u64,
-    /// Seed and reason.
+    /// Seed and reason of the first.
     failed: Option<(u64, String)>,
 }
 
 /// Runs seeds on all processors until one fails.
 fn run_many(first: u64, count: u64, plant: Plant) -> Hunt {
+    let goes_on = number("FLUME_NG_SIM_ALL") == Some(1);
     log::set_level(Level::Off);
     let next = AtomicU64::new(first);
     let (ran, lines) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -146,6 +148,11 @@ fn run_many(first: u64, count: u64, plant: Plant) -> Hunt {
                     match result {
                         Ok(compared) => {
                             lines.fetch_add(compared, Ordering::Relaxed);
+                        }
+                        Err(why) if goes_on => {
+                            println!("seed {seed}: {why}");
+                            let mut failed = failed.lock().expect("no panic holds it");
+                            failed.get_or_insert((seed, why));
                         }
                         Err(why) => {
                             is_over.store(true, Ordering::Relaxed);
