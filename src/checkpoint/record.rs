@@ -99,6 +99,8 @@ pub struct FileRecord {
     pub ranges: Vec<OffsetRange>,
     /// Positions that it had in the last seconds before this one, in ascending order.
     pub marks: Vec<ReadMark>,
+    /// Inode of the spool directory in which it was found last; 0 where that is not known.
+    pub directory: u64,
 }
 
 /// A position that a file had, and what was known of the bytes before it.

@@ -35,8 +35,18 @@ const TOLD_MAX: usize = 20;
 const MORE: &str = " More files are waited for like this, and no longer told one by one.";
 
 /// A record whose directory is another one waits so long, ms. Then it gets a receipt, by which its
-/// file is known again should it come back. What is in doubt of it waits on.
+/// file is known again should it come back. What is in doubt of it waits on, unless the other
+/// directory is on the same file system.
 const ELSEWHERE_MS: u64 = 3_600_000;
+
+/// A directory by device and inode.
+pub(super) type Directory = (u64, u64);
+
+/// The spool directory in which the file of the record was found last; inode 0 where that is not
+/// known.
+pub(super) fn was_in(record: &FileRecord) -> Directory {
+    (record.device, record.directory)
+}
 
 /// Why the file of a record is not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +205,9 @@ impl Files {
             Err(absence) => {
                 // To the end of the row: the others have their turn.
                 let mut absent = self.absent.list.remove(at);
+                let is_for_good =
+                    matches!(absence, Absence::Elsewhere(_)) && self.is_replaced_for_good(&absent);
+                let absence = if is_for_good { Absence::Gone } else { absence };
                 let was_unreachable = matches!(absent.absence, Absence::Unreachable(_));
                 if absence == Absence::Gone || was_unreachable {
                     let Absent { record, reached, .. } = absent;
@@ -356,26 +369,45 @@ impl Files {
         })
     }
 
-    /// What it means that the directory was listed without the record's file. It is not believed
-    /// of another file system than that of the file, unless some file that was on the same one was
-    /// found there: the number of a device may change at a reboot.
+    /// What it means that the directory was listed without the record's file. It is not believed of
+    /// another directory than that of the file (a link that was switched, another file system),
+    /// unless some file that was in the same one was found there: numbers change with a reboot, or
+    /// when all is copied.
     pub(super) fn absence_here(&self, record: &FileRecord) -> Absence {
         // A run that had the directory has seen it go; or its inode holds something else by now.
         if record.current_name.is_empty() || self.is_inode_here(record) {
             return Absence::Gone;
         }
         let dir = self.dir_of(record);
-        match reach::metadata(&dir) {
-            Ok(stat) if stat.dev() == record.device || self.homes.contains(&record.device) => {
-                Absence::Gone
-            }
-            Ok(_) => Absence::Elsewhere(format!(
-                "{} is on another file system than it was, and none of the files is there; is \
-                 everything mounted, and spoolDir right?",
-                dir.display()
-            )),
-            Err(e) => Absence::Unreachable(told(&dir, &e)),
+        let here = match reach::metadata(&dir) {
+            Ok(stat) => (stat.dev(), stat.ino()),
+            Err(e) => return Absence::Unreachable(told(&dir, &e)),
+        };
+        let is_same_disk = here.0 == record.device;
+        let is_same = [0, here.1].contains(&record.directory) || self.hints_are_void;
+        if is_same_disk && is_same || self.homes.contains(&(here, was_in(record))) {
+            return Absence::Gone;
         }
+        let what = if is_same_disk { "another directory" } else { "on another file system" };
+        Absence::Elsewhere(format!(
+            "{} is {what} than it was, and none of the files is there; is everything mounted, and \
+             spoolDir right?",
+            dir.display()
+        ))
+    }
+
+    /// The directory in which something of that name stands, as it is now, if files are looked for there.
+    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Directory> {
+        let stat = self.root.stat_place(root::split(name).0).ok()?;
+        self.is_in_place(name).then(|| (stat.dev(), stat.ino()))
+    }
+
+    /// Another directory has stood in the place of the record's own for a long time, on the same
+    /// file system: nothing that may be mounted later can bring it back.
+    fn is_replaced_for_good(&self, absent: &Absent) -> bool {
+        let waited_ms = self.clock().monotonic_ms() - absent.since_ms;
+        let here = reach::metadata(&self.dir_of(&absent.record));
+        waited_ms >= ELSEWHERE_MS && here.is_ok_and(|here| here.dev() == absent.record.device)
     }
 
     /// The directory in which the file of a record should be: that of its name, if files are looked for

@@ -132,9 +132,9 @@ pub struct Files {
     kept: kept::Kept,
     /// Records of files that are not open: waited for, or gone.
     pub absent: Absents,
-    /// Devices, as the checkpoint has them, of files that were found in the spool directory: it is
-    /// the one in which the others of that device were, too.
-    homes: HashSet<u64>,
+    /// Directories, as the checkpoint has them (second), of files that were found in this one
+    /// (first): it is the one in which the others of those were, too.
+    homes: HashSet<(absent::Directory, absent::Directory)>,
     /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
     pub resumed: Vec<(u64, Receipt)>,
     /// Finished files that have grown, until there is a descriptor for them.
@@ -351,8 +351,21 @@ impl Files {
         }
         self.listed_ms = Some(now_ms);
         self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
+        let before: Vec<_> = self.scanner.directories().map(|(_, at)| at).collect();
         for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
+        }
+        for ((place, now), before) in self.scanner.directories().zip(before) {
+            if before.is_some() && now.is_some() && before != now {
+                log::warn(
+                    READER,
+                    format_args!(
+                        "{} is another directory now. Files of the one before that are open are \
+                         read on; others are waited for.",
+                        self.root.place(place).display()
+                    ),
+                );
+            }
         }
         if self.scanner.is_confirmed() && last_ms.is_some_and(|t| now_ms - t >= LIST_INTERVAL_MS) {
             self.confirm_ms = None;
@@ -569,6 +582,12 @@ impl Files {
         index
     }
 
+    /// The directory in which something of that name stands, as it was listed last.
+    fn listed_directory(&self, name: &OsStr) -> Option<(u64, u64)> {
+        let place = root::split(name).0;
+        self.scanner.directories().find(|(p, _)| *p == place).and_then(|(_, at)| at)
+    }
+
     fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> usize {
         let mut record = FileRecord {
             id: self.next_file_id,
@@ -576,6 +595,7 @@ impl Files {
             current_name: name.as_bytes().to_vec(),
             position: at,
             opened_ms: self.clock.now_ms(),
+            directory: self.listed_directory(&name).map_or(0, |(_, inode)| inode),
             ..FileRecord::default()
         };
         if let Ok(stat) = file.metadata() {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::absent::Absence;
+use super::absent::{Absence, was_in};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
@@ -119,17 +119,18 @@ impl Files {
     /// Where the device of the spool directory has another number now, it has it for what is still
     /// looked for as well: the next start has nothing else by which to tell that it was here.
     pub(super) fn renew_devices(&mut self) {
-        // Of several directories it cannot be told which device became which.
+        // Of several directories it cannot be told which one became which.
         let [place] = self.root.places() else { return };
         let Ok(stat) = self.root.stat_place(place) else { return };
+        let here = (stat.dev(), stat.ino());
         let homes = &self.homes;
-        let is_old = |r: &FileRecord| r.device != stat.dev() && homes.contains(&r.device);
+        let is_old = |r: &FileRecord| was_in(r) != here && homes.contains(&(here, was_in(r)));
         let sought = self.quests.list.iter_mut().filter_map(|quest| match &mut quest.whose {
             Whose::Stray { record, .. } => Some(&mut **record),
             _ => None,
         });
         for record in sought.chain(self.absent.records_mut()).filter(|record| is_old(record)) {
-            record.device = stat.dev();
+            (record.device, record.directory) = here;
             self.has_news = true;
         }
     }
@@ -211,8 +212,11 @@ impl Files {
         found: &OsStr,
         reached: Option<Announced>,
     ) -> usize {
-        if self.is_in_place(found) {
-            self.homes.insert(record.device);
+        let here = self.directory_now(found);
+        if let Some(here) = here {
+            self.homes.insert((here, was_in(&record)));
+            self.has_news |= record.directory != here.1;
+            record.directory = here.1;
         }
         let position = record.position;
         let announced = reached.unwrap_or(Announced {
@@ -239,11 +243,11 @@ impl Files {
         if let Ok(stat) = file.metadata() {
             let hints = Hints::of(&stat);
             self.has_news |= hints != Hints::of_record(&record);
-            if self.is_in_place(found) {
-                self.homes.insert(hints.device);
-            }
             (record.device, record.inode) = (hints.device, hints.inode);
             record.born_ns = hints.born_ns;
+        }
+        if let Some(here) = here {
+            self.homes.insert((here, was_in(&record)));
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let index = self.push(record, file, announced.end);

@@ -486,6 +486,8 @@ fn recent(world: &mut World) -> usize {
 fn pass_time(world: &mut World) {
     let kind = world.rng.below(10);
     let wall_ms = world.clock.now_ms();
+    // After an hour another directory is believed.
+    world.writers.remove_stand_in();
     match kind {
         0..=4 => {
             let ms = world.rng.below(20_000);

@@ -119,7 +119,10 @@ impl Writers {
     pub fn places(&self) -> HashMap<u64, PathBuf> {
         let mut places = HashMap::new();
         let spool = self.away.as_ref().unwrap_or(&self.spool);
-        for (dir, name) in [(&self.tracker, &self.tracker), (spool, &self.spool)] {
+        // What stands in its place is there as well.
+        let dirs =
+            [(&self.tracker, &self.tracker), (&self.spool, &self.spool), (spool, &self.spool)];
+        for (dir, name) in dirs {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                 places.insert(entry.ino(), name.join(entry.file_name()));
             }
@@ -127,15 +130,29 @@ impl Writers {
         places
     }
 
-    /// The spool directory is unmounted, as it were: there is nothing under its name.
+    /// The spool directory is unmounted, as it were: there is nothing under its name, or another
+    /// directory for a while.
     pub fn take_away(&mut self) {
         let away = self.spool.with_file_name("away");
         if self.away.is_none() && fs::rename(&self.spool, &away).is_ok() {
             self.away = Some(away);
+            if self.inodes.len() % 2 == 1 {
+                fs::create_dir(&self.spool).expect("another directory");
+            }
         }
     }
 
+    /// What stands in the place of the spool directory goes, with all that was written there.
+    pub fn remove_stand_in(&mut self) {
+        let Some(away) = &self.away else { return };
+        for entry in fs::read_dir(&self.spool).into_iter().flatten().flatten() {
+            fs::rename(entry.path(), away.join(entry.file_name())).expect("a move");
+        }
+        let _ = fs::remove_dir(&self.spool);
+    }
+
     pub fn bring_back(&mut self) {
+        self.remove_stand_in();
         if let Some(away) = self.away.take() {
             fs::rename(away, &self.spool).expect("the directory comes back");
         }

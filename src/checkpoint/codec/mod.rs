@@ -14,13 +14,15 @@ use super::record::{
 };
 
 /// Version of the encoding. To be raised with every change of a field.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 /// A bit of the state of a file: see [`FileRecord::skips_line`]. Who does not know it refuses the state.
 const SKIPS_LINE: u8 = 0x80;
 /// The oldest version that is read: without topic ids and marks of partitions.
 const VERSION_MIN: u16 = 2;
 /// From this one on files have marks.
-const VERSION_READ_MARKS: u16 = 4;
+const WITH_READ_MARKS: u16 = 4;
+/// From this one on a file's record names the spool directory.
+const WITH_DIRECTORY: u16 = 5;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -55,6 +57,7 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
         debug_assert!(file.ranges.iter().all(|r| usize::from(r.channel) < record.channels.len()));
         encode_file(file, out);
         encode_read_marks(&file.marks, out);
+        put(out, file.directory.to_le_bytes());
     }
     put_length(out, record.batches.len());
     for batch in &record.batches {
@@ -308,7 +311,7 @@ fn decode_file(
                 events: input.u64()?,
             })
         })?,
-        marks: if version < VERSION_READ_MARKS {
+        marks: if version < WITH_READ_MARKS {
             Vec::new()
         } else {
             input.list(READ_MARK_BYTES, |input| {
@@ -320,6 +323,7 @@ fn decode_file(
                 })
             })?
         },
+        directory: if version < WITH_DIRECTORY { 0 } else { input.u64()? },
     })
 }
 

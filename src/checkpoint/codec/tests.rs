@@ -91,6 +91,7 @@ impl Random {
                 lines: r.next(),
                 events: r.next(),
             }),
+            directory: self.next(),
         }
     }
 
@@ -144,7 +145,8 @@ fn encode(record: &Record) -> Vec<u8> {
     out
 }
 
-/// As version 2 wrote it, without topic ids and marks, or version 3, without those of files.
+/// As version 2 wrote it, without topic ids and marks, version 3, without those of files, or version
+/// 4, without the spool directory.
 fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let mut out = Vec::new();
     let head =
@@ -173,7 +175,12 @@ fn encode_old(record: &Record, version: u16) -> Vec<u8> {
         }
     }
     put_length(&mut out, record.files.len());
-    record.files.iter().for_each(|file| encode_file(file, &mut out));
+    for file in &record.files {
+        encode_file(file, &mut out);
+        if version >= WITH_READ_MARKS {
+            encode_read_marks(&file.marks, &mut out);
+        }
+    }
     put_length(&mut out, record.batches.len());
     record.batches.iter().for_each(|batch| encode_batch(batch, &mut out));
     out
@@ -216,6 +223,8 @@ fn the_versions_before_are_read() {
     let mut random = Random(5);
     for _ in 0..1000 {
         let mut record = random.record();
+        record.files.iter_mut().for_each(|file| file.directory = 0);
+        assert_eq!(decode(&encode_old(&record, 4)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| file.marks.clear());
         assert_eq!(decode(&encode_old(&record, 3)).as_ref(), Ok(&record));
         for channel in &mut record.channels {
@@ -230,14 +239,15 @@ fn the_versions_before_are_read() {
 fn the_least_sizes_are_those_of_empty_elements() {
     let size = |record: &Record| encode(record).len();
     let none = Record { channels: vec![ChannelRecord::default()], ..Record::default() };
-    // Those of version 2, which has no topic id and no byte for the mark, and no marks of files.
+    // Those of version 2, which has no topic id and no byte for the mark; of files no marks and no
+    // directory.
     assert_eq!(size(&none) - size(&Record::default()), CHANNEL_BYTES_MIN + 16);
     let mut some = none.clone();
     some.channels[0].partitions.push(PartitionRecord::default());
     assert_eq!(size(&some) - size(&none), PARTITION_BYTES_MIN + 1);
     let mut file = none.clone();
     file.files.push(FileRecord::default());
-    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4);
+    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4 + 8);
     let mut range = file.clone();
     range.files[0].ranges.push(OffsetRange::default());
     assert_eq!(size(&range) - size(&file), RANGE_BYTES);

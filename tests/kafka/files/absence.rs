@@ -109,6 +109,41 @@ fn a_file_system_that_is_mounted_late_goes_on_where_it_was() {
     scene.in_the_end(&["one", "two", "three"]);
 }
 
+/// The same file system, so that no number of a device tells: unfinished files got their receipts,
+/// and what was in doubt was given up.
+#[test]
+fn a_spool_link_that_leads_to_another_directory_is_not_believed() {
+    let _row = hazard(Group::Absence, "spool link switched while no agent runs, and back", V010);
+    let mut scene = spool("other-dir");
+    let dirs = ["first", "second"].map(|name| scene.work.dir().join(name));
+    dirs.iter().for_each(|dir| fs::create_dir(dir).expect("a directory"));
+    link_spool(&scene, &dirs[0]);
+    let tracker = scene.work.dir().join("tracker");
+    scene = scene.source("trackerDir", tracker.display()).file("a_{H}.log", "one\n", 0);
+    scene.start();
+    scene.arrive(1);
+    scene.stop();
+    link_spool(&scene, &dirs[1]);
+    for _ in 0..2 {
+        scene.start();
+        scene.log_says("is another directory than it was");
+        scene.kill();
+    }
+    scene.start();
+    // It goes on in the other one all the same.
+    scene.append("b_{H}.log", "two\n");
+    scene.arrive(2);
+    scene.until("a commit", || scene.work.is_committed());
+    assert!(fs::read_to_string(tracker.join("receipts")).is_err(), "{}", scene.log());
+    let next = scene.work.dir().join("next");
+    symlink(&dirs[0], &next).expect("a link");
+    fs::rename(&next, scene.work.spool()).expect("the link is switched back");
+    scene.log_says("is another directory now");
+    scene.append("a_{H}.log", "three\n");
+    scene.arrive(3);
+    scene.in_the_end(&["one", "two", "three"]);
+}
+
 /// Notices are of an inode, not of a name.
 #[test]
 fn a_spool_link_that_is_switched_is_listed_and_gets_notices_of_its_own() {
