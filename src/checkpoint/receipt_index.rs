@@ -114,7 +114,7 @@ impl ReceiptIndex {
         hits.iter().map(|entry| entry & ((1 << OFFSET_BITS) - 1))
     }
 
-    /// The newest receipt with this key of which `is_it` is true.
+    /// The newest receipt with this key of which `is_it` is true, and the offset of its line.
     ///
     /// # Errors
     /// Where it cannot be told now.
@@ -122,7 +122,7 @@ impl ReceiptIndex {
         &mut self,
         key: u64,
         is_it: impl Fn(&Receipt) -> bool,
-    ) -> Result<Option<Receipt>, ReceiptError> {
+    ) -> Result<Option<(Receipt, u64)>, ReceiptError> {
         self.catch_up()?;
         match self.look_up(key, &is_it)? {
             Found::Answer(answer) => Ok(answer),
@@ -155,7 +155,7 @@ impl ReceiptIndex {
             let line = line_at(&file, at)
                 .map_err(|error| ReceiptError::Read { path: self.path.clone(), error })?;
             match Receipt::parse(&line) {
-                Some(receipt) if is_it(&receipt) => return Ok(Found::Answer(Some(receipt))),
+                Some(receipt) if is_it(&receipt) => return Ok(Found::Answer(Some((receipt, at)))),
                 Some(_) => {}
                 None => return Ok(Found::OtherFile),
             }
@@ -166,7 +166,7 @@ impl ReceiptIndex {
 
 /// What a look at the lines of a key finds.
 enum Found {
-    Answer(Option<Receipt>),
+    Answer(Option<(Receipt, u64)>),
     /// The file is not the one that was read.
     OtherFile,
 }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn lines(index: &mut ReceiptIndex, inode: u64) -> Option<u64> {
-        index.newest(inode, |r| r.inode == inode).unwrap().map(|r| r.lines)
+        index.newest(inode, |r| r.inode == inode).unwrap().map(|(r, _)| r.lines)
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
         Receipts::new(&scratch.dir).append_all(&[receipt(1, 10), receipt(2, 20)]).unwrap();
         let mut index = ReceiptIndex::new(&scratch.dir, |_, tell| tell(0));
         let found = index.newest(0, |r| r.inode == 1).unwrap();
-        assert_eq!(found.map(|r| r.lines), Some(10));
+        assert_eq!(found.map(|(r, _)| r.lines), Some(10));
         assert_eq!(index.newest(0, |r| r.inode == 3).unwrap(), None);
     }
 

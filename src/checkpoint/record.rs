@@ -14,6 +14,9 @@ pub struct Record {
     pub source: String,
     /// The next [`FileRecord::id`] to be given.
     pub next_file_id: u64,
+    /// So many bytes of receipts were there when the state was last found to be a copy: device and
+    /// inode numbers in them are those of the files from which these were copied.
+    pub receipts_void: u64,
     pub channels: Vec<ChannelRecord>,
     pub files: Vec<FileRecord>,
     /// Announced batches that the position of their file does not cover yet, in sending order.
@@ -101,6 +104,9 @@ pub struct FileRecord {
     pub marks: Vec<ReadMark>,
     /// Inode of the spool directory in which it was found last; 0 where that is not known.
     pub directory: u64,
+    /// What it held is read on in another file: only what is written to this very inode is left to do,
+    /// and nothing else can be it.
+    pub is_remnant: bool,
 }
 
 /// A position that a file had, and what was known of the bytes before it.

@@ -480,6 +480,7 @@ impl Pipeline {
         record.agent.clone_from(&self.agent);
         record.source.clone_from(&self.config.name);
         record.next_file_id = self.files.next_file_id();
+        record.receipts_void = self.files.receipts_void();
         record.channels.clear();
         record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
         record.files.clear();

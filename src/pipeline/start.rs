@@ -364,7 +364,7 @@ impl Pipeline {
             repeats: Repeats::default(),
             positions: Default::default(),
         };
-        pipeline.files.distrust_hints(inherited.is_copied);
+        pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
         pipeline.inherit_state(record);
         pipeline.inherit_positions(inherited.java, inherited.begin, is_new);
         pipeline.forget_old_floors();

@@ -304,7 +304,7 @@ impl Files {
         }
         match fault {
             Some(why) => Err(Absence::Unreachable(why)),
-            None => Err(self.absence_here(record)),
+            None => Err(self.absence_here(record, census)),
         }
     }
 
@@ -358,14 +358,14 @@ impl Files {
         census
     }
 
-    /// Does the very inode stand under one of its names? A time of birth is no other inode's.
-    fn is_inode_here(&self, record: &FileRecord) -> bool {
-        [&record.current_name, &record.name].into_iter().any(|name| {
-            let stat = reach::metadata(&self.path(OsStr::from_bytes(name)));
-            stat.is_ok_and(|stat| {
-                let (inode, born_ns) = (stat.ino(), born_ns(&stat));
-                born_ns != 0 && (inode, born_ns) == (record.inode, record.born_ns)
-            })
+    /// Does the very inode stand in the spool directory, under whatever name? A time of birth is no
+    /// other inode's.
+    fn is_inode_here(&self, record: &FileRecord, census: &Census) -> bool {
+        let named = census.names.get(&record.inode).into_iter().flatten();
+        let recorded = [&record.current_name, &record.name].map(|name| OsStr::from_bytes(name));
+        let names = recorded.into_iter().chain(named.map(OsString::as_os_str));
+        names.filter(|name| self.is_in_place(name)).any(|name| {
+            reach::metadata(&self.path(name)).is_ok_and(|stat| is_very_inode(&stat, record))
         })
     }
 
@@ -373,9 +373,9 @@ impl Files {
     /// another directory than that of the file (a link that was switched, another file system),
     /// unless some file that was in the same one was found there: numbers change with a reboot, or
     /// when all is copied.
-    pub(super) fn absence_here(&self, record: &FileRecord) -> Absence {
+    pub(super) fn absence_here(&self, record: &FileRecord, census: &Census) -> Absence {
         // A run that had the directory has seen it go; or its inode holds something else by now.
-        if record.current_name.is_empty() || self.is_inode_here(record) {
+        if record.current_name.is_empty() || self.is_inode_here(record, census) {
             return Absence::Gone;
         }
         let dir = self.dir_of(record);
@@ -443,8 +443,14 @@ fn told(path: &Path, e: &io::Error) -> String {
     format!("{}: {}", path.display(), why_not_opened(e))
 }
 
+/// The same inode, by its time of birth, whatever number its device has by now?
+fn is_very_inode(stat: &Metadata, record: &FileRecord) -> bool {
+    let born_ns = born_ns(stat);
+    born_ns != 0 && (stat.ino(), born_ns) == (record.inode, record.born_ns)
+}
+
 /// Is this the file of the record? The device number of a file system may change at a reboot;
-/// under a known name inode and first bytes are enough.
+/// under a known name, or where the time of birth is known, inode and first bytes are enough.
 fn is_same(
     file: &File,
     stat: &Metadata,
@@ -452,7 +458,7 @@ fn is_same(
     same_device: bool,
 ) -> io::Result<bool> {
     if stat.ino() != record.inode
-        || same_device && stat.dev() != record.device
+        || same_device && stat.dev() != record.device && !is_very_inode(stat, record)
         || is_other_birth(born_ns(stat), record.born_ns)
         || record.state == FileState::Superseded
     {

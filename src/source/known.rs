@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::quest::PROOF_BYTES;
+use super::reach;
 use super::retire::{HIDDEN, HIDDEN_BESIDE};
 use super::tracked::{self, Hints, is_other_birth};
 use super::trimmed::{padded_crc, zeros_before};
@@ -40,6 +41,8 @@ pub struct Known {
     dismissed: HashSet<(u64, u64)>,
     sweep: Option<Sweep>,
     next_sweep_ms: u64,
+    /// In so many bytes of receipts the numbers are those of the files from which these were copied.
+    void_bytes: u64,
 }
 
 struct Sweep {
@@ -82,6 +85,7 @@ impl Known {
             dismissed: HashSet::new(),
             sweep: None,
             next_sweep_ms: 0,
+            void_bytes: 0,
         };
         if let Err(e) = known.catch_up() {
             log::warn(super::READER, format_args!("{e}. It is tried again."));
@@ -104,6 +108,21 @@ impl Known {
         Ok(())
     }
 
+    /// See [`super::Files::distrust_hints`].
+    pub fn distrust_numbers(&mut self, are_void: bool, bytes: u64) {
+        let stat = std::fs::metadata(self.dir.join(receipt::FILE_NAME));
+        self.void_bytes = match stat {
+            Ok(stat) if are_void => stat.len(),
+            Ok(stat) => bytes.min(stat.len()),
+            Err(e) if reach::is_nothing_there(&e) => 0,
+            Err(_) => bytes,
+        };
+    }
+
+    pub fn void_bytes(&self) -> u64 {
+        self.void_bytes
+    }
+
     /// A receipt was written.
     pub fn add(&mut self, record: &FileRecord) {
         self.dismissed.remove(&(record.device, record.inode));
@@ -116,8 +135,7 @@ impl Known {
     }
 
     /// The newest receipt of this very file, by its numbers, else of one with its name and first
-    /// bytes. A copy under another name is a new file. `are_void`: the numbers in the receipts are
-    /// those of the files from which these were copied.
+    /// bytes. A copy under another name is a new file.
     ///
     /// # Errors
     /// Where the receipts cannot be read now: then it cannot be told.
@@ -126,7 +144,6 @@ impl Known {
         file: &File,
         stat: &Metadata,
         name: &[u8],
-        are_void: bool,
     ) -> Result<Same, ReceiptError> {
         if self.dismissed.contains(&(stat.dev(), stat.ino())) {
             return Ok(Same::No);
@@ -146,12 +163,15 @@ impl Known {
                 })?;
             }
         }
-        let place = if are_void { Place::Copied } else { Place::Name };
-        Ok(namesake.map_or(Same::No, |receipt| same(file, stat, receipt, place)))
+        Ok(namesake.map_or(Same::No, |(receipt, at)| {
+            let place = if at < self.void_bytes { Place::Copied } else { Place::Name };
+            same(file, stat, receipt, place)
+        }))
     }
 
     fn by_numbers(&mut self, stat: &Metadata) -> Result<Option<Receipt>, ReceiptError> {
-        self.index.newest(key(stat.dev(), stat.ino()), |r| has_numbers(r, stat))
+        let found = self.index.newest(key(stat.dev(), stat.ino()), |r| has_numbers(r, stat))?;
+        Ok(found.map(|(receipt, _)| receipt))
     }
 
     /// The newest receipt of a file that was hidden to be deleted, which has a name like no other.
@@ -168,7 +188,7 @@ impl Known {
         let own = leaf(name.as_bytes());
         let by_name = self.index.newest(leaf_key(own), |r| leaf(&r.completed) == own)?;
         let newest = match by_name {
-            Some(receipt) => Some(receipt),
+            Some((receipt, _)) => Some(receipt),
             None => self.by_numbers(stat)?,
         };
         Ok(newest.map_or(Same::No, |r| same(file, stat, r, Place::Copied)))

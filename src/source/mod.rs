@@ -200,9 +200,17 @@ impl Files {
         self.open_max = most;
     }
 
-    /// The records that come next are from a copy: numbers in them say nothing.
-    pub fn distrust_hints(&mut self, are_void: bool) {
+    /// The records that come next may be from a copy: then numbers in them, and in the receipts that
+    /// there are, say nothing. `receipts_void`: nor do those in so many bytes of receipts, which a
+    /// run before has found to be a copy.
+    pub fn distrust_hints(&mut self, are_void: bool, receipts_void: u64) {
         self.hints_are_void = are_void;
+        self.known.distrust_numbers(are_void, receipts_void);
+    }
+
+    /// In so many bytes of receipts numbers say nothing.
+    pub fn receipts_void(&self) -> u64 {
+        self.known.void_bytes()
     }
 
     /// Has a record changed otherwise than by being read, since the last call?
@@ -514,7 +522,7 @@ impl Files {
         self.ask_waiting(&name, &file, &stat);
         let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
         if !is_taken_over {
-            match self.known.find(&file, &stat, name.as_bytes(), self.hints_are_void) {
+            match self.known.find(&file, &stat, name.as_bytes()) {
                 Ok(Same::Yes(receipt)) => {
                     self.refusals.forget(&name);
                     return Some(self.resume(name, file, &receipt, true));

@@ -399,7 +399,7 @@ impl Files {
         // Half a line there stands in the other file as well.
         tracked.finished_at = (rest > common.lines_end && rest == common.end).then_some(rest);
         let record = &mut tracked.record;
-        (record.bytes_crc, record.state) = (crc, old.state);
+        (record.bytes_crc, record.state, record.is_remnant) = (crc, old.state, true);
         record.current_name = old.current_name;
     }
 

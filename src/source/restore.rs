@@ -159,7 +159,7 @@ impl Files {
         for (record, absence, reached) in absent {
             // Some other file may have shown meanwhile that it is the right directory.
             let absence = match absence {
-                Absence::Elsewhere(_) => self.absence_here(&record),
+                Absence::Elsewhere(_) => self.absence_here(&record, &census),
                 other => other,
             };
             self.is_missed(record, absence, reached);
@@ -170,7 +170,7 @@ impl Files {
     /// any more that it was copied.
     fn without_void_hints(&mut self, mut record: FileRecord) -> FileRecord {
         if self.hints_are_void && record.inode != 0 {
-            (record.inode, record.born_ns) = (0, 0);
+            (record.inode, record.born_ns, record.directory) = (0, 0, 0);
             self.has_news = true;
         }
         record
@@ -185,6 +185,7 @@ impl Files {
     ) {
         match absence {
             Absence::Unreachable(_) => self.put_absent(record, absence, reached),
+            _ if record.is_remnant => self.put_absent(record, absence, reached),
             _ => self.seek_stray(record, absence, reached),
         }
     }
@@ -232,6 +233,8 @@ impl Files {
             && record.current_name != record.name
             && !record.current_name.is_empty();
         let is_named = self.accepts(found);
+        let names = |r: &FileRecord| (r.state, r.name.clone(), r.current_name.clone());
+        let before = names(&record);
         if !is_named {
             record.state = FileState::Draining;
             record.current_name = found.as_bytes().to_vec();
@@ -240,6 +243,7 @@ impl Files {
             record.name = found.as_bytes().to_vec();
             record.current_name.clone_from(&record.name);
         }
+        self.has_news |= names(&record) != before;
         if let Ok(stat) = file.metadata() {
             let hints = Hints::of(&stat);
             self.has_news |= hints != Hints::of_record(&record);
@@ -411,7 +415,11 @@ impl Files {
     pub fn note_receipts(&mut self, records: &[FileRecord]) {
         for record in records {
             // What waits to be read on from an older one has been.
-            self.grown.retain(|r| (r.device, r.inode) != (record.device, record.inode));
+            // Its numbers may have been others then.
+            self.grown.retain(|r| {
+                (r.device, r.inode) != (record.device, record.inode)
+                    && r.completed != record.current_name
+            });
             self.known.add(record);
         }
     }

@@ -10,7 +10,7 @@
 //! | | it is a dead letter, and larger than the broker takes | `check_letters` |
 //! | | it was written where nobody reads: behind the end of a file that is finished, or that has no candidate's name and is not known | `World::is_read` |
 //! | | its file was truncated, removed or replaced before it was read | `World::excuse`, in `mischief` |
-//! | | its file was out of the agent's sight at a start | `World::excuse_unknown` |
+//! | | its file was out of the agent's sight at a start: it has no candidate's name, and is none of those in the state, or everything was copied and it holds something else by now | `World::excuse_unknown` |
 //! | | it stood in the gap of a copytruncate | `mischief`: lines that are not required |
 //! | half a line is there | its file's time is over, and it was left alone for the grace time | `is_at_end`, `World::excuse_sent_half` |
 //! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |

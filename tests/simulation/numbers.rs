@@ -115,3 +115,29 @@ fn numbers_in_a_copied_state_say_nothing_at_a_later_start_either() {
 fn a_late_batch_of_a_copied_state_is_waited_for() {
     run_all(&[12_071, 16_961]);
 }
+
+/// Files are renamed or moved while no agent runs, this one sees them there, and the device gets
+/// another number before anything is sent.
+#[test]
+fn an_inode_is_known_by_its_time_of_birth_under_another_name_on_another_device() {
+    run_all(&[5247, 6072]);
+}
+
+/// The last thing that a run does is to see that a file has another name; then all is copied.
+#[test]
+fn a_new_name_is_noted_before_the_end() {
+    run_all(&[43_693]);
+}
+
+/// A finished file that keeps its name is copied with everything, and the agent dies soon after its
+/// start.
+#[test]
+fn numbers_in_copied_receipts_say_nothing_at_a_later_start_either() {
+    run_all(&[45_367, 51_605]);
+}
+
+/// A file is replaced by its like, then copied and truncated; the old inode is gone at the next start.
+#[test]
+fn what_is_left_of_a_replaced_file_is_not_found_in_a_copy_of_the_new_one() {
+    run_all(&[54_971]);
+}

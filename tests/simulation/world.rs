@@ -39,6 +39,8 @@ use crate::writers::{Inode, Writers};
 
 /// Files that may be open at a time in some runs: fewer than there are.
 const FEW_FILES: usize = 3;
+/// Fewer bytes prove nothing.
+const PROOF_BYTES: u64 = 256;
 /// Turns of an agent that is about to end.
 const DYING_TURNS: u32 = 3;
 
@@ -105,6 +107,10 @@ pub struct World {
     ends: u64,
     /// What is done to the numbers in the state before the next start.
     pub renumbering: Option<Renumbering>,
+    /// What was done to them last, and to which generation of the state.
+    last_renumbering: Option<(Renumbering, u64)>,
+    /// At the last start everything had been copied.
+    is_renumbered_as_copy: bool,
     /// So few files may be open at a time; by the seed alone, which leaves all draws as they are.
     open_max: Option<usize>,
 }
@@ -150,6 +156,8 @@ impl World {
             has_other_log: false,
             ends: 0,
             renumbering: None,
+            last_renumbering: None,
+            is_renumbered_as_copy: false,
             open_max: seed.is_multiple_of(5).then_some(FEW_FILES),
         }
     }
@@ -248,10 +256,13 @@ impl World {
         let record = record.filter(|_| !is_rebuilding);
         let begin = if is_rebuilding { Begin::Topic } else { Begin::Beginnings };
         let kept = record.clone();
-        let renumbering = self.renumbering.take();
+        let renumbering = self.renumber_state(record.as_ref());
+        self.is_renumbered_as_copy = renumbering == Some(Renumbering::Copy);
+        if self.is_renumbered_as_copy {
+            kept.iter().for_each(|record| self.bind_by_name(record));
+        }
         let is_copied = is_copied || renumbering == Some(Renumbering::Copy);
         let record = record.map(|record| renumbered(record, renumbering));
-        self.renumber_receipts(renumbering);
         let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
         let mut pipeline = Pipeline::assemble(startup, inheritance);
         if let Some(most) = self.open_max {
@@ -265,9 +276,30 @@ impl World {
         Ok((pipeline, kept))
     }
 
-    fn renumber_receipts(&self, renumbering: Option<Renumbering>) {
+    /// How the numbers in the state differ at this start: as at the last one, if nothing was written
+    /// since.
+    fn renumber_state(&mut self, record: Option<&Record>) -> Option<Renumbering> {
+        let generation = record.map_or(0, |record| record.generation);
+        if let Some(renumbering) = self.renumbering.take() {
+            self.renumber_receipts(renumbering);
+            self.last_renumbering = Some((renumbering, generation));
+        }
+        let (renumbering, at) = self.last_renumbering?;
+        (at == generation).then_some(renumbering)
+    }
+
+    /// Of a copied state nothing but the name tells what a file is of which so little was read.
+    fn bind_by_name(&mut self, record: &Record) {
+        for file in record.files.iter().filter(|file| file.position < PROOF_BYTES) {
+            let mut inodes = self.writers.inodes.iter_mut();
+            if let Some(inode) = inodes.find(|inode| inode.number == file.inode) {
+                inode.is_bound = true;
+            }
+        }
+    }
+
+    fn renumber_receipts(&self, renumbering: Renumbering) {
         let dir = &self.writers.tracker;
-        let Some(renumbering) = renumbering else { return };
         let receipts: Vec<Receipt> =
             receipt::read_all(dir).into_iter().flatten().filter_map(Result::ok).collect();
         let _ = std::fs::remove_file(dir.join(receipt::FILE_NAME));
@@ -305,7 +337,7 @@ impl World {
                 t.file.read_exact_at(&mut now, at).is_ok() && now == tail
             };
             let found = p.files.tracked.iter().find(is_it);
-            found.is_some_and(|t| t.record.position >= 256 && is_read(t))
+            found.is_some_and(|t| t.record.position >= PROOF_BYTES && is_read(t))
         })
     }
 
@@ -601,10 +633,12 @@ impl World {
             let known = record.and_then(|r| {
                 let mut of_inode = r.files.iter().filter(|f| f.inode == number);
                 let file = of_inode.find(|f| f.state != FileState::Superseded)?;
-                // By its first bytes it is known; a shorter file may have been truncated.
+                // By its first bytes it is known; a shorter file may have been truncated, unless its
+                // numbers say nothing.
                 let content = &self.writers.generations[generation].content;
                 let head = content.get(..file.head_len as usize);
-                if head.is_some_and(|head| crc32fast::hash(head) != file.head_crc) {
+                let is_copied = self.is_renumbered_as_copy;
+                if head.map_or(is_copied, |head| crc32fast::hash(head) != file.head_crc) {
                     return None;
                 }
                 let last = r.batches.iter().find(|b| b.file == file.id && b.is_final);

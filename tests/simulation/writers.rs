@@ -52,7 +52,8 @@ pub struct Inode {
     pub written_ms: u64,
     /// Made by copying another one; nobody writes to it.
     pub is_copy: bool,
-    /// It was copied when so little of it was read that nothing but its name tells whose copy that is.
+    /// It, or everything, was copied when so little of it was read that nothing but its name tells
+    /// what it is: it keeps that.
     pub is_bound: bool,
 }
 

@@ -21,7 +21,8 @@ const SKIPS_LINE: u8 = 0x80;
 const VERSION_MIN: u16 = 2;
 /// From this one on files have marks.
 const WITH_READ_MARKS: u16 = 4;
-/// From this one on a file's record names the spool directory.
+/// From this one on a file's record names the spool directory and tells remnants, and the record tells of
+/// void receipts.
 const WITH_DIRECTORY: u16 = 5;
 
 /// Flags of a batch.
@@ -58,12 +59,14 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
         encode_file(file, out);
         encode_read_marks(&file.marks, out);
         put(out, file.directory.to_le_bytes());
+        put(out, [u8::from(file.is_remnant)]);
     }
     put_length(out, record.batches.len());
     for batch in &record.batches {
         debug_assert!(usize::from(batch.channel) < record.channels.len());
         encode_batch(batch, out);
     }
+    put(out, record.receipts_void.to_le_bytes());
 }
 
 fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
@@ -229,6 +232,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let channels = record.channels.len();
     record.files = input.list(FILE_BYTES_MIN, |input| decode_file(input, channels, version))?;
     record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
+    if version >= WITH_DIRECTORY {
+        record.receipts_void = input.u64()?;
+    }
     if input.at < bytes.len() {
         return Err(DecodeError::Trailing { at: input.at });
     }
@@ -324,6 +330,11 @@ fn decode_file(
             })?
         },
         directory: if version < WITH_DIRECTORY { 0 } else { input.u64()? },
+        is_remnant: match if version < WITH_DIRECTORY { 0 } else { input.u8()? } {
+            0 => false,
+            1 => true,
+            _ => return Err(input.impossible("remnant of a file")),
+        },
     })
 }
 

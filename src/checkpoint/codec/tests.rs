@@ -92,6 +92,7 @@ impl Random {
                 events: r.next(),
             }),
             directory: self.next(),
+            is_remnant: self.below(2) == 0,
         }
     }
 
@@ -132,6 +133,7 @@ impl Random {
             agent: self.text(),
             source: self.text(),
             next_file_id: self.next(),
+            receipts_void: self.next(),
             files: self.list(4, |r| r.file(count)),
             batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
             channels,
@@ -152,7 +154,7 @@ fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let head =
         Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
     encode_into(&head, &mut out);
-    out.truncate(out.len() - 3 * 4);
+    out.truncate(out.len() - 3 * 4 - 8);
     put(&mut out, version.to_le_bytes());
     out.rotate_right(2);
     out.drain(2..4);
@@ -223,7 +225,8 @@ fn the_versions_before_are_read() {
     let mut random = Random(5);
     for _ in 0..1000 {
         let mut record = random.record();
-        record.files.iter_mut().for_each(|file| file.directory = 0);
+        record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
+        record.receipts_void = 0;
         assert_eq!(decode(&encode_old(&record, 4)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| file.marks.clear());
         assert_eq!(decode(&encode_old(&record, 3)).as_ref(), Ok(&record));
@@ -247,7 +250,7 @@ fn the_least_sizes_are_those_of_empty_elements() {
     assert_eq!(size(&some) - size(&none), PARTITION_BYTES_MIN + 1);
     let mut file = none.clone();
     file.files.push(FileRecord::default());
-    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4 + 8);
+    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4 + 9);
     let mut range = file.clone();
     range.files[0].ranges.push(OffsetRange::default());
     assert_eq!(size(&range) - size(&file), RANGE_BYTES);
