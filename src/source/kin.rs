@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
 use super::tracked::{Hints, Tracked, Vetting};
@@ -42,6 +42,9 @@ impl Files {
             || self.quests.has_yet_to_ask(fresh.name())
             || self.may_be_copy_of_unreachable(fresh)
         {
+            return false;
+        }
+        if self.may_be_waited_for(index) {
             return false;
         }
         let now_ms = self.clock().monotonic_ms();
@@ -85,6 +88,22 @@ impl Files {
         }
         self.tracked[index].vetting = Vetting::Passed;
         true
+    }
+
+    /// May this file be one that is waited for? One that was opened by its name was asked before; a
+    /// record of which nothing was read says no more than that name.
+    fn may_be_waited_for(&mut self, index: usize) -> bool {
+        let fresh = &mut self.tracked[index];
+        if std::mem::replace(&mut fresh.is_asked, true) || self.absent.waiting().next().is_none() {
+            return false;
+        }
+        let name = fresh.name().to_owned();
+        let (Ok(file), Ok(stat)) = (fresh.file.try_clone(), fresh.file.metadata()) else {
+            fresh.is_asked = false;
+            return true;
+        };
+        self.ask_waiting(&name, &file, &stat);
+        self.quests.holds(stat.dev(), stat.ino())
     }
 
     /// Does the file no longer hold what was read of it, and nobody has seen it yet?
@@ -132,8 +151,12 @@ impl Files {
             let look = if may_succeed(fresh, other) { PROOF_BYTES } else { COPY_LOOK_BYTES };
             let end = fresh.size.min(other.read_position).min(look);
             let is_alike = || begin_alike(&fresh.file, &other.file, end).unwrap_or(false);
-            if may_be && (is_alike() || begins_as_was_read(fresh, other).unwrap_or(false)) {
+            if may_be && is_alike() {
                 return Ok(kin(fresh, other)?.map(|kin| (record.id, kin)));
+            }
+            if may_be && begins_as_was_read(fresh, other).unwrap_or(false) {
+                // Also of one that has no place any more: it had one when it was copied.
+                return Ok(Some((record.id, kin(fresh, other)?.unwrap_or(Kin::Copy))));
             }
         }
         if !is_whole {

@@ -550,6 +550,7 @@ impl Files {
             ),
         );
         let index = self.push_tracked(name, file, position);
+        self.tracked[index].is_asked = true;
         let candidate = &self.scanner.candidates()[at];
         if candidate.seen == (stat.len(), stat.mtime(), stat.mtime_nsec()) {
             self.tracked[index].watched_since(candidate.seen_ms);
@@ -671,8 +672,10 @@ impl Files {
         tracked.giant_scanned = None;
         let gap = tracked.gap.take();
         if is_final {
-            let zeros = gap.as_ref().filter(|gap| gap.start < slice.end);
-            tracked.zeros_from = zeros.map(|gap| gap.start);
+            let zeros = gap.as_ref().filter(|gap| gap.start < slice.end).map(|gap| gap.start);
+            // Many of them are several slices, of which the first is told where they begin.
+            let goes_on = tracked.finished_at == Some(slice.start);
+            tracked.zeros_from = zeros.or(tracked.zeros_from.filter(|_| goes_on));
             tracked.finished_at = Some(slice.end);
         }
         tracked.gap = gap.filter(|gap| gap.start >= slice.end);

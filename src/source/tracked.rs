@@ -79,6 +79,8 @@ pub struct Tracked {
     pub lost_name_ms: Option<u64>,
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
+    /// The records that wait for their files were asked whether it is theirs.
+    pub is_asked: bool,
     pub marks: Marks,
     /// Zeros from here on were read as its last line.
     pub zeros_from: Option<u64>,
@@ -252,6 +254,7 @@ impl Tracked {
             former_name: None,
             lost_name_ms: None,
             vetting: Vetting::Due,
+            is_asked: false,
             marks,
             zeros_from: None,
             trimmed: None,

@@ -445,6 +445,7 @@ impl Cluster {
             return (Verdict::OldFormat, now_ms);
         }
         if batch.size > self.limit {
+            self.trace.say(|| format!("  {} bytes are more than {}", batch.size, self.limit));
             return (Verdict::TooLarge, now_ms);
         }
         if self.compacted_until_ms > now_ms {

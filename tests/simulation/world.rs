@@ -341,6 +341,16 @@ impl World {
         })
     }
 
+    /// Is this file finished, so that a copy of it under another name is a new file?
+    pub fn is_done(&self, inode: usize) -> bool {
+        let content = &self.writers.generations[self.writers.inodes[inode].generation].content;
+        let is_of_it = |r: &FileRecord| {
+            let read = content.get(..r.position as usize).filter(|read| !read.is_empty());
+            read.is_some_and(|read| crc32fast::hash(read) == r.bytes_crc)
+        };
+        self.book.borrow().receipts.iter().any(is_of_it)
+    }
+
     /// Has the agent read anything of this file's present content?
     pub fn is_begun(&self, inode: usize) -> bool {
         let Inode { number, generation, .. } = self.writers.inodes[inode];

@@ -133,11 +133,11 @@ impl Writers {
 
     /// The spool directory is unmounted, as it were: there is nothing under its name, or another
     /// directory for a while.
-    pub fn take_away(&mut self) {
+    pub fn take_away(&mut self, is_replaced: bool) {
         let away = self.spool.with_file_name("away");
         if self.away.is_none() && fs::rename(&self.spool, &away).is_ok() {
             self.away = Some(away);
-            if self.inodes.len() % 2 == 1 {
+            if is_replaced {
                 fs::create_dir(&self.spool).expect("another directory");
             }
         }

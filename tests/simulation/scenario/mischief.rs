@@ -72,7 +72,7 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
 /// the agent is quick.
 fn copy_and_truncate(world: &mut World, at: usize, path: &Path) -> Result<(), String> {
     let wall_ms = world.clock.now_ms();
-    let matches = world.rng.chance(60);
+    let matches = world.rng.chance(60) && !world.is_done(at);
     let (is_begun, is_proven) = (world.is_begun(at), world.is_proven(at));
     let generation = world.writers.inodes[at].generation;
     world.writers.inodes[at].is_bound |= is_begun && !is_proven;
@@ -115,7 +115,11 @@ pub(super) fn hide_files(world: &mut World) {
     match world.rng.below(5) {
         0 => {
             world.say(|| "the spool directory is away".to_owned());
-            world.writers.take_away();
+            // Files in it seem to be moved, and end: zeros at their ends are read as their last lines.
+            let inodes = &world.writers.inodes;
+            let has_zeros = world.filling.is_some() || inodes.iter().any(|i| i.is_reserved);
+            let is_replaced = inodes.len() % 2 == 1 && !has_zeros;
+            world.writers.take_away(is_replaced);
         }
         1 => {
             world.say(|| "the spool directory is back".to_owned());
