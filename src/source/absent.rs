@@ -402,6 +402,28 @@ impl Files {
         self.is_in_place(name).then(|| (stat.dev(), stat.ino()))
     }
 
+    /// The directory in which something of that name stands, as it was listed last.
+    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Directory> {
+        let place = root::split(name).0;
+        self.scanner.directories().find(|(p, _)| *p == place).and_then(|(_, at)| at)
+    }
+
+    /// Tells which directories are others than they were at the last listing.
+    pub(super) fn tell_other_directories(&self, before: &[Option<Directory>]) {
+        for ((place, now), before) in self.scanner.directories().zip(before) {
+            if before.is_some() && now.is_some() && *before != now {
+                log::warn(
+                    READER,
+                    format_args!(
+                        "{} is another directory now. Files of the one before that are open are \
+                         read on; others are waited for.",
+                        self.root.place(place).display()
+                    ),
+                );
+            }
+        }
+    }
+
     /// Another directory has stood in the place of the record's own for a long time, on the same
     /// file system: nothing that may be mounted later can bring it back.
     fn is_replaced_for_good(&self, absent: &Absent) -> bool {

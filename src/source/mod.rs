@@ -363,18 +363,7 @@ impl Files {
         for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
         }
-        for ((place, now), before) in self.scanner.directories().zip(before) {
-            if before.is_some() && now.is_some() && before != now {
-                log::warn(
-                    READER,
-                    format_args!(
-                        "{} is another directory now. Files of the one before that are open are \
-                         read on; others are waited for.",
-                        self.root.place(place).display()
-                    ),
-                );
-            }
-        }
+        self.tell_other_directories(&before);
         if self.scanner.is_confirmed() && last_ms.is_some_and(|t| now_ms - t >= LIST_INTERVAL_MS) {
             self.confirm_ms = None;
         }
@@ -589,12 +578,6 @@ impl Files {
         (record.bytes_crc, record.opened_ms) = (receipt.bytes_crc, receipt.opened_ms);
         self.resumed.push((record.id, receipt.clone()));
         index
-    }
-
-    /// The directory in which something of that name stands, as it was listed last.
-    fn listed_directory(&self, name: &OsStr) -> Option<(u64, u64)> {
-        let place = root::split(name).0;
-        self.scanner.directories().find(|(p, _)| *p == place).and_then(|(_, at)| at)
     }
 
     fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> usize {
