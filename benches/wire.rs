@@ -21,6 +21,8 @@ const LINE: [u8; 108] = [b'l'; 108];
 
 fn config(address: &str, topic: &str) -> Destination {
     Destination {
+        channel_type: "memory",
+        keeps_cluster: false,
         name: "c1".to_string(),
         brokers: address.split(',').map(str::to_string).collect(),
         topic: topic.to_string(),

@@ -16,6 +16,7 @@ const SPOOL_DIR: &str = "source.SpoolDirectorySource";
 const EXEC: &str = "source.ExecSource";
 const TAILDIR: &str = "taildir.TaildirSource";
 const NULL_SINK: &str = "sink.NullSink";
+const KAFKA_SINK: &str = "kafka.KafkaSink";
 
 /// The last word of an agent whose directory another one holds. Cron starts one every minute: it is
 /// no fault.
@@ -77,6 +78,11 @@ pub(crate) fn tell_start(config: &AgentConfig) {
             );
             log::info(NULL_SINK, format_args!("Null sink {name} started."));
         }
+        if sink.kind == SinkKind::Kafka {
+            let topic = &config.destinations[sink.channel].topic;
+            log::info(KAFKA_SINK, format_args!("Using the static topic {topic}."));
+            tell_group("SINK", &sink.name, "started");
+        }
     }
     for source in &config.sources {
         log::info(APPLICATION, format_args!("Starting Source {}", source.name));
@@ -91,8 +97,8 @@ fn tell_creation(config: &AgentConfig) {
         log::info(
             "channel.DefaultChannelFactory",
             format_args!(
-                "Creating instance of channel {} type org.apache.flume.channel.kafka.KafkaChannel",
-                channel.name
+                "Creating instance of channel {} type {}",
+                channel.name, channel.channel_type
             ),
         );
         log::info(PROVIDER, format_args!("Created channel {}", channel.name));
@@ -145,7 +151,7 @@ fn runners(config: &AgentConfig) -> String {
     let channels: Vec<String> = config
         .destinations
         .iter()
-        .map(|c| format!("{0}=org.apache.flume.channel.kafka.KafkaChannel{{name: {0}}}", c.name))
+        .map(|c| format!("{0}={1}{{name: {0}}}", c.name, c.channel_type))
         .collect();
     format!(
         "{{{}}} sinkRunners:{{{}}} channels:{{{}}}",
@@ -233,6 +239,7 @@ fn source_runner(source: &SourceConfig) -> String {
 
 fn sink_type(sink: &SinkConfig) -> &'static str {
     match sink.kind {
+        SinkKind::Kafka => "org.apache.flume.sink.kafka.KafkaSink",
         SinkKind::Null { .. } => "null",
         SinkKind::Logger { .. } => "logger",
     }
@@ -314,6 +321,17 @@ pub(crate) fn tell_channel_stopped(name: &str, events: u64) {
     log::info(
         CHANNEL,
         format_args!("Kafka channel {name} stopped. Metrics: CHANNEL:{name}{{{}}}", join(&metrics)),
+    );
+}
+
+/// The closing lines of a Kafka sink; `events` were acknowledged by the brokers.
+pub(crate) fn tell_kafka_sink_stopped(name: &str, events: u64) {
+    tell_group("SINK", name, "stopped");
+    let metrics = [("sink.event.drain.sucess", events)];
+    tell_metrics("SINK", name, &metrics);
+    log::info(
+        KAFKA_SINK,
+        format_args!("Kafka Sink {name} stopped. Metrics: SINK:{name}{{{}}}", join(&metrics)),
     );
 }
 

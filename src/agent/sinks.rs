@@ -85,6 +85,7 @@ pub(crate) struct Sinks {
     pub names: Vec<(String, usize)>,
     null: Vec<(usize, NullSink)>,
     logger: Vec<(usize, usize)>,
+    kafka: Vec<(usize, String)>,
     formats: Vec<ValueFormat>,
     pub acked_by_channel: Vec<u64>,
 }
@@ -95,11 +96,13 @@ impl Sinks {
             names: config.sinks.iter().map(|s| (s.name.clone(), s.channel)).collect(),
             null: Vec::new(),
             logger: Vec::new(),
+            kafka: Vec::new(),
             formats: config.destinations.iter().map(|c| c.value_format).collect(),
             acked_by_channel: vec![0; config.destinations.len()],
         };
         for sink in &config.sinks {
             match sink.kind {
+                SinkKind::Kafka => sinks.kafka.push((sink.channel, sink.name.clone())),
                 SinkKind::Null { log_every, .. } => {
                     sinks.null.push((sink.channel, NullSink::new(sink.name.clone(), log_every)));
                 }
@@ -110,6 +113,9 @@ impl Sinks {
     }
 
     pub(crate) fn tell_stopped(&self) {
+        for (channel, name) in &self.kafka {
+            lifecycle::tell_kafka_sink_stopped(name, self.acked_by_channel[*channel]);
+        }
         for (_, sink) in &self.null {
             lifecycle::tell_null_sink_stopped(sink.name(), sink.taken());
         }

@@ -1,5 +1,6 @@
 //! The properties of a `KafkaChannel`, under their names of Flume 1.6 and of 1.7 and later.
 
+use super::buffer;
 use super::diagnostics::Diagnostics;
 use super::expand::Setting;
 use super::known::{Property, Scope, row};
@@ -30,8 +31,16 @@ const fn of(name: &str) -> &'static Property {
     row(Scope::Channel, name)
 }
 
-/// Is the channel's type the supported one? Told if not.
-pub(super) fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
+/// What kind of channel it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Kafka,
+    /// One that holds events for sinks, see [`buffer`].
+    Buffer,
+}
+
+/// The channel's kind; `None` if it is of no known type, which is told.
+pub(super) fn kind(section: &Section, found: &mut Diagnostics) -> Option<Kind> {
     let Some(prop) = section.get("type") else {
         let message = format!(
             "Component has no type. Cannot configure. {}; write {} = {TYPE}",
@@ -39,17 +48,21 @@ pub(super) fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool
             section.key("type")
         );
         section.error(found, "type", message);
-        return false;
+        return None;
     };
-    let known = section.type_is(&[TYPE]);
-    if !known {
-        let message = format!(
-            "Unable to load channel type: {}; only {TYPE} is supported, events go straight to Kafka",
-            prop.shown()
-        );
-        section.error(found, "type", message);
+    if section.type_is(&[TYPE]) {
+        return Some(Kind::Kafka);
     }
-    known
+    if buffer::is_one(section) {
+        return Some(Kind::Buffer);
+    }
+    let message = format!(
+        "Unable to load channel type: {}; supported are {TYPE}, and memory, file, SPILLABLEMEMORY and \
+         jdbc with Kafka sinks behind them",
+        prop.shown()
+    );
+    section.error(found, "type", message);
+    None
 }
 
 /// Builds a channel of the known type; names without meaning here go to `ignored`. What is wrong
@@ -63,6 +76,20 @@ pub(super) fn build(
 ) -> Destination {
     ignored.extend(section.check_names(found, &[Scope::Channel]));
     tell_names_understood(section, found);
+    Destination {
+        value_format: value_format(section, found),
+        ..producer(section, agent, setting, DEFAULT_TOPIC, found)
+    }
+}
+
+/// What Kafka's producer is told, by a channel or by a sink.
+pub(super) fn producer(
+    section: &Section,
+    agent: &str,
+    setting: &Setting<'_>,
+    default_topic: &str,
+    found: &mut Diagnostics,
+) -> Destination {
     refuse_what_voids_the_promise(section, found);
     let default_partition = section
         .get("defaultPartitionId")
@@ -82,9 +109,11 @@ pub(super) fn build(
     Destination {
         metadata_ms: metadata_ms.max(METADATA_MS_MIN),
         name: section.name.clone(),
+        channel_type: TYPE,
+        keeps_cluster: false,
         brokers: brokers(section, found),
-        topic: topic(section, found),
-        value_format: value_format(section, found),
+        topic: topic(section, default_topic, found),
+        value_format: ValueFormat::Bare,
         compression: compression(section, found),
         default_partition,
         partition_by,
@@ -113,8 +142,18 @@ fn either<'a>(section: &'a Section, found: &mut Diagnostics, new: &str) -> Optio
 
 /// A name that only Flume 1.7 and later knows.
 fn is_new_name(name: &str) -> bool {
-    let starts = ["kafka.bootstrap.", "kafka.consumer.", "kafka.producer."];
-    let names = ["kafka.topic", "kafka.pollTimeout", "defaultPartitionId", "partitionIdHeader"];
+    let starts = ["kafka.bootstrap.", "kafka.consumer.", "kafka.producer.", "header."];
+    let names = [
+        "kafka.topic",
+        "kafka.pollTimeout",
+        "defaultPartitionId",
+        "partitionIdHeader",
+        "flumeBatchSize",
+        "useFlumeEventFormat",
+        "allowTopicOverride",
+        "topicHeader",
+        "timestampHeader",
+    ];
     // Through `kafka.*` Flume 1.6 hands producer.type to the producer.
     name != "kafka.producer.type"
         && (names.contains(&name)
@@ -122,7 +161,7 @@ fn is_new_name(name: &str) -> bool {
             || starts.iter().any(|s| name.starts_with(s)))
 }
 
-fn uses_new_names(section: &Section) -> bool {
+pub(super) fn uses_new_names(section: &Section) -> bool {
     section.props.iter().any(|p| is_new_name(&p.name))
 }
 
@@ -139,15 +178,21 @@ fn tell_names_understood(section: &Section, found: &mut Diagnostics) {
 }
 
 fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
-    for name in ["kafka.producer.acks", "kafka.request.required.acks"] {
-        if let Some(prop) = section.get(name)
-            && !["-1", "all"].iter().any(|v| v.eq_ignore_ascii_case(&prop.value))
-        {
-            let message = format!(
-                "acks = {} would lose records when a broker fails; remove it, all is always used",
-                prop.shown()
-            );
-            section.error(found, name, message);
+    for name in ["kafka.producer.acks", "kafka.request.required.acks", "requiredAcks"] {
+        let Some(prop) = section.get(name) else { continue };
+        match prop.value.to_ascii_lowercase().as_str() {
+            "-1" | "all" => {}
+            "0" | "1" => {
+                let message = format!(
+                    "acks = {} would lose records when a broker fails: all is used",
+                    prop.shown()
+                );
+                section.warn(found, name, message);
+            }
+            _ => {
+                let message = format!("acks = {} is none; write all, or remove it", prop.shown());
+                section.error(found, name, message);
+            }
         }
     }
     if let Some(prop) = section.get("kafka.producer.type")
@@ -219,10 +264,10 @@ fn check_broker(entry: &str) -> Result<(), String> {
     }
 }
 
-fn topic(section: &Section, found: &mut Diagnostics) -> String {
+fn topic(section: &Section, default: &str, found: &mut Diagnostics) -> String {
     let Some(prop) = either(section, found, "kafka.topic") else {
-        found.info(format!("Topic was not specified. Using {DEFAULT_TOPIC} as the topic."));
-        return DEFAULT_TOPIC.to_string();
+        found.info(format!("Topic was not specified. Using {default} as the topic."));
+        return default.to_string();
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let topic = prop.value.clone();

@@ -10,6 +10,11 @@ use super::security::Security;
 pub struct Destination {
     /// The channel's: by it the checkpoint, the log and the metrics know this destination.
     pub name: String,
+    /// The channel's type, for the lines that Flume logs.
+    pub channel_type: &'static str,
+    /// Its brokers were named by several sinks, so that they may be of several clusters: the one
+    /// that was written to first is kept to.
+    pub keeps_cluster: bool,
     /// `host:port` each, never empty, in the order given.
     pub brokers: Vec<String>,
     pub topic: String,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::diagnostics::Diagnostics;
 use super::known::{self, Scope, Status};
 use super::section::Section;
-use super::{graph, read_file, setting, source};
+use super::{buffer, graph, read_file, setting, sink, source};
 use crate::java::properties;
 
 /// One property of the agent.
@@ -42,14 +42,12 @@ pub(crate) fn read(path: &Path, agent: &str, system: &[(String, String)]) -> Vec
     };
     let mut list = Vec::new();
     graph.sources.iter().for_each(|section| add(&mut list, section, source::scopes(section)));
-    let groups: [(&[Section], &[Scope]); 3] = [
-        (&graph.channels, &[Scope::Channel]),
-        (&graph.sinks, &[Scope::Sink, Scope::NullSink, Scope::LoggerSink]),
-        (&graph.sinkgroups, &[Scope::SinkGroup]),
-    ];
-    for (sections, scopes) in groups {
-        sections.iter().for_each(|section| add(&mut list, section, scopes));
+    for section in &graph.channels {
+        let scope = if buffer::is_one(section) { Scope::Buffer } else { Scope::Channel };
+        add(&mut list, section, &[scope]);
     }
+    graph.sinks.iter().for_each(|section| add(&mut list, section, sink::scopes(section)));
+    graph.sinkgroups.iter().for_each(|section| add(&mut list, section, &[Scope::SinkGroup]));
     add(&mut list, &graph.monitoring, &[Scope::Monitoring]);
     list.sort_by_key(|l| l.line);
     list

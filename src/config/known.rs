@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::known_sinks;
 use super::likeness::likeness;
+pub use super::synonyms::synonym;
 
 /// What a property belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +20,11 @@ pub enum Scope {
     StaticInterceptor,
     RegexFilterInterceptor,
     Channel,
+    /// Channels of Flume that hold events for sinks.
+    Buffer,
     /// Sinks of any type.
     Sink,
+    KafkaSink,
     NullSink,
     LoggerSink,
     SinkGroup,
@@ -38,8 +43,8 @@ impl Scope {
             | Scope::HostInterceptor
             | Scope::StaticInterceptor
             | Scope::RegexFilterInterceptor => "sources.r1.interceptors.i1.",
-            Scope::Channel => "channels.c1.",
-            Scope::Sink | Scope::NullSink | Scope::LoggerSink => "sinks.k1.",
+            Scope::Channel | Scope::Buffer => "channels.c1.",
+            Scope::Sink | Scope::KafkaSink | Scope::NullSink | Scope::LoggerSink => "sinks.k1.",
             Scope::SinkGroup => "sinkgroups.g1.",
             Scope::Monitoring => "monitoring.",
         }
@@ -56,7 +61,9 @@ impl Scope {
             Scope::StaticInterceptor => "Interceptor `static`",
             Scope::RegexFilterInterceptor => "Interceptor `regex_filter`",
             Scope::Channel => "Channel",
+            Scope::Buffer => "Channels `memory`, `file`, `SPILLABLEMEMORY`, `jdbc`",
             Scope::Sink => "Sinks",
+            Scope::KafkaSink => "Sink `KafkaSink`",
             Scope::NullSink => "Sink `null`",
             Scope::LoggerSink => "Sink `logger`",
             Scope::SinkGroup => "Sink groups",
@@ -127,8 +134,8 @@ pub(super) const fn row(scope: Scope, name: &str) -> &'static Property {
     panic!("no row in the table of properties")
 }
 
-/// All rows, in the order of the documentation.
-const TABLES: [&[Property]; 2] = [PROPERTIES, super::known_sources::ROWS];
+/// What is said of a sink comes before what it shares with a channel.
+const TABLES: [&[Property]; 3] = [known_sinks::PROPERTIES, PROPERTIES, super::known_sources::ROWS];
 
 /// All rows.
 pub fn properties() -> impl Iterator<Item = &'static Property> {
@@ -186,7 +193,7 @@ const fn number(digits: &str) -> u64 {
 pub(super) const REQUIRED: &str = "required";
 /// How the table says that a property has no default.
 const NO_DEFAULT: &str = "–";
-const INT_MAX: u64 = i32::MAX as u64;
+pub(super) const INT_MAX: u64 = i32::MAX as u64;
 const LONG_MAX: u64 = i64::MAX as u64;
 const WEEK_MS: u64 = 7 * 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -518,7 +525,7 @@ pub const PROPERTIES: &[Property] = &[
     ),
     ignores(Channel, "kafka.producer.send.buffer.bytes", "left to the system"),
     ignores(Channel, "kafka.producer.receive.buffer.bytes", "left to the system"),
-    takes(Sink, "type", "required", "`null` or `logger`, or their class names"),
+    takes(Sink, "type", "required", "`null`, `logger`, `org.apache.flume.sink.kafka.KafkaSink`"),
     takes(Sink, "channel", "required", "the channel whose acknowledged events are reported"),
     takes(NullSink, "batchSize", "100", "shown in the log, at least 1").within(1, INT_MAX),
     takes(NullSink, "logEveryNEvents", "10000", "a line each so many events, at least 1")
@@ -553,54 +560,6 @@ pub fn find(scopes: &[Scope], name: &str) -> Option<&'static Property> {
     properties().filter(|p| is_of(p, scopes)).find(|p| covers(p, name))
 }
 
-/// Names that are not near, but that other sources, channels and clients have for it.
-const SYNONYMS: &[(Scope, &str, &[&str])] = &[
-    (
-        Source,
-        "spoolDir",
-        &[
-            "spoolDirectory",
-            "spoolingDir",
-            "spoolingDirectory",
-            "directory",
-            "dir",
-            "path",
-            "logDir",
-            "filegroups",
-        ],
-    ),
-    (Source, "targetPattern", &["includePattern", "filePattern", "fileNamePattern", "pattern"]),
-    (Source, "ignorePattern", &["excludePattern"]),
-    (Source, "targetFilename", &["datePattern", "dateFormat", "filenamePattern"]),
-    (Source, "fileSuffix", &["completedSuffix", "suffix"]),
-    (Source, "trackerDir", &["trackerDirectory", "trackingDir", "checkpointDir", "positionFile"]),
-    (Source, "inputCharset", &["charset", "encoding", "inputEncoding"]),
-    (Source, "deserializer.maxLineLength", &["maxLineLength", "bufferMaxLineLength"]),
-    (Source, "batchSize", &["transactionSize", "capacity"]),
-    (
-        Channel,
-        "kafka.bootstrap.servers",
-        &[
-            "bootstrapServers",
-            "bootstrap.servers",
-            "kafka.bootstrapServers",
-            "brokers",
-            "kafka.brokers",
-            "kafka.brokerList",
-            "metadata.broker.list",
-        ],
-    ),
-    (Channel, "kafka.topic", &["topicName", "kafka.topicName", "kafkaTopic"]),
-];
-
-/// The property that a word of another source or client means.
-pub fn synonym(scopes: &[Scope], name: &str) -> Option<&'static Property> {
-    let (scope, meant, _) = SYNONYMS.iter().find(|(scope, _, words)| {
-        scopes.contains(scope) && words.iter().any(|word| word.eq_ignore_ascii_case(name))
-    })?;
-    find(&[*scope], meant)
-}
-
 /// The known name of these scopes that looks most like an unknown one.
 pub fn nearest(scopes: &[Scope], name: &str) -> Option<&'static Property> {
     let rows = properties().filter(|p| is_of(p, scopes) && !p.name.ends_with('*'));
@@ -619,7 +578,8 @@ pub fn nearest_word<'a>(words: &[&'a str], word: &str) -> Option<&'a str> {
 pub fn markdown() -> String {
     let mut out = String::new();
     let mut title = "";
-    for property in properties() {
+    let tables = [PROPERTIES, super::known_sources::ROWS, known_sinks::PROPERTIES];
+    for property in tables.into_iter().flatten() {
         if title != property.scope.title() {
             title = property.scope.title();
             // Writing to a String cannot fail.
@@ -681,7 +641,7 @@ mod tests {
         assert_eq!(meant("spoolDirectory"), Some("spoolDir"));
         assert_eq!(meant("excludepattern"), Some("ignorePattern"));
         assert_eq!(meant("topicName"), None);
-        for (scope, meant, words) in SYNONYMS {
+        for (scope, meant, words) in super::super::synonyms::SYNONYMS {
             let property = find(&[*scope], meant).unwrap();
             assert_eq!((property.name, property.status), (*meant, Status::Supported));
             for word in *words {

@@ -4,17 +4,22 @@
 //! their meaning ([`model`]). Every finding has its line, and all errors are told at once. What
 //! would leave Flume idle for ever is an error here.
 
+mod buffer;
 mod channel;
 mod destination;
 pub mod diagnostics;
 mod exec;
 mod expand;
+mod file_channel;
 mod filter;
 mod graph;
+mod headers;
 mod interceptor;
 pub(crate) mod inventory;
 pub mod jaas;
+mod kafka_sink;
 pub mod known;
+mod known_sinks;
 mod known_sources;
 mod likeness;
 pub mod model;
@@ -26,6 +31,7 @@ mod sharing;
 mod sink;
 pub(crate) mod source;
 mod spooldir;
+mod synonyms;
 mod tail_command;
 mod taildir;
 mod tree;
@@ -40,6 +46,7 @@ use expand::Setting;
 use graph::Graph;
 use known::Scope;
 use model::{AgentConfig, Destination, MonitoringConfig, SinkConfig, SourceConfig};
+use section::Section;
 use sink::Bound;
 
 /// Larger files are no configuration; 1.6's users have a few hundred lines.
@@ -173,6 +180,9 @@ fn build(
     let pairs: Vec<_> = built.iter().map(|(section, source)| (*section, source)).collect();
     source::refuse_shared_trackers(&pairs, found);
     source::refuse_shared_files(&pairs, found);
+    for (section, source) in &pairs {
+        headers::refuse_routes(section, source, graph, &destinations, found);
+    }
     let bind = |name: &str| match index(name) {
         Some(index) => Bound::To(index),
         None if declared(name) => Bound::Unused,
@@ -211,30 +221,62 @@ fn destinations(
     let used: Vec<String> = graph.sources.iter().flat_map(source::channel_names).collect();
     let mut destinations = Vec::new();
     for section in &graph.channels {
-        if section.props.is_empty() || !channel::has_known_type(section, found) {
+        if section.props.is_empty() {
             continue;
         }
-        if used.contains(&section.name) {
-            destinations.push(channel::build(section, agent, setting, found, ignored));
-        } else {
+        let Some(kind) = channel::kind(section, found) else { continue };
+        let sinks: Vec<&Section> = kafka_sinks(graph, &section.name).collect();
+        if !used.contains(&section.name) {
             let message = format!(
                 "Channel {} has no components connected and has been removed. Name it in a source's \
                  channels, or remove it",
                 section.name
             );
             found.warn(&section.prefix, section.list_line, message);
+            continue;
+        }
+        match kind {
+            channel::Kind::Kafka => {
+                sinks.iter().for_each(|sink| refuse_reader(section, sink, found));
+                destinations.push(channel::build(section, agent, setting, found, ignored));
+            }
+            channel::Kind::Buffer => {
+                let built = buffer::build(section, &sinks, agent, setting, found, ignored);
+                destinations.extend(built);
+            }
         }
     }
     destinations
 }
 
-/// Groups choose among sinks that carry events. Ours carry none, so a group changes nothing.
+/// The Kafka sinks that are bound to a channel.
+fn kafka_sinks<'a>(graph: &'a Graph, channel: &'a str) -> impl Iterator<Item = &'a Section> {
+    let is_its = move |sink: &&Section| {
+        kafka_sink::is_one(sink) && sink.get("channel").is_some_and(|prop| prop.value == channel)
+    };
+    graph.sinks.iter().filter(is_its)
+}
+
+/// Topics are written to, not read from.
+fn refuse_reader(channel: &Section, sink: &Section, found: &mut Diagnostics) {
+    let message = format!(
+        "sink {} would read from the topic of channel {}, which this agent does not do: make the channel \
+         a memory channel, so that events go to the sink's topic, or remove the sink",
+        sink.name, channel.name
+    );
+    sink.error(found, "channel", message);
+}
+
+/// Groups choose among sinks. Those of one channel are one destination, or are refused, so that a
+/// group changes nothing.
 fn check_sinkgroups(graph: &Graph, found: &mut Diagnostics, ignored: &mut Vec<String>) {
     for section in &graph.sinkgroups {
         ignored.extend(section.check_names(found, &[Scope::SinkGroup]));
         let kind = section.get("processor.type").map_or("default", |prop| &prop.value);
         if !kind.eq_ignore_ascii_case("default") {
-            let message = format!("{kind} is ignored: sinks only report what the source has sent");
+            let message = format!(
+                "{kind} is ignored: the sinks of a channel write to one place, each event once"
+            );
             section.warn(found, "processor.type", message);
         }
     }

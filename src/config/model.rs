@@ -266,6 +266,13 @@ pub struct SinkConfig {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkKind {
-    Null { batch_size: u64, log_every: u64 },
-    Logger { max_bytes: usize },
+    /// It takes part in its channel's destination, and reports what is acknowledged there.
+    Kafka,
+    Null {
+        batch_size: u64,
+        log_every: u64,
+    },
+    Logger {
+        max_bytes: usize,
+    },
 }

@@ -1,7 +1,8 @@
-//! The properties of sinks. Sinks only report here, and as in Flume the source runs without them:
+//! The properties of sinks. A sink reports what its channel's destination has acknowledged, and as in Flume the source runs without it:
 //! one that is not bound to a channel is left out with a warning.
 
 use super::diagnostics::Diagnostics;
+use super::kafka_sink;
 use super::known::{Property, Scope, row};
 use super::model::{SinkConfig, SinkKind};
 use super::section::Section;
@@ -9,6 +10,17 @@ use super::section::Section;
 const NULL_TYPES: [&str; 2] = ["null", "org.apache.flume.sink.NullSink"];
 const LOGGER_TYPES: [&str; 2] = ["logger", "org.apache.flume.sink.LoggerSink"];
 const LOGGED_BYTES: &Property = row(Scope::LoggerSink, "maxBytesToLog");
+
+/// Whose properties a sink may have.
+pub(super) fn scopes(section: &Section) -> &'static [Scope] {
+    if kafka_sink::is_one(section) {
+        &kafka_sink::SCOPES
+    } else if section.type_is(&LOGGER_TYPES) {
+        &[Scope::Sink, Scope::LoggerSink]
+    } else {
+        &[Scope::Sink, Scope::NullSink]
+    }
+}
 
 /// What a sink's channel turned out to be.
 pub(super) enum Bound {
@@ -43,12 +55,16 @@ pub(super) fn build(
             batch_size: section.number(found, const { row(Scope::NullSink, "batchSize") }),
             log_every: section.number(found, const { row(Scope::NullSink, "logEveryNEvents") }),
         }
+    } else if kafka_sink::is_one(section) {
+        // What it says is read with its channel.
+        SinkKind::Kafka
     } else if section.type_is(&LOGGER_TYPES) {
         section.check_names(found, &[Scope::Sink, Scope::LoggerSink]);
         SinkKind::Logger { max_bytes: max_bytes(section, found) }
     } else {
         let message = format!(
-            "Unable to load sink type: {}; only null and logger are supported",
+            "Unable to load sink type: {}; supported are null, logger and \
+             org.apache.flume.sink.kafka.KafkaSink",
             type_prop.shown()
         );
         section.error(found, "type", message);

@@ -1,5 +1,7 @@
 //! What each line of a configuration means, or why it is refused.
 
+mod sinks;
+
 use std::path::Path;
 
 use super::diagnostics::{Diagnostics, Severity};

@@ -34,6 +34,7 @@ fn write_sinks(f: &mut fmt::Formatter<'_>, sinks: &[&SinkConfig], stem: &str) ->
     for (index, sink) in sinks.iter().enumerate() {
         let branch = if index + 1 == sinks.len() { "└─" } else { "├─" };
         let kind = match sink.kind {
+            SinkKind::Kafka => "KafkaSink".to_owned(),
             SinkKind::Null { log_every, .. } => format!("null, a line every {log_every} events"),
             SinkKind::Logger { max_bytes } => format!("logger, {max_bytes} bytes of each event"),
         };

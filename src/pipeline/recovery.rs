@@ -219,6 +219,13 @@ impl Pipeline {
         let has_other_id = ![outlet.record.topic_id, topic_id].contains(&TOPIC_ID_UNKNOWN)
             && outlet.record.topic_id != topic_id;
         let is_made_anew = has_other_id || outlet.is_log_other();
+        if is_other_cluster && outlet.config.keeps_cluster {
+            return Err(Pause::Fault(Fault::NotReady(format!(
+                "the brokers that its sinks name are of different clusters ({cluster_id} answers, \
+                 {} was written to before): nothing is sent to a second one; remove one of the sinks",
+                outlet.record.cluster_id
+            ))));
+        }
         outlet.last_wire = Some(wire);
         if is_other_wire {
             outlet.empty_pool();

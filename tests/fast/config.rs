@@ -153,14 +153,14 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "a1.channels.c1.type",
         "a1.channels.c1.type = memory",
         "a1.channels.c1.type (x.conf line 22)",
-        "only org.apache.flume.channel.kafka.KafkaChannel",
+        "no Kafka sink behind it",
     ),
     ("a1.channels.c1.type", "", "a1.channels.c1.type (x.conf line 23)", "Component has no type"),
     (
         "a1.sinks.k1.type",
         "a1.sinks.k1.type = hdfs",
         "a1.sinks.k1.type (x.conf line 20)",
-        "only null and logger",
+        "supported are null, logger and",
     ),
     (
         "a1.sources.r1.spoolDir",
@@ -332,15 +332,15 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "",
-        "a1.channels.c1.kafka.request.required.acks = 1",
+        "a1.channels.c1.kafka.request.required.acks = two",
         "a1.channels.c1.kafka.request.required.acks (x.conf line 31)",
-        "lose records",
+        "acks = two is none",
     ),
     (
         "",
-        "a1.channels.c1.kafka.producer.acks = 0",
+        "a1.channels.c1.kafka.producer.acks = 2",
         "a1.channels.c1.kafka.producer.acks (x.conf line 31)",
-        "lose records",
+        "acks = 2 is none",
     ),
     (
         "",

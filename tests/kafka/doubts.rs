@@ -324,6 +324,34 @@ fn doubts_are_not_looked_for_on_another_cluster_whatever_fails_there() {
     }
 }
 
+/// Two sinks of one channel name brokers that have nothing in common: whichever cluster was written to
+/// first is kept to, however long only the other one answers.
+#[test]
+fn sinks_that_name_two_clusters_never_write_to_the_second() {
+    let _row = hazard(Group::Log, "sinks of one channel name brokers of two clusters", V010);
+    let root = directory("two-clusters");
+    fs::write(root.join("spool/f"), "one\ntwo\n").unwrap();
+    let sink = |name: &str, broker: &str| {
+        format!(
+            "a1.sinks.{name}.type = org.apache.flume.sink.kafka.KafkaSink\na1.sinks.{name}.channel = c1\n\
+             a1.sinks.{name}.topic = t\na1.sinks.{name}.brokerList = {broker}\n"
+        )
+    };
+    let sinks = [sink("k1", "h:1"), sink("k2", "g:1")].concat();
+    let more = format!("a1.channels.c1.type = memory\na1.sinks = k1 k2\n{sinks}");
+    fs::write(root.join("more.conf"), more).unwrap();
+    let clock = ManualClock::new(1_700_000_000_000, 0);
+    let first = shared(Cluster::default());
+    assert_eq!(run(&root, &[("c1", &first)], &clock, 20), 1);
+    let second = shared(Cluster { id: "B", answers: true, ..Cluster::default() });
+    assert_eq!(run(&root, &[("c1", &second)], &clock, 1_000), 1);
+    assert_eq!(second.borrow().appended, values(&[]));
+    let first = shared(Cluster { answers: true, next_producer_id: 9, ..Cluster::default() });
+    assert_eq!(run(&root, &[("c1", &first)], &clock, 100), 0);
+    assert_eq!(first.borrow().appended, [b"one".to_vec(), b"two".to_vec()]);
+    fs::remove_dir_all(&root).unwrap();
+}
+
 /// The topic was deleted and made anew with fewer partitions: the batch in doubt for the one that
 /// is gone once waited for it for ever, and everything behind it with it.
 #[test]

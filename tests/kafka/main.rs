@@ -9,6 +9,7 @@ mod doubts;
 mod economy;
 mod files;
 mod golden;
+mod golden_1_11;
 mod golden_flume;
 mod letters;
 mod limits;

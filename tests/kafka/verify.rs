@@ -98,6 +98,8 @@ impl Bench {
     /// Writes values (whole Avro events without headers) to partition 0 as another producer does.
     fn produce(&self, bodies: &[&str]) {
         let config = Destination {
+            channel_type: "memory",
+            keeps_cluster: false,
             name: "c1".to_string(),
             brokers: vec![self.topic.bootstrap().to_string()],
             topic: self.topic.name().to_string(),

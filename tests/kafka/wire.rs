@@ -25,6 +25,8 @@ fn config(
     request_timeout_ms: u32,
 ) -> Destination {
     Destination {
+        channel_type: "memory",
+        keeps_cluster: false,
         name: "c1".to_string(),
         brokers: address.split(',').map(str::to_string).collect(),
         topic: topic.to_string(),

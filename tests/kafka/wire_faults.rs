@@ -21,6 +21,8 @@ const REQUEST_TIMEOUT_MS: u32 = 1_500;
 
 fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
     let config = Destination {
+        channel_type: "memory",
+        keeps_cluster: false,
         name: "c1".to_string(),
         brokers: address.split(',').map(str::to_string).collect(),
         topic: topic.to_string(),

@@ -209,6 +209,8 @@ impl Scenario {
 
     pub fn channel_config(&self, at: usize) -> Destination {
         Destination {
+            channel_type: "memory",
+            keeps_cluster: false,
             name: format!("c{at}"),
             brokers: vec!["localhost:9092".to_owned()],
             topic: format!("t{at}"),

@@ -16,7 +16,7 @@
 mod avro;
 pub mod case;
 mod children;
-mod cluster;
+pub mod cluster;
 pub mod elder;
 pub mod json;
 pub mod patient;

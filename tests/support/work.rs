@@ -281,14 +281,10 @@ impl Work {
     }
 
     /// Starts a changed `command()`.
-    pub fn start_command(&self, mut command: Command) -> Agent {
+    pub fn start_command(&self, command: Command) -> Agent {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let log = self.dir().join(format!("agent-{number}.log"));
-        let file = File::create(&log).expect("a log file");
-        let other = file.try_clone().expect("a second descriptor");
-        command.stdin(Stdio::null()).stdout(other).stderr(file);
-        Agent { child: spawn(command).expect("the agent runs"), log }
+        Agent::start(command, &self.dir().join(format!("agent-{number}.log")))
     }
 }
 
@@ -300,6 +296,14 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Runs the command, whose words go to the file `log`.
+    pub fn start(mut command: Command, log: &Path) -> Agent {
+        let file = File::create(log).expect("a log file");
+        let other = file.try_clone().expect("a second descriptor");
+        command.stdin(Stdio::null()).stdout(other).stderr(file);
+        Agent { child: spawn(command).expect("the agent runs"), log: log.to_owned() }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -1,0 +1,139 @@
+//! Channels that hold events, and the Kafka sinks behind them.
+
+use super::*;
+
+/// What people publish: a memory channel and a Kafka sink.
+const SINK: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = spooltail
+a1.sources.r1.spoolDir = /logs/
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.channels.c1.capacity = 1000
+a1.sinks.k1.type = org.apache.flume.sink.kafka.KafkaSink
+a1.sinks.k1.channel = c1
+";
+
+fn sink(lines: &str) -> String {
+    format!("{SINK}{lines}\n")
+}
+
+const OLD: &str = "a1.sinks.k1.brokerList = h1:9092\na1.sinks.k1.topic = t\n\
+                   a1.sinks.k1.requiredAcks = 1\na1.sinks.k1.batchSize = 5";
+const NEW: &str = "a1.sinks.k1.kafka.bootstrap.servers = h1:9092,h2:9092\n\
+                   a1.sinks.k1.kafka.topic = t\na1.sinks.k1.flumeBatchSize = 5";
+
+#[test]
+fn a_sink_of_either_generation_is_a_destination() {
+    let loaded = load(&sink(OLD));
+    let to = &loaded.config.destinations[0];
+    assert_eq!((to.name.as_str(), to.topic.as_str()), ("c1", "t"));
+    assert_eq!(
+        (to.brokers.as_slice(), to.value_format),
+        (&["h1:9092".into()][..], ValueFormat::Bare)
+    );
+    assert_eq!(loaded.config.sinks[0].kind, SinkKind::Kafka);
+    let told: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|t| t.contains("acks = 1") && t.contains("all is used")), "{told:#?}");
+    assert!(told.iter().any(|t| t.contains("without meaning here: a1.channels.c1.capacity")));
+
+    let avro = format!("{NEW}\na1.sinks.k1.useFlumeEventFormat = true");
+    let to = &load(&sink(&avro)).config.destinations[0];
+    assert_eq!((to.brokers.len(), to.value_format), (2, ValueFormat::Avro));
+    assert_eq!(warnings(&sink(NEW)), Vec::<String>::new());
+}
+
+#[test]
+fn without_a_topic_it_is_that_of_flume() {
+    let to = load(&sink("a1.sinks.k1.brokerList = h1:9092")).config.destinations.remove(0);
+    assert_eq!(to.topic, "default-flume-topic");
+}
+
+#[test]
+fn a_channel_without_a_kafka_sink_keeps_nothing() {
+    let text = sink("").replace("org.apache.flume.sink.kafka.KafkaSink", "logger");
+    assert!(errors(&text)[0].contains("nothing would be kept"));
+    let beside =
+        format!("{NEW}\na1.sinks = k1 k2\na1.sinks.k2.type = logger\na1.sinks.k2.channel = c1");
+    assert_eq!(load(&sink(&beside)).config.sinks.len(), 2);
+}
+
+#[test]
+fn a_sink_that_would_read_a_topic_is_refused() {
+    let kafka = "org.apache.flume.channel.kafka.KafkaChannel\na1.channels.c1.brokerList = h1:9092";
+    let text = sink(NEW).replace("memory", kafka);
+    assert!(errors(&text)[0].contains("would read from the topic"), "{:?}", errors(&text));
+}
+
+#[test]
+fn sinks_of_one_channel_are_one_destination_or_refused() {
+    let second = |topic: &str, brokers: &str| {
+        let sinks = "a1.sinks = k1 k2\na1.sinks.k2.type = org.apache.flume.sink.kafka.KafkaSink\n\
+                     a1.sinks.k2.channel = c1";
+        sink(&format!(
+            "{NEW}\n{sinks}\na1.sinks.k2.kafka.topic = {topic}\n\
+             a1.sinks.k2.kafka.bootstrap.servers = {brokers}"
+        ))
+    };
+    let same = load(&second("t", "h2:9092,h3:9092"));
+    assert_eq!(same.config.destinations[0].brokers, ["h1:9092", "h2:9092", "h3:9092"]);
+    assert!(!same.config.destinations[0].keeps_cluster);
+    assert!(errors(&second("u", "h1:9092"))[0].contains("divide them at random"));
+    let apart = second("t", "h9:9092");
+    assert!(warnings(&apart).iter().any(|w| w.contains("taken for one cluster")));
+    assert!(load(&apart).config.destinations[0].keeps_cluster);
+}
+
+#[test]
+fn names_that_flume_passes_over_in_silence_are_told() {
+    let lines = format!(
+        "{NEW}\na1.sinks.k1.kafka.flumeBatchSize = 20\na1.sinks.k1.kafka.batchSize = 20\n\
+         a1.sinks.k1.kafka.producer.type = sync\na1.sinks.k1.kafka.brokerList = h1:9092\n\
+         a1.sinks.k1.kafka.serializer.class = kafka.serializer.StringEncoder"
+    );
+    let told = warnings(&sink(&lines));
+    for name in [
+        "kafka.flumeBatchSize",
+        "kafka.batchSize",
+        "kafka.producer.type",
+        "kafka.brokerList",
+        "kafka.serializer.class",
+    ] {
+        let is_told = |t: &String| t.contains(&format!("k1.{name} ")) && t.contains("did you mean");
+        assert!(told.iter().any(is_told), "{name}: {told:#?}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_file_channel_is_not_left_behind() {
+    let case =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden-1.11/S29-file-channel-with-events");
+    let dir = std::env::temp_dir().join(format!("flume-ng-left-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("data")).unwrap();
+    std::fs::copy(format!("{case}/input/data.log-1"), dir.join("data/log-1")).unwrap();
+    let text = sink(NEW).replace("= memory", "= file")
+        + &format!(
+            "a1.channels.c1.checkpointDir = {0}/checkpoint\na1.channels.c1.dataDirs = {0}/data\n",
+            dir.display()
+        );
+    let told = errors(&text);
+    std::fs::remove_dir_all(dir).unwrap();
+    assert!(told[0].contains("still holds 3 events"), "{told:?}");
+    assert!(told[0].contains("start Flume once more"), "{told:?}");
+}
+
+#[test]
+fn headers_that_would_choose_key_or_topic_are_refused() {
+    let header = |key: &str| {
+        sink(&format!(
+            "{NEW}\na1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = static\n\
+             a1.sources.r1.interceptors.i1.key = {key}\na1.sources.r1.interceptors.i1.value = v"
+        ))
+    };
+    assert!(errors(&header("key"))[0].contains("record keys are not supported"));
+    assert!(errors(&header("topic"))[0].contains("would choose the topic"));
+    load(&(header("topic") + "a1.sinks.k1.allowTopicOverride = false\n"));
+    load(&header("other"));
+}
