@@ -441,7 +441,9 @@ impl Bench {
         self.sections.push(Section {
             title: format!("verify of {} MB in Kafka {NEW}", thousands(verify_mb as f64)),
             text: format!(
-                "{} lines of {LINE_BYTES} bytes in one file, delivered into {PARTITIONS}                  partitions; both read the whole topic, in turns, and verify the file as well.                  Medians of {runs}.",
+                "{} lines of {LINE_BYTES} bytes in one file, delivered into {PARTITIONS} \
+                 partitions; both read the whole topic, in turns, and verify the file as well. \
+                 Medians of {runs}.",
                 thousands(lines as f64)
             ),
             columns: vec!["", "seconds", "MB/s", "x kcat", "CPU µs/line", "peak MB"],
