@@ -193,8 +193,12 @@ impl Files {
         if tracked.has_rest() {
             return (is_whole && is_begun).then_some(Step::Finish);
         }
+        // Where no other file waits there is time for a writer that has dropped it too early.
+        let open = self.tracked.iter().filter(|t| t.is_named).count();
+        let is_urgent = self.scanner.candidates().len() > open;
+        let is_watched = tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= whole_ms);
         match (is_named, tracked.keeps_name) {
-            (true, false) => is_whole.then_some(Step::Retire),
+            (true, false) => (is_whole && (is_urgent || is_watched)).then_some(Step::Retire),
             (true, true) => is_over.then_some(Step::Done),
             // Another hard link to it, or its old name, is a candidate: not done yet.
             (false, _) if is_over && self.adopt_if_back(index) => None,
