@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::dead_letter;
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
 use crate::checkpoint::room::way_out;
@@ -18,6 +19,15 @@ pub trait Ledger {
     fn receipt(&mut self, receipt: &FinishedFile<'_>) -> Result<(), LedgerError>;
     /// An event that the broker never takes.
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError>;
+
+    /// So many bytes of letters are known to the record that is written now: of those behind them nothing
+    /// else tells that they were written.
+    fn letters_known(&self) -> Option<u64> {
+        None
+    }
+
+    /// What the record that a run begins with says of that; `None` where it does not.
+    fn inherit_letters(&mut self, _known: Option<u64>) {}
 
     /// The record value of a batch whose bytes are in no file of the source, but kept elsewhere.
     fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Vec<u8>>> {
@@ -95,10 +105,18 @@ pub struct FileLedger {
     receipts: Receipts,
     dead_letters: PathBuf,
     dir: PathBuf,
-    /// Length of the file of letters when this run began, until its last letter is asked for again:
-    /// the run before may have died between that letter and the checkpoint that says so. Of those
-    /// before it a checkpoint knows.
-    inherited: Option<u64>,
+    /// Length of the file of letters.
+    end: u64,
+    /// Letters that no checkpoint knows of, until they are asked for again: an earlier run may have died
+    /// between a letter and the checkpoint that says so, and several may have, one after the other.
+    unclaimed: Vec<Entry>,
+}
+
+/// Where a letter stands in its file.
+struct Entry {
+    head_at: u64,
+    at: u64,
+    bytes: u64,
 }
 
 impl FileLedger {
@@ -106,7 +124,8 @@ impl FileLedger {
         let dead_letters = tracker_dir.join(DEAD_LETTER_FILE);
         FileLedger {
             receipts: Receipts::new(tracker_dir),
-            inherited: std::fs::metadata(&dead_letters).ok().map(|stat| stat.len()),
+            end: std::fs::metadata(&dead_letters).map_or(0, |stat| stat.len()),
+            unclaimed: Vec::new(),
             dead_letters,
             dir: tracker_dir.to_owned(),
         }
@@ -115,7 +134,7 @@ impl FileLedger {
     /// Appends an entry whose body `write` adds. What a failed write has left of it is cut off
     /// again: nothing durable is there then.
     fn append_letter(
-        &self,
+        &mut self,
         head: &str,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), LedgerError> {
@@ -138,11 +157,12 @@ impl FileLedger {
             let _ = file.set_len(len);
             return Err(later(e));
         }
+        self.end = file.metadata().map_or(len, |stat| stat.len());
         let synced = file.sync_data().and_then(|()| dir.map_or(Ok(()), |dir| dir.sync_all()));
         synced.map_err(|e| LedgerError::Final(self.dead_letter_error(&e)))
     }
 
-    /// Is this the letter that the last run ended with? `same` compares a piece of it with that at
+    /// Is this a letter that no checkpoint knows of? `same` compares a piece of it with that at
     /// a place in the body. It was durable only if the sync came before, so it is synced (again).
     fn is_inherited(
         &mut self,
@@ -150,22 +170,22 @@ impl FileLedger {
         body_bytes: u64,
         same: impl Fn(u64, &[u8]) -> io::Result<bool>,
     ) -> bool {
-        let Some(end) = self.inherited else { return false };
-        let is_it = || -> io::Result<bool> {
-            let file = os::read_own(&self.dead_letters)?;
-            let head_bytes = head.len() as u64;
-            let Some(start) = end.checked_sub(head_bytes + body_bytes + 1) else {
+        let is_it = |entry: &Entry| -> io::Result<bool> {
+            // Before the head stands the word that tells when it was written, or settled.
+            let head_at = entry.at.saturating_sub(head.len() as u64);
+            if entry.bytes != body_bytes || head_at <= entry.head_at {
                 return Ok(false);
-            };
+            }
+            let file = os::read_own(&self.dead_letters)?;
             let mut piece = vec![0; PIECE_BYTES.max(head.len())];
-            file.read_exact_at(&mut piece[..head.len()], start)?;
+            file.read_exact_at(&mut piece[..head.len()], head_at)?;
             if &piece[..head.len()] != head.as_bytes() {
                 return Ok(false);
             }
             let mut at = 0;
             while at < body_bytes {
                 let len = PIECE_BYTES.min(usize::try_from(body_bytes - at).unwrap_or(PIECE_BYTES));
-                file.read_exact_at(&mut piece[..len], start + head_bytes + at)?;
+                file.read_exact_at(&mut piece[..len], entry.at + at)?;
                 if !same(at, &piece[..len])? {
                     return Ok(false);
                 }
@@ -175,11 +195,8 @@ impl FileLedger {
             os::sync_directory(&self.dir)?;
             Ok(true)
         };
-        let is_it = is_it().unwrap_or(false);
-        if is_it {
-            self.inherited = None;
-        }
-        is_it
+        let found = self.unclaimed.iter().position(|entry| is_it(entry).unwrap_or(false));
+        found.map(|at| self.unclaimed.remove(at)).is_some()
     }
 
     fn dead_letter_error(&self, e: &io::Error) -> String {
@@ -189,6 +206,26 @@ impl FileLedger {
 }
 
 impl Ledger for FileLedger {
+    fn letters_known(&self) -> Option<u64> {
+        Some(self.unclaimed.first().map_or(self.end, |entry| entry.head_at))
+    }
+
+    fn inherit_letters(&mut self, known: Option<u64>) {
+        let mut unclaimed = Vec::new();
+        let from = known.unwrap_or(0).min(self.end);
+        let result = dead_letter::each_from(&self.dead_letters, from, &mut |letter| {
+            if known.is_none() {
+                // Each was followed by a checkpoint, but perhaps the last.
+                unclaimed.clear();
+            }
+            let (head_at, at, bytes) = (letter.head_at, letter.at, letter.bytes);
+            unclaimed.push(Entry { head_at, at, bytes });
+        });
+        if result.is_ok() {
+            self.unclaimed = unclaimed;
+        }
+    }
+
     fn receipt(&mut self, finished: &FinishedFile<'_>) -> Result<(), LedgerError> {
         Ok(self.receipts.append(&receipt_of(finished))?)
     }
@@ -375,21 +412,39 @@ mod tests {
             let text = std::fs::read(dir.join(DEAD_LETTER_FILE)).unwrap();
             text.windows(5).filter(|w| *w == b"time=").count()
         };
-        keep(&mut FileLedger::new(&dir), 10, b"first");
-        let mut second = FileLedger::new(&dir);
+        let begin = |known: Option<u64>| {
+            let mut ledger = FileLedger::new(&dir);
+            ledger.inherit_letters(known);
+            ledger
+        };
+        keep(&mut begin(None), 10, b"first");
+        let mut second = begin(None);
         keep(&mut second, 20, b"another");
         keep(&mut second, 10, b"first");
         assert_eq!(letters(), 2);
         let crc = second.giant_line(&giant).unwrap();
         assert_eq!(letters(), 3);
-        let mut third = FileLedger::new(&dir);
+        let mut third = begin(None);
         keep(&mut third, 30, b"one more");
         assert_eq!(third.giant_line(&giant).unwrap(), crc);
         assert_eq!(letters(), 4);
         // Only the very letter, and once.
         third.giant_line(&giant).unwrap();
-        keep(&mut FileLedger::new(&dir), 30, b"one mole");
+        keep(&mut begin(None), 30, b"one mole");
         assert_eq!(letters(), 6);
+        // Two runs, one after the other, died like that.
+        let known = begin(None).end;
+        keep(&mut begin(Some(known)), 40, b"fourth");
+        let mut fifth = begin(Some(known));
+        keep(&mut fifth, 50, b"fifth");
+        assert_eq!((fifth.letters_known(), letters()), (Some(known), 8));
+        let mut sixth = begin(fifth.letters_known());
+        keep(&mut sixth, 50, b"fifth");
+        keep(&mut sixth, 40, b"fourth");
+        assert_eq!((sixth.letters_known(), letters()), (Some(sixth.end), 8));
+        // What a checkpoint knows is another one when it comes again.
+        keep(&mut begin(sixth.letters_known()), 40, b"fourth");
+        assert_eq!(letters(), 9);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -17,6 +17,9 @@ pub struct Record {
     /// So many bytes of receipts were there when the state was last found to be a copy: device and
     /// inode numbers in them are those of the files from which these were copied.
     pub receipts_void: u64,
+    /// So many bytes of dead letters are of events that the state says are settled; `None` where the
+    /// version before does not say so.
+    pub letters_known: Option<u64>,
     pub channels: Vec<ChannelRecord>,
     pub files: Vec<FileRecord>,
     /// Announced batches that the position of their file does not cover yet, in sending order.

@@ -481,6 +481,7 @@ impl Pipeline {
         record.source.clone_from(&self.config.name);
         record.next_file_id = self.files.next_file_id();
         record.receipts_void = self.files.receipts_void();
+        record.letters_known = self.ledger.letters_known();
         record.channels.clear();
         record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
         record.files.clear();

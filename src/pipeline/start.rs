@@ -365,6 +365,7 @@ impl Pipeline {
             positions: Default::default(),
         };
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
+        pipeline.ledger.inherit_letters(record.letters_known);
         pipeline.inherit_state(record);
         pipeline.inherit_positions(inherited.java, inherited.begin, is_new);
         pipeline.forget_old_floors();

@@ -189,7 +189,9 @@ impl Files {
         let wanted = ids.iter().filter_map(|id| self.absent.find(*id)).map(|a| a.record.inode);
         let census = self.take_census(&wanted.collect());
         for id in ids {
-            if self.tracked.len() < self.open_max {
+            // Nothing of a channel goes on before what is in doubt of it can be read.
+            let is_in_doubt = self.absent.find(id).is_some_and(|a| a.reached.is_some());
+            if is_in_doubt || self.tracked.len() < self.open_max {
                 self.look_for(id, &census);
             }
         }

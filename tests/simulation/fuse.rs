@@ -226,7 +226,16 @@ impl Ledger for FusedLedger {
         self.fuse.tick();
         let entry = (letter.topic.to_owned(), letter.value.to_vec(), letter.reason.to_owned());
         self.book.borrow_mut().letters.push(entry);
+        self.real.dead_letter(letter)?;
         self.fuse.tick();
         Ok(())
+    }
+
+    fn letters_known(&self) -> Option<u64> {
+        self.real.letters_known()
+    }
+
+    fn inherit_letters(&mut self, known: Option<u64>) {
+        self.real.inherit_letters(known);
     }
 }

@@ -231,6 +231,23 @@ fn check_letters(cluster: &Cluster, book: &Book) -> Result<(), String> {
     Ok(())
 }
 
+/// Each letter is in the file once, for each topic.
+pub fn check_letter_file(writers: &Writers, book: &Book, topics: usize) -> Result<(), String> {
+    if book.letters.is_empty() {
+        return Ok(());
+    }
+    let Ok(file) = std::fs::read(writers.tracker.join("dead-letter")) else { return Ok(()) };
+    let values: HashSet<&Vec<u8>> = book.letters.iter().map(|(_, value, _)| value).collect();
+    for value in values {
+        let entry = [b"\n", &value[..], b"\n"].concat();
+        let count = file.windows(entry.len()).filter(|window| *window == &entry[..]).count();
+        if count > topics {
+            return Err(format!("{count} times among the dead letters: {}", text(value)));
+        }
+    }
+    Ok(())
+}
+
 /// Each receipt speaks of bytes that were once in a file.
 pub fn check_receipts(writers: &Writers, book: &Book) -> Result<(), String> {
     for receipt in &book.receipts {

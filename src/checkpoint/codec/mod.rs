@@ -67,6 +67,7 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
         encode_batch(batch, out);
     }
     put(out, record.receipts_void.to_le_bytes());
+    put(out, record.letters_known.unwrap_or(u64::MAX).to_le_bytes());
 }
 
 fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
@@ -234,6 +235,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
     if version >= WITH_DIRECTORY {
         record.receipts_void = input.u64()?;
+        record.letters_known = Some(input.u64()?).filter(|bytes| *bytes != u64::MAX);
     }
     if input.at < bytes.len() {
         return Err(DecodeError::Trailing { at: input.at });

@@ -134,6 +134,7 @@ impl Random {
             source: self.text(),
             next_file_id: self.next(),
             receipts_void: self.next(),
+            letters_known: [None, Some(self.next() >> 1)][self.below(2)],
             files: self.list(4, |r| r.file(count)),
             batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
             channels,
@@ -154,7 +155,7 @@ fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let head =
         Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
     encode_into(&head, &mut out);
-    out.truncate(out.len() - 3 * 4 - 8);
+    out.truncate(out.len() - 3 * 4 - 2 * 8);
     put(&mut out, version.to_le_bytes());
     out.rotate_right(2);
     out.drain(2..4);
@@ -226,7 +227,7 @@ fn the_versions_before_are_read() {
     for _ in 0..1000 {
         let mut record = random.record();
         record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
-        record.receipts_void = 0;
+        (record.receipts_void, record.letters_known) = (0, None);
         assert_eq!(decode(&encode_old(&record, 4)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| file.marks.clear());
         assert_eq!(decode(&encode_old(&record, 3)).as_ref(), Ok(&record));

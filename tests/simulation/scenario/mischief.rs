@@ -118,7 +118,8 @@ pub(super) fn hide_files(world: &mut World) {
             // Files in it seem to be moved, and end: zeros at their ends are read as their last lines.
             let inodes = &world.writers.inodes;
             let has_zeros = world.filling.is_some() || inodes.iter().any(|i| i.is_reserved);
-            let is_replaced = inodes.len() % 2 == 1 && !has_zeros;
+            // Without a state nothing tells that it is another one.
+            let is_replaced = inodes.len() % 2 == 1 && !has_zeros && !world.scenario.loses_tracker;
             world.writers.take_away(is_replaced);
         }
         1 => {

@@ -138,6 +138,7 @@ impl World {
             )?;
         }
         model::check_receipts(&self.writers, &book)?;
+        model::check_letter_file(&self.writers, &book, self.clusters.len())?;
         if !leftovers.is_empty() {
             return Err(format!("not retired: {leftovers:?}"));
         }
