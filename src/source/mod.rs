@@ -658,7 +658,7 @@ impl Files {
             let zeros = gap.as_ref().filter(|gap| gap.start < slice.end).map(|gap| gap.start);
             // Many of them are several slices, of which the first is told where they begin.
             let goes_on = tracked.finished_at == Some(slice.start);
-            tracked.zeros_from = zeros.or(tracked.zeros_from.filter(|_| goes_on));
+            tracked.zeros_from = tracked.zeros_from.filter(|_| goes_on).or(zeros);
             tracked.finished_at = Some(slice.end);
         }
         tracked.gap = gap.filter(|gap| gap.start >= slice.end);

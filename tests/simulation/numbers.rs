@@ -141,3 +141,23 @@ fn numbers_in_copied_receipts_say_nothing_at_a_later_start_either() {
 fn what_is_left_of_a_replaced_file_is_not_found_in_a_copy_of_the_new_one() {
     run_all(&[54_971]);
 }
+
+/// Nothing of a file can be opened for a while, a record of its name is empty, and what it waits for comes
+/// back.
+#[test]
+fn who_waits_is_asked_before_an_empty_record_is_read() {
+    run_all(&[57_501]);
+}
+
+/// A file is copied, truncated and deleted before anybody has seen that.
+#[test]
+fn a_copy_of_a_file_that_has_no_place_any_more_waits_for_its_truncation() {
+    run_all(&[61_522]);
+}
+
+/// What was in doubt when its topic was deleted is too large for the next one, or has only its beginning
+/// left in a copy.
+#[test]
+fn what_was_in_doubt_in_a_topic_that_was_deleted_counts_there() {
+    run_all(&[56_575, 64_973]);
+}
