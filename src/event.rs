@@ -91,12 +91,17 @@ impl HeaderMap {
         // Spread as `HashMap` does.
         let code = string_hash(key);
         let hash = code ^ code >> 16;
-        let age = self.entries.len();
+        let age = self.entries.iter().map(|entry| entry.age + 1).max().unwrap_or(0);
         self.entries.push(Entry { hash, age, key: key.to_string(), value: value.to_string() });
         // Growing keeps the order within a bucket, so the order follows from the final
         // size and the ages alone.
         let mask = buckets(self.entries.len()) - 1;
         self.entries.sort_by_key(|entry| (entry.hash as usize & mask, entry.age));
+    }
+
+    /// Takes out the headers of which this is said.
+    pub fn remove(&mut self, is_removed: impl Fn(&str) -> bool) {
+        self.entries.retain(|entry| !is_removed(&entry.key));
     }
 
     /// The value of a header.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diagnostics::Diagnostics;
 use super::expand::{Expander, Setting};
 use super::section::{Prop, Section, words};
-use super::{filter, known, secret};
+use super::{filter, known, likeness, secret};
 use crate::java::properties::Properties;
 
 /// The four lists an agent may have, in the order they are read.
@@ -195,6 +195,9 @@ impl Reader<'_> {
     ) -> BTreeMap<(String, String), Vec<Prop>> {
         let mut props: BTreeMap<(String, String), Vec<Prop>> = BTreeMap::new();
         let mut unlisted = BTreeSet::new();
+        // A component has a type, else its name is a slip.
+        let types = self.keys.iter().filter_map(|key| key.full.strip_suffix(".type"));
+        let whole: BTreeSet<String> = types.map(str::to_owned).collect();
         for key in std::mem::take(&mut self.keys) {
             let rest = &key.full[self.agent.len() + 1..];
             let (list, component) = rest.split_once('.').unwrap_or((rest, ""));
@@ -223,7 +226,8 @@ impl Reader<'_> {
             let names = listed.get(list).map_or(&[][..], Vec::as_slice);
             if !names.iter().any(|(n, _)| n == component) {
                 if unlisted.insert((list.to_string(), component.to_string())) {
-                    self.unlisted(&key, list, component, names);
+                    let prefix = format!("{}.{list}.{component}", self.agent);
+                    self.unlisted(&key, (list, component), names, whole.contains(&prefix));
                 }
                 continue;
             }
@@ -254,13 +258,28 @@ impl Reader<'_> {
         }
     }
 
-    fn unlisted(&mut self, key: &Key, list: &str, component: &str, names: &[(String, usize)]) {
+    fn unlisted(
+        &mut self,
+        key: &Key,
+        (list, component): (&str, &str),
+        names: &[(String, usize)],
+        is_whole: bool,
+    ) {
         let (agent, prefix) = (self.agent, format!("{}.{list}.{component}", self.agent));
         match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(component)) {
             Some((name, line)) => {
                 let message = format!(
                     "{component} is not listed, but {name} is (line {line}): letter case counts; \
                      write {agent}.{list}.{name}"
+                );
+                self.found.error(&prefix, key.line, message);
+            }
+            None if !is_whole && !names.is_empty() => {
+                let distance =
+                    |(name, _): &&(String, usize)| likeness::edit_distance(name, component);
+                let near = names.iter().min_by_key(distance).map_or("", |(name, _)| name);
+                let message = format!(
+                    "{component} is not listed and has no type; did you mean {agent}.{list}.{near}?"
                 );
                 self.found.error(&prefix, key.line, message);
             }

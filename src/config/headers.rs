@@ -1,5 +1,7 @@
 //! Which headers a source's events may have, and what a Kafka sink would do with them.
 
+use super::buffer;
+use super::channel;
 use super::diagnostics::Diagnostics;
 use super::graph::Graph;
 use super::kafka_sink;
@@ -21,6 +23,19 @@ pub(super) fn refuse_routes(
     let headers = possible(source);
     let has = |name: &str| headers.iter().any(|header| header == name);
     for destination in source.destinations.iter().filter_map(|at| destinations.get(*at)) {
+        let is_its = |channel: &&Section| channel.name == destination.name;
+        if let Some(channel) = graph.channels.iter().find(is_its)
+            && !buffer::is_one(channel)
+            && channel::uses_new_names(channel)
+            && has(KEY)
+        {
+            let message = format!(
+                "Flume 1.7 and later would make the header {KEY} the record's key; here records of \
+                 channel {} have none",
+                channel.name
+            );
+            section.warn(found, "interceptors", message);
+        }
         for sink in graph.sinks.iter().filter(|sink| kafka_sink::is_one(sink)) {
             if sink.get("channel").is_none_or(|prop| prop.value != destination.name) {
                 continue;
@@ -54,7 +69,14 @@ fn possible(source: &SourceConfig) -> Vec<String> {
             vec![header.clone()]
         }
         InterceptorConfig::Static { key, .. } => vec![key.clone()],
-        InterceptorConfig::RegexFilter { .. } => Vec::new(),
+        InterceptorConfig::Uuid { header, .. } => vec![header.clone()],
+        InterceptorConfig::RegexExtractor { serializers, .. } => {
+            serializers.iter().map(|serializer| serializer.header.clone()).collect()
+        }
+        InterceptorConfig::RegexFilter { .. }
+        | InterceptorConfig::SearchReplace { .. }
+        | InterceptorConfig::RemoveHeader { .. }
+        | InterceptorConfig::JsonFilter => Vec::new(),
     });
     let groups = source.kind.tail().into_iter().flat_map(|tail| &tail.groups);
     let of_groups = groups.flat_map(|group| &group.headers).map(|(key, _)| key.clone());

@@ -1,13 +1,16 @@
 //! The interceptors of a source.
 
+use std::sync::Arc;
+
 use super::diagnostics::Diagnostics;
-use super::known::{Scope, row};
-use super::model::InterceptorConfig;
+use super::known::{Property, Scope, row};
+use super::model::{InterceptorConfig, Serializer};
 use super::section::{Prop, Section, words};
-use crate::java::pattern::Pattern;
+use crate::java::joda::TimePattern;
+use crate::java::pattern::{Groups, Pattern, PatternError, Replacement};
 
 /// The alias and the class name in Flume of each supported type.
-const TYPES: [(Scope, [&str; 2]); 4] = [
+const TYPES: [(Scope, [&str; 2]); 9] = [
     (
         Scope::TimestampInterceptor,
         ["timestamp", "org.apache.flume.interceptor.TimestampInterceptor$Builder"],
@@ -21,6 +24,23 @@ const TYPES: [(Scope, [&str; 2]); 4] = [
         Scope::RegexFilterInterceptor,
         ["regex_filter", "org.apache.flume.interceptor.RegexFilteringInterceptor$Builder"],
     ),
+    (
+        Scope::RegexExtractorInterceptor,
+        ["regex_extractor", "org.apache.flume.interceptor.RegexExtractorInterceptor$Builder"],
+    ),
+    (
+        Scope::SearchReplaceInterceptor,
+        ["search_replace", "org.apache.flume.interceptor.SearchAndReplaceInterceptor$Builder"],
+    ),
+    (
+        Scope::RemoveHeaderInterceptor,
+        ["remove_header", "org.apache.flume.interceptor.RemoveHeaderInterceptor$Builder"],
+    ),
+    (
+        Scope::UuidInterceptor,
+        ["uuid", "org.apache.flume.sink.solr.morphline.UUIDInterceptor$Builder"],
+    ),
+    (Scope::JsonFilterInterceptor, ["json_filter", "json_filter"]),
 ];
 
 /// Builds the chain of a source in its order; faults go to `found`.
@@ -72,12 +92,7 @@ fn build(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig
         return None;
     };
     let Some((scope, _)) = TYPES.iter().find(|(_, names)| section.type_is(names)) else {
-        let message = format!(
-            "Interceptor.Builder not found: {}; supported are timestamp, host, static and \
-             regex_filter",
-            kind.value
-        );
-        section.error(found, "type", message);
+        refuse_custom(section, kind, found);
         return None;
     };
     section.check_names(found, &[*scope]);
@@ -99,6 +114,11 @@ fn build(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig
             preserve_existing: section
                 .boolean(found, const { row(Scope::StaticInterceptor, "preserveExisting") }),
         }),
+        Scope::RegexExtractorInterceptor => regex_extractor(section, found),
+        Scope::SearchReplaceInterceptor => search_replace(section, found),
+        Scope::RemoveHeaderInterceptor => remove_header(section, found),
+        Scope::UuidInterceptor => Some(uuid(section, found)),
+        Scope::JsonFilterInterceptor => Some(InterceptorConfig::JsonFilter),
         _ => {
             let regex = const { row(Scope::RegexFilterInterceptor, "regex") };
             section.warn_if_bare(found, regex);
@@ -109,5 +129,150 @@ fn build(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig
                 .boolean(found, const { row(Scope::RegexFilterInterceptor, "excludeEvents") });
             Some(InterceptorConfig::RegexFilter { pattern: pattern?, exclude_events })
         }
+    }
+}
+
+/// What may stand in the place of a class that nobody but its owner has.
+fn refuse_custom(section: &Section, kind: &Prop, found: &mut Diagnostics) {
+    let name = kind.value.to_ascii_lowercase();
+    let advice = if name.contains("morphline") {
+        "a morphline cannot be run; regex_extractor, search_replace and regex_filter do parts of that"
+    } else if ["json", "etl"].iter().any(|word| name.contains(word)) {
+        "what most classes of such a name do, dropping lines that are not JSON, is json_filter here"
+    } else if ["time", "type", "topic", "header"].iter().any(|word| name.contains(word)) {
+        "headers from a line are regex_extractor's, times among them with its millis serializer"
+    } else {
+        "regex_extractor makes headers of a line, regex_filter and json_filter drop lines, \
+         search_replace changes them"
+    };
+    let message = format!(
+        "Interceptor.Builder not found: {}. Java classes cannot be run here: {advice}; known are \
+         timestamp, host, static, uuid, regex_filter, regex_extractor, search_replace, remove_header and \
+         json_filter",
+        kind.value
+    );
+    section.error(found, "type", message);
+}
+
+fn required<'a>(
+    section: &'a Section,
+    found: &mut Diagnostics,
+    name: &str,
+    flumes: &str,
+) -> Option<&'a str> {
+    let value = section.get(name).map(|prop| prop.value.as_str());
+    if value.is_none() {
+        section.error(found, name, format!("{flumes}; write {} = …", section.key(name)));
+    }
+    value
+}
+
+fn groups(
+    section: &Section,
+    found: &mut Diagnostics,
+    row: &Property,
+    java: &str,
+) -> Option<Groups> {
+    section.warn_if_bare(found, row);
+    Groups::compile(java).map_err(|e| section.error(found, row.name, e.to_string())).ok()
+}
+
+fn regex_extractor(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig> {
+    let regex = const { row(Scope::RegexExtractorInterceptor, "regex") };
+    let java = required(section, found, "regex", "Must supply a valid regex string");
+    let groups = java.and_then(|java| groups(section, found, regex, java));
+    let names =
+        required(section, found, "serializers", "Must supply at least one name and serializer")?;
+    let line = section.get("serializers").map_or(0, |prop| prop.line);
+    let names = words(found, &section.key("serializers"), names, line);
+    let count = names.len();
+    let serializers: Vec<Serializer> =
+        names.iter().filter_map(|name| serializer(section, found, name)).collect();
+    let groups = groups?;
+    if count > groups.count() {
+        let message = format!(
+            "{count} serializers, but the pattern has {} groups: those behind get nothing",
+            groups.count()
+        );
+        section.warn(found, "serializers", message);
+    }
+    let is_whole = serializers.len() == count;
+    is_whole.then(|| InterceptorConfig::RegexExtractor { groups: Arc::new(groups), serializers })
+}
+
+const MILLIS: &str = "org.apache.flume.interceptor.RegexExtractorInterceptorMillisSerializer";
+const PASS_THROUGH: &str =
+    "org.apache.flume.interceptor.RegexExtractorInterceptorPassThroughSerializer";
+
+fn serializer(section: &Section, found: &mut Diagnostics, name: &str) -> Option<Serializer> {
+    let key = |what: &str| format!("serializers.{name}.{what}");
+    let header = required(section, found, &key("name"), "Supplied name cannot be empty.")?;
+    let kind = section.get(&key("type")).map_or("DEFAULT", |prop| prop.value.as_str());
+    let time = match kind {
+        MILLIS => {
+            let joda =
+                required(section, found, &key("pattern"), "Must configure with a valid pattern")?;
+            let tell = |e| section.error(found, &key("pattern"), e);
+            Some(TimePattern::parse(joda).map_err(tell).ok()?)
+        }
+        kind if kind == PASS_THROUGH || kind.eq_ignore_ascii_case("default") => None,
+        other => {
+            let message = format!("serializer {other} is not known; use default or {MILLIS}");
+            section.error(found, &key("type"), message);
+            return None;
+        }
+    };
+    Some(Serializer { header: header.to_owned(), time })
+}
+
+fn search_replace(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig> {
+    let search = const { row(Scope::SearchReplaceInterceptor, "searchPattern") };
+    let flumes = "Must supply a valid search pattern searchPattern (may not be empty)";
+    let java = required(section, found, "searchPattern", flumes)?;
+    let charset = section.text(const { row(Scope::SearchReplaceInterceptor, "charset") });
+    if !["UTF-8", "UTF8", "US-ASCII"].iter().any(|name| name.eq_ignore_ascii_case(&charset)) {
+        section.error(found, "charset", format!("{charset} is not supported; bodies are UTF-8"));
+    }
+    let groups = groups(section, found, search, java)?;
+    let with = section.get("replaceString").map_or("", |prop| prop.value.as_str());
+    let tell = |e| section.error(found, "replaceString", e);
+    let replacement = Replacement::parse(with, groups.count()).map_err(tell).ok()?;
+    Some(InterceptorConfig::SearchReplace { groups: Arc::new(groups), replacement })
+}
+
+fn remove_header(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig> {
+    let mut names: Vec<String> =
+        section.get("withName").map(|prop| prop.value.clone()).into_iter().collect();
+    if let Some(list) = section.get("fromList") {
+        let separator =
+            section.text(const { row(Scope::RemoveHeaderInterceptor, "fromListSeparator") });
+        let tell = |e: PatternError| section.error(found, "fromListSeparator", e.to_string());
+        let separator = Groups::compile(&separator).map_err(tell).ok()?;
+        let split = Replacement::parse("\u{0}", 0).ok()?;
+        let parts = separator.replace_all(&list.value, &split).ok()?;
+        let parts = parts.unwrap_or_else(|| list.value.clone());
+        names.extend(parts.split('\u{0}').map(str::to_owned));
+    }
+    let matching = match section.get("matching") {
+        Some(prop) => {
+            section.warn_if_bare(found, const { row(Scope::RemoveHeaderInterceptor, "matching") });
+            let tell = |e: PatternError| section.error(found, "matching", e.to_string());
+            Some(Pattern::compile(&prop.value).map_err(tell).ok()?)
+        }
+        None => None,
+    };
+    if names.is_empty() && matching.is_none() {
+        section.warn(found, "type", "names no header, so that it takes none out");
+    }
+    Some(InterceptorConfig::RemoveHeader { names, matching })
+}
+
+fn uuid(section: &Section, found: &mut Diagnostics) -> InterceptorConfig {
+    let prefix = section.get("prefix").map_or("", |prop| prop.value.as_str());
+    InterceptorConfig::Uuid {
+        header: section.text(const { row(Scope::UuidInterceptor, "headerName") }),
+        prefix: prefix.to_owned(),
+        preserve_existing: section
+            .boolean(found, const { row(Scope::UuidInterceptor, "preserveExisting") }),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::known_interceptors;
 use super::known_sinks;
 use super::likeness::likeness;
 pub use super::synonyms::synonym;
@@ -19,6 +20,11 @@ pub enum Scope {
     HostInterceptor,
     StaticInterceptor,
     RegexFilterInterceptor,
+    RegexExtractorInterceptor,
+    SearchReplaceInterceptor,
+    RemoveHeaderInterceptor,
+    UuidInterceptor,
+    JsonFilterInterceptor,
     Channel,
     /// Channels of Flume that hold events for sinks.
     Buffer,
@@ -42,7 +48,12 @@ impl Scope {
             Scope::TimestampInterceptor
             | Scope::HostInterceptor
             | Scope::StaticInterceptor
-            | Scope::RegexFilterInterceptor => "sources.r1.interceptors.i1.",
+            | Scope::RegexFilterInterceptor
+            | Scope::RegexExtractorInterceptor
+            | Scope::SearchReplaceInterceptor
+            | Scope::RemoveHeaderInterceptor
+            | Scope::UuidInterceptor
+            | Scope::JsonFilterInterceptor => "sources.r1.interceptors.i1.",
             Scope::Channel | Scope::Buffer => "channels.c1.",
             Scope::Sink | Scope::KafkaSink | Scope::NullSink | Scope::LoggerSink => "sinks.k1.",
             Scope::SinkGroup => "sinkgroups.g1.",
@@ -60,6 +71,11 @@ impl Scope {
             Scope::HostInterceptor => "Interceptor `host`",
             Scope::StaticInterceptor => "Interceptor `static`",
             Scope::RegexFilterInterceptor => "Interceptor `regex_filter`",
+            Scope::RegexExtractorInterceptor => "Interceptor `regex_extractor`",
+            Scope::SearchReplaceInterceptor => "Interceptor `search_replace`",
+            Scope::RemoveHeaderInterceptor => "Interceptor `remove_header`",
+            Scope::UuidInterceptor => "Interceptor `UUIDInterceptor`",
+            Scope::JsonFilterInterceptor => "Interceptor `json_filter`",
             Scope::Channel => "Channel",
             Scope::Buffer => "Channels `memory`, `file`, `SPILLABLEMEMORY`, `jdbc`",
             Scope::Sink => "Sinks",
@@ -135,7 +151,12 @@ pub(super) const fn row(scope: Scope, name: &str) -> &'static Property {
 }
 
 /// What is said of a sink comes before what it shares with a channel.
-const TABLES: [&[Property]; 3] = [known_sinks::PROPERTIES, PROPERTIES, super::known_sources::ROWS];
+const TABLES: [&[Property]; 4] = [
+    known_sinks::PROPERTIES,
+    known_interceptors::PROPERTIES,
+    PROPERTIES,
+    super::known_sources::ROWS,
+];
 
 /// All rows.
 pub fn properties() -> impl Iterator<Item = &'static Property> {
@@ -578,7 +599,12 @@ pub fn nearest_word<'a>(words: &[&'a str], word: &str) -> Option<&'a str> {
 pub fn markdown() -> String {
     let mut out = String::new();
     let mut title = "";
-    let tables = [PROPERTIES, super::known_sources::ROWS, known_sinks::PROPERTIES];
+    let tables = [
+        PROPERTIES,
+        known_interceptors::PROPERTIES,
+        super::known_sources::ROWS,
+        known_sinks::PROPERTIES,
+    ];
     for property in tables.into_iter().flatten() {
         if title != property.scope.title() {
             title = property.scope.title();

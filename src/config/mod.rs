@@ -19,6 +19,7 @@ pub(crate) mod inventory;
 pub mod jaas;
 mod kafka_sink;
 pub mod known;
+mod known_interceptors;
 mod known_sinks;
 mod known_sources;
 mod likeness;

@@ -5,11 +5,13 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use super::destination::{Compression, Destination, PartitionBy, ValueFormat};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
-use crate::java::pattern::Pattern;
+use crate::java::joda::TimePattern;
+use crate::java::pattern::{Groups, Pattern, Replacement};
 
 /// Everything that `flume-ng agent --name NAME` runs.
 #[derive(Debug)]
@@ -247,13 +249,57 @@ pub enum OnNoCheckpoint {
     Topic,
 }
 
+/// What `regex_extractor` makes of a group.
+#[derive(Debug, Clone)]
+pub struct Serializer {
+    pub header: String,
+    /// The group is a time; the header says it in ms since 1970.
+    pub time: Option<TimePattern>,
+}
+
 /// One interceptor of a source, in chain order.
 #[derive(Debug)]
 pub enum InterceptorConfig {
-    Timestamp { header: String, preserve_existing: bool },
-    Host { use_ip: bool, header: String, preserve_existing: bool },
-    Static { key: String, value: String, preserve_existing: bool },
-    RegexFilter { pattern: Pattern, exclude_events: bool },
+    Timestamp {
+        header: String,
+        preserve_existing: bool,
+    },
+    Host {
+        use_ip: bool,
+        header: String,
+        preserve_existing: bool,
+    },
+    Static {
+        key: String,
+        value: String,
+        preserve_existing: bool,
+    },
+    RegexFilter {
+        pattern: Pattern,
+        exclude_events: bool,
+    },
+    /// What the groups of the first match are becomes headers, group by group.
+    RegexExtractor {
+        groups: Arc<Groups>,
+        serializers: Vec<Serializer>,
+    },
+    /// Every match in a body is replaced.
+    SearchReplace {
+        groups: Arc<Groups>,
+        replacement: Replacement,
+    },
+    /// Headers are taken out: of this name, of one of these, whose whole name matches.
+    RemoveHeader {
+        names: Vec<String>,
+        matching: Option<Pattern>,
+    },
+    Uuid {
+        header: String,
+        prefix: String,
+        preserve_existing: bool,
+    },
+    /// Lines that are not JSON are dropped. Not Flume's.
+    JsonFilter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

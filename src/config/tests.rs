@@ -1,5 +1,6 @@
 //! What each line of a configuration means, or why it is refused.
 
+mod interceptors;
 mod sinks;
 
 use std::path::Path;

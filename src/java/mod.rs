@@ -4,5 +4,6 @@
 pub mod charset;
 pub mod date;
 pub(crate) mod hash;
+pub mod joda;
 pub mod pattern;
 pub(crate) mod properties;

@@ -28,6 +28,7 @@ mod told;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Fault, ResponseError, Verdict};
@@ -198,7 +199,7 @@ pub struct Pipeline {
     announced: Vec<Announced>,
     journal: Box<dyn Journal>,
     ledger: Box<dyn Ledger>,
-    interceptors: Vec<Interceptor>,
+    interceptors: Arc<[Interceptor]>,
     agent: String,
     /// Reused for each write.
     record: Record,

@@ -8,11 +8,12 @@ use crate::channel::batch::Identity;
 use crate::channel::outlet::{Outlet, sequence_after};
 use crate::checkpoint::ledger::{GiantLine, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate};
+use crate::config::model::SourceConfig;
 use crate::event::{self, HeaderMap};
 use crate::log;
 use crate::source::giant::Giant;
 use crate::source::headers;
-use crate::source::interceptor::{self, Interceptor, Patience};
+use crate::source::interceptor::{self, Interceptor, Origin, Patience};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 
 /// No round begins while so many encoded bytes are under way, all channels together: what keeps
@@ -361,18 +362,42 @@ impl Pipeline {
         // Of each event its own.
         let tail = self.config.kind.tail().filter(|tail| tail.byte_offset_header);
         let mut map = tail.map(|_| self.header_map(index, stamp_ms));
+        let is_per_event = interceptor::is_per_event(&self.interceptors);
+        let of_file = headers::of_file(&self.config, self.files.tracked[index].name());
+        let id = self.files.tracked[index].record.id;
+        let SourceConfig { name, tracker_dir, .. } = &*self.config;
+        let seed = interceptor::origin_seed(&self.interceptors, &self.agent, name, tracker_dir, id);
+        let has_place = tail.is_some();
         let batch_size = self.batch_size();
         let limit = self.outlets.iter().map(Outlet::batch_bytes_max).min().unwrap_or(usize::MAX);
         let interceptors: &[Interceptor] = &self.interceptors;
         let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
         let tracked = &mut self.files.tracked[index];
-        let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |body, at| {
+        let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |line, at| {
             let is_late = plan.patience.is_over();
-            if has_filter && !interceptor::keeps(interceptors, body) {
+            let shaped;
+            let mut body = line;
+            if is_per_event {
+                let mut own = of_file.clone();
+                if has_place {
+                    own.insert(headers::BYTE_OFFSET, &at.to_string());
+                }
+                match interceptor::shape(
+                    interceptors,
+                    &mut own,
+                    line,
+                    Origin { stamp_ms, seed, at },
+                ) {
+                    None => return if is_late { Take::Enough } else { Take::More },
+                    Some(other) => shaped = other,
+                }
+                body = &shaped;
+                headers.clear();
+                event::avro_headers(&own, &mut headers);
+            } else if has_filter && !interceptor::keeps(interceptors, line) {
                 return if is_late { Take::Enough } else { Take::More };
-            }
-            if let Some(map) = &mut map {
+            } else if let Some(map) = &mut map {
                 map.insert(headers::BYTE_OFFSET, &at.to_string());
                 headers.clear();
                 event::avro_headers(map, &mut headers);

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
@@ -511,7 +512,7 @@ fn make_outlets(
 }
 
 /// The chain that a source's configuration describes.
-pub(crate) fn build_interceptors(configs: &[InterceptorConfig]) -> Vec<Interceptor> {
+pub(crate) fn build_interceptors(configs: &[InterceptorConfig]) -> Arc<[Interceptor]> {
     configs.iter().map(build_interceptor).collect()
 }
 
@@ -543,6 +544,21 @@ fn build_interceptor(config: &InterceptorConfig) -> Interceptor {
                 exclude_events: exclude,
             }
         }
+        InterceptorConfig::RegexExtractor { groups, serializers } => {
+            Interceptor::RegexExtractor { groups: groups.clone(), serializers: serializers.clone() }
+        }
+        InterceptorConfig::SearchReplace { groups, replacement } => {
+            Interceptor::SearchReplace { groups: groups.clone(), replacement: replacement.clone() }
+        }
+        InterceptorConfig::RemoveHeader { names, matching } => {
+            Interceptor::RemoveHeader { names: names.clone(), matching: matching.clone() }
+        }
+        InterceptorConfig::Uuid { header, prefix, preserve_existing } => Interceptor::Uuid {
+            header: header.clone(),
+            prefix: prefix.clone(),
+            preserve_existing: *preserve_existing,
+        },
+        InterceptorConfig::JsonFilter => Interceptor::JsonFilter,
     }
 }
 

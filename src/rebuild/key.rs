@@ -2,20 +2,22 @@
 //!
 //! SipHash under a key that is drawn anew for each run: two given values are taken for one with a
 //! chance of 2^-64, in another run by another chance. Headers that depend on when and where an
-//! event was sent (of timestamp and host interceptors) are left out on both sides.
+//! event was sent (of timestamp, host and UUID interceptors) are left out on both sides.
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use crate::config::model::{InterceptorConfig, SourceConfig, ValueFormat};
-use crate::event;
+use crate::event::{self, HeaderMap};
 use crate::source::headers;
-use crate::source::interceptor::{self, Interceptor};
+use crate::source::interceptor::{self, Interceptor, Origin};
 
 /// First byte that is hashed: events and other records never meet.
 const EVENT: u8 = 0;
 const OTHER: u8 = 1;
 
+#[derive(Clone)]
 pub(crate) struct Keyer {
     state: RandomState,
     format: ValueFormat,
@@ -37,7 +39,8 @@ impl Keyer {
         for interceptor in sources.iter().flat_map(|source| &source.interceptors) {
             match interceptor {
                 InterceptorConfig::Timestamp { header, .. }
-                | InterceptorConfig::Host { header, .. } => unsteady.push(header.clone()),
+                | InterceptorConfig::Host { header, .. }
+                | InterceptorConfig::Uuid { header, .. } => unsteady.push(header.clone()),
                 _ => {}
             }
         }
@@ -48,23 +51,27 @@ impl Keyer {
     pub(crate) fn of_file(
         &self,
         config: &SourceConfig,
-        chain: &[Interceptor],
+        chain: &Arc<[Interceptor]>,
         name: &OsStr,
     ) -> FileKey {
-        let map = interceptor::headers(chain, headers::of_file(config, name), 0);
-        FileKey(self.headers(map.iter()))
+        let map = headers::of_file(config, name);
+        if interceptor::is_per_event(chain) {
+            return FileKey::Each { keyer: self.clone(), chain: chain.clone(), headers: map };
+        }
+        let map = interceptor::headers(chain, map, 0);
+        FileKey::Same(self.headers(map.iter()))
     }
 
     /// Of a record's value.
     pub(crate) fn of_record(&self, value: Option<&[u8]>) -> u64 {
         match (self.format, value) {
-            (ValueFormat::Bare, Some(value)) => FileKey(self.headers([])).of_event(value),
+            (ValueFormat::Bare, Some(value)) => of_body(self.headers([]), value),
             (ValueFormat::Avro, Some(value)) => {
                 let mut headers = self.begin();
                 let body =
                     event::visit(value, &mut |key, value| self.put(&mut headers, key, value));
                 match body {
-                    Ok(body) => FileKey(end_headers(headers)).of_event(body),
+                    Ok(body) => of_body(end_headers(headers), body),
                     Err(_) => self.of_other(value),
                 }
             }
@@ -111,14 +118,31 @@ pub(crate) fn body(format: ValueFormat, value: Option<&[u8]>) -> &[u8] {
 }
 
 /// See [`Keyer::of_file`].
-pub(crate) struct FileKey(DefaultHasher);
+pub(crate) enum FileKey {
+    /// All events have the same headers.
+    Same(DefaultHasher),
+    /// Each has its own, and perhaps another body than its line.
+    Each { keyer: Keyer, chain: Arc<[Interceptor]>, headers: HeaderMap },
+}
 
 impl FileKey {
+    /// Of an event that is not filtered out.
     pub(crate) fn of_event(&self, body: &[u8]) -> u64 {
-        let mut hasher = self.0.clone();
-        put(&mut hasher, body);
-        hasher.finish()
+        match self {
+            FileKey::Same(headers) => of_body(headers.clone(), body),
+            FileKey::Each { keyer, chain, headers } => {
+                let mut headers = headers.clone();
+                let shaped = interceptor::shape(chain, &mut headers, body, Origin::default());
+                of_body(keyer.headers(headers.iter()), shaped.as_deref().unwrap_or(body))
+            }
+        }
     }
+}
+
+fn of_body(headers: DefaultHasher, body: &[u8]) -> u64 {
+    let mut hasher = headers;
+    put(&mut hasher, body);
+    hasher.finish()
 }
 
 fn end_headers(mut hasher: DefaultHasher) -> DefaultHasher {

@@ -1,14 +1,23 @@
 //! Interceptors: headers for all events of a batch, and filters on bodies.
 //!
-//! All events of a batch have the same headers, since the timestamp is that of the
-//! batch: encoding a batch again with the stamp recorded for it gives the same bytes.
+//! Nothing is drawn or measured for an event: the timestamp is that of its batch, a UUID is made of
+//! that stamp and of where the event stands. So encoding a batch again with the stamp recorded for it
+//! gives the same bytes. Unless an interceptor looks at bodies or counts events, all events of a batch
+//! have the same headers, which are made once.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::json::is_json;
+use crate::config::model::Serializer;
 use crate::event::HeaderMap;
+use crate::java::pattern::{Groups, Pattern, Replacement};
+use crate::log;
 use crate::os;
 
 /// One interceptor of a source's chain.
@@ -45,6 +54,16 @@ pub enum Interceptor {
         /// `excludeEvents`, by default false: whether a find drops or keeps the event.
         exclude_events: bool,
     },
+    /// `regex_extractor`: headers from the first match in a body.
+    RegexExtractor { groups: Arc<Groups>, serializers: Vec<Serializer> },
+    /// `search_replace`: every match in a body.
+    SearchReplace { groups: Arc<Groups>, replacement: Replacement },
+    /// `remove_header`.
+    RemoveHeader { names: Vec<String>, matching: Option<Pattern> },
+    /// `UUIDInterceptor`.
+    Uuid { header: String, prefix: String, preserve_existing: bool },
+    /// `json_filter`, which is not Flume's: drops what is not JSON.
+    JsonFilter,
 }
 
 impl fmt::Debug for Interceptor {
@@ -56,6 +75,13 @@ impl fmt::Debug for Interceptor {
             Interceptor::RegexFilter { exclude_events, .. } => {
                 write!(f, "RegexFilter(exclude: {exclude_events})")
             }
+            Interceptor::RegexExtractor { serializers, .. } => {
+                write!(f, "RegexExtractor({} headers)", serializers.len())
+            }
+            Interceptor::SearchReplace { .. } => write!(f, "SearchReplace"),
+            Interceptor::RemoveHeader { names, .. } => write!(f, "RemoveHeader({names:?})"),
+            Interceptor::Uuid { header, .. } => write!(f, "Uuid({header})"),
+            Interceptor::JsonFilter => write!(f, "JsonFilter"),
         }
     }
 }
@@ -64,26 +90,154 @@ impl fmt::Debug for Interceptor {
 /// `stamp_ms` is the batch's time in ms since 1970.
 pub fn headers(chain: &[Interceptor], base: HeaderMap, stamp_ms: i64) -> HeaderMap {
     let mut headers = base;
-    let mut set = |key: &str, value: &str, preserve: bool| {
-        if !preserve || headers.get(key).is_none() {
-            headers.insert(key, value);
+    chain.iter().for_each(|interceptor| set_shared(interceptor, &mut headers, stamp_ms));
+    headers
+}
+
+/// What an interceptor does to the headers of all events of a batch alike.
+fn set_shared(interceptor: &Interceptor, headers: &mut HeaderMap, stamp_ms: i64) {
+    match interceptor {
+        Interceptor::Timestamp { header, preserve_existing } => {
+            set(headers, header, &stamp_ms.to_string(), *preserve_existing);
         }
-    };
+        Interceptor::Host { header, value, preserve_existing } => {
+            set(headers, header, value, *preserve_existing);
+        }
+        Interceptor::Static { key, value, preserve_existing } => {
+            set(headers, key, value, *preserve_existing);
+        }
+        Interceptor::RemoveHeader { names, matching } => headers.remove(|header| {
+            let is_named = names.iter().any(|name| name == header);
+            // A match that is given up takes nothing out.
+            is_named
+                || matching
+                    .as_ref()
+                    .is_some_and(|pattern| pattern.full_match(header.as_bytes()).unwrap_or(false))
+        }),
+        _ => {}
+    }
+}
+
+fn set(headers: &mut HeaderMap, key: &str, value: &str, preserve: bool) {
+    if !preserve || headers.get(key).is_none() {
+        headers.insert(key, value);
+    }
+}
+
+/// Does each event have headers or a body of its own making, see [`shape`]?
+pub fn is_per_event(chain: &[Interceptor]) -> bool {
+    chain.iter().any(|interceptor| {
+        matches!(
+            interceptor,
+            Interceptor::RegexExtractor { .. }
+                | Interceptor::SearchReplace { .. }
+                | Interceptor::Uuid { .. }
+        )
+    })
+}
+
+/// When and where an event was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin {
+    /// That of its batch, ms since 1970.
+    pub stamp_ms: i64,
+    /// Tells its file from every other one, on any machine: [`origin_seed`].
+    pub seed: u64,
+    /// The byte of the file at which it begins.
+    pub at: u64,
+}
+
+/// What tells file `id` of an agent's source from others elsewhere, as far as the chain asks for it.
+pub fn origin_seed(
+    chain: &[Interceptor],
+    agent: &str,
+    source: &str,
+    tracker_dir: &Path,
+    id: u64,
+) -> u64 {
+    if !chain.iter().any(|interceptor| matches!(interceptor, Interceptor::Uuid { .. })) {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    os::host_name().hash(&mut hasher);
+    std::fs::read("/etc/machine-id").unwrap_or_default().hash(&mut hasher);
+    (agent, source, tracker_dir, id).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Takes an event through the chain: `headers` are those of its file and become its own. `None`: it
+/// is filtered out. What is left of the body is returned, as it is where nothing replaces a part.
+pub fn shape<'b>(
+    chain: &[Interceptor],
+    headers: &mut HeaderMap,
+    body: &'b [u8],
+    origin: Origin,
+) -> Option<Cow<'b, [u8]>> {
+    let mut body = Cow::Borrowed(body);
     for interceptor in chain {
         match interceptor {
-            Interceptor::Timestamp { header, preserve_existing } => {
-                set(header, &stamp_ms.to_string(), *preserve_existing);
+            Interceptor::RegexExtractor { groups, serializers } => {
+                extract(groups, serializers, &body, headers);
             }
-            Interceptor::Host { header, value, preserve_existing } => {
-                set(header, value, *preserve_existing);
+            Interceptor::Uuid { header, prefix, preserve_existing } => {
+                let value = format!("{prefix}{}", uuid(origin));
+                set(headers, header, &value, *preserve_existing);
             }
-            Interceptor::Static { key, value, preserve_existing } => {
-                set(key, value, *preserve_existing);
+            _ => {
+                set_shared(interceptor, headers, origin.stamp_ms);
+                if !pass(interceptor, &mut body) {
+                    return None;
+                }
             }
-            Interceptor::RegexFilter { .. } => {}
         }
     }
-    headers
+    Some(body)
+}
+
+fn extract(groups: &Groups, serializers: &[Serializer], body: &[u8], headers: &mut HeaderMap) {
+    let text = String::from_utf8_lossy(body);
+    let found = match groups.first(&text) {
+        Ok(Some(found)) => found,
+        Ok(None) => return,
+        Err(e) => {
+            log::warn(EXTRACTOR, format_args!("An event goes without its headers: {e}."));
+            return;
+        }
+    };
+    for (range, serializer) in found.into_iter().skip(1).zip(serializers) {
+        // A group that took no part gives no header, and neither does a time that is none.
+        let Some(range) = range else { continue };
+        let part = &text[range];
+        match &serializer.time {
+            None => headers.insert(&serializer.header, part),
+            Some(pattern) => {
+                if let Some(ms) = pattern.read(part) {
+                    headers.insert(&serializer.header, &ms.to_string());
+                }
+            }
+        }
+    }
+}
+
+const EXTRACTOR: &str = "interceptor.RegexExtractorInterceptor";
+
+/// A UUID of version 4 in form, of an event: the same whenever it is made for the same batch.
+fn uuid(origin: Origin) -> String {
+    let half = |which: u8| {
+        let mut hasher = DefaultHasher::new();
+        (which, origin.stamp_ms, origin.seed, origin.at).hash(&mut hasher);
+        hasher.finish()
+    };
+    let high = half(0) & 0xffff_ffff_ffff_0fff | 0x4000;
+    let low = half(1) & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 /// How long the filters of one round may take. A pattern that backtracks takes up to 0.1 s for a
@@ -104,7 +258,9 @@ impl Patience {
 
     /// Of a round that begins now. Without filters nothing takes time.
     pub fn begin(chain: &[Interceptor]) -> Patience {
-        Patience { until: filters(chain).then(|| Instant::now() + ROUND_MAX) }
+        Patience {
+            until: (filters(chain) || is_per_event(chain)).then(|| Instant::now() + ROUND_MAX),
+        }
     }
 
     pub fn is_over(self) -> bool {
@@ -114,19 +270,40 @@ impl Patience {
 
 /// Whether [`keeps`] can be false, so that bodies need looking at.
 pub fn filters(chain: &[Interceptor]) -> bool {
-    chain.iter().any(|interceptor| matches!(interceptor, Interceptor::RegexFilter { .. }))
+    chain.iter().any(|interceptor| {
+        matches!(interceptor, Interceptor::RegexFilter { .. } | Interceptor::JsonFilter)
+    })
 }
 
 /// Whether all filters of the chain let an event with this body pass. The body is read
 /// as UTF-8 whatever the output charset, as Flume does; what is not becomes U+FFFD.
 pub fn keeps(chain: &[Interceptor], body: &[u8]) -> bool {
-    let mut text: Option<Cow<'_, str>> = None;
-    chain.iter().all(|interceptor| match interceptor {
+    let mut body = Cow::Borrowed(body);
+    chain.iter().all(|interceptor| pass(interceptor, &mut body))
+}
+
+/// Takes a body through an interceptor; `false`: it is filtered out.
+fn pass(interceptor: &Interceptor, body: &mut Cow<'_, [u8]>) -> bool {
+    match interceptor {
         Interceptor::RegexFilter { find, exclude_events } => {
-            find(text.get_or_insert_with(|| String::from_utf8_lossy(body))) != *exclude_events
+            find(&String::from_utf8_lossy(body)) != *exclude_events
+        }
+        Interceptor::JsonFilter => is_json(body),
+        Interceptor::SearchReplace { groups, replacement } => {
+            let replaced = groups.replace_all(&String::from_utf8_lossy(body), replacement);
+            match replaced {
+                Ok(Some(text)) => *body = Cow::Owned(text.into_bytes()),
+                // Without a match every byte stays as it is.
+                Ok(None) => {}
+                Err(e) => log::warn(
+                    "interceptor.SearchAndReplaceInterceptor",
+                    format_args!("An event stays as it is: {e}."),
+                ),
+            }
+            true
         }
         _ => true,
-    })
+    }
 }
 
 /// The value of the `host` header: the IPv4 address that this machine's name stands for,
@@ -192,6 +369,87 @@ mod tests {
             [headers.get("timestamp"), headers.get("host"), headers.get("file")],
             [Some("1480000000123"), Some("10.0.0.7"), Some("replaced")]
         );
+    }
+
+    fn groups(pattern: &str) -> Arc<Groups> {
+        Arc::new(Groups::compile(pattern).unwrap())
+    }
+
+    fn extractor(pattern: &str, headers: &[&str]) -> Interceptor {
+        let serializer = |header: &&str| Serializer { header: (*header).to_owned(), time: None };
+        let serializers = headers.iter().map(serializer).collect();
+        Interceptor::RegexExtractor { groups: groups(pattern), serializers }
+    }
+
+    fn shaped(chain: &[Interceptor], body: &str) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        let origin = Origin { stamp_ms: 5, seed: 7, at: 9 };
+        let body = shape(chain, &mut headers, body.as_bytes(), origin)?;
+        Some((headers.to_string(), String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    #[test]
+    fn each_interceptor_sees_what_the_one_before_it_left() {
+        let replace = |pattern: &str, with: &str| {
+            let groups = groups(pattern);
+            let replacement = Replacement::parse(with, groups.count()).unwrap();
+            Interceptor::SearchReplace { groups, replacement }
+        };
+        let chain = [
+            extractor(r"^(\w+):(\w+)?", &["kind", "word"]),
+            replace(r"^\w+:", ""),
+            filter("secret", true),
+            fixed("kind", "kept out", true),
+        ];
+        assert!(is_per_event(&chain) && filters(&chain));
+        let is = |h: &str, b: &str| Some((h.to_owned(), b.to_owned()));
+        assert_eq!(shaped(&chain, "a:b c"), is("{kind=a, word=b}", "b c"));
+        assert_eq!(shaped(&chain, "a: c"), is("{kind=a}", " c"));
+        assert_eq!(shaped(&chain, "none"), is("{kind=kept out}", "none"));
+        assert_eq!(shaped(&chain, "secret:x"), is("{kind=secret, word=x}", "x"));
+        assert_eq!(shaped(&chain, "x:secret"), None);
+        assert!(!keeps(&chain, b"x:secret") && keeps(&chain, b"secret:x"));
+        let remove = |names: &[&str], matching: Option<&str>| Interceptor::RemoveHeader {
+            names: names.iter().map(|n| (*n).to_owned()).collect(),
+            matching: matching.map(|m| Pattern::compile(m).unwrap()),
+        };
+        let chain = [fixed("ab", "1", false), fixed("b", "2", false), fixed("c", "3", false)];
+        let with = |last: Interceptor| {
+            let [a, b, c] = &chain;
+            let copy = |i: &Interceptor| match i {
+                Interceptor::Static { key, value, .. } => fixed(key, value, false),
+                _ => unreachable!("they are static"),
+            };
+            let chain = [copy(a), copy(b), copy(c), last];
+            headers(&chain, HeaderMap::new(), 0).to_string()
+        };
+        assert_eq!(with(remove(&["c"], Some("b"))), "{ab=1}");
+        assert_eq!(with(remove(&["x"], Some(".b"))), "{b=2, c=3}");
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_stays_as_it_is_where_nothing_is_replaced() {
+        let groups = groups("x");
+        let replacement = Replacement::parse("y", 0).unwrap();
+        let chain = [Interceptor::SearchReplace { groups, replacement }];
+        let body = shape(&chain, &mut HeaderMap::new(), b"\xff\xfe", Origin::default());
+        assert_eq!(body.unwrap().as_ref(), b"\xff\xfe");
+    }
+
+    #[test]
+    fn an_event_that_is_made_again_has_the_uuid_that_it_had() {
+        let origin = Origin { stamp_ms: 1, seed: 2, at: 3 };
+        let one = uuid(origin);
+        assert_eq!(one, uuid(origin));
+        assert_eq!((one.len(), &one[14..15]), (36, "4"));
+        assert!("89ab".contains(&one[19..20]), "{one}");
+        for other in [
+            Origin { stamp_ms: 2, ..origin },
+            Origin { seed: 3, ..origin },
+            Origin { at: 4, ..origin },
+        ] {
+            assert_ne!(one, uuid(other));
+        }
     }
 
     #[test]

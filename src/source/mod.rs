@@ -14,6 +14,7 @@ mod follow;
 pub mod giant;
 pub mod headers;
 pub mod interceptor;
+mod json;
 mod kept;
 mod kin;
 pub mod known;

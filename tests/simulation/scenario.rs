@@ -4,17 +4,18 @@ mod mischief;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
     Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
-    OnNoCheckpoint, PartitionBy, SourceConfig, SourceKind, ValueFormat,
+    OnNoCheckpoint, PartitionBy, Serializer, SourceConfig, SourceKind, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
-use flume_ng::java::pattern::Pattern;
+use flume_ng::java::pattern::{Groups, Pattern};
 
 use crate::Plant;
 use crate::cluster::{Cluster, Log, Trouble, Version};
@@ -249,13 +250,36 @@ impl Scenario {
             max_line_units: 2048,
             file_header: None,
             basename_header: self.has_headers.then(|| "basename".to_owned()),
-            interceptors: if self.has_filter { vec![filter] } else { Vec::new() },
+            interceptors: self.interceptors(filter),
             backoff_ms_max: 4_000,
             retire_grace_ms: self.grace_ms,
             on_bad_checkpoint: OnBadCheckpoint::Fail,
             on_no_checkpoint: OnNoCheckpoint::Beginning,
             follows_links: true,
             shares_spool_dir: false,
+        }
+    }
+
+    /// With headers, some that are made of each event by itself.
+    fn interceptors(&self, filter: InterceptorConfig) -> Vec<InterceptorConfig> {
+        let groups = Arc::new(Groups::compile("([a-z]+)").expect("a pattern"));
+        let serializer = Serializer { header: "word".to_owned(), time: None };
+        match (self.has_filter, self.has_headers) {
+            (false, _) => Vec::new(),
+            (true, false) => vec![filter],
+            (true, true) => vec![
+                InterceptorConfig::Timestamp {
+                    header: "timestamp".to_owned(),
+                    preserve_existing: false,
+                },
+                InterceptorConfig::RegexExtractor { groups, serializers: vec![serializer] },
+                filter,
+                InterceptorConfig::Uuid {
+                    header: "id".to_owned(),
+                    prefix: String::new(),
+                    preserve_existing: true,
+                },
+            ],
         }
     }
 

@@ -20,6 +20,7 @@ mod table;
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::channel::broker::Fault;
 use crate::cli::VerifyArgs;
@@ -61,7 +62,7 @@ impl From<Fault> for Trouble {
 /// A source and what its configuration does to lines.
 struct Origin<'a> {
     config: &'a SourceConfig,
-    chain: Vec<Interceptor>,
+    chain: Arc<[Interceptor]>,
 }
 
 /// Verifies and tells the result on stdout.

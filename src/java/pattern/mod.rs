@@ -10,6 +10,7 @@
 //! that matches something else.
 
 mod class;
+mod groups;
 mod translate;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use fancy_regex::{Regex, RegexBuilder};
 
+pub use groups::{Groups, Match, Replacement};
 use translate::{Translation, translate};
 
 /// How many times a match may fall back to an alternative before it is given

@@ -33,10 +33,19 @@ impl Translation {
 ///
 /// Syntax errors, in Java's words, and what cannot be translated.
 pub(super) fn translate(java: &str) -> Result<Translation, PatternError> {
+    translate_to(java, false)
+}
+
+/// The same, each group remembered.
+pub(super) fn translate_with_groups(java: &str) -> Result<Translation, PatternError> {
+    translate_to(java, true)
+}
+
+fn translate_to(java: &str, captures: bool) -> Result<Translation, PatternError> {
     let tokens = tokens(java);
     let mut parser = Parser {
         java,
-        captures: uses_groups(&tokens),
+        captures: captures || uses_groups(&tokens),
         tokens,
         at: 0,
         flags: Flags::default(),

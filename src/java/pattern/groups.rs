@@ -1,0 +1,215 @@
+//! What the groups of a pattern matched, and replacing what a pattern finds.
+
+use std::ops::Range;
+
+use super::{BACKTRACK_LIMIT, Engine, MatchError, Pattern, PatternError, is_plain, translate};
+
+/// Where the groups of a match are, the whole of it first; a group that took no part is `None`.
+pub type Match = Vec<Option<Range<usize>>>;
+
+/// A pattern whose groups are of interest.
+#[derive(Debug)]
+pub struct Groups {
+    pattern: Pattern,
+    engine: Engine,
+    count: usize,
+}
+
+impl Groups {
+    /// Compiles a pattern as `Pattern.compile(java)` does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pattern::compile`].
+    pub fn compile(java: &str) -> Result<Groups, PatternError> {
+        let pattern = Pattern::compile(java)?;
+        let translation = translate::translate_with_groups(java)?;
+        let engine = Engine::compile(java, &translation, str::to_owned, BACKTRACK_LIMIT)?;
+        let count = engine.exact.captures_len().saturating_sub(1);
+        Ok(Groups { pattern, engine, count })
+    }
+
+    /// How many groups capture.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The groups of the first match, the whole of it first; a group that took no part is `None`.
+    ///
+    /// # Errors
+    ///
+    /// The match was given up; see [`MatchError`].
+    pub fn first(&self, text: &str) -> Result<Option<Match>, MatchError> {
+        if !self.pattern.find(text)? {
+            return Ok(None);
+        }
+        self.next(text, 0)
+    }
+
+    fn next(&self, text: &str, from: usize) -> Result<Option<Match>, MatchError> {
+        let regex = match &self.engine.plain {
+            Some(regex) if is_plain(text) => regex,
+            _ => &self.engine.exact,
+        };
+        let found = regex.captures_from_pos(text, from).map_err(|_| MatchError {
+            pattern: self.pattern.as_str().to_owned(),
+            why: "gave up after too many steps of backtracking",
+        })?;
+        Ok(found.map(|found| {
+            (0..=self.count).map(|group| found.get(group).map(|m| m.range())).collect()
+        }))
+    }
+
+    /// The text with every match replaced, as `Matcher.replaceAll` does it; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The match was given up; see [`MatchError`].
+    pub fn replace_all(
+        &self,
+        text: &str,
+        replacement: &Replacement,
+    ) -> Result<Option<String>, MatchError> {
+        if !self.pattern.find(text)? {
+            return Ok(None);
+        }
+        let mut out = String::with_capacity(text.len());
+        let (mut copied, mut from) = (0, 0);
+        while let Some(groups) = self.next(text, from)? {
+            let Some(whole) = groups[0].clone() else { break };
+            out.push_str(&text[copied..whole.start]);
+            replacement.write(text, &groups, &mut out);
+            copied = whole.end;
+            // Behind an empty match Java goes on with the next character.
+            let behind = text[whole.end..].chars().next();
+            match (whole.is_empty(), behind) {
+                (true, None) => break,
+                (true, Some(next)) => from = whole.end + next.len_utf8(),
+                (false, _) => from = whole.end,
+            }
+        }
+        out.push_str(&text[copied..]);
+        Ok(Some(out))
+    }
+}
+
+/// What takes the place of a match, in the language of `Matcher.appendReplacement`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Group(usize),
+}
+
+impl Replacement {
+    /// Parses a replacement for a pattern with so many groups.
+    ///
+    /// # Errors
+    ///
+    /// What Java refuses, in its words, and `${name}`.
+    pub fn parse(java: &str, groups: usize) -> Result<Replacement, String> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut chars = java.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => literal.push(chars.next().ok_or("character to be escaped is missing")?),
+                '$' => {
+                    let first =
+                        chars.next().ok_or("Illegal group reference: group index is missing")?;
+                    if first == '{' {
+                        return Err("named groups (${name}) are not supported; use $1".to_owned());
+                    }
+                    let digit = first.to_digit(10).ok_or("Illegal group reference")?;
+                    let mut group = digit as usize;
+                    if group > groups {
+                        return Err(format!("No group {group}"));
+                    }
+                    while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
+                        let longer = group * 10 + digit as usize;
+                        if longer > groups {
+                            break;
+                        }
+                        group = longer;
+                        chars.next();
+                    }
+                    if !literal.is_empty() {
+                        parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    }
+                    parts.push(Part::Group(group));
+                }
+                c => literal.push(c),
+            }
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Replacement(parts))
+    }
+
+    fn write(&self, text: &str, groups: &[Option<Range<usize>>], out: &mut String) {
+        for part in &self.0 {
+            match part {
+                Part::Literal(literal) => out.push_str(literal),
+                Part::Group(group) => {
+                    if let Some(Some(range)) = groups.get(*group) {
+                        out.push_str(&text[range.clone()]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replaced(pattern: &str, replacement: &str, text: &str) -> String {
+        let groups = Groups::compile(pattern).unwrap();
+        let replacement = Replacement::parse(replacement, groups.count()).unwrap();
+        groups.replace_all(text, &replacement).unwrap().unwrap_or_else(|| text.to_owned())
+    }
+
+    #[test]
+    fn replacing_is_that_of_java() {
+        assert_eq!(
+            replaced(r"card=(\d{4})\d+", "card=$1****", "a card=12345678 b"),
+            "a card=1234**** b"
+        );
+        assert_eq!(replaced("x*", "-", "abc"), "-a-b-c-");
+        assert_eq!(replaced("a*", "-", "baac"), "-b--c-");
+        assert_eq!(replaced("(a)(b)?", "[$2$1$12]", "a ab"), "[aa2] [baa2]");
+        assert_eq!(replaced("o", r"\$\\", "foo"), r"f$\$\");
+        assert_eq!(replaced("ß", "ss", "Straße"), "Strasse");
+        assert_eq!(replaced("^[A-Z] ", "", "none"), "none");
+    }
+
+    #[test]
+    fn bad_replacements_are_told_in_the_words_of_java() {
+        for (bad, why) in [
+            ("$2", "No group 2"),
+            ("a$", "group index is missing"),
+            ("$x", "Illegal group reference"),
+            (r"\", "escaped"),
+            ("${name}", "named groups"),
+        ] {
+            let told = Replacement::parse(bad, 1).unwrap_err();
+            assert!(told.contains(why), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn groups_are_numbered_as_in_java() {
+        let groups = Groups::compile(r"(\w+)(?:=(\d+))?(;)?").unwrap();
+        assert_eq!(groups.count(), 3);
+        let found = groups.first("  key=12").unwrap().unwrap();
+        assert_eq!(found, [Some(2..8), Some(2..5), Some(6..8), None]);
+        assert_eq!(groups.first("  ").unwrap(), None);
+        // Java's look-around and possessive quantifiers take no number.
+        let groups = Groups::compile(r"(?<=x)(a)++(?:b)?(?<last>c)$").unwrap();
+        assert_eq!(groups.count(), 2);
+    }
+}
