@@ -108,6 +108,8 @@ pub struct Found {
 pub enum Fault {
     /// No broker of the list could be reached, or none answers; says host and reason of each.
     Unreachable(String),
+    /// No TLS came about: whose certificate or store it is, what is wrong, and what mends it.
+    Distrusted(String),
     /// No descriptor is left for another connection, which is no fault of the brokers; says so, and
     /// the way out.
     NoDescriptor(String),
@@ -148,6 +150,7 @@ impl Fault {
             Fault::Unauthorised(why) => Fault::Unauthorised(named(why)),
             // These say it themselves, or are no broker's word.
             Fault::Unreachable(_)
+            | Fault::Distrusted(_)
             | Fault::NoDescriptor(_)
             | Fault::Overdue(_)
             | Fault::Idle(_)
@@ -161,6 +164,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Unreachable(why)
+            | Fault::Distrusted(why)
             | Fault::NoDescriptor(why)
             | Fault::Lost(why)
             | Fault::Overdue(why)

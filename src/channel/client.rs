@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::sasl::fetch::Tokens;
+use super::tls::{Session, Tls};
 use crate::config::model::Destination;
 use crate::config::sasl::{Endpoint, Login};
 use crate::config::security;
@@ -11,12 +12,14 @@ use crate::config::security;
 #[derive(Debug)]
 pub struct Security {
     pub config: security::Security,
+    pub tls: Option<Tls>,
     pub tokens: Tokens,
 }
 
 impl Security {
     pub fn new(config: security::Security) -> Security {
-        Security { config, tokens: Tokens::default() }
+        let tls = config.tls.clone().map(Tls::new);
+        Security { config, tls, tokens: Tokens::default() }
     }
 }
 
@@ -71,5 +74,14 @@ impl Client {
     /// In the clear.
     pub fn plain(id: &str) -> Client {
         Client { id: id.to_string(), security: None }
+    }
+
+    /// A session of TLS with `peer` (`host:port`), if that is spoken.
+    ///
+    /// # Errors
+    /// In words: what is wrong here.
+    pub fn session(&self, peer: &str) -> Result<Option<Box<Session>>, String> {
+        let tls = self.security.as_ref().and_then(|security| security.tls.as_ref());
+        tls.map(|tls| tls.session(peer).map(Box::new)).transpose()
     }
 }

@@ -112,6 +112,18 @@ impl Peer {
         self.reach = Reach::Failed { why, at: now };
     }
 
+    /// # Errors
+    /// What is not wrong with this one alone.
+    fn take_fault(&mut self, fault: Fault, now: Instant) -> Result<(), Fault> {
+        match fault {
+            Fault::Unreachable(why) | Fault::Distrusted(why) | Fault::Lost(why) => {
+                self.fail(why, now);
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
     fn not_ready(&mut self, fault: Fault, now: Instant) {
         self.told = Some(Told::NotReady { fault, word: None });
         self.ask_at = now + TOPIC_PAUSE;
@@ -280,8 +292,7 @@ impl Finding {
                     peer.reach = Reach::Greeted(greeted);
                     peer.ask_at = now;
                 }
-                Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
-                Err(other) => return Err(other),
+                Err(fault) => peer.take_fault(fault, now)?,
             }
         }
         Ok(())
@@ -311,8 +322,7 @@ impl Finding {
                     peer.ask_at = now + pause;
                 }
                 Err(fault @ Fault::NotReady(_)) => peer.not_ready(fault, now),
-                Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
-                Err(other) => return Err(other),
+                Err(fault) => peer.take_fault(fault, now)?,
             }
         }
         Ok(())
@@ -341,8 +351,7 @@ impl Finding {
             let (topic, client) = (&self.topic, &self.client.id);
             match ask_metadata(greeted, topic, client, self.may_create, self.deadline) {
                 Ok(asked) => peer.asked = Some(asked),
-                Err(Fault::Unreachable(why) | Fault::Lost(why)) => peer.fail(why, now),
-                Err(other) => return Err(other),
+                Err(fault) => peer.take_fault(fault, now)?,
             }
         }
         Ok(())
@@ -592,7 +601,7 @@ mod tests {
             find_all(std::slice::from_ref(&address), Duration::from_secs(8)).map(drop).unwrap_err();
         let why = format!(
             "no broker can be reached: {address} closed the connection when it was asked; a listener \
-             for SASL or TLS does so: name a plaintext one"
+             for SASL or TLS does so: set kafka.producer.security.protocol, or name a plaintext one"
         );
         assert_eq!(fault, Fault::Unreachable(why));
     }
@@ -613,14 +622,13 @@ mod tests {
     }
 
     fn find_all(brokers: &[String], timeout: Duration) -> Result<Cluster, Fault> {
-        let quest = Quest {
-            brokers,
-            topic: "t",
-            client: &Client::plain("c"),
-            legacy: false,
-            may_create: false,
-            may_lack: false,
-        };
+        find_with(brokers, timeout, false)
+    }
+
+    fn find_with(brokers: &[String], timeout: Duration, may_lack: bool) -> Result<Cluster, Fault> {
+        let client = &Client::plain("c");
+        let (topic, legacy, may_create) = ("t", false, false);
+        let quest = Quest { brokers, topic, client, legacy, may_create, may_lack };
         finish(&mut Finding::start(quest, timeout), Finding::poll)
     }
 
@@ -655,19 +663,7 @@ mod tests {
         let addresses = [first.local_addr().unwrap(), second];
         serve_all(first, metadata_5(&addresses, &[2, 1]), Duration::ZERO);
         let brokers = [addresses[0].to_string()];
-        let find = |may_lack| {
-            let brokers = &brokers;
-            let quest = Quest {
-                brokers,
-                topic: "t",
-                client: &Client::plain("c"),
-                legacy: false,
-                may_create: false,
-                may_lack,
-            };
-            let mut finding = Finding::start(quest, Duration::from_millis(1_500));
-            finish(&mut finding, Finding::poll)
-        };
+        let find = |may_lack| find_with(&brokers, Duration::from_millis(1_500), may_lack);
         assert!(matches!(find(false), Err(Fault::NotReady(_))));
         find(true).map_err(|fault| fault.to_string()).unwrap()
     }

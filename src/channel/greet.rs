@@ -9,10 +9,11 @@ use kafka_protocol::messages::{ApiVersionsResponse, MetadataRequest, MetadataRes
 use super::broker::{Fault, Progress};
 use super::client::Client;
 use super::cluster::named;
+use super::connecting::{Attempt, Connecting};
 use super::finish::{Waits, finish};
 use super::protocol::{self, Asked, METADATA_OLD, Versions};
 use super::sasl::Authentication;
-use super::wire::{ANSWER_BYTES_MAX, Attempt, Connecting, Connection};
+use super::wire::{ANSWER_BYTES_MAX, Connection};
 
 /// Longest rest while a broker is awaited: its deadlines are looked at so often.
 pub const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -106,7 +107,7 @@ impl Greeting {
         client: &Client,
         deadline: Instant,
     ) -> Result<Greeting, Fault> {
-        let connecting = Connecting::start(broker, deadline)?;
+        let connecting = Connecting::start(broker, client, deadline)?;
         Ok(Greeting {
             broker: broker.to_string(),
             topic: topic.to_string(),
@@ -254,7 +255,7 @@ impl Greeting {
     }
 
     fn connect(&self) -> Result<Connecting, Fault> {
-        Connecting::start(&self.broker, self.deadline)
+        Connecting::start(&self.broker, &self.client, self.deadline)
     }
 
     fn question(&self, mut connection: Connection) -> Result<Question, Fault> {
@@ -331,10 +332,10 @@ impl Waits for Greeting {
             }
             Stage::ConnectingAgain(first, connecting) => {
                 first.iter().for_each(|question| of(&question.connection));
-                add(connecting.fd(), true);
+                connecting.descriptors(add);
             }
             Stage::Connecting(connecting) | Stage::ConnectingLast(_, connecting) => {
-                add(connecting.fd(), true);
+                connecting.descriptors(add);
             }
             Stage::Known(connection, _) | Stage::Authenticating(connection, ..) => of(connection),
             Stage::Over => {}

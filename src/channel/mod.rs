@@ -7,6 +7,7 @@ pub mod client;
 pub mod cluster;
 pub mod compress;
 pub mod connect;
+pub mod connecting;
 pub mod content;
 pub mod finding;
 pub mod finish;
@@ -25,6 +26,8 @@ pub mod records;
 pub mod sasl;
 pub mod standing;
 pub mod throttle;
+#[cfg_attr(not(feature = "tls"), path = "tls/absent.rs")]
+pub mod tls;
 pub mod transport;
 pub mod trips;
 pub mod walk;

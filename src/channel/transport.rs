@@ -1,9 +1,10 @@
-//! The bytes of a connection. Never blocks.
+//! The bytes of a connection: in the clear, or by TLS. Never blocks.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, RawFd};
 
+use super::tls::{Session, Spoken};
 use crate::os;
 
 /// What one read asks for, bytes.
@@ -12,7 +13,9 @@ pub const READ_BYTES: usize = 64 << 10;
 /// A TCP connection that stands, and what is spoken over it.
 pub struct Transport {
     stream: TcpStream,
-    /// Bytes that the kernel has taken, and brought, since the connection was made.
+    /// `None`: in the clear.
+    tls: Option<Box<Session>>,
+    /// Bytes that the kernel has taken, and brought, in the clear.
     written: u64,
     received: u64,
 }
@@ -29,9 +32,20 @@ pub enum Received {
 }
 
 impl Transport {
-    /// Over a connection that stands, in the clear.
-    pub fn plain(stream: TcpStream) -> Transport {
-        Transport { stream, written: 0, received: 0 }
+    /// Over a connection that stands; by TLS where there is a session.
+    pub fn new(stream: TcpStream, session: Option<Box<Session>>) -> Transport {
+        Transport { stream, tls: session, written: 0, received: 0 }
+    }
+
+    /// Goes on with what has to be said before anything else; `true` when it is done.
+    ///
+    /// # Errors
+    /// The connection is of no further use.
+    pub fn handshake(&mut self) -> io::Result<bool> {
+        match &mut self.tls {
+            None => Ok(true),
+            Some(session) => session.handshake(&mut self.stream),
+        }
     }
 
     pub fn fd(&self) -> RawFd {
@@ -43,6 +57,9 @@ impl Transport {
     /// # Errors
     /// `WouldBlock`, `Interrupted`: none now. Any other: the connection is of no further use.
     pub fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let Some(session) = &mut self.tls {
+            return session.write(&mut self.stream, parts);
+        }
         let taken = self.stream.write_vectored(parts)?;
         self.written += taken as u64;
         Ok(taken)
@@ -50,7 +67,18 @@ impl Transport {
 
     /// Does it keep bytes that the kernel has not taken yet?
     pub fn wants_write(&self) -> bool {
-        false
+        self.tls.as_ref().is_some_and(|session| session.wants_write())
+    }
+
+    /// Gives these on, as far as the kernel takes them.
+    ///
+    /// # Errors
+    /// The connection is of no further use.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(session) => session.flush(&mut self.stream),
+        }
     }
 
     /// Reads once, and appends to `input` what that has brought.
@@ -58,6 +86,9 @@ impl Transport {
     /// # Errors
     /// The connection is of no further use.
     pub fn read(&mut self, input: &mut Vec<u8>) -> io::Result<Received> {
+        if let Some(session) = &mut self.tls {
+            return session.read(&mut self.stream, input);
+        }
         let len = input.len();
         input.resize(len + READ_BYTES, 0);
         let result = self.stream.read(&mut input[len..]);
@@ -76,7 +107,16 @@ impl Transport {
     /// carries anything, whatever the kernel holds.
     pub fn carried(&self) -> u64 {
         let waiting = os::unacknowledged_bytes(&self.stream).unwrap_or(0);
-        self.received + self.written.saturating_sub(waiting)
+        let (written, received) = match &self.tls {
+            None => (self.written, self.received),
+            Some(session) => session.counts(),
+        };
+        received + written.saturating_sub(waiting)
+    }
+
+    /// What is spoken, where it is TLS and its handshake is done.
+    pub fn spoken(&self) -> Option<Spoken> {
+        self.tls.as_ref()?.spoken()
     }
 }
 

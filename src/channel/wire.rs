@@ -4,22 +4,18 @@
 //! `os::wait`, so that a request to stop ends them at once. Nothing that the peer says is believed before it is checked: memory grows with the bytes that have arrived, not
 //! with the length that was claimed.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::broker::{Fault, Progress};
 use super::finish::{Waits, finish};
 use super::greet::LOOK_PAUSE;
 use super::sasl::Session;
+use super::tls::Spoken;
 use super::transport::{READ_BYTES, Received, Transport, is_not_now};
-use crate::checkpoint::room;
 use crate::os::{self, Interest};
 
-/// Longest wait for a TCP connection to one address.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_000);
 /// Largest answer to anything but a Fetch, bytes. Metadata of one topic with 10,000 partitions is
 /// half a megabyte.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -49,89 +45,6 @@ pub struct Connection {
     session: Option<Session>,
 }
 
-/// A connection that is being made.
-pub struct Connecting {
-    peer: String,
-    /// Addresses of the name that were not tried yet.
-    left: VecDeque<SocketAddr>,
-    stream: TcpStream,
-    /// When this address is given up.
-    until: Instant,
-    deadline: Instant,
-}
-
-impl Connecting {
-    /// Begins to connect to `peer` (`host:port`); every address of the name is tried until
-    /// `deadline`.
-    ///
-    /// # Errors
-    /// `Fault::Unreachable` with the last address's reason alone.
-    pub fn start(peer: &str, deadline: Instant) -> Result<Connecting, Fault> {
-        let mut left = resolve(peer)?;
-        let none = "the name has no address".to_string();
-        let (stream, until) = begin_next(&mut left, deadline, none)?;
-        Ok(Connecting { peer: peer.to_string(), left, stream, until, deadline })
-    }
-
-    /// Looks whether it is made. Never blocks.
-    ///
-    /// # Errors
-    /// As [`Connecting::start`].
-    pub fn poll(mut self) -> Result<Attempt, Fault> {
-        loop {
-            let why = match self.stream.take_error() {
-                Ok(Some(e)) | Err(e) => reason(&e),
-                Ok(None) if self.stream.peer_addr().is_ok() => {
-                    // A round is written in one piece; waiting for more would only delay it.
-                    let _ = self.stream.set_nodelay(true);
-                    let transport = Transport::plain(self.stream);
-                    return Ok(Attempt::Made(Connection::over(transport, &self.peer)));
-                }
-                Ok(None) if Instant::now() < self.until => return Ok(Attempt::Later(self)),
-                Ok(None) => "no connection in time".to_string(),
-            };
-            (self.stream, self.until) = begin_next(&mut self.left, self.deadline, why)?;
-        }
-    }
-
-    pub fn fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
-    }
-}
-
-/// What has become of a connection that is being made.
-pub enum Attempt {
-    Made(Connection),
-    Later(Connecting),
-}
-
-/// Begins to connect to the first of the addresses for which that is possible. `why`: what is said
-/// if there is none.
-fn begin_next(
-    left: &mut VecDeque<SocketAddr>,
-    deadline: Instant,
-    mut why: String,
-) -> Result<(TcpStream, Instant), Fault> {
-    while let Some(address) = left.pop_front() {
-        match os::connect_start(&address) {
-            Ok(stream) => return Ok((stream, deadline.min(Instant::now() + CONNECT_TIMEOUT))),
-            Err(e) => match no_descriptor(&e) {
-                Some(fault) => return Err(fault),
-                None => why = reason(&e),
-            },
-        }
-    }
-    Err(Fault::Unreachable(why))
-}
-
-/// The fault, if it is one of this machine.
-fn no_descriptor(error: &io::Error) -> Option<Fault> {
-    room::is_out_of_descriptors(error).then(|| {
-        let (why, way_out) = (reason(error), room::way_out(error));
-        Fault::NoDescriptor(format!("no connection can be opened now: {why}{way_out}"))
-    })
-}
-
 /// A request under way on a connection that carries nothing else.
 #[derive(Debug)]
 pub struct Call {
@@ -141,7 +54,7 @@ pub struct Call {
 }
 
 impl Connection {
-    fn over(transport: Transport, peer: &str) -> Connection {
+    pub(super) fn over(transport: Transport, peer: &str) -> Connection {
         Connection {
             transport,
             peer: peer.to_string(),
@@ -216,11 +129,19 @@ impl Connection {
         self.session.as_ref()
     }
 
+    /// What is spoken, where it is TLS.
+    pub fn tls(&self) -> Option<Spoken> {
+        self.transport.spoken()
+    }
+
     /// What more there is to say of a fault: listeners for SASL and for TLS close the connection when
     /// they are asked a question that they do not permit, or do not understand.
     pub fn hint(&self) -> &'static str {
         match self.has_ended {
-            true => " when it was asked; a listener for SASL or TLS does so: name a plaintext one",
+            true => {
+                " when it was asked; a listener for SASL or TLS does so: set \
+                 kafka.producer.security.protocol, or name a plaintext one"
+            }
             false => "",
         }
     }
@@ -264,6 +185,8 @@ impl Connection {
     /// Writes what is left of earlier output, as far as the kernel takes it; nothing while the
     /// connection is held.
     pub fn flush(&mut self) -> Result<(), Fault> {
+        // What was encrypted before cannot be held back: the session has counted it.
+        self.transport.flush().map_err(|e| self.lost(&e))?;
         if self.held_until().is_some() {
             return Ok(());
         }
@@ -365,7 +288,12 @@ impl Connection {
         let peer = &self.peer;
         let spoken = match &first {
             // An alert, or a greeting: the kind of record, and the version 3.x.
-            [0x15 | 0x16, 0x03, ..] => "TLS",
+            [0x15 | 0x16, 0x03, ..] => {
+                return format!(
+                    "{peer} speaks TLS; set kafka.producer.security.protocol = SSL, or name a plaintext \
+                     listener of the brokers"
+                );
+            }
             b"HTTP" => "HTTP",
             b"SSH-" => "SSH",
             _ => {
@@ -373,7 +301,7 @@ impl Connection {
                 return format!("{peer} answered with {size} bytes, which is no answer");
             }
         };
-        format!("{peer} speaks {spoken}; name a plaintext listener of the brokers")
+        format!("{peer} speaks {spoken}; name a listener of the brokers")
     }
 
     /// Reads once. `false`: nothing is there.
@@ -495,18 +423,6 @@ pub fn host_port(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// The addresses of `host:port`. The system's resolver cannot be cut short, hence the guard.
-fn resolve(peer: &str) -> Result<VecDeque<SocketAddr>, Fault> {
-    if let Ok(address) = peer.parse() {
-        return Ok([address].into());
-    }
-    let _guard = os::arm_last_words(format!("stopped while resolving {peer}\n"));
-    match peer.to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(e) => Err(no_descriptor(&e).unwrap_or_else(|| Fault::Unreachable(reason(&e)))),
-    }
-}
-
 /// Without the "(os error 111)" that means nothing to an operator.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -515,19 +431,23 @@ pub fn reason(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
+    use super::super::client::Client;
+    use super::super::connecting::{Attempt, Connecting};
+    use super::*;
+
     fn open(peer: &str, deadline: Instant) -> Result<Connection, Fault> {
-        let mut connecting = Connecting::start(peer, deadline)?;
+        let mut connecting = Connecting::start(peer, &Client::plain(""), deadline)?;
         loop {
             connecting = match connecting.poll()? {
                 Attempt::Made(connection) => return Ok(connection),
                 Attempt::Later(connecting) => connecting,
             };
-            let interest = Interest { fd: connecting.fd(), write: true };
-            wait_until(&[interest], deadline)?;
+            let mut interests = Vec::new();
+            connecting.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            wait_until(&interests, deadline)?;
         }
     }
 
@@ -554,18 +474,6 @@ mod tests {
         let mut text = String::new();
         peer.read_to_string(&mut text).unwrap();
         assert_eq!(text, "one two");
-    }
-
-    #[test]
-    fn no_descriptor_left_is_not_the_brokers_fault() {
-        let told = |code| no_descriptor(&io::Error::from_raw_os_error(code));
-        let Some(Fault::NoDescriptor(why)) = told(libc::EMFILE) else { panic!() };
-        assert!(
-            why.starts_with("no connection can be opened now: Too many open files; this process")
-        );
-        assert!(why.contains("LimitNOFILE"), "{why}");
-        assert!(told(libc::ENFILE).is_some());
-        assert_eq!(told(libc::ECONNREFUSED), None);
     }
 
     fn soon() -> Instant {
@@ -627,9 +535,10 @@ mod tests {
     #[test]
     fn a_peer_that_speaks_something_else_is_told_by_its_first_bytes() {
         let tls = vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50];
-        for (answer, spoken) in [(tls, "TLS"), (b"HTTP/1.1 400 Bad".to_vec(), "HTTP")] {
+        let set = "TLS; set kafka.producer.security.protocol = SSL, or name a plaintext";
+        for (answer, spoken) in [(tls, set), (b"HTTP/1.1 400 Bad".to_vec(), "HTTP; name a")] {
             let Err(Fault::Lost(why)) = call(answer) else { panic!("{spoken} is no answer") };
-            let word = format!(" speaks {spoken}; name a plaintext listener of the brokers");
+            let word = format!(" speaks {spoken} listener of the brokers");
             assert!(why.ends_with(&word), "{why}");
         }
     }

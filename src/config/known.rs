@@ -151,11 +151,12 @@ pub(super) const fn row(scope: Scope, name: &str) -> &'static Property {
 }
 
 /// What is said of a sink comes before what it shares with a channel.
-const TABLES: [&[Property]; 4] = [
+const TABLES: [&[Property]; 5] = [
     known_sinks::PROPERTIES,
     known_interceptors::PROPERTIES,
     PROPERTIES,
     super::known_sources::ROWS,
+    super::known_security::ROWS,
 ];
 
 /// All rows.
@@ -237,8 +238,6 @@ pub(super) const fn refuses(scope: Scope, name: &'static str, reason: &'static s
     Property { scope, name, default: NO_DEFAULT, meaning: "", status, range: None }
 }
 
-const IN_THE_CLEAR: &str = "encryption and authentication are not supported: records would go in \
-    the clear; remove it and use a plaintext listener";
 const OWN_RETRY: &str = "the agent repeats by itself, without repeats in the topic";
 
 use Scope::{
@@ -450,58 +449,6 @@ pub const PROPERTIES: &[Property] = &[
         "partitionIdHeader",
         "partitions chosen by a header are not supported; use defaultPartitionId or partitionBy",
     ),
-    takes(Channel, "kafka.security.protocol", "PLAINTEXT", "`PLAINTEXT` only"),
-    takes(
-        Channel,
-        "kafka.producer.security.protocol",
-        "PLAINTEXT",
-        "`PLAINTEXT` or `SASL_PLAINTEXT`",
-    ),
-    refuses(Channel, "kafka.security.*", IN_THE_CLEAR),
-    refuses(Channel, "kafka.ssl.*", IN_THE_CLEAR),
-    refuses(Channel, "kafka.sasl.*", IN_THE_CLEAR),
-    refuses(Channel, "kafka.producer.security.*", IN_THE_CLEAR),
-    refuses(Channel, "kafka.producer.ssl.*", IN_THE_CLEAR),
-    takes(
-        Channel,
-        "kafka.producer.sasl.mechanism",
-        "GSSAPI",
-        "`GSSAPI`, `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `OAUTHBEARER` or `AWS_MSK_IAM`",
-    ),
-    takes(
-        Channel,
-        "kafka.producer.sasl.jaas.config",
-        "–",
-        "who logs in: `Module required key=\"value\" ... ;`; else section `KafkaClient` of the file of \
-         `-Djava.security.auth.login.config`",
-    ),
-    takes(
-        Channel,
-        "kafka.producer.sasl.kerberos.service.name",
-        "–",
-        "the brokers' name for `GSSAPI`, mostly `kafka`; else `serviceName` of the login",
-    ),
-    takes(
-        Channel,
-        "kafka.producer.sasl.oauthbearer.token.endpoint.url",
-        "–",
-        "`OAUTHBEARER`: `file:///PATH` of a token, or `http://localhost:PORT/PATH` of who gives one for \
-         `clientId` and `clientSecret`",
-    ),
-    takes(Channel, "kafka.producer.sasl.oauthbearer.scope", "–", "else `scope` of the login"),
-    takes(
-        Channel,
-        "kafka.producer.sasl.login.callback.handler.class",
-        "–",
-        "those of `OAUTHBEARER` and `AWS_MSK_IAM`; any other is refused",
-    ),
-    takes(
-        Channel,
-        "kafka.producer.sasl.client.callback.handler.class",
-        "–",
-        "that of `AWS_MSK_IAM`; any other is refused",
-    ),
-    ignores(Channel, "kafka.producer.sasl.*", "logins are made, and made anew, by the agent itself"),
     ignores(Channel, "capacity", "Flume's Kafka channel does not read it either"),
     ignores(Channel, "transactionCapacity", "Flume's Kafka channel does not read it either"),
     ignores(Channel, "zookeeperConnect", "ZooKeeper is not needed"),
@@ -604,6 +551,7 @@ pub fn markdown() -> String {
         known_interceptors::PROPERTIES,
         super::known_sources::ROWS,
         known_sinks::PROPERTIES,
+        super::known_security::ROWS,
     ];
     for property in tables.into_iter().flatten() {
         if title != property.scope.title() {
@@ -640,7 +588,7 @@ mod tests {
 
     #[test]
     fn patterns_cover_what_follows_them() {
-        let refused = find(&[Channel], "kafka.producer.ssl.keystore.location").unwrap();
+        let refused = find(&[Channel], "kafka.ssl.keystore.location").unwrap();
         assert!(matches!(refused.status, Status::Refused(_)));
         assert_eq!(find(&[Channel], "kafka.consumer.group.id").unwrap().status, Status::Ignored);
         assert!(find(&[Channel], "kafka.consumer.").is_none());

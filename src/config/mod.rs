@@ -20,6 +20,7 @@ pub mod jaas;
 mod kafka_sink;
 pub mod known;
 mod known_interceptors;
+mod known_security;
 mod known_sinks;
 mod known_sources;
 mod likeness;
@@ -35,6 +36,7 @@ mod spooldir;
 mod synonyms;
 mod tail_command;
 mod taildir;
+pub mod tls;
 mod tree;
 
 use std::io::Read as _;

@@ -5,6 +5,7 @@ use super::expand::Setting;
 use super::known::{Property, Scope, row};
 use super::sasl::{self, Login};
 use super::section::Section;
+use super::tls::{self, Tls};
 
 /// What is configured of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Security {
     pub protocol: Protocol,
     /// Who logs in, where the protocol says that somebody does.
     pub login: Option<Login>,
+    /// How everything is encrypted, where the protocol says that it is.
+    pub tls: Option<Tls>,
 }
 
 /// `security.protocol`.
@@ -54,10 +57,6 @@ pub(super) fn build(section: &Section, setting: &Setting<'_>, found: &mut Diagno
     use Protocol::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
     let all = [Plaintext, Ssl, SaslPlaintext, SaslSsl];
     let protocol = section.choice(found, PROTOCOL, all.map(|protocol| (protocol.name(), protocol)));
-    if protocol.has_tls() {
-        let message = format!("{} is not supported; use a listener without TLS", protocol.name());
-        section.error(found, PROTOCOL.name, message);
-    }
     let login = match protocol.has_sasl() {
         true => sasl::build(section, &|key| setting.system(key), found),
         false => {
@@ -65,5 +64,12 @@ pub(super) fn build(section: &Section, setting: &Setting<'_>, found: &mut Diagno
             None
         }
     };
-    Security { protocol, login }
+    let tls = match protocol.has_tls() {
+        true => Some(tls::build(section, setting, found)),
+        false => {
+            tls::warn_of_idle_ones(section, protocol.name(), found);
+            None
+        }
+    };
+    Security { protocol, login, tls }
 }

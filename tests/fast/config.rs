@@ -344,15 +344,15 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "",
-        "a1.channels.c1.kafka.producer.security.protocol = SASL_SSL",
-        "a1.channels.c1.kafka.producer.security.protocol (x.conf line 31)",
-        "not supported",
+        "a1.channels.c1.kafka.security.protocol = SSL",
+        "a1.channels.c1.kafka.security.protocol (x.conf line 31)",
+        "a1.channels.c1.kafka.producer.security.protocol = SSL",
     ),
     (
         "",
-        "a1.channels.c1.kafka.producer.ssl.truststore.location = /x",
-        "a1.channels.c1.kafka.producer.ssl.truststore.location (x.conf line 31)",
-        "in the clear",
+        "a1.channels.c1.kafka.ssl.truststore.location = /x",
+        "a1.channels.c1.kafka.ssl.truststore.location (x.conf line 31)",
+        "write it as Flume 1.7 has it",
     ),
     (
         "",

@@ -26,6 +26,7 @@ mod status;
 mod support;
 mod syscalls;
 mod taildir;
+mod tls;
 mod verify;
 mod wire;
 mod wire_faults;

@@ -156,6 +156,12 @@ impl Plan {
         self
     }
 
+    /// Another listener of this protocol (`SSL`, `SASL_SSL`, ...) beside the plaintext one.
+    pub fn listener(mut self, protocol: &str) -> Plan {
+        self.options.extend(["--listener".to_string(), protocol.to_string()]);
+        self
+    }
+
     /// Brokers in the JVM that Kafka's own scripts start, not in the small one of the tests.
     pub fn jvm_as_shipped(mut self) -> Plan {
         self.options.extend(["--jvm".to_string(), "shipped".to_string()]);
@@ -213,6 +219,12 @@ impl Cluster {
     pub fn logins(&self) -> String {
         let text = fs::read_to_string(self.dir.path().join("logins")).expect("made with logins");
         text.trim().to_string()
+    }
+
+    /// `host:port,...` of a listener that was asked for.
+    pub fn listener(&self, protocol: &str) -> String {
+        let path = self.dir.path().join(format!("bootstrap-{protocol}"));
+        fs::read_to_string(path).expect("a listener of the plan").trim().to_string()
     }
 
     /// kill -9 of broker `i`.

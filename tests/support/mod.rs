@@ -15,6 +15,7 @@
 
 mod avro;
 pub mod case;
+pub mod certificates;
 mod children;
 pub mod cluster;
 pub mod elder;

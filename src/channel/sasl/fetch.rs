@@ -9,7 +9,8 @@ use super::exchange::Refusal;
 use super::token::{self, BYTES_MAX, Given};
 use crate::channel::broker::{Fault, Progress};
 use crate::channel::client::Client;
-use crate::channel::wire::{Attempt, Connecting, Connection, host_port};
+use crate::channel::connecting::{Attempt, Connecting};
+use crate::channel::wire::{Connection, host_port};
 use crate::config::sasl::{Endpoint, Login, Token};
 use crate::config::secret::Secret;
 
@@ -39,8 +40,9 @@ impl Fetch {
     /// `NotReady`.
     pub fn start(endpoint: &Endpoint, client: &Client, deadline: Instant) -> Result<Fetch, Fault> {
         let address = host_port(&endpoint.host, endpoint.port.into());
-        let _ = client;
-        let connecting = Connecting::start(&address, deadline)
+        // It is on this machine, and in the clear.
+        let plain = Client::plain(&client.id);
+        let connecting = Connecting::start(&address, &plain, deadline)
             .map_err(|fault| not_ready(endpoint, &fault.to_string()))?;
         Ok(Fetch { endpoint: endpoint.clone(), stage: Stage::Connecting(connecting), deadline })
     }

@@ -10,7 +10,7 @@ use crate::config::security;
 
 fn client(login: Login) -> Client {
     let protocol = security::Protocol::SaslPlaintext;
-    let config = security::Security { protocol, login: Some(login) };
+    let config = security::Security { protocol, login: Some(login), tls: None };
     Client { id: "c".to_string(), security: Some(Rc::new(Security::new(config))) }
 }
 

@@ -13,6 +13,7 @@ use crate::channel::client::Client;
 use crate::channel::greet::{Spoken, greet};
 use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::{self, Versions};
+use crate::channel::tls::Summary;
 use crate::channel::wire::{Connection, pause, reason};
 use crate::config::inventory::Listed;
 use crate::config::model::{Destination, SourceConfig};
@@ -24,6 +25,8 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(15);
 const TOPIC_PAUSE: Duration = Duration::from_millis(100);
 const ZOOKEEPER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Who has fewer days left is told to renew a certificate.
+const DAYS_LEFT_MIN: i64 = 30;
 /// What a record needs beside its line: headers, lengths, the batch around it.
 const EVENT_OVERHEAD_BYTES: u64 = 1024;
 /// UTF-8 needs three bytes for a UTF-16 unit at most.
@@ -49,7 +52,9 @@ pub(super) fn check(
     create: Option<(i32, i16)>,
 ) {
     report.begin(format!("channel {}", channel.name));
-    let Some(mut peer) = brokers(report, channel) else { return };
+    let client = &Client::of(channel);
+    let Some(mut peer) = brokers(report, channel, client) else { return };
+    own_certificate(report, client);
     login(report, channel);
     let mut view = match peer.admin(&channel.client_id).view(&channel.topic) {
         Ok(view) => view,
@@ -62,7 +67,7 @@ pub(super) fn check(
         view.controller
     );
     report.add("cluster", State::Ok, text);
-    advertised(report, channel, &view);
+    advertised(report, channel, client, &view);
     if let Some(wanted) = create {
         create_topic(report, channel, &mut peer, &mut view, wanted);
     }
@@ -98,14 +103,14 @@ fn ms(since: Instant) -> f64 {
 }
 
 /// Every broker of the list, one by one. The first that answers.
-fn brokers(report: &mut Report, channel: &Destination) -> Option<Peer> {
+fn brokers(report: &mut Report, channel: &Destination, client: &Client) -> Option<Peer> {
     let (mut found, mut old, mut rows) = (None, false, Vec::new());
     for broker in &channel.brokers {
         let since = Instant::now();
-        match greet(broker, &channel.topic, &Client::of(channel), since + BROKER_TIMEOUT) {
+        match greet(broker, &channel.topic, client, since + BROKER_TIMEOUT) {
             Ok((connection, spoken)) => {
-                let text = format!("Kafka {}", admin::release(&spoken));
-                rows.push((broker, Ok(text), ms(since)));
+                let text = format!("Kafka {}{}", admin::release(&spoken), spoken_by(&connection));
+                rows.push((broker, Ok((text, connection.tls())), ms(since)));
                 match spoken {
                     Spoken::Versions(versions) => {
                         found.get_or_insert(Peer { connection, versions });
@@ -120,7 +125,12 @@ fn brokers(report: &mut Report, channel: &Destination) -> Option<Peer> {
     // In the order of the list: whether one that is down matters is known only at its end.
     for (broker, answer, ms) in rows {
         match answer {
-            Ok(text) => report.timed(broker, State::Ok, text, ms),
+            Ok((text, tls)) => {
+                report.timed(broker, State::Ok, text, ms);
+                if let Some(certificate) = tls.and_then(|tls| tls.certificate) {
+                    judge_certificate(report, &format!("certificate of {broker}"), &certificate);
+                }
+            }
             Err(fault) => {
                 // Asked once more: a fault says why, and not of what kind the reason is.
                 let is_known = broker.to_socket_addrs().is_ok();
@@ -139,13 +149,53 @@ fn with_way_out(fault: &Fault, is_known: bool) -> String {
     match is_known {
         false => "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
             .to_string(),
+        // These say by themselves what is to be done.
+        true if matches!(fault, Fault::Distrusted(_)) => fault.to_string(),
         true => format!("{fault}; is it running, and is the list of brokers right?"),
+    }
+}
+
+/// How it is encrypted.
+fn spoken_by(connection: &Connection) -> String {
+    match connection.tls() {
+        Some(tls) => format!(", by {} with {}", tls.version, tls.cipher),
+        None => String::new(),
+    }
+}
+
+/// Whose a certificate is, and how long it holds. One that is over may be taken all the same: where
+/// the trust store holds it itself, or where it is our own.
+fn judge_certificate(report: &mut Report, name: &str, certificate: &Summary) {
+    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() as i64);
+    let days = certificate.days_left(now);
+    let Summary { subject, issuer, .. } = certificate;
+    let end = certificate.end();
+    let whose = format!("{subject}, issued by {issuer}");
+    let (state, text) = match days {
+        ..0 => (FOR_GOOD, format!("{whose}, has expired on {end}; renew it")),
+        0..DAYS_LEFT_MIN => {
+            let left = counted(days as u64, "day");
+            (State::Warn, format!("{whose}, ends in {left}, on {end}; renew it before that"))
+        }
+        _ => {
+            let left = counted(days as u64, "day");
+            (State::Ok, format!("{whose}, holds for {left}, until {end}"))
+        }
+    };
+    report.add(name, state, text);
+}
+
+/// The one that we show to brokers.
+fn own_certificate(report: &mut Report, client: &Client) {
+    let tls = client.security.as_ref().and_then(|security| security.tls.as_ref());
+    if let Some(certificate) = tls.and_then(|tls| tls.own()) {
+        judge_certificate(report, "own certificate", &certificate);
     }
 }
 
 /// Brokers tell under which addresses they want to be spoken to; those need not be reachable from
 /// here just because the list is.
-fn advertised(report: &mut Report, channel: &Destination, view: &View) {
+fn advertised(report: &mut Report, channel: &Destination, client: &Client, view: &View) {
     let leads = |id: i32| {
         let partitions = view.topic.iter().flat_map(|t| &t.partitions);
         partitions.filter(|p| p.leader == id).count()
@@ -153,7 +203,7 @@ fn advertised(report: &mut Report, channel: &Destination, view: &View) {
     for (id, address) in view.brokers.iter().filter(|(_, a)| !channel.brokers.contains(a)) {
         let since = Instant::now();
         let name = format!("{address} (broker {id})");
-        match greet(address, &channel.topic, &Client::of(channel), since + BROKER_TIMEOUT) {
+        match greet(address, &channel.topic, client, since + BROKER_TIMEOUT) {
             Ok((_, spoken)) => {
                 let text = format!("told by the cluster; Kafka {}", admin::release(&spoken));
                 report.timed(&name, State::Ok, text, ms(since));
@@ -466,6 +516,8 @@ mod tests {
         assert!(text.starts_with("this name is not known here; correct it"), "{text}");
         let text = with_way_out(&fault, true);
         assert!(text.starts_with("Connection refused; is it running"), "{text}");
+        let fault = Fault::Distrusted("its certificate is over; renew it".to_string());
+        assert_eq!(with_way_out(&fault, true), "its certificate is over; renew it");
     }
 
     #[test]
