@@ -67,8 +67,17 @@ impl Client {
     }
 
     /// That by which tokens are got: as nobody, and encrypted where the address says so.
-    pub fn of_endpoint(_client: &Client, _endpoint: &Endpoint) -> Client {
-        Client::plain("")
+    pub fn of_endpoint(endpoint: &Endpoint) -> Client {
+        if !endpoint.is_encrypted {
+            return Client::plain("");
+        }
+        let tls = crate::config::tls::Tls::to_others(endpoint.trust.clone());
+        let config = security::Security {
+            protocol: security::Protocol::Ssl,
+            tls: Some(tls),
+            ..Default::default()
+        };
+        Client { id: String::new(), security: Some(Rc::new(Security::new(config))) }
     }
 
     /// In the clear.

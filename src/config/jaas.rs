@@ -306,7 +306,8 @@ fn shown(name: &str) -> &str {
 }
 
 /// How the options begin that modules know.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
+    "ssl",
     "username",
     "password",
     "tokenauth",

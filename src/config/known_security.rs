@@ -121,7 +121,7 @@ pub(super) const ROWS: &[Property] = &[
         Channel,
         "kafka.producer.sasl.oauthbearer.token.endpoint.url",
         "–",
-        "`OAUTHBEARER`: `file:///PATH` of a token, or `http://localhost:PORT/PATH` of who gives one for \
+        "`OAUTHBEARER`: `file:///PATH` of a token, or `https://HOST/PATH` of who gives one for \
          `clientId` and `clientSecret`",
     ),
     takes(Channel, "kafka.producer.sasl.oauthbearer.scope", "–", "else `scope` of the login"),

@@ -83,6 +83,14 @@ const CIPHERS: &str = of("kafka.producer.ssl.cipher.suites").name;
 const ALGORITHM: &str = of("kafka.producer.ssl.endpoint.identification.algorithm").name;
 const ANY_NAME: &Property = of("kafka.producer.ssl.disableTLSHostnameVerification");
 
+impl Tls {
+    /// That of connections to somebody who is no broker, and wants no certificate.
+    pub fn to_others(trust: Option<TrustStore>) -> Tls {
+        let versions = vec![Version::Tls12, Version::Tls13];
+        Tls { trust, key: None, checks_names: true, versions, suites: Vec::new() }
+    }
+}
+
 /// Reads it. What is wrong is in `found` and has a harmless value in the result.
 pub(super) fn build(section: &Section, setting: &Setting<'_>, found: &mut Diagnostics) -> Tls {
     if !cfg!(feature = "tls") {

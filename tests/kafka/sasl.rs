@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flume_ng::channel::sasl::base64;
 
+use crate::support::certificates::Certificates;
 use crate::support::torture::{self, ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
 use crate::support::wire::{Body, Connection, Input};
 use crate::support::{Agent, Cluster, Plan, TempDir, Topic, Work, spawn, wait_for};
@@ -261,6 +262,68 @@ fn kill_9_behind_a_login() {
     kills(V43, "SCRAM-SHA-512", SCRAM);
     kills(V28, "SCRAM-SHA-256", SCRAM);
     kills(V010, "PLAIN", PLAIN);
+}
+
+/// Logins over TLS: with a wrong password, under kills, made anew every 5 s; each line once.
+fn logins_over_tls(version: &str) {
+    let what = "logins over TLS, kill -9 of the agent, every login ends after 5 s";
+    let mut tally = Tally::new(what, version);
+    let certificates = Certificates::new();
+    certificates.issue("broker");
+    let mut plan = Cluster::with(version).listener("SASL_SSL");
+    for (key, value) in certificates.of_broker("broker") {
+        plan = plan.set(&key, value);
+    }
+    if version != V010 {
+        let plain = format!("{PLAIN} required user_alice=\"alice-secret\";");
+        plan = plan
+            .set("connections.max.reauth.ms", 5_000)
+            .set("listener.name.sasl_ssl.plain.sasl.jaas.config", plain)
+            .set(
+                "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config",
+                format!("{SCRAM} required;"),
+            );
+    }
+    let cluster = start(plan, version);
+    let topic = cluster.fresh_topic("over-tls", 2);
+    let over_tls = |mechanism: &str, jaas: &str| {
+        work(&cluster, &topic, mechanism, jaas)
+            .set("a1.channels.c1.brokerList", cluster.listener("SASL_SSL"))
+            .set("a1.channels.c1.kafka.producer.security.protocol", "SASL_SSL")
+            .set(
+                "a1.channels.c1.kafka.producer.ssl.truststore.location",
+                certificates.path("ca.pem").display(),
+            )
+    };
+    let wrong = over_tls("PLAIN", &by_password(PLAIN, "wrong-secret")).file(FILE, b"b 0\n", 0);
+    let mut agent = wrong.start();
+    wait_for_word(&mut agent, "no login as alice by PLAIN");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert_eq!(topic.count(), 0);
+    let work = over_tls("SCRAM-SHA-512", &by_password(SCRAM, "alice-secret"));
+    let growing = Growing::start(&work, FILE, "a", 0, 40);
+    let mut chance = Chance::new();
+    const KILLS: u64 = 8;
+    for _ in 0..KILLS {
+        let mut agent = work.start();
+        std::thread::sleep(Duration::from_millis(chance.below(1_500)));
+        agent.kill9();
+    }
+    let mut agent = work.start();
+    std::thread::sleep(Duration::from_secs(12));
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    let log = agent.log();
+    assert!(log.matches("Connected to").count() == 1 && !log.contains("in trouble"), "{log}");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("8 kills", &topic, &[("a", written)], &agent);
+    tally.add(KILLS - 1, 0);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn logins_over_tls_with_4_3_1_2_8_2_and_0_10_2_0() {
+    [V43, V28, V010].into_iter().for_each(logins_over_tls);
 }
 
 /// What alice may do, or all that she may no more.

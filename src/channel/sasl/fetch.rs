@@ -40,9 +40,7 @@ impl Fetch {
     /// `NotReady`.
     pub fn start(endpoint: &Endpoint, client: &Client, deadline: Instant) -> Result<Fetch, Fault> {
         let address = host_port(&endpoint.host, endpoint.port.into());
-        // It is on this machine, and in the clear.
-        let plain = Client::plain(&client.id);
-        let connecting = Connecting::start(&address, &plain, deadline)
+        let connecting = Connecting::start(&address, client, deadline)
             .map_err(|fault| not_ready(endpoint, &fault.to_string()))?;
         Ok(Fetch { endpoint: endpoint.clone(), stage: Stage::Connecting(connecting), deadline })
     }

@@ -162,7 +162,7 @@ impl Authentication {
         match stage {
             Stage::Begun => match security.tokens.missing_of(login) {
                 Some(endpoint) => {
-                    let client = Client::of_endpoint(&self.client, endpoint);
+                    let client = Client::of_endpoint(endpoint);
                     let fetch = Fetch::start(endpoint, &client, self.deadline)?;
                     Ok(Next::Stage(Stage::Fetching(Box::new(fetch))))
                 }

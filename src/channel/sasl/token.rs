@@ -25,7 +25,7 @@ pub struct Given {
 
 /// The whole request.
 pub fn request(endpoint: &Endpoint) -> Vec<u8> {
-    let Endpoint { host, port, path, client_id, secret, scope, is_encrypted } = endpoint;
+    let Endpoint { host, port, path, client_id, secret, scope, is_encrypted, .. } = endpoint;
     let basic = base64::encode(format!("{client_id}:{}", secret.reveal()).as_bytes());
     let mut body = "grant_type=client_credentials".to_string();
     if let Some(scope) = scope {
@@ -134,6 +134,7 @@ mod tests {
             client_id: "s6BhdRkqt3".to_string(),
             secret: Secret::new("gX1fBat3bV"),
             scope: Some("a b/c".to_string()),
+            trust: None,
         }
     }
 

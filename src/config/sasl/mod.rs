@@ -8,6 +8,7 @@ use super::jaas::{self, Module};
 use super::known::{Property, Scope, row};
 use super::secret::Secret;
 use super::section::Section;
+use super::tls::{Stored, TrustStore};
 
 /// Who logs in, and by what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +105,8 @@ pub struct Endpoint {
     pub client_id: String,
     pub secret: Secret,
     pub scope: Option<String>,
+    /// Whom to trust, by TLS; else whom the system trusts.
+    pub trust: Option<TrustStore>,
 }
 
 /// What an unsecured token says.
@@ -417,7 +420,7 @@ fn endpoint(section: &Section, url: &str, module: &Module) -> Result<Endpoint, S
         (Some(rest), _) => (true, rest),
         (None, Some(rest)) => (false, rest),
         (None, None) => {
-            return Err("write file:///PATH of a token, or http://localhost:PORT/PATH".to_string());
+            return Err("write https://HOST/PATH, or file:///PATH of a token".to_string());
         }
     };
     let (authority, path) = rest.find(['/', '?']).map_or((rest, "/"), |at| rest.split_at(at));
@@ -433,12 +436,6 @@ fn endpoint(section: &Section, url: &str, module: &Module) -> Result<Endpoint, S
     if !is_encrypted && !matches!(host, "localhost" | "127.0.0.1" | "::1") {
         return Err("the secret would go in the clear; write https://".to_string());
     }
-    if is_encrypted {
-        return Err(
-            "https is not supported; have the token written to a file, and write file:///PATH"
-                .to_string(),
-        );
-    }
     let told = |option: &str| module.get(option).filter(|value| !value.is_empty());
     let missing = |option: &str| format!("{option} is missing; write {option}=\"...\" into {JAAS}");
     let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
@@ -453,6 +450,10 @@ fn endpoint(section: &Section, url: &str, module: &Module) -> Result<Endpoint, S
             .get(SCOPE)
             .map(|prop| prop.value.clone())
             .or_else(|| told("scope").map(str::to_string)),
+        trust: told("ssl.truststore.location").map(|path| TrustStore {
+            stored: Stored::File(path.into()),
+            password: told("ssl.truststore.password").map(Secret::new),
+        }),
     })
 }
 
