@@ -104,7 +104,6 @@ impl Case {
 
     fn write_conf(&self, template: &str) {
         let template = fs::read_to_string(self.source.join(template)).expect("a template");
-        let template = without_sink(&template);
         let new = self.path(".conf.new");
         fs::write(&new, self.filled(&template)).expect("a configuration");
         fs::rename(&new, self.path("a.conf")).expect("a configuration");
@@ -454,23 +453,6 @@ impl Case {
         wanted.sort();
         assert_eq!(there, wanted, "the directory\n{}", self.log());
     }
-}
-
-/// A memory or file channel and the sink behind it as the Kafka channel that they come to.
-fn without_sink(template: &str) -> String {
-    if template.contains("KafkaChannel") {
-        return template.to_owned();
-    }
-    let is_kept = |line: &&str| !line.contains(".sinks") && !line.contains(".channels.c1.");
-    let mut conf: String =
-        template.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-    conf.push_str(
-        "a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel\n\
-         a1.channels.c1.kafka.bootstrap.servers = @BROKERS@\n\
-         a1.channels.c1.kafka.topic = @TOPIC:t@\n\
-         a1.channels.c1.parseAsFlumeEvent = false\n",
-    );
-    conf
 }
 
 impl Drop for Case {
