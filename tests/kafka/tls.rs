@@ -108,7 +108,7 @@ fn all_of(version: &str) {
     says(
         &stranger,
         &topic,
-        "(CN=broker) was issued by CN=Authority, O=Example, whose certificate trust store",
+        "(CN=broker) is not signed by the CN=Authority, O=Example that trust store",
     );
     let plain = showing(ours(), &certificates, "agent.p12")
         .set("a1.channels.c1.kafka.bootstrap.servers", cluster.bootstrap());

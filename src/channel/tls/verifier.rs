@@ -41,6 +41,12 @@ pub(super) enum Refusal {
         source: String,
         is_own: bool,
     },
+    /// An authority of that name is trusted, and has another key.
+    OtherKey {
+        subject: String,
+        issuer: String,
+        source: String,
+    },
     WrongName {
         subject: String,
         host: String,
@@ -88,6 +94,11 @@ impl fmt::Display for Refusal {
                 f,
                 "its certificate ({subject}) was issued by {issuer}, whose certificate {source} does not \
                  hold; add it there if it is the right one"
+            ),
+            Refusal::OtherKey { subject, issuer, source } => write!(
+                f,
+                "its certificate ({subject}) is not signed by the {issuer} that {source} holds, but by another \
+                 key of that name; add the authority's present certificate there if it is the right one"
             ),
             Refusal::WrongName { subject, host, names } => write!(
                 f,
@@ -211,6 +222,10 @@ impl Verifier {
                 let source = self.source.clone();
                 let (issuer, is_own) = (last.issuer.clone(), leaf.is_self_issued());
                 Refusal::UnknownIssuer { subject, issuer, source, is_own }
+            }
+            CertificateError::BadSignature => {
+                let (issuer, source) = (leaf.issuer.clone(), self.source.clone());
+                Refusal::OtherKey { subject, issuer, source }
             }
             CertificateError::UnsupportedSignatureAlgorithmContext { .. }
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
