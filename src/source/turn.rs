@@ -247,7 +247,10 @@ impl Files {
             if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
                 return;
             }
-            self.track(at);
+            // It has waited since before the turn that it is opened in: it is not left for the next.
+            if let (Some(index), Some(since_ms)) = (self.track(at), self.turns.live_since_ms) {
+                self.tracked[index].served_ms = since_ms.saturating_sub(1);
+            }
         }
         if none_waits {
             self.turns.none_waits_ms = now_ms + TURN_MS;

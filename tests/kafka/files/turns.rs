@@ -1,6 +1,9 @@
 //! Who is read when: backlog and present, and nobody for ever behind another.
 
-use super::scene::{OLD_S, numbered, spool};
+use flume_ng::clock::ManualClock;
+use flume_ng::source::Files;
+
+use super::scene::{OLD_S, numbered, reader, spool};
 use crate::support::torture::{Group, V010, hazard};
 
 /// Row 14: the original read only the older one for that hour.
@@ -73,12 +76,46 @@ fn a_live_line_does_not_wait_for_the_end_of_the_backlog() {
     scene.arrive(FILES * 20 + 1);
     scene.receipts(FILES);
     scene.stop();
-    let bodies = scene.topic.bodies();
-    assert_eq!(bodies.len(), FILES * 20 + 1);
-    let at = bodies.iter().position(|b| b == "live 0").expect("the live line");
-    eprintln!("the live line came as number {at} of {}", bodies.len());
-    // A second of backlog and no more, even on a slow machine.
-    assert!(at < bodies.len() * 3 / 4, "number {at}\n{}", scene.log());
+    let records = scene.topic.all();
+    assert_eq!(records.len(), FILES * 20 + 1);
+    let at = scene.topic.bodies().iter().position(|b| b == "live 0").expect("the live line");
+    // A second of backlog and no more. A fast machine has done with all of it by then, and a slow
+    // one may take longer for one batch: so it is late only after both three seconds and most of
+    // the backlog.
+    let waited_ms = records[at].timestamp - records[0].timestamp;
+    let is_in_time = waited_ms < 3_000 || at < records.len() * 3 / 4;
+    assert!(is_in_time, "number {at}, after {waited_ms} ms\n{}", scene.log());
+}
+
+/// The same by a clock that the test moves on: whatever the machine, the turn is the live file's.
+#[test]
+fn after_a_second_of_backlog_it_is_the_live_files_turn() {
+    let clock = ManualClock::new(1_709_164_000_000, 0);
+    let (_scene, mut files) = reader("yyyyMMddHH", &clock);
+    let dir = files.config.spool_dir.clone();
+    for n in 0..10 {
+        std::fs::write(dir.join(format!("{n}_2024022822")), "backlog\n").expect("a file");
+    }
+    std::fs::write(dir.join("live_2024022823"), "live\n").expect("a file");
+    files.refresh(true);
+    let mut chosen = Vec::new();
+    for _ in 0..5 {
+        chosen.push(read_next(&mut files));
+        clock.advance(250);
+    }
+    let wanted = ["0", "1", "2", "3", "live"].map(|name| name.to_owned());
+    assert_eq!(chosen, wanted);
+    // The backlog waits for no second.
+    assert_eq!(read_next(&mut files), "4");
+}
+
+/// Reads the whole of the file whose turn it is; the first part of its name.
+fn read_next(files: &mut Files) -> String {
+    let at = files.choose().expect("a file to read");
+    let tracked = &mut files.tracked[at];
+    tracked.read_position = tracked.file.metadata().expect("a file").len();
+    let name = tracked.name().to_string_lossy();
+    name.split('_').next().expect("a name").to_owned()
 }
 
 /// More files of the present hour than may be open at once.
