@@ -5,11 +5,14 @@ use std::path::Path;
 
 use super::{Agent, Running};
 use crate::channel::outlet::Outlet;
+use crate::channel::tls::Summary;
 use crate::checkpoint::slots;
 use crate::clock::Clock;
 use crate::histogram::Histogram;
 use crate::log::{self, without_numbers};
-use crate::monitor::{Apart, ChannelStats, ConfStats, LinkStats, SinkStats, SourceStats, Stats};
+use crate::monitor::{
+    Apart, ChannelStats, ConfStats, LinkStats, OWN, SinkStats, SourceStats, Stats,
+};
 use crate::os;
 use crate::source::tracked::modified_ms;
 
@@ -48,6 +51,24 @@ impl Agent {
         let mut all = Histogram::default();
         let outlets = self.running.iter().flat_map(|r| &r.pipeline.outlets);
         outlets.filter(|o| o.channel == channel).for_each(|o| all.add(&o.trips.all));
+        all
+    }
+
+    /// Of a channel, by the address of the broker; what several sources know of one is told once, as the
+    /// one that ends first has it.
+    fn certificates(&self, channel: usize) -> Vec<(String, Summary)> {
+        let mut all: Vec<(String, Summary)> = Vec::new();
+        let outlets = self.running.iter().flat_map(|r| &r.pipeline.outlets);
+        for standings in
+            outlets.filter(|o| o.channel == channel).filter_map(|o| o.broker.standings())
+        {
+            let shown = standings.brokers().into_iter();
+            let shown = shown.filter_map(|broker| Some((broker.address, broker.certificate?)));
+            let own = standings.own.iter().map(|own| (OWN.to_string(), own.clone()));
+            all.extend(shown.chain(own));
+        }
+        all.sort_by(|(a, one), (b, other)| (a, one.not_after).cmp(&(b, other.not_after)));
+        all.dedup_by(|(later, _), (name, _)| later == name);
         all
     }
 
@@ -96,6 +117,7 @@ impl Agent {
                 .filter(|o| o.channel == at)
                 .map(|o| o.logins_refused)
                 .sum(),
+            certificates: self.certificates(at),
             round_trips: self.round_trips(at),
             has_sink: self.sinks.names.iter().any(|(_, channel)| *channel == at),
         });
@@ -154,6 +176,7 @@ fn link_stats(outlet: &Outlet) -> LinkStats {
         brokers: standings.map(|standings| standings.brokers()).unwrap_or_default(),
         leaders: partitions().map(leader).collect(),
         trips: partitions().map(|id| outlet.trips.of(id)).collect(),
+        own_certificate: standings.and_then(|standings| standings.own.clone()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::sasl::fetch::Tokens;
-use super::tls::{Session, Tls};
+use super::tls::{Session, Summary, Tls};
 use crate::config::model::Destination;
 use crate::config::sasl::{Endpoint, Login};
 use crate::config::security;
@@ -45,6 +45,11 @@ impl Client {
     /// Do brokers want to know who we are?
     pub fn logs_in(&self) -> bool {
         self.security.as_ref().is_some_and(|security| security.config.login.is_some())
+    }
+
+    /// The certificate that we show, as it was read last.
+    pub fn own_certificate(&self) -> Option<Summary> {
+        self.security.as_ref()?.tls.as_ref()?.own()
     }
 
     /// As brokers call us in their ACLs, as far as that is known here.

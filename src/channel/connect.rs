@@ -81,6 +81,11 @@ impl Kafka {
             cluster.leaders.iter().map(|l| l.connection.peer().to_string()).collect();
         let leads = topic.partitions.iter().zip(&cluster.led_by);
         let leads = leads.filter_map(|(id, at)| Some((*id, peers.get((*at)?)?.clone()))).collect();
+        let shown = cluster.leaders.iter().filter_map(|leader| {
+            let certificate = leader.connection.tls()?.certificate?;
+            Some((leader.connection.peer().to_string(), certificate))
+        });
+        let certificates = shown.collect();
         let elder = cluster.leaders.iter().find(|l| l.spoken.versions().is_none());
         let elder = elder.map(|l| (l.connection.peer().to_string(), admin::release(&l.spoken)));
         let timeout = config.request_timeout_ms;
@@ -115,7 +120,7 @@ impl Kafka {
             self.looks.forget();
             self.last = this;
         }
-        self.standings.connected(leads);
+        self.standings.connected(leads, certificates);
         if peers != self.peers {
             self.tell_peers(&peers, elder);
             self.peers = peers;
@@ -201,6 +206,7 @@ impl Broker for Kafka {
             Err(fault) => self.note_login(Some(fault)),
         }
         self.standings.take(finding.standings(found.is_err()));
+        self.standings.own = self.client.own_certificate();
         match found.map_err(|fault| fault.asked_by(&self.client.principal()))? {
             Progress::Done(cluster) => self.connect(cluster).map(Progress::Done),
             Progress::Pending => {

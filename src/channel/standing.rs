@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::tls::Summary;
+
+/// Who has fewer days left is told to renew a certificate.
+pub const DAYS_LEFT_MIN: i64 = 30;
+
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -10,6 +15,8 @@ pub struct Standing {
     pub state: State,
     /// What was wrong with it last, and how long ago.
     pub last_error: Option<(String, Duration)>,
+    /// What it showed when it was connected to last; `None` without TLS.
+    pub certificate: Option<Summary>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +50,7 @@ struct Known {
     address: String,
     state: State,
     error: Option<(String, Instant)>,
+    certificate: Option<Summary>,
 }
 
 /// What is known of all brokers of a channel, over reconnects.
@@ -51,6 +59,8 @@ pub struct Standings {
     brokers: Vec<Known>,
     /// Partition and address of its leader.
     leaders: Vec<(i32, String)>,
+    /// The certificate that we show, if there is one.
+    pub own: Option<Summary>,
 }
 
 impl Standings {
@@ -59,18 +69,27 @@ impl Standings {
         let mut before = std::mem::take(&mut self.brokers);
         for (address, state, why) in told {
             let known = before.iter_mut().find(|known| known.address == address);
-            let last = known.and_then(|known| known.error.take());
+            let (last, certificate) =
+                known.map_or((None, None), |known| (known.error.take(), known.certificate.take()));
             let error = why.map(|why| match last.as_ref() {
                 // Since then.
                 Some((known, at)) if *known == why => (why, *at),
                 _ => (why, Instant::now()),
             });
-            self.brokers.push(Known { address, state, error: error.or(last) });
+            let error = error.or(last);
+            self.brokers.push(Known { address, state, error, certificate });
         }
     }
 
-    pub fn connected(&mut self, leaders: Vec<(i32, String)>) {
+    /// These lead which partitions, and these have shown who they are.
+    pub fn connected(&mut self, leaders: Vec<(i32, String)>, certificates: Vec<(String, Summary)>) {
         self.leaders = leaders;
+        for (address, certificate) in certificates {
+            let known = self.brokers.iter_mut().find(|known| known.address == address);
+            if let Some(known) = known {
+                known.certificate = Some(certificate);
+            }
+        }
     }
 
     /// The connections are closed.
@@ -89,7 +108,8 @@ impl Standings {
     pub fn brokers(&self) -> Vec<Standing> {
         let standing = |known: &Known| {
             let last_error = known.error.as_ref().map(|(why, at)| (why.clone(), at.elapsed()));
-            Standing { address: known.address.clone(), state: known.state, last_error }
+            let certificate = known.certificate.clone();
+            Standing { address: known.address.clone(), state: known.state, last_error, certificate }
         };
         self.brokers.iter().map(standing).collect()
     }
@@ -108,13 +128,17 @@ mod tests {
             ("a:1".into(), State::Connected, None),
             ("b:1".into(), State::Unasked, None),
         ]);
-        standings.connected(vec![(0, "a:1".into())]);
+        let shown = Summary { subject: "CN=a".into(), issuer: "CN=ca".into(), not_after: 86_400 };
+        standings.connected(vec![(0, "a:1".into())], vec![("a:1".into(), shown.clone())]);
         let brokers = standings.brokers();
         assert_eq!((brokers[0].state, brokers.len()), (State::Connected, 2));
         assert_eq!(brokers[0].last_error.as_ref().map(|(why, _)| why.as_str()), Some("refused"));
         assert_eq!((standings.leader(0), standings.leader(1)), (Some("a:1"), None));
         standings.closed();
         assert_eq!((standings.leader(0), standings.brokers()[0].state), (None, State::Unasked));
+        // Its certificate is known on, when it is not to be had any more: it may be over.
+        standings.take(vec![("a:1".into(), State::Failed, refused())]);
+        assert_eq!(standings.brokers()[0].certificate, Some(shown));
         // One that is named no more is forgotten.
         standings.take(Vec::new());
         assert!(standings.brokers().is_empty());

@@ -37,6 +37,11 @@ const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("flume_ng_logins_refused_total", "counter", "logins that the brokers refused"),
     (
+        "flume_ng_certificate_days_left",
+        "gauge",
+        "whole days until the certificate ends that this broker showed last, or that it is shown (own)",
+    ),
+    (
         "flume_ng_round_trip_seconds",
         "histogram",
         "time from a round to the acknowledgement of each of its batches",

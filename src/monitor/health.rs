@@ -8,6 +8,7 @@ use super::page::{self, verdict};
 use super::rates::Rate;
 use super::{LinkStats, SourceStats, Stats};
 use crate::channel::standing::Standing;
+use crate::channel::tls::Summary;
 use crate::checkpoint::dead_letter::Letter;
 use crate::checkpoint::receipt::{Receipt, ReceiptRange};
 use crate::checkpoint::trouble::Trouble;
@@ -86,7 +87,8 @@ fn source_json(stats: &Stats, source: &SourceStats) -> Value {
                 "producer_id": channel.producer_id,
                 "producer_epoch": channel.producer_epoch,
                 "partitions": partitions.collect::<Vec<Value>>(),
-                "brokers": link.brokers.iter().map(broker_json).collect::<Vec<Value>>(),
+                "brokers": link.brokers.iter().map(|b| broker_json(b, stats)).collect::<Vec<Value>>(),
+                "own_certificate": certificate_json(link.own_certificate.as_ref(), stats),
             })
         })
         .collect();
@@ -147,13 +149,26 @@ fn ages(age: Option<Age>) -> (Option<u64>, Option<u64>) {
     }
 }
 
-fn broker_json(broker: &Standing) -> Value {
+/// `null` where there is none.
+fn certificate_json(certificate: Option<&Summary>, stats: &Stats) -> Value {
+    certificate.map_or(Value::Null, |certificate| {
+        json!({
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "ends_ms": certificate.not_after.saturating_mul(1_000),
+            "days_left": certificate.days_left(stats.now_ms.div_euclid(1_000)),
+        })
+    })
+}
+
+fn broker_json(broker: &Standing, stats: &Stats) -> Value {
     let error = broker.last_error.as_ref();
     json!({
         "address": broker.address,
         "state": broker.state.name(),
         "last_error": error.map(|(why, _)| why),
         "last_error_ms_ago": error.map(|(_, ago)| ago.as_millis() as u64),
+        "certificate": certificate_json(broker.certificate.as_ref(), stats),
     })
 }
 

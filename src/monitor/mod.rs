@@ -19,6 +19,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use crate::channel::standing::Standing;
+use crate::channel::tls::Summary;
 use crate::checkpoint::dead_letter::Letter;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::ChannelRecord;
@@ -149,6 +150,8 @@ pub(crate) struct LinkStats {
     pub leaders: Vec<Option<String>>,
     /// And median and 99th percentile of the last round trips, ms.
     pub trips: Vec<Option<(f64, f64)>>,
+    /// The certificate that brokers are shown.
+    pub own_certificate: Option<Summary>,
 }
 
 /// The configuration that is in force.
@@ -159,6 +162,9 @@ pub(crate) struct ConfStats {
     /// The file was changed since, and what it holds is wrong.
     pub is_refused: bool,
 }
+
+/// In place of a broker's address: the certificate is ours.
+pub(crate) const OWN: &str = "own";
 
 #[derive(Debug, Default)]
 pub(crate) struct ChannelStats {
@@ -174,6 +180,8 @@ pub(crate) struct ChannelStats {
     pub throttled_ms: u64,
     /// How often its brokers did not believe who we are.
     pub logins_refused: u64,
+    /// By a name for each: the address of the broker that has shown it, or [`OWN`].
+    pub certificates: Vec<(String, Summary)>,
     /// From rounds to answers.
     pub round_trips: Histogram,
     pub has_sink: bool,
@@ -460,6 +468,12 @@ fn exposition(stats: &Stats) -> Exposition {
         let throttled_s = channel.throttled_ms as f64 / 1000.0;
         out.add("flume_ng_throttle_seconds_total", &labels, throttled_s);
         out.add("flume_ng_logins_refused_total", &labels, channel.logins_refused);
+        for (name, certificate) in &channel.certificates {
+            let [agent, channel, topic] = labels;
+            let labels = [agent, channel, topic, ("certificate", name.as_str())];
+            let days = certificate.days_left(stats.now_ms.div_euclid(1_000));
+            out.add("flume_ng_certificate_days_left", &labels, days);
+        }
         out.add_times("flume_ng_round_trip_seconds", &labels, &channel.round_trips);
     }
     for source in &stats.sources {

@@ -14,7 +14,7 @@ use crate::support::{Agent, Cluster, Topic, Work, shared, wait_for};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A port that nobody listens on at the moment.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -26,7 +26,7 @@ fn start_with_http(work: &Work) -> (Agent, u16) {
 }
 
 /// Status line and body.
-fn get(port: u16, path: &str) -> Option<(String, String)> {
+pub fn get(port: u16, path: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).ok()?;

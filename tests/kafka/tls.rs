@@ -4,8 +4,12 @@
 use std::fs;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::monitor::{free_port, get};
 use crate::support::certificates::{Certificates, PASSWORD};
-use crate::support::torture::{ARRIVE_MAX, Chance, Growing, Tally, lines};
+
+use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
 use crate::support::{Agent, Cluster, Topic, Work, wait_for};
 
 const FILE: &str = "010_{H}.log";
@@ -175,4 +179,89 @@ fn certificates_are_renewed_under_load() {
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     let mut tally = Tally::new(HAZARD, "4.3.1");
     tally.exact("3 renewals", &topic, &[("new", written)], &agent);
+}
+
+/// `check` and the metrics tell of each certificate whose it is and how long it holds, ours included; one that
+/// the trust store holds itself is taken when it is over, and told to be.
+#[test]
+fn how_long_certificates_hold_is_told() {
+    let _row = hazard(Group::Claims, "check and metrics: certificates that end", "4.3.1");
+    let certificates = Certificates::new();
+    certificates.issue("broker");
+    certificates.issue_for("agent", 90);
+    certificates.issue_expired("expired");
+    let cluster = secured("4.3.1", &certificates, "broker");
+    let topic = cluster.fresh_topic("tls-days", 1);
+    let broker = cluster.listener("SSL");
+    let work = |trust: &str| {
+        let work = trusting(work(&topic, &broker), &certificates, trust);
+        showing(work, &certificates, "agent.p12").file(FILE, b"one\n", 5)
+    };
+    let check = |work: &Work| {
+        let conf = work.write_conf();
+        let mut output = None;
+        // A broker that has just started may lack its leaders.
+        wait_for(ARRIVE_MAX, || {
+            let mut command = work.program();
+            command.args(["check", "--json", "--name", "a1", "--conf-file"]).arg(&conf);
+            output = command.output().ok();
+            output.as_ref().is_some_and(|output| output.status.code() != Some(75))
+        });
+        let output = output.expect("the program runs");
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let rows = told["checks"].as_array().expect("rows").clone();
+        let row = move |name: &str| {
+            let row = rows.iter().find(|row| row["name"] == name).expect("a row of that name");
+            format!("{} {}", row["state"].as_str().unwrap(), row["text"].as_str().unwrap())
+        };
+        (output.status.code(), row)
+    };
+    let of_broker = format!("certificate of {broker}");
+    let days_left = |work: &Work, count: usize| {
+        let port = free_port();
+        let mut command = work.command();
+        command.args(["-Dflume.monitoring.type=http", &format!("-Dflume.monitoring.port={port}")]);
+        let mut agent = work.start_command(command);
+        agent.expect_records(&topic, count, ARRIVE_MAX);
+        let (_, metrics) = get(port, "/prometheus").expect("metrics");
+        let days = |name: &str| {
+            let label = format!("certificate=\"{name}\"}} ");
+            let line = metrics.lines().find(|line| {
+                line.starts_with("flume_ng_certificate_days_left{") && line.contains(&label)
+            });
+            let line = line.unwrap_or_else(|| panic!("none of {name}: {metrics}"));
+            line.rsplit(' ').next().unwrap().parse::<i64>().expect("days")
+        };
+        let told = (days(&broker), days("own"));
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+        told
+    };
+    let soon = work("ca.pem");
+    let (code, row) = check(&soon);
+    assert_eq!(code, Some(0));
+    let told = row(&broker);
+    assert!(told.contains(", by TLSv1.3 with TLS_AES_"), "{told}");
+    let told = row(&of_broker);
+    assert!(
+        told.starts_with(
+            "warn CN=broker, issued by CN=Authority, O=Example, ends in 19 days, on 20"
+        ),
+        "{told}"
+    );
+    let told = row("own certificate");
+    assert!(
+        told.starts_with("ok CN=agent, issued by CN=Authority, O=Example, holds for 89 days"),
+        "{told}"
+    );
+    assert_eq!(days_left(&soon, 1), (19, 89));
+    fs::copy(certificates.path("expired.p12"), certificates.path("new.tmp")).expect("a copy");
+    fs::rename(certificates.path("new.tmp"), certificates.path("broker.p12")).expect("a new store");
+    cluster.restart(0);
+    let over = work("expired.pem");
+    let (code, row) = check(&over);
+    assert_eq!(code, Some(78));
+    let told = row(&of_broker);
+    let words = "fail CN=expired, issued by CN=Authority, O=Example, has expired on 20";
+    assert!(told.starts_with(words), "{told}");
+    assert_eq!(days_left(&over, 2), (-2, 89));
 }

@@ -32,11 +32,16 @@ impl Certificates {
     /// A key and a certificate that the authority has issued for this machine's loopback: NAME.key,
     /// NAME.pem, and both as PKCS12 in NAME.p12.
     pub fn issue(&self, name: &str) {
+        self.issue_for(name, 20);
+    }
+
+    /// The same, valid for so many days.
+    pub fn issue_for(&self, name: &str, days: u32) {
         self.request(name);
         std::fs::write(self.path("leaf.ext"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
             .expect("a new file");
         self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 \
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} \
              -extfile leaf.ext -out {name}.pem"
         ));
         self.export(name);

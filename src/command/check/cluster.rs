@@ -13,6 +13,7 @@ use crate::channel::client::Client;
 use crate::channel::greet::{Spoken, greet};
 use crate::channel::limit::BATCH_BYTES_MAX;
 use crate::channel::protocol::{self, Versions};
+use crate::channel::standing::DAYS_LEFT_MIN;
 use crate::channel::tls::Summary;
 use crate::channel::wire::{Connection, pause, reason};
 use crate::config::inventory::Listed;
@@ -25,8 +26,6 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(15);
 const TOPIC_PAUSE: Duration = Duration::from_millis(100);
 const ZOOKEEPER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Who has fewer days left is told to renew a certificate.
-const DAYS_LEFT_MIN: i64 = 30;
 /// What a record needs beside its line: headers, lengths, the batch around it.
 const EVENT_OVERHEAD_BYTES: u64 = 1024;
 /// UTF-8 needs three bytes for a UTF-16 unit at most.
@@ -187,8 +186,7 @@ fn judge_certificate(report: &mut Report, name: &str, certificate: &Summary) {
 
 /// The one that we show to brokers.
 fn own_certificate(report: &mut Report, client: &Client) {
-    let tls = client.security.as_ref().and_then(|security| security.tls.as_ref());
-    if let Some(certificate) = tls.and_then(|tls| tls.own()) {
+    if let Some(certificate) = client.own_certificate() {
         judge_certificate(report, "own certificate", &certificate);
     }
 }

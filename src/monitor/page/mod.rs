@@ -13,12 +13,14 @@ use std::fmt::Write as _;
 use super::ages::Age;
 use super::exposition::FileView;
 use super::{LinkStats, SourceStats, Stats};
+use crate::channel::standing::DAYS_LEFT_MIN;
+use crate::channel::tls::Summary;
 use crate::checkpoint::dead_letter::Letter;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::PartitionRecord;
 use crate::checkpoint::trouble::Trouble;
 use crate::clock::{Clock as _, SystemClock};
-use crate::text::{grouped, size, span};
+use crate::text::{counted, grouped, size, span};
 use html::{Table, live, text};
 
 /// Rows of a table; what is beyond is counted.
@@ -65,6 +67,8 @@ pub(super) fn shape(stats: &Stats) -> String {
             for broker in &link.brokers {
                 add(&broker.address);
                 add(broker.state.name());
+                let certificate = broker.certificate.as_ref().or(link.own_certificate.as_ref());
+                add(&certificate.map_or(String::new(), |shown| shown.not_after.to_string()));
             }
             link.leaders.iter().for_each(|leader| add(leader.as_deref().unwrap_or_default()));
         }
@@ -97,7 +101,7 @@ pub(super) fn page(stats: &Stats) -> String {
     );
     write_facts(&mut out, stats);
     for (at, source) in stats.sources.iter().enumerate() {
-        Section { at, source }.write(&mut out);
+        Section { at, source, now_ms: stats.now_ms }.write(&mut out);
     }
     if stats.warnings.is_empty() {
         out.push_str("<h2>No warnings</h2>");
@@ -140,6 +144,8 @@ struct Section<'a> {
     /// Its place in `/status.json`.
     at: usize,
     source: &'a SourceStats,
+    /// Unix time.
+    now_ms: i64,
 }
 
 impl Section<'_> {
@@ -298,7 +304,7 @@ impl Section<'_> {
             ]);
         }
         out.push_str(&table.end());
-        write_brokers(out, link);
+        write_brokers(out, link, self.now_ms);
     }
 }
 
@@ -342,20 +348,44 @@ fn trouble_text(trouble: &Trouble) -> String {
     }
 }
 
-fn write_brokers(out: &mut String, link: &LinkStats) {
+fn write_brokers(out: &mut String, link: &LinkStats, now_ms: i64) {
     if link.brokers.is_empty() {
         return;
     }
-    let mut table = Table::new(&["broker", "state", "last error"], &[2]);
+    let has_tls = link.brokers.iter().any(|broker| broker.certificate.is_some());
+    let heads = ["broker", "state", "last error", "certificate"];
+    let mut table = Table::new(if has_tls { &heads } else { &heads[..3] }, &[2]);
     for broker in link.brokers.iter().take(ROWS_MAX) {
         let error = broker.last_error.as_ref().map(|(why, ago)| {
             let why: String = why.chars().take(ERROR_CHARS_MAX).collect();
             format!("{} ({} ago)", text(&why), span(ago.as_millis() as u64))
         });
         let error = error.unwrap_or_else(|| NONE.to_string());
-        table.row(&[text(&broker.address), broker.state.name().to_string(), error]);
+        let mut row = vec![text(&broker.address), broker.state.name().to_string(), error];
+        if has_tls {
+            let shown = broker.certificate.as_ref().map(|shown| certificate(shown, now_ms));
+            row.push(shown.unwrap_or_else(|| NONE.to_string()));
+        }
+        table.row(&row);
     }
     out.push_str(&table.end());
+    if let Some(own) = &link.own_certificate {
+        let _ = write!(out, "<p>Own certificate: {}</p>", certificate(own, now_ms));
+    }
+}
+
+/// Whose it is, and for how long.
+fn certificate(certificate: &Summary, now_ms: i64) -> String {
+    let days = certificate.days_left(now_ms.div_euclid(1_000));
+    let subject: String = certificate.subject.chars().take(ERROR_CHARS_MAX).collect();
+    let left = match days {
+        ..0 => "<span class=\"bad\">has expired</span>".to_string(),
+        0..DAYS_LEFT_MIN => {
+            format!("<span class=\"bad\">{} left</span>", counted(days as u64, "day"))
+        }
+        _ => format!("{} left", counted(days as u64, "day")),
+    };
+    format!("{}: {left}", text(&subject))
 }
 
 fn write_finished(out: &mut String, finished: &[Receipt]) {

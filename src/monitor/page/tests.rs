@@ -34,11 +34,18 @@ fn named(name: &str) -> Stats {
         partitions: vec![partition],
         ..ChannelRecord::default()
     });
+    let certificate = Summary { subject: name.into(), issuer: name.into(), not_after: 0 };
     let last_error = Some((name.to_string(), Duration::from_secs(5)));
     source.links.push(LinkStats {
-        brokers: vec![Standing { address: name.into(), state: State::Failed, last_error }],
+        brokers: vec![Standing {
+            address: name.into(),
+            state: State::Failed,
+            last_error,
+            certificate: Some(certificate.clone()),
+        }],
         leaders: vec![Some(name.into())],
         trips: vec![Some((1.0, 2.0))],
+        own_certificate: Some(certificate),
     });
     let range = ReceiptRange { topic: name.into(), ..ReceiptRange::default() };
     let ranges = vec![range];
@@ -69,7 +76,7 @@ fn hostile_names_are_text() {
     assert_eq!(page.matches("<script>").count(), 1, "our own");
     assert!(!page.contains("alert('1')") && !page.contains('\u{202e}') && !page.contains('\u{7}'));
     let escaped = page.matches("&lt;script&gt;alert(&#39;1&#39;)").count();
-    assert!(escaped >= 19, "{escaped}");
+    assert!(escaped >= 21, "{escaped}");
 }
 
 /// Where the script looks for a value there is one, and a format for it.
@@ -115,6 +122,31 @@ fn thousands_of_files_are_a_page_of_bounded_length() {
     assert!(page.contains("and 19,500 more files"));
     assert!(page.len() < 500_000, "{}", page.len());
     assert!(page.contains("<polyline points=\"0.0,59.0 "), "{page}");
+}
+
+/// A certificate that ends soon is told from one that does not.
+#[test]
+fn certificates_say_how_long_they_hold() {
+    let mut stats = named("CN=x");
+    for (days, words) in [
+        (-1, "CN=x: <span class=\"bad\">has expired</span>"),
+        (1, "CN=x: <span class=\"bad\">1 day left</span>"),
+        (30, "CN=x: 30 days left"),
+    ] {
+        let shown = &mut stats.sources[0].links[0];
+        let ends = |shown: &mut Option<Summary>| {
+            shown.as_mut().unwrap().not_after = days * 86_400;
+        };
+        ends(&mut shown.brokers[0].certificate);
+        ends(&mut shown.own_certificate);
+        let page = page(&stats);
+        assert!(page.contains(&format!("<td>{words}</td>")), "{page}");
+        assert!(page.contains(&format!("<p>Own certificate: {words}</p>")), "{page}");
+        let status: serde_json::Value = serde_json::from_str(&health::status_json(&stats)).unwrap();
+        let channel = &status["sources"][0]["channels"][0];
+        assert_eq!(channel["brokers"][0]["certificate"]["days_left"], days);
+        assert_eq!(channel["own_certificate"]["ends_ms"], days * 86_400_000);
+    }
 }
 
 #[test]
