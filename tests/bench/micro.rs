@@ -1,4 +1,4 @@
-//! The steps of a line's way, each alone and in this process: where a regression is.
+//! The steps of a line, each alone and in this process, to show where a regression is.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -35,7 +35,7 @@ impl Section {
 /// The whole document.
 pub fn document(day: &str, machine: &[String], commands: &[String], body: &[Section]) -> String {
     let mut out = format!(
-        "<!-- Written by `make bench`; changes by hand are lost with its next run. -->\n\
+        "<!-- Written by `make bench`; its next run overwrites changes made by hand. -->\n\
          # Measurements\n\n\
          ![Lines per second, flume-ng and others](bench.svg)\n\n\
          Measured on {day} by\n\n```sh\n{}\n```\n\non\n\n",

@@ -169,10 +169,10 @@ impl Bench {
                 text: format!(
                     "{} lines of {LINE_BYTES} bytes in one file, {PARTITIONS} partitions, \
                      acks=all; flume-ng with the reference configuration (batchSize = 100). \
-                     Medians of {}. Lines a second: from the start of the process until the \
-                     topic holds all lines. CPU: user and system, from start to end of the \
-                     process. Peak: VmHWM. First record: from the start of the process until a \
-                     file's only line is in the topic.",
+                     Medians of {}. Lines a second count from the start of the process until the \
+                     topic holds all lines. CPU is user and system time of the whole process, peak \
+                     is VmHWM. First record is the time from the start of the process until the \
+                     only line of a file is in the topic.",
                     thousands(lines as f64),
                     self.settings.runs
                 ),
@@ -352,7 +352,7 @@ impl Bench {
             ]);
         }
         self.sections.push(Section {
-            title: "What the lines hold".to_string(),
+            title: "Contents of the lines".to_string(),
             text: format!(
                 "flume-ng, {} lines of {LINE_BYTES} bytes into Kafka {NEW}.",
                 thousands(lines as f64)
@@ -394,11 +394,11 @@ impl Bench {
             }
         }
         self.sections.push(Section {
-            title: "From the append to the topic".to_string(),
+            title: "Latency from append to topic".to_string(),
             text: format!(
-                "A writer appends line by line, each with the time in it; a reader waits in a \
+                "A writer appends lines with the time in them, one by one; a reader waits in a \
                  fetch for the next record. Milliseconds, over all lines of {} runs of {} s. \
-                 {} It has had {} lines a second for {} s before.",
+                 {} The broker was warmed up with {} lines a second for {} s.",
                 self.settings.runs,
                 length.as_secs_f64(),
                 place_of_broker(is_in_memory),
@@ -411,7 +411,7 @@ impl Bench {
         });
         self.sections.push(Section {
             title: "Idle".to_string(),
-            text: format!("Over {} s in which no line comes.", self.settings.seconds),
+            text: format!("Over {} s without new lines.", self.settings.seconds),
             columns: vec!["", "CPU %", "calls that write", "resident MB"],
             rows: idle_rows,
             missing: Vec::new(),
@@ -442,7 +442,7 @@ impl Bench {
             title: format!("verify of {} MB in Kafka {NEW}", thousands(verify_mb as f64)),
             text: format!(
                 "{} lines of {LINE_BYTES} bytes in one file, delivered into {PARTITIONS} \
-                 partitions; both read the whole topic, in turns, and verify the file as well. \
+                 partitions. Both read the whole topic, in turn; `verify` reads the file as well. \
                  Medians of {runs}.",
                 thousands(lines as f64)
             ),
@@ -479,7 +479,7 @@ impl Bench {
             title: "The shape of the backlog".to_string(),
             text: format!(
                 "flume-ng into Kafka {NEW}, the shapes in turn in each of {} rounds, the largest in \
-                 every third; medians. The files stand in the page cache. {broker}",
+                 every third; medians. The files are in the page cache. {broker}",
                 flat::BIG_EVERY as u64 * runs
             ),
             columns: vec!["", "lines/s", "x first", "slowest–fastest", "CPU µs/line", "peak MB"],
@@ -501,8 +501,8 @@ impl Bench {
         });
         self.sections.push(Section {
             title: "Many files of the present hour".to_string(),
-            text: "flume-ng: what it costs to look at the directory after a change in it, and to \
-                   wait."
+            text: "flume-ng: the cost of a look at the directory after a change in it, and of \
+                   waiting."
                 .to_string(),
             columns: vec!["candidates", "read", "CPU ms a look", "idle CPU %", "resident MB"],
             rows: rows.to_vec(),
@@ -517,9 +517,9 @@ impl Bench {
             vec![row.label.clone(), short(row.ns), rate]
         };
         Section {
-            title: "The steps of a line's way".to_string(),
-            text: "Each alone, on one core, in memory (but for the fdatasync); medians. \
-                   `cargo bench --bench micro` prints them by itself."
+            title: "Steps of a line".to_string(),
+            text: "Each step alone, on one core, in memory (except for the fdatasync); medians. \
+                   `cargo bench --bench micro` prints this table."
                 .to_string(),
             columns: vec!["step", "ns/line", "lines/s"],
             rows: micro::run().iter().map(row).collect(),
@@ -540,7 +540,7 @@ fn refused(codec: &'static str) -> Option<String> {
 
 fn place_of_broker(is_in_memory: bool) -> &'static str {
     match is_in_memory {
-        true => "The broker's files are in memory, so that its disk has no part in it.",
-        false => "The broker shares a disk with what is measured, whose pace that can take.",
+        true => "The broker's files are in memory, so its disk has no influence.",
+        false => "The broker shares a disk with what is measured, which can slow it down.",
     }
 }
