@@ -1,7 +1,11 @@
 //! In a build without the cargo feature `tls`: there is none.
 
+mod summary;
+
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
+
+pub use summary::{Spoken, Summary};
 
 use super::transport::Received;
 use crate::config::tls;
@@ -11,33 +15,6 @@ pub struct Tls;
 
 /// There is never one.
 pub enum Session {}
-
-/// What is spoken on a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spoken {
-    pub version: &'static str,
-    pub cipher: String,
-    pub certificate: Option<Summary>,
-}
-
-/// A certificate for those who look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    pub subject: String,
-    pub issuer: String,
-    /// Seconds since 1970.
-    pub not_after: i64,
-}
-
-impl Summary {
-    pub fn end(&self) -> String {
-        String::new()
-    }
-
-    pub fn days_left(&self, now_s: i64) -> i64 {
-        self.not_after.saturating_sub(now_s).div_euclid(86_400)
-    }
-}
 
 impl Tls {
     pub fn new(_: tls::Tls) -> Tls {

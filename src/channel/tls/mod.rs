@@ -8,6 +8,7 @@ mod pem;
 mod pkcs12;
 mod session;
 mod store;
+mod summary;
 mod verifier;
 mod x509;
 
@@ -22,10 +23,11 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SignatureScheme, SupportedProtocolVersion};
 
-pub use session::{Session, Spoken};
+pub use session::Session;
 use store::{Identity, Stamp};
+pub use summary::{Spoken, Summary};
 use verifier::Verifier;
-use x509::{Certificate, shown_time};
+use x509::Certificate;
 
 use crate::config::tls::{self, Stored, Version};
 use crate::log;
@@ -43,29 +45,10 @@ struct Loaded {
     own: Option<Summary>,
 }
 
-/// A certificate for those who look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    pub subject: String,
-    pub issuer: String,
-    /// Seconds since 1970.
-    pub not_after: i64,
-}
-
 impl Summary {
     fn of(der: &[u8]) -> Option<Summary> {
         let Certificate { subject, issuer, not_after, .. } = Certificate::read(der).ok()?;
         Some(Summary { subject, issuer, not_after })
-    }
-
-    /// Its last moment, for a message.
-    pub fn end(&self) -> String {
-        shown_time(self.not_after)
-    }
-
-    /// Whole days that are left of it at that time, negative when it is over.
-    pub fn days_left(&self, now_s: i64) -> i64 {
-        self.not_after.saturating_sub(now_s).div_euclid(86_400)
     }
 }
 

@@ -5,22 +5,13 @@ use std::net::TcpStream;
 
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, PeerIncompatible};
 
-use super::Summary;
+use super::{Spoken, Summary};
 use crate::channel::transport::{Received, is_not_now};
 
 /// What a session keeps of output that the kernel has not taken, bytes.
 const OUTPUT_BYTES_MAX: usize = 128 << 10;
 /// What one read of the socket asks for, bytes: some records of 16 KiB.
 const READ_BYTES: usize = 64 << 10;
-
-/// What is spoken on a connection: the version, and the cipher as Java calls it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spoken {
-    pub version: &'static str,
-    pub cipher: String,
-    /// The broker's.
-    pub certificate: Option<Summary>,
-}
 
 /// See the module.
 pub struct Session {

@@ -16,7 +16,8 @@ use rustls::{
 };
 
 use super::store::Trust;
-use super::x509::{Certificate, shown_time};
+use super::summary::shown_time;
+use super::x509::Certificate;
 
 /// Why a broker's certificate is refused, and what mends it.
 #[derive(Debug, Clone, PartialEq, Eq)]

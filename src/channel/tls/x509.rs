@@ -3,8 +3,6 @@
 
 use std::net::IpAddr;
 
-use time::OffsetDateTime;
-
 use super::der::{BIT_STRING, Der, INTEGER, Malformed, OCTETS, OID, SEQUENCE, SET, field};
 
 /// Longest name that is shown, characters.
@@ -113,22 +111,6 @@ impl<'a> Certificate<'a> {
             false => names.join(", "),
         };
         if more > 0 { format!("{all} and {more} more") } else { all }
-    }
-}
-
-/// A moment for a message.
-pub(super) fn shown_time(seconds: i64) -> String {
-    match OffsetDateTime::from_unix_timestamp(seconds) {
-        Ok(at) => format!(
-            "{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC",
-            at.year(),
-            u8::from(at.month()),
-            at.day(),
-            at.hour(),
-            at.minute(),
-            at.second()
-        ),
-        Err(_) => format!("{seconds} s after 1970"),
     }
 }
 
