@@ -9,7 +9,6 @@
 //!
 //! The same connections read for the wire before 0.10 (`legacy.rs`), which the `kafka` crate writes.
 
-use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -17,10 +16,11 @@ use kafka_protocol::messages::MetadataResponse;
 
 use super::batch::{Batch, Wire};
 use super::broker::{Answer, Fault, Progress, Topic};
-use super::cluster::{Cluster, Word, metadata, without_leader};
+use super::cluster::{Cluster, Word, metadata};
 use super::finish::Waits;
 use super::greet::LOOK_PAUSE;
-use super::lane::{InFlight, Lane, Sent};
+use super::lane::{InFlight, Lane};
+use super::lanes::{Lanes, Speaker};
 use super::protocol::{self, Api, PRODUCE_MIDDLE, begin_frame, end_frame, put_string};
 use super::records::{ReadError, Reader};
 use super::walk::{END, Log, Piece, Ticket, untold};
@@ -33,17 +33,9 @@ const LIST_OFFSETS_0: Api = Api { key: 2, name: "ListOffsets", lowest: 0, highes
 
 /// A topic on a cluster whose logs have no identities; connected, or of no further use.
 pub struct Middle {
-    topic: String,
-    client_id: String,
-    request_timeout_ms: u32,
     /// That by which the topic is written.
     wire: Wire,
-    partitions: Vec<i32>,
-    /// Index into `lanes` of each of `partitions`.
-    led_by: Vec<Option<usize>>,
-    lanes: Vec<Lane>,
-    /// Reused for the frame and the heads of the partitions of each request.
-    heads: Vec<u8>,
+    lanes: Lanes,
     answers: Vec<Answer>,
     question: Question,
 }
@@ -67,86 +59,45 @@ impl Middle {
     /// Takes over the connections of `cluster`.
     pub fn new(cluster: Cluster, topic: &str, client_id: &str, request_timeout_ms: u32) -> Middle {
         let timeout = answer_timeout(request_timeout_ms);
-        let lanes = cluster.leaders.into_iter().map(|leader| {
-            leader.connection.reset_at_close();
-            Lane::new(leader, timeout)
-        });
+        cluster.leaders.iter().for_each(|leader| leader.connection.reset_at_close());
+        let speaker = Speaker { topic, client_id, request_timeout_ms };
+        let partitions = cluster.topic.partitions;
         Middle {
-            topic: topic.to_string(),
-            client_id: client_id.to_string(),
-            request_timeout_ms,
             wire: cluster.topic.wire,
-            partitions: cluster.topic.partitions,
-            led_by: cluster.led_by,
-            lanes: lanes.collect(),
-            heads: Vec::new(),
+            lanes: Lanes::new(speaker, partitions, cluster.led_by, cluster.leaders, timeout),
             answers: Vec::new(),
             question: Question::Nothing,
         }
     }
 
-    /// See `Broker::leader`.
-    pub fn leader(&self, partition: i32) -> Option<String> {
-        self.lane_of(partition).ok().map(|lane| self.lanes[lane].peer().to_owned())
-    }
-
-    fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
-        match self.partitions.binary_search(&partition) {
-            Ok(index) => {
-                self.led_by[index].ok_or_else(|| without_leader(&self.topic, partition, -1))
-            }
-            Err(_) => Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic))),
-        }
-    }
-
-    /// See `Broker::send`. The batches go to the kernel as they are, without another copy; what it
-    /// does not take at once is copied and goes out with the next `receive`.
-    pub fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
-        for lane in 0..self.lanes.len() {
-            let mut batches = Vec::new();
-            for batch in round {
-                if self.lane_of(batch.partition())? == lane {
-                    batches.push(*batch);
-                }
-            }
-            if !batches.is_empty() {
-                self.send_to(lane, &batches)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn send_to(&mut self, lane: usize, batches: &[&Batch]) -> Result<(), Fault> {
-        let lane = &mut self.lanes[lane];
-        debug_assert_eq!(lane.rounds(), 0, "one request of a connection at a time");
-        let version = lane.versions.common(PRODUCE_MIDDLE, lane.peer())?;
-        let correlation = lane.next_correlation();
-
-        let head = begin_frame(PRODUCE_MIDDLE, version, correlation, &self.client_id);
-        let ends =
-            put_produce(&mut self.heads, &head, &self.topic, self.request_timeout_ms, batches);
-        let payload = batches.iter().map(|b| b.sealed_bytes().len()).sum();
-        end_frame(&mut self.heads, payload);
-
-        let mut parts = Vec::with_capacity(2 * batches.len());
-        let mut at = 0;
-        for (batch, end) in batches.iter().zip(ends) {
-            parts.push(IoSlice::new(&self.heads[at..end]));
-            parts.push(IoSlice::new(batch.sealed_bytes()));
-            at = end;
-        }
-        let batches = batches.iter().map(|b| InFlight::of(b)).collect();
-        lane.send(&parts, correlation, Sent { version, batches })
-    }
-
     /// Those of connections on which an answer is awaited.
     pub(super) fn busy_descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        self.lanes.iter().filter(|lane| lane.is_busy()).for_each(|lane| lane.descriptors(add));
+        self.lanes.all.iter().filter(|lane| lane.is_busy()).for_each(|lane| lane.descriptors(add));
     }
 
     /// See `Broker::takes`.
     pub fn takes(&self, partition: i32) -> bool {
-        self.lane_of(partition).is_ok_and(|lane| self.lanes[lane].rounds() == 0)
+        self.lanes.lane_of(partition).is_ok_and(|lane| self.lanes.all[lane].rounds() == 0)
+    }
+
+    /// See `Broker::leader`.
+    pub fn leader(&self, partition: i32) -> Option<String> {
+        self.lanes.leader(partition)
+    }
+
+    /// See `Broker::send`.
+    pub fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
+        // One request of a connection at a time.
+        debug_assert!(round.iter().all(|batch| {
+            let lane = self.lanes.lane_of(batch.partition());
+            lane.map_or(true, |lane| self.lanes.all[lane].rounds() == 0)
+        }));
+        self.lanes.send(PRODUCE_MIDDLE, round)
+    }
+
+    /// Is there a connection to every leader?
+    pub fn is_whole(&self) -> bool {
+        self.lanes.is_whole()
     }
 
     /// See `Broker::receive`.
@@ -154,28 +105,17 @@ impl Middle {
         let result = self.pump();
         answers.append(&mut self.answers);
         result?;
-        let is_idle = answers.is_empty() && !self.lanes.iter().any(Lane::is_busy);
-        match self.lanes.iter().find(|lane| lane.is_closed()) {
-            Some(lane) if is_idle => {
-                Err(Fault::Idle(format!("{} closed the idle connection", lane.peer())))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Is there a connection to every leader?
-    pub fn is_whole(&self) -> bool {
-        !self.lanes.iter().any(Lane::is_closed)
+        self.lanes.expect_open(answers)
     }
 
     /// Reads what has come on all connections.
     pub fn pump(&mut self) -> Result<(), Fault> {
-        (0..self.lanes.len()).try_for_each(|lane| self.pump_lane(lane))
+        (0..self.lanes.all.len()).try_for_each(|lane| self.pump_lane(lane))
     }
 
     fn pump_lane(&mut self, lane: usize) -> Result<(), Fault> {
-        let (topic, answers) = (&self.topic, &mut self.answers);
-        self.lanes[lane].receive(&mut |peer, sent, answer| {
+        let (topic, answers) = (&self.lanes.topic, &mut self.answers);
+        self.lanes.all[lane].receive(&mut |peer, sent, answer| {
             let told = told_of(answer, &sent.batches)
                 .map_err(|_| protocol::garbled(PRODUCE_MIDDLE, peer))?;
             for (batch, (code, base_offset)) in sent.batches.iter().zip(told) {
@@ -190,7 +130,7 @@ impl Middle {
     /// Whatever was asked is not wanted any more.
     pub fn abandon_questions(&mut self) {
         self.question = Question::Nothing;
-        self.lanes.iter_mut().for_each(Lane::abandon_questions);
+        self.lanes.all.iter_mut().for_each(Lane::abandon_questions);
     }
 
     /// See `Broker::end_offsets`.
@@ -227,14 +167,15 @@ impl Middle {
             _ => {
                 self.abandon_questions();
                 self.pump_lane(0)?;
-                let lane = &mut self.lanes[0];
+                let lane = &mut self.lanes.all[0];
                 if lane.is_closed() {
                     return Err(Fault::Idle(format!("{} closed the idle connection", lane.peer())));
                 }
                 let (api, version, request) =
-                    metadata(Some(&lane.versions), lane.peer(), &self.topic, false)?;
+                    metadata(Some(&lane.versions), lane.peer(), &self.lanes.topic, false)?;
                 let correlation = lane.next_correlation();
-                let frame = protocol::frame(api, version, correlation, &self.client_id, &request)?;
+                let frame =
+                    protocol::frame(api, version, correlation, &self.lanes.client_id, &request)?;
                 lane.ask(&frame, correlation, ANSWER_BYTES_MAX)?;
                 (Ticket { partition: 0, lane: 0, correlation, version }, api)
             }
@@ -242,21 +183,13 @@ impl Middle {
         self.question = Question::Topic { ticket, api };
         let Progress::Done(answer) = self.take(ticket)? else { return Ok(Progress::Pending) };
         self.question = Question::Nothing;
-        let peer = self.lanes[ticket.lane].peer();
+        let peer = self.lanes.all[ticket.lane].peer();
         let answer: MetadataResponse = protocol::decode(api, ticket.version, &answer, peer)?;
-        Ok(Progress::Done(Word::of(&answer, &self.topic)?.topic(self.wire)))
-    }
-
-    fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
-        let fault = protocol::partition_fault(api, code, partition, &self.topic);
-        match self.leader(partition) {
-            Some(peer) => fault.told_by(&peer),
-            None => fault,
-        }
+        Ok(Progress::Done(Word::of(&answer, &self.lanes.topic)?.topic(self.wire)))
     }
 
     fn garbled(&self, api: Api, lane: usize) -> Fault {
-        protocol::garbled(api, self.lanes[lane].peer())
+        protocol::garbled(api, self.lanes.all[lane].peer())
     }
 
     /// A question about one partition to its leader: replica -1, `middle`, one topic, one
@@ -269,18 +202,18 @@ impl Middle {
         body: &[u8],
         bytes_max: usize,
     ) -> Result<Ticket, Fault> {
-        let at = self.lane_of(partition)?;
-        let lane = &mut self.lanes[at];
+        let at = self.lanes.lane_of(partition)?;
+        let lane = &mut self.lanes.all[at];
         let version = match lane.versions.highest(api) >= api.highest {
             true => api.highest,
             false => api.lowest,
         };
         let correlation = lane.next_correlation();
-        let mut frame = begin_frame(api, version, correlation, &self.client_id);
+        let mut frame = begin_frame(api, version, correlation, &self.lanes.client_id);
         frame.extend_from_slice(&(-1i32).to_be_bytes());
         frame.extend_from_slice(middle);
         frame.extend_from_slice(&1i32.to_be_bytes());
-        put_string(&mut frame, &self.topic);
+        put_string(&mut frame, &self.lanes.topic);
         frame.extend_from_slice(&1i32.to_be_bytes());
         frame.extend_from_slice(body);
         end_frame(&mut frame, 0);
@@ -291,33 +224,8 @@ impl Middle {
     /// Its answer, if it has come.
     fn take(&mut self, ticket: Ticket) -> Result<Progress<Vec<u8>>, Fault> {
         self.pump_lane(ticket.lane)?;
-        Ok(self.lanes[ticket.lane].take(ticket.correlation))
+        Ok(self.lanes.all[ticket.lane].take(ticket.correlation))
     }
-}
-
-/// The produce request behind `head` (acks, time limit, one topic), with a gap behind each
-/// partition's length where its batch goes. Returns where each gap is.
-fn put_produce(
-    out: &mut Vec<u8>,
-    head: &[u8],
-    topic: &str,
-    timeout_ms: u32,
-    batches: &[&Batch],
-) -> Vec<usize> {
-    out.clear();
-    out.extend_from_slice(head);
-    out.extend_from_slice(&(-1i16).to_be_bytes());
-    out.extend_from_slice(&(timeout_ms as i32).to_be_bytes());
-    out.extend_from_slice(&1i32.to_be_bytes());
-    put_string(out, topic);
-    out.extend_from_slice(&(batches.len() as i32).to_be_bytes());
-    let mut gaps = Vec::with_capacity(batches.len());
-    for batch in batches {
-        out.extend_from_slice(&batch.partition().to_be_bytes());
-        out.extend_from_slice(&(batch.sealed_bytes().len() as i32).to_be_bytes());
-        gaps.push(out.len());
-    }
-    gaps
 }
 
 /// Error and offset of each of `batches` in the answer to the request that held them, of one topic:
@@ -357,7 +265,7 @@ fn partition_head(r: &mut Reader<'_>, partition: i32) -> Result<i16, ReadError> 
 
 impl Waits for Middle {
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        self.lanes.iter().for_each(|lane| lane.descriptors(add));
+        self.lanes.all.iter().for_each(|lane| lane.descriptors(add));
     }
 
     fn patience(&self) -> Duration {
@@ -397,7 +305,7 @@ impl Log for Middle {
                 Ok(Progress::Done(Piece::Log { records: records.to_vec(), high_watermark }))
             }
             Ok((1, ..)) => Ok(Progress::Done(Piece::OutOfRange)),
-            Ok((code, ..)) => Err(self.partition_fault(FETCH_OLD, code, partition)),
+            Ok((code, ..)) => Err(self.lanes.partition_fault(FETCH_OLD, code, partition)),
             Err(ReadError::Malformed | ReadError::Unpack(_)) => {
                 Err(self.garbled(FETCH_OLD, ticket.lane))
             }
@@ -424,7 +332,7 @@ impl Log for Middle {
         })();
         match told {
             Ok((0, offset)) => Ok(Progress::Done(protocol::told_offset(offset))),
-            Ok((code, _)) => Err(self.partition_fault(LIST_OFFSETS_0, code, partition)),
+            Ok((code, _)) => Err(self.lanes.partition_fault(LIST_OFFSETS_0, code, partition)),
             Err(ReadError::Malformed | ReadError::Unpack(_)) => {
                 Err(self.garbled(LIST_OFFSETS_0, ticket.lane))
             }

@@ -13,6 +13,7 @@ pub mod finding;
 pub mod finish;
 pub mod greet;
 pub mod lane;
+mod lanes;
 pub mod legacy;
 pub mod limit;
 pub mod look;

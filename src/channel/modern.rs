@@ -17,7 +17,6 @@
 //! follower in sync that has not fetched for longer than the producer's expiration.
 
 use std::collections::HashMap;
-use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -30,19 +29,16 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::batch::Batch;
-use super::batch::{Identity, Wire};
+use super::batch::{Batch, Identity, Wire};
 use super::broker::{Answer, Fault, Progress, Throttled, Topic, Verdict};
 use super::client::Client;
-use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata, without_leader};
+use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata};
 use super::finish::Waits;
 use super::greet::{Greeting, LOOK_PAUSE};
-use super::lane::{InFlight, Lane, Sent};
+use super::lane::{InFlight, Lane};
+use super::lanes::{Lanes, Speaker};
 
-use super::protocol::{
-    self, Api, Denial, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE, begin_frame, end_frame,
-    put_string,
-};
+use super::protocol::{self, Api, Denial, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE};
 use super::walk::{END, Log, Piece, Ticket, untold};
 use super::wire::{ANSWER_BYTES_MAX, FETCH_BYTES_MAX, answer_timeout};
 
@@ -56,18 +52,11 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(2_000);
 
 /// A topic on a cluster of brokers from 0.11 on; connected, or of no further use.
 pub struct Modern {
-    topic: String,
     client: Client,
-    request_timeout_ms: u32,
-    partitions: Vec<i32>,
-    /// Index into `lanes` of each of `partitions`.
-    led_by: Vec<Option<usize>>,
     /// Leaders that did not answer, each of which is greeted again in its turn.
     unreached: Vec<String>,
     probe: Probe,
-    lanes: Vec<Lane>,
-    /// Reused for the frame and the heads of the partitions of each request.
-    heads: Vec<u8>,
+    lanes: Lanes,
     /// Answers to produce requests that were not asked for yet.
     answers: Vec<Answer>,
     question: Question,
@@ -110,32 +99,15 @@ impl Modern {
     /// Takes over the connections of `cluster`.
     pub fn new(cluster: Cluster, topic: &str, client: &Client, request_timeout_ms: u32) -> Modern {
         let timeout = answer_timeout(request_timeout_ms);
+        let speaker = Speaker { topic, client_id: &client.id, request_timeout_ms };
+        let partitions = cluster.topic.partitions;
         Modern {
-            topic: topic.to_string(),
+            lanes: Lanes::new(speaker, partitions, cluster.led_by, cluster.leaders, timeout),
             client: client.clone(),
-            request_timeout_ms,
-            partitions: cluster.topic.partitions,
-            led_by: cluster.led_by,
             unreached: cluster.unreached,
             probe: Probe::Due,
-            lanes: cluster.leaders.into_iter().map(|leader| Lane::new(leader, timeout)).collect(),
-            heads: Vec::new(),
             answers: Vec::new(),
             question: Question::Nothing,
-        }
-    }
-
-    /// See `Broker::leader`.
-    pub fn leader(&self, partition: i32) -> Option<String> {
-        self.lane_of(partition).ok().map(|lane| self.lanes[lane].peer().to_owned())
-    }
-
-    fn lane_of(&self, partition: i32) -> Result<usize, Fault> {
-        match self.partitions.binary_search(&partition) {
-            Ok(index) => {
-                self.led_by[index].ok_or_else(|| without_leader(&self.topic, partition, -1))
-            }
-            Err(_) => Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic))),
         }
     }
 
@@ -180,10 +152,12 @@ impl Modern {
                     let code = error.code();
                     let denial = protocol::denial(code).filter(|denial| *denial != Denial::Group);
                     let fault = match denial {
-                        Some(denial) => protocol::denied(INIT_PRODUCER_ID, denial, &self.topic),
+                        Some(denial) => {
+                            protocol::denied(INIT_PRODUCER_ID, denial, &self.lanes.topic)
+                        }
                         None => protocol::fault(code, "a producer id"),
                     };
-                    return Err(fault.told_by(self.lanes[0].peer()));
+                    return Err(fault.told_by(self.lanes.all[0].peer()));
                 }
             },
         };
@@ -209,9 +183,9 @@ impl Modern {
             Question::Topic { ticket, api } => (ticket, api),
             _ => {
                 self.abandon_questions();
-                let lane = &self.lanes[0];
+                let lane = &self.lanes.all[0];
                 let (api, version, request) =
-                    metadata(Some(&lane.versions), lane.peer(), &self.topic, false)?;
+                    metadata(Some(&lane.versions), lane.peer(), &self.lanes.topic, false)?;
                 (self.ask_as(0, 0, (api, version), &request, ANSWER_BYTES_MAX)?, api)
             }
         };
@@ -221,7 +195,7 @@ impl Modern {
         let Progress::Done(answer) = answer else { return Ok(Progress::Pending) };
         self.question = Question::Nothing;
         self.probe = Probe::Due;
-        let word = Word::of(&answer, &self.topic)?;
+        let word = Word::of(&answer, &self.lanes.topic)?;
         let word = word.without(|address| self.unreached.iter().any(|u| u == address))?;
         Ok(Progress::Done(word.topic(Wire::Modern)))
     }
@@ -232,7 +206,7 @@ impl Modern {
         let probe = match std::mem::replace(&mut self.probe, Probe::Done) {
             Probe::Due => {
                 let until = Instant::now() + PROBE_TIMEOUT;
-                Greeting::start(address, &self.topic, &self.client, until).map(Box::new)
+                Greeting::start(address, &self.lanes.topic, &self.client, until).map(Box::new)
             }
             Probe::Greeting(greeting) => Ok(greeting),
             Probe::Done => return false,
@@ -285,10 +259,10 @@ impl Modern {
 
     fn ask_ends(&mut self, partitions: &[i32]) -> Result<Question, Fault> {
         let mut left = Vec::new();
-        for lane in 0..self.lanes.len() {
+        for lane in 0..self.lanes.all.len() {
             let mut places = Vec::new();
             for (at, partition) in partitions.iter().enumerate() {
-                if self.lane_of(*partition)? == lane {
+                if self.lanes.lane_of(*partition)? == lane {
                     places.push(at);
                 }
             }
@@ -320,21 +294,13 @@ impl Modern {
     ) -> Result<Option<i64>, Fault> {
         match told.get(&partition) {
             Some((0, offset)) => Ok(protocol::told_offset(*offset)),
-            Some((code, _)) => Err(self.partition_fault(LIST_OFFSETS, *code, partition)),
+            Some((code, _)) => Err(self.lanes.partition_fault(LIST_OFFSETS, *code, partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
         }
     }
 
     fn topic_name(&self) -> TopicName {
-        TopicName(StrBytes::from_string(self.topic.clone()))
-    }
-
-    fn partition_fault(&self, api: Api, code: i16, partition: i32) -> Fault {
-        let fault = protocol::partition_fault(api, code, partition, &self.topic);
-        match self.leader(partition) {
-            Some(peer) => fault.told_by(&peer),
-            None => fault,
-        }
+        TopicName(StrBytes::from_string(self.lanes.topic.clone()))
     }
 
     /// A question to one of the leaders, behind whatever is under way there.
@@ -346,7 +312,7 @@ impl Modern {
         request: &Q,
         bytes_max: usize,
     ) -> Result<Ticket, Fault> {
-        let lane = &self.lanes[at];
+        let lane = &self.lanes.all[at];
         let version = lane.versions.common(api, lane.peer())?;
         self.ask_as(at, partition, (api, version), request, bytes_max)
     }
@@ -359,7 +325,7 @@ impl Modern {
         request: &Q,
         bytes_max: usize,
     ) -> Result<Ticket, Fault> {
-        let lane = &mut self.lanes[at];
+        let lane = &mut self.lanes.all[at];
         let correlation = lane.next_correlation();
         let frame = protocol::frame(api, version, correlation, &self.client.id, request)?;
         lane.ask(&frame, correlation, bytes_max)?;
@@ -369,7 +335,7 @@ impl Modern {
     /// Its answer, decoded, if it has come.
     fn take<A: Decodable>(&mut self, api: Api, ticket: Ticket) -> Result<Progress<A>, Fault> {
         self.pump_lane(ticket.lane)?;
-        let lane = &mut self.lanes[ticket.lane];
+        let lane = &mut self.lanes.all[ticket.lane];
         Ok(match lane.take(ticket.correlation) {
             Progress::Pending => Progress::Pending,
             Progress::Done(answer) => {
@@ -381,60 +347,39 @@ impl Modern {
     /// Whatever was asked is not wanted any more.
     pub fn abandon_questions(&mut self) {
         self.question = Question::Nothing;
-        self.lanes.iter_mut().for_each(Lane::abandon_questions);
+        self.lanes.all.iter_mut().for_each(Lane::abandon_questions);
     }
 
     /// Reads what has come on all connections.
     pub fn pump(&mut self) -> Result<(), Fault> {
-        (0..self.lanes.len()).try_for_each(|lane| self.pump_lane(lane))
+        (0..self.lanes.all.len()).try_for_each(|lane| self.pump_lane(lane))
     }
 
     fn pump_lane(&mut self, lane: usize) -> Result<(), Fault> {
-        let (topic, answers) = (&self.topic, &mut self.answers);
-        self.lanes[lane].receive(&mut |peer, sent, answer| {
+        let (topic, answers) = (&self.lanes.topic, &mut self.answers);
+        self.lanes.all[lane].receive(&mut |peer, sent, answer| {
             let answer = protocol::decode(PRODUCE, sent.version, answer, peer)?;
             verdicts(&answer, &sent.batches, topic, peer, answers)
         })
     }
 
-    /// See `Broker::send`. The batches go to the kernel as they are, without another copy; what it
-    /// does not take at once is copied and goes out with the next `receive`.
-    pub fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
-        for lane in 0..self.lanes.len() {
-            let mut batches = Vec::new();
-            for batch in round {
-                if self.lane_of(batch.partition())? == lane {
-                    batches.push(*batch);
-                }
-            }
-            if !batches.is_empty() {
-                self.send_to(lane, &batches)?;
-            }
-        }
-        Ok(())
+    /// See `Broker::leader`.
+    pub fn leader(&self, partition: i32) -> Option<String> {
+        self.lanes.leader(partition)
     }
 
-    fn send_to(&mut self, lane: usize, batches: &[&Batch]) -> Result<(), Fault> {
-        let lane = &mut self.lanes[lane];
-        debug_assert!(lane.rounds() < ROUNDS_IN_FLIGHT_MAX);
-        let version = lane.versions.common(PRODUCE, lane.peer())?;
-        let correlation = lane.next_correlation();
+    /// See `Broker::send`.
+    pub fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
+        debug_assert!(round.iter().all(|batch| {
+            let lane = self.lanes.lane_of(batch.partition());
+            lane.map_or(true, |lane| self.lanes.all[lane].rounds() < ROUNDS_IN_FLIGHT_MAX)
+        }));
+        self.lanes.send(PRODUCE, round)
+    }
 
-        let head = begin_frame(PRODUCE, version, correlation, &self.client.id);
-        let ends =
-            put_produce(&mut self.heads, &head, &self.topic, self.request_timeout_ms, batches);
-        let payload = batches.iter().map(|b| b.sealed_bytes().len()).sum();
-        end_frame(&mut self.heads, payload);
-
-        let mut parts = Vec::with_capacity(2 * batches.len());
-        let mut at = 0;
-        for (batch, end) in batches.iter().zip(ends) {
-            parts.push(IoSlice::new(&self.heads[at..end]));
-            parts.push(IoSlice::new(batch.sealed_bytes()));
-            at = end;
-        }
-        let batches = batches.iter().map(|b| InFlight::of(b)).collect();
-        lane.send(&parts, correlation, Sent { version, batches })
+    /// Is there a connection to every leader?
+    pub fn is_whole(&self) -> bool {
+        self.lanes.is_whole()
     }
 
     /// See `Broker::receive`.
@@ -442,19 +387,13 @@ impl Modern {
         let result = self.pump();
         answers.append(&mut self.answers);
         result?;
-        let is_idle = answers.is_empty() && !self.lanes.iter().any(Lane::is_busy);
-        match self.lanes.iter().find(|lane| lane.is_closed()) {
-            Some(lane) if is_idle => {
-                Err(Fault::Idle(format!("{} closed the idle connection", lane.peer())))
-            }
-            _ => Ok(()),
-        }
+        self.lanes.expect_open(answers)
     }
 
     /// See `Broker::throttled`.
     pub fn throttled(&mut self) -> Option<Throttled> {
         let mut most: Option<Throttled> = None;
-        for lane in &mut self.lanes {
+        for lane in &mut self.lanes.all {
             let ms = lane.take_held().as_millis() as u64;
             if ms > most.as_ref().map_or(0, |most| most.ms) {
                 most = Some(Throttled { peer: lane.peer().to_string(), ms });
@@ -462,16 +401,11 @@ impl Modern {
         }
         most
     }
-
-    /// Is there a connection to every leader?
-    pub fn is_whole(&self) -> bool {
-        !self.lanes.iter().any(Lane::is_closed)
-    }
 }
 
 impl Waits for Modern {
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        self.lanes.iter().for_each(|lane| lane.descriptors(add));
+        self.lanes.all.iter().for_each(|lane| lane.descriptors(add));
     }
 
     fn patience(&self) -> Duration {
@@ -501,7 +435,7 @@ impl Log for Modern {
             .with_replica_id(BrokerId(-1))
             .with_max_bytes(bytes_max as i32)
             .with_topics(vec![topic]);
-        let lane = self.lane_of(partition)?;
+        let lane = self.lanes.lane_of(partition)?;
         // A batch may be larger than what was asked for.
         self.ask(lane, partition, FETCH, &request, FETCH_BYTES_MAX)
     }
@@ -512,7 +446,7 @@ impl Log for Modern {
             return Ok(Progress::Pending);
         };
         if answer.error_code != 0 {
-            return Err(self.partition_fault(FETCH, answer.error_code, partition));
+            return Err(self.lanes.partition_fault(FETCH, answer.error_code, partition));
         }
         let mut told = answer.responses.into_iter().flat_map(|t| t.partitions);
         match told.find(|p| p.partition_index == partition) {
@@ -521,13 +455,13 @@ impl Log for Modern {
                 high_watermark: p.high_watermark,
             })),
             Some(p) if is_out_of_range(p.error_code) => Ok(Progress::Done(Piece::OutOfRange)),
-            Some(p) => Err(self.partition_fault(FETCH, p.error_code, partition)),
+            Some(p) => Err(self.lanes.partition_fault(FETCH, p.error_code, partition)),
             None => Err(Fault::Lost(format!("nothing of partition {partition}"))),
         }
     }
 
     fn ask_offset(&mut self, partition: i32, time: i64) -> Result<Ticket, Fault> {
-        let lane = self.lane_of(partition)?;
+        let lane = self.lanes.lane_of(partition)?;
         self.ask_offsets(lane, &[partition], time)
     }
 
@@ -547,33 +481,6 @@ fn is_out_of_range(code: i16) -> bool {
 fn told_offsets(answer: &ListOffsetsResponse) -> HashMap<i32, (i16, i64)> {
     let told = answer.topics.iter().flat_map(|t| &t.partitions);
     told.map(|p| (p.partition_index, (p.error_code, p.offset))).collect()
-}
-
-/// The produce request behind `head` (transactional id, acks, time limit, one topic), with a gap
-/// behind each partition's length where its batch goes. Versions 3 to 8 are written alike.
-/// Returns where each gap is.
-fn put_produce(
-    out: &mut Vec<u8>,
-    head: &[u8],
-    topic: &str,
-    timeout_ms: u32,
-    batches: &[&Batch],
-) -> Vec<usize> {
-    out.clear();
-    out.extend_from_slice(head);
-    out.extend_from_slice(&(-1i16).to_be_bytes());
-    out.extend_from_slice(&(-1i16).to_be_bytes());
-    out.extend_from_slice(&(timeout_ms as i32).to_be_bytes());
-    out.extend_from_slice(&1i32.to_be_bytes());
-    put_string(out, topic);
-    out.extend_from_slice(&(batches.len() as i32).to_be_bytes());
-    let mut gaps = Vec::with_capacity(batches.len());
-    for batch in batches {
-        out.extend_from_slice(&batch.partition().to_be_bytes());
-        out.extend_from_slice(&(batch.sealed_bytes().len() as i32).to_be_bytes());
-        gaps.push(out.len());
-    }
-    gaps
 }
 
 /// The places of refused records in a batch of `count`, if they are some of it and not all.
