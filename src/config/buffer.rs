@@ -17,20 +17,30 @@ use super::section::Section;
 /// A channel type: how Flume calls it, and its class.
 struct Kind {
     names: [&'static str; 2],
-    keeps_files: bool,
+    keeps: Keeps,
+}
+
+/// Where a channel of Flume keeps what it has taken and not given on.
+#[derive(Clone, Copy)]
+enum Keeps {
+    /// In memory: it ends with the agent.
+    Memory,
+    Files,
+    /// A database, of which nothing is known here.
+    Database,
 }
 
 const KINDS: [Kind; 5] = [
-    Kind { names: ["memory", "org.apache.flume.channel.MemoryChannel"], keeps_files: false },
-    Kind { names: ["file", "org.apache.flume.channel.file.FileChannel"], keeps_files: true },
+    Kind { names: ["memory", "org.apache.flume.channel.MemoryChannel"], keeps: Keeps::Memory },
+    Kind { names: ["file", "org.apache.flume.channel.file.FileChannel"], keeps: Keeps::Files },
     Kind {
         names: ["SPILLABLEMEMORY", "org.apache.flume.channel.SpillableMemoryChannel"],
-        keeps_files: true,
+        keeps: Keeps::Files,
     },
-    Kind { names: ["jdbc", "org.apache.flume.channel.jdbc.JdbcChannel"], keeps_files: false },
+    Kind { names: ["jdbc", "org.apache.flume.channel.jdbc.JdbcChannel"], keeps: Keeps::Database },
     Kind {
         names: ["PSEUDOTXNMEMORY", "org.apache.flume.channel.PseudoTxnMemoryChannel"],
-        keeps_files: false,
+        keeps: Keeps::Memory,
     },
 ];
 
@@ -55,12 +65,14 @@ pub(super) fn build(
 ) -> Option<Destination> {
     let kind = kind(section)?;
     ignored.extend(section.check_names(found, &[Scope::Buffer]));
-    if kind.keeps_files {
-        refuse_what_is_left(section, found);
-    } else if kind.names[0] == "jdbc" {
-        let message = "what Flume's jdbc channel still holds cannot be looked at; let Flume deliver it \
-                       before it is replaced";
-        section.warn(found, "type", message);
+    match kind.keeps {
+        Keeps::Memory => {}
+        Keeps::Files => refuse_what_is_left(section, found),
+        Keeps::Database => {
+            let message = "what Flume's jdbc channel still holds cannot be looked at; let Flume \
+                           deliver it before it is replaced";
+            section.warn(found, "type", message);
+        }
     }
     if sinks.is_empty() {
         let message = format!(

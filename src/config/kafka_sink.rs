@@ -43,9 +43,11 @@ pub(super) fn build(
     found: &mut Diagnostics,
     ignored: &mut Vec<String>,
 ) -> Option<Destination> {
-    let mut all =
-        sinks.iter().map(|sink| (*sink, build_one(channel, sink, agent, setting, found, ignored)));
-    let all: Vec<(&Section, Destination)> = all.by_ref().collect();
+    // Each is judged, whatever the one before is like.
+    let all: Vec<(&Section, Destination)> = sinks
+        .iter()
+        .map(|sink| (*sink, build_one(channel, sink, agent, setting, found, ignored)))
+        .collect();
     let mut all = all.into_iter();
     let (first, mut destination) = all.next()?;
     for (sink, other) in all {
