@@ -6,7 +6,7 @@ use std::fmt::{Display, Write as _};
 use serde_json::{Map, Value, json};
 
 use super::ages::Age;
-use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState};
+use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState, PartitionRecord};
 use crate::histogram::Histogram;
 use crate::text::printable;
 
@@ -243,7 +243,7 @@ fn write_labels(line: &mut String, labels: &[(&str, &str)]) {
 
 /// For `status --json`.
 pub(crate) fn file_json(file: &FileView) -> Map<String, Value> {
-    let Value::Object(members) = json!({
+    members(json!({
         "name": file.name,
         "state": file.state,
         "size": file.size,
@@ -251,10 +251,41 @@ pub(crate) fn file_json(file: &FileView) -> Map<String, Value> {
         "lines": file.lines,
         "events": file.events,
         "behind_bytes": file.behind(),
-    }) else {
-        unreachable!("braces make an object");
-    };
-    members
+    }))
+}
+
+/// A channel as its record has it, for `status --json`; `partitions`: of each what
+/// [`partition_json`] says, and more.
+pub(crate) fn channel_json(
+    channel: &ChannelRecord,
+    partitions: impl Iterator<Item = Map<String, Value>>,
+) -> Map<String, Value> {
+    members(json!({
+        "name": channel.name,
+        "topic": channel.topic,
+        "cluster_id": channel.cluster_id,
+        "producer_id": channel.producer_id,
+        "producer_epoch": channel.producer_epoch,
+        "partitions": partitions.map(Value::Object).collect::<Vec<Value>>(),
+    }))
+}
+
+/// A partition as its record has it; `in_doubt`: batches of it.
+pub(crate) fn partition_json(partition: &PartitionRecord, in_doubt: usize) -> Map<String, Value> {
+    members(json!({
+        "partition": partition.partition,
+        "next_sequence": partition.next_sequence,
+        "floor_offset": partition.floor_offset,
+        "batches_in_doubt": in_doubt,
+    }))
+}
+
+/// Those of an object, to which more may come.
+pub(super) fn members(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(members) => members,
+        _ => unreachable!("braces make an object"),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::ages::Age;
-use super::exposition::{FileView, file_json};
+use super::exposition::{FileView, channel_json, file_json, members, partition_json};
 use super::page::{self, verdict};
 use super::rates::Rate;
 use super::{LinkStats, SourceStats, Stats};
@@ -68,28 +68,22 @@ fn source_json(stats: &Stats, source: &SourceStats) -> Value {
             let partitions = channel.partitions.iter().enumerate().map(|(row, p)| {
                 let is_it = |entry: &&(usize, i32)| **entry == (at, p.partition);
                 let trip = link.trips.get(row).copied().flatten();
-                json!({
-                    "partition": p.partition,
-                    "next_sequence": p.next_sequence,
-                    "floor_offset": p.floor_offset,
-                    "batches_in_doubt": source.doubts.iter().filter(is_it).count(),
+                let mut told = partition_json(p, source.doubts.iter().filter(is_it).count());
+                told.append(&mut members(json!({
                     "batches_in_flight": source.flights.iter().filter(is_it).count(),
                     "last_offset": page::last_offset(p),
                     "leader": link.leaders.get(row),
                     "round_trip_ms_p50": trip.map(|(median, _)| rounded(median)),
                     "round_trip_ms_p99": trip.map(|(_, most)| rounded(most)),
-                })
+                })));
+                told
             });
-            json!({
-                "name": channel.name,
-                "topic": channel.topic,
-                "cluster_id": channel.cluster_id,
-                "producer_id": channel.producer_id,
-                "producer_epoch": channel.producer_epoch,
-                "partitions": partitions.collect::<Vec<Value>>(),
+            let mut told = channel_json(channel, partitions);
+            told.append(&mut members(json!({
                 "brokers": link.brokers.iter().map(|b| broker_json(b, stats)).collect::<Vec<Value>>(),
                 "own_certificate": certificate_json(link.own_certificate.as_ref(), stats),
-            })
+            })));
+            Value::Object(told)
         })
         .collect();
     let rate = |of: fn(&Rate) -> f64| source.rate.as_ref().map(|rate| rounded(of(rate)));

@@ -11,7 +11,7 @@ use crate::checkpoint::record::{ChannelRecord, Record};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN, Unread};
 use crate::exit::Exit;
-use crate::monitor::exposition::{Exposition, FileView, file_json};
+use crate::monitor::exposition::{self, Exposition, FileView, file_json, partition_json};
 use crate::monitor::health::{receipt_json, trouble_json};
 use crate::pipeline::handover::Handover;
 use crate::text::{State, Style, columns, counted, grouped, printable, rounded, size, span};
@@ -296,22 +296,9 @@ fn source_json(source: &Shown<'_>) -> Value {
 }
 
 fn channel_json(record: &Record, at: usize, channel: &ChannelRecord) -> Value {
-    let partitions = list(&channel.partitions, |p| {
-        json!({
-            "partition": p.partition,
-            "next_sequence": p.next_sequence,
-            "floor_offset": p.floor_offset,
-            "batches_in_doubt": doubt_of(record, at, p.partition),
-        })
-    });
-    json!({
-        "name": channel.name,
-        "topic": channel.topic,
-        "cluster_id": channel.cluster_id,
-        "producer_id": channel.producer_id,
-        "producer_epoch": channel.producer_epoch,
-        "partitions": partitions,
-    })
+    let partitions = channel.partitions.iter();
+    let partitions = partitions.map(|p| partition_json(p, doubt_of(record, at, p.partition)));
+    Value::Object(exposition::channel_json(channel, partitions))
 }
 
 pub(super) fn prometheus(agent: &str, sources: &[Shown<'_>]) -> String {
