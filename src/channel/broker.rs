@@ -108,13 +108,15 @@ pub struct Found {
 pub enum Fault {
     /// No broker of the list could be reached, or none answers; says host and reason of each.
     Unreachable(String),
+    /// The broker speaks no version of a request that this program speaks; names both.
+    Incompatible(String),
     /// No TLS came about: whose certificate or store it is, what is wrong, and what mends it.
     Distrusted(String),
     /// No descriptor is left for another connection, which is no fault of the brokers; says so, and
     /// the way out.
     NoDescriptor(String),
     /// A connection that was in use broke, an answer did not come in time, or it was not
-    /// understood.
+    /// understood; names the broker.
     Lost(String),
     /// An answer did not come in time, and neither did the link carry anything meanwhile.
     Overdue(String),
@@ -150,6 +152,7 @@ impl Fault {
             Fault::Unauthorised(why) => Fault::Unauthorised(named(why)),
             // These say it themselves, or are no broker's word.
             Fault::Unreachable(_)
+            | Fault::Incompatible(_)
             | Fault::Distrusted(_)
             | Fault::NoDescriptor(_)
             | Fault::Overdue(_)
@@ -164,6 +167,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Unreachable(why)
+            | Fault::Incompatible(why)
             | Fault::Distrusted(why)
             | Fault::NoDescriptor(why)
             | Fault::Lost(why)

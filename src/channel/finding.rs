@@ -76,7 +76,7 @@ enum Reach {
     Greeting(Box<Greeting>),
     Greeted(Greeted),
     Failed {
-        why: String,
+        fault: Fault,
         at: Instant,
     },
     /// Its connection is part of what was found.
@@ -106,18 +106,21 @@ impl Peer {
         matches!(self.reach, Reach::Greeted(_)) && self.asked.is_none()
     }
 
-    fn fail(&mut self, why: String, now: Instant) {
+    fn fail(&mut self, fault: Fault, now: Instant) {
         self.asked = None;
         self.told = None;
-        self.reach = Reach::Failed { why, at: now };
+        self.reach = Reach::Failed { fault, at: now };
     }
 
     /// # Errors
     /// What is not wrong with this one alone.
     fn take_fault(&mut self, fault: Fault, now: Instant) -> Result<(), Fault> {
         match fault {
-            Fault::Unreachable(why) | Fault::Distrusted(why) | Fault::Lost(why) => {
-                self.fail(why, now);
+            Fault::Unreachable(_)
+            | Fault::Incompatible(_)
+            | Fault::Distrusted(_)
+            | Fault::Lost(_) => {
+                self.fail(fault, now);
                 Ok(())
             }
             other => Err(other),
@@ -212,7 +215,7 @@ impl Finding {
     pub fn standings(&self, is_over: bool) -> Vec<(String, State, Option<String>)> {
         let standing = |peer: &Peer| {
             let (state, why) = match (&peer.reach, &peer.told) {
-                (Reach::Failed { why, .. }, _) => (State::Failed, Some(why.clone())),
+                (Reach::Failed { fault, .. }, _) => (State::Failed, Some(fault.to_string())),
                 (_, Some(Told::NotReady { fault, .. })) => (State::Failed, Some(fault.to_string())),
                 (Reach::Due(_), _) => (State::Unasked, None),
                 (Reach::Greeting(_), _) if is_over => {
@@ -280,7 +283,7 @@ impl Finding {
                 match Greeting::start(&peer.address, &self.topic, &self.client, until) {
                     Ok(greeting) => peer.reach = Reach::Greeting(Box::new(greeting)),
                     Err(fault @ Fault::NoDescriptor(_)) => return Err(fault),
-                    Err(fault) => peer.fail(fault.to_string(), now),
+                    Err(fault) => peer.fail(fault, now),
                 }
                 room -= 1;
                 is_idle &= matches!(peer.reach, Reach::Failed { .. });
@@ -309,6 +312,7 @@ impl Finding {
                     self.was_missing |= is_missing(&answer, &self.topic);
                     match Word::of(&answer, &self.topic) {
                         Ok(word) if !self.may_lack => word.whole(&self.topic),
+                        Err(Fault::Lost(why)) => Err(Fault::Lost(why).told_by(&peer.address)),
                         word => word,
                     }
                 }
@@ -373,8 +377,8 @@ impl Finding {
                 self.peers[known].leads = true;
                 match &self.peers[known].reach {
                     // One that is gone will be replaced: that is worth another question.
-                    Reach::Failed { why, at: failed_at } if *failed_at >= told_at => {
-                        failed.get_or_insert(format!("leader {node} at {address}: {why}"));
+                    Reach::Failed { fault, at: failed_at } if *failed_at >= told_at => {
+                        failed.get_or_insert(format!("leader {node} at {address}: {fault}"));
                     }
                     Reach::Failed { .. } | Reach::Due(_) => {
                         self.peers[known].reach = Reach::Due(now);
@@ -442,10 +446,14 @@ impl Finding {
             match (&peer.told, &peer.reach) {
                 (Some(Told::NotReady { fault, .. }), _) => return fault.clone(),
                 (Some(Told::Ready { word, .. }), _) => return self.silent_leader(word),
-                (None, Reach::Failed { why, .. }) if why.starts_with(address.as_str()) => {
+                // These name the broker themselves.
+                (
+                    None,
+                    Reach::Failed { fault: Fault::Lost(why) | Fault::Incompatible(why), .. },
+                ) => {
                     reasons.push(why.clone());
                 }
-                (None, Reach::Failed { why, .. }) => reasons.push(format!("{address}: {why}")),
+                (None, Reach::Failed { fault, .. }) => reasons.push(format!("{address}: {fault}")),
                 (None, _) => reasons.push(format!("{address} does not answer")),
             }
         }

@@ -85,7 +85,7 @@ impl Versions {
         if version >= lowest.max(api.lowest) {
             return Ok(version);
         }
-        Err(Fault::Unreachable(format!(
+        Err(Fault::Incompatible(format!(
             "{peer} speaks {} {lowest} to {highest}, this program {} to {}",
             api.name, api.lowest, api.highest
         )))
@@ -615,7 +615,7 @@ mod tests {
     fn versions_that_do_not_meet_are_named() {
         let versions = Versions(vec![(0, 0, 13), (1, 11, 18)]);
         assert_eq!(versions.common(PRODUCE, "h:1"), Ok(8));
-        let Err(Fault::Unreachable(why)) = versions.common(FETCH, "h:1") else { panic!() };
+        let Err(Fault::Incompatible(why)) = versions.common(FETCH, "h:1") else { panic!() };
         assert_eq!(why, "h:1 speaks Fetch 11 to 18, this program 4 to 10");
         assert_eq!(versions.highest(INIT_PRODUCER_ID), -1);
     }

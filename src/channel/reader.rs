@@ -184,7 +184,8 @@ impl TopicReader {
                     | Fault::Overdue(_)
                     | Fault::NotReady(_)
                     | Fault::NoDescriptor(_)
-                    | Fault::Unreachable(_),
+                    | Fault::Unreachable(_)
+                    | Fault::Incompatible(_),
                 ) if tries < TRIES_MAX || at > before => {
                     tries = if at > before { 1 } else { tries + 1 };
                     pause(TRY_PAUSE)?;
