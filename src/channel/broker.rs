@@ -8,6 +8,7 @@ use std::fmt;
 pub use kafka_protocol::error::ResponseError;
 
 use super::batch::{Batch, Identity, Wire};
+use super::client::Principal;
 use super::finish::Waits;
 use super::reader::History;
 use super::standing::Standings;
@@ -136,7 +137,7 @@ pub enum Fault {
 
 impl Fault {
     /// The same, where what is missing is a right of `who`, as brokers call us.
-    pub fn asked_by(self, who: &str) -> Fault {
+    pub fn asked_by(self, who: &Principal) -> Fault {
         match self {
             Fault::Unauthorised(why) => Fault::Unauthorised(format!("{why} (to {who})")),
             other => other,

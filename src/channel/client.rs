@@ -1,5 +1,6 @@
 //! Who connects to a broker.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::sasl::fetch::Tokens;
@@ -20,6 +21,32 @@ impl Security {
     pub fn new(config: security::Security) -> Security {
         let tls = config.tls.clone().map(Tls::new);
         Security { config, tls, tokens: Tokens::default() }
+    }
+}
+
+/// As whom brokers take us, for their ACLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// Nobody: they do not ask.
+    Anonymous,
+    /// By the login.
+    Named(String),
+    /// The subject of our certificate, if they want to see one.
+    Certificate,
+    /// A token or a ticket says it to them, and not to us.
+    Unknown,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Principal::Anonymous => f.write_str("User:ANONYMOUS"),
+            Principal::Named(name) => write!(f, "User:{name}"),
+            Principal::Certificate => {
+                f.write_str("User:CN=..., the subject of our certificate, or else User:ANONYMOUS")
+            }
+            Principal::Unknown => f.write_str("whom the brokers take us for"),
+        }
     }
 }
 
@@ -53,21 +80,19 @@ impl Client {
     }
 
     /// As brokers call us in their ACLs, as far as that is known here.
-    pub fn principal(&self) -> String {
-        let Some(security) = &self.security else { return "User:ANONYMOUS".to_string() };
+    pub fn principal(&self) -> Principal {
+        let Some(security) = &self.security else { return Principal::Anonymous };
         match &security.config.login {
             Some(login) => match login.principal() {
                 // Unless the brokers are told otherwise (sasl.kerberos.principal.to.local.rules).
                 Some(name) if matches!(login, Login::Gssapi { .. }) => {
-                    format!("User:{}", name.split(['@', '/']).next().unwrap_or(name))
+                    Principal::Named(name.split(['@', '/']).next().unwrap_or(name).to_string())
                 }
-                Some(name) => format!("User:{name}"),
-                None => "whom the brokers take us for".to_string(),
+                Some(name) => Principal::Named(name.to_string()),
+                None => Principal::Unknown,
             },
-            None if security.config.protocol.has_tls() => {
-                "User:CN=..., the subject of our certificate, or else User:ANONYMOUS".to_string()
-            }
-            None => "User:ANONYMOUS".to_string(),
+            None if security.config.protocol.has_tls() => Principal::Certificate,
+            None => Principal::Anonymous,
         }
     }
 
