@@ -1,5 +1,5 @@
 //! What there is to find of a cluster: the topic, its leaders, and with which wire they are spoken
-//! to. How it is found: `finding.rs`.
+//! to. How it is found: `finding/`.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
