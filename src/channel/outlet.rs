@@ -72,8 +72,55 @@ pub enum Stage {
     /// Where the brokers do not prove that the topic is that of the record, the batches that were
     /// acknowledged last are looked for.
     Confirming,
-    /// Rounds may be sent.
-    Open,
+    /// Rounds may be sent. At that monotonic time the brokers are asked next how the topic is.
+    Open { survey_at_ms: u64 },
+    /// It is open, and the topic is not as it was when it was opened: nothing new is sent, and once
+    /// nothing is under way the channel is opened anew.
+    Outdated,
+}
+
+/// Whose the identities are under which batches are in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoubtIdentity {
+    Ours,
+    /// Another agent's, perhaps (a copied checkpoint): nothing that is absent is sent under them.
+    Foreign,
+    /// Nobody's yet: what is in doubt was read from the topic as missing, and never sent.
+    Missing,
+}
+
+/// What is known of that which is in doubt and was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// It was not looked for yet.
+    Unknown,
+    /// The log says that it is not in the topic; the row of looks was broken since then.
+    Told,
+    /// Likewise, and an unbroken row of looks has not found it since that monotonic time, ms. Only
+    /// while a broker answers does waiting for a late copy prove anything: a frozen one has requests
+    /// in its queues that it works on when it is awake again.
+    Since(u64),
+}
+
+impl Absence {
+    /// Does the log say already that it is not in the topic?
+    pub fn is_told(self) -> bool {
+        self != Absence::Unknown
+    }
+
+    /// A look has ended at that monotonic time without finding it.
+    pub fn go_on(&mut self, now_ms: u64) {
+        if !matches!(self, Absence::Since(_)) {
+            *self = Absence::Since(now_ms);
+        }
+    }
+
+    /// The row of looks is broken.
+    pub fn interrupt(&mut self) {
+        if self.is_told() {
+            *self = Absence::Told;
+        }
+    }
 }
 
 /// Answers that are awaited while what is absent is sent again.
@@ -84,6 +131,10 @@ pub struct Awaited {
 }
 
 /// A channel of one source.
+///
+/// What excludes one another is an enum: how far it is on its way ([`Stage`]), whose identities are in
+/// doubt, what looks have found absent. The rest are facts of their own: a fresh identity may be at hand
+/// whatever the stage is, and the one in the record may be of this run while older ones are in doubt.
 pub struct Outlet {
     pub config: Rc<Destination>,
     /// Index of the channel in the agent.
@@ -102,29 +153,16 @@ pub struct Outlet {
     pub last_wire: Option<Wire>,
     /// The producer id was given in this run: new events may go under it.
     pub has_own_identity: bool,
-    /// The identity in the record may be in use elsewhere (a copied checkpoint): nothing that is
-    /// absent is sent under it.
-    pub is_identity_foreign: bool,
-    /// What is in doubt was read from the topic as missing, and has no identity yet.
-    pub is_rebuilt: bool,
-    /// The log says already that what is in doubt is not in the topic.
-    pub has_told_absent: bool,
+    pub doubt_identity: DoubtIdentity,
+    pub absence: Absence,
     /// Counts batches, for partitions in turn.
     turn: usize,
     pub batch_limit: BatchLimit,
     /// Encoded size beyond which a round takes no further batch: smaller after one that was not
     /// answered in time.
     pub round_limit: BatchLimit,
-    /// Monotonic time of the first look that found something absent, of an unbroken row of looks:
-    /// only while a broker answers does waiting for a late copy prove anything. A frozen one has
-    /// requests in its queues that it works on when it is awake again.
-    pub absent_since_ms: Option<u64>,
     /// Monotonic time at which the last look began that was answered.
     pub look_began_ms: u64,
-    /// Monotonic time at which the brokers are asked next how the topic is.
-    pub survey_at_ms: u64,
-    /// The topic is not as it was when it was opened, which is done anew when nothing is under way.
-    pub is_outdated: bool,
     /// The partitions without a leader that the log speaks of already.
     pub told_leaderless: Vec<i32>,
     /// Those that were without one when what is in doubt was looked for last.
@@ -177,16 +215,12 @@ impl Outlet {
             needs_fresh: false,
             last_wire: None,
             has_own_identity: false,
-            is_identity_foreign: false,
-            is_rebuilt: false,
-            has_told_absent: false,
+            doubt_identity: DoubtIdentity::Ours,
+            absence: Absence::Unknown,
             turn: 0,
             batch_limit: BatchLimit::new(BATCH_BYTES_MAX),
             round_limit: BatchLimit::new(ROUND_BYTES_MAX),
-            absent_since_ms: None,
             look_began_ms: 0,
-            survey_at_ms: 0,
-            is_outdated: false,
             told_leaderless: Vec::new(),
             looked_without: Vec::new(),
             out_of_sequence: Vec::new(),
@@ -204,14 +238,13 @@ impl Outlet {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open)
+        matches!(self.stage, Stage::Open { .. } | Stage::Outdated)
     }
 
     /// Trust in the connection is over; the next try not before `retry_at_ms` (monotonic).
     pub fn close(&mut self, retry_at_ms: u64) {
         self.stage = Stage::Closed { retry_at_ms };
         self.topic = None;
-        self.is_outdated = false;
         // The next one may be given by another cluster.
         self.fresh = None;
     }
@@ -254,8 +287,7 @@ impl Outlet {
     pub fn adopt_leaders(&mut self, topic: &Topic) {
         if self.looked_without != topic.leaderless {
             self.looked_without.clone_from(&topic.leaderless);
-            self.absent_since_ms = None;
-            self.has_told_absent = false;
+            self.absence = Absence::Unknown;
         }
     }
 
@@ -412,8 +444,7 @@ impl Outlet {
             }
         }
         self.broker.forget_looks();
-        self.absent_since_ms = None;
-        self.has_told_absent = false;
+        self.absence = Absence::Unknown;
         self.acked_anew.clear();
     }
 

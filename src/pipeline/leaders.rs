@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::recovery::Pause;
 use super::{Announced, CHANNEL, Pipeline, add_range, combine_crc};
 use crate::channel::broker::Fault;
+use crate::channel::outlet::DoubtIdentity;
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, counted};
 
@@ -46,7 +47,7 @@ impl Pipeline {
 
     /// What is in doubt in a partition without a leader waits for it.
     pub(super) fn park_leaderless(&mut self, at: usize) -> Result<(), Pause> {
-        if self.outlets[at].is_identity_foreign || self.outlets[at].is_rebuilt {
+        if self.outlets[at].doubt_identity != DoubtIdentity::Ours {
             self.need_leaders(at)?;
         }
         let mut bytes = 0;

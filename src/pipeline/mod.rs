@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use crate::channel::batch::Batch;
 use crate::channel::broker::{Fault, ResponseError, Verdict};
-use crate::channel::outlet::{Outlet, Stage};
+use crate::channel::outlet::{Absence, Outlet, Stage};
 use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
@@ -349,8 +349,7 @@ impl Pipeline {
         let (name, topic) = (&outlet.config.name, &outlet.config.topic);
         log::info(CHANNEL, format_args!("Channel {name} (topic {topic}): {why}; opening it anew."));
         outlet.close(now_ms);
-        outlet.absent_since_ms = None;
-        outlet.has_told_absent = false;
+        outlet.absence = Absence::Unknown;
     }
 
     /// Something came of which it is not known what it means for the batches under way.
@@ -374,8 +373,7 @@ impl Pipeline {
             ),
         );
         outlet.close(now_ms);
-        outlet.absent_since_ms = None;
-        outlet.has_told_absent = false;
+        outlet.absence = Absence::Unknown;
     }
 
     /// Moves the files' positions over everything that all channels have acknowledged, and drops
@@ -573,7 +571,7 @@ impl Pipeline {
         let outlet = &mut self.outlets[at];
         outlet.close(now_ms);
         outlet.slow_down(fault, now_ms);
-        outlet.absent_since_ms = None;
+        outlet.absence.interrupt();
         if *fault == Fault::Stopped {
             return Pace::Rest(0);
         }

@@ -14,7 +14,9 @@ use super::room::Halt;
 use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe, leaders};
 use crate::channel::batch::{Batch, Identity};
 use crate::channel::broker::{Answer, Fault, Found, Progress, ResponseError, Sought, Verdict};
-use crate::channel::outlet::{Awaited, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN};
+use crate::channel::outlet::{
+    Absence, Awaited, DoubtIdentity, Outlet, ROUND_BATCHES_MAX, Stage, TOPIC_ID_UNKNOWN,
+};
 use crate::checkpoint::record::BatchRecord;
 use crate::log::{self, About, Level, counted};
 
@@ -100,7 +102,9 @@ impl Pipeline {
                     match self.asked_doubts(at).is_empty() {
                         true => Stage::Identifying,
                         // Looked for and settled before it was announced.
-                        false if self.outlets[at].is_rebuilt => Stage::Renaming,
+                        false if self.outlets[at].doubt_identity == DoubtIdentity::Missing => {
+                            Stage::Renaming
+                        }
                         false => Stage::Looking { since_ms: self.clock.monotonic_ms() },
                     }
                 }
@@ -120,20 +124,20 @@ impl Pipeline {
                         continue;
                     }
                     self.wait_until_settled(at)?;
-                    match self.outlets[at].is_identity_foreign {
-                        true => Stage::Renaming,
-                        false => Stage::Resending { since_ms, awaited: None },
+                    match self.outlets[at].doubt_identity {
+                        DoubtIdentity::Ours => Stage::Resending { since_ms, awaited: None },
+                        DoubtIdentity::Foreign | DoubtIdentity::Missing => Stage::Renaming,
                     }
                 }
                 Stage::Renaming => {
-                    if self.outlets[at].is_rebuilt {
+                    if self.outlets[at].doubt_identity == DoubtIdentity::Missing {
                         self.identify_rebuilt(at)?;
                     } else {
                         // Another agent may be using these identities: nothing new goes under them.
                         self.rename_doubts(at)?;
                         self.commit()?;
                         // They are our own now, and keep them whatever becomes of the first copy.
-                        self.outlets[at].is_identity_foreign = false;
+                        self.outlets[at].doubt_identity = DoubtIdentity::Ours;
                     }
                     // Nothing was ever sent under them.
                     Stage::Resending { since_ms: self.clock.monotonic_ms(), awaited: None }
@@ -151,8 +155,7 @@ impl Pipeline {
                         let identity = self.fresh_identity(at)?;
                         self.outlets[at].take_identity(identity);
                     }
-                    self.outlets[at].is_identity_foreign = false;
-                    self.outlets[at].is_rebuilt = false;
+                    self.outlets[at].doubt_identity = DoubtIdentity::Ours;
                     Stage::Flooring
                 }
                 Stage::Flooring => {
@@ -168,13 +171,12 @@ impl Pipeline {
                     }
                     self.outlets[at].adopt_topic_id();
                     self.tell_letters(at);
-                    let outlet = &mut self.outlets[at];
-                    outlet.survey_at_ms = self.clock.monotonic_ms() + outlet.survey_pause_ms();
+                    let pause_ms = self.outlets[at].survey_pause_ms();
                     self.tell_leaderless(at);
                     self.files.unbar();
-                    Stage::Open
+                    Stage::Open { survey_at_ms: self.clock.monotonic_ms() + pause_ms }
                 }
-                Stage::Open => return Ok(()),
+                Stage::Open { .. } | Stage::Outdated => return Ok(()),
             };
             self.outlets[at].stage = next;
         }
@@ -318,7 +320,7 @@ impl Pipeline {
         }
         let offsets = found.into_iter().flat_map(|found| found.offsets);
         for (n, offset) in by_partition.into_iter().flatten().zip(offsets) {
-            if offset.is_some() || !self.outlets[at].has_told_absent {
+            if offset.is_some() || !self.outlets[at].absence.is_told() {
                 self.tell_doubt(n, offset);
             }
             if let Some(offset) = offset {
@@ -326,9 +328,8 @@ impl Pipeline {
             }
         }
         let now_ms = self.clock.monotonic_ms();
-        self.outlets[at].absent_since_ms.get_or_insert(now_ms);
         // Looking goes on twice a second perhaps; the log says it once.
-        self.outlets[at].has_told_absent = true;
+        self.outlets[at].absence.go_on(now_ms);
         Ok(if is_other { Log::Other } else { Log::Same })
     }
 
@@ -365,7 +366,7 @@ impl Pipeline {
     /// Without identity in the log, "not there" is believed only after a while, unless the broker
     /// has said so of every copy.
     fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
-        if self.outlets[at].is_identity_foreign {
+        if self.outlets[at].doubt_identity == DoubtIdentity::Foreign {
             // What is absent gets another identity, by which the broker does not know a late copy.
             return self.wait_absent(at, self.late_ms(at));
         }
@@ -405,7 +406,10 @@ impl Pipeline {
     /// of a look.
     pub(super) fn absent_ms(&self, at: usize) -> u64 {
         let outlet = &self.outlets[at];
-        outlet.absent_since_ms.map_or(0, |since_ms| outlet.look_began_ms.saturating_sub(since_ms))
+        match outlet.absence {
+            Absence::Since(since_ms) => outlet.look_began_ms.saturating_sub(since_ms),
+            Absence::Unknown | Absence::Told => 0,
+        }
     }
 
     /// Sends what is absent, the first batch of every partition at a time and as many partitions as
@@ -420,7 +424,7 @@ impl Pipeline {
             let answers = self.hear(at)?;
             // Whatever is not answered now was under way until now.
             if !answers.is_empty() {
-                self.outlets[at].absent_since_ms = None;
+                self.outlets[at].absence.interrupt();
             }
             // All of them, before any is waited for: what is to be waited out is so at once.
             let mut pause = Ok(());
@@ -515,7 +519,7 @@ impl Pipeline {
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();
         let outlet = &mut self.outlets[at];
         // This copy may be late as well as the one before it: the settle time begins again.
-        outlet.absent_since_ms = None;
+        outlet.absence.interrupt();
         outlet.broker.send(&round)?;
         if let Stage::Resending { awaited, .. } = &mut outlet.stage {
             *awaited = Some(Awaited { count: round.len(), answers: Vec::new() });

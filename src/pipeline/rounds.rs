@@ -5,7 +5,7 @@ use super::settle::DEAD_LETTERS;
 use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
-use crate::channel::outlet::{Outlet, sequence_after};
+use crate::channel::outlet::{Outlet, Stage, sequence_after};
 use crate::checkpoint::ledger::{GiantLine, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::config::model::SourceConfig;
@@ -171,7 +171,7 @@ impl Pipeline {
         }
         let rounds = self.outlets.iter().map(|o| 2 * o.round_limit.bytes());
         let bytes_max = rounds.min().unwrap_or(usize::MAX).min(IN_FLIGHT_BYTES_MAX);
-        let is_outdated = self.outlets.iter().any(|o| o.is_outdated);
+        let is_outdated = self.outlets.iter().any(|o| matches!(o.stage, Stage::Outdated));
         let under_way = self.announced.iter().filter(|a| self.is_under_way(a));
         let bytes: usize = under_way.map(Announced::encoded_bytes).sum();
         !is_outdated

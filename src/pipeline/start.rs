@@ -11,7 +11,7 @@ use super::handover::{self, Handover, HandoverError, TailHandoverError, handover
 use super::rebuild::Rebuild;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
-use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet};
+use crate::channel::outlet::{DoubtIdentity, FLOOR_UNKNOWN, Outlet};
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
@@ -333,8 +333,8 @@ impl Pipeline {
         }
         let now_ms = clock.monotonic_ms();
         let mut outlets = make_outlets(channels, &mut record);
-        for outlet in &mut outlets {
-            outlet.is_identity_foreign = inherited.is_copied;
+        if inherited.is_copied {
+            outlets.iter_mut().for_each(|o| o.doubt_identity = DoubtIdentity::Foreign);
         }
         let mut pipeline = Pipeline {
             files: Files::new(config.clone(), clock.clone()),

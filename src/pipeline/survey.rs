@@ -6,17 +6,20 @@
 
 use super::Pipeline;
 use crate::channel::broker::{Fault, Progress, Topic};
+use crate::channel::outlet::Stage;
 
 impl Pipeline {
     /// Asks where it is time to, and opens anew what is not as it was.
     pub(super) fn survey(&mut self) {
         let now_ms = self.clock.monotonic_ms();
         for at in 0..self.outlets.len() {
-            let outlet = &mut self.outlets[at];
-            if outlet.is_open() && !outlet.is_outdated && now_ms >= outlet.survey_at_ms {
+            if let Stage::Open { survey_at_ms } = self.outlets[at].stage
+                && now_ms >= survey_at_ms
+            {
                 self.survey_one(at, now_ms);
             }
-            if self.outlets[at].is_outdated && self.asked_doubts(at).is_empty() {
+            let is_outdated = matches!(self.outlets[at].stage, Stage::Outdated);
+            if is_outdated && self.asked_doubts(at).is_empty() {
                 let topic = self.outlets[at].config.topic.clone();
                 self.reopen(
                     at,
@@ -31,7 +34,9 @@ impl Pipeline {
         match outlet.broker.survey() {
             Ok(Progress::Pending) => return,
             Ok(Progress::Done(told)) => {
-                outlet.is_outdated = outlet.topic.as_ref().is_some_and(|had| differs(had, &told));
+                if outlet.topic.as_ref().is_some_and(|had| differs(had, &told)) {
+                    outlet.stage = Stage::Outdated;
+                }
             }
             // Not now: what is under way goes on.
             Err(Fault::NotReady(_) | Fault::Unauthorised(_) | Fault::Stopped) => {}
@@ -39,7 +44,10 @@ impl Pipeline {
             Err(fault) => self.distrust(at, &fault.to_string()),
         }
         let outlet = &mut self.outlets[at];
-        outlet.survey_at_ms = now_ms + outlet.survey_pause_ms();
+        let pause_ms = outlet.survey_pause_ms();
+        if let Stage::Open { survey_at_ms } = &mut outlet.stage {
+            *survey_at_ms = now_ms + pause_ms;
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::{Mail, Trouble, open, temporary};
 use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
+use crate::channel::outlet::DoubtIdentity;
 use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger, LedgerError};
 use crate::checkpoint::lock::{self, Locked};
@@ -406,9 +407,10 @@ impl Run<'_> {
             begin: Begin::Beginnings,
         };
         let mut pipeline = Pipeline::assemble(startup, inherited);
-        for outlet in &mut pipeline.outlets {
-            // Nothing of it was ever sent, and it has no identity yet.
-            outlet.is_rebuilt = is_new;
+        if is_new {
+            // Nothing of it was ever sent.
+            let outlets = pipeline.outlets.iter_mut();
+            outlets.for_each(|outlet| outlet.doubt_identity = DoubtIdentity::Missing);
         }
         pipeline
     }

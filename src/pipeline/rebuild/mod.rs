@@ -24,6 +24,7 @@ use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS, SETTLE_SINGLE_MS};
 use super::room::Halt;
 use super::{CHANNEL, Pace, Pipeline, REST_MS, SOURCE, marker};
 use crate::channel::broker::Fault;
+use crate::channel::outlet::DoubtIdentity;
 use crate::channel::reader::History;
 use crate::checkpoint::record::OffsetRange;
 use crate::checkpoint::room;
@@ -322,7 +323,7 @@ impl Pipeline {
     /// From here on everything is as after a start with a checkpoint.
     fn end_rebuild(&mut self, rebuild: &Rebuild) {
         for (outlet, log) in self.outlets.iter_mut().zip(&rebuild.logs) {
-            outlet.is_rebuilt = true;
+            outlet.doubt_identity = DoubtIdentity::Missing;
             outlet.backoff = Backoff::default();
             for span in &log.spans {
                 outlet.partition(span.partition).floor_offset = span.end;
@@ -355,7 +356,7 @@ impl Pipeline {
         }
         self.set_floors(at, &ends);
         self.commit()?;
-        self.outlets[at].is_rebuilt = false;
+        self.outlets[at].doubt_identity = DoubtIdentity::Ours;
         Ok(())
     }
 
