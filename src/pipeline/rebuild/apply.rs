@@ -63,10 +63,9 @@ impl Pipeline {
                 }
             }
             Some(work) => {
-                let changed = || Trouble::Changed(subject.past.found_as.clone());
                 let index = work.id.and_then(|id| self.files.index_of(id));
                 if work.id.is_some() && index.is_none() {
-                    return Err(changed());
+                    return Err(Trouble::Changed(subject.past.found_as.clone()));
                 }
                 if let (Some(index), Some(segment)) = (index, work.left.pop_front()) {
                     let left =
@@ -74,7 +73,7 @@ impl Pipeline {
                     if let Some(left) = left {
                         work.left.push_front(left);
                     }
-                } else if self.is_as_compared(subject, work, index)?.ok_or_else(changed)? {
+                } else if self.is_as_compared(subject, work, index)? {
                     if let Some(index) = index {
                         self.files.settle_past(index);
                     }
@@ -85,29 +84,31 @@ impl Pipeline {
         Ok(false)
     }
 
-    /// Does the file still hold what was compared? It may have been overwritten meanwhile. `None`:
-    /// it does not; `false`: not read to the end yet.
+    /// Was the file read to its end, and does it still hold what was compared?
+    ///
+    /// # Errors
+    /// `Changed`: it was overwritten meanwhile. `File`.
     fn is_as_compared(
         &mut self,
         subject: &Subject,
         work: &mut Work,
         index: Option<usize>,
-    ) -> Result<Option<bool>, Trouble> {
+    ) -> Result<bool, Trouble> {
         let failed = |e| Trouble::File(subject.past.found_as.clone(), e);
         let mut check = match work.check.take() {
             Some(check) => check,
             None => match self.files.check_past(&subject.past, index).map_err(failed)? {
                 Some(check) => check,
                 // Nothing of it is in the topic: it took no record from others either.
-                None => return Ok(Some(true)),
+                None => return Ok(true),
             },
         };
         let crc = check.read_on(subject.end).map_err(failed)?;
         work.check = Some(check);
-        Ok(match crc {
-            Some(crc) if crc != subject.crc => None,
-            crc => Some(crc.is_some()),
-        })
+        match crc {
+            Some(crc) if crc != subject.crc => Err(Trouble::Changed(subject.past.found_as.clone())),
+            crc => Ok(crc.is_some()),
+        }
     }
 
     /// `None`: a finished file of which nothing is to be done.
