@@ -126,8 +126,12 @@ pub(super) fn property(name: &str, unicode: bool) -> Option<String> {
     if let Some(rest) = name.strip_prefix("Is") {
         return binary(rest).or_else(|| category(rest)).or_else(|| script(rest));
     }
-    if unicode && let Some(set) = posix_unicode(name) {
-        return set.map(str::to_owned);
+    if unicode {
+        match posix_unicode(name) {
+            PosixUnicode::Set(set) => return Some(set.to_owned()),
+            PosixUnicode::NotOffered => return None,
+            PosixUnicode::Unchanged => {}
+        }
     }
     posix(name).map(str::to_owned).or_else(|| category(name))
 }
@@ -165,20 +169,26 @@ fn posix(name: &str) -> Option<&'static str> {
     })
 }
 
-/// POSIX names under `(?U)`: `None` if it is not such a name, `Some(None)` if
-/// it is one whose Unicode form is not offered.
-fn posix_unicode(name: &str) -> Option<Option<&'static str>> {
-    Some(match name.to_ascii_lowercase().as_str() {
-        "lower" => Some(r"\p{Lowercase}"),
-        "upper" => Some(r"\p{Uppercase}"),
-        "alpha" => Some(r"\p{Alphabetic}"),
-        "digit" => Some(UNICODE_DIGIT),
-        "alnum" => Some(r"\p{Alphabetic}\p{Nd}"),
-        "punct" => Some(r"\p{P}"),
-        "space" => Some(UNICODE_SPACE),
-        "ascii" => return None,
-        "graph" | "print" | "blank" | "cntrl" | "xdigit" => None,
-        _ => return None,
+/// What `(?U)` makes of a name.
+enum PosixUnicode {
+    Set(&'static str),
+    /// A POSIX name whose Unicode form is not offered here.
+    NotOffered,
+    /// It means the same as without `(?U)`, or is no POSIX name.
+    Unchanged,
+}
+
+fn posix_unicode(name: &str) -> PosixUnicode {
+    PosixUnicode::Set(match name.to_ascii_lowercase().as_str() {
+        "lower" => r"\p{Lowercase}",
+        "upper" => r"\p{Uppercase}",
+        "alpha" => r"\p{Alphabetic}",
+        "digit" => UNICODE_DIGIT,
+        "alnum" => r"\p{Alphabetic}\p{Nd}",
+        "punct" => r"\p{P}",
+        "space" => UNICODE_SPACE,
+        "graph" | "print" | "blank" | "cntrl" | "xdigit" => return PosixUnicode::NotOffered,
+        _ => return PosixUnicode::Unchanged,
     })
 }
 
