@@ -109,19 +109,33 @@ fn a_file_system_that_is_mounted_late_goes_on_where_it_was() {
     scene.in_the_end(&["one", "two", "three"]);
 }
 
+/// The spool directory is a link to the first of two directories, and the tracker is elsewhere; a line
+/// has arrived, and the agent runs.
+fn spool_by_link(name: &str) -> (Scene, [PathBuf; 2]) {
+    let scene = spool(name);
+    let dirs = ["first", "second"].map(|name| scene.work.dir().join(name));
+    dirs.iter().for_each(|dir| fs::create_dir(dir).expect("a directory"));
+    link_spool(&scene, &dirs[0]);
+    let tracker = scene.work.dir().join("tracker");
+    let mut scene = scene.source("trackerDir", tracker.display()).file("a_{H}.log", "one\n", 0);
+    scene.start();
+    scene.arrive(1);
+    (scene, dirs)
+}
+
+/// In one step: at no moment is there no directory.
+fn switch_spool(scene: &Scene, to: &Path) {
+    let next = scene.work.dir().join("next");
+    symlink(to, &next).expect("a link");
+    fs::rename(&next, scene.work.spool()).expect("the link is switched");
+}
+
 /// The same file system, so that no number of a device tells: unfinished files got their receipts,
 /// and what was in doubt was given up.
 #[test]
 fn a_spool_link_that_leads_to_another_directory_is_not_believed() {
     let _row = hazard(Group::Absence, "spool link switched while no agent runs, and back", V010);
-    let mut scene = spool("other-dir");
-    let dirs = ["first", "second"].map(|name| scene.work.dir().join(name));
-    dirs.iter().for_each(|dir| fs::create_dir(dir).expect("a directory"));
-    link_spool(&scene, &dirs[0]);
-    let tracker = scene.work.dir().join("tracker");
-    scene = scene.source("trackerDir", tracker.display()).file("a_{H}.log", "one\n", 0);
-    scene.start();
-    scene.arrive(1);
+    let (mut scene, dirs) = spool_by_link("other-dir");
     scene.stop();
     link_spool(&scene, &dirs[1]);
     for _ in 0..2 {
@@ -134,10 +148,9 @@ fn a_spool_link_that_leads_to_another_directory_is_not_believed() {
     scene.append("b_{H}.log", "two\n");
     scene.arrive(2);
     scene.until("a commit", || scene.work.is_committed());
-    assert!(fs::read_to_string(tracker.join("receipts")).is_err(), "{}", scene.log());
-    let next = scene.work.dir().join("next");
-    symlink(&dirs[0], &next).expect("a link");
-    fs::rename(&next, scene.work.spool()).expect("the link is switched back");
+    let receipts = scene.work.dir().join("tracker/receipts");
+    assert!(fs::read_to_string(receipts).is_err(), "{}", scene.log());
+    switch_spool(&scene, &dirs[0]);
     scene.log_says("is another directory now");
     scene.append("a_{H}.log", "three\n");
     scene.arrive(3);
@@ -148,18 +161,9 @@ fn a_spool_link_that_leads_to_another_directory_is_not_believed() {
 #[test]
 fn a_spool_link_that_is_switched_is_listed_and_gets_notices_of_its_own() {
     let _row = hazard(Group::Sticks, "spool link switched", V010);
-    let mut scene = spool("switched");
-    let dirs = ["first", "second"].map(|name| scene.work.dir().join(name));
-    dirs.iter().for_each(|dir| fs::create_dir(dir).expect("a directory"));
-    link_spool(&scene, &dirs[0]);
-    let tracker = scene.work.dir().join("tracker");
-    scene = scene.source("trackerDir", tracker.display()).file("a_{H}.log", "one\n", 0);
-    scene.start();
-    scene.arrive(1);
-    let (link, next) = (scene.work.spool(), scene.work.dir().join("next"));
+    let (mut scene, dirs) = spool_by_link("switched");
     fs::write(dirs[1].join(scene.work.name("b_{H}.log")), "two\n").expect("a file");
-    symlink(&dirs[1], &next).expect("a link");
-    fs::rename(&next, &link).expect("the link is switched");
+    switch_spool(&scene, &dirs[1]);
     scene.arrive(2);
     let inode = format!("ino:{:x} ", fs::metadata(&dirs[1]).expect("a directory").ino());
     let pid = scene.agent().pid();
