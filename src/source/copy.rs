@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::quest::{Quest, Suspect, Whose};
+use super::quest::{Compared, Quest, Suspect, Whose};
 use super::restore::AnnouncedRange;
 use super::tracked::Mark;
 use super::window::TailBytes;
@@ -30,8 +30,8 @@ impl Files {
         suspect: &mut Suspect,
         file: &File,
         budget: &mut u64,
-    ) -> io::Result<Option<bool>> {
-        let Some(index) = self.index_of(id) else { return Ok(Some(false)) };
+    ) -> io::Result<Compared> {
+        let Some(index) = self.index_of(id) else { return Ok(Compared::Other) };
         let tracked = &self.tracked[index];
         let size = file.metadata()?.len();
         let compared = suspect.partly.filter(|mark| mark.position == suspect.hashed);
@@ -41,14 +41,14 @@ impl Files {
             suspect.partly = Some(mark);
             self.tell_comparison(is_told, suspect, mark.position);
             if !suspect.hash_to(file, mark.position, budget)? {
-                return Ok(None);
+                return Ok(Compared::NotYet);
             }
             if suspect.crc() != mark.bytes_crc {
-                return Ok(Some(false));
+                return Ok(Compared::Other);
             }
         }
         suspect.waits = tracked.has_uncommitted();
-        Ok((!suspect.waits).then_some(mark.is_some()))
+        Ok(if suspect.waits { Compared::NotYet } else { Compared::of(mark.is_some()) })
     }
 
     /// A range of file `id` is to be read again. Where the file was truncated, and a copy that lacks

@@ -68,6 +68,20 @@ pub struct Suspect {
     pub hasher: crc32fast::Hasher,
 }
 
+/// Whether a suspect holds what was read, as far as that was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compared {
+    Same,
+    Other,
+    NotYet,
+}
+
+impl Compared {
+    pub(super) fn of(is_same: bool) -> Compared {
+        if is_same { Compared::Same } else { Compared::Other }
+    }
+}
+
 impl Suspect {
     pub fn new(name: OsString, hints: Hints, file: Option<File>) -> Suspect {
         let hasher = crc32fast::Hasher::new();

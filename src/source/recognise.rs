@@ -9,7 +9,9 @@ use std::os::unix::fs::MetadataExt;
 
 use super::absent::Absence;
 use super::kin::NOTICE_MS;
-use super::quest::{Common, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, prefix_crc};
+use super::quest::{
+    Common, Compared, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, prefix_crc,
+};
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
@@ -153,9 +155,9 @@ impl Files {
             let result = self.compare_one(quest, &mut suspect, &file, budget, announced);
             suspect.file = Some(file);
             match result {
-                Ok(Some(true)) => return Found::It(suspect),
-                Ok(Some(false)) => self.quests.release(&suspect),
-                Ok(None) => {
+                Ok(Compared::Same) => return Found::It(suspect),
+                Ok(Compared::Other) => self.quests.release(&suspect),
+                Ok(Compared::NotYet) => {
                     quest.suspects.push_front(suspect);
                     return Found::NotYet;
                 }
@@ -190,7 +192,7 @@ impl Files {
         file: &File,
         budget: &mut u64,
         announced: &impl Fn(u64) -> Option<Announced>,
-    ) -> io::Result<Option<bool>> {
+    ) -> io::Result<Compared> {
         let record = match &quest.whose {
             Whose::Finished { receipt, .. } => {
                 let (size, crc) = (receipt.size, receipt.bytes_crc);
@@ -203,14 +205,15 @@ impl Files {
                 };
                 suspect.end = Some((stamp, end));
                 let is_there = suspect.hash_to(file, end, budget)?;
-                return Ok(is_there.then(|| with_zeros(&suspect.hasher, size - end) == crc));
+                let is_same = || with_zeros(&suspect.hasher, size - end) == crc;
+                return Ok(if is_there { Compared::of(is_same()) } else { Compared::NotYet });
             }
             Whose::Stray { record, .. } => &**record,
             Whose::Truncated { id } | Whose::Replaced { id, .. } => {
-                let Some(index) = self.index_of(*id) else { return Ok(Some(false)) };
+                let Some(index) = self.index_of(*id) else { return Ok(Compared::Other) };
                 let tracked = &self.tracked[index];
                 if matches!(quest.whose, Whose::Replaced { .. }) && tracked.has_uncommitted() {
-                    return Ok(None);
+                    return Ok(Compared::NotYet);
                 }
                 &tracked.record
             }
@@ -223,10 +226,11 @@ impl Files {
         }
         self.tell_comparison(&mut quest.is_told, suspect, record.position);
         if !suspect.hash_to(file, record.position, budget)? {
-            return Ok(None);
+            return Ok(Compared::NotYet);
         }
         let is_same = suspect.crc() == record.bytes_crc;
-        Ok(Some(is_same && announced(record.id).is_none_or(|reached| reached.is_in(file))))
+        let has_announced = || announced(record.id).is_none_or(|reached| reached.is_in(file));
+        Ok(Compared::of(is_same && has_announced()))
     }
 
     /// What was read of the old file while nobody had seen yet that another one had its name is not
@@ -237,8 +241,8 @@ impl Files {
         suspect: &mut Suspect,
         file: &File,
         budget: &mut u64,
-    ) -> io::Result<Option<bool>> {
-        let Some(index) = self.index_of(id) else { return Ok(Some(false)) };
+    ) -> io::Result<Compared> {
+        let Some(index) = self.index_of(id) else { return Ok(Compared::Other) };
         let tracked = &self.tracked[index];
         let since_ms = tracked.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
         let hashed = suspect.hashed;
@@ -246,7 +250,7 @@ impl Files {
         let size = file.metadata()?.len();
         for mark in marks.filter(|m| m.position <= size) {
             if !suspect.hash_to(file, mark.position, budget)? {
-                return Ok(None);
+                return Ok(Compared::NotYet);
             }
             if suspect.crc() != mark.bytes_crc {
                 break;
@@ -255,19 +259,19 @@ impl Files {
         }
         if size >= tracked.record.position && suspect.hashed <= tracked.record.position {
             if !suspect.hash_to(file, tracked.record.position, budget)? {
-                return Ok(None);
+                return Ok(Compared::NotYet);
             }
             if suspect.crc() == tracked.record.bytes_crc {
                 suspect.partly = None;
-                return Ok(Some(true));
+                return Ok(Compared::Same);
             }
         }
-        let Some(mark) = suspect.partly else { return Ok(Some(false)) };
+        let Some(mark) = suspect.partly else { return Ok(Compared::Other) };
         let end = tracked.record.position;
         // Ends of lines are looked for by bytes.
         let is_by_bytes = tracked.decoder.unit_bytes() == 1;
         let common = Common::of(&tracked.file, file, mark.position, end)?;
-        Ok(Some(is_by_bytes && common.lines_end >= PROOF_BYTES))
+        Ok(Compared::of(is_by_bytes && common.lines_end >= PROOF_BYTES))
     }
 
     pub(super) fn tell_comparison(&self, is_told: &mut bool, suspect: &Suspect, bytes: u64) {
