@@ -26,7 +26,7 @@ impl Pipeline {
             return Ok(true);
         }
         let due = self.files.due();
-        if let Some(index) = due.finish
+        if let Some(index) = due.finish.and_then(|id| self.files.index_of(id))
             && self.may_send()
             && self.send_final(index)?
         {
@@ -46,18 +46,21 @@ impl Pipeline {
     }
 
     /// The new names are in the checkpoint before the files get them.
-    fn retire(&mut self, indices: &[usize]) -> Result<bool, Halt> {
-        for &index in indices {
-            self.files.intend_retirement(index);
+    fn retire(&mut self, ids: &[u64]) -> Result<bool, Halt> {
+        for id in ids {
+            if let Some(index) = self.files.index_of(*id) {
+                self.files.intend_retirement(index);
+            }
         }
         if let Err(halt) = self.commit() {
-            indices.iter().for_each(|&index| self.files.stay_live(index));
+            self.stay_live(ids);
             return Err(halt);
         }
-        for (n, &index) in indices.iter().enumerate() {
+        for (n, id) in ids.iter().enumerate() {
+            let Some(index) = self.files.index_of(*id) else { continue };
             // A name that was taken in this moment: another one is chosen next time.
             if self.files.move_aside(index) == Move::Refused {
-                indices[n + 1..].iter().for_each(|&left| self.files.stay_live(left));
+                self.stay_live(&ids[n + 1..]);
                 break;
             }
         }
@@ -66,11 +69,19 @@ impl Pipeline {
         Ok(true)
     }
 
+    fn stay_live(&mut self, ids: &[u64]) {
+        for id in ids {
+            if let Some(index) = self.files.index_of(*id) {
+                self.files.stay_live(index);
+            }
+        }
+    }
+
     /// The receipts first, then the files' end (deleted, if so configured), then off the list.
-    fn done(&mut self, indices: &[usize]) -> Result<bool, Halt> {
-        let records: Vec<FileRecord> = indices
+    fn done(&mut self, ids: &[u64]) -> Result<bool, Halt> {
+        let records: Vec<FileRecord> = ids
             .iter()
-            .map(|&i| &self.files.tracked[i])
+            .filter_map(|id| self.files.index_of(*id).map(|index| &self.files.tracked[index]))
             .filter(|t| !(t.keeps_name && t.receipted_at == Some(t.record.position)))
             .map(|t| t.record.clone())
             .filter(is_worth_a_receipt)
@@ -78,11 +89,7 @@ impl Pipeline {
         if !records.is_empty() && !self.write_receipts(&records)? {
             return Ok(false);
         }
-        let mut indices = indices.to_vec();
-        indices.sort_unstable();
-        for index in indices.into_iter().rev() {
-            self.files.forget(index);
-        }
+        ids.iter().rev().for_each(|id| self.files.forget(*id));
         self.commit()?;
         Ok(true)
     }

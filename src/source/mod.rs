@@ -105,6 +105,8 @@ pub struct Files {
     policy: Policy,
     clock: Rc<dyn Clock>,
     scanner: Scanner,
+    /// An index into it is of use within one call: choosing a file, recognising one and forgetting one
+    /// may take others off the list. What is kept longer is the record's id.
     pub tracked: Vec<Tracked>,
     pub window: Window,
     next_file_id: u64,

@@ -39,11 +39,11 @@ const BATCH_MAX: usize = 48;
 #[derive(Debug, Default)]
 pub struct Due {
     /// Announce its last, unterminated line.
-    pub finish: Option<usize>,
+    pub finish: Option<u64>,
     /// Give up their names: [`Files::intend_retirement`], commit, [`Files::move_aside`].
-    pub retire: Vec<usize>,
+    pub retire: Vec<u64>,
     /// Write their receipts, then [`Files::forget`] them.
-    pub done: Vec<usize>,
+    pub done: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +84,15 @@ impl Files {
         // One candidate must stay, as if the files were retired one by one.
         let mut going: Vec<OsString> = Vec::new();
         for index in 0..self.tracked.len() {
-            match self.step_of(index, &going) {
-                Some(Step::Finish) => due.finish = due.finish.or(Some(index)),
+            let step = self.step_of(index, &going);
+            let id = self.tracked[index].record.id;
+            match step {
+                Some(Step::Finish) => due.finish = due.finish.or(Some(id)),
                 Some(Step::Retire) if may_retire && due.retire.len() < BATCH_MAX => {
                     going.push(self.tracked[index].name().to_owned());
-                    due.retire.push(index);
+                    due.retire.push(id);
                 }
-                Some(Step::Done) if due.done.len() < BATCH_MAX => due.done.push(index),
+                Some(Step::Done) if due.done.len() < BATCH_MAX => due.done.push(id),
                 _ => {}
             }
         }
@@ -487,7 +489,8 @@ impl Files {
     }
 
     /// Takes a done file off the list, deleting it where the policy says so.
-    pub fn forget(&mut self, index: usize) {
+    pub fn forget(&mut self, id: u64) {
+        let Some(index) = self.index_of(id) else { return };
         let tracked = &self.tracked[index];
         let current = tracked.current_name();
         // What somebody else has moved away is his.

@@ -99,12 +99,13 @@ fn a_parked_file_that_nobody_tells_of_is_read_in_its_turn() {
 /// Retires what is due, as the pipeline would; how many files are done.
 fn settle(files: &mut Files) -> usize {
     let due = files.due();
-    for &index in &due.retire {
+    for id in &due.retire {
+        let index = files.index_of(*id).expect("an open file");
         files.intend_retirement(index);
         assert_eq!(files.move_aside(index), Move::Moved);
     }
     if due.retire.is_empty() {
-        due.done.iter().rev().for_each(|&index| files.forget(index));
+        due.done.iter().rev().for_each(|id| files.forget(*id));
         return due.done.len();
     }
     0
