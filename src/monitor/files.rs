@@ -151,13 +151,13 @@ fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
 }
 
 fn open_files(pipeline: &Pipeline) -> HashSet<(u64, u64)> {
-    let tracked = pipeline.files.tracked.iter().filter(|t| !t.is_superseded);
+    let tracked = pipeline.files.tracked.iter().filter(|t| !t.is_superseded());
     tracked.map(|t| (t.record.device, t.record.inode)).collect()
 }
 
 fn open(tracked: &Tracked) -> FileView {
     // Thrown away, it has the size at which it was.
-    let now = tracked.file.metadata().ok().filter(|_| !tracked.is_superseded);
+    let now = tracked.file.metadata().ok().filter(|_| !tracked.is_superseded());
     let size = now.as_ref().map_or(tracked.size, fs::Metadata::len);
     // All whole lines of it are delivered, as far as it was looked at.
     let is_unfinished = !tracked.has_uncommitted() && tracked.exhausted_at == Some(size);

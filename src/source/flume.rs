@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::quest::prefix_crc;
+use super::tracked::Tie;
 use super::unwritten::text_end;
 use super::window::TailBytes;
 use super::{Files, READER};
@@ -80,7 +81,7 @@ impl Files {
                     self.tell_position("Updated position", &name, *inode, *pos);
                     let index = self.push_tracked(name.clone(), file, *pos);
                     let tracked = &mut self.tracked[index];
-                    tracked.is_named = false;
+                    tracked.tie = Tie::Nameless;
                     tracked.record.state = FileState::Draining;
                     tracked.record.current_name = name.as_bytes().to_vec();
                 }
@@ -152,7 +153,7 @@ impl Files {
     /// Inode, position and path of each file that has a name which is taken, in reading order as far as
     /// it is known.
     pub fn flume_positions(&self) -> Vec<(u64, u64, String)> {
-        let open = self.tracked.iter().filter(|t| t.is_named && !t.is_superseded);
+        let open = self.tracked.iter().filter(|t| t.is_named() && !t.is_superseded());
         let parked = self.parked().filter(|record| record.state == FileState::Live);
         let records = open.map(|t| &t.record).chain(parked);
         let path = |name: &[u8]| self.path(OsStr::from_bytes(name)).to_string_lossy().into_owned();

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::tracked::Tie;
 use super::{Files, READER};
 use crate::checkpoint::record::FileState;
 use crate::log;
@@ -18,7 +19,7 @@ impl Files {
         let tracked = &self.tracked[index];
         let candidates = self.scanner.candidates();
         let is_it = |at: &usize| tracked.is_inode(candidates[*at].device, candidates[*at].inode);
-        if !tracked.is_named {
+        if !tracked.is_named() {
             self.adopt_if_back(index);
             return;
         }
@@ -78,7 +79,7 @@ impl Files {
                 tracked.read_position
             ),
         );
-        tracked.is_named = false;
+        tracked.tie = Tie::Nameless;
         tracked.record.state = FileState::Draining;
         match relative {
             Some(path) => tracked.record.current_name = path.as_os_str().as_bytes().to_vec(),
@@ -93,7 +94,7 @@ impl Files {
     /// stayed with, and the one that has got its name is not read in this run.
     pub(super) fn stays_with_another(&mut self, name: &OsStr) -> bool {
         let had_it = |t: &super::Tracked| {
-            !t.is_named && !t.is_superseded && t.lost_name_ms.is_some() && t.name() == name
+            !t.is_named() && !t.is_superseded() && t.lost_name_ms.is_some() && t.name() == name
         };
         let stays = self.is_by_descriptor() && self.tracked.iter().any(had_it);
         if stays {
@@ -132,7 +133,7 @@ impl Files {
                 tracked.read_position
             ),
         );
-        tracked.is_named = true;
+        tracked.tie = Tie::Named;
         tracked.record.state = FileState::Live;
         tracked.finished_at = None;
         tracked.record.name = name.as_bytes().to_vec();
@@ -164,15 +165,14 @@ impl Files {
             ),
         );
         let (old, read_position) = (tracked.record.clone(), tracked.read_position);
-        let was_named = std::mem::replace(&mut tracked.is_named, false);
+        let old_tie = std::mem::replace(&mut tracked.tie, Tie::Superseded);
         tracked.record.state = FileState::Superseded;
         tracked.record.current_name.clear();
-        tracked.is_superseded = true;
         self.window.clear();
         let new = self.push_tracked(name, file, 0);
-        self.tracked[new].is_named = was_named;
+        self.tracked[new].tie = Tie::of(old_tie == Tie::Named);
         let record = &mut self.tracked[new].record;
-        record.state = if was_named { FileState::Live } else { FileState::Draining };
+        record.state = if old_tie == Tie::Named { FileState::Live } else { FileState::Draining };
         (record.device, record.inode, record.born_ns) = (old.device, old.inode, old.born_ns);
         record.current_name = old.current_name;
         self.has_news = true;

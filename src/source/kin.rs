@@ -94,12 +94,16 @@ impl Files {
     /// record of which nothing was read says no more than that name.
     fn may_be_waited_for(&mut self, index: usize) -> bool {
         let fresh = &mut self.tracked[index];
-        if std::mem::replace(&mut fresh.is_asked, true) || self.absent.waiting().next().is_none() {
+        if fresh.vetting != Vetting::Unasked {
+            return false;
+        }
+        fresh.vetting = Vetting::Due;
+        if self.absent.waiting().next().is_none() {
             return false;
         }
         let name = fresh.name().to_owned();
         let (Ok(file), Ok(stat)) = (fresh.file.try_clone(), fresh.file.metadata()) else {
-            fresh.is_asked = false;
+            fresh.vetting = Vetting::Unasked;
             return true;
         };
         self.ask_waiting(&name, &file, &stat);
@@ -109,7 +113,8 @@ impl Files {
     /// Does the file no longer hold what was read of it, and nobody has seen it yet?
     fn is_cut_unseen(&self, id: u64) -> bool {
         let tracked = self.index_of(id).map(|index| &self.tracked[index]);
-        tracked.is_some_and(|t| !t.is_superseded && t.is_intact().is_ok_and(|is_intact| !is_intact))
+        tracked
+            .is_some_and(|t| !t.is_superseded() && t.is_intact().is_ok_and(|is_intact| !is_intact))
     }
 
     fn tell_copy(&self, index: usize, of: u64) {
@@ -136,7 +141,7 @@ impl Files {
         let crc = crc32fast::hash(&head[..len]);
         let is_whole = len == HEAD_BYTES;
         let is_other = |other: &&Tracked| {
-            other.record.id != fresh.record.id && !other.is_superseded && other.read_position > 0
+            other.record.id != fresh.record.id && !other.is_superseded() && other.read_position > 0
         };
         let mut others: Vec<&Tracked> = self.tracked.iter().filter(|t| is_other(t)).collect();
         // Of several that had the name, the last one was there before this one.
@@ -192,12 +197,12 @@ fn begins_as_was_read(fresh: &Tracked, other: &Tracked) -> io::Result<bool> {
 fn may_succeed(fresh: &Tracked, other: &Tracked) -> bool {
     let name = &fresh.record.name;
     let had_its_name =
-        other.former_name.as_ref() == Some(name) || !other.is_named && other.record.name == *name;
-    had_its_name || !other.is_named && other.record.current_name.is_empty()
+        other.former_name.as_ref() == Some(name) || !other.is_named() && other.record.name == *name;
+    had_its_name || !other.is_named() && other.record.current_name.is_empty()
 }
 
 fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
-    let has_no_place = !other.is_named && other.record.current_name.is_empty();
+    let has_no_place = !other.is_named() && other.record.current_name.is_empty();
     if may_succeed(fresh, other) {
         let since_ms = other.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
         let is_partly = other.marks.before(fresh.size, since_ms).is_some();

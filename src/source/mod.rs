@@ -67,7 +67,7 @@ use present::Present;
 use quest::{Quests, Then};
 use root::Root;
 use scan::{Candidate, Scanner};
-use tracked::Tracked;
+use tracked::{Tie, Tracked, Vetting};
 use turn::Turns;
 use window::{HeadBytes, TailBytes, Window};
 
@@ -404,11 +404,11 @@ impl Files {
         let has_moved = |tracked: &Tracked| {
             let found = listed.get(&(tracked.record.device, tracked.record.inode)).copied();
             match found.flatten() {
-                Some(name) => !tracked.is_named || name != tracked.name(),
+                Some(name) => !tracked.is_named() || name != tracked.name(),
                 // What could not be asked is not gone.
                 None => {
                     let (name, inode) = (tracked.name(), tracked.record.inode);
-                    tracked.is_named && !self.scanner.is_unjudged(name, inode)
+                    tracked.is_named() && !self.scanner.is_unjudged(name, inode)
                 }
             }
         };
@@ -497,7 +497,7 @@ impl Files {
         // The same file under two names (a hard link), or renamed since: one of them is enough.
         let same = self.tracked.iter().position(|t| t.is_inode(stat.dev(), stat.ino()));
         if let Some(index) = same {
-            let is_back = !self.tracked[index].is_named && self.adopt_if_back(index);
+            let is_back = !self.tracked[index].is_named() && self.adopt_if_back(index);
             return is_back.then_some(index);
         }
         match self.take_up(&name, &file, &stat) {
@@ -542,7 +542,7 @@ impl Files {
             ),
         );
         let index = self.push_tracked(name, file, position);
-        self.tracked[index].is_asked = true;
+        self.tracked[index].vetting = Vetting::Due;
         let candidate = &self.scanner.candidates()[at];
         if candidate.seen == (stat.len(), stat.mtime(), stat.mtime_nsec()) {
             self.tracked[index].watched_since(candidate.seen_ms);
@@ -574,7 +574,7 @@ impl Files {
         );
         let index = self.push_tracked(name, file, receipt.size);
         let tracked = &mut self.tracked[index];
-        tracked.is_named = is_named;
+        tracked.tie = Tie::of(is_named);
         tracked.receipted_at = Some(receipt.size);
         let record = &mut tracked.record;
         (record.lines, record.events) = (receipt.lines, receipt.events);

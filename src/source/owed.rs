@@ -61,7 +61,7 @@ impl Files {
             let was_live = self.present.is_current(&candidate.name);
             files.insert((candidate.device, candidate.inode), Debt { bytes, was_live });
         }
-        for tracked in self.tracked.iter().filter(|t| !t.is_superseded) {
+        for tracked in self.tracked.iter().filter(|t| !t.is_superseded()) {
             let identity = (tracked.record.device, tracked.record.inode);
             let bytes = tracked.file.metadata().map_or(tracked.record.position, |m| m.len());
             files.entry(identity).or_insert(Debt { bytes, was_live: false });
@@ -82,7 +82,7 @@ impl Files {
             let Some(debt) = owed.files.get(&identity).copied() else { continue };
             if !self.is_paid(at, debt) {
                 left.add(debt.bytes.saturating_sub(position));
-            } else if !self.tracked[at].is_superseded {
+            } else if !self.tracked[at].is_superseded() {
                 owed.files.remove(&identity);
             }
         }
@@ -139,10 +139,10 @@ impl Files {
         }
         if self.policy.whole_ms().is_some() {
             let tracked = &self.tracked[at];
-            let has_new_name = !tracked.is_named || tracked.keeps_name || self.names_are_stuck();
+            let has_new_name = !tracked.is_named() || tracked.keeps_name || self.names_are_stuck();
             return has_new_name && !tracked.has_rest();
         }
-        let is_named = self.tracked[at].is_named;
+        let is_named = self.tracked[at].is_named();
         if self.step_of(at, &[]).is_some() {
             // Where no name can be changed, that was said, and the next run tries again.
             return is_named && self.names_are_stuck();
@@ -165,7 +165,7 @@ impl Files {
         // It may have been cut since: then what it held is gone, and what it holds now is read.
         let Ok(size) = tracked.file.metadata().map(|stat| stat.len()) else { return false };
         let is_seen = |seen: Option<u64>| seen.is_some_and(|seen| seen >= bytes.min(size));
-        tracked.is_superseded
+        tracked.is_superseded()
             || size == tracked.read_position
             || size > tracked.read_position
                 && (is_seen(tracked.exhausted_at) || is_seen(tracked.finished_at))

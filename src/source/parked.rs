@@ -105,7 +105,7 @@ impl Files {
         let Some((index, due_ms)) = found else { return false };
         let tracked = self.tracked.remove(index);
         // As it was when nothing was left to read: what is written from then on is a change.
-        let (seen, watch) = (tracked.last_look(), Some(tracked.watch()));
+        let (seen, watch) = (tracked.last_look(), Some(tracked.watch));
         self.parking.push(Parked { record: tracked.record, seen, watch, due_ms });
         true
     }
@@ -122,7 +122,10 @@ impl Files {
         for index in 0..self.tracked.len() {
             let tracked = &self.tracked[index];
             let is_older = best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
-            if !tracked.is_named || tracked.is_superseded || tracked.has_uncommitted() || !is_older
+            if !tracked.is_named()
+                || tracked.is_superseded()
+                || tracked.has_uncommitted()
+                || !is_older
             {
                 continue;
             }
@@ -149,8 +152,8 @@ impl Files {
     fn grace_end_ms(&mut self, index: usize) -> Option<u64> {
         let now_ms = self.clock().monotonic_ms();
         let tracked = &self.tracked[index];
-        let is_open_for_its_end = tracked.is_named
-            || tracked.is_superseded
+        let is_open_for_its_end = tracked.is_named()
+            || tracked.is_superseded()
             || tracked.has_uncommitted()
             || tracked.record.current_name.is_empty()
             || tracked.finished_at.is_some()
@@ -281,7 +284,7 @@ impl Files {
     /// first line, and one whose partition has no leader for that; they have no part in this.
     fn backlog_open(&self) -> usize {
         let is_backlog = |t: &&super::Tracked| {
-            t.is_named && t.size > 0 && !t.is_barred && !self.present.is_current(t.name())
+            t.is_named() && t.size > 0 && !t.is_barred && !self.present.is_current(t.name())
         };
         self.tracked.iter().filter(is_backlog).count()
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::interceptor::{self, Interceptor, Patience};
 use super::slice::{self, Bound, SliceError, Take};
-use super::tracked::{self, Tracked, modified_ms};
+use super::tracked::{self, Tie, Tracked, modified_ms};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
 
@@ -220,7 +220,7 @@ impl Files {
         let index = self.push_tracked(past.name.clone(), file, 0);
         if past.is_finished {
             let tracked = &mut self.tracked[index];
-            tracked.is_named = false;
+            tracked.tie = Tie::Nameless;
             tracked.record.state = FileState::Draining;
             tracked.record.current_name = past.found_as.as_bytes().to_vec();
         }
@@ -232,7 +232,7 @@ impl Files {
     pub fn settle_past(&mut self, index: usize) {
         let tracked = &self.tracked[index];
         if self.tracked.len() > super::BACKLOG_OPEN_MAX
-            && tracked.is_named
+            && tracked.is_named()
             && !tracked.has_uncommitted()
         {
             let tracked = self.tracked.remove(index);

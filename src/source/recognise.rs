@@ -13,7 +13,7 @@ use super::quest::{
     Common, Compared, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, prefix_crc,
 };
 use super::restore::Announced;
-use super::tracked::{Hints, Mark, Tracked, Vetting};
+use super::tracked::{Hints, Mark, Tie, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
 use super::{Files, READER};
 use crate::checkpoint::receipt::Receipt;
@@ -184,7 +184,7 @@ impl Files {
         if is_it { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
-    /// Does `file` hold what was read? `None`: that is not known yet.
+    /// Does `file` hold what was read?
     fn compare_one(
         &self,
         quest: &mut Quest,
@@ -360,7 +360,7 @@ impl Files {
 
     pub(super) fn take_name(&mut self, index: usize, name: &OsStr, is_named: bool) {
         let tracked = &mut self.tracked[index];
-        tracked.is_named = is_named;
+        tracked.tie = Tie::of(is_named);
         tracked.record.current_name = name.as_bytes().to_vec();
         tracked.record.state = if is_named { FileState::Live } else { FileState::Draining };
         if is_named {
@@ -376,7 +376,7 @@ impl Files {
         let Some(index) = self.index_of(id) else { return };
         let tracked = &mut self.tracked[index];
         let old = tracked.record.clone();
-        let (position, was_named) = (tracked.read_position, tracked.is_named);
+        let (position, was_named) = (tracked.read_position, tracked.is_named());
         let is_by_bytes = tracked.decoder.unit_bytes() == 1;
         let most = if is_by_bytes { u64::MAX } else { position };
         let found = Common::of(&tracked.file, &file, position, most)
@@ -399,7 +399,7 @@ impl Files {
         self.take_name(index, name, true);
         let remnant = self.push_tracked(old_name, old_file, common.lines_end);
         let tracked = &mut self.tracked[remnant];
-        tracked.is_named = was_named;
+        tracked.tie = Tie::of(was_named);
         // Half a line there stands in the other file as well.
         tracked.finished_at = (rest > common.lines_end && rest == common.end).then_some(rest);
         let record = &mut tracked.record;

@@ -12,7 +12,7 @@ use super::absent::{Absence, was_in};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
-use super::tracked::Hints;
+use super::tracked::{Hints, Tie};
 use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER, reach};
@@ -257,7 +257,7 @@ impl Files {
         let index = self.push(record, file, announced.end);
         let tracked = &mut self.tracked[index];
         tracked.former_name = former_name;
-        tracked.is_named = is_named;
+        tracked.tie = Tie::of(is_named);
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {
             // Announced in the last run, but its end came before the rename.
@@ -274,7 +274,7 @@ impl Files {
     fn tell_restored(&self, index: usize) {
         let tracked = &self.tracked[index];
         let doubt = if tracked.has_uncommitted() { ", what is behind it is in doubt" } else { "" };
-        let state = if tracked.is_named { "live" } else { "retired, watched for late lines" };
+        let state = if tracked.is_named() { "live" } else { "retired, watched for late lines" };
         log::info(
             READER,
             format_args!(

@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::policy::{Current, Then};
-use super::tracked::{Look, Tracked, Vetting};
+use super::tracked::{Look, Tie, Tracked, Vetting};
 use super::{Files, READER, reach};
 use crate::checkpoint::record::FileState;
 use crate::{log, os};
@@ -102,25 +102,22 @@ impl Files {
     pub(super) fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
         let now_ms = self.clock().monotonic_ms();
         let tracked = &self.tracked[index];
-        if tracked.has_uncommitted()
-            || tracked.is_barred
-            || tracked.retry_ms.max(tracked.read_retry_ms) > now_ms
-        {
+        if tracked.has_uncommitted() || tracked.is_barred || tracked.read_retry_ms > now_ms {
             return None;
         }
         if self.is_sought(tracked.record.id) {
             return None;
         }
-        let is_named = tracked.is_named;
+        let is_named = tracked.is_named();
         if let Some(whole_ms) = self.policy.whole_ms() {
             return self.step_of_whole(index, whole_ms);
         }
-        if self.is_by_descriptor() && tracked.lost_name_ms.is_some() && !tracked.is_superseded {
+        if self.is_by_descriptor() && tracked.lost_name_ms.is_some() && !tracked.is_superseded() {
             // It is stayed with.
             return None;
         }
         if is_named && self.present.is_current(tracked.name()) {
-            self.tracked[index].was_live = true;
+            self.tracked[index].watch.was_live = true;
             return self.step_of_current(index);
         }
         if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
@@ -131,7 +128,7 @@ impl Files {
         }
         let name = self.tracked[index].name().to_owned();
         if is_named && !self.has_other_candidate(&name, &[]) {
-            self.tracked[index].was_live = true;
+            self.tracked[index].watch.was_live = true;
             return None;
         }
         if is_named && !self.has_other_candidate(&name, going) {
@@ -141,8 +138,8 @@ impl Files {
             self.keep_if_too_long(index);
         }
         let tracked = &self.tracked[index];
-        let in_grace = !(is_named && tracked.was_live) || tracked.keeps_name;
-        let is_quiet = tracked.is_superseded
+        let in_grace = !(is_named && tracked.watch.was_live) || tracked.keeps_name;
+        let is_quiet = tracked.is_superseded()
             || self.is_left_over(index)
             || in_grace && self.left_alone_ms(index)? >= self.policy.grace_ms();
         if self.is_waited_for(index) {
@@ -182,21 +179,21 @@ impl Files {
         if self.tracked[index].look(now_ms).ok()? != Look::Quiet || self.is_waited_for(index) {
             return None;
         }
-        let is_named = self.tracked[index].is_named;
+        let is_named = self.tracked[index].is_named();
         if is_named {
             self.keep_if_too_long(index);
         }
         let tracked = &self.tracked[index];
         let left_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
-        let is_whole = tracked.is_superseded || left_ms >= whole_ms;
-        let is_over = tracked.is_superseded || left_ms >= self.policy.grace_ms();
+        let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
+        let is_over = tracked.is_superseded() || left_ms >= self.policy.grace_ms();
         let is_begun = tracked.read_position > 0 || self.may_begin(index);
         let tracked = &self.tracked[index];
         if tracked.has_rest() {
             return (is_whole && is_begun).then_some(Step::Finish);
         }
         // Where no other file waits there is time for a writer that has dropped it too early.
-        let open = self.tracked.iter().filter(|t| t.is_named).count();
+        let open = self.tracked.iter().filter(|t| t.is_named()).count();
         let is_urgent = self.scanner.candidates().len() > open;
         let is_watched = tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= whole_ms);
         match (is_named, tracked.keeps_name) {
@@ -213,7 +210,7 @@ impl Files {
     fn is_left_over(&self, index: usize) -> bool {
         let tracked = &self.tracked[index];
         self.policy.then == Then::Nothing
-            && !tracked.is_named
+            && !tracked.is_named()
             && !tracked.has_rest()
             && tracked.file.metadata().is_ok_and(|stat| stat.nlink() == 0)
             && os::is_open_for_writing(&tracked.file) == Some(false)
@@ -227,8 +224,8 @@ impl Files {
         let waits = |fresh: &Tracked| match fresh.vetting {
             Vetting::Passed => false,
             Vetting::Copy { of, until_ms } => of == old.record.id && now_ms < until_ms,
-            Vetting::Due => {
-                let has_its_name = !old.is_named && fresh.record.name == old.record.name;
+            Vetting::Unasked | Vetting::Due => {
+                let has_its_name = !old.is_named() && fresh.record.name == old.record.name;
                 has_its_name && fresh.file.metadata().is_ok_and(|stat| stat.len() > 0)
             }
         };
@@ -283,10 +280,11 @@ impl Files {
         let tracked = &self.tracked[index];
         if let Some(whole_ms) = self.policy.whole_ms() {
             let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
-            return tracked.is_named
+            return tracked.is_named()
                 && tracked.quiet_ms(wall_ms, now_ms).is_ok_and(|ms| ms >= whole_ms);
         }
-        let (name, is_named) = (tracked.name().to_owned(), tracked.is_named && !tracked.was_live);
+        let (name, is_named) =
+            (tracked.name().to_owned(), tracked.is_named() && !tracked.watch.was_live);
         self.update_present();
         let is_past = !self.present.is_current(&name);
         is_named
@@ -300,7 +298,7 @@ impl Files {
         let grace_ms = self.policy.grace_ms();
         let left = |index: usize| grace_ms.checked_sub(self.left_alone_ms(index)?);
         // One whose time is over waits for something else, of which its length tells nothing.
-        let is_retired = |index: &usize| !self.tracked[*index].is_named;
+        let is_retired = |index: &usize| !self.tracked[*index].is_named();
         (0..self.tracked.len()).filter(is_retired).filter_map(left).filter(|ms| *ms > 0).min()
     }
 
@@ -419,7 +417,7 @@ impl Files {
         self.is_renamed_at_last(index);
         let now_ms = self.clock().monotonic_ms();
         self.tracked[index].begin_grace(now_ms);
-        self.tracked[index].is_named = false;
+        self.tracked[index].tie = Tie::Nameless;
         self.scanner_forget(&name);
         Move::Moved
     }
@@ -432,7 +430,7 @@ impl Files {
         let tracked = &self.tracked[index];
         let path = self.path(tracked.name());
         let is_there = !matches!(reach::metadata(&path), Err(e) if reach::is_nothing_there(&e));
-        if tracked.is_named && (!is_there || is_other_file(tracked, &path)) {
+        if tracked.is_named() && (!is_there || is_other_file(tracked, &path)) {
             // The directory could not be listed.
             self.is_gone(index, is_there);
         }

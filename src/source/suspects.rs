@@ -12,7 +12,7 @@ use super::absent::Absence;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose, is_copys_name};
 use super::restore::Announced;
 use super::retire::HIDDEN;
-use super::tracked::{self, Hints, Mark, Tracked};
+use super::tracked::{self, Hints, Mark, Tie, Tracked};
 use super::window::TailBytes;
 use super::{Files, READER, reach, root};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
@@ -366,7 +366,7 @@ impl Files {
         quest.whose = Whose::Truncated { id: record.id };
         quest.suspects = found;
         let index = self.push(record, file, end);
-        (self.tracked[index].is_superseded, self.tracked[index].is_named) = (true, false);
+        self.tracked[index].tie = Tie::Superseded;
     }
 
     /// The file of that name as a copy that was made before the last lines were written.

@@ -17,6 +17,12 @@ use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
 
 /// A file in one of the states *live* and *draining* (waiting files are only names, done ones only
 /// receipts).
+///
+/// How it stands to its name ([`Tie`]), and how far it is known to be a file of its own ([`Vetting`]), are
+/// states. The rest are facts that come and go each for itself: one that has lost its name may have no
+/// room anywhere for what it holds (`is_barred`), one that cannot be renamed (`keeps_name`) may be moved
+/// away by others, and the three sizes up to which its end is known (`exhausted_at`, `finished_at`,
+/// `giant_scanned`) are each the outcome of another look.
 pub struct Tracked {
     /// What the checkpoint says of it; `record.position` is the committed position.
     pub record: FileRecord,
@@ -29,8 +35,7 @@ pub struct Tracked {
     pub tail: TailBytes,
     /// The first ones, as they were read.
     pub head: HeadBytes,
-    /// Still a candidate under `record.name`.
-    pub is_named: bool,
+    pub tie: Tie,
     /// At this size nothing but an incomplete last line was left to read.
     pub exhausted_at: Option<u64>,
     /// It was read to its end once.
@@ -44,12 +49,7 @@ pub struct Tracked {
     /// Size at the last look, and modification time (s, ns), if there was one.
     pub size: u64,
     modified: Option<(i64, i64)>,
-    /// Monotonic times since which it is watched, and at which it was last seen to be written to.
-    watched_ms: u64,
-    written_ms: Option<u64>,
-    /// It was tailed in its own time: its writer may have been waiting with its last lines, so that
-    /// the grace time begins with the retirement.
-    pub was_live: bool,
+    pub watch: Watch,
     /// Up to here the line that begins at `read_position` was searched for its end, if it is too
     /// long to be an event.
     pub giant_scanned: Option<u64>,
@@ -59,12 +59,8 @@ pub struct Tracked {
     pub served_as: u64,
     /// Up to this size its end was taken for the end, an unterminated last line included.
     pub finished_at: Option<u64>,
-    /// Its content was thrown away (truncated): what was read of it is all there will ever be.
-    pub is_superseded: bool,
     /// Modification time (s, ns) and size when it was opened, for two of Flume's log lines.
     pub opened: Option<(i64, i64, u64)>,
-    /// Monotonic time before which its name is not touched again, after a failure.
-    pub retry_ms: u64,
     /// It cannot be renamed: it is done under its name.
     pub keeps_name: bool,
     /// A receipt covers it up to there.
@@ -79,8 +75,6 @@ pub struct Tracked {
     pub lost_name_ms: Option<u64>,
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
-    /// The records that wait for their files were asked whether it is theirs.
-    pub is_asked: bool,
     pub marks: Marks,
     /// Zeros from here on were read as its last line.
     pub zeros_from: Option<u64>,
@@ -88,10 +82,32 @@ pub struct Tracked {
     pub trimmed: Option<u64>,
 }
 
-/// Before the first byte of a file is read: does it begin like another one that is being read?
+/// How a file stands to its name, `record.name`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tie {
+    /// It is a candidate under that name.
+    Named,
+    /// It was renamed, moved away, replaced or deleted: it is read on through the descriptor.
+    Nameless,
+    /// Its content was thrown away (truncated), and the name is that of what the file holds now: what
+    /// was read of it is all there will ever be.
+    Superseded,
+}
+
+impl Tie {
+    /// That of a file whose content is still there.
+    pub fn of(is_named: bool) -> Tie {
+        if is_named { Tie::Named } else { Tie::Nameless }
+    }
+}
+
+/// Before the first byte of a file is read: is it one that is known, and does it begin like another
+/// one that is being read?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vetting {
-    /// Not looked at yet.
+    /// The records that wait for their files were not asked yet whether it is theirs.
+    Unasked,
+    /// It is nobody's, and was not compared with others yet.
     Due,
     /// It may be a copy whose original is about to be truncated; so long it waits at most
     /// (monotonic ms).
@@ -128,8 +144,11 @@ impl Hints {
 /// Since when a file is watched, and how; it outlives the descriptor.
 #[derive(Debug, Clone, Copy)]
 pub struct Watch {
-    was_live: bool,
-    watched_ms: u64,
+    /// It was tailed in its own time: its writer may have been waiting with its last lines, so that
+    /// the grace time begins with the retirement.
+    pub was_live: bool,
+    /// Monotonic times since which it is watched, and at which it was last seen to be written to.
+    since_ms: u64,
     written_ms: Option<u64>,
 }
 
@@ -229,7 +248,7 @@ impl Tracked {
             read_position,
             tail: TailBytes::default(),
             head: HeadBytes::default(),
-            is_named: true,
+            tie: Tie::Named,
             exhausted_at: None,
             is_caught_up: false,
             gap: None,
@@ -237,24 +256,19 @@ impl Tracked {
             grace_ms,
             size: read_position,
             modified: None,
-            watched_ms: now_ms,
-            written_ms: None,
-            was_live: false,
+            watch: Watch { was_live: false, since_ms: now_ms, written_ms: None },
             giant_scanned: None,
             served_ms: now_ms,
             served_as: 0,
             finished_at: None,
-            is_superseded: false,
             opened,
-            retry_ms: 0,
             keeps_name: false,
             receipted_at: None,
             read_retry_ms: 0,
             is_barred: false,
             former_name: None,
             lost_name_ms: None,
-            vetting: Vetting::Due,
-            is_asked: false,
+            vetting: Vetting::Unasked,
             marks,
             zeros_from: None,
             trimmed: None,
@@ -287,10 +301,27 @@ impl Tracked {
         }
         self.tail = TailBytes::read(&file, self.read_position).unwrap_or_default();
         self.size = self.read_position;
-        (self.modified, self.written_ms) = (None, None);
-        (self.exhausted_at, self.finished_at, self.giant_scanned) = (None, None, None);
-        self.is_superseded = false;
+        (self.modified, self.watch.written_ms) = (None, None);
+        self.forget_rest();
+        if self.tie == Tie::Superseded {
+            self.tie = Tie::Nameless;
+        }
         std::mem::replace(&mut self.file, file)
+    }
+
+    /// What stands behind the read position is looked at anew.
+    pub(super) fn forget_rest(&mut self) {
+        (self.exhausted_at, self.finished_at, self.giant_scanned) = (None, None, None);
+    }
+
+    /// Still a candidate under `record.name`?
+    pub fn is_named(&self) -> bool {
+        self.tie == Tie::Named
+    }
+
+    /// Was its content thrown away?
+    pub fn is_superseded(&self) -> bool {
+        self.tie == Tie::Superseded
     }
 
     /// It ends at offset `size` and is looked at anew.
@@ -305,12 +336,14 @@ impl Tracked {
 
     /// Is this the file with that device and inode, still to be read?
     pub fn is_inode(&self, device: u64, inode: u64) -> bool {
-        !self.is_superseded && self.record.device == device && self.record.inode == inode
+        !self.is_superseded() && self.record.device == device && self.record.inode == inode
     }
 
     /// What stands behind the read position is only waited for: no whole line, not the end.
     pub fn has_rest(&self) -> bool {
-        !self.is_superseded && self.size > self.read_position && self.finished_at != Some(self.size)
+        !self.is_superseded()
+            && self.size > self.read_position
+            && self.finished_at != Some(self.size)
     }
 
     pub fn name(&self) -> &OsStr {
@@ -339,7 +372,7 @@ impl Tracked {
     /// Looks at size and time and, where there is something to read or the file was written to,
     /// at the bytes that were read before.
     pub fn look(&mut self, now_ms: u64) -> io::Result<Look> {
-        if self.is_superseded {
+        if self.is_superseded() {
             return Ok(Look::Quiet);
         }
         let stat = self.file.metadata()?;
@@ -350,7 +383,7 @@ impl Tracked {
         // Before the first look it is watched as it was when it was opened.
         let is_watched = last.is_some() || self.opened == Some((modified.0, modified.1, size));
         if was_written && last.is_some() || !is_watched {
-            self.written_ms = Some(now_ms);
+            self.watch.written_ms = Some(now_ms);
         }
         if was_written && size <= self.size {
             // Written to and not longer: what stood behind the position, half a line perhaps, may
@@ -390,11 +423,11 @@ impl Tracked {
         match gap.look(place, now_ms, was_written, self.grace_ms)? {
             State::Same => self.gap = Some(gap),
             State::Touched => {
-                self.written_ms = Some(now_ms);
+                self.watch.written_ms = Some(now_ms);
                 self.gap = Some(gap);
             }
             State::Written => {
-                self.written_ms = Some(now_ms);
+                self.watch.written_ms = Some(now_ms);
                 (self.exhausted_at, self.giant_scanned) = (None, None);
             }
             State::Text(until) => {
@@ -454,8 +487,8 @@ impl Tracked {
 
     /// The grace time begins.
     pub fn begin_grace(&mut self, now_ms: u64) {
-        if self.was_live {
-            self.written_ms = Some(now_ms);
+        if self.watch.was_live {
+            self.watch.written_ms = Some(now_ms);
         }
     }
 
@@ -467,14 +500,14 @@ impl Tracked {
         if seen != Some((stat.mtime(), stat.mtime_nsec(), stat.len())) {
             return Ok(0);
         }
-        Ok(now_ms - self.written_ms.unwrap_or(self.watched_ms))
+        Ok(now_ms - self.watch.written_ms.unwrap_or(self.watch.since_ms))
     }
 
     /// The same, but as long as we have seen nothing, by its modification time, too. For what is
     /// not final: lines that come later are read all the same.
     pub fn quiet_ms(&self, now_wall_ms: i64, now_ms: u64) -> io::Result<u64> {
         let watched_ms = self.watched_ms(now_ms)?;
-        if self.written_ms.is_some() || watched_ms < now_ms - self.watched_ms {
+        if self.watch.written_ms.is_some() || watched_ms < now_ms - self.watch.since_ms {
             return Ok(watched_ms);
         }
         let stat = self.file.metadata()?;
@@ -482,16 +515,10 @@ impl Tracked {
         Ok(by_stamp.max(watched_ms))
     }
 
-    pub fn watch(&self) -> Watch {
-        let Tracked { was_live, watched_ms, written_ms, .. } = *self;
-        Watch { was_live, watched_ms, written_ms }
-    }
-
     /// It was watched like this before it was opened, and has changed since where `written_ms` tells
     /// when that was seen.
     pub fn watch_on(&mut self, watch: Watch, written_ms: Option<u64>) {
-        (self.was_live, self.watched_ms) = (watch.was_live, watch.watched_ms);
-        self.written_ms = written_ms.or(watch.written_ms);
+        self.watch = Watch { written_ms: written_ms.or(watch.written_ms), ..watch };
     }
 
     /// Are some of its zeros, or were they, not to be taken for text?
@@ -501,7 +528,7 @@ impl Tracked {
 
     /// It was seen at this monotonic time as it is now.
     pub fn watched_since(&mut self, ms: u64) {
-        self.watched_ms = self.watched_ms.min(ms);
+        self.watch.since_ms = self.watch.since_ms.min(ms);
     }
 
     /// Takes the fingerprint of the beginning, as long as it is still growing: of what was read, and

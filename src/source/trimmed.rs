@@ -197,7 +197,7 @@ impl Files {
         self.tell_step_back(index, size);
         let tracked = &mut self.tracked[index];
         (tracked.read_position, tracked.head, tracked.tail) = (size, head, tail);
-        (tracked.exhausted_at, tracked.finished_at, tracked.giant_scanned) = (None, None, None);
+        tracked.forget_rest();
         (tracked.gap, tracked.receipted_at, tracked.zeros_from) = (None, None, None);
         tracked.forget_looks(size);
         let record = &mut tracked.record;

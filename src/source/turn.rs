@@ -110,11 +110,11 @@ impl Files {
         let mut best: Option<usize> = None;
         for index in 0..self.tracked.len() {
             let tracked = &self.tracked[index];
-            let is_due = tracked.is_named
+            let is_due = tracked.is_named()
                 && tracked.served_ms < before_ms
                 && best.is_none_or(|b| tracked.served() < self.tracked[b].served());
             if is_due && self.is_live(index) {
-                self.tracked[index].was_live = true;
+                self.tracked[index].watch.was_live = true;
                 if self.is_readable(index) {
                     best = Some(index);
                 }
@@ -125,7 +125,7 @@ impl Files {
 
     /// Has the file the present hour in its name, or one to come, as of the last look at the clock?
     pub fn is_live(&self, index: usize) -> bool {
-        self.tracked[index].is_named && self.present.is_current(self.tracked[index].name())
+        self.tracked[index].is_named() && self.present.is_current(self.tracked[index].name())
     }
 
     fn choose_backlog(&mut self) -> Option<usize> {
@@ -151,7 +151,7 @@ impl Files {
         let mut best: Option<usize> = None;
         for index in 0..self.tracked.len() {
             let tracked = &self.tracked[index];
-            let is_late = !tracked.is_named || tracked.is_caught_up;
+            let is_late = !tracked.is_named() || tracked.is_caught_up;
             let is_older = best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
             if is_late && is_older && !self.is_live(index) && self.is_readable(index) {
                 best = Some(index);
@@ -200,7 +200,7 @@ impl Files {
     fn choose_begun(&mut self) -> Option<usize> {
         (0..self.tracked.len()).find(|&index| {
             let tracked = &self.tracked[index];
-            let is_begun = tracked.is_named && !tracked.is_caught_up;
+            let is_begun = tracked.is_named() && !tracked.is_caught_up;
             is_begun && !self.is_live(index) && self.is_readable(index)
         })
     }
@@ -216,11 +216,11 @@ impl Files {
 
     fn is_tracked(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
-        self.tracked.iter().any(|t| t.is_named && t.is_inode(device, inode))
+        self.tracked.iter().any(|t| t.is_named() && t.is_inode(device, inode))
     }
 
     pub(super) fn index_by_name(&self, name: &OsStr) -> Option<usize> {
-        self.tracked.iter().position(|t| t.is_named && t.name() == name)
+        self.tracked.iter().position(|t| t.is_named() && t.name() == name)
     }
 
     /// Opens the waiting files of the present hour.

@@ -329,7 +329,7 @@ impl World {
     pub fn is_proven(&self, inode: usize) -> bool {
         let number = self.writers.inodes[inode].number;
         self.pipeline.as_ref().is_some_and(|p| {
-            let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded;
+            let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded();
             let is_read = |t: &Tracked| {
                 let tail = t.tail.as_slice();
                 let mut now = vec![0; tail.len()];
@@ -356,7 +356,7 @@ impl World {
         let Inode { number, generation, .. } = self.writers.inodes[inode];
         let content = &self.writers.generations[generation].content;
         self.pipeline.as_ref().is_some_and(|p| {
-            let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded;
+            let is_it = |t: &&Tracked| t.record.inode == number && !t.is_superseded();
             let was_read = |t: &Tracked| {
                 let read = content.get(..t.read_position as usize);
                 t.read_position > 0 && read.is_some_and(|r| r.ends_with(t.tail.as_slice()))
@@ -602,7 +602,7 @@ impl World {
         let number = self.writers.inodes[inode].number;
         let mut tracked = pipeline.files.tracked.iter().filter(|t| t.record.inode == number);
         let is_rebuilding = pipeline.is_rebuilding();
-        match tracked.find(|t| !t.is_superseded && !is_rebuilding) {
+        match tracked.find(|t| !t.is_superseded() && !is_rebuilding) {
             // Behind a half line that was sent as the file's last stands its other half.
             Some(tracked) => tracked.finished_at.is_none(),
             None => {
@@ -617,7 +617,7 @@ impl World {
     pub fn is_tracked(&self, inode: usize) -> bool {
         let number = self.writers.inodes[inode].number;
         self.pipeline.as_ref().is_some_and(|p| {
-            let is_it = |t: &Tracked| t.record.inode == number && !t.is_superseded;
+            let is_it = |t: &Tracked| t.record.inode == number && !t.is_superseded();
             // While the topic is read back it may begin again, and know nothing.
             !p.is_rebuilding() && p.files.tracked.iter().any(is_it)
         })

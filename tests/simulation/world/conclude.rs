@@ -83,7 +83,7 @@ impl World {
             && !pipeline.files.is_comparing()
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
-            && pipeline.files.tracked.iter().all(|t| t.is_named && !t.has_uncommitted())
+            && pipeline.files.tracked.iter().all(|t| t.is_named() && !t.has_uncommitted())
             && pipeline.files.parked().all(|r| r.state != FileState::Draining)
             && !pipeline.files.tracked.iter().any(|t| self.is_too_long(&t.name().to_string_lossy()))
     }
