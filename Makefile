@@ -13,6 +13,8 @@
 #   make bench            measures it and others, writes docs/bench.md (takes a while)
 #   make bench-quick      BASE (main) and this tree in turns: lines/s, CPU a line, memory and latency,
 #                         with a verdict, in two minutes besides the builds
+#   make fuzz             what others write and we read, under libFuzzer, each kind for SECONDS (60);
+#                         needs a C++ compiler
 #   make bench-verify     MEGABYTES (10,000; three times as much on the disk) delivered, then verified and read
 #                         by kcat in turns
 #   make install          program, man page, completions, documents and examples, to PREFIX (default
@@ -38,7 +40,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench bench-quick bench-verify check container demo deb documents install install-service release rpm screenshot soak static test torture clean
+.PHONY: all bench bench-quick bench-verify check container demo deb documents fuzz install install-service release rpm screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -55,9 +57,13 @@ demo:
 	$(CARGO) build --release --locked --bin flume-ng --example demo
 	"$(CARGO_TARGET_DIR)/release/examples/demo" "$(KAFKA)"
 
+# cargo-deny looks after licenses, sources and crates that are there twice.
+DENY := $(shell $(CARGO) deny --version >/dev/null 2>&1 && echo yes)
+
 # All that needs no broker: after a build, a matter of seconds.
 check:
 	$(CARGO) fmt --check
+	$(if $(DENY),$(CARGO) deny --offline check bans licenses sources,@echo 'cargo-deny is not installed: deny.toml is not looked at' >&2)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --lib --bins --test fast --test simulation
 
@@ -91,7 +97,7 @@ TORTURE_ROUNDS ?= 1
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
 # The modules with rows of the table. Each test notes its own.
 TORTURE_TESTS = lost_answers crash syscalls broker_faults other_log changes silent_brokers limits \
-  files economy::finished doubts once verify check status monitor letters wire_faults sasl
+  files economy::finished doubts once verify check status monitor letters wire_faults sasl tls
 
 # The table is written in any case: a fault that was not survived belongs into it, too. A few
 # tests at a time: each has brokers of its own.
@@ -109,6 +115,25 @@ torture:
 # measured as well.
 bench:
 	$(CARGO) bench --locked --features zstd --bench compare
+
+SECONDS ?= 60
+FUZZ_HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+# As cargo-fuzz sets them, without what needs a nightly compiler.
+FUZZ_FLAGS = --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks
+FUZZ_DIR = $(abspath $(CARGO_TARGET_DIR))/fuzz
+
+# What is found beyond the corpus stays in target/fuzz/found, what fails is named there.
+fuzz:
+	RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR="$(FUZZ_DIR)" \
+	  $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_HOST) --bins
+	for target in $$(ls fuzz/corpus); do \
+	  mkdir -p "$(FUZZ_DIR)/found/$$target" && \
+	  "$(FUZZ_DIR)/$(FUZZ_HOST)/release/$$target" -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 \
+	    -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$(FUZZ_DIR)/$$target-" \
+	    "$(FUZZ_DIR)/found/$$target" "fuzz/corpus/$$target" || exit 1; \
+	done
 
 BASE ?= main
 BASE_TREE = $(abspath $(CARGO_TARGET_DIR))/bench-base

@@ -7,6 +7,9 @@
 
 pub mod command;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 mod agent;
 
 mod monitor;

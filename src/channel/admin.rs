@@ -339,6 +339,14 @@ pub fn release(spoken: &Spoken) -> String {
     }
 }
 
+/// Whatever a broker may answer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(answer: &[u8], version: i16) {
+    let _ = read_view(&mut Reader(answer), version, "t");
+    let _ = read_configs(&mut Reader(answer), version);
+    let _ = read_created(&mut Reader(answer), version);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

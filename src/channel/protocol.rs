@@ -47,7 +47,7 @@ pub const INIT_PRODUCER_ID: Api = Api { key: 22, name: "InitProducerId", lowest:
 pub const SASL_HANDSHAKE: Api = Api { key: 17, name: "SaslHandshake", lowest: 0, highest: 1 };
 /// Version 1 (2.2) brings the time for which a login is believed.
 pub const SASL_AUTHENTICATE: Api = Api { key: 36, name: "SaslAuthenticate", lowest: 0, highest: 1 };
-const API_VERSIONS: Api = Api { key: 18, name: "ApiVersions", lowest: 0, highest: 0 };
+pub const API_VERSIONS: Api = Api { key: 18, name: "ApiVersions", lowest: 0, highest: 0 };
 
 /// What a broker says it speaks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -274,6 +274,14 @@ impl<'a> Input<'a> {
     }
 }
 
+/// Whatever it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(tracker) = parse(bytes) {
+        assert!(!tracker.file.is_empty() && tracker.skipped_bytes <= bytes.len() as u64);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

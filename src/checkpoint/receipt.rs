@@ -562,5 +562,17 @@ impl ReadAll {
     }
 }
 
+/// Whatever it is, with its own checksum and with the right one: what is read is written as it was.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(line: &[u8]) {
+    let crc = format!("{CRC_KEY}{:08x}", crc32fast::hash(line));
+    for line in [line, &[line, crc.as_bytes()].concat()] {
+        if let Some(receipt) = Receipt::parse(line) {
+            let written = receipt.to_line();
+            assert_eq!(Receipt::parse(written.trim_end_matches('\n').as_bytes()), Some(receipt));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

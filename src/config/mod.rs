@@ -285,6 +285,18 @@ fn check_sinkgroups(graph: &Graph, found: &mut Diagnostics, ignored: &mut Vec<St
     }
 }
 
+/// Whatever it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let system = [("a".to_string(), "${env:B}".to_string())];
+    let variable = |name: &str| (name.len() < 3).then(|| format!("${{sys:{name}}}x"));
+    let setting = Setting { system: &system, variable: &variable };
+    let found = Diagnostics::new("x.conf");
+    if let Err(findings) = parse(bytes, "a1", &setting, true, found) {
+        assert!(!findings.is_empty());
+    }
+}
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -296,6 +296,15 @@ fn response(status: &str, kind: &str, body: &str, with_body: bool) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// Whatever a client may ask.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(request: &[u8]) {
+    let mut page = |path: &str| (path == "/x").then(|| Page::new("text/plain", String::new()));
+    if let Some(answer) = answer(request, &["log.example".to_string()], &mut page) {
+        assert!(answer.starts_with(b"HTTP/1.1 "));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -525,6 +525,12 @@ fn status_line(stats: &Stats) -> String {
     )
 }
 
+/// Whatever a client may ask.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(request: &[u8]) {
+    http::fuzz(request);
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod pbe;
 mod pem;
 mod pkcs12;
 mod session;
-mod store;
+pub(crate) mod store;
 mod summary;
 mod verifier;
 mod x509;

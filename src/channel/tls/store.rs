@@ -291,3 +291,23 @@ fn private_key(der: Vec<u8>) -> PrivateKeyDer<'static> {
         _ => PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der)),
     }
 }
+
+/// Whatever it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8], password: &str) {
+    let secret = Secret::new(password);
+    // Without a password nothing has to match the sum at the end.
+    for store_password in [None, Some(&secret)] {
+        let Ok((entries, _)) = entries(bytes, store_password, Some(&secret)) else { continue };
+        for entry in entries {
+            let (key, certificates) = match entry {
+                Entry::Trusted(der) => (None, vec![der]),
+                Entry::Key { key, chain, .. } => (key, chain),
+            };
+            for der in certificates {
+                let _ = super::x509::Certificate::read(&der).map(|c| c.names(true).len());
+            }
+            let _ = key.map(private_key);
+        }
+    }
+}
