@@ -104,6 +104,8 @@ pub struct VerifyArgs {
     pub name: String,
     /// `--conf-file`, as given.
     pub conf_file: PathBuf,
+    /// `-Dkey=value` in order.
+    pub system_properties: Vec<(String, String)>,
     /// `--json`: for scripts.
     pub json: bool,
     /// `--range-only`: look for repeats nowhere but in the recorded ranges.

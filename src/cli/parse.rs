@@ -62,7 +62,7 @@ fn parse_command(command: u8, words: &[String], said_node: bool) -> Result<Comma
         return Ok(Command::Help(name.map(|c| c.name)));
     }
     if command == VERIFY {
-        return verify_args(&matches, others).map(Command::Verify);
+        return verify_args(&matches, others, args).map(Command::Verify);
     }
     // Flume passes over stray words, and its scripts may have some. Ours have none yet.
     if let Some(word) = others.into_iter().next().filter(|_| command != AGENT) {
@@ -123,7 +123,11 @@ fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentAr
     Ok(args)
 }
 
-fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyArgs, UsageError> {
+fn verify_args(
+    matches: &getopts::Matches,
+    files: Vec<String>,
+    script: AgentArgs,
+) -> Result<VerifyArgs, UsageError> {
     let memory = number(matches, "memory", 1..=MEMORY_MIB_MAX, "a number of MiB, up to 1048576")?;
     let name = first(matches, "name").ok_or(UsageError::NoName)?;
     let all_agents = matches.opt_present("all-agents");
@@ -136,6 +140,7 @@ fn verify_args(matches: &getopts::Matches, files: Vec<String>) -> Result<VerifyA
     Ok(VerifyArgs {
         name,
         conf_file: conf_file.into(),
+        system_properties: script.system_properties,
         all_agents,
         json: matches.opt_present("json"),
         range_only: matches.opt_present("range-only"),

@@ -112,6 +112,7 @@ fn verify_takes_files_and_options_in_any_order() {
     let expected = VerifyArgs {
         name: "a1".into(),
         conf_file: "F".into(),
+        system_properties: vec![("java.security.auth.login.config".into(), "J".into())],
         json: true,
         range_only: false,
         whole_topic: true,
@@ -121,7 +122,8 @@ fn verify_takes_files_and_options_in_any_order() {
         memory_mib: 7,
         files: vec!["a.log".into(), "b.log".into(), "-x".into()],
     };
-    let line = "verify a.log --name a1 -c conf --json -f F --whole-topic --allow-gone --memory 7 b.log -- -x";
+    let line = "verify a.log --name a1 -c conf --json -f F --whole-topic --allow-gone \
+                -Djava.security.auth.login.config=J --memory 7 b.log -- -x";
     assert_eq!(parse_line(line), Ok(Command::Verify(expected)));
 }
 

@@ -93,10 +93,10 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
 
 /// The configuration; of a fleet, all sources of all, with one channel for each topic.
 fn load(args: &VerifyArgs) -> Option<AgentConfig> {
-    let mut all = look::load(&args.conf_file, &args.name, &[])?;
+    let mut all = look::load(&args.conf_file, &args.name, &args.system_properties)?;
     for file in args.files.iter().filter(|_| args.all_agents) {
         let AgentConfig { sources, destinations: channels, .. } =
-            look::load(Path::new(file), &args.name, &[])?;
+            look::load(Path::new(file), &args.name, &args.system_properties)?;
         let mut places = Vec::with_capacity(channels.len());
         for channel in channels {
             let known = all.destinations.iter().position(|known| known.topic == channel.topic);
