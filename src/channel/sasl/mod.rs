@@ -278,8 +278,14 @@ impl Authentication {
             Ok(None) if Instant::now() >= self.deadline => {
                 Err(Fault::Lost(format!("{} does not answer", connection.peer())))
             }
-            // They have no other way to refuse it.
+            // They have no other way to refuse it. The first time it may be a broker that goes down.
             Err(Fault::Lost(_)) if connection.has_ended() => {
+                if !tries::closed(&self.security.config) {
+                    let peer = connection.peer();
+                    return Err(Fault::Lost(format!(
+                        "{peer} closed the connection in the middle of the login; it is tried once more"
+                    )));
+                }
                 let why = "the broker closed the connection in place of an answer, which is how those \
                            before 1.0 refuse a name or a password";
                 Err(refused(login, connection, Refusal(why.to_string())))

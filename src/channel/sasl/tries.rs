@@ -29,6 +29,8 @@ enum State {
 
 thread_local! {
     static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+    /// Logins in the middle of which a connection was closed, and that nobody has believed since.
+    static CLOSED: RefCell<Vec<Security>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What to do about a login.
@@ -55,8 +57,25 @@ pub fn may(brokers: &[String], as_whom: &Security, now: Instant) -> May {
     may
 }
 
+/// A connection was closed in the middle of it, which is how brokers before 1.0 refuse a login, and what
+/// a broker does as well that is just going down. Does it count as a refusal? Not the first time: then it is
+/// tried once more.
+pub fn closed(as_whom: &Security) -> bool {
+    CLOSED.with_borrow_mut(|closed| {
+        if closed.contains(as_whom) {
+            return true;
+        }
+        if closed.len() >= KNOWN_MAX {
+            closed.remove(0);
+        }
+        closed.push(as_whom.clone());
+        false
+    })
+}
+
 /// They have believed it.
 pub fn believed(brokers: &[String], as_whom: &Security) {
+    CLOSED.with_borrow_mut(|closed| closed.retain(|other| other != as_whom));
     set(brokers, as_whom, Some(State::Believed));
 }
 
@@ -97,6 +116,23 @@ mod tests {
     use super::*;
     use crate::config::sasl::Login;
     use crate::config::secret::Secret;
+
+    #[test]
+    fn a_connection_that_is_closed_twice_in_a_row_is_a_refusal() {
+        let alice = |password: &str| Security {
+            login: Some(Login::Plain {
+                name: "alice".to_string(),
+                password: Secret::new(password),
+            }),
+            ..Security::default()
+        };
+        let brokers = ["h:9092".to_string()];
+        assert!(!closed(&alice("a")) && !closed(&alice("b")));
+        believed(&brokers, &alice("b"));
+        // One try a minute from then on, and no two.
+        assert!(closed(&alice("a")) && closed(&alice("a")));
+        assert!(!closed(&alice("b")));
+    }
 
     #[test]
     fn the_same_login_rests_for_a_minute_whoever_tried_it() {
