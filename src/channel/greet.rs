@@ -23,6 +23,10 @@ pub const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// this time once more for the first question.
 const SILENCE: Duration = Duration::from_millis(1_000);
 
+/// What may be the reason where a broker that is spoken to by TLS or a login does not tell what it speaks.
+const OLD_HINT: &str = " when it was asked what it speaks; brokers before 0.10 do so, and TLS and logins \
+                        need 0.10 or later";
+
 /// A connection, and what the broker behind it speaks.
 pub type Greeted = (Connection, Spoken);
 
@@ -149,6 +153,9 @@ impl Greeting {
                 Ok(Progress::Pending) => Next::Later(Stage::Asking(question)),
                 Err(Fault::Lost(_)) if Instant::now() < self.deadline && self.may_be_elder() => {
                     Next::Stage(Stage::ConnectingAgain(None, self.connect()?))
+                }
+                Err(Fault::Lost(why)) if !self.may_be_elder() => {
+                    return Err(Fault::Lost(format!("{why}{OLD_HINT}")));
                 }
                 Err(other) => return Err(other),
             },
@@ -425,6 +432,23 @@ mod tests {
         let elder = |elder| Ok(Spoken::Elder(elder));
         assert_eq!(met(Does::Close, Does::Answer(0)), elder(Elder::V08));
         assert_eq!(met(Does::Nothing, Does::Answer(0)), elder(Elder::V09));
+    }
+
+    #[test]
+    fn an_old_release_is_named_where_tls_or_a_login_is_configured() {
+        use crate::channel::client::Security;
+        use crate::config::{sasl::Login, secret::Secret, security};
+        let login = Login::Plain { name: "alice".to_string(), password: Secret::new("secret") };
+        let protocol = security::Protocol::SaslPlaintext;
+        let config = security::Security { protocol, login: Some(login), tls: None };
+        let security = Some(std::rc::Rc::new(Security::new(config)));
+        let client = Client { id: "c".to_string(), security };
+        for versions in [Does::Close, Does::Nothing] {
+            let deadline = Instant::now() + Duration::from_millis(1_500);
+            let met = greet(&peer(versions, Does::Answer(0)), "t", &client, deadline);
+            let Err(Fault::Lost(why)) = met.map(drop) else { panic!("{versions:?}") };
+            assert!(why.ends_with(OLD_HINT), "{why}");
+        }
     }
 
     /// It was frozen, or is far away: its versions come, if later than an answer of one before 0.10.
