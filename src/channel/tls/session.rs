@@ -190,15 +190,18 @@ fn words(error: &Error, has_identity: bool) -> String {
             ),
             other => format!("it ended TLS with the alert {other:?}"),
         },
-        // They send a piece of the handshake once more in place of an alert.
-        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+        // In place of an alert those of 0.10 send a piece of the handshake once more, and those of 2.8 one
+        // that nobody can decrypt.
+        Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::DecryptError => {
             let why = match has_identity {
                 false => {
                     "it wants a certificate of ours, and there is none: set ssl.keystore.location"
                 }
                 true => "it refuses our certificate",
             };
-            format!("it broke TLS off, as brokers of 0.10 do; perhaps {why} ({error})")
+            format!("it broke TLS off, as brokers before 3.0 do; perhaps {why} ({error})")
         }
         Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
             format!("it speaks an older version of TLS only: {ciphers}")
