@@ -29,6 +29,27 @@ fn prometheus_takes_the_rules() {
     }
 }
 
+/// As systemd judges it, where it is there: 0 is nothing, 10 everything. (That it delivers under these:
+/// `tests/kafka/service.rs`.)
+#[test]
+fn the_hardened_unit_leaves_little_exposed() {
+    const TENTHS_MAX: u32 = 13;
+    let unit = path("flume-ng-hardened.service");
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=true", "--no-pager"]).arg(unit);
+    let said = match analyze.output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(e) => return eprintln!("systemd-analyze: {e}: the unit is not judged"),
+    };
+    // Before 250 it judges no files.
+    let Some(rest) = said.split("Overall exposure level for ").nth(1) else {
+        return eprintln!("systemd-analyze judges no files: {said}");
+    };
+    let level: String = rest.split(": ").nth(1).unwrap_or_default().chars().take(3).collect();
+    let tenths = level.replace('.', "").trim().parse::<u32>().expect(rest);
+    assert!(tenths <= TENTHS_MAX, "{said}");
+}
+
 #[test]
 fn manifests_ask_for_what_is_served() {
     for name in ["kubernetes/sidecar.yaml", "kubernetes/daemonset.yaml"] {
