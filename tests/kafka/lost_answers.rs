@@ -5,8 +5,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::support::certificates::Certificates;
 use crate::support::proxy::{Cut, Proxy};
-use crate::support::torture::{ARRIVE_MAX, Group, Growing, Tally, V43, is_long, lines};
+use crate::support::torture::{ARRIVE_MAX, Group, Growing, Tally, V010, V39, V43, is_long, lines};
+use crate::support::tunnel::Tunnel;
 use crate::support::{Agent, Brokers, Cluster, Topic, Work, eventually};
 use flume_ng::checkpoint::slots::read_newest;
 
@@ -42,12 +44,33 @@ fn work(topic: &Topic) -> Work {
     Work::new(topic).set("a1.channels.c1.kafka.request.timeout.ms", REQUEST_TIMEOUT_MS)
 }
 
+/// A cluster behind a proxy, and how an agent gets to it.
+struct Field {
+    proxy: Proxy,
+    /// As the tests see it.
+    brokers: Brokers,
+    _cluster: Cluster,
+    /// Properties of the channel besides the usual ones.
+    settings: Vec<(&'static str, String)>,
+    _ends: Vec<Tunnel>,
+    _certificates: Option<Certificates>,
+}
+
+impl Field {
+    fn work(&self, topic: &Topic) -> Work {
+        self.settings.iter().fold(work(topic), |work, (key, value)| {
+            work.set(&format!("a1.channels.c1.{key}"), value)
+        })
+    }
+}
+
 /// A backlog that fills several requests in flight, then a trickle until the cut is done.
-fn strike(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut, k: u64) {
+fn strike(field: &Field, tally: &mut Tally, cut: Cut, k: u64) {
+    let proxy = &field.proxy;
     const BACKLOG: u64 = 20_000;
     let case = format!("{cut:?} at request {k}");
-    let topic = brokers.fresh_topic("lost", if k.is_multiple_of(2) { 3 } else { 1 });
-    let work = work(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
+    let topic = field.brokers.fresh_topic("lost", if k.is_multiple_of(2) { 3 } else { 1 });
+    let work = field.work(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
     proxy.arm(cut, k);
     let mut agent = work.start();
     let growing = Growing::start(&work, FILE, "a", BACKLOG, 20);
@@ -59,10 +82,11 @@ fn strike(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut, k: u64)
 }
 
 /// The agent is killed while the request is on its way, and started again.
-fn strike_and_kill(proxy: &Proxy, brokers: &Brokers, tally: &mut Tally, cut: Cut, k: u64) {
+fn strike_and_kill(field: &Field, tally: &mut Tally, cut: Cut, k: u64) {
+    let proxy = &field.proxy;
     let case = format!("{cut:?} at request {k}, and kill -9");
-    let topic = brokers.fresh_topic("killed", 1);
-    let work = work(&topic).file(FILE, &lines("a", 0, 20_000), 0);
+    let topic = field.brokers.fresh_topic("killed", 1);
+    let work = field.work(&topic).file(FILE, &lines("a", 0, 20_000), 0);
     proxy.arm(cut, k);
     let mut agent = work.start();
     let growing = Growing::start(&work, FILE, "a", 20_000, 20);
@@ -122,20 +146,65 @@ fn cluster(version: &str) -> (Proxy, Cluster, Brokers) {
 
 fn run(version: &str, cuts: &[Cut]) {
     let (proxy, _cluster, brokers) = cluster(version);
-    let mut tally = Tally::new("answer or request lost, cut or late", version);
+    let (settings, _ends, _certificates) = (Vec::new(), Vec::new(), None);
+    run_in(&Field { proxy, brokers, _cluster, settings, _ends, _certificates }, version, cuts);
+}
+
+fn run_in(field: &Field, way: &str, cuts: &[Cut]) {
+    let mut tally = Tally::new("answer or request lost, cut or late", way);
     for (number, &cut) in cuts.iter().enumerate() {
         let few = [1, 4][number % 2];
         for k in if is_long() { 1..=8 } else { few..=few } {
-            strike(&proxy, &brokers, &mut tally, cut, k);
+            strike(field, &mut tally, cut, k);
         }
     }
     drop(tally);
-    let mut tally = Tally::new("answer or request lost, and the agent killed", version);
+    let mut tally = Tally::new("answer or request lost, and the agent killed", way);
     let ks: Vec<u64> = if is_long() { (1..=5).collect() } else { vec![2] };
     for cut in [Cut::BeforeRequest, Cut::Answer, Cut::LateRequest(WITHIN_SETTLE)] {
         for &k in &ks {
-            strike_and_kill(&proxy, &brokers, &mut tally, cut, k);
+            strike_and_kill(field, &mut tally, cut, k);
         }
+    }
+}
+
+/// A broker at which one logs in over TLS. The proxy stands between two ends of TLS, since it has to see what
+/// it cuts; the tests themselves look past all that.
+fn behind_a_login_over_tls(version: &str) -> Field {
+    const MODULE: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+    let certificates = Certificates::new();
+    certificates.issue("broker");
+    let path = |file: &str| certificates.path(file);
+    let proxy = Proxy::new();
+    let near = Tunnel::from_tls(&path("broker.pem"), &path("broker.key"), &proxy.address());
+    let mut plan = Cluster::with(version).logins().listener("SASL_SSL");
+    for (key, value) in certificates.of_broker("broker") {
+        plan = plan.set(&key, value);
+    }
+    if version != V010 {
+        let jaas = format!("{MODULE} user_alice=\"alice-secret\";");
+        plan = plan
+            .set("listener.name.sasl_ssl.sasl.enabled.mechanisms", "PLAIN")
+            .set("listener.name.sasl_ssl.plain.sasl.jaas.config", jaas);
+    }
+    let cluster = plan.advertised("SASL_SSL", &near.address()).start();
+    let far = Tunnel::to_tls(&path("ca.pem"), &cluster.listener("SASL_SSL"));
+    proxy.aim(&far.address());
+    let jaas = format!("{MODULE} username=\"alice\" password=\"alice-secret\";");
+    let settings = vec![
+        ("brokerList", near.address()),
+        ("kafka.producer.security.protocol", "SASL_SSL".to_string()),
+        ("kafka.producer.sasl.mechanism", "PLAIN".to_string()),
+        ("kafka.producer.sasl.jaas.config", jaas),
+        ("kafka.producer.ssl.truststore.location", path("ca.pem").display().to_string()),
+    ];
+    Field {
+        proxy,
+        brokers: Brokers::at(cluster.bootstrap()),
+        _cluster: cluster,
+        settings,
+        _ends: vec![near, far],
+        _certificates: Some(certificates),
     }
 }
 
@@ -225,6 +294,29 @@ fn kafka_0_9_0_1() {
 #[test]
 fn kafka_4_3_1() {
     run("4.3.1", &CUTS_MODERN);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn kafka_3_9_1() {
+    run(V39, &CUTS_MODERN);
+}
+
+#[test]
+fn over_sasl_ssl_with_4_3_1() {
+    run_in(&behind_a_login_over_tls(V43), "4.3.1, SASL_SSL", &CUTS_MODERN);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn over_sasl_ssl_with_3_9_1() {
+    run_in(&behind_a_login_over_tls(V39), "3.9.1, SASL_SSL", &CUTS_MODERN);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn over_sasl_ssl_with_0_10_2_0() {
+    run_in(&behind_a_login_over_tls(V010), "0.10.2.0, SASL_SSL", &CUTS_NAMELESS);
 }
 
 /// What an agent has in doubt goes out under a new producer id if its checkpoint is a copy:

@@ -1,13 +1,19 @@
 //! Logins, at real brokers: by each mechanism, with right and wrong passwords, for a while only, under
 //! load and over kills. Whatever happens, the topic holds each line once.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use flume_ng::channel::sasl::base64;
 
-use crate::support::certificates::Certificates;
-use crate::support::torture::{self, ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
+use crate::support::certificates::{Certificates, PASSWORD};
+use crate::support::torture::{
+    self, ARRIVE_MAX, Chance, Group, Growing, Tally, V010, V28, V39, V43, hazard, lines,
+};
 use crate::support::wire::{Body, Connection, Input};
 use crate::support::{Agent, Cluster, Plan, TempDir, Topic, Work, spawn, wait_for};
 
@@ -17,10 +23,6 @@ const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 const OAUTH: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
 const ARRIVES: Duration = Duration::from_secs(60);
 const TOLD: Duration = Duration::from_secs(30);
-
-const V010: &str = "0.10.2.0";
-const V28: &str = "2.8.2";
-const V43: &str = "4.3.1";
 
 fn start(plan: Plan, version: &str) -> Cluster {
     let cluster = plan.logins().start();
@@ -90,29 +92,30 @@ fn passwords(cluster: &Cluster, version: &str) {
     }
 }
 
+/// From 2.0 on.
+fn passwords_and_an_unsigned_token(version: &str) {
+    let _row = hazard(Group::Sticks, "right and wrong passwords, each mechanism", version);
+    let cluster = start(Cluster::with(version), version);
+    passwords(&cluster, version);
+    let jaas = format!("{OAUTH} required unsecuredLoginStringClaim_sub=\"bob\";");
+    delivers(&cluster, "OAUTHBEARER", &jaas);
+}
+
 #[test]
 fn right_and_wrong_passwords_with_4_3_1() {
-    let _row = hazard(Group::Sticks, "right and wrong passwords, each mechanism", V43);
-    let cluster = start(Cluster::with(V43), V43);
-    passwords(&cluster, V43);
-    delivers(
-        &cluster,
-        "OAUTHBEARER",
-        &format!("{OAUTH} required unsecuredLoginStringClaim_sub=\"bob\";"),
-    );
+    passwords_and_an_unsigned_token(V43);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn right_and_wrong_passwords_with_3_9_1() {
+    passwords_and_an_unsigned_token(V39);
 }
 
 #[test]
 #[ignore = "long: make torture"]
 fn right_and_wrong_passwords_with_2_8_2() {
-    let _row = hazard(Group::Sticks, "right and wrong passwords, each mechanism", V28);
-    let cluster = start(Cluster::with(V28), V28);
-    passwords(&cluster, V28);
-    delivers(
-        &cluster,
-        "OAUTHBEARER",
-        &format!("{OAUTH} required unsecuredLoginStringClaim_sub=\"bob\";"),
-    );
+    passwords_and_an_unsigned_token(V28);
 }
 
 #[test]
@@ -123,66 +126,115 @@ fn right_and_wrong_passwords_with_0_10_2_0() {
     passwords(&cluster, V010);
 }
 
-/// Gives a token to whoever asks with the right secret, and tells how many were asked for.
-fn giver() -> (String, std::sync::Arc<std::sync::atomic::AtomicU32>) {
-    use std::io::{Read as _, Write as _};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its port");
-    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let counter = asked.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = [0; 4_096];
-            let mut len = 0;
-            while !request[..len].ends_with(b"grant_type=client_credentials") {
-                match stream.read(&mut request[len..]) {
-                    Ok(n) if n > 0 => len += n,
-                    _ => break,
-                }
-            }
-            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
-            let claims = format!(r#"{{"sub":"bob","iat":{now},"exp":{}}}"#, now + 5);
-            let part = |text: &str| base64::encode_for_url(text.as_bytes());
-            let token = format!("{}.{}.", part(r#"{"alg":"none"}"#), part(&claims));
-            let body = format!(r#"{{"access_token":"{token}","expires_in":5}}"#);
-            // i:s
-            let is_right = request[..len].windows(10).any(|ten| ten == b"Basic aTpz");
-            let status = if is_right { "200 OK" } else { "401 Unauthorized" };
-            let answer =
-                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
-    (format!("http://{address}/token"), asked)
+/// Who gives tokens, and how many were asked for.
+struct Giver {
+    url: String,
+    asked: Arc<AtomicU32>,
+    /// OpenSSL's, where TLS is spoken.
+    server: Option<std::process::Child>,
 }
 
-/// The broker believes a login for as long as its token is good: five seconds.
-#[test]
-#[ignore = "long: make torture"]
-fn a_token_is_asked_for_again_before_it_ends() {
-    let _row = hazard(Group::Sticks, "tokens that end every 5 s", V43);
+impl Giver {
+    /// In the clear.
+    fn start() -> Giver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}/token", listener.local_addr().expect("its port"));
+        let asked = Arc::new(AtomicU32::new(0));
+        let counter = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = give(&stream, &stream, &counter);
+            }
+        });
+        Giver { url, asked, server: None }
+    }
+
+    /// By TLS, as `openssl s_server` speaks it, one after the other.
+    fn start_with_tls(certificates: &Certificates) -> Giver {
+        let port = crate::monitor::free_port();
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
+        command.arg("-cert").arg(certificates.path("giver.pem"));
+        command.arg("-key").arg(certificates.path("giver.key"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut server = spawn(command).expect("openssl runs");
+        let (from, to) =
+            (server.stdout.take().expect("piped"), server.stdin.take().expect("piped"));
+        let asked = Arc::new(AtomicU32::new(0));
+        let counter = asked.clone();
+        std::thread::spawn(move || {
+            let (mut from, mut to) = (from, to);
+            while give(&mut from, &mut to, &counter).is_ok() {}
+        });
+        let address = format!("127.0.0.1:{port}");
+        assert!(wait_for(TOLD, || std::net::TcpStream::connect(&address).is_ok()));
+        Giver { url: format!("https://{address}/token"), asked, server: Some(server) }
+    }
+}
+
+impl Drop for Giver {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// Takes a request, and gives a token to who knows the secret.
+fn give(mut from: impl Read, mut to: impl Write, asked: &AtomicU32) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"grant_type=client_credentials") {
+        let mut some = [0; 4_096];
+        match from.read(&mut some)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => request.extend_from_slice(&some[..count]),
+        }
+    }
+    asked.fetch_add(1, Relaxed);
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
+    let claims = format!(r#"{{"sub":"bob","iat":{now},"exp":{}}}"#, now + 5);
+    let part = |text: &str| base64::encode_for_url(text.as_bytes());
+    let token = format!("{}.{}.", part(r#"{"alg":"none"}"#), part(&claims));
+    let body = format!(r#"{{"access_token":"{token}","expires_in":5}}"#);
+    // i:s
+    let is_right = request.windows(10).any(|ten| ten == b"Basic aTpz");
+    let status = if is_right { "200 OK" } else { "401 Unauthorized" };
+    let length = body.len();
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+    to.write_all(answer.as_bytes())?;
+    to.flush()
+}
+
+/// The broker believes a login for as long as its token is good: five seconds. `options`: of the login.
+fn tokens_that_end(giver: &Giver, options: &str) {
     let plan = Cluster::with(V43).set("connections.max.reauth.ms", 60_000);
     let cluster = start(plan, V43);
-    let (url, asked) = giver();
     let topic = cluster.fresh_topic("token", 2);
-    let work = |secret: &str| {
-        let jaas = format!("{OAUTH} required clientId=\"i\" clientSecret=\"{secret}\";");
+    let work = |secret: &str, options: &str| {
+        let jaas = format!("{OAUTH} required clientId=\"i\" clientSecret=\"{secret}\"{options};");
         work(&cluster, &topic, "OAUTHBEARER", &jaas)
-            .set("a1.channels.c1.kafka.producer.sasl.oauthbearer.token.endpoint.url", &url)
+            .set("a1.channels.c1.kafka.producer.sasl.oauthbearer.token.endpoint.url", &giver.url)
             .file(FILE, &lines("a", 0, 500), 0)
     };
-    let wrong = work("wrong-secret");
+    let wrong = work("wrong-secret", options);
     let mut agent = wrong.start();
     wait_for_word(&mut agent, "it gives none (HTTP 401)");
     assert!(agent.log().contains("Next try in 60000 milliseconds"), "{}", agent.log());
     assert!(!agent.log().contains("wrong-secret"), "{}", agent.log());
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
-    let right = work("s");
+    if giver.server.is_some() {
+        // Whom the system trusts, the authority of this test is not among them.
+        let trusting = work("s", "");
+        let mut agent = trusting.start();
+        wait_for_word(&mut agent, "its certificate (CN=giver) was issued by CN=Authority");
+        assert!(agent.log().contains("no token from 127.0.0.1:"), "{}", agent.log());
+        assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    }
+    let right = work("s", options);
     let mut agent = right.start();
     agent.expect_records(&topic, 500, ARRIVES);
-    let enough = || asked.load(std::sync::atomic::Ordering::Relaxed) >= 4;
-    agent.expect("three tokens", ARRIVES, enough);
+    agent.expect("three tokens", ARRIVES, || giver.asked.load(Relaxed) >= 4);
     right.append(FILE, &lines("a", 500, 600));
     agent.expect_records(&topic, 600, ARRIVES);
     let log = agent.log();
@@ -190,6 +242,24 @@ fn a_token_is_asked_for_again_before_it_ends() {
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     let mut tally = Tally::row(Group::Sticks, "a login by tokens that end", V43);
     tally.exact("one agent", &topic, &[("a", 600)], &agent);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn a_token_is_asked_for_again_before_it_ends() {
+    let _row = hazard(Group::Sticks, "tokens that end every 5 s", V43);
+    tokens_that_end(&Giver::start(), "");
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn tokens_are_got_by_https() {
+    let _row = hazard(Group::Sticks, "tokens that end every 5 s, by https", V43);
+    let certificates = Certificates::new();
+    certificates.issue("giver");
+    let trust = certificates.path("ca.pem").display().to_string();
+    let options = format!(" ssl.truststore.location=\"{trust}\"");
+    tokens_that_end(&Giver::start_with_tls(&certificates), &options);
 }
 
 /// A login that is believed for five seconds, under load: each is made anew in time, and none costs a
@@ -230,6 +300,12 @@ fn a_login_that_ends_is_made_anew_in_time_with_2_8_2() {
     logins_end_under_load(V28, 30);
 }
 
+#[test]
+#[ignore = "long: make torture"]
+fn a_login_that_ends_is_made_anew_in_time_with_3_9_1() {
+    logins_end_under_load(V39, 30);
+}
+
 fn kills(version: &str, mechanism: &str, module: &str) {
     let what = format!("kill -9 of the agent, {mechanism}");
     let mut tally = Tally::new(&what, version);
@@ -260,6 +336,7 @@ fn kills(version: &str, mechanism: &str, module: &str) {
 #[ignore = "long: make torture"]
 fn kill_9_behind_a_login() {
     kills(V43, "SCRAM-SHA-512", SCRAM);
+    kills(V39, "SCRAM-SHA-512", SCRAM);
     kills(V28, "SCRAM-SHA-256", SCRAM);
     kills(V010, "PLAIN", PLAIN);
 }
@@ -278,6 +355,7 @@ fn logins_over_tls(version: &str) {
         let plain = format!("{PLAIN} required user_alice=\"alice-secret\";");
         plan = plan
             .set("connections.max.reauth.ms", 5_000)
+            .set("listener.name.sasl_ssl.sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512")
             .set("listener.name.sasl_ssl.plain.sasl.jaas.config", plain)
             .set(
                 "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config",
@@ -322,8 +400,100 @@ fn logins_over_tls(version: &str) {
 
 #[test]
 #[ignore = "long: make torture"]
-fn logins_over_tls_with_4_3_1_2_8_2_and_0_10_2_0() {
-    [V43, V28, V010].into_iter().for_each(logins_over_tls);
+fn logins_over_tls_with_4_3_1_3_9_1_2_8_2_and_0_10_2_0() {
+    [V43, V39, V28, V010].into_iter().for_each(logins_over_tls);
+}
+
+/// A configuration of Flume 1.11, but for its addresses, paths and name.
+const OF_1_11: &str = r#"
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = TAILDIR
+a1.sources.r1.positionFile = @SPOOL@/../state/pos.json
+a1.sources.r1.filegroups = f1
+a1.sources.r1.filegroups.f1 = @SPOOL@/.*log
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = org.apache.flume.sink.kafka.KafkaSink
+a1.sinks.k1.channel = c1
+a1.sinks.k1.kafka.bootstrap.servers = @BROKERS@
+a1.sinks.k1.kafka.topic = @TOPIC@
+a1.sinks.k1.kafka.producer.security.protocol = SASL_SSL
+a1.sinks.k1.kafka.producer.sasl.mechanism = SCRAM-SHA-512
+"#;
+
+/// It delivers; the password is told nowhere, and a wrong one of the trust store is an error that says so.
+/// Then with the login in a file of its own, for the agent, `check` and `verify` alike.
+#[test]
+fn a_sink_of_flume_1_11_by_scram_over_tls() {
+    let _row = hazard(Group::Sticks, "a Kafka sink of Flume 1.11 by SCRAM over TLS", V43);
+    let certificates = Certificates::new();
+    certificates.issue("broker");
+    certificates.trust("truststore.jks", "JKS");
+    let mut plan = Cluster::with(V43).listener("SASL_SSL");
+    for (key, value) in certificates.of_broker("broker") {
+        plan = plan.set(&key, value);
+    }
+    let listener = "listener.name.sasl_ssl";
+    plan = plan
+        .set(&format!("{listener}.sasl.enabled.mechanisms"), "SCRAM-SHA-512")
+        .set(&format!("{listener}.scram-sha-512.sasl.jaas.config"), format!("{SCRAM} required;"));
+    let cluster = start(plan, V43);
+    let topic = cluster.fresh_topic("secured", 2);
+    const P: &str = "a1.sinks.k1.kafka.producer";
+    let login = by_password(SCRAM, "alice-secret");
+    let secured = |store_password: &str| {
+        Work::new(&topic)
+            .conf(OF_1_11)
+            .set("a1.sinks.k1.kafka.bootstrap.servers", cluster.listener("SASL_SSL"))
+            .set(
+                &format!("{P}.ssl.truststore.location"),
+                certificates.path("truststore.jks").display(),
+            )
+            .set(&format!("{P}.ssl.truststore.password"), store_password)
+    };
+    let inside = |work: Work| work.set(&format!("{P}.sasl.jaas.config"), &login);
+    let run = |work: &Work, command: &str, option: Option<&str>| {
+        let mut program = work.program();
+        program.args([command, "--name", "a1", "--conf-file"]).arg(work.write_conf());
+        program.args(option);
+        let output = program.output().expect("the program runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!said.contains("alice-secret") && !said.contains(PASSWORD), "{said}");
+        (output.status.code(), said)
+    };
+    let wrong = inside(secured("wrong-one")).file("app.log", b"x\n", 0);
+    let mut agent = wrong.start();
+    wait_for_word(&mut agent, "truststore.jks: as JKS: its password is wrong, or it is damaged");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let work = inside(secured(PASSWORD)).file("app.log", &lines("a", 0, 500), 0);
+    let (code, said) = run(&work, "check", None);
+    assert!(code != Some(78) && said.contains("SCRAM-SHA-512 as alice"), "{said}");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 500, ARRIVES);
+    agent.expect("all is known to be there", ARRIVES, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let log = agent.log();
+    assert!(!log.contains("alice-secret") && !log.contains(PASSWORD), "{log}");
+    let mut tally = Tally::row(Group::Sticks, "a Kafka sink by SCRAM over TLS", V43);
+    tally.exact("one agent", &topic, &[("a", 500)], &agent);
+    // The login in a file.
+    let outside = secured(PASSWORD).file("app.log", &lines("b", 0, 100), 0);
+    let file = certificates.path("jaas.conf");
+    std::fs::write(&file, format!("KafkaClient {{ {login} }};")).expect("a file");
+    let option = format!("-Djava.security.auth.login.config={}", file.display());
+    let (code, said) = run(&outside, "verify", None);
+    assert_eq!(code, Some(78), "{said}");
+    let mut command = outside.command();
+    command.arg(&option);
+    let mut agent = outside.start_command(command);
+    agent.expect_records(&topic, 600, ARRIVES);
+    agent.expect("all is known to be there", ARRIVES, || outside.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let (code, said) = run(&outside, "verify", Some(&option));
+    assert!(code == Some(0) || code == Some(1), "{said}");
+    assert!(said.contains("app.log") && !said.contains("no login"), "{said}");
 }
 
 /// What alice may do, or all that she may no more.

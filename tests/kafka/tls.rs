@@ -134,6 +134,18 @@ fn delivery_by_tls_is_exact_and_each_refusal_says_why_with_4_3_1() {
     all_of("4.3.1");
 }
 
+#[test]
+#[ignore = "long: make torture"]
+fn delivery_by_tls_is_exact_and_each_refusal_says_why_with_3_9_1() {
+    all_of("3.9.1");
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn delivery_by_tls_is_exact_and_each_refusal_says_why_with_2_8_2() {
+    all_of("2.8.2");
+}
+
 /// The broker's certificate expires; it gets another one, of another authority, which the agent is told of
 /// beforehand; the agent's own is replaced as well. Nobody restarts the agent.
 #[test]

@@ -162,6 +162,12 @@ impl Plan {
         self
     }
 
+    /// Its (only) broker tells clients of that other listener that it is at this address.
+    pub fn advertised(mut self, protocol: &str, address: &str) -> Plan {
+        self.options.extend(["--advertised".to_string(), format!("{protocol}://{address}")]);
+        self
+    }
+
     /// Brokers in the JVM that Kafka's own scripts start, not in the small one of the tests.
     pub fn jvm_as_shipped(mut self) -> Plan {
         self.options.extend(["--jvm".to_string(), "shipped".to_string()]);

@@ -25,6 +25,7 @@ pub mod proxy;
 mod records;
 pub mod topic;
 pub mod torture;
+pub mod tunnel;
 pub mod wire;
 mod work;
 

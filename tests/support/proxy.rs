@@ -226,7 +226,7 @@ impl Link {
             if asks_versions && shared.is_old.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let is_produce = request.get(4..6) == Some(&[0, 0]);
+            let is_produce = request.get(4..6) == Some(&[0, 0]) && request.len() > 12;
             let cut = if is_produce { shared.strike() } else { None };
             match cut {
                 None => (&self.broker).write_all(&request)?,
@@ -235,7 +235,7 @@ impl Link {
                     return (&self.broker).write_all(&request[..request.len() / 2]);
                 }
                 Some(cut @ (Cut::Answer | Cut::MidAnswer | Cut::LateAnswer(_))) => {
-                    let correlation = request[8..12].try_into().expect("four bytes");
+                    let correlation = request[8..12].try_into().expect("a request has a head");
                     *lock(&self.awaited) = Some((i32::from_be_bytes(correlation), cut));
                     (&self.broker).write_all(&request)?;
                 }
@@ -259,9 +259,11 @@ impl Link {
     fn pass_answers(&self) -> io::Result<()> {
         loop {
             let answer = read_frame(&self.broker)?;
-            let correlation = i32::from_be_bytes(answer[4..8].try_into().expect("four bytes"));
+            // A bare token of a login may be shorter.
+            let correlation = answer.get(4..8).and_then(|four| four.try_into().ok());
+            let correlation = correlation.map(i32::from_be_bytes);
             let awaited = *lock(&self.awaited);
-            match awaited.filter(|(c, _)| *c == correlation).map(|(_, cut)| cut) {
+            match awaited.filter(|(c, _)| Some(*c) == correlation).map(|(_, cut)| cut) {
                 Some(Cut::Answer) => return Ok(()),
                 Some(Cut::MidAnswer) => {
                     (&self.client).write_all(&answer[..answer.len() / 2])?;
@@ -297,7 +299,7 @@ fn read_frame(mut stream: impl Read) -> io::Result<Vec<u8>> {
     let mut size = [0; 4];
     stream.read_exact(&mut size)?;
     let length = i32::from_be_bytes(size);
-    if !(4..=256 << 20).contains(&length) {
+    if !(0..=256 << 20).contains(&length) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut frame = size.to_vec();

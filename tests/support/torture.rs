@@ -257,6 +257,8 @@ impl Drop for Tally {
 
 /// The oldest release, with which most tests of files work.
 pub const V010: &str = "0.10.2.0";
+pub const V28: &str = "2.8.2";
+pub const V39: &str = "3.9.1";
 pub const V43: &str = "4.3.1";
 /// Releases that the `kafka` crate writes to.
 pub const ELDERS: [&str; 2] = ["0.8.2.2", "0.9.0.1"];
