@@ -1,10 +1,12 @@
 //! What Flume 1.11 was recorded doing, case by case (`tests/golden-1.11`).
 
+use std::time::Duration;
+
 use crate::support::case::play;
 
 macro_rules! cases {
     ($($test:ident = $case:literal,)*) => {
-        $(#[test] fn $test() { play($case); })*
+        $(#[test] fn $test() { play($case, Duration::MAX); })*
     };
 }
 

@@ -1,4 +1,4 @@
-//! Recorded cases of Flume 1.11 (`tests/golden-1.11/README.md` says what is in one): each is played
+//! Recorded cases of Flume 1.6 and 1.11 (`tests/golden-1.11/README.md` says what is in one): each is played
 //! against a real broker, and what is in the topics in the end, and in the directory, is compared with
 //! what Flume did, or with what is asked for where that is a defect.
 
@@ -16,20 +16,25 @@ use super::children::{TempDir, signal, spawn, wait_exit};
 use super::cluster::{Brokers, fresh_name, shared};
 use super::json::{Json, Members as _, base64};
 use super::records::Record;
-use super::topic::Topic;
+use super::topic::{Topic, make_anew};
 use super::wait_for;
+use super::work::java_tracker;
 
 const PROGRAM: Option<&str> = option_env!("CARGO_BIN_EXE_flume-ng");
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden-1.11");
-const ARRIVE_MAX: Duration = Duration::from_secs(30);
+const ARRIVE_MAX: Duration = Duration::from_secs(60);
+/// A file is done a moment after its last line has arrived.
+const FILES_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// Plays a case; panics where something is not as it should be.
-pub fn play(name: &str) {
-    let mut case = Case::new(name);
+/// Plays a case; panics where something is not as it should be. `sleep_max`: no sleep between its steps
+/// is longer.
+pub fn play(name: &str, sleep_max: Duration) {
+    let mut case = Case::new(name, sleep_max);
     for step in case.json.list("steps").to_vec() {
         case.step(&step);
     }
+    case.settle();
     case.stop(libc::SIGTERM);
     case.compare();
 }
@@ -39,6 +44,7 @@ struct Case {
     /// Of the recording.
     source: PathBuf,
     json: Json,
+    sleep_max: Duration,
     work: TempDir,
     brokers: &'static Brokers,
     prefix: String,
@@ -50,7 +56,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(name: &str) -> Case {
+    fn new(name: &str, sleep_max: Duration) -> Case {
         let source = Path::new(CASES).join(name);
         let text = fs::read_to_string(source.join("case.json")).expect("a case");
         let json = Json::parse(&text);
@@ -61,17 +67,30 @@ impl Case {
         let (prefix, suffix) = (fresh_name("case-"), "-x".to_owned());
         let mut topics = BTreeMap::new();
         for (topic, partitions) in json["topics"].as_object().expect("topics") {
-            let full = match topic.strip_prefix('=') {
-                Some(exact) => exact.to_owned(),
-                None => format!("{prefix}{topic}{suffix}"),
-            };
             let count = partitions.as_i64().expect("a number of partitions") as i32;
-            topics.insert(topic.clone(), brokers.create_topic(&full, count));
+            let made = match topic.strip_prefix('=') {
+                // An earlier run may have left it.
+                Some(exact) => make_anew(brokers.bootstrap(), exact, count),
+                None => brokers.create_topic(&format!("{prefix}{topic}{suffix}"), count),
+            };
+            topics.insert(topic.clone(), made);
         }
         let work = TempDir::new("case");
         let (agent, ends) = (None, Vec::new());
         let name = name.to_owned();
-        let case = Case { name, source, json, work, brokers, prefix, suffix, topics, agent, ends };
+        let case = Case {
+            name,
+            source,
+            json,
+            sleep_max,
+            work,
+            brokers,
+            prefix,
+            suffix,
+            topics,
+            agent,
+            ends,
+        };
         fs::create_dir_all(case.path("home")).expect("a home");
         case.write_conf("conf.tmpl");
         case
@@ -187,6 +206,13 @@ impl Case {
                 let path = self.path(list[0].as_str().expect("a name"));
                 fs::set_permissions(path, mode).expect("another mode");
             }
+            "spool_meta" => {
+                let path = self.path(step.text("spool_meta"));
+                make_parent(&path);
+                let file = self.path(step.text("file"));
+                let meta = java_tracker(file.to_str().expect("UTF-8"), step.number("position"));
+                fs::write(path, meta).expect("a file");
+            }
             "conf" => self.write_conf(step.text("conf")),
             "start" => self.start(),
             "wait" => {
@@ -197,8 +223,8 @@ impl Case {
                         || self.agent.as_mut().is_none_or(|a| !matches!(a.try_wait(), Ok(None)))
                 });
             }
-            "wait_log" => sleep(&step["else_sleep_s"]),
-            "sleep_s" => sleep(value),
+            "wait_log" => self.sleep(&step["else_sleep_s"]),
+            "sleep_s" => self.sleep(value),
             "stop" => {
                 let kill = step.text("stop") == "KILL";
                 self.stop(if kill { libc::SIGKILL } else { libc::SIGTERM });
@@ -219,8 +245,15 @@ impl Case {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second descriptor"))
             .stderr(log);
+        let (host, port) = self.brokers.bootstrap().rsplit_once(':').expect("host:port");
         for (key, value) in self.json["env"].as_object().into_iter().flatten() {
-            command.env(key, self.filled(value.as_str().expect("a text")));
+            let value = match key.as_str() {
+                // Of the broker that was there at the recording.
+                "KAFKA_HOST" => host.to_owned(),
+                "KAFKA_PORT" => port.to_owned(),
+                _ => self.filled(value.as_str().expect("a text")),
+            };
+            command.env(key, value);
         }
         self.agent = Some(spawn(command).expect("an agent"));
     }
@@ -231,6 +264,35 @@ impl Case {
         let is_list = |line: &&str| line.contains(".sources") && line.contains('=');
         let line = conf.lines().find(is_list).expect("a list of sources");
         line.split('.').next().unwrap_or("a1").trim().to_owned()
+    }
+
+    fn sleep(&self, seconds: &Json) {
+        let recorded = Duration::from_secs_f64(seconds.as_f64().unwrap_or(0.0));
+        std::thread::sleep(recorded.min(self.sleep_max));
+    }
+
+    /// Waits for what is to come of the last steps, before the agent is stopped. Whether it has come
+    /// is found in the end.
+    fn settle(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        if self.json["expected_better"]["ends"] == true {
+            let _ = wait_for(ARRIVE_MAX, || !matches!(agent.try_wait(), Ok(None)));
+            return;
+        }
+        let Some((expected, better)) = self.asked() else { return };
+        if let Some(files) = files_asked(&expected, &better) {
+            let wanted = self.listing_asked(files);
+            let _ = wait_for(FILES_MAX, || self.listing() == wanted);
+        }
+    }
+
+    /// What Flume did, and what is asked for where that is a defect; `None`: nothing.
+    fn asked(&self) -> Option<(Json, Json)> {
+        let expected = fs::read_to_string(self.source.join("expected.json")).expect("records");
+        let expected = Json::parse(&self.filled(&expected));
+        let better = Json::parse(&self.filled(&self.json["expected_better"].to_string()));
+        let is_defect = !self.json["defect_of_original"].is_null();
+        (!is_defect || !better.is_null()).then_some((expected, better))
     }
 
     fn stop(&mut self, number: i32) {
@@ -253,13 +315,7 @@ impl Case {
     }
 
     fn compare(&self) {
-        let expected = fs::read_to_string(self.source.join("expected.json")).expect("records");
-        let expected = Json::parse(&self.filled(&expected));
-        let better = Json::parse(&self.filled(&self.json["expected_better"].to_string()));
-        let is_defect = !self.json["defect_of_original"].is_null();
-        if is_defect && better.is_null() {
-            return;
-        }
+        let Some((expected, better)) = self.asked() else { return };
         let has_ended = self.ends.iter().any(|(code, by_itself)| *by_itself && *code != Some(0));
         if better["ends"] == true {
             assert!(has_ended, "it should end by itself\n{}", self.log());
@@ -279,12 +335,10 @@ impl Case {
             };
             self.compare_topic(name, topic, asked);
         }
-        let files = match better.get("files") {
-            Some(Json::Null) => return,
-            Some(files) => files,
-            None => &expected["files"],
-        };
-        self.compare_files(files);
+        if let Some(files) = files_asked(&expected, &better) {
+            let (there, wanted) = (self.listing(), self.listing_asked(files));
+            assert_eq!(there, wanted, "the directory\n{}", self.log());
+        }
     }
 
     fn compare_topic(&self, name: &str, topic: &Topic, asked: &Json) {
@@ -295,7 +349,7 @@ impl Case {
             .flat_map(|(at, records)| records.into_iter().map(move |record| (at, record)))
             .collect();
         let show = || {
-            let texts: Vec<String> = found.iter().map(|(_, r)| self.text(r)).collect();
+            let texts: Vec<String> = found.iter().map(|(_, r)| text(r)).collect();
             format!("topic {name} holds {texts:#?}\n{}", self.log())
         };
         let wanted: Vec<Json> = match asked["lines_of"].as_array() {
@@ -352,20 +406,11 @@ impl Case {
         })
     }
 
-    fn text(&self, record: &Record) -> String {
-        let value = record.value.as_deref().unwrap_or_default();
-        match self.is_avro() {
-            true => {
-                let event = decode_event(value);
-                format!("{:?} {:?}", String::from_utf8_lossy(&event.body), event.headers)
-            }
-            false => format!("{:?}", String::from_utf8_lossy(value)),
-        }
-    }
-
     fn is_like(&self, record: &Record, wanted: &Json) -> bool {
         let value = record.value.as_deref().unwrap_or_default();
-        let event = self.is_avro().then(|| decode_event(value));
+        // A case may have topics of both kinds.
+        let is_bare = wanted["flume_headers"].is_null() && !wanted["value_b64"].is_null();
+        let event = (self.is_avro() && !is_bare).then(|| decode_event(value));
         let body = event.as_ref().map_or(value, |event| &event.body);
         let ignored: Vec<&str> = self.json["ignore_headers"]
             .as_array()
@@ -417,6 +462,10 @@ impl Case {
                 return false;
             }
         }
+        let stamp = wanted["timestamp"].as_i64().filter(|_| self.json["timestamps"] == true);
+        if stamp.is_some_and(|stamp| stamp != record.timestamp) {
+            return false;
+        }
         if let Some(wanted) = wanted["body_b64"].as_str() {
             return base64(wanted) == body;
         }
@@ -427,32 +476,42 @@ impl Case {
         }
     }
 
-    fn compare_files(&self, files: &Json) {
-        let mut wanted: Vec<(String, u64)> = files
-            .as_array()
-            .expect("a listing")
-            .iter()
-            .map(|file| (file.text("name").to_owned(), file.number("size")))
-            .collect();
+    fn is_ours(&self, name: &str) -> bool {
+        let ignored = self.json["ignore_files"].as_array().into_iter().flatten();
+        let mut ignored = ignored.filter_map(Json::as_str);
+        !(name.starts_with("state/")
+            || name.starts_with("home/")
+            || name.starts_with(".flume")
+            || name.contains("/.flume")
+            || name == "a.conf"
+            || ignored.any(|glob| is_match(glob.as_bytes(), name.as_bytes())))
+    }
+
+    /// The names and sizes that there are to be.
+    fn listing_asked(&self, files: &Json) -> Vec<(String, u64)> {
+        let files = files.as_array().expect("a listing").iter();
+        let wanted = files.map(|file| (file.text("name").to_owned(), file.number("size")));
+        self.listing_of(wanted.collect())
+    }
+
+    /// Those that there are.
+    fn listing(&self) -> Vec<(String, u64)> {
         let mut there = Vec::new();
         list(self.work.path(), "", &mut there);
-        let ignored: Vec<&str> = self.json["ignore_files"]
-            .as_array()
-            .map_or(Vec::new(), |list| list.iter().filter_map(Json::as_str).collect());
-        let is_ours = |name: &String| {
-            !(name.starts_with("state/")
-                || name.starts_with("home/")
-                || name.starts_with(".flume")
-                || name.contains("/.flume")
-                || name == "a.conf"
-                || ignored.iter().any(|glob| is_match(glob.as_bytes(), name.as_bytes())))
-        };
-        there.retain(|(name, _)| is_ours(name));
-        wanted.retain(|(name, _)| is_ours(name));
-        there.sort();
-        wanted.sort();
-        assert_eq!(there, wanted, "the directory\n{}", self.log());
+        self.listing_of(there)
     }
+
+    fn listing_of(&self, mut files: Vec<(String, u64)>) -> Vec<(String, u64)> {
+        files.retain(|(name, _)| self.is_ours(name));
+        files.sort();
+        files
+    }
+}
+
+/// The files that there are to be; `None`: any.
+fn files_asked<'a>(expected: &'a Json, better: &'a Json) -> Option<&'a Json> {
+    let files = better.get("files").unwrap_or(&expected["files"]);
+    (!files.is_null()).then_some(files)
 }
 
 impl Drop for Case {
@@ -464,8 +523,11 @@ impl Drop for Case {
     }
 }
 
-fn sleep(seconds: &Json) {
-    std::thread::sleep(Duration::from_secs_f64(seconds.as_f64().unwrap_or(0.0)));
+fn text(record: &Record) -> String {
+    let shown = |bytes: &Option<Vec<u8>>| {
+        bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    format!("{:?}={:?}", shown(&record.key), shown(&record.value))
 }
 
 fn make_parent(path: &Path) {
@@ -482,7 +544,8 @@ fn set_age(path: &Path, step: &Json) {
 
 /// All regular files below a directory.
 fn list(dir: &Path, before: &str, found: &mut Vec<(String, u64)>) {
-    for entry in fs::read_dir(dir).expect("a directory").flatten() {
+    // One may go while the agent runs.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = format!("{before}{}", entry.file_name().to_string_lossy());
         let Ok(stat) = entry.path().symlink_metadata() else { continue };
         if stat.is_dir() {
