@@ -386,7 +386,7 @@ impl Agent {
             }
         };
         lifecycle::tell_canary(config);
-        Ok(self.assemble(config, inherited, (lock, spool_lock)))
+        self.assemble(config, inherited, (lock, spool_lock))
     }
 
     fn assemble(
@@ -394,7 +394,7 @@ impl Agent {
         config: &Rc<SourceConfig>,
         inherited: Inheritance,
         (lock, spool_lock): (Lock, Option<Rc<SpoolLock>>),
-    ) -> Running {
+    ) -> Result<Running, NoStart> {
         let channels = config
             .destinations
             .iter()
@@ -413,9 +413,10 @@ impl Agent {
         };
         let looks = RefCell::new(FileLooks::default());
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();
-        let pipeline = Pipeline::assemble(startup, inherited);
+        let pipeline =
+            Pipeline::assemble(startup, inherited).map_err(|e| NoStart::NotYet(e.to_string()))?;
         let watch = watch(config, &pipeline.files);
-        Running {
+        Ok(Running {
             pipeline,
             watch,
             watch_retry_ms: self.clock.monotonic_ms() + places::WATCH_RETRY_MS,
@@ -428,7 +429,7 @@ impl Agent {
             words_due_ms: 0,
             rates: Rates::default(),
             reached: vec![false; config.destinations.len()],
-        }
+        })
     }
 
     fn tend_monitor(&mut self, busy: bool) {

@@ -2,6 +2,7 @@
 //! away (`lock`), the proofs of what was done (`receipts`), all in the tracker directory, and
 //! the tracker file of the Java agent, which is taken over.
 
+pub mod aside;
 pub mod codec;
 pub(crate) mod dead_letter;
 pub mod flume_positions;

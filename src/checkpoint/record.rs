@@ -234,6 +234,14 @@ impl Fate {
     }
 }
 
+impl FileRecord {
+    /// Is nothing known of what stands before its position? It was given at the first start, when the
+    /// file could not be opened, and has not been opened since.
+    pub fn is_unseen(&self) -> bool {
+        self.position > 0 && self.tail_len == 0
+    }
+}
+
 impl Record {
     /// Is anything announced of which it is not known whether it arrived?
     pub fn has_doubt(&self) -> bool {

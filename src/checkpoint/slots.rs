@@ -120,6 +120,11 @@ impl FileStore {
         Ok(FileStore { dir: dir.to_owned(), path, file, to_publish: None })
     }
 
+    /// None yet; what stands there is replaced by the first record.
+    pub fn anew(dir: &Path) -> FileStore {
+        FileStore { dir: dir.to_owned(), path: dir.join(FILE_NAME), file: None, to_publish: None }
+    }
+
     fn file(&self) -> io::Result<&File> {
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -324,7 +329,7 @@ pub enum Opened<S> {
         /// and worth a line in the log.
         other: SlotFinding,
     },
-    /// Never to be overwritten: see [`keep_aside`].
+    /// Never to be overwritten: see [`super::aside`].
     Damaged(Damage),
 }
 
@@ -396,17 +401,22 @@ pub struct Slots<S> {
 }
 
 impl<S: Store> Slots<S> {
-    /// Reads both slots and makes sure that the newer one is on the disk. Only for who holds the
-    /// lock of the directory. An error is one of the disk, not of what was read.
-    pub fn open(store: S) -> io::Result<Opened<S>> {
-        let mut slots = Slots {
+    /// Without a record; the first write makes the file.
+    pub fn anew(store: S) -> Slots<S> {
+        Slots {
             store,
             slot_bytes: 0,
             generation: 0,
             identity: (0, 0),
             buffer: Vec::new(),
             failed: false,
-        };
+        }
+    }
+
+    /// Reads both slots and makes sure that the newer one is on the disk. Only for who holds the
+    /// lock of the directory. An error is one of the disk, not of what was read.
+    pub fn open(store: S) -> io::Result<Opened<S>> {
+        let mut slots = Slots::anew(store);
         let Some(file_bytes) = slots.store.file_bytes()? else {
             return Ok(Opened::Absent(slots));
         };
@@ -667,20 +677,4 @@ pub fn try_room(dir: &Path) -> io::Result<()> {
     let filled = fill(&file, 2 * SLOT_BYTES_DEFAULT).and_then(|()| file.sync_all());
     std::fs::remove_file(&path)?;
     filled
-}
-
-/// Moves the checkpoint of the tracker directory `dir` out of the way, durably, to
-/// `checkpoint.bad-<now_ms>` (Unix time, ms; later where that name is taken). Returns the new path.
-pub fn keep_aside(dir: &Path, now_ms: i64) -> io::Result<PathBuf> {
-    let mut stamp = now_ms;
-    loop {
-        let aside = dir.join(format!("{FILE_NAME}.bad-{stamp}"));
-        if aside.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-            // Nobody else makes files here: the lock is ours.
-            std::fs::rename(dir.join(FILE_NAME), &aside)?;
-            os::sync_directory(dir)?;
-            return Ok(aside);
-        }
-        stamp += 1;
-    }
 }

@@ -12,6 +12,7 @@ use super::rebuild::Rebuild;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{DoubtIdentity, FLOOR_UNKNOWN, Outlet};
+use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
@@ -175,11 +176,15 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
                 // Before the damage is out of the way: then nothing else would tell.
                 marker::make(dir).map_err(|e| not_yet(&e))?;
             }
-            let aside = slots::keep_aside(dir, now_ms).map_err(|e| not_yet(&e))?;
-            log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
-            let Opened::Absent(slots) = open()? else {
-                return Err(StartError::NotYet(format!("{}: changes under us", dir.display())));
+            // Where nothing is to be sent of what the files hold now, the damage stands there until the
+            // first record takes its place: a start in between must decide the same.
+            let kept = match begin {
+                Begin::Ends => aside::keep_also(dir, now_ms),
+                Begin::Beginnings | Begin::Topic => aside::keep_aside(dir, now_ms),
             };
+            let aside = kept.map_err(|e| not_yet(&e))?;
+            log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
+            let slots = Slots::anew(FileStore::anew(dir));
             Ok(Inheritance {
                 journal: Box::new(slots),
                 record: None,
@@ -319,7 +324,10 @@ fn refuse_if_flume_has_run(
 
 impl Pipeline {
     /// Puts a pipeline together; opens the files that the checkpoint names, no connection yet.
-    pub fn assemble(startup: Startup, inherited: Inheritance) -> Pipeline {
+    ///
+    /// # Errors
+    /// Where files begin cannot be told now, at a first start.
+    pub fn assemble(startup: Startup, inherited: Inheritance) -> Result<Pipeline, StartError> {
         let Startup { agent, config, channels, clock, ledger } = startup;
         let is_new = inherited.record.is_none();
         let mut record = inherited.record.unwrap_or_default();
@@ -368,9 +376,9 @@ impl Pipeline {
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
         pipeline.ledger.inherit_letters(record.letters_known);
         pipeline.inherit_state(record);
-        pipeline.inherit_positions(inherited.java, inherited.begin, is_new);
+        pipeline.inherit_positions(inherited.java, inherited.begin, is_new)?;
         pipeline.forget_old_floors();
-        pipeline
+        Ok(pipeline)
     }
 
     fn inherit_state(&mut self, record: Record) {
@@ -397,9 +405,15 @@ impl Pipeline {
         (self.counters.events_received, self.counters.batches_received) = most;
     }
 
-    fn inherit_positions(&mut self, java: Option<Predecessor>, begin: Begin, is_new: bool) {
+    /// What is decided here is in the first record, or nothing is.
+    fn inherit_positions(
+        &mut self,
+        java: Option<Predecessor>,
+        begin: Begin,
+        is_new: bool,
+    ) -> Result<(), StartError> {
         let is_tail = self.config.kind.tail().is_some();
-        let result = match (java, begin) {
+        let begun = match (java, begin) {
             (Some(Predecessor::Tracker(name, position)), _) => {
                 self.files.take_over(&name, position)
             }
@@ -407,20 +421,20 @@ impl Pipeline {
                 let taken_over = self.files.take_over_positions(&positions, first);
                 taken_over.and_then(|()| self.keep_taken_over())
             }
-            (None, Begin::Ends) if is_tail => {
-                self.files.take_over_positions(&[], FirstByte::NextLine)
+            (None, Begin::Ends) => {
+                let ends = self.files.take_over_ends();
+                ends.and_then(|()| if is_tail { self.keep_taken_over() } else { Ok(()) })
             }
-            (None, Begin::Ends) => self.files.take_over_ends(),
             (None, Begin::Topic) if is_new => {
                 self.rebuild = Some(Rebuild::new(self.outlets.len()));
-                return;
+                return Ok(());
             }
-            (None, _) => return,
+            (None, _) => return Ok(()),
         };
-        if let Err(e) = result {
-            log::warn(SOURCE, format_args!("Cannot take the position over: {e}"));
-        }
         self.is_dirty = true;
+        begun.map_err(|e| {
+            StartError::NotYet(format!("it cannot be told now where files begin: {e}"))
+        })
     }
 
     /// Who verifies later has to know where this source began.

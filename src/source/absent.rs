@@ -171,6 +171,7 @@ impl Files {
             matches!(a.absence, Absence::Unreachable(_))
                 && is_copys_name(fresh.name(), &a.record.name)
                 && (a.record.position > 0 || a.reached.is_some())
+                && !a.record.is_unseen()
                 && tracked::head_matches(&fresh.file, &a.record).unwrap_or(true)
         };
         self.absent.list.iter().any(may_be)
@@ -449,6 +450,11 @@ impl Census {
     }
 
     fn count(
+    /// What could not be listed, and why.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
         &mut self,
         entries: impl Iterator<Item = io::Result<Entry>>,
         inodes: &HashSet<u64>,

@@ -8,6 +8,7 @@
 //! [`retire`], and how a done one is known again in [`known`].
 
 pub mod absent;
+mod begin;
 mod copy;
 mod flume;
 mod follow;
@@ -178,7 +179,6 @@ impl Files {
             is_cleared: false,
             has_remarked: false,
             refusals: Refusals::default(),
-            start_at: Vec::new(),
             directory_fault: None,
             turns: Turns::new(now_ms),
             slices: 0,
@@ -267,32 +267,6 @@ impl Files {
 
     pub fn next_file_id(&self) -> u64 {
         self.next_file_id
-    }
-
-    /// Tracks `name` from `position` on (take-over from Flume). At once, so that the first record
-    /// of the checkpoint holds the position.
-    pub fn take_over(&mut self, name: &OsStr, position: u64) -> io::Result<()> {
-        // Where the file cannot be opened now, its position waits for it.
-        self.start_at.push((name.to_owned(), position));
-        self.scanner.refresh(self.clock.monotonic_ms())?;
-        let Some(at) = self.scanner.candidates().iter().position(|c| c.name == name) else {
-            return Err(io::Error::other(format!("{} is no candidate here", name.display())));
-        };
-        self.track(at);
-        Ok(())
-    }
-
-    /// Tracks every file that exists now from its end on (`onBadCheckpoint = end`).
-    pub fn take_over_ends(&mut self) -> io::Result<()> {
-        self.scanner.refresh(self.clock.monotonic_ms())?;
-        for at in 0..self.scanner.candidates().len() {
-            let name = self.scanner.candidates()[at].name.clone();
-            let file = self.root.open(&name)?;
-            let end = unwritten::text_end(&file, file.metadata()?.len())?;
-            self.start_at.push((name, end));
-            self.track(at);
-        }
-        Ok(())
     }
 
     /// Leaves a file alone for a while after a failed read.
@@ -524,6 +498,17 @@ impl Files {
                     return None;
                 }
                 Ok(Same::No) => {}
+                return Some(self.resume(name, file, &receipt, true));
+            }
+            Ok(Same::Perhaps(receipt)) => {
+                self.seek_finished(receipt, name, file, Then::Candidate);
+                return None;
+            }
+            Ok(Same::No) => {}
+            // To take it for a new file would repeat it.
+            Err(e) => {
+                self.complain(&name, &e.to_string());
+                return None;
                 // To take it for a new file would repeat it.
                 Err(e) => {
                     self.complain(&name, &e.to_string());
@@ -532,32 +517,18 @@ impl Files {
             }
         }
         self.refusals.forget(&name);
-        let size = stat.len();
-        let (position, why) = self.first_position(&name, size);
+        let (path, size) = (self.path(&name), stat.len());
         log::info(
             READER,
-            format_args!(
-                "Opened {} at byte {position} of {size} ({why}).",
-                self.path(&name).display()
-            ),
+            format_args!("Opened {} at byte 0 of {size} (new file).", path.display()),
         );
-        let index = self.push_tracked(name, file, position);
+        let index = self.push_tracked(name, file, 0);
         self.tracked[index].vetting = Vetting::Due;
         let candidate = &self.scanner.candidates()[at];
         if candidate.seen == (stat.len(), stat.mtime(), stat.mtime_nsec()) {
             self.tracked[index].watched_since(candidate.seen_ms);
         }
         Some(index)
-    }
-
-    fn first_position(&mut self, name: &OsStr, size: u64) -> (u64, &'static str) {
-        match self.start_at.iter().position(|(n, _)| n == name) {
-            Some(at) => match self.start_at.swap_remove(at).1 {
-                position if position <= size => (position, "position taken over"),
-                _ => (0, "shorter than the position taken over: truncated since"),
-            },
-            None => (0, "new file"),
-        }
     }
 
     /// Tracks a file that was done before, from the end of its receipt on.
@@ -584,23 +555,29 @@ impl Files {
     }
 
     fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> usize {
-        let mut record = FileRecord {
-            id: self.next_file_id,
-            name: name.as_bytes().to_vec(),
-            current_name: name.as_bytes().to_vec(),
-            position: at,
-            opened_ms: self.clock.now_ms(),
-            directory: self.listed_directory(&name).map_or(0, |(_, inode)| inode),
-            ..FileRecord::default()
-        };
+        let mut record = self.new_record(&name, at);
         if let Ok(stat) = file.metadata() {
             (record.device, record.inode) = (stat.dev(), stat.ino());
             record.born_ns = tracked::born_ns(&stat);
         }
-        self.next_file_id += 1;
         let index = self.push(record, file, at);
         let tracked = &mut self.tracked[index];
         tracked.record.tail_len = tracked.tail.as_slice().len() as u32;
+    /// The record of a file that nothing was read of, with an id of its own.
+    fn new_record(&mut self, name: &OsStr, position: u64) -> FileRecord {
+        let id = self.next_file_id;
+        self.next_file_id += 1;
+        FileRecord {
+            id,
+            name: name.as_bytes().to_vec(),
+            current_name: name.as_bytes().to_vec(),
+            position,
+            opened_ms: self.clock.now_ms(),
+            directory: self.listed_directory(name).map_or(0, |(_, inode)| inode),
+            ..FileRecord::default()
+        }
+    }
+
         tracked.record.tail_crc = tracked.tail.crc();
         tracked.update_head();
         index

@@ -219,6 +219,10 @@ impl Files {
             self.has_news |= record.directory != here.1;
             record.directory = here.1;
         }
+        if record.is_unseen() && reached.is_none() {
+            // What fails here fails again when it is read.
+            let _ = self.see(&mut record, &file);
+        }
         let position = record.position;
         let announced = reached.unwrap_or(Announced {
             end: position,
@@ -296,10 +300,13 @@ impl Files {
             let at = if size < end { Some(size) } else { zeros_before(file, end, tail_crc) };
             at.filter(|at| is_trimmed(file, *at, record, &announced.ranges).unwrap_or(false))
         };
+        // What stood there when its position was given is not known.
+        let is_unseen = record.is_unseen() && announced.ranges.is_empty();
         let is_intact = || {
-            size >= end
-                && TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)
-                && announced.ranges.iter().all(|range| range.is_in(file))
+            size >= end && is_unseen
+                || size >= end
+                    && TailBytes::read(file, end).is_ok_and(|t| t.crc() == tail_crc)
+                    && announced.ranges.iter().all(|range| range.is_in(file))
         };
         if is_intact() {
             return index;

@@ -181,7 +181,12 @@ impl Scanner {
             || faulty.any(|place| place.name == root::split(name).0)
     }
 
-    /// Names of the last listing that could not be asked what they are.
+    /// Names of the last listing that could not be asked what they are, with their inodes.
+    pub fn unjudged(&self) -> &[(OsString, u64)] {
+        &self.unjudged
+    }
+
+    /// How many those are.
     pub fn unjudged_count(&self) -> usize {
         self.unjudged.len()
     }
@@ -205,6 +210,16 @@ impl Scanner {
     /// # Errors
     /// None of the directories can be listed.
     pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
+    /// Names that Flume has marked as done.
+    pub fn marked(&self) -> impl Iterator<Item = &OsStr> {
+        self.marked.iter().map(OsString::as_os_str)
+    }
+
+    /// The places that could not be listed.
+    pub fn faulty(&self) -> impl Iterator<Item = &OsStr> {
+        self.places.iter().filter(|place| place.is_faulty).map(|place| place.name.as_os_str())
+    }
+
         let mut problems = Vec::new();
         self.left.clear();
         self.unjudged.clear();

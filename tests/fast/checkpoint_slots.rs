@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crash_store::{CrashStore, Disk};
+use flume_ng::checkpoint::aside;
 use flume_ng::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use flume_ng::checkpoint::slots::{
     self, FileStore, HEADER_BYTES, Opened, SLOT_BYTES_DEFAULT, SlotFinding, Slots, Store,
@@ -473,7 +474,7 @@ fn a_bad_checkpoint_is_kept_aside_under_a_new_name() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(slots::keep_aside(&scratch.0, 17).unwrap(), scratch.0.join(name));
+        assert_eq!(aside::keep_aside(&scratch.0, 17).unwrap(), scratch.0.join(name));
         assert_eq!(std::fs::read(scratch.0.join(name)).unwrap(), content.as_bytes());
         absent(scratch.store());
     }

@@ -276,7 +276,7 @@ fn run_with(
             .collect(),
         clock: Rc::new(clock.clone()),
     };
-    let mut pipeline = Pipeline::assemble(startup, inherited);
+    let mut pipeline = Pipeline::assemble(startup, inherited).unwrap();
     for step in 0..steps {
         before(step);
         pipeline.step(&mut Nobody).unwrap();

@@ -8,6 +8,7 @@ mod crash;
 mod doubts;
 mod economy;
 mod files;
+mod first_start;
 mod golden;
 mod golden_1_11;
 mod golden_flume;

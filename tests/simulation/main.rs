@@ -91,10 +91,19 @@ impl Drop for Ground {
     }
 }
 
+/// Seeds from here on follow files of several directories (TAILDIR).
+const FOLLOWED: u64 = 1 << 40;
+/// So many of them are in a plain test run.
+const FOLLOWED_SEEDS: u64 = 1_000;
+
 fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
-    let mut scenario = Scenario::draw(&mut Rng::new(!seed));
+    let mut draws = Rng::new(!seed);
+    let mut scenario = match seed < FOLLOWED {
+        true => Scenario::draw(&mut draws),
+        false => Scenario::followed(&mut draws),
+    };
     if let Some(has) = number("FLUME_NG_SIM_NEW_NUMBERS") {
-        scenario.has_new_numbers = has == 1 && !scenario.loses_tracker;
+        scenario.has_new_numbers = has == 1 && !scenario.loses_tracker && seed < FOLLOWED;
     }
     trace.say(|| format!("{scenario:?}"));
     World::new(seed, &ground.0, scenario, plant, trace)
@@ -178,16 +187,26 @@ fn how_to_replay(seed: u64) -> String {
 
 #[test]
 fn every_line_is_there_exactly_once_whatever_happens() {
+    hunt(0, SEEDS, "by seed");
+}
+
+/// `FLUME_NG_SIM_FIRST` counts from the first of these.
+#[test]
+fn followed_files_are_there_exactly_once_whatever_happens() {
+    hunt(FOLLOWED, FOLLOWED_SEEDS, "files of two directories followed");
+}
+
+fn hunt(base: u64, seeds: u64, what: &str) {
     let is_torture = number("FLUME_NG_TORTURE") == Some(1);
     let rounds = number("TORTURE_ROUNDS").unwrap_or(1).max(1);
-    let usual = if is_torture { TORTURE_SEEDS * rounds } else { SEEDS };
+    let usual = if is_torture { TORTURE_SEEDS * rounds } else { seeds };
     let count = number("FLUME_NG_SIM_SEEDS").unwrap_or(usual);
     let now_s = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
     let unused = if is_torture { now_s * TORTURE_SEEDS } else { 0 };
-    let first = number("FLUME_NG_SIM_FIRST").unwrap_or(unused);
+    let first = base + number("FLUME_NG_SIM_FIRST").unwrap_or(unused);
     let begun = std::time::Instant::now();
     let Hunt { ran, lines, failed } = run_many(first, count, Plant::Nothing);
-    note(ran, lines, failed.is_none());
+    note(what, ran, lines, failed.is_none());
     let seconds = begun.elapsed().as_secs_f64();
     println!("{ran} seeds in {seconds:.1} s, {:.0} a second", ran as f64 / seconds);
     if let Some((seed, why)) = failed {
@@ -200,11 +219,11 @@ fn every_line_is_there_exactly_once_whatever_happens() {
 const HEADING: &str = "1 Kills, stops, crashes and lost answers";
 
 /// For the table of `make torture`; see tests/torture-report.
-fn note(ran: u64, lines: u64, is_held: bool) {
+fn note(what: &str, ran: u64, lines: u64, is_held: bool) {
     let Some(path) = std::env::var_os("FLUME_NG_TORTURE_RESULTS") else { return };
     let outcome = if is_held { "held" } else { "failed" };
     let entry = format!(
-        "{HEADING}\tsimulated: brokers, disk, writers, clock and kills at once, by seed\tscripted\t{ran}\t{lines}\t0\t0\t0\t{outcome}\n"
+        "{HEADING}\tsimulated: brokers, disk, writers, clock and kills at once, {what}\tscripted\t{ran}\t{lines}\t0\t0\t0\t{outcome}\n"
     );
     let file = OpenOptions::new().append(true).create(true).open(path);
     file.and_then(|mut file| file.write_all(entry.as_bytes())).expect("a file for results");

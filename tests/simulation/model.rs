@@ -7,6 +7,7 @@
 //! | what | when | decided by |
 //! |---|---|---|
 //! | a line is missing | the configured filter takes it | `Line::is_filtered` |
+//! | | it stands before the position at which its file is taken over; then it must not be there | `Line::is_old` |
 //! | | it is a dead letter, and larger than the broker takes | `check_letters` |
 //! | | it was written where nobody reads: behind the end of a file that is finished, or that has no candidate's name and is not known | `World::is_read` |
 //! | | its file was truncated, removed or replaced before it was read | `World::excuse`, in `mischief` |
@@ -14,6 +15,7 @@
 //! | | it stood in the gap of a copytruncate | `mischief`: lines that are not required |
 //! | half a line is there | its file's time is over, and it was left alone for the grace time | `is_at_end`, `World::excuse_sent_half` |
 //! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |
+//! | | or its file is followed, and another directory stood in the place of its own for a while | `Scenario::has_absences` |
 //! | the other half of it is there, as a line | the first half is there, or need not be, as its file was removed | `is_rest` |
 //! | zeros, as often as they like | a writer reserved them and did not use them before its file seemed finished | `are_zeros_of` |
 //! | a line is in two topics of one name | the first was deleted, or its cluster replaced, while the line was in doubt | `check_topic`, which counts in each |
@@ -134,6 +136,12 @@ pub fn check_topic(
     for generation in &writers.generations {
         for line in &generation.lines {
             let is_sent = counts.contains_key(&line.text[..]);
+            if line.is_old {
+                if is_sent {
+                    return Err(format!("{name}: was there before: {}", text(&line.text)));
+                }
+                continue;
+            }
             if line.is_filtered && has_filter {
                 if is_sent {
                     return Err(format!("{name}: was to be filtered: {}", text(&line.text)));

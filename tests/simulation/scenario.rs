@@ -1,5 +1,6 @@
 //! What a seed makes of a run: how everything is set up, and what happens in which order.
 
+mod followed;
 mod mischief;
 
 use std::cell::RefCell;
@@ -11,7 +12,7 @@ use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
     Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
-    OnNoCheckpoint, PartitionBy, Serializer, SourceConfig, SourceKind, ValueFormat,
+    OnNoCheckpoint, PartitionBy, Serializer, SourceConfig, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -23,6 +24,7 @@ use crate::fuse::Trace;
 use crate::rng::Rng;
 use crate::world::{End, World};
 use crate::writers::{FILTERED, Writers};
+pub use followed::Kind;
 use mischief::{hide_files, misbehave, renumber};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -82,6 +84,7 @@ pub struct Scenario {
     pub loses_tracker: bool,
     /// What a round may hold; the brokers close the connection on much more.
     pub round_bytes: usize,
+    pub kind: Kind,
 }
 
 impl Scenario {
@@ -121,6 +124,7 @@ impl Scenario {
             has_odd_names: rng.chance(30),
             loses_tracker: false,
             round_bytes: rng.pick(&[ROUND_BYTES_MAX, 1_000, 3_000]),
+            kind: Kind::SpoolTail,
         };
         scenario.has_absences = rng.chance(30);
         if scenario.version == V011 && scenario.channels > 1 {
@@ -183,6 +187,7 @@ impl Scenario {
             has_odd_names: false,
             loses_tracker: false,
             round_bytes: 1_000,
+            kind: Kind::SpoolTail,
         }
     }
 
@@ -231,12 +236,12 @@ impl Scenario {
         let filter = InterceptorConfig::RegexFilter { pattern: filter, exclude_events: true };
         SourceConfig {
             name: "r1".to_owned(),
-            kind: SourceKind::SpoolTail,
+            kind: self.kind.source_kind(&target),
             destinations: (0..self.channels).collect(),
             spool_dir_text: writers.spool.display().to_string(),
             spool_dir: writers.spool.clone(),
             tracker_dir: writers.tracker.clone(),
-            file_suffix: ".COMPLETED".into(),
+            file_suffix: if self.is_followed() { "" } else { ".COMPLETED" }.into(),
             delete_policy: self.delete,
             ignore_pattern: ignore,
             target_pattern: target,
@@ -395,6 +400,8 @@ pub fn act(world: &mut World) -> Result<(), String> {
                 Ok(())
             }
         }
+        // What is old and what is new is decided by then.
+        35..=71 if world.scenario.is_followed() && !world.is_recorded() => followed::wait(world),
         35..=64 => {
             world.writers.bring_back();
             write(world);
@@ -461,7 +468,8 @@ fn new_name(world: &mut World) -> String {
     let hour = hour_at(&world.clock, world.clock.now_ms() + ahead as i64 * HOUR_MS);
     // With the suffix it would be longer than a name can be.
     let filler = if is_odd && world.rng.chance(15) { "y".repeat(230) } else { String::new() };
-    let name = format!("f{serial}-{filler}{hour}.log");
+    let place = if world.writers.has_second && serial % 2 == 1 { "two/" } else { "" };
+    let name = format!("{place}f{serial}-{filler}{hour}.log");
     world.say(|| format!("new file {serial}: {name}"));
     name
 }
@@ -633,6 +641,7 @@ fn crash(world: &mut World) -> Result<(), String> {
 
 /// A whole run. What the fuse has left when the actions are over burns on while all calms down.
 pub fn run(world: &mut World) -> Result<(), String> {
+    followed::prepare(world);
     world.start()?;
     for _ in 0..world.scenario.actions {
         act(world)?;

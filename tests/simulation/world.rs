@@ -14,6 +14,7 @@ use std::rc::Rc;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
 use flume_ng::channel::limit::BatchLimit;
+use flume_ng::checkpoint::flume_positions::FlumePosition;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
 use flume_ng::checkpoint::record::{FileRecord, FileState, Record};
@@ -21,7 +22,9 @@ use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::SourceConfig;
 use flume_ng::log;
-use flume_ng::pipeline::{Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Startup, marker};
+use flume_ng::pipeline::{
+    Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Predecessor, StartError, Startup, marker,
+};
 use flume_ng::source::reach;
 use flume_ng::source::tracked::Tracked;
 
@@ -34,7 +37,7 @@ use crate::fuse::{
 };
 use crate::model;
 use crate::rng::Rng;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Kind, Scenario};
 use crate::writers::{Inode, Writers};
 
 /// Files that may be open at a time in some runs: fewer than there are.
@@ -111,6 +114,10 @@ pub struct World {
     last_renumbering: Option<(Renumbering, u64)>,
     /// At the last start everything had been copied.
     is_renumbered_as_copy: bool,
+    /// What Flume has left.
+    pub positions: Vec<FlumePosition>,
+    /// It could not begin yet.
+    not_yet: bool,
     /// So few files may be open at a time; by the seed alone, which leaves all draws as they are.
     open_max: Option<usize>,
 }
@@ -158,12 +165,19 @@ impl World {
             renumbering: None,
             last_renumbering: None,
             is_renumbered_as_copy: false,
+            positions: Vec::new(),
+            not_yet: false,
             open_max: seed.is_multiple_of(5).then_some(FEW_FILES),
         }
     }
 
     pub fn is_alive(&self) -> bool {
         self.pipeline.is_some()
+    }
+
+    /// Has a first record arrived?
+    pub fn is_recorded(&self) -> bool {
+        self.disk.borrow().named_durable.is_some()
     }
 
     /// Whole lines that were written, once for each topic that they have to be in.
@@ -203,6 +217,10 @@ impl World {
                 self.pipeline = Some(pipeline);
                 self.excuse_unknown(record.as_ref());
                 Ok(true)
+            }
+            Ok(Err(_)) if std::mem::take(&mut self.not_yet) => {
+                self.clock.advance(500);
+                Ok(false)
             }
             Ok(Err(_)) if self.disk.borrow().fail_in == Some(0) => {
                 self.disk.borrow_mut().fail_in = None;
@@ -263,8 +281,20 @@ impl World {
         }
         let is_copied = is_copied || renumbering == Some(Renumbering::Copy);
         let record = record.map(|record| renumbered(record, renumbering));
-        let inheritance = Inheritance { journal, record, is_copied, java: None, begin };
-        let mut pipeline = Pipeline::assemble(startup, inheritance);
+        let java = match self.scenario.kind {
+            Kind::Followed { first, .. } if record.is_none() => {
+                Some(Predecessor::Positions(self.positions.clone(), first))
+            }
+            _ => None,
+        };
+        let inheritance = Inheritance { journal, record, is_copied, java, begin };
+        let mut pipeline = match Pipeline::assemble(startup, inheritance) {
+            Ok(pipeline) => pipeline,
+            Err(e) => {
+                self.not_yet = matches!(e, StartError::NotYet(_));
+                return Err(e.to_string());
+            }
+        };
         if let Some(most) = self.open_max {
             pipeline.files.open_at_most(most);
         }
@@ -379,8 +409,8 @@ impl World {
         let number = self.writers.inodes[at].number;
         let places = self.writers.places();
         let Some(path) = places.get(&number).filter(|_| at.is_multiple_of(2)) else { return };
-        if path.parent() == Some(&self.writers.spool) {
-            pipeline.files.notice(path.file_name().unwrap_or_default());
+        if path.starts_with(&self.writers.spool) {
+            pipeline.files.notice(self.writers.name_of(path).as_ref());
         }
     }
 
@@ -584,7 +614,7 @@ impl World {
         let half = open.text[..open.written].to_vec();
         let is_delivered = open.written > 0 && self.delivered().contains(&half);
         let alone_ms = self.clock.monotonic_ms() - self.writers.inodes[inode].written_ms;
-        if is_delivered && alone_ms < self.scenario.grace_ms {
+        if is_delivered && alone_ms < self.scenario.half_ms() {
             self.torn.get_or_insert(format!(
                 "half a line was sent {alone_ms} ms after it was written: {}",
                 String::from_utf8_lossy(&half)

@@ -19,6 +19,8 @@ pub struct Line {
     /// It may be missing.
     pub is_optional: bool,
     pub is_filtered: bool,
+    /// It was there before the agent, and is not its to send.
+    pub is_old: bool,
 }
 
 /// A line of which the end is still to be written.
@@ -59,6 +61,8 @@ pub struct Inode {
 
 pub struct Writers {
     pub spool: PathBuf,
+    /// There is a second directory of files, below the first.
+    pub has_second: bool,
     pub tracker: PathBuf,
     outside: PathBuf,
     /// The spool directory is there at present, and not under its name.
@@ -82,6 +86,9 @@ pub struct Writers {
     pub now_ms: u64,
 }
 
+/// The second directory of files, if there is one.
+pub const SECOND: &str = "two";
+
 /// Is this a name that the agent would read?
 pub fn is_candidate(name: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -100,6 +107,7 @@ impl Writers {
         let [spool, tracker, outside] = dirs;
         Writers {
             spool,
+            has_second: false,
             tracker,
             outside,
             away: None,
@@ -124,11 +132,30 @@ impl Writers {
         let dirs =
             [(&self.tracker, &self.tracker), (&self.spool, &self.spool), (spool, &self.spool)];
         for (dir, name) in dirs {
-            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-                places.insert(entry.ino(), name.join(entry.file_name()));
+            let mut list = |dir: &Path, name: &Path| {
+                for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                    places.insert(entry.ino(), name.join(entry.file_name()));
+                }
+            };
+            list(dir, name);
+            if self.has_second {
+                list(&dir.join(SECOND), &name.join(SECOND));
             }
         }
         places
+    }
+
+    /// The name of a file below the spool directory.
+    pub fn name_of(&self, path: &Path) -> String {
+        let name = path.strip_prefix(&self.spool).ok();
+        let name = name.map_or_else(|| path.file_name().unwrap_or_default(), Path::as_os_str);
+        name.to_string_lossy().into_owned()
+    }
+
+    /// From now on there is a second directory.
+    pub fn add_second(&mut self) {
+        self.has_second = true;
+        fs::create_dir(self.spool.join(SECOND)).expect("a directory of our own");
     }
 
     /// The spool directory is unmounted, as it were: there is nothing under its name, or another
@@ -172,7 +199,9 @@ impl Writers {
 
     pub fn is_candidate_now(&self, places: &HashMap<u64, PathBuf>, number: u64) -> bool {
         places.get(&number).is_some_and(|path| {
-            path.parent() == Some(&self.spool)
+            let is_in_second =
+                || self.has_second && path.parent() == Some(&self.spool.join(SECOND));
+            (path.parent() == Some(&self.spool) || is_in_second())
                 && is_candidate(&path.file_name().unwrap_or_default().to_string_lossy())
         })
     }
@@ -320,7 +349,7 @@ impl Writers {
         let start = lines.last().map_or(0, |l| l.start + l.text.len() as u64 + 1);
         let is_filtered = text.windows(FILTERED.len()).any(|w| w == FILTERED.as_bytes());
         self.texts.insert(text.clone(), (generation, lines.len()));
-        lines.push(Line { text, start, is_optional, is_filtered });
+        lines.push(Line { text, start, is_optional, is_filtered, is_old: false });
     }
 
     /// Begins a line, or goes on with the one that was begun, without ending it.
@@ -435,7 +464,8 @@ impl Writers {
     /// Under another candidate's name.
     pub fn rename(&mut self, path: &Path) {
         let serial = self.next_serial();
-        let _ = fs::rename(path, self.spool.join(format!("x{serial}.log.1")));
+        let place = if self.has_second && serial % 2 == 1 { "two/" } else { "" };
+        let _ = fs::rename(path, self.spool.join(format!("{place}x{serial}.log.1")));
     }
 
     /// Lines that end behind byte `from` of a generation may be missing, unless `is_there`.

@@ -337,7 +337,7 @@ impl Run<'_> {
             return Ok(false);
         }
         let record = if is_left { record } else { self.announcing(record, batches.clone()) };
-        let mut pipeline = self.assemble(slots, record, is_copied, !is_left);
+        let mut pipeline = self.assemble(slots, record, is_copied, !is_left)?;
         self.drive(&mut pipeline)?;
         // What was left before comes first; then those that were to be sent now.
         if is_left && self.may_go_on() && !batches.is_empty() {
@@ -380,7 +380,7 @@ impl Run<'_> {
         record: Record,
         is_copied: bool,
         is_new: bool,
-    ) -> Pipeline {
+    ) -> Result<Pipeline, Trouble> {
         let dir = &self.source.tracker_dir;
         let channels = self.source.destinations.iter().map(|&at| {
             let broker: Box<dyn Broker> = connect::connect(&self.channels[at]);
@@ -406,13 +406,14 @@ impl Run<'_> {
             java: None,
             begin: Begin::Beginnings,
         };
-        let mut pipeline = Pipeline::assemble(startup, inherited);
+        let assembled = Pipeline::assemble(startup, inherited);
+        let mut pipeline = assembled.map_err(|e| temporary(e.to_string()))?;
         if is_new {
             // Nothing of it was ever sent.
             let outlets = pipeline.outlets.iter_mut();
             outlets.for_each(|outlet| outlet.doubt_identity = DoubtIdentity::Missing);
         }
-        pipeline
+        Ok(pipeline)
     }
 
     /// Until nothing is in doubt.

@@ -108,7 +108,7 @@ fn pipeline(work: &Work, broker: Instant, clock: Rc<dyn Clock>) -> Pipeline {
         ledger: Box::new(FileLedger::new(&source.tracker_dir)),
     };
     let inherited = inherit(&source, 0).expect("an empty tracker directory");
-    Pipeline::assemble(startup, inherited)
+    Pipeline::assemble(startup, inherited).expect("an empty directory")
 }
 
 /// More rounds may allocate more, more lines may not.

@@ -22,7 +22,7 @@ mod recognised;
 mod reload;
 mod restarts;
 #[allow(dead_code, clippy::type_complexity)]
-mod scene;
+pub(crate) mod scene;
 mod sizes;
 mod turns;
 mod unwritten;

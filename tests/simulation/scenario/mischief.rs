@@ -28,7 +28,7 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
     world.writers.trim(at, wall_ms);
     let kind = world.rng.below(if world.scenario.has_new_numbers { 10 } else { 7 });
     world.say(|| format!("mischief {kind} with file {at}, {}", path.display()));
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = world.writers.name_of(&path);
     match kind {
         0 if is_candidate => {
             world.excuse(generation, 0);

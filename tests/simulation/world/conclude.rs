@@ -16,7 +16,7 @@ use super::World;
 use crate::cluster::Cluster;
 use crate::crash_store::CrashStore;
 use crate::model;
-use crate::scenario;
+use crate::scenario::{self, Kind};
 
 /// Longest way to rest after everything has calmed down, simulated ms.
 const REST_MAX_MS: u64 = 900_000;
@@ -37,7 +37,9 @@ impl World {
         self.disk.borrow_mut().fail_in = None;
         self.fail_names(0);
         self.writers.bring_back();
-        scenario::write_last_file(self);
+        if !self.scenario.is_followed() {
+            scenario::write_last_file(self);
+        }
         let end_ms = self.clock.monotonic_ms() + REST_MAX_MS;
         let mut quiet_since_ms = None;
         let mut is_over = false;
@@ -92,7 +94,7 @@ impl World {
     fn leftovers(&self) -> Vec<String> {
         let hour = scenario::hour(&self.clock);
         let mut names = self.writers.candidates();
-        if names.len() > 1 {
+        if names.len() > 1 && !self.scenario.is_followed() {
             names.retain(|n| scenario::is_past(n, &hour) && !self.may_stay(n));
             return names;
         }
@@ -121,6 +123,16 @@ impl World {
             let place = places.get(&inode.number)?;
             let name = place.file_name()?.to_string_lossy().into_owned();
             let is_candidate = self.writers.is_candidate_now(&places, inode.number);
+            if let Kind::Followed { idle_ms, .. } = self.scenario.kind {
+                // Of a line that stays as it is nobody waits for the end; where another directory stood
+                // in the place of its own for a while the file was seen to be moved away.
+                let may_have_moved = self.scenario.has_absences;
+                return match (is_candidate, idle_ms) {
+                    (true, None) => (!may_have_moved).then_some(false),
+                    (true, Some(_)) => None,
+                    (false, _) => Some(true),
+                };
+            }
             let is_over = !is_candidate || scenario::is_past(&name, &hour);
             (is_over || !self.has_jumped).then_some(is_over)
         };
@@ -164,7 +176,8 @@ impl World {
                 let is_done = |n: &[u8]| {
                     let name = String::from_utf8_lossy(n);
                     let is_past = scenario::is_past(&name, &hour);
-                    is_past && record.files.len() > 1 && !self.may_stay(&name)
+                    let is_followed = self.scenario.is_followed();
+                    is_past && !is_followed && record.files.len() > 1 && !self.may_stay(&name)
                 };
                 let is_left = |f: &&FileRecord| !waiting.contains(&f.id) && is_done(&f.name);
                 match record.files.iter().find(is_left) {
