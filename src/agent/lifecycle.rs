@@ -44,7 +44,7 @@ pub(crate) fn tell_fatal(why: &str, exit: Exit) {
 /// Only a warning: reading works all the same.
 pub(crate) fn tell_canary(config: &SourceConfig) {
     // Of a source that changes no name there nothing is written there, either.
-    if config.kind.tail().is_some() {
+    if config.kind.tail().is_some() || config.kind.marks_done() {
         return;
     }
     if let Err(e) = os::canary(&config.spool_dir) {
@@ -164,7 +164,7 @@ fn runners(config: &AgentConfig) -> String {
 fn source_type(source: &SourceConfig) -> &'static str {
     match &source.kind {
         SourceKind::SpoolTail => "com.github.ningg.flume.source.SpoolDirectoryTailFileSource",
-        SourceKind::SpoolDir => "spooldir",
+        SourceKind::SpoolDir(_) => "spooldir",
         SourceKind::Tail(tail) if tail.command.is_some() => "exec",
         SourceKind::Tail(_) => "TAILDIR",
     }
@@ -180,7 +180,7 @@ fn tell_source_starting(source: &SourceConfig) {
                 source.spool_dir_text, source.target_filename_text
             ),
         ),
-        SourceKind::SpoolDir => log::info(
+        SourceKind::SpoolDir(_) => log::info(
             SPOOL_DIR,
             format_args!(
                 "SpoolDirectorySource source starting with directory: {}",
@@ -213,7 +213,7 @@ fn source_runner(source: &SourceConfig) -> String {
              spoolDir: {}, targetFilename: {} }} }}",
             source.spool_dir_text, source.target_filename_text
         ),
-        SourceKind::SpoolDir => format!(
+        SourceKind::SpoolDir(_) => format!(
             "{name}=EventDrivenSourceRunner: {{ source:Spool Directory source {name}: {{ spoolDir: {} }} }}",
             source.spool_dir_text
         ),
@@ -293,7 +293,7 @@ pub(crate) fn tell_source_stopped(source: &SourceConfig, counters: &Counters) {
     tell_metrics("SOURCE", name, &metrics);
     let metrics = join(&metrics);
     match &source.kind {
-        SourceKind::SpoolDir => log::info(
+        SourceKind::SpoolDir(_) => log::info(
             SPOOL_DIR,
             format_args!("SpoolDir source {name} stopped. Metrics: SOURCE:{name}{{{metrics}}}"),
         ),

@@ -122,7 +122,13 @@ pub(super) const ROWS: &[Property] = &[
         "never",
         "`never` renames a file that is done, `immediate` deletes it",
     ),
-    takes(SpoolDir, "trackingPolicy", "rename", "`rename` only"),
+    takes(
+        SpoolDir,
+        "trackingPolicy",
+        "rename",
+        "`rename` changes the name of a file that is done, `tracker_dir` leaves it as it is and makes an empty \
+         file for it in trackerDir",
+    ),
     takes(SpoolDir, "trackerDir", ".flumespool", "where positions are kept; relative to spoolDir"),
     takes(
         SpoolDir,
@@ -131,7 +137,12 @@ pub(super) const ROWS: &[Property] = &[
         "names it matches as a whole (Java regular expression) are read",
     ),
     takes(SpoolDir, "ignorePattern", "^$", "names it matches as a whole are left alone"),
-    takes(SpoolDir, "recursiveDirectorySearch", "false", "`false` only"),
+    takes(
+        SpoolDir,
+        "recursiveDirectorySearch",
+        "false",
+        "files in subdirectories are read, too, but for those whose names begin with a dot or are ignored",
+    ),
     takes(
         SpoolDir,
         "consumeOrder",

@@ -105,13 +105,32 @@ pub enum SourceKind {
     /// Files that are followed for ever under their names.
     Tail(TailConfig),
     /// `spooldir`: whole files that are dropped into a directory.
-    SpoolDir,
+    SpoolDir(SpoolDirConfig),
+}
+
+/// What only a `spooldir` source has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolDirConfig {
+    /// Files below subdirectories are its files, too.
+    pub is_recursive: bool,
+    /// A file that is done keeps its name; a marker in the tracker directory says so.
+    pub marks_done: bool,
 }
 
 impl SourceKind {
+    /// Are files below subdirectories its files, too?
+    pub fn is_recursive(&self) -> bool {
+        matches!(self, SourceKind::SpoolDir(spool) if spool.is_recursive)
+    }
+
+    /// Is a file that is done marked in the tracker directory, and left as it is?
+    pub fn marks_done(&self) -> bool {
+        matches!(self, SourceKind::SpoolDir(spool) if spool.marks_done)
+    }
+
     pub fn tail(&self) -> Option<&TailConfig> {
         match self {
-            SourceKind::SpoolTail | SourceKind::SpoolDir => None,
+            SourceKind::SpoolTail | SourceKind::SpoolDir(_) => None,
             SourceKind::Tail(tail) => Some(tail),
         }
     }

@@ -32,7 +32,7 @@ pub(super) enum Taker<'a> {
 /// Each with its directory.
 pub(super) fn takers(source: &SourceConfig) -> Vec<(PathBuf, Taker<'_>)> {
     match &source.kind {
-        SourceKind::SpoolTail | SourceKind::SpoolDir => {
+        SourceKind::SpoolTail | SourceKind::SpoolDir(_) => {
             vec![(source.spool_dir.clone(), Taker::Spool(source))]
         }
         SourceKind::Tail(tail) => {

@@ -474,10 +474,13 @@ pub(crate) fn shared_files(a: &SourceConfig, b: &SourceConfig) -> Option<String>
 fn shared(a: &SourceConfig, b: &SourceConfig) -> Option<(PathBuf, String)> {
     for (dir, one) in sharing::takers(a) {
         for (other_dir, other) in sharing::takers(b) {
-            if !same_directory(&dir, &other_dir) {
+            let is_within = a.kind.is_recursive() && is_below(&other_dir, &dir);
+            let holds = b.kind.is_recursive() && is_below(&dir, &other_dir);
+            if !is_within && !holds && !same_directory(&dir, &other_dir) {
                 continue;
             }
-            let why = match sharing::overlap(&dir, one, other) {
+            let deeper = if is_within { &other_dir } else { &dir };
+            let why = match sharing::overlap(deeper, one, other) {
                 Overlap::Never => continue,
                 Overlap::Found(name) => format!(
                     "both take {name}: each file is for one source; write target patterns that no \
@@ -498,8 +501,19 @@ fn shared(a: &SourceConfig, b: &SourceConfig) -> Option<(PathBuf, String)> {
 }
 
 fn same_directory(a: &Path, b: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| without_dots(path));
     real(a) == real(b)
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| without_dots(path))
+}
+
+/// Is that a subdirectory in which files of a recursive source may be? Hidden ones are not searched.
+fn is_below(dir: &Path, above: &Path) -> bool {
+    let (dir, above) = (real(dir), real(above));
+    let is_hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    dir.strip_prefix(&above)
+        .is_ok_and(|rest| rest.components().next().is_some() && !rest.components().any(is_hidden))
 }
 
 /// The path without `.` and `..`, for directories that do not exist yet.

@@ -2,7 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
-use super::model::{SourceConfig, SourceKind};
+use super::model::{SourceConfig, SourceKind, SpoolDirConfig};
 use super::section::Section;
 use super::taildir::bare;
 use super::{interceptor, source};
@@ -38,7 +38,10 @@ pub(super) fn build(
         const { of("deserializer.maxLineLength") }
     };
     let max_line_units = number(found, row);
-    refuse_what_is_not_supported(section, found);
+    let spool = SpoolDirConfig {
+        is_recursive: section.boolean(found, const { of("recursiveDirectorySearch") }),
+        marks_done: marks_done(section, found),
+    };
     let (delete_policy, consume_order, decode_policy) = source::choices(section, found);
     let file_header =
         source::header(section, found, const { of("fileHeader") }, const { of("fileHeaderKey") });
@@ -53,7 +56,7 @@ pub(super) fn build(
     let file_suffix = source::file_suffix(section, found).into();
     let (spool_dir_text, spool_dir, tracker_dir) = directories?;
     Some(SourceConfig {
-        kind: SourceKind::SpoolDir,
+        kind: SourceKind::SpoolDir(spool),
         spool_dir_text,
         file_suffix,
         delete_policy,
@@ -72,20 +75,12 @@ pub(super) fn build(
     })
 }
 
-fn refuse_what_is_not_supported(section: &Section, found: &mut Diagnostics) {
-    if section.boolean(found, const { of("recursiveDirectorySearch") }) {
-        let message = "subdirectories are not searched; write a source for each directory, or let files be \
-                       dropped into one";
-        section.error(found, "recursiveDirectorySearch", message);
-    }
-    if let Some(prop) = section.get("trackingPolicy")
-        && !prop.value.eq_ignore_ascii_case("rename")
-    {
-        let message = format!(
-            "{} is not supported: only rename is; a file that cannot be renamed keeps its name and is done \
-             by its receipt all the same, so write rename and a trackerDir elsewhere",
-            prop.shown()
-        );
+fn marks_done(section: &Section, found: &mut Diagnostics) -> bool {
+    let Some(prop) = section.get("trackingPolicy") else { return false };
+    let is = |policy: &str| prop.value.eq_ignore_ascii_case(policy);
+    if !is("rename") && !is("tracker_dir") {
+        let message = format!("{} is neither rename nor tracker_dir", prop.shown());
         section.error(found, "trackingPolicy", message);
     }
+    is("tracker_dir")
 }

@@ -237,7 +237,7 @@ fn is_there(path: &Path) -> bool {
 /// Where Flume's source of that kind keeps its position.
 fn tracker_name(config: &SourceConfig) -> &'static str {
     match config.kind {
-        SourceKind::SpoolDir => java_tracker::SPOOL_FILE_NAME,
+        SourceKind::SpoolDir(_) => java_tracker::SPOOL_FILE_NAME,
         SourceKind::SpoolTail | SourceKind::Tail(_) => java_tracker::FILE_NAME,
     }
 }
@@ -245,8 +245,18 @@ fn tracker_name(config: &SourceConfig) -> &'static str {
 /// The bare name in the tracker's path, if it is the path that Flume would build for it here, or
 /// leads into the same directory.
 fn own_name(config: &SourceConfig, file: &[u8]) -> Option<OsString> {
-    let name = file.rsplit(|&b| b == b'/').next().unwrap_or(file);
     let spool_dir = config.spool_dir.as_os_str().as_bytes();
+    let below = |dir: &[u8]| {
+        let dir = java_tracker::tracked_path(dir, b"");
+        file.strip_prefix(&dir[..]).map(<[u8]>::to_vec)
+    };
+    if config.kind.is_recursive()
+        && let Some(name) = below(config.spool_dir_text.as_bytes()).or_else(|| below(spool_dir))
+        && !name.is_empty()
+    {
+        return Some(OsString::from_vec(name));
+    }
+    let name = file.rsplit(|&b| b == b'/').next().unwrap_or(file);
     let is_path = |dir: &[u8]| java_tracker::tracked_path(dir, name) == file;
     let is_own = is_path(config.spool_dir_text.as_bytes())
         || is_path(spool_dir)

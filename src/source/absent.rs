@@ -211,8 +211,9 @@ impl Files {
                 let is_for_good =
                     matches!(absence, Absence::Elsewhere(_)) && self.is_replaced_for_good(&absent);
                 let absence = if is_for_good { Absence::Gone } else { absence };
-                let was_unreachable = matches!(absent.absence, Absence::Unreachable(_));
-                if absence == Absence::Gone || was_unreachable {
+                let is_unreachable = |a: &Absence| matches!(a, Absence::Unreachable(_));
+                let is_known_now = is_unreachable(&absent.absence) && !is_unreachable(&absence);
+                if absence == Absence::Gone || is_known_now {
                     let Absent { record, reached, .. } = absent;
                     return self.is_missed(record, absence, reached);
                 }
@@ -351,8 +352,11 @@ impl Files {
         }
         let tracker = &self.config.tracker_dir;
         let hidden = reach::list(tracker).and_then(|entries| {
-            let absolute =
-                |entry: DirEntry| Entry { name: entry.path().into_os_string(), inode: entry.ino() };
+            let absolute = |entry: DirEntry| Entry {
+                name: entry.path().into_os_string(),
+                inode: entry.ino(),
+                is_directory: false,
+            };
             census.count(entries.map(|entry| entry.map(absolute)), inodes)
         });
         if let Err(e) = hidden {
@@ -412,9 +416,10 @@ impl Files {
     }
 
     /// Tells which directories are others than they were at the last listing.
-    pub(super) fn tell_other_directories(&self, before: &[Option<Directory>]) {
-        for ((place, now), before) in self.scanner.directories().zip(before) {
-            if before.is_some() && now.is_some() && *before != now {
+    pub(super) fn tell_other_directories(&self, before: &[(OsString, Option<Directory>)]) {
+        for (place, now) in self.scanner.directories() {
+            let before = before.iter().find(|(name, _)| name == place).and_then(|(_, at)| *at);
+            if before.is_some() && now.is_some() && before != now {
                 log::warn(
                     READER,
                     format_args!(
@@ -445,22 +450,22 @@ impl Files {
 }
 
 impl Census {
-    pub(super) fn names_of(&self, inode: u64) -> impl Iterator<Item = &OsStr> {
-        self.names.get(&inode).into_iter().flatten().map(OsString::as_os_str)
-    }
-
-    fn count(
     /// What could not be listed, and why.
     pub(super) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
 
+    pub(super) fn names_of(&self, inode: u64) -> impl Iterator<Item = &OsStr> {
+        self.names.get(&inode).into_iter().flatten().map(OsString::as_os_str)
+    }
+
+    fn count(
         &mut self,
         entries: impl Iterator<Item = io::Result<Entry>>,
         inodes: &HashSet<u64>,
     ) -> io::Result<()> {
         for entry in entries {
-            let Entry { name, inode } = entry?;
+            let Entry { name, inode, .. } = entry?;
             if inodes.contains(&inode) {
                 self.names.entry(inode).or_default().push(name);
             }

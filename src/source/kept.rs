@@ -5,11 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::policy::Then;
-use super::{Files, READER};
+use super::{Files, READER, root};
+use crate::checkpoint::receipt::Receipt;
 use crate::{log, os};
 
 /// Longest file name on Linux, bytes.
@@ -46,12 +49,25 @@ impl Files {
         !self.kept.files.is_empty() && self.kept.files.contains_key(&(device, inode))
     }
 
-    /// Has the name of file `index` no room for the suffix? Then it keeps it.
-    pub(super) fn keep_if_too_long(&mut self, index: usize) {
-        let tracked = &self.tracked[index];
-        let len = tracked.record.name.len() + self.policy.names.suffix().len();
-        let is_too_long = len > NAME_BYTES_MAX && self.policy.then == Then::Rename;
-        if is_too_long && !tracked.keeps_name {
+    /// Has the name of file `index` no room for the suffix?
+    fn is_too_long(&self, index: usize) -> bool {
+        let leaf = root::split(self.tracked[index].name()).1;
+        let len = leaf.len() + self.policy.names.suffix().len();
+        len > NAME_BYTES_MAX && self.policy.then == Then::Rename
+    }
+
+    /// Does file `index` keep its name whatever happens: is it to be marked only, or has the name no room for
+    /// the suffix?
+    pub(super) fn keep_if_it_must(&mut self, index: usize) {
+        let now_ms = self.clock().monotonic_ms();
+        let tracked = &mut self.tracked[index];
+        if tracked.keeps_name {
+            return;
+        }
+        if self.policy.then == Then::Mark {
+            tracked.keeps_name = true;
+            tracked.begin_grace(now_ms);
+        } else if self.is_too_long(index) {
             self.keep(index, "with the suffix its name would be too long");
         }
     }
@@ -90,13 +106,30 @@ impl Files {
     /// File `index` is done and keeps its name.
     pub(super) fn set_aside(&mut self, index: usize) {
         let tracked = &self.tracked[index];
-        let is_final = tracked.record.name.len() + self.policy.names.suffix().len()
-            > NAME_BYTES_MAX
-            && self.policy.then == Then::Rename;
+        let is_final = self.is_too_long(index) || self.policy.then == Then::Mark;
         let retry_ms = (!is_final).then_some(self.clock().monotonic_ms() + RETRY_MS);
         let kept =
             KeptFile { name: tracked.name().to_owned(), seen: tracked.last_look(), retry_ms };
         self.kept.files.insert((tracked.record.device, tracked.record.inode), kept);
+    }
+
+    /// Is the candidate as its receipt has left it, so that only its marker may be missing? Then nobody
+    /// opens it.
+    pub(super) fn is_marked_as_done(
+        &mut self,
+        name: &OsStr,
+        stat: &Metadata,
+        receipt: &Receipt,
+    ) -> bool {
+        let is_it = name.as_bytes() == receipt.name && stat.len() == receipt.size;
+        if self.policy.then != Then::Mark || !is_it {
+            return false;
+        }
+        self.mark(name);
+        let seen = (stat.len(), stat.mtime(), stat.mtime_nsec());
+        let kept = KeptFile { name: name.to_owned(), seen, retry_ms: None };
+        self.kept.files.insert((stat.dev(), stat.ino()), kept);
+        true
     }
 
     /// Looks at some of them: one that was written to, that has another name, or that may be

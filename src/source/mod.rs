@@ -21,6 +21,7 @@ mod kin;
 pub mod known;
 mod late;
 pub mod line;
+mod marks;
 pub mod odd_names;
 pub mod owed;
 pub mod parked;
@@ -122,8 +123,6 @@ pub struct Files {
     has_remarked: bool,
     present: Present,
     refusals: Refusals,
-    /// Positions to begin at for names that are not tracked yet (a Java tracker, or `end`).
-    start_at: Vec<(OsString, u64)>,
     directory_fault: Option<String>,
     turns: Turns,
     /// Announced by this run.
@@ -145,6 +144,9 @@ pub struct Files {
     grown: Vec<Receipt>,
     /// The spool directory does not permit names to be changed.
     stuck: retire::Stuck,
+    /// Places in which names were changed that may not be on the disk yet.
+    unsynced: Vec<OsString>,
+    marks: Option<marks::Marks>,
     /// Files whose names and numbers do not tell what they are.
     quests: Quests,
     /// The state that the records are from was copied or restored: device and inode numbers in it
@@ -160,7 +162,7 @@ impl Files {
     /// Nothing is opened yet; see [`Files::restore`].
     pub fn new(config: Rc<SourceConfig>, clock: Rc<dyn Clock>) -> Files {
         let now_ms = clock.monotonic_ms();
-        let policy = Policy::of(&config);
+        let (policy, marks) = (Policy::of(&config), marks::Marks::of(&config));
         Files {
             scanner: Scanner::new(&config),
             root: Root::of(&config),
@@ -191,6 +193,8 @@ impl Files {
             resumed: Vec::new(),
             grown: Vec::new(),
             stuck: retire::Stuck::default(),
+            unsynced: Vec::new(),
+            marks,
             quests: Quests::default(),
             hints_are_void: false,
             is_restoring: false,
@@ -237,11 +241,12 @@ impl Files {
         self.scanner.candidates()
     }
 
-    /// Device and inode of the spool directory at the last listing; of a source with several, none.
+    /// Device and inode of the spool directory at the last listing; of a source with several that are
+    /// configured, none.
     pub fn directory(&self) -> Option<(u64, u64)> {
         let mut places = self.scanner.directories();
         let (_, first) = places.next()?;
-        if places.next().is_some() { None } else { first }
+        if self.root.places().len() > 1 { None } else { first }
     }
 
     /// See [`root`].
@@ -336,7 +341,8 @@ impl Files {
         }
         self.listed_ms = Some(now_ms);
         self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
-        let before: Vec<_> = self.scanner.directories().map(|(_, at)| at).collect();
+        let before: Vec<_> =
+            self.scanner.directories().map(|(place, at)| (place.to_owned(), at)).collect();
         for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
             self.complain(&name, &why);
         }
@@ -486,18 +492,12 @@ impl Files {
             }
         }
         self.ask_waiting(&name, &file, &stat);
-        let is_taken_over = self.start_at.iter().any(|(n, _)| *n == name);
-        if !is_taken_over {
-            match self.known.find(&file, &stat, name.as_bytes()) {
-                Ok(Same::Yes(receipt)) => {
-                    self.refusals.forget(&name);
-                    return Some(self.resume(name, file, &receipt, true));
-                }
-                Ok(Same::Perhaps(receipt)) => {
-                    self.seek_finished(receipt, name, file, Then::Candidate);
+        match self.known.find(&file, &stat, name.as_bytes()) {
+            Ok(Same::Yes(receipt)) => {
+                self.refusals.forget(&name);
+                if self.is_marked_as_done(&name, &stat, &receipt) {
                     return None;
                 }
-                Ok(Same::No) => {}
                 return Some(self.resume(name, file, &receipt, true));
             }
             Ok(Same::Perhaps(receipt)) => {
@@ -509,11 +509,6 @@ impl Files {
             Err(e) => {
                 self.complain(&name, &e.to_string());
                 return None;
-                // To take it for a new file would repeat it.
-                Err(e) => {
-                    self.complain(&name, &e.to_string());
-                    return None;
-                }
             }
         }
         self.refusals.forget(&name);
@@ -563,6 +558,11 @@ impl Files {
         let index = self.push(record, file, at);
         let tracked = &mut self.tracked[index];
         tracked.record.tail_len = tracked.tail.as_slice().len() as u32;
+        tracked.record.tail_crc = tracked.tail.crc();
+        tracked.update_head();
+        index
+    }
+
     /// The record of a file that nothing was read of, with an id of its own.
     fn new_record(&mut self, name: &OsStr, position: u64) -> FileRecord {
         let id = self.next_file_id;
@@ -576,11 +576,6 @@ impl Files {
             directory: self.listed_directory(name).map_or(0, |(_, inode)| inode),
             ..FileRecord::default()
         }
-    }
-
-        tracked.record.tail_crc = tracked.tail.crc();
-        tracked.update_head();
-        index
     }
 
     fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> usize {

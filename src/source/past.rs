@@ -89,6 +89,9 @@ impl Files {
                 }
             }
         }
+        for name in self.scanner.marked() {
+            names.push((name.to_owned(), name.to_owned(), true));
+        }
         names.sort();
         let candidates = self.scanner.candidates().iter();
         names.extend(candidates.map(|c| (c.name.clone(), c.name.clone(), false)));

@@ -35,7 +35,10 @@ pub struct Policy {
 pub enum Names {
     /// Those that one pattern matches and the other does not, as a whole; hidden ones and finished ones
     /// (with the suffix) are out.
-    Matched { target: Pattern, ignore: Pattern, suffix: OsString },
+    ///
+    /// Where it is recursive the patterns are for the last part of a name, and no directory on the way is
+    /// hidden or ignored.
+    Matched { target: Pattern, ignore: Pattern, suffix: OsString, is_recursive: bool },
     /// Those that some group takes, each in its directory.
     Grouped(Vec<FileGroup>),
 }
@@ -71,6 +74,8 @@ pub enum Then {
     Rename,
     /// It is put aside under a hidden name, and deleted with its receipt.
     Delete,
+    /// It keeps its name, and a marker in the tracker directory says that it is done.
+    Mark,
     Nothing,
 }
 
@@ -92,10 +97,11 @@ impl Policy {
                     DeletePolicy::Immediate => Then::Delete,
                 },
             ),
-            SourceKind::SpoolDir => (
+            SourceKind::SpoolDir(spool) => (
                 Current::None,
                 Done::Read { rest_ms: REST_MS, grace_ms },
                 match config.delete_policy {
+                    DeletePolicy::Never if spool.marks_done => Then::Mark,
                     DeletePolicy::Never => Then::Rename,
                     DeletePolicy::Immediate => Then::Delete,
                 },
@@ -147,7 +153,7 @@ impl Content {
         Content::Text(LineConfig {
             ends: match &config.kind {
                 SourceKind::SpoolTail => LineEnds::Newline,
-                SourceKind::SpoolDir => LineEnds::NewlineLater,
+                SourceKind::SpoolDir(_) => LineEnds::NewlineLater,
                 SourceKind::Tail(tail) => tail.ends,
             },
             charset: config.input_charset.clone(),
@@ -172,6 +178,7 @@ impl Names {
             target: config.target_pattern.clone(),
             ignore: config.ignore_pattern.clone(),
             suffix: config.file_suffix.clone(),
+            is_recursive: config.kind.is_recursive(),
         }
     }
 
@@ -185,8 +192,9 @@ impl Names {
         };
         match self {
             Names::Matched { target, ignore, .. } => {
-                let is_out = self.is_out(name) || name.as_bytes().contains(&b'/');
-                Ok(!is_out && !matches(ignore, name)? && matches(target, name)?)
+                let (place, leaf) = root::split(name);
+                let is_out = self.is_out(name) || !self.descends(place)?;
+                Ok(!is_out && !matches(ignore, leaf)? && matches(target, leaf)?)
             }
             Names::Grouped(groups) => {
                 for group in groups_of(groups, name) {
@@ -199,6 +207,27 @@ impl Names {
         }
     }
 
+    /// Are files looked for in this place?
+    ///
+    /// # Errors
+    /// A pattern that gives up on a name on the way, in words.
+    pub fn descends(&self, place: &OsStr) -> Result<bool, String> {
+        let Names::Matched { ignore, is_recursive, .. } = self else { return Ok(false) };
+        if place.is_empty() {
+            return Ok(true);
+        }
+        if !is_recursive || root::is_outside(place) {
+            return Ok(false);
+        }
+        for part in place.as_bytes().split(|b| *b == b'/') {
+            let is_ignored = || ignore.full_match(part).map_err(|e| e.to_string());
+            if part.starts_with(b".") || is_ignored()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The group of a source's files that a name belongs to, if it has groups.
     pub fn group<'a>(config: &'a SourceConfig, name: &OsStr) -> Option<&'a FileGroup> {
         let leaf = root::split(name).1.as_bytes();
@@ -209,7 +238,11 @@ impl Names {
     /// Is it hidden, or a finished file's, whatever the patterns say?
     pub fn is_out(&self, name: &OsStr) -> bool {
         match self {
-            Names::Matched { .. } => name.as_bytes().starts_with(b".") || self.is_completed(name),
+            Names::Matched { .. } => {
+                root::is_outside(name)
+                    || root::split(name).1.as_bytes().starts_with(b".")
+                    || self.is_completed(name)
+            }
             Names::Grouped(_) => root::is_outside(name),
         }
     }

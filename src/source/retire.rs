@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::policy::{Current, Then};
 use super::tracked::{Look, Tie, Tracked, Vetting};
-use super::{Files, READER, reach};
+use super::{Files, READER, reach, root};
 use crate::checkpoint::record::FileState;
 use crate::{log, os};
 
@@ -135,7 +135,7 @@ impl Files {
             return None;
         }
         if is_named {
-            self.keep_if_too_long(index);
+            self.keep_if_it_must(index);
         }
         let tracked = &self.tracked[index];
         let in_grace = !(is_named && tracked.watch.was_live) || tracked.keeps_name;
@@ -181,7 +181,7 @@ impl Files {
         }
         let is_named = self.tracked[index].is_named();
         if is_named {
-            self.keep_if_too_long(index);
+            self.keep_if_it_must(index);
         }
         let tracked = &self.tracked[index];
         let left_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
@@ -196,8 +196,11 @@ impl Files {
         let open = self.tracked.iter().filter(|t| t.is_named()).count();
         let is_urgent = self.scanner.candidates().len() > open;
         let is_watched = tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= whole_ms);
+        let is_due = is_whole && (is_urgent || is_watched);
         match (is_named, tracked.keeps_name) {
-            (true, false) => (is_whole && (is_urgent || is_watched)).then_some(Step::Retire),
+            // It is looked at under its name as long as it has that, and read on.
+            (true, true) if self.policy.then == Then::Mark => is_due.then_some(Step::Done),
+            (true, false) => is_due.then_some(Step::Retire),
             (true, true) => is_over.then_some(Step::Done),
             // Another hard link to it, or its old name, is a candidate: not done yet.
             (false, _) if is_over && self.adopt_if_back(index) => None,
@@ -334,7 +337,7 @@ impl Files {
                 log::info(READER, format_args!("Preparing to delete file {}", path.display()));
                 self.hidden_name(index)
             }
-            Then::Nothing => name,
+            Then::Mark | Then::Nothing => name,
         };
         let record = &mut self.tracked[index].record;
         record.state = FileState::Draining;
@@ -414,6 +417,7 @@ impl Files {
             Err(e) => return self.is_refused_move(index, &from, &e),
         }
         self.stuck = Stuck::default();
+        self.unsynced.push(root::split(&name).0.to_owned());
         self.is_renamed_at_last(index);
         let now_ms = self.clock().monotonic_ms();
         self.tracked[index].begin_grace(now_ms);
@@ -473,14 +477,19 @@ impl Files {
 
     /// Makes moves durable. A rename that a power cut undoes would be done again at the next
     /// start, so a failure costs nothing but the repetition.
-    pub fn sync_names(&self) {
+    pub fn sync_names(&mut self) {
         let hides = self.policy.then == Then::Delete;
         let told = |dir: &Path, result: io::Result<()>| {
             if let Err(e) = result {
                 log::warn(READER, format_args!("Cannot sync {}: {e}", dir.display()));
             }
         };
-        told(self.root.dir(), self.root.sync());
+        let mut places = std::mem::take(&mut self.unsynced);
+        places.sort_unstable();
+        places.dedup();
+        for place in places {
+            told(&self.root.place(&place), self.root.sync(&place));
+        }
         if hides {
             told(&self.config.tracker_dir, os::sync_directory(&self.config.tracker_dir));
         }
@@ -493,6 +502,10 @@ impl Files {
         let current = tracked.current_name();
         // What somebody else has moved away is his.
         if self.tracked[index].keeps_name {
+            if self.policy.then == Then::Mark {
+                let name = self.tracked[index].name().to_owned();
+                self.mark(&name);
+            }
             self.set_aside(index);
         } else if self.is_hidden(&current) {
             delete(&self.path(&current), tracked.record.inode);

@@ -35,6 +35,8 @@ pub struct Entry {
     /// Below the root.
     pub name: OsString,
     pub inode: u64,
+    /// Itself, and not what a link leads to.
+    pub is_directory: bool,
 }
 
 impl Root {
@@ -70,7 +72,8 @@ impl Root {
         let place = place.to_owned();
         Ok(listing.map(move |entry| {
             let entry = entry?;
-            Ok(Entry { name: below(&place, &entry.file_name()), inode: entry.ino() })
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            Ok(Entry { name: below(&place, &entry.file_name()), inode: entry.ino(), is_directory })
         }))
     }
 
@@ -114,9 +117,9 @@ impl Root {
         std::fs::remove_file(self.path(name))
     }
 
-    /// Makes the names in it durable.
-    pub fn sync(&self) -> io::Result<()> {
-        os::sync_directory(&self.dir)
+    /// Makes the names in a place durable.
+    pub fn sync(&self, place: &OsStr) -> io::Result<()> {
+        os::sync_directory(&self.place(place))
     }
 
     /// May this process change names in it, by its rights?

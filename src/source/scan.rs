@@ -6,14 +6,16 @@
 //! was judged once is not matched or stat'ed again, so that a hundred thousand finished files
 //! cost one pass over their names and no more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use crate::config::model::{ConsumeOrder, SourceConfig};
+use crate::source::marks::Marks;
 use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::root::{self, Entry, Root};
@@ -47,6 +49,13 @@ pub struct Scanner {
     candidates: Vec<Candidate>,
     left: Vec<OsString>,
     slow: SlowNames,
+    is_recursive: bool,
+    /// The tracker directory: no directory of its files, wherever it is.
+    tracker_dir: PathBuf,
+    /// Device and inode of that at this listing.
+    tracker: Option<(u64, u64)>,
+    /// Names that Flume has marked as done.
+    marked: HashSet<OsString>,
     /// Names and inodes of the last listing of which could not be told what they are.
     unjudged: Vec<(OsString, u64)>,
 }
@@ -63,6 +72,8 @@ struct Place {
     is_confirmed: bool,
     /// It could not be listed, one of several: the others are read on.
     is_faulty: bool,
+    /// It is configured, or was found in another one at this listing.
+    is_there: bool,
 }
 
 impl Place {
@@ -73,6 +84,7 @@ impl Place {
             seen_is_fresh: false,
             is_confirmed: false,
             is_faulty: false,
+            is_there: true,
         }
     }
 }
@@ -112,6 +124,9 @@ impl Stamp {
 /// file systems stamp with the tick of the kernel, 10 ms at the most.
 const TICK_NS: i64 = 20_000_000;
 
+/// Each is asked for its stamp twice a second.
+const PLACES_MAX: usize = 4_096;
+
 impl Scanner {
     pub fn new(config: &SourceConfig) -> Scanner {
         let root = Root::of(config);
@@ -124,6 +139,10 @@ impl Scanner {
             left: Vec::new(),
             slow: SlowNames::default(),
             unjudged: Vec::new(),
+            is_recursive: config.kind.is_recursive(),
+            tracker_dir: config.tracker_dir.clone(),
+            tracker: None,
+            marked: Marks::of(config).map(|marks| marks.of_others()).unwrap_or_default(),
         }
     }
 
@@ -191,6 +210,16 @@ impl Scanner {
         self.unjudged.len()
     }
 
+    /// Names that Flume has marked as done.
+    pub fn marked(&self) -> impl Iterator<Item = &OsStr> {
+        self.marked.iter().map(OsString::as_os_str)
+    }
+
+    /// The places that could not be listed.
+    pub fn faulty(&self) -> impl Iterator<Item = &OsStr> {
+        self.places.iter().filter(|place| place.is_faulty).map(|place| place.name.as_os_str())
+    }
+
     /// Notes of which candidates the name holds the present time.
     pub fn mark(&mut self, is_present: impl Fn(&OsStr) -> bool) {
         for candidate in &mut self.candidates {
@@ -210,24 +239,19 @@ impl Scanner {
     /// # Errors
     /// None of the directories can be listed.
     pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
-    /// Names that Flume has marked as done.
-    pub fn marked(&self) -> impl Iterator<Item = &OsStr> {
-        self.marked.iter().map(OsString::as_os_str)
-    }
-
-    /// The places that could not be listed.
-    pub fn faulty(&self) -> impl Iterator<Item = &OsStr> {
-        self.places.iter().filter(|place| place.is_faulty).map(|place| place.name.as_os_str())
-    }
-
         let mut problems = Vec::new();
         self.left.clear();
         self.unjudged.clear();
         self.slow.begin_listing();
         let mut found = Listed::of(&mut self.candidates);
+        self.tracker = self.tracker_dir.metadata().ok().map(|stat| (stat.dev(), stat.ino()));
+        let configured = self.root.places().len();
+        self.places.iter_mut().skip(configured).for_each(|place| place.is_there = false);
         let (mut at, mut fault) = (0, None);
         while at < self.places.len() {
-            if let Err(e) = self.list_place(at, now_ms, &mut found, &mut problems) {
+            if !self.places[at].is_there {
+                self.keep_unless_gone(at);
+            } else if let Err(e) = self.list_place(at, now_ms, &mut found, &mut problems) {
                 let place = &mut self.places[at];
                 (place.seen, place.is_faulty, place.is_confirmed) = (None, true, false);
                 if self.places.len() > 1 {
@@ -243,9 +267,41 @@ impl Scanner {
             self.places.iter_mut().for_each(|place| place.is_faulty = false);
             return Err(e);
         }
+        self.places.retain(|place| place.is_there || place.is_faulty);
         self.candidates.retain(|c| c.listed.is_some());
         self.sort();
         Ok(problems)
+    }
+
+    /// A directory that was not found where it was is gone, unless that could not be listed.
+    fn keep_unless_gone(&mut self, at: usize) {
+        let (above, _) = root::split(&self.places[at].name);
+        let is_unknown = self.places.iter().any(|p| p.name == above && p.is_faulty);
+        let place = &mut self.places[at];
+        (place.seen, place.is_confirmed, place.is_faulty) = (None, false, is_unknown);
+    }
+
+    /// A directory in a place: are files looked for there, too?
+    fn note_place(&mut self, name: &OsStr, inode: u64, problems: &mut Vec<(OsString, String)>) {
+        match self.names.descends(name) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => return problems.push((name.to_owned(), why)),
+        }
+        let is_tracker = self.tracker.is_some_and(|(device, own)| {
+            own == inode && self.root.stat_place(name).is_ok_and(|stat| stat.dev() == device)
+        });
+        if is_tracker {
+            return;
+        }
+        if let Some(place) = self.places.iter_mut().find(|place| place.name == name) {
+            place.is_there = true;
+        } else if self.places.len() < PLACES_MAX {
+            self.places.push(Place::new(name));
+        } else {
+            let why = format!("only {PLACES_MAX} directories are searched; this is one more");
+            problems.push((name.to_owned(), why));
+        }
     }
 
     fn list_place(
@@ -266,7 +322,11 @@ impl Scanner {
         }
         let mut is_whole = true;
         for entry in self.root.list(&place)? {
-            let Entry { name, inode } = entry?;
+            let Entry { name, inode, is_directory } = entry?;
+            if is_directory && self.is_recursive {
+                self.note_place(&name, inode, problems);
+                continue;
+            }
             found.count += 1;
             if root::split(&name).1.as_bytes().starts_with(HIDDEN_BESIDE.as_bytes()) {
                 self.left.push(name);
@@ -303,7 +363,7 @@ impl Scanner {
     }
 
     fn judge(&mut self, name: &OsStr) -> Result<Option<Candidate>, String> {
-        if !self.slow.accept(&self.names, name)? {
+        if self.marked.contains(name) || !self.slow.accept(&self.names, name)? {
             return Ok(None);
         }
         match stat_file(&self.root, name) {

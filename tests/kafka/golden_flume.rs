@@ -34,6 +34,8 @@ cases! {
     spool_three_files = "21-spool-three-files",
     spool_empty_and_overlong = "22-spool-empty-and-overlong",
     spool_charsets = "23-spool-charsets",
+    spool_which_files = "24-spool-which-files",
+    spool_tracker_dir_policy = "26-spool-tracker-dir-policy",
     spool_delete_and_youngest = "25-spool-delete-and-youngest",
     spool_written_while_read = "27-spool-written-while-read",
     exec_tail_from_start = "31-exec-tail-from-start",

@@ -1,14 +1,15 @@
 //! spooldir: whole files that are dropped into a directory, beside real brokers.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Chance, Tally, lines};
+use crate::support::torture::{ARRIVE_MAX, Chance, Tally, V010, lines};
 use crate::support::{Topic, Work, shared};
 
 const V4: &str = "4.3.1";
 
-const CONF: &str = "\
+pub(crate) const CONF: &str = "\
 a1.sources = r1
 a1.channels = c1
 a1.sources.r1.type = spooldir
@@ -21,7 +22,11 @@ a1.channels.c1.kafka.topic = @TOPIC@
 ";
 
 fn scene(partitions: i32) -> (Topic, Work) {
-    let topic = shared(V4).fresh_topic("spooldir", partitions);
+    scene_on(V4, partitions)
+}
+
+fn scene_on(version: &str, partitions: i32) -> (Topic, Work) {
+    let topic = shared(version).fresh_topic("spooldir", partitions);
     let work = Work::new(&topic).conf(CONF);
     (topic, work)
 }
@@ -32,31 +37,132 @@ fn unfinished(work: &Work) -> usize {
 }
 
 /// Kills at moments that chance chooses while files are dropped; the last line of each has no newline.
-#[test]
-fn kill_9_while_files_are_dropped() {
+fn killed_while_files_are_dropped(
+    (version, place): (&str, &str),
+    work: (Topic, Work),
+    is_done: impl Fn(&Work) -> bool,
+) {
     const FILES: usize = 60;
     const EACH: u64 = 50;
-    let mut tally = Tally::new("spooldir: kill -9 while files are dropped", V4);
+    let what = format!("spooldir{place}: kill -9 while files are dropped");
+    let mut tally = Tally::new(&what, version);
     let mut chance = Chance::new();
-    let (topic, work) = scene(2);
+    let (topic, work) = work;
     let labels: Vec<String> = (0..FILES).map(|at| format!("f{at}")).collect();
     let mut agent = work.start();
     for label in &labels {
         let mut content = lines(label, 0, EACH);
         content.pop();
         work.write(&format!(".{label}"), &content, 5);
-        fs::rename(work.path(&format!(".{label}")), work.path(label)).expect("a dropped file");
+        let at = if place.is_empty() { label.clone() } else { format!("below/{label}") };
+        fs::rename(work.path(&format!(".{label}")), work.path(&at)).expect("a dropped file");
         std::thread::sleep(Duration::from_millis(chance.below(60)));
         if chance.below(6) == 0 {
             agent.kill9();
             agent = work.start();
         }
     }
-    agent.expect("no file left", ARRIVE_MAX, || unfinished(&work) == 0);
+    agent.expect("no file left", ARRIVE_MAX, || is_done(&work));
     agent.expect_records(&topic, FILES * EACH as usize, ARRIVE_MAX);
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     let series: Vec<(&str, u64)> = labels.iter().map(|label| (label.as_str(), EACH)).collect();
     tally.exact("kills", &topic, &series, &agent);
+}
+
+#[test]
+fn kill_9_while_files_are_dropped() {
+    killed_while_files_are_dropped((V4, ""), scene(2), |work| unfinished(work) == 0);
+}
+
+#[test]
+fn kill_9_while_files_are_dropped_that_are_marked() {
+    let (topic, work) = scene_on(V010, 2);
+    let work = work.subdirectory("below").set(RECURSIVE, "true").set(POLICY, "tracker_dir");
+    let marks =
+        |work: &Work| fs::read_dir(work.tracker_dir().join("below")).map_or(0, Iterator::count);
+    let what = (V010, ", tracker_dir");
+    killed_while_files_are_dropped(what, (topic, work), |work| marks(work) == 60);
+}
+
+const RECURSIVE: &str = "a1.sources.r1.recursiveDirectorySearch";
+const POLICY: &str = "a1.sources.r1.trackingPolicy";
+
+#[test]
+fn files_of_subdirectories_are_read_and_renamed_there() {
+    let (topic, work) = scene(1);
+    let work = work.set(RECURSIVE, "true").set("a1.sources.r1.ignorePattern", "^skip.*$");
+    for dir in [".hidden", "skipped", "one", "one/two"] {
+        fs::create_dir(work.path(dir)).expect("a directory");
+    }
+    let work = work
+        .file("a", b"a\n", 90)
+        .file("one/b", b"b\n", 80)
+        .file("one/two/c", b"c\n", 70)
+        .file(".hidden/no", b"no\n", 70)
+        .file("skipped/no", b"no\n", 70)
+        .file("one/skip", b"no\n", 70);
+    let mut agent = work.start();
+    let has = |name: &str| work.path(name).exists();
+    agent.expect("new names", ARRIVE_MAX, || {
+        has("a.COMPLETED") && has("one/b.COMPLETED") && has("one/two/c.COMPLETED")
+    });
+    // One that comes later, with a file in it; and one that goes with a file that was not read.
+    fs::create_dir(work.path(".three")).expect("a directory");
+    work.write(".three/d", b"d\n", 60);
+    fs::rename(work.path(".three"), work.path("three")).expect("a directory");
+    agent.expect_records(&topic, 4, ARRIVE_MAX);
+    agent.expect("a new name", ARRIVE_MAX, || has("three/d.COMPLETED"));
+    agent.kill9();
+    fs::rename(work.path("three"), work.path("one/four")).expect("a directory");
+    work.append("one/four/d.COMPLETED", b"late\n");
+    work.append("one/four/e", b"e\n");
+    let mut agent = work.start();
+    agent.expect("a new name", ARRIVE_MAX, || has("one/four/e.COMPLETED"));
+    fs::remove_dir_all(work.path("one")).expect("a directory");
+    work.append("f", b"f\n");
+    agent.expect("a new name", ARRIVE_MAX, || has("f.COMPLETED"));
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut bodies = topic.bodies();
+    bodies.retain(|body| body != "late");
+    assert_eq!(bodies, ["a", "b", "c", "d", "e", "f"], "{}", agent.log());
+}
+
+/// The directory permits nothing to be changed in it, and Flume has been here.
+#[test]
+fn files_that_are_marked_keep_their_names_and_are_read_on() {
+    let (topic, work) = scene(1);
+    let tracker = work.dir().join("track");
+    fs::create_dir(&tracker).expect("a directory");
+    fs::set_permissions(&tracker, Permissions::from_mode(0o700)).expect("a mode");
+    fs::write(tracker.join("flumes.COMPLETED"), b"").expect("a marker");
+    let work = work
+        .set(POLICY, "TRACKER_DIR")
+        .set("a1.sources.r1.trackerDir", tracker.display())
+        .file("flumes", b"sent by Flume\n", 90)
+        .file("a", b"a", 80)
+        .file("b", b"b\n", 70);
+    let mut agent = work.start();
+    let has = |name: &str| tracker.join(name).exists();
+    agent.expect("markers", ARRIVE_MAX, || has("a.COMPLETED") && has("b.COMPLETED"));
+    work.append("b", b"more\n");
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    agent.kill9();
+    // A marker that was not made in time, and one for a file whose name another one has now.
+    fs::remove_file(tracker.join("a.COMPLETED")).expect("a marker");
+    fs::remove_file(work.path("b")).expect("a file");
+    let mut agent = work.start();
+    work.write(".b", b"another\n", 5);
+    fs::rename(work.path(".b"), work.path("b")).expect("a dropped file");
+    agent.expect_records(&topic, 4, ARRIVE_MAX);
+    agent.expect("a marker", ARRIVE_MAX, || has("a.COMPLETED"));
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut agent = work.start();
+    work.append("c", b"c\n");
+    agent.expect_records(&topic, 5, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert_eq!(topic.bodies(), ["a", "b", "more", "another", "c"], "{}", agent.log());
+    let names = ["a", "b", "c", "flumes"].map(|name| work.path(name).exists());
+    assert_eq!(names, [true; 4]);
 }
 
 #[test]

@@ -63,6 +63,10 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
         report.add(name, FOR_GOOD, format!("{} cannot be listed: {e}", dir.display()));
         return false;
     }
+    if source.kind.marks_done() {
+        report.add(name, State::Ok, format!("{}, can be listed", dir.display()));
+        return true;
+    }
     match canary(dir) {
         Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
         Err(e) => report.add(
