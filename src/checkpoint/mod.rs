@@ -4,6 +4,7 @@
 
 pub mod aside;
 pub mod codec;
+pub(crate) mod cuts;
 pub(crate) mod dead_letter;
 pub mod flume_positions;
 pub(crate) mod java_tracker;

@@ -6,6 +6,7 @@ use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
 use crate::channel::outlet::{Outlet, Stage, sequence_after};
+use crate::checkpoint::cuts::{self, Cut};
 use crate::checkpoint::ledger::{GiantLine, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::config::model::SourceConfig;
@@ -458,6 +459,9 @@ impl Pipeline {
             is_final,
             ..BatchRecord::default()
         };
+        if is_final {
+            self.note_cut(index, slice);
+        }
         self.files.announced(index, slice, is_final);
         self.counters.events_received += u64::from(events);
         if events == 0 {
@@ -471,6 +475,16 @@ impl Pipeline {
             let mut record = BatchRecord { channel: at as u16, ..base.clone() };
             let batch = assign(&mut self.outlets[at], &mut record, batch);
             self.announced.push(Announced::new(record, Some(batch), self.round, Copies::None));
+        }
+    }
+
+    /// The unfinished line of a file that is followed is sent: what comes behind it is another event.
+    fn note_cut(&self, index: usize, slice: &Slice) {
+        let tracked = &self.files.tracked[index];
+        if self.config.kind.tail().is_some() && tracked.is_named() {
+            let (inode, end, tail_crc) = (tracked.record.inode, slice.end, slice.tail.crc());
+            // Nothing but a proof is lost where that is not possible.
+            let _ = cuts::note(&self.config.tracker_dir, Cut { inode, end, tail_crc });
         }
     }
 

@@ -7,13 +7,13 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Chance, Tally, difference, lines, rounds};
+use crate::support::torture::{ARRIVE_MAX, Chance, Tally, V010, difference, lines, rounds};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 
 const V4: &str = "4.3.1";
 
 /// Files of two directories, which names with `.log` in them belong to.
-const CONF: &str = "\
+pub(crate) const CONF: &str = "\
 a1.sources = r1
 a1.channels = c1
 a1.sources.r1.type = TAILDIR
@@ -30,7 +30,7 @@ a1.channels.c1.kafka.topic = @TOPIC@
 ";
 
 /// The same by `exec`.
-const EXEC: &str = "\
+pub(crate) const EXEC: &str = "\
 a1.sources = r1
 a1.channels = c1
 a1.sources.r1.type = exec
@@ -48,7 +48,11 @@ fn scene(partitions: i32) -> (Topic, Work) {
 }
 
 fn scene_of(conf: &str, partitions: i32) -> (Topic, Work) {
-    let topic = shared(V4).fresh_topic("taildir", partitions);
+    scene_on(V4, conf, partitions)
+}
+
+fn scene_on(version: &str, conf: &str, partitions: i32) -> (Topic, Work) {
+    let topic = shared(version).fresh_topic("taildir", partitions);
     let work = Work::new(&topic).conf(conf).subdirectory("one").subdirectory("two");
     (topic, work)
 }
@@ -169,6 +173,12 @@ fn a_late_newline_ends_the_line_that_was_sent() {
     agent.expect_records(&topic, 5, ARRIVE_MAX);
     ends_well(&mut agent);
     assert_eq!(topic.bodies(), ["whole", "half", "next", "slow", " and done"], "{}", agent.log());
+    // The bytes of the file do not tell that a line was cut.
+    let mut verify = work.program();
+    verify.args(["verify", "--name", "a1", "--conf-file", "log010.conf"]);
+    let output = verify.output().expect("the program runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && told.contains("Exact: 1 file, 5 events"), "{told}");
 }
 
 #[test]
@@ -315,12 +325,12 @@ fn rotated_by_copying_and_truncating() {
 #[test]
 fn kill_9() {
     const KILLS: u64 = 15;
-    let turns = [(CONF, 1), (EXEC, 3), (CONF, 3), (EXEC, 1)];
-    for (conf, partitions) in turns.into_iter().cycle().take(2 * rounds() as usize) {
+    let turns = [(CONF, 1, V4), (EXEC, 3, V010), (CONF, 3, V010), (EXEC, 1, V4)];
+    for (conf, partitions, version) in turns.into_iter().cycle().take(4 * rounds() as usize) {
         let what = format!("{}: kill -9 on files of two directories", kind(conf));
-        let mut tally = Tally::new(&what, V4);
+        let mut tally = Tally::new(&what, version);
         let mut chance = Chance::new();
-        let (topic, work) = scene_of(conf, partitions);
+        let (topic, work) = scene_on(version, conf, partitions);
         let work = work.file("two/old.log", &lines("old", 0, 20_000), 3_600);
         let mut written = 0;
         for _ in 0..KILLS {
@@ -430,4 +440,34 @@ fn generate_check_status_and_verify_know_it() {
         assert_eq!(code, Some(0), "{told}");
         ends_well(&mut agent);
     }
+}
+
+/// What ten thousand files cost that nobody writes to: memory, and hundredths of a second of a processor.
+#[test]
+#[ignore = "long: make torture"]
+fn ten_thousand_files_cost_little() {
+    const FILES: u64 = 10_000;
+    let (topic, work) = scene(1);
+    for at in 0..FILES {
+        fs::write(work.path(&format!("one/{at}.log")), lines(&at.to_string(), 0, 1)).unwrap();
+    }
+    let mut agent = work.start();
+    agent.expect_records(&topic, FILES as usize, 4 * ARRIVE_MAX);
+    agent.expect("an end of it", 4 * ARRIVE_MAX, || work.is_committed());
+    let proc = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", agent.pid())).unwrap();
+    let ticks = || {
+        let stat = proc("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(30));
+    let spent = ticks() - before;
+    let status = proc("status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    println!("{FILES} files: {kib} KiB, {spent} hundredths of a second in 30 s");
+    assert!(kib <= 14 * 1024, "{kib} KiB");
+    assert!(spent <= 9, "{spent} hundredths of a second in 30 s");
+    ends_well(&mut agent);
 }

@@ -9,6 +9,7 @@ use super::inventory::{Bytes, Extent, Subject};
 use super::letters::Letters;
 use super::progress::Progress;
 use super::{Origin, SourceConfig};
+use crate::checkpoint::cuts;
 use crate::source::interceptor;
 use crate::source::line::{CutCharacter, LineDecoder, Tail};
 use crate::source::policy::Content;
@@ -58,6 +59,24 @@ pub(super) fn each_event(
     visit: &mut dyn FnMut(FileEvent<'_>),
 ) -> io::Result<Vec<Range<u64>>> {
     let file = bytes.open()?;
+    let (mut giants, mut start) = (Vec::new(), extent.start);
+    for end in cuts::of_file(&origin.cuts, &file, extent.start, extent.end)? {
+        let piece = Extent { start, end, is_final: true };
+        giants.extend(each_event_in(&file, origin, piece, read, visit)?);
+        start = end;
+    }
+    giants.extend(each_event_in(&file, origin, Extent { start, ..extent }, read, visit)?);
+    Ok(giants)
+}
+
+/// Where no line is cut.
+fn each_event_in(
+    file: &File,
+    origin: &Origin<'_>,
+    extent: Extent,
+    read: &mut dyn FnMut(&[u8], u64),
+    visit: &mut dyn FnMut(FileEvent<'_>),
+) -> io::Result<Vec<Range<u64>>> {
     let mut decoder = decoder(origin.config);
     if extent.start > 0 {
         let mut head = [0; 2];
@@ -70,7 +89,7 @@ pub(super) fn each_event(
     loop {
         // The agent holds no more of a line either: this one is no event, wherever it ends.
         if held == EVENT_BYTES_MAX {
-            let line = position..giant_end(&file, &decoder, position, extent, read)?;
+            let line = position..giant_end(file, &decoder, position, extent, read)?;
             (position, held) = (line.end, 0);
             giants.push(line);
         }

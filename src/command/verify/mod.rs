@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::channel::broker::Fault;
+use crate::checkpoint::cuts::{self, Cut};
 use crate::cli::VerifyArgs;
 use crate::clock::SystemClock;
 use crate::command::look;
@@ -63,6 +64,8 @@ impl From<Fault> for Trouble {
 struct Origin<'a> {
     config: &'a SourceConfig,
     chain: Arc<[Interceptor]>,
+    /// Where lines of its files were cut.
+    cuts: Vec<Cut>,
 }
 
 /// Verifies and tells the result on stdout.
@@ -117,7 +120,11 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
     let origins: Vec<Origin<'_>> = config
         .sources
         .iter()
-        .map(|source| Origin { config: source, chain: build_interceptors(&source.interceptors) })
+        .map(|source| Origin {
+            config: source,
+            chain: build_interceptors(&source.interceptors),
+            cuts: cuts::read(&source.tracker_dir),
+        })
         .collect();
     let words = if args.all_agents { &[][..] } else { &args.files[..] };
     let since_ms = args.since.map(|since| since::epoch_ms(since, &SystemClock::new()));
