@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::torture::{Chance, Tally, is_long, lines};
 use crate::support::{Brokers, Topic, Work, shared};
+use crate::{spooldir, taildir};
 
 const FILE: &str = "010_{H}.log";
 const OLD_FILE: &str = "010_{H-1}.log";
@@ -63,8 +64,78 @@ enum Blow {
     Error(&'static str),
 }
 
+/// What kind of source it is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    SpoolTail,
+    Taildir,
+    ExecTail,
+    SpoolDir,
+    /// `trackingPolicy = tracker_dir`, with a subdirectory.
+    SpoolDirWithMarkers,
+}
+
+const KINDS: [Kind; 4] = [Kind::Taildir, Kind::ExecTail, Kind::SpoolDir, Kind::SpoolDirWithMarkers];
+
+impl Kind {
+    /// An old file and a new one.
+    fn files(self) -> [&'static str; 2] {
+        match self {
+            Kind::SpoolTail => [OLD_FILE, FILE],
+            Kind::Taildir | Kind::ExecTail => ["two/old.log", "one/new.log"],
+            Kind::SpoolDir => ["old", "new"],
+            Kind::SpoolDirWithMarkers => ["below/old", "new"],
+        }
+    }
+
+    fn work(self, topic: &Topic) -> Work {
+        let work = Work::new(topic);
+        let work = match self {
+            Kind::SpoolTail => work,
+            Kind::Taildir => work.conf(taildir::CONF),
+            Kind::ExecTail => work.conf(taildir::EXEC),
+            Kind::SpoolDir => work.conf(spooldir::CONF),
+            Kind::SpoolDirWithMarkers => work
+                .conf(spooldir::CONF)
+                .set("a1.sources.r1.recursiveDirectorySearch", "true")
+                .set("a1.sources.r1.trackingPolicy", "tracker_dir"),
+        };
+        let work = ["one", "two", "below"]
+            .into_iter()
+            .filter(|dir| self.files().iter().any(|name| name.starts_with(dir)))
+            .fold(work, Work::subdirectory);
+        let [old, new] = self.files();
+        work.set("a1.sources.r1.retireGraceMs", 50).file(old, &lines("old", 0, OLD), 3_600).file(
+            new,
+            &lines("new", 0, NEW),
+            0,
+        )
+    }
+
+    fn tracker_dir(self, work: &Work) -> PathBuf {
+        match self {
+            Kind::SpoolTail | Kind::SpoolDir | Kind::SpoolDirWithMarkers => work.tracker_dir(),
+            Kind::Taildir => work.dir().join("state/position.json.d"),
+            Kind::ExecTail => work.dir().join("state"),
+        }
+    }
+
+    /// Is the old file done with?
+    fn is_over(self, work: &Work) -> bool {
+        let [old, _] = self.files();
+        match self {
+            Kind::SpoolTail | Kind::SpoolDir => !work.path(old).exists(),
+            Kind::Taildir | Kind::ExecTail => true,
+            Kind::SpoolDirWithMarkers => {
+                work.tracker_dir().join(format!("{old}.COMPLETED")).exists()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Case {
+    kind: Kind,
     call: &'static str,
     blow: Blow,
     k: u64,
@@ -103,7 +174,7 @@ fn under_strace(work: &Work, case: Case) -> Command {
     command.arg("-e").arg(format!("inject={}:{blow}:when={}", case.call, case.k));
     if case.blow != Blow::Kill {
         for name in FILES_OF_STATE {
-            let dir: PathBuf = work.tracker_dir();
+            let dir = case.kind.tracker_dir(work);
             command.arg("-P").arg(if name.is_empty() { dir } else { dir.join(name) });
         }
     }
@@ -125,12 +196,9 @@ fn killed_first(work: &Work, case: Case) {
 /// A first kill that leaves a batch in doubt of which the next start says `outcome`.
 fn doubtful(brokers: &Brokers, call: &'static str, outcome: &str) -> Case {
     for k in 1..100 {
-        let case = Case { call, blow: Blow::Kill, k };
+        let case = Case { kind: Kind::SpoolTail, call, blow: Blow::Kill, k };
         let topic = brokers.fresh_topic("doubt", 1);
-        let work = Work::new(&topic)
-            .set("a1.sources.r1.retireGraceMs", 50)
-            .file(OLD_FILE, &lines("old", 0, OLD), 3_600)
-            .file(FILE, &lines("new", 0, NEW), 0);
+        let work = case.kind.work(&topic);
         killed_first(&work, case);
         let mut agent = work.start();
         agent.expect("all lines", RUN_MAX, || count(&topic) >= OLD + NEW);
@@ -147,15 +215,12 @@ fn doubtful(brokers: &Brokers, call: &'static str, outcome: &str) -> Case {
 fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> Run {
     let name = format!("{case:?} after {first:?}");
     let topic = brokers.fresh_topic("syscall", 1);
-    let work = Work::new(&topic)
-        .set("a1.sources.r1.retireGraceMs", 50)
-        .file(OLD_FILE, &lines("old", 0, OLD), 3_600)
-        .file(FILE, &lines("new", 0, NEW), 0);
+    let work = case.kind.work(&topic);
     if let Some(first) = first {
         killed_first(&work, first);
     }
     let mut agent = work.start_command(under_strace(&work, case));
-    let is_done = || count(&topic) >= OLD + NEW && !work.path(OLD_FILE).exists();
+    let is_done = || count(&topic) >= OLD + NEW && case.kind.is_over(&work);
     let start = Instant::now();
     while agent.is_running() && !is_done() {
         assert!(start.elapsed() < RUN_MAX, "{version} {name}: it hangs\n{}", agent.log());
@@ -185,9 +250,9 @@ fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> 
     }
 
     let mut agent = work.start();
-    work.append(FILE, &lines("new", NEW, NEW + 20));
+    work.append(case.kind.files()[1], &lines("new", NEW, NEW + 20));
     agent.expect(&format!("{version} {name}: all lines"), RUN_MAX, || {
-        count(&topic) >= OLD + NEW + 20 && !work.path(OLD_FILE).exists()
+        count(&topic) >= OLD + NEW + 20 && case.kind.is_over(&work)
     });
     assert_eq!(agent.term().code(), Some(0), "{name}\n{}", agent.log());
     let found = crate::support::torture::difference(&topic, &[("old", OLD), ("new", NEW + 20)]);
@@ -199,13 +264,13 @@ fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> 
 fn sweep(
     brokers: &Brokers,
     version: &str,
-    first: Option<Case>,
+    (kind, first): (Kind, Option<Case>),
     (call, blow): (&'static str, Blow),
     step: u64,
 ) -> u64 {
     let mut struck = 0;
     let mut k = 1;
-    while strike(brokers, version, first, Case { call, blow, k }) == Run::Struck {
+    while strike(brokers, version, first, Case { kind, call, blow, k }) == Run::Struck {
         struck += 1;
         k += step;
     }
@@ -215,7 +280,7 @@ fn sweep(
 /// Every k of all calls, several calls at a time.
 fn long(
     version: &str,
-    first: Option<Case>,
+    (kind, first): (Kind, Option<Case>),
     (calls, blow): (&[&'static str], Blow),
     step: u64,
     tally: &mut Tally,
@@ -228,8 +293,10 @@ fn long(
                 scope.spawn(|| {
                     let mut struck = 0;
                     while let Some(&call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let times = sweep(brokers, version, first, (call, blow), step);
-                        println!("{version} {blow:?} at {call} after {first:?}: {times} times");
+                        let times = sweep(brokers, version, (kind, first), (call, blow), step);
+                        println!(
+                            "{version} {kind:?} {blow:?} at {call} after {first:?}: {times} times"
+                        );
                         struck += times;
                     }
                     struck
@@ -242,7 +309,7 @@ fn long(
 }
 
 /// Cases that chance chooses, as many as the time allows, two at a time.
-fn quick(version: &str, calls: &[&'static str], blows: &[Blow], tally: &mut Tally) {
+fn quick(version: &str, kinds: &[Kind], calls: &[&'static str], blows: &[Blow], tally: &mut Tally) {
     let brokers = shared(version);
     let start = Instant::now();
     let struck: u64 = std::thread::scope(|scope| {
@@ -256,7 +323,8 @@ fn quick(version: &str, calls: &[&'static str], blows: &[Blow], tally: &mut Tall
                         let blow = blows[chance.below(blows.len() as u64) as usize];
                         let most = [4, 40][chance.below(2) as usize];
                         let k = 1 + chance.below(most);
-                        let case = Case { call, blow, k };
+                        let kind = kinds[chance.below(kinds.len() as u64) as usize];
+                        let case = Case { kind, call, blow, k };
                         struck += u64::from(strike(brokers, version, None, case) == Run::Struck);
                     }
                     struck
@@ -272,10 +340,10 @@ fn killed(version: &str) {
     expect_strace();
     let mut tally = Tally::new("kill -9 at the k-th call of a system call", version);
     if is_long() {
-        long(version, None, (&CALLS, Blow::Kill), 1, &mut tally);
-        long(version, None, (&CALLS_BETWEEN, Blow::Kill), 3, &mut tally);
+        long(version, SPOOL_TAIL, (&CALLS, Blow::Kill), 1, &mut tally);
+        long(version, SPOOL_TAIL, (&CALLS_BETWEEN, Blow::Kill), 3, &mut tally);
     } else {
-        quick(version, &CALLS, &[Blow::Kill], &mut tally);
+        quick(version, &[Kind::SpoolTail], &CALLS, &[Blow::Kill], &mut tally);
     }
 }
 
@@ -286,7 +354,7 @@ fn killed_again(version: &str, calls: [&'static str; 2]) {
     let mut tally = Tally::new("kill -9 at the k-th call while doubts are resolved", version);
     for (call, outcome) in calls.iter().zip(["not in the topic", "found in the topic"]) {
         let first = doubtful(shared(version), call, outcome);
-        long(version, Some(first), (&CALLS, Blow::Kill), 1, &mut tally);
+        long(version, (Kind::SpoolTail, Some(first)), (&CALLS, Blow::Kill), 1, &mut tally);
     }
 }
 
@@ -312,6 +380,8 @@ fn killed_with_0_10_2_0() {
     killed("0.10.2.0");
 }
 
+const SPOOL_TAIL: (Kind, Option<Case>) = (Kind::SpoolTail, None);
+
 /// A disk that fails, or is full, under the agent's own state.
 #[test]
 fn the_disk_fails() {
@@ -321,9 +391,41 @@ fn the_disk_fails() {
     let mut tally = Tally::new("EIO or ENOSPC at the k-th call on the agent's state", version);
     if is_long() {
         for blow in errors {
-            long(version, None, (&CALLS_OF_STATE, blow), 1, &mut tally);
+            long(version, SPOOL_TAIL, (&CALLS_OF_STATE, blow), 1, &mut tally);
         }
     } else {
-        quick(version, &CALLS_OF_STATE, &errors, &mut tally);
+        quick(version, &[Kind::SpoolTail], &CALLS_OF_STATE, &errors, &mut tally);
     }
+}
+
+/// The same of every other kind of source.
+fn sources(version: &str, calls: &[&'static str], blows: &[Blow], what: &str) {
+    expect_strace();
+    let mut tally = Tally::new(&format!("TAILDIR, exec tail, spooldir: {what}"), version);
+    if is_long() {
+        for kind in KINDS {
+            for blow in blows {
+                long(version, (kind, None), (calls, *blow), 1, &mut tally);
+            }
+        }
+    } else {
+        quick(version, &KINDS, calls, blows, &mut tally);
+    }
+}
+
+#[test]
+fn other_sources_killed_with_4_3_1() {
+    sources("4.3.1", &CALLS, &[Blow::Kill], "kill -9 at the k-th call of a system call");
+}
+
+#[test]
+fn other_sources_killed_with_0_10_2_0() {
+    sources("0.10.2.0", &CALLS, &[Blow::Kill], "kill -9 at the k-th call of a system call");
+}
+
+#[test]
+fn the_disk_fails_under_other_sources() {
+    let errors = [Blow::Error("EIO"), Blow::Error("ENOSPC")];
+    let what = "EIO or ENOSPC at the k-th call on the agent's state";
+    sources("4.3.1", &CALLS_OF_STATE, &errors, what);
 }
