@@ -476,8 +476,13 @@ fn a_sink_of_flume_1_11_by_scram_over_tls() {
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     let log = agent.log();
     assert!(!log.contains("alice-secret") && !log.contains(PASSWORD), "{log}");
-    let mut tally = Tally::row(Group::Sticks, "a Kafka sink by SCRAM over TLS", V43);
-    tally.exact("one agent", &topic, &[("a", 500)], &agent);
+    let written = lines("a", 0, 500);
+    let mut written: Vec<&[u8]> = written.trim_ascii_end().split(|b| *b == b'\n').collect();
+    let records = topic.all();
+    let mut found: Vec<&[u8]> = records.iter().filter_map(|r| r.value.as_deref()).collect();
+    written.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, written);
     // The login in a file.
     let outside = secured(PASSWORD).file("app.log", &lines("b", 0, 100), 0);
     let file = certificates.path("jaas.conf");
@@ -489,7 +494,6 @@ fn a_sink_of_flume_1_11_by_scram_over_tls() {
     command.arg(&option);
     let mut agent = outside.start_command(command);
     agent.expect_records(&topic, 600, ARRIVES);
-    agent.expect("all is known to be there", ARRIVES, || outside.is_committed());
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     let (code, said) = run(&outside, "verify", Some(&option));
     assert!(code == Some(0) || code == Some(1), "{said}");
