@@ -191,6 +191,9 @@ rpm: all
 release:
 	packaging/release "$(CARGO_TARGET_DIR)/dist"
 
+# What ring has of C takes nothing from a C library, so that any compiler for the processor does.
+static release: export CC_x86_64_unknown_linux_musl := $(or $(CC_x86_64_unknown_linux_musl),$(shell command -v musl-gcc || command -v x86_64-linux-musl-gcc || command -v cc))
+
 static:
 	@$(CARGO) --version >/dev/null
 	@if ! rustc --print target-libdir --target $(MUSL) 2>/dev/null | xargs -r ls >/dev/null 2>&1; then \
