@@ -27,6 +27,17 @@ pub enum Contender {
     Flume(String),
 }
 
+/// How brokers are reached where that is not in the clear.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// `host:port,...`
+    pub brokers: String,
+    /// Properties of our configuration.
+    pub properties: String,
+    /// Of librdkafka.
+    pub settings: Vec<String>,
+}
+
 /// A directory with files to read, for one run of one contender.
 pub struct Job {
     pub dir: TempDir,
@@ -35,6 +46,8 @@ pub struct Job {
     pub codec: Option<&'static str>,
     /// Further properties of our configuration.
     pub properties: String,
+    /// `None`: in the clear.
+    pub way: Option<Way>,
 }
 
 impl Job {
@@ -43,7 +56,7 @@ impl Job {
         fs::create_dir(dir.path().join("spool")).expect("a new directory");
         // The hour must not end while the job runs.
         let hour = Hour::calm(HOUR);
-        Job { dir, hour, codec: None, properties: String::new() }
+        Job { dir, hour, codec: None, properties: String::new(), way: None }
     }
 
     pub fn spool(&self) -> PathBuf {
@@ -53,6 +66,10 @@ impl Job {
     /// Where the file of the present hour is.
     pub fn live(&self) -> PathBuf {
         self.spool().join(self.hour.name("010_{H}.log"))
+    }
+
+    fn brokers<'a>(&'a self, topic: &'a Topic) -> &'a str {
+        self.way.as_ref().map_or(topic.bootstrap(), |way| &way.brokers)
     }
 
     /// The same bytes under the name of the present hour.
@@ -126,13 +143,14 @@ pub fn configure(job: &Job, topic: &str, bootstrap: &str) -> PathBuf {
         conf += &format!("\na1.channels.c1.kafka.producer.compression.type = {codec}\n");
     }
     conf += &job.properties;
+    conf += job.way.as_ref().map_or("", |way| &way.properties);
     let path = job.dir.path().join("flume.conf");
     fs::write(&path, conf).expect("a configuration file");
     path
 }
 
 fn ours(program: &Path, job: &Job, topic: &Topic) -> Command {
-    let conf = configure(job, topic.name(), topic.bootstrap());
+    let conf = configure(job, topic.name(), job.brokers(topic));
     let mut command = Command::new(program);
     command.args(["agent", "--name", "a1", "--conf-file"]).arg(conf);
     command
@@ -140,7 +158,10 @@ fn ours(program: &Path, job: &Job, topic: &Topic) -> Command {
 
 fn kcat(job: &Job, topic: &Topic) -> Command {
     let mut command = Command::new("kcat");
-    command.args(["-P", "-b", topic.bootstrap(), "-t", topic.name(), "-X", "acks=all"]);
+    command.args(["-P", "-b", job.brokers(topic), "-t", topic.name(), "-X", "acks=all"]);
+    for setting in job.way.iter().flat_map(|way| &way.settings) {
+        command.args(["-X", setting]);
+    }
     if let Some(codec) = job.codec {
         command.args(["-z", codec]);
     }
@@ -150,6 +171,8 @@ fn kcat(job: &Job, topic: &Topic) -> Command {
 
 fn rsyslog(job: &Job, topic: &Topic) -> Command {
     let dir = job.dir.path().display();
+    let settings = job.way.iter().flat_map(|way| &way.settings);
+    let settings: String = settings.map(|setting| format!(", \"{setting}\"")).collect();
     let conf = format!(
         r#"global(workDirectory="{dir}")
 module(load="imfile")
@@ -158,11 +181,11 @@ template(name="line" type="string" string="%msg%")
 input(type="imfile" file="{dir}/spool/*" tag="bench:" ruleset="kafka")
 ruleset(name="kafka" queue.type="LinkedList" queue.size="50000") {{
   action(type="omkafka" broker=["{}"] topic="{}" template="line"
-         partitions.auto="on" confParam=["acks=all"] resubmitOnFailure="on"
+         partitions.auto="on" confParam=["acks=all"{settings}] resubmitOnFailure="on"
          keepFailedMessages="on" failedMsgFile="{dir}/failed")
 }}
 "#,
-        topic.bootstrap(),
+        job.brokers(topic),
         topic.name()
     );
     let path = job.dir.path().join("rsyslog.conf");

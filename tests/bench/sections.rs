@@ -6,11 +6,12 @@ use std::time::Duration;
 use flume_ng::config::{self, diagnostics::Severity};
 
 use crate::chart::{Bar, Curve, Group};
-use crate::contenders::{Contender, Job, configure};
+use crate::contenders::{Contender, Job, Way, configure};
 use crate::data::{LINE_BYTES, Lines, Text};
 use crate::rate::{PARTITIONS, Rate, compare, first_record_ms, measure};
 use crate::report::Section;
 use crate::stats::{short, thousands};
+use crate::support::certificates::Certificates;
 use crate::support::{Cluster, MEMORY, Plan, TempDir};
 use crate::{ELDERS, NEW, OLD, flat, latency, machine, micro, verify};
 
@@ -181,6 +182,97 @@ impl Bench {
                 missing: self.missing.clone(),
             });
         }
+    }
+
+    /// The same backlog in the clear, by TLS, and by TLS with a login.
+    pub fn tls(&mut self) {
+        const MODULE: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+        let lines = self.settings.lines;
+        let data = self.file(Text::Plain);
+        let certificates = Certificates::new();
+        certificates.issue("broker");
+        let mut plan = Cluster::with(NEW).logins().listener("SSL").listener("SASL_SSL");
+        for (key, value) in certificates.of_broker("broker") {
+            plan = plan.set(&key, value);
+        }
+        let plain = format!("{MODULE} user_alice=\"alice-secret\";");
+        plan = plan
+            .set("listener.name.sasl_ssl.sasl.enabled.mechanisms", "PLAIN")
+            .set("listener.name.sasl_ssl.plain.sasl.jaas.config", plain);
+        let cluster = self.warm_cluster(plan);
+        let authority = certificates.path("ca.pem").display().to_string();
+        let way = |protocol: &str| {
+            const P: &str = "a1.channels.c1.kafka.producer";
+            let mut properties = format!(
+                "\n{P}.security.protocol = {protocol}\n{P}.ssl.truststore.location = {authority}\n"
+            );
+            let mut settings = vec![
+                format!("security.protocol={}", protocol.to_lowercase()),
+                format!("ssl.ca.location={authority}"),
+            ];
+            if protocol == "SASL_SSL" {
+                properties += &format!(
+                    "{P}.sasl.mechanism = PLAIN\n{P}.sasl.jaas.config = {MODULE} \
+                     username=\"alice\" password=\"alice-secret\";\n"
+                );
+                settings.extend(
+                    ["sasl.mechanism=PLAIN", "sasl.username=alice", "sasl.password=alice-secret"]
+                        .map(str::to_string),
+                );
+            }
+            Way { brokers: cluster.listener(protocol), properties, settings }
+        };
+        let ways = [
+            ("in the clear", None),
+            ("SSL", Some(way("SSL"))),
+            ("SASL_SSL", Some(way("SASL_SSL"))),
+        ];
+        let contenders: Vec<Contender> =
+            self.contenders.iter().filter(|c| !matches!(c, Contender::Flume(_))).cloned().collect();
+        // All of them in turn in each round, so that what the machine does besides falls on all.
+        let mut rates = vec![Vec::new(); ways.len() * contenders.len()];
+        for run in 0..self.runs() {
+            for (at, rates) in rates.iter_mut().enumerate() {
+                let ((label, way), contender) =
+                    (&ways[at / contenders.len()], &contenders[at % contenders.len()]);
+                let mut job = Job::new().link(&data);
+                job.way = way.clone();
+                let rate = measure(contender, &job, &cluster, lines);
+                eprintln!("bench: {}, {label}, run {}: {rate}", contender.name(), run + 1);
+                rates.push(rate);
+            }
+        }
+        let rates: Vec<Rate> = rates.iter().map(|runs| Rate::medians(runs)).collect();
+        let kcat = contenders.iter().position(|c| *c == Contender::Kcat);
+        let rows = rates.iter().enumerate().map(|(at, rate)| {
+            let first = at / contenders.len() * contenders.len();
+            let ratio = kcat.map(|kcat| rate.lines_per_s / rates[first + kcat].lines_per_s);
+            let more = rate.cpu_us_per_line - rates[at % contenders.len()].cpu_us_per_line;
+            vec![
+                format!(
+                    "{}, {}",
+                    ways[at / contenders.len()].0,
+                    contenders[at % contenders.len()].name()
+                ),
+                thousands(rate.lines_per_s),
+                ratio.map_or("–".to_string(), short),
+                short(rate.cpu_us_per_line),
+                if first == 0 { "–".to_string() } else { short(more) },
+                short(rate.peak_mb),
+            ]
+        });
+        self.sections.push(Section {
+            title: format!("TLS and logins, Kafka {NEW}"),
+            text: format!(
+                "The same {} lines in the clear, by TLS 1.3, and by TLS with a login (PLAIN); kcat and rsyslog \
+                 by librdkafka with OpenSSL. Medians of {}.",
+                thousands(lines as f64),
+                self.settings.runs
+            ),
+            columns: vec!["", "lines/s", "x kcat", "CPU µs/line", "CPU more than in the clear", "peak MB"],
+            rows: rows.collect(),
+            missing: self.missing.clone(),
+        });
     }
 
     /// Brokers before 0.10, to which the crate `kafka` writes.
