@@ -162,6 +162,12 @@ fn files_that_are_marked_keep_their_names_and_are_read_on() {
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     assert_eq!(topic.bodies(), ["a", "b", "more", "another", "c"], "{}", agent.log());
     let names = ["a", "b", "c", "flumes"].map(|name| work.path(name).exists());
+    // The receipts of one that was read on are one file's.
+    let mut verify = work.program();
+    verify.args(["verify", "--allow-gone", "--name", "a1", "--conf-file", "log010.conf"]);
+    let output = verify.output().expect("the program runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!told.contains("missing:"), "{told}");
     assert_eq!(names, [true; 4]);
 }
 

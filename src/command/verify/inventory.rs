@@ -266,15 +266,24 @@ fn no_state(origin: &Origin<'_>) -> String {
     )
 }
 
-/// After a crash the same receipt may be there again; the later one counts. Found by a key, since
-/// there may be a hundred thousand.
+/// After a crash the same receipt may be there again, and a file that was read on has one that covers what
+/// it was before as well; the later one counts. Found by a key, since there may be a hundred thousand.
 fn last_of_each(receipts: Vec<Receipt>) -> Vec<Receipt> {
     let mut kept: Vec<Receipt> = Vec::new();
     let mut places: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+    let mut opened: HashMap<(u64, i64), Vec<usize>> = HashMap::new();
     for receipt in receipts.into_iter().rev() {
         let alike = places.entry((receipt.inode, receipt.size)).or_default();
-        if !alike.iter().any(|at| kept[*at].is_same_file(&receipt)) {
+        let of_one = opened.entry((receipt.inode, receipt.opened_ms)).or_default();
+        let goes_on = |later: &Receipt| {
+            (later.device, &later.name) == (receipt.device, &receipt.name)
+                && later.size >= receipt.size
+        };
+        if !alike.iter().any(|at| kept[*at].is_same_file(&receipt))
+            && !of_one.iter().any(|at| goes_on(&kept[*at]))
+        {
             alike.push(kept.len());
+            of_one.push(kept.len());
             kept.push(receipt);
         }
     }
