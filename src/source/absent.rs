@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::parked::Spare;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
 use super::root::{self, Entry};
@@ -191,8 +192,14 @@ impl Files {
         let census = self.take_census(&wanted.collect());
         for id in ids {
             // Nothing of a channel goes on before what is in doubt of it can be read.
-            let is_in_doubt = self.absent.find(id).is_some_and(|a| a.reached.is_some());
-            if is_in_doubt || self.tracked.len() < self.open_max {
+            let Some(absent) = self.absent.find(id) else { continue };
+            let is_in_doubt = absent.reached.is_some();
+            let is_here = census.names_of(absent.record.inode).next().is_some();
+            // Files that are followed for ever leave no place by themselves.
+            if is_in_doubt
+                || self.tracked.len() < self.open_max
+                || is_here && self.park_one(&[Spare::Draining, Spare::Live])
+            {
                 self.look_for(id, &census);
             }
         }

@@ -36,6 +36,7 @@ impl Files {
 
     fn is_renamed(&mut self, index: usize, new: &OsStr) {
         let now_ms = self.clock().monotonic_ms();
+        let here = self.listed_directory(new);
         let tracked = &mut self.tracked[index];
         log::info(
             READER,
@@ -50,6 +51,8 @@ impl Files {
         tracked.former_name = Some(former);
         tracked.lost_name_ms = Some(now_ms);
         tracked.record.current_name.clone_from(&tracked.record.name);
+        // It may be in another place now.
+        tracked.record.directory = here.map_or(tracked.record.directory, |(_, inode)| inode);
         self.has_news = true;
     }
 
@@ -123,6 +126,7 @@ impl Files {
         if !self.root.stat(&name).is_ok_and(|m| m.ino() == inode) {
             return false;
         }
+        let here = self.listed_directory(&name);
         let tracked = &mut self.tracked[index];
         log::info(
             READER,
@@ -138,6 +142,7 @@ impl Files {
         tracked.finished_at = None;
         tracked.record.name = name.as_bytes().to_vec();
         tracked.record.current_name.clone_from(&tracked.record.name);
+        tracked.record.directory = here.map_or(tracked.record.directory, |(_, inode)| inode);
         self.has_news = true;
         true
     }
