@@ -86,7 +86,7 @@ thread_local! {
     static WARNINGS: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// So many warnings are kept, and so many characters of each.
+/// How many warnings are kept, and how many characters of each.
 const WARNINGS_MAX: usize = 50;
 const WARNING_CHARS_MAX: usize = 1_000;
 
@@ -180,7 +180,7 @@ pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {}", plural(count, what))
 }
 
-/// The word for so many of these.
+/// The word, in the singular or the plural.
 pub fn plural(count: u64, what: &str) -> String {
     let ending = match count {
         1 => "",

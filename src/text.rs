@@ -174,7 +174,7 @@ pub fn columns(rows: &[Vec<String>], indent: usize) -> String {
     out
 }
 
-/// Prints to stdout; a reader that has gone away is no fault of ours.
+/// Prints to stdout; a reader that has gone away is not an error.
 pub fn print(text: fmt::Arguments<'_>) {
     let _ = try_print(text);
 }

@@ -44,7 +44,7 @@ complete -c flume-ng -n '__fish_seen_subcommand_from verify' -s c -l conf -x -a 
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l json -d 'print JSON, for scripts'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l whole-topic -d 'search all of the topic, also if it is over 4 GB'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l range-only -d 'no search for repeats beyond the receipts'
-complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l allow-gone -d 'files that are gone by now are no difference'
+complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l allow-gone -d 'files that are gone are not a difference'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l all-agents -d 'FILEs are configurations of one fleet'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l since -x -d 'files of the last 6h, 2d or since a date'
 complete -c flume-ng -n '__fish_seen_subcommand_from verify' -l memory -x -d 'table of values (default: 32)'

@@ -14,13 +14,13 @@ use crate::config::model::{AgentConfig, SourceConfig};
 use crate::log;
 use crate::os;
 
-/// The child looks so often.
+/// How often the child looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// So many looks in a row must find the request waiting: three quarters of a second.
+/// How many looks in a row must find the request waiting: three quarters of a second.
 const LOOKS: u32 = 4;
 
-/// Types of file systems whose calls wait for somebody else than the kernel, by their beginning.
+/// Types of file systems whose calls wait for more than the kernel, by their beginning.
 const REMOTE: [&str; 15] = [
     "nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "lustre", "gluster", "gpfs", "ocfs", "gfs2",
     "beegfs", "orangefs", "virtiofs",
@@ -29,7 +29,7 @@ const REMOTE: [&str; 15] = [
 static IS_GUARDED: AtomicBool = AtomicBool::new(false);
 
 /// Begins to watch over the agent, if one of its directories is on a file system that may hang, and
-/// nobody does so yet. Asks no file system, since that might be the call that hangs.
+/// none does so yet. Asks no file system, since that might be the call that hangs.
 pub(crate) fn watch_over(config: &AgentConfig) {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let may_hang =
@@ -44,7 +44,7 @@ pub(crate) fn watch_over(config: &AgentConfig) {
         Err(e) => log::warn(
             "node.Application",
             format_args!(
-                "Nobody watches over hanging file systems: {e}; end this agent with KILL."
+                "Hanging file systems are not watched: {e}; if one hangs, end this agent with KILL."
             ),
         ),
     }

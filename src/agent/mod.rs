@@ -38,16 +38,16 @@ use crate::source::Files;
 use reload::Reload;
 use sinks::Sinks;
 
-/// A round that is under way at a request to stop is waited for so long, ms.
+/// How long a round that is under way at a request to stop is waited for, ms.
 const STOP_WAIT_MS: u64 = 1_200;
 
-/// The words of a trouble that lasts are written anew so often at most, ms.
+/// How often the words of a lasting trouble are written again at most, ms.
 const TROUBLE_WORDS_MS: u64 = 10_000;
 
 /// Sleeps no longer than this without a look at the directories, ms (Flume looks as often).
 const POLL_MS: u64 = 500;
 
-/// So often it is asked whether the directories are still those that were opened, ms.
+/// How often to check that the directories are still those that were opened, ms.
 const PLACES_MS: u64 = 1_000;
 
 /// Why a source cannot be started now, and when to try again.
@@ -78,7 +78,7 @@ struct Running {
     pause: Option<String>,
     /// Device and inode of the checkpoints that it has written and that lost their names.
     own_checkpoints: Vec<(u64, u64)>,
-    /// For the metrics, which are made of an agent that nobody changes.
+    /// For the metrics, which are made from an agent that they must not change.
     looks: RefCell<FileLooks>,
     /// What the file `trouble` says, and when its words may be changed again (monotonic, ms).
     told: Vec<Trouble>,
@@ -89,7 +89,7 @@ struct Running {
 }
 
 impl Running {
-    /// For the rates, and for who asks whether the brokers were reached.
+    /// For the rates, and for the question whether the brokers were reached.
     fn note_progress(&mut self, now_ms: u64) {
         let Counters { bytes_passed, lines_passed, .. } = self.pipeline.counters;
         self.rates.note(now_ms, bytes_passed, lines_passed);

@@ -8,7 +8,7 @@ use crate::log::{self, counted};
 use crate::pipeline::{SOURCE, once::Remainder};
 use crate::text::size;
 
-/// It is asked so often what is left, ms: a look at each file.
+/// How often to ask what is left, ms: a look at each file.
 const LOOK_MS: u64 = 50;
 
 /// When such a run ends.
@@ -111,7 +111,7 @@ impl Agent {
         if !held_up.is_empty() {
             let names = held_up.join(", ");
             text.push_str(&format!(
-                "; of source {names} it is not known, the lines above say what keeps it"
+                "; of source {names} it is not known: the lines above say what holds it up"
             ));
         }
         text

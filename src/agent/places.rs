@@ -1,11 +1,11 @@
-//! Once a second: are the directories, the lock and the checkpoint that this agent holds still those
-//! that stand under their names?
+//! Once a second: do the names of the directories, the lock and the checkpoint that this agent holds
+//! still lead to them?
 //!
-//! A name may lead elsewhere from one moment to the next: a cleaner removes old files, somebody
-//! moves a directory or makes it anew, something is mounted over it. The descriptors go on to
-//! work, and nobody would notice before the next start, which finds no state. So: what is gone is
-//! written anew where nobody else holds the directory; where another agent does, or another
-//! checkpoint stands, this one ends (75). Where nothing can be written, nothing is sent.
+//! A name may lead elsewhere from one moment to the next: a cleaner removes old files, a directory is
+//! moved, recreated or mounted over. The descriptors go on working, and it would go unnoticed until
+//! the next start, which finds no state. So what is gone is written again if no other process holds
+//! the directory. If another agent does, or there is another checkpoint, this one ends (75). While
+//! nothing can be written, nothing is sent.
 
 use std::fs;
 use std::io;
@@ -26,14 +26,14 @@ use crate::os::Inotify;
 use crate::pipeline::SOURCE;
 use crate::source::{Files, reach};
 
-/// Change notices that were not to be had are asked for again after so long, ms.
+/// How long after a failure change notices are asked for again, ms.
 pub(super) const WATCH_RETRY_MS: u64 = 10_000;
 
 /// Why the own state of a source is not where it belongs.
 enum Misplaced {
     /// Nothing can be written there now; it is tried again.
     NotNow(String),
-    /// Somebody else's: this agent must end.
+    /// Another agent's: this one must end.
     Lost(String),
 }
 
@@ -98,7 +98,7 @@ impl Agent {
                 log::warn(
                     SOURCE,
                     format_args!(
-                        "{} was removed or replaced under this agent; it is locked anew.",
+                        "{} was removed or replaced under this agent; it is locked again.",
                         dir.join(lock::FILE_NAME).display()
                     ),
                 );
@@ -128,7 +128,7 @@ impl Agent {
         let there = fs::metadata(dir.join(slots::FILE_NAME)).map(|stat| identity(&stat)).ok();
         let opened = FileStore::open(dir).and_then(Slots::open).map_err(|e| not_now(&e))?;
         let (slots, what) = match opened {
-            Opened::Absent(slots) => (slots, "was removed under this agent; it was written anew"),
+            Opened::Absent(slots) => (slots, "was removed under this agent; it was written again"),
             // An earlier one of this very run, that was away.
             Opened::Valid { slots, .. }
                 if there.is_some_and(|id| own_checkpoints.contains(&id)) =>

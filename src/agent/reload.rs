@@ -15,7 +15,7 @@ use crate::log;
 /// Class name in log lines, as Flume's.
 pub(crate) const PROVIDER: &str = "node.PollingPropertiesFileConfigurationProvider";
 
-/// The file is looked at so often, ms: one `stat`. (Flume does it every 30 seconds.)
+/// How often the file is looked at, ms: one `stat`. (Flume does it every 30 seconds.)
 const LOOK_MS: u64 = 500;
 
 /// Inode, length, modification time; `None` if it is not there or no regular file.

@@ -1,5 +1,4 @@
-//! What the monitor is told of the agent at a moment: put together when somebody asks, from what is in
-//! memory.
+//! What the monitor shows of the agent at a moment, put together for each request from what is in memory.
 
 use std::path::Path;
 

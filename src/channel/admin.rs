@@ -197,9 +197,9 @@ fn create_error(code: i16) -> &'static str {
             | E::ClusterAuthorizationFailed,
         ) => "not authorised",
         Some(E::TopicAlreadyExists) => "it exists",
-        Some(E::InvalidPartitions) => "so many partitions are not possible",
+        Some(E::InvalidPartitions) => "that number of partitions is not possible",
         Some(E::InvalidReplicationFactor) => "there are not so many brokers",
-        Some(E::NotController) => "asked a broker that is not the controller",
+        Some(E::NotController) => "the broker asked is not the controller",
         Some(E::PolicyViolation) => "a policy of the cluster forbids it",
         _ => "the broker refuses",
     }

@@ -14,7 +14,7 @@ use crate::config::model::{Compression, ValueFormat};
 pub enum Wire {
     /// Message sets of magic 0 without identity: brokers before 0.10.
     Legacy,
-    /// Message sets of magic 1, with a time stamp and without identity: Kafka 0.10, and topics that
+    /// Message sets of magic 1, with a timestamp and without identity: Kafka 0.10, and topics that
     /// answer 43.
     Middle,
     /// Record batches v2 with producer id, epoch and sequence.
@@ -246,7 +246,7 @@ impl Batch {
         put(bytes, field::CRC, &crc.to_be_bytes());
     }
 
-    /// Another time stamp than that of `begin`; `seal` comes next. No value changes.
+    /// Another timestamp than that of `begin`; `seal` comes next. No value changes.
     pub fn stamp(&mut self, stamp_ms: i64) {
         self.stamp_ms = stamp_ms;
     }

@@ -63,7 +63,7 @@ pub enum Verdict {
     /// Error 76, a codec that the broker does not know: it takes no batch of ours at all. Not
     /// appended.
     Barred { error: ResponseError },
-    /// Error 32: the time stamp is too far from the broker's clock. Not appended.
+    /// Error 32: the timestamp is too far from the broker's clock. Not appended.
     StampRefused,
     /// Error 43: the topic's message format is older than 0.11. Not appended.
     OldFormat,
@@ -260,7 +260,7 @@ pub trait Broker: Waits {
 
     /// The topic as it is, over connections of its own. Waits for the brokers, as a start does.
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
-        Err(Fault::NotReady("this broker shows nothing of its past".to_owned()))
+        Err(Fault::NotReady("this broker's log cannot be read back".to_owned()))
     }
 
     /// How many rounds may be under way at once: 1 on the legacy wire, 5 on the others, 0 while
@@ -272,7 +272,7 @@ pub trait Broker: Waits {
         None
     }
 
-    /// Who has asked for patience most since the last call. It is honoured already: what is sent
+    /// The broker that has asked for the longest pause since the last call. It is honoured already: what is sent
     /// waits in memory, and the time that an answer may take begins behind it.
     fn throttled(&mut self) -> Option<Throttled> {
         None

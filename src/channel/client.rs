@@ -9,7 +9,7 @@ use crate::config::model::Destination;
 use crate::config::sasl::{Endpoint, Login};
 use crate::config::security;
 
-/// How connections are kept from others, and as whom they are made.
+/// How connections are secured, and the user that they log in as.
 #[derive(Debug)]
 pub struct Security {
     pub config: security::Security,
@@ -45,7 +45,7 @@ impl fmt::Display for Principal {
             Principal::Certificate => {
                 f.write_str("User:CN=..., the subject of our certificate, or else User:ANONYMOUS")
             }
-            Principal::Unknown => f.write_str("whom the brokers take us for"),
+            Principal::Unknown => f.write_str("the user that the brokers take this agent for"),
         }
     }
 }
@@ -55,7 +55,7 @@ impl fmt::Display for Principal {
 pub struct Client {
     /// The name that brokers log and that quotas are for.
     pub id: String,
-    /// `None`: in the clear, and as nobody.
+    /// `None`: unencrypted, without a login.
     pub security: Option<Rc<Security>>,
 }
 
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    /// That by which tokens are got: as nobody, and encrypted where the address says so.
+    /// The client that fetches tokens: without a login, and encrypted if the address says so.
     pub fn of_endpoint(endpoint: &Endpoint) -> Client {
         if !endpoint.is_encrypted {
             return Client::plain("");

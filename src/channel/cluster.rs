@@ -25,7 +25,7 @@ use crate::log;
 /// How long a cluster has to answer and to have the topic ready.
 pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
 
-/// What is sought, and by whom.
+/// What to look for, and the client that asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Quest<'a> {
     /// `host:port` each.
@@ -177,7 +177,7 @@ impl Word {
         }
     }
 
-    /// As if nobody led what those lead who cannot be reached.
+    /// Treats partitions whose leaders cannot be reached as having none.
     ///
     /// # Errors
     /// `NotReady`: they lead all of it.
@@ -209,8 +209,8 @@ impl Word {
         log::info(
             "kafka.KafkaChannel",
             format_args!(
-                "Topic {topic} was not known to the brokers a moment ago, and has {} now; unless \
-                 somebody else has made it, they have (auto.create.topics.enable).",
+                "Topic {topic} did not exist a moment ago and has {} now: unless another client \
+                 has created it, the brokers have (auto.create.topics.enable).",
                 log::counted(self.partitions.len() as u64, "partition")
             ),
         );

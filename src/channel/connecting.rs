@@ -88,7 +88,8 @@ impl Connecting {
                         return Ok(Attempt::Made(Connection::over(transport, &self.peer)));
                     }
                     if Instant::now() >= self.deadline {
-                        let why = "it does not go on with the handshake of TLS; is that what its listener speaks?";
+                        let why = "it does not continue the TLS handshake; does its listener \
+                                   speak TLS?";
                         return Err(Fault::Distrusted(why.to_string()));
                     }
                     let stage = Stage::Handshake(transport);

@@ -1,4 +1,4 @@
-//! Becoming acquainted with one broker: a connection, what is spoken on it, and who we are. A step never
+//! Greeting one broker: a connection, the versions spoken on it, and the login. A step never
 //! waits.
 
 use std::os::fd::RawFd;
@@ -15,7 +15,7 @@ use super::protocol::{self, Asked, METADATA_OLD, Versions};
 use super::sasl::Authentication;
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
-/// Longest rest while a broker is awaited: its deadlines are looked at so often.
+/// Longest rest while a broker is awaited: how often its deadlines are checked.
 pub const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A broker that has not answered the question for its versions in this time is asked, over another

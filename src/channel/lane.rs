@@ -13,19 +13,19 @@ use super::protocol::{self, Versions};
 use super::sasl::Authentication;
 use super::wire::{ANSWER_BYTES_MAX, Connection};
 
-/// While an answer is waited for, so often it is looked whether the link carries anything.
+/// How many times within the timeout the link is checked for progress while an answer is awaited.
 const LOOKS: u32 = 6;
 
-/// See the module.
+/// A connection to a leader, and the requests under way on it.
 pub struct Lane {
     connection: Connection,
     pub versions: Versions,
     flights: VecDeque<Flight>,
-    /// How long one answer is waited for, since the link has carried anything, or may again.
+    /// How long to wait for an answer, counted from when the link last carried anything, or may again.
     timeout: Duration,
     /// When the answer to the first of `flights` is overdue.
     deadline: Instant,
-    /// When it is looked next whether the link carries anything, and what it had carried then.
+    /// When the link is next checked for progress, and what it had carried at the last check.
     look_at: Instant,
     carried: Option<u64>,
     /// Answers to questions that were not asked for yet.
@@ -50,9 +50,9 @@ struct Flight {
 
 enum Kind {
     Produce(Sent),
-    /// Its answer goes to who asks with this correlation.
+    /// Its answer is handed out by its correlation id.
     Question,
-    /// Nobody wants the answer any more.
+    /// The answer is no longer wanted.
     Abandoned,
 }
 
@@ -295,7 +295,7 @@ impl Lane {
         }
     }
 
-    /// Whatever was asked, nobody waits for it any more.
+    /// Drops the answers to all questions under way.
     pub fn abandon_questions(&mut self) {
         self.told.clear();
         for flight in &mut self.flights {

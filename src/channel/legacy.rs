@@ -199,7 +199,7 @@ impl Legacy {
         for batch in round {
             let partition = batch.partition();
             let Some((_, result)) = told.iter().find(|(p, _)| *p == partition) else {
-                let why = format!("{} does not speak of partition {partition}", self.told_by);
+                let why = format!("{} says nothing of partition {partition}", self.told_by);
                 return Err(Fault::Lost(why));
             };
             let (code, base_offset) = match *result {

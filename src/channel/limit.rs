@@ -6,7 +6,7 @@ pub const BATCH_BYTES_MAX: usize = 640 * 1024;
 /// A batch is not split below this size: the broker's limit is for one event then.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 
-/// After a batch was too large, larger ones are tried again after so long, ms; twice as long each
+/// How long after a batch was too large larger ones are tried again, ms; twice as long each
 /// time that one of these is refused.
 const REGROW_MS: u64 = 60_000;
 const REGROW_MS_MAX: u64 = 3_600_000;

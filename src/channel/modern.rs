@@ -295,7 +295,7 @@ impl Modern {
         match told.get(&partition) {
             Some((0, offset)) => Ok(protocol::told_offset(*offset)),
             Some((code, _)) => Err(self.lanes.partition_fault(LIST_OFFSETS, *code, partition)),
-            None => Err(Fault::Lost(format!("nothing of partition {partition} was told"))),
+            None => Err(Fault::Lost(format!("no answer for partition {partition}"))),
         }
     }
 
@@ -456,7 +456,7 @@ impl Log for Modern {
             })),
             Some(p) if is_out_of_range(p.error_code) => Ok(Progress::Done(Piece::OutOfRange)),
             Some(p) => Err(self.lanes.partition_fault(FETCH, p.error_code, partition)),
-            None => Err(Fault::Lost(format!("nothing of partition {partition}"))),
+            None => Err(Fault::Lost(format!("no answer for partition {partition}"))),
         }
     }
 
@@ -507,7 +507,7 @@ fn verdicts(
     for InFlight { partition, base_sequence, count } in batches {
         let mut told = answer.responses.iter().flat_map(|t| &t.partition_responses);
         let Some(told) = told.find(|p| p.index == *partition) else {
-            return Err(Fault::Lost(format!("{peer} does not speak of partition {partition}")));
+            return Err(Fault::Lost(format!("{peer} says nothing of partition {partition}")));
         };
         let mut verdict = protocol::verdict(told.error_code, told.base_offset, topic, peer)?;
         if let Verdict::Rejected { records, .. } = &mut verdict {

@@ -142,7 +142,7 @@ pub struct Outlet {
     pub broker: Box<dyn Broker>,
     /// How far it is on its way to be sent to.
     pub stage: Stage,
-    /// `None` while nobody has told of it since the last doubt.
+    /// `None` while no broker has described it since the last doubt.
     pub topic: Option<Topic>,
     pub record: ChannelRecord,
     /// A producer id that the cluster gave and that is not used yet.
@@ -414,8 +414,8 @@ impl Outlet {
         log::warn(
             "kafka.KafkaChannel",
             format_args!(
-                "Partition {partition} of {topic} begins behind offset {floor}: retention has taken \
-                 what may have been there, an absent batch cannot be proven absent"
+                "Partition {partition} of {topic} begins behind offset {floor}: retention has \
+                 removed what may have been there, so an absent batch cannot be proven absent"
             ),
         );
     }

@@ -215,7 +215,7 @@ pub fn decode<A: Decodable>(api: Api, version: i16, answer: &[u8], peer: &str) -
 
 /// An answer that cannot be read.
 pub fn garbled(api: Api, peer: &str) -> Fault {
-    Fault::Lost(format!("{peer} gave an answer to {} that is none", api.name))
+    Fault::Lost(format!("{peer} gave an invalid answer to {}", api.name))
 }
 
 /// A piece of an answer.
@@ -422,7 +422,7 @@ pub fn denial(code: i16) -> Option<Denial> {
     }
 }
 
-/// What has to be allowed, for whoever keeps the brokers' ACLs; to whom: [`Fault::asked_by`].
+/// What the brokers' ACLs have to allow; to which user: [`Fault::asked_by`].
 pub fn denied(api: Api, denial: Denial, topic: &str) -> Fault {
     let error = match denial {
         Denial::Topic => ResponseError::TopicAuthorizationFailed,

@@ -30,7 +30,7 @@ pub struct TopicRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// What a topic holds, for who has lost everything else. Each call waits for a broker's answer, no
+/// What a topic holds, for an agent that has lost its state. Each call waits for a broker's answer, no
 /// more than one at a time, and is not tried again inside.
 pub trait History {
     /// Ascending.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::tls::Summary;
 
-/// Who has fewer days left is told to renew a certificate.
+/// With fewer days left, `check` advises to renew a certificate.
 pub const DAYS_LEFT_MIN: i64 = 30;
 
 /// One of them.

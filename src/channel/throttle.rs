@@ -1,4 +1,4 @@
-//! Quotas: how long the brokers have a channel wait, told once when it begins and once when it is over.
+//! Quotas: how long the brokers make a channel wait. The log says so when it begins and when it is over.
 
 use super::broker::Throttled;
 
@@ -6,7 +6,7 @@ use super::broker::Throttled;
 /// rate over some ten seconds.
 const QUIET_MS: u64 = 30_000;
 
-/// See the module.
+/// The pauses that brokers have asked a channel for.
 #[derive(Debug, Default)]
 pub struct Throttle {
     /// All pauses, ms.

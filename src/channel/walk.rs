@@ -50,7 +50,7 @@ pub const END: i64 = -1;
 
 /// Of an offset that each log has.
 pub fn untold(partition: i32) -> Fault {
-    Fault::Lost(format!("no offset for partition {partition} was told"))
+    Fault::Lost(format!("no offset for partition {partition} in the answer"))
 }
 
 /// What the taker of a piece of log says.
@@ -117,7 +117,7 @@ impl Walk {
         }
     }
 
-    /// With the next fetch under way while this one is taken, for who wants everything. Memory: twice
+    /// With the next fetch under way while this one is taken, to read everything. Memory: twice
     /// as much.
     pub fn ahead(partition: i32, from: i64, to: i64) -> Walk {
         Walk { is_ahead: true, ..Walk::new(partition, from, Some(to)) }
@@ -150,7 +150,8 @@ impl Walk {
                         // What was taken ends where it seemed to, or something would be left out.
                         if asked.is_some_and(|asked| asked != self.at) {
                             return Err(Fault::Lost(format!(
-                                "taken up to {}, and not as asked",
+                                "the log was read up to {}, which is not where the next question \
+                                 began",
                                 self.at
                             )));
                         }
@@ -208,7 +209,7 @@ impl Walk {
     ) -> Result<bool, Fault> {
         // An end that is none would make everything absent.
         if high_watermark < 0 {
-            return Err(Fault::Lost(format!("the end of the log is told as {high_watermark}")));
+            return Err(Fault::Lost(format!("the end of the log is given as {high_watermark}")));
         }
         self.end.get_or_insert(high_watermark);
         self.ends_before |= self.from > high_watermark;
@@ -302,7 +303,7 @@ fn larger(bytes_max: usize, records: &[u8]) -> Result<usize, Fault> {
     let needed = first_entry_bytes(records).unwrap_or(0).max(bytes_max * 2);
     if bytes_max == FETCH_BYTES_MAX || needed > 2 * FETCH_BYTES_MAX {
         return Err(Fault::Lost(format!(
-            "a batch of more than {FETCH_BYTES_MAX} bytes stands in the topic"
+            "a batch of more than {FETCH_BYTES_MAX} bytes is in the topic"
         )));
     }
     Ok(needed.min(FETCH_BYTES_MAX))

@@ -37,7 +37,7 @@ pub struct Connection {
     last_correlation: i32,
     /// Nothing is written before; what is sent meanwhile is kept.
     held_until: Option<Instant>,
-    /// How long it was held, as far as nobody has asked for it yet.
+    /// How long it was held since that was last asked for.
     held: Duration,
     /// The peer has closed it.
     has_ended: bool,
@@ -95,7 +95,7 @@ impl Connection {
         self.output_at < self.output.len()
     }
 
-    /// Nothing more is written for so long: the broker has asked for that, since a quota is used up.
+    /// Writes nothing more for that long: the broker has asked for it, since a quota is used up.
     pub fn hold(&mut self, pause: Duration) {
         let now = Instant::now();
         let held_until = self.held_until().unwrap_or(now);
@@ -298,7 +298,7 @@ impl Connection {
             b"SSH-" => "SSH",
             _ => {
                 let size = i32::from_be_bytes(first);
-                return format!("{peer} answered with {size} bytes, which is no answer");
+                return format!("{peer} claims an answer of {size} bytes, which is impossible");
             }
         };
         format!("{peer} speaks {spoken}; name a listener of the brokers")
@@ -371,7 +371,7 @@ impl Connection {
         if answer.get(..4) == Some(&correlation.to_be_bytes()) {
             return Ok(());
         }
-        Err(Fault::Lost(format!("{} answered another request than was sent", self.peer)))
+        Err(Fault::Lost(format!("{} answered a request that was not sent", self.peer)))
     }
 
     fn lost(&self, error: &io::Error) -> Fault {
@@ -408,7 +408,7 @@ fn wait_until(interests: &[Interest], deadline: Instant) -> Result<bool, Fault> 
     }
 }
 
-/// How long an answer is waited for of a broker that has so many milliseconds for its work.
+/// How long to wait for an answer of a broker that has so many milliseconds for its work.
 pub fn answer_timeout(request_timeout_ms: u32) -> Duration {
     Duration::from_millis(request_timeout_ms.into()) + ANSWER_MARGIN
 }

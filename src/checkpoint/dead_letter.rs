@@ -1,5 +1,5 @@
 //! The dead-letter file: entries of a head (a line of words `key=value`), as many bytes as the head says,
-//! and a newline. The ledger appends to it, and nobody takes anything out of it.
+//! and a newline. The ledger appends to it, and nothing is ever removed from it.
 //!
 //! The first word of a head says when it was written: `time=1792000000000`. Who has settled a letter
 //! writes `sent` or `drop` over the key, in place ([`mark`]): the entry stays as long as it was, so that
@@ -12,17 +12,17 @@ use std::path::Path;
 
 use crate::os;
 
-/// A head is a line of words; what is longer is none.
+/// A head is a line of words; a longer one is not a head.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// What has become of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Somebody has to look at it.
+    /// A person has to look at it.
     Unsettled,
     /// It was sent once more, and is in the topic.
     Sent,
-    /// Nobody wants it any more.
+    /// It is not wanted any more.
     Dropped,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn mark(path: &Path, letter: &Letter, state: State) -> io::Result<()>
     let there = parse(&head, letter.head_at, letter.at);
     let has_key = head.get(state.key().len()) == Some(&b'=');
     if !has_key || there.is_none_or(|there| Letter { state: letter.state, ..there } != *letter) {
-        return Err(io::Error::other("its entry is not there any more"));
+        return Err(io::Error::other("its entry is gone"));
     }
     file.write_all_at(state.key().as_bytes(), letter.head_at)?;
     file.sync_data()

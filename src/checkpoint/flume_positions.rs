@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// A longer one is none: entries for some hundred thousand files.
+/// A longer file is not a position file: entries for some hundred thousand files.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Where the next version is written before it takes the name.
@@ -62,7 +62,7 @@ pub fn parse(bytes: &[u8]) -> FlumePositions {
         let why = match serde_json::from_slice::<Value>(bytes) {
             Ok(_) => return FlumePositions::Unusable("it holds no list of positions".to_owned()),
             Err(_) if bytes.is_empty() => "it is empty",
-            Err(_) => "it is no JSON",
+            Err(_) => "it is not JSON",
         };
         return FlumePositions::Found(found, Some(why.to_owned()));
     };

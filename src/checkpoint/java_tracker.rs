@@ -66,7 +66,7 @@ impl fmt::Display for JavaTrackerError {
             JavaTrackerError::Codec { path, codec } => write!(
                 f,
                 "{}: the tracker is compressed with '{codec}', which the Java agent never does; \
-                 write it anew without a codec, or remove it to begin without its position",
+                 write it again without a codec, or remove it to begin without its position",
                 path.display()
             ),
             JavaTrackerError::TooLarge { path, bytes } => write!(
@@ -131,7 +131,7 @@ fn parse(bytes: &[u8]) -> Result<JavaTracker, Fault> {
         return fault("it is empty, as a power cut leaves it");
     }
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
-        return fault("it is no Avro file");
+        return fault("it is not an Avro file");
     };
     let mut input = Input { bytes: rest };
     let Some(header) = input.header() else {
@@ -479,7 +479,7 @@ mod tests {
     #[test]
     fn useless_trackers_say_why() {
         assert_eq!(reason(b""), "it is empty, as a power cut leaves it");
-        assert_eq!(reason(&[0; 100]), "it is no Avro file");
+        assert_eq!(reason(&[0; 100]), "it is not an Avro file");
         assert_eq!(reason(&header(&[(KEY_FILE, FILE)], false)), "its schema has no offset");
         let nameless = header(&[(KEY_SCHEMA, SCHEMA.as_bytes())], false);
         assert_eq!(reason(&nameless), "its header names no file");

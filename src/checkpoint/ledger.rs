@@ -20,8 +20,8 @@ pub trait Ledger {
     /// An event that the broker never takes.
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError>;
 
-    /// So many bytes of letters are known to the record that is written now: of those behind them nothing
-    /// else tells that they were written.
+    /// How many bytes of letters the record that is written now knows of. Nothing else tells that letters
+    /// behind them were written.
     fn letters_known(&self) -> Option<u64> {
         None
     }

@@ -2,7 +2,7 @@
 //!
 //! The lock is the kernel's (flock) and ends with the process, however it ends; the content is
 //! for messages only and stays behind. It always has the same length, is written in one call and
-//! ends with its checksum: who reads while it is being written sees that, and reads again.
+//! ends with its checksum: a program that reads while it is being written sees that, and reads again.
 
 use std::fmt;
 use std::fs::{DirBuilder, File};
@@ -24,7 +24,7 @@ const CRC_BYTES: usize = CRC_KEY.len() + 8 + 1;
 /// Longer names of agents and hosts are cut, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// How often an agent asks for the lock: somebody may just be looking ([`look`]).
+/// How often an agent asks for the lock: another program may just be looking ([`look`]).
 const LOCK_TRIES: u32 = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -179,7 +179,7 @@ impl fmt::Display for LockError {
             LockError::File { path, error } => write!(
                 f,
                 "{}: cannot be locked: {error}; this user must be able to write it, and the file \
-                 system must have room and know locks",
+                 system must have room and support locks",
                 path.display()
             ),
         }
@@ -241,7 +241,7 @@ pub fn acquire(dir: &Path, agent: &str, since: &str) -> Result<Locked, LockError
 /// Who holds a tracker directory, as [`look`] finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tenant {
-    /// Nobody. The last holder, if there was one.
+    /// It is free. The last holder, if there was one.
     Nobody(Option<Holder>),
     /// An agent, which has not said who it is if `None`.
     Agent(Option<Holder>),
@@ -315,7 +315,7 @@ fn parse(content: &[u8]) -> Option<Holder> {
     })
 }
 
-/// Who has the lock. In the moment between taking the lock and writing the content, that of an
+/// The holder of the lock. In the moment between taking the lock and writing the content, that of an
 /// earlier holder may still stand there: one whose process is gone is not believed at once.
 fn read_holder(path: &Path) -> Option<Holder> {
     let mut last = None;

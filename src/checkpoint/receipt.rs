@@ -316,8 +316,8 @@ impl fmt::Display for ReceiptError {
             }
             ReceiptError::Damaged { path, line } => write!(
                 f,
-                "{}: line {line} is damaged: its file cannot be proved; the other lines are \
-                 not touched by that",
+                "{}: line {line} is damaged: its file cannot be verified; the other lines are \
+                 not affected",
                 path.display()
             ),
         }

@@ -16,13 +16,13 @@ use crate::os;
 
 /// Bits of an entry that are the offset; 1 TB of receipts is more than any directory has.
 const OFFSET_BITS: u32 = 40;
-/// One line of a usual length comes with one read of so many bytes.
+/// What one read asks for, bytes: a line of a usual length.
 const READ_BYTES: usize = 1024;
 
 /// Tells the keys of a receipt.
 pub type Keys = fn(&Receipt, &mut dyn FnMut(u64));
 
-/// See the module.
+/// An index of all receipts in the file.
 #[derive(Debug)]
 pub struct ReceiptIndex {
     path: PathBuf,
@@ -133,7 +133,7 @@ impl ReceiptIndex {
                 match self.look_up(key, &is_it)? {
                     Found::Answer(answer) => Ok(answer),
                     Found::OtherFile => {
-                        let error = io::Error::other("it is changed by somebody else");
+                        let error = io::Error::other("another process is changing it");
                         Err(ReceiptError::Read { path: self.path.clone(), error })
                     }
                 }

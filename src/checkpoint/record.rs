@@ -14,11 +14,11 @@ pub struct Record {
     pub source: String,
     /// The next [`FileRecord::id`] to be given.
     pub next_file_id: u64,
-    /// So many bytes of receipts were there when the state was last found to be a copy: device and
+    /// How many bytes of receipts there were when the state was last found to be a copy: device and
     /// inode numbers in them are those of the files from which these were copied.
     pub receipts_void: u64,
-    /// So many bytes of dead letters are of events that the state says are settled; `None` where the
-    /// version before does not say so.
+    /// How many bytes of dead letters this record knows of, so that their events are done; `None` if an
+    /// older version wrote it, which does not say.
     pub letters_known: Option<u64>,
     pub channels: Vec<ChannelRecord>,
     pub files: Vec<FileRecord>,

@@ -222,9 +222,9 @@ pub enum SlotFinding {
     Layout(u32),
     /// Written for slots of this size, bytes: the file was shortened or lengthened.
     SlotBytes(u32),
-    /// Its generation is none that belongs into this slot.
+    /// Its generation does not belong in this slot.
     Generation(u64),
-    /// What stands in it is no record of this version.
+    /// Its content is not a record of this version.
     Content(DecodeError),
 }
 
@@ -264,7 +264,7 @@ impl fmt::Display for SlotFinding {
                 write!(f, "written for slots of {found} bytes, which the file does not have")
             }
             SlotFinding::Generation(found) => {
-                write!(f, "generation {found} does not belong into this slot")
+                write!(f, "generation {found} does not belong in this slot")
             }
             SlotFinding::Content(error) => error.fmt(f),
         }
@@ -295,7 +295,8 @@ impl fmt::Display for Damage {
             None => {
                 write!(
                     f,
-                    "{path}: a checkpoint is never {} bytes long, so it was cut or is none; ",
+                    "{path}: a checkpoint is never {} bytes long, so it was cut off or is not \
+                     one; ",
                     self.file_bytes
                 )?;
             }

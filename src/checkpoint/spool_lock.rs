@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::os;
 
-/// How often an agent asks for the lock: somebody may just be looking ([`look`]).
+/// How often an agent asks for the lock: another program may just be looking ([`look`]).
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -48,7 +48,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         bit: CHECK,
         synopsis: "--name NAME --conf-file FILE [options]",
         summary: "look at everything an agent needs before it is started",
-        about: "Prints a row for each look, what failed first, then warnings: configuration, \
+        about: "Prints a row for each check, failures first, then warnings: configuration, \
                 directories, disks, tracker, brokers, topic, files. With -v it also shows what \
                 becomes of each property, and how the ZooKeeper of the configuration is, which is \
                 not needed. Nothing is changed, except by --create-topic. Exit code 0 if an agent \
@@ -151,7 +151,7 @@ use TakenBy::{Agent, Script};
 
 /// Commands that look at an agent take its command line as it is.
 const LIKE_AGENT: u8 = AGENT | CHECK | STATUS;
-/// Likewise, but what is no option is the name of a file.
+/// Likewise, but what is not an option is the name of a file.
 const READS_CONF: u8 = LIKE_AGENT | VERIFY | LETTERS;
 const ALL: u8 = READS_CONF | GENERATE;
 
@@ -181,7 +181,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "json", "", Agent, ALL & !AGENT, "print JSON, for scripts"),
     row("", "whole-topic", "", Agent, VERIFY, "search all of the topic, also if it is over 4 GB"),
     row("", "range-only", "", Agent, VERIFY, "no search for repeats beyond the receipts"),
-    row("", "allow-gone", "", Agent, VERIFY, "files that are gone by now are no difference"),
+    row("", "allow-gone", "", Agent, VERIFY, "files that are gone are not a difference"),
     row("", "all-agents", "", Agent, VERIFY, "FILEs are configurations of one fleet"),
     row("", "since", "TIME", Agent, VERIFY, "files of the last 6h, 2d or since a date"),
     row("", "memory", "MIB", Agent, VERIFY, "table of values (default: 32)"),

@@ -93,7 +93,8 @@ fn set_log_level(args: &AgentArgs) {
         Err(word) => log::warn(
             APPLICATION,
             format_args!(
-                "-Dflume.root.logger: \"{word}\" is no level; INFO is used (TRACE, DEBUG, INFO, WARN, \
+                "-Dflume.root.logger: \"{word}\" is not a level; INFO is used (TRACE, DEBUG, \
+                 INFO, WARN, \
                  ERROR, FATAL, OFF are known)"
             ),
         ),

@@ -26,7 +26,7 @@ use crate::{os, text};
 
 /// Unthrottled lines are written in pieces of about this size, bytes.
 const CHUNK_BYTES: usize = 256 << 10;
-/// With a rate, what is due is written so often.
+/// With a rate, how often what is due is written.
 const TICK: Duration = Duration::from_millis(10);
 /// Digits of a line's number.
 const NUMBER_WIDTH: usize = 10;
@@ -90,7 +90,7 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
     let pattern = friendly(&text).map_err(|why| (Exit::Usage, why))?;
     if !dir.is_dir() {
         let dir = dir.display();
-        let text = format!("{dir}: no such directory; make it first, with mkdir -p \"{dir}\"");
+        let text = format!("{dir}: no such directory; make it first with mkdir -p \"{dir}\"");
         return Err((Exit::Temporary, text));
     }
     Ok(Target { dir, pattern })
@@ -117,7 +117,7 @@ fn friendly(text: &str) -> Result<DatePattern, String> {
     let sample = pattern.format(&SystemClock::new().local(0));
     if sample.is_empty() || sample.contains('/') || sample.starts_with('.') {
         return Err(format!(
-            "--pattern \"{text}\": \"{sample}\" is no name of a log file; write one such as \
+            "--pattern \"{text}\": \"{sample}\" is not the name of a log file; write one such as \
              010_yyyyMMddHH"
         ));
     }

@@ -226,7 +226,7 @@ pub(crate) fn look(config: &SourceConfig) -> SourceLook {
     }
 }
 
-/// Those that nobody has settled, as many as can be read.
+/// Those that are not settled, as many as can be read.
 fn dead_letters(dir: &Path) -> u64 {
     let mut count = 0;
     let _ = dead_letter::each(&dir.join(DEAD_LETTER_FILE), &mut |letter| {

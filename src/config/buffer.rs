@@ -69,14 +69,14 @@ pub(super) fn build(
         Keeps::Memory => {}
         Keeps::Files => refuse_what_is_left(section, found),
         Keeps::Database => {
-            let message = "what Flume's jdbc channel still holds cannot be looked at; let Flume \
-                           deliver it before it is replaced";
+            let message = "what Flume's jdbc channel still holds cannot be examined; let Flume \
+                           deliver it before you replace it";
             section.warn(found, "type", message);
         }
     }
     if sinks.is_empty() {
         let message = format!(
-            "channel {} has no Kafka sink behind it, so that nothing would be kept: add a sink of type \
+            "channel {} has no Kafka sink behind it, so nothing would be kept: add a sink of type \
              {}, or make it a channel of type {}",
             section.name,
             kafka_sink::TYPE,

@@ -190,7 +190,8 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
                 section.warn(found, name, message);
             }
             _ => {
-                let message = format!("acks = {} is none; write all, or remove it", prop.shown());
+                let message =
+                    format!("acks = {} is not valid; write all, or remove it", prop.shown());
                 section.error(found, name, message);
             }
         }
@@ -199,14 +200,14 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
         && !prop.value.eq_ignore_ascii_case("sync")
     {
         let message =
-            format!("producer type {} would lose records without a word; remove it", prop.shown());
+            format!("producer type {} would lose records silently; remove it", prop.shown());
         section.error(found, "kafka.producer.type", message);
     }
     if let Some(prop) = section.get("kafka.security.protocol")
         && !prop.value.eq_ignore_ascii_case("PLAINTEXT")
     {
         let message = format!(
-            "Flume 1.6 would write in the clear even so; write {} = {}, as Flume 1.7 has it",
+            "Flume 1.6 would not encrypt even so; write {} = {}, as Flume 1.7 has it",
             section.key("kafka.producer.security.protocol"),
             prop.shown()
         );
@@ -260,7 +261,7 @@ fn check_broker(entry: &str) -> Result<(), String> {
     let digits = port.bytes().all(|b| b.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(1..) if digits => Ok(()),
-        _ => Err(format!("\"{port}\" in {entry} is no port; write one from 1 to 65535")),
+        _ => Err(format!("\"{port}\" in {entry} is not a port; write one from 1 to 65535")),
     }
 }
 
@@ -288,8 +289,10 @@ fn client_id(section: &Section, agent: &str, found: &mut Diagnostics) -> String 
         return if fits { agent.to_string() } else { String::new() };
     };
     if prop.value.len() > CLIENT_ID_LEN_MAX {
-        let message =
-            format!("{} bytes are too long a name; at most {CLIENT_ID_LEN_MAX}", prop.value.len());
+        let message = format!(
+            "a name of {} bytes is too long; write at most {CLIENT_ID_LEN_MAX}",
+            prop.value.len()
+        );
         section.error(found, &prop.name, message);
     }
     prop.value.clone()

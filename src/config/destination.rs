@@ -1,7 +1,7 @@
 //! Where the events of a source go.
 //!
 //! Which component of Flume says so, a channel that writes to Kafka itself or a channel with sinks
-//! behind it, is the business of who reads the configuration. Nothing behind `config` knows.
+//! behind it, is known only where the configuration is read. Nothing behind `config` knows.
 
 use super::security::Security;
 

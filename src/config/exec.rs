@@ -85,8 +85,9 @@ fn command(section: &Section, found: &mut Diagnostics) -> Option<(String, TailCo
 
 fn warn_of(section: &Section, found: &mut Diagnostics, command: &TailCommand) {
     if command.by_descriptor {
-        let message = "tail -f stays with a file that is renamed, as long as the agent runs: the file that \
-                       gets its name is read after a start; write tail -F to go over to it at once";
+        let message = "tail -f stays with a file that is renamed, as long as the agent runs: the \
+                       file that gets its name is read after a restart; write tail -F to switch \
+                       to it at once";
         section.warn(found, "command", message);
     }
     if command.has_headings {

@@ -103,7 +103,7 @@ impl<'a> Expander<'a> {
         depth: usize,
     ) -> Result<(String, Option<Unresolved>), Unresolved> {
         if depth > DEPTH_MAX {
-            return Err(Unresolved("the references lead to each other; write a value".to_string()));
+            return Err(Unresolved("the references form a circle; write a value".to_string()));
         }
         let (mut out, mut rest, mut kept) = (String::new(), text, None);
         while let Some(at) = rest.find("${") {
@@ -182,7 +182,8 @@ impl<'a> Expander<'a> {
                 "{name} is another property, to which a value cannot refer; write its value here"
             ))),
             None => Err(Unresolved(format!(
-                "${{{name}}} is no reference; write ${{env:{name}}} for a variable of the environment, \
+                "${{{name}}} is not a reference; write ${{env:{name}}} for a variable of the \
+                 environment, \
                  or start with -DpropertiesImplementation={RESOLVER}"
             ))),
         }
@@ -305,7 +306,7 @@ mod tests {
             ("${java:version}", "${java:...} is not supported"),
             ("${f1[NOT_SET]}", "filter f1 has no value for NOT_SET"),
             ("${f2['STAGE']}", "there is no filter f2; write a1.configfilters = f2"),
-            ("${env:LOOP}", "lead to each other"),
+            ("${env:LOOP}", "form a circle"),
         ] {
             let (text, told) = expand(KEY, value, &[]);
             assert_eq!(text, value);

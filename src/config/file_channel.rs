@@ -112,7 +112,7 @@ fn read_meta(path: &Path) -> Result<Option<Fields>, String> {
     file.take(META_BYTES_MAX).read_to_end(&mut bytes).map_err(|e| told(path, &e))?;
     let mut rest = &bytes[..];
     let fields = take_message(&mut rest);
-    fields.map(Some).ok_or_else(|| format!("{} is no file of a file channel", path.display()))
+    fields.map(Some).ok_or_else(|| format!("{} is not a file of a file channel", path.display()))
 }
 
 /// Puts that were committed and that no committed take names.

@@ -10,7 +10,7 @@ use super::diagnostics::Diagnostics;
 use super::section::words;
 use crate::os::{self, Interest};
 
-/// So long a command may take.
+/// How long a command may take.
 const COMMAND_MAX: Duration = Duration::from_secs(10);
 /// What is read of its answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -132,15 +132,15 @@ fn build(section: &Section, found: &mut Diagnostics) -> Option<InterceptorConfig
     }
 }
 
-/// What may stand in the place of a class that nobody but its owner has.
+/// What can replace a Java class of the user's own.
 fn refuse_custom(section: &Section, kind: &Prop, found: &mut Diagnostics) {
     let name = kind.value.to_ascii_lowercase();
     let advice = if name.contains("morphline") {
         "a morphline cannot be run; regex_extractor, search_replace and regex_filter do parts of that"
     } else if ["json", "etl"].iter().any(|word| name.contains(word)) {
-        "what most classes of such a name do, dropping lines that are not JSON, is json_filter here"
+        "json_filter does what most classes of such a name do: it drops lines that are not JSON"
     } else if ["time", "type", "topic", "header"].iter().any(|word| name.contains(word)) {
-        "headers from a line are regex_extractor's, times among them with its millis serializer"
+        "regex_extractor makes headers from a line, and from a time with its millis serializer"
     } else {
         "regex_extractor makes headers of a line, regex_filter and json_filter drop lines, \
          search_replace changes them"
@@ -191,7 +191,7 @@ fn regex_extractor(section: &Section, found: &mut Diagnostics) -> Option<Interce
     let groups = groups?;
     if count > groups.count() {
         let message = format!(
-            "{count} serializers, but the pattern has {} groups: those behind get nothing",
+            "{count} serializers, but the pattern has {} groups: the other serializers get nothing",
             groups.count()
         );
         section.warn(found, "serializers", message);
@@ -262,7 +262,7 @@ fn remove_header(section: &Section, found: &mut Diagnostics) -> Option<Intercept
         None => None,
     };
     if names.is_empty() && matching.is_none() {
-        section.warn(found, "type", "names no header, so that it takes none out");
+        section.warn(found, "type", "names no header, so it removes none");
     }
     Some(InterceptorConfig::RemoveHeader { names, matching })
 }

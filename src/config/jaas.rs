@@ -71,7 +71,10 @@ pub fn read_property(text: &str) -> Result<Module, Wrong> {
     let module = reader.module()?;
     match reader.next()? {
         Token::End => Ok(module),
-        _ => Err(reader.wrong("a second module; write one alone, and end it with a semicolon")),
+        _ => Err(reader.wrong(
+            "there is a second module; write only one, and end it with a \
+                               semicolon",
+        )),
     }
 }
 
@@ -86,7 +89,12 @@ pub fn read_file(text: &str, name: &str) -> Result<Option<Module>, Wrong> {
         let section = match reader.next()? {
             Token::End => return Ok(found),
             Token::Word(word) => word,
-            _ => return Err(reader.wrong("no name of a section; write KafkaClient { ... };")),
+            _ => {
+                return Err(reader.wrong(
+                    "the name of a section is missing; write KafkaClient { \
+            ... };",
+                ));
+            }
         };
         if reader.next()? != Token::Mark('{') {
             return Err(reader.wrong("the name of a section needs { behind it"));
@@ -153,7 +161,7 @@ impl<'a> Reader<'a> {
                     self.wrong("there is no module; write its class, required, its options and ;")
                 );
             }
-            _ => return Err(self.wrong("this is no class of a module")),
+            _ => return Err(self.wrong("this is not the class of a module")),
         };
         match self.next()? {
             Token::Word(flag) if FLAGS.iter().any(|f| f.eq_ignore_ascii_case(&flag)) => {}
@@ -166,7 +174,12 @@ impl<'a> Reader<'a> {
                 Token::End => {
                     return Err(self.wrong("the semicolon behind the last option is missing"));
                 }
-                _ => return Err(self.wrong("this is no name of an option; is a quote missing?")),
+                _ => {
+                    return Err(self.wrong(
+                        "this is not the name of an option; is a quote \
+                missing?",
+                    ));
+                }
             };
             if self.next()? != Token::Mark('=') {
                 let why = format!("the option {} needs = and a value behind it", shown(&name));
@@ -386,10 +399,10 @@ mod tests {
             ("M required password=\"x", "character 21: this quote is not closed"),
             ("M required password=x/y;", "character 22: this character needs quotes"),
             ("M required a=1 a=2;", "character 18: the option here is there twice"),
-            ("M required; N required;", "character 13: a second module"),
+            ("M required; N required;", "character 13: there is a second module"),
             ("M required\n /* x", "line 2, character 2: this comment has no end"),
-            ("M required\n\n = 1;", "line 3, character 2: this is no name of an option"),
-            ("\"M\" required;", "character 1: this is no class"),
+            ("M required\n\n = 1;", "line 3, character 2: this is not the name of an option"),
+            ("\"M\" required;", "character 1: this is not the class"),
         ];
         for (text, expected) in cases {
             let told = told(text);

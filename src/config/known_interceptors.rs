@@ -26,7 +26,8 @@ pub(super) const PROPERTIES: &[Property] = &[
         "–",
         "`serializers.s1.name`: the header; `serializers.s1.type`: `default` or \
          `org.apache.flume.interceptor.RegexExtractorInterceptorMillisSerializer` with \
-         `serializers.s1.pattern` (Joda), which makes ms since 1970 of a time and no header of what is none",
+         `serializers.s1.pattern` (Joda), which makes ms since 1970 of a time and no header from \
+         an invalid one",
     ),
     takes(
         SearchReplaceInterceptor,
@@ -54,7 +55,7 @@ pub(super) const PROPERTIES: &[Property] = &[
         RemoveHeaderInterceptor,
         "fromListSeparator",
         r"\s*,\s*",
-        "what stands between them (Java regular expression)",
+        "what separates them (Java regular expression)",
     ),
     takes(
         RemoveHeaderInterceptor,
@@ -69,8 +70,8 @@ pub(super) const PROPERTIES: &[Property] = &[
         "`org.apache.flume.sink.solr.morphline.UUIDInterceptor$Builder`, or `uuid` here",
     ),
     takes(UuidInterceptor, "headerName", "id", "the header's name"),
-    takes(UuidInterceptor, "prefix", "empty", "stands before each UUID"),
-    takes(UuidInterceptor, "preserveExisting", "true", "leave a header that is there"),
+    takes(UuidInterceptor, "prefix", "empty", "a prefix of each UUID"),
+    takes(UuidInterceptor, "preserveExisting", "true", "keep an existing header"),
     takes(
         JsonFilterInterceptor,
         "type",

@@ -22,7 +22,8 @@ pub(super) const ROWS: &[Property] = &[
         Channel,
         "kafka.producer.ssl.truststore.location",
         "–",
-        "whom to trust: JKS, PKCS12 or PEM, as its content says; without it, whom the system trusts",
+        "the authorities to trust: JKS, PKCS12 or PEM, as its content says; without it, those of \
+         the system",
     ),
     takes(
         Channel,
@@ -66,7 +67,7 @@ pub(super) const ROWS: &[Property] = &[
         Channel,
         "kafka.producer.ssl.disableTLSHostnameVerification",
         "false",
-        "`true`: it may be for any host",
+        "`true`: the certificate may be for any host",
     ),
     takes(
         Channel,
@@ -89,7 +90,7 @@ pub(super) const ROWS: &[Property] = &[
     refuses(
         Channel,
         "kafka.producer.ssl.engine.factory.class",
-        "Java code of somebody else, which cannot run here; remove it, and name the stores",
+        "third-party Java code, which cannot run here; remove it, and name the stores",
     ),
     ignores(
         Channel,
@@ -121,7 +122,8 @@ pub(super) const ROWS: &[Property] = &[
         Channel,
         "kafka.producer.sasl.oauthbearer.token.endpoint.url",
         "–",
-        "`OAUTHBEARER`: `file:///PATH` of a token, or `https://HOST/PATH` of who gives one for \
+        "`OAUTHBEARER`: `file:///PATH` of a token, or `https://HOST/PATH` of the server that \
+         gives one for \
          `clientId` and `clientSecret`",
     ),
     takes(Channel, "kafka.producer.sasl.oauthbearer.scope", "–", "else `scope` of the login"),
@@ -137,9 +139,5 @@ pub(super) const ROWS: &[Property] = &[
         "–",
         "that of `AWS_MSK_IAM`; any other is refused",
     ),
-    ignores(
-        Channel,
-        "kafka.producer.sasl.*",
-        "logins are made, and made anew, by the agent itself",
-    ),
+    ignores(Channel, "kafka.producer.sasl.*", "the agent logs in, and renews the login, by itself"),
 ];

@@ -70,7 +70,7 @@ pub(super) const PROPERTIES: &[Property] = &[
         KafkaSink,
         "kafka.producer.acks",
         "all",
-        "`all` or `-1`; `0` and `1` are raised to it, and that is said",
+        "`all` or `-1`; `0` and `1` are raised to it, with a warning",
     ),
     takes(KafkaSink, "requiredAcks", "-1", "the same under its name in Flume 1.6"),
     takes(

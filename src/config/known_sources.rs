@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Property] = &[
         Exec,
         "charset",
         "UTF-8",
-        "character set of the files and of the event's body; what is no text is U+FFFD",
+        "character set of the files and of the event's body; what is not text becomes U+FFFD",
     ),
     takes(
         Exec,
@@ -155,7 +155,7 @@ pub(super) const ROWS: &[Property] = &[
         SpoolDir,
         "decodeErrorPolicy",
         "FAIL",
-        "bytes that are no text: `FAIL` stops, `REPLACE` by U+FFFD, `IGNORE`",
+        "bytes that are not text: `FAIL` stops, `REPLACE` by U+FFFD, `IGNORE`",
     ),
     takes(SpoolDir, "fileHeader", "false", "put the absolute path into a header"),
     takes(SpoolDir, "fileHeaderKey", "file", "that header's name"),

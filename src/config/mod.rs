@@ -71,7 +71,7 @@ pub fn load(path: &Path, agent: &str) -> Result<Loaded, Vec<Diagnostic>> {
     load_with(path, agent, &[])
 }
 
-/// The same for who was started with `-Dkey=value`, to which values may refer.
+/// The same with the system properties (`-Dkey=value`), to which values may refer.
 ///
 /// # Errors
 /// As [`load`].
@@ -101,7 +101,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(told)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!(
-            "more than {FILE_BYTES_MAX} bytes are no configuration; give the right file"
+            "it has more than {FILE_BYTES_MAX} bytes and is not a configuration; give the right \
+             file"
         ));
     }
     Ok(bytes)

@@ -72,7 +72,7 @@ pub struct SourceConfig {
     pub retire_grace_ms: u64,
     pub on_bad_checkpoint: OnBadCheckpoint,
     pub on_no_checkpoint: OnNoCheckpoint,
-    /// A symbolic link in the directory stands for what it points to; else it is no file.
+    /// A symbolic link in the directory stands for what it points to; otherwise it is not a file.
     pub follows_links: bool,
     /// Others read the directory, too, each its own files: it is locked for sharing only.
     pub shares_spool_dir: bool,
@@ -143,11 +143,11 @@ pub struct TailConfig {
     pub groups: Vec<FileGroup>,
     /// Where Flume keeps its positions: read when there is no other state, and kept up.
     pub position_file: Option<PathBuf>,
-    /// It is written so often, ms.
+    /// How often it is written, ms.
     pub position_interval_ms: u64,
     /// Where a file begins that is there at the very first start.
     pub begin: FirstByte,
-    /// An unfinished last line is sent when its file was left alone for so long, ms. `None`: never, as
+    /// How long a file must be left alone before its unfinished last line is sent, ms. `None`: never, as
     /// long as the file has its name.
     pub idle_timeout_ms: Option<u64>,
     /// What a line is.
@@ -156,7 +156,7 @@ pub struct TailConfig {
     pub command: Option<String>,
     /// A file that was renamed is followed, and not the one that gets its name.
     pub by_descriptor: bool,
-    /// Another file has its turn after so many transactions, at least 1.
+    /// Transactions of one file before another one has its turn, at least 1.
     pub batches_in_turn: u64,
     /// Each event has the offset of its first byte in a header.
     pub byte_offset_header: bool,

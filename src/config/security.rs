@@ -1,4 +1,4 @@
-//! How a channel's connections are kept from others, and as whom they are made.
+//! How a channel's connections are secured, and the user that they log in as.
 
 use super::diagnostics::Diagnostics;
 use super::expand::Setting;
@@ -11,7 +11,7 @@ use super::tls::{self, Tls};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Security {
     pub protocol: Protocol,
-    /// Who logs in, where the protocol says that somebody does.
+    /// The login, if the protocol has one.
     pub login: Option<Login>,
     /// How everything is encrypted, where the protocol says that it is.
     pub tls: Option<Tls>,
@@ -20,7 +20,7 @@ pub struct Security {
 /// `security.protocol`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Protocol {
-    /// In the clear, and as nobody.
+    /// Unencrypted, without a login.
     #[default]
     Plaintext,
     Ssl,

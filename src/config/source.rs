@@ -428,7 +428,8 @@ pub(crate) fn refuse_shared_trackers(
                     s.get("trackerDir").or(s.get("spoolDir")).map_or(s.line(), |p| p.line)
                 };
                 let message = format!(
-                    "the tracker directory {} is that of source {} too (line {}); give each its own \
+                    "the tracker directory {} is also that of source {} (line {}); give each its \
+                     own \
                      trackerDir",
                     source.tracker_dir.display(),
                     former_section.name,
@@ -455,7 +456,7 @@ pub(crate) fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found:
             };
             let what = if source.kind.tail().is_some() { "directory" } else { "spool directory" };
             let message = format!(
-                "the {what} {} is that of source {} too (line {}), and {why}",
+                "the {what} {} is also that of source {} (line {}), and {why}",
                 dir.display(),
                 former_section.name,
                 line_of(former_section, former),
@@ -483,8 +484,8 @@ fn shared(a: &SourceConfig, b: &SourceConfig) -> Option<(PathBuf, String)> {
             let why = match sharing::overlap(deeper, one, other) {
                 Overlap::Never => continue,
                 Overlap::Found(name) => format!(
-                    "both take {name}: each file is for one source; write target patterns that no \
-                     name matches both of, or give one source both channels"
+                    "both take {name}: each file is for one source; write target patterns of \
+                     which no name matches both, or give one source both channels"
                 ),
                 Overlap::Unknown if a.shares_spool_dir && b.shares_spool_dir => continue,
                 Overlap::Unknown => {

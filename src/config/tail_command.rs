@@ -19,9 +19,10 @@ pub(super) struct TailCommand {
 /// Where the last ten lines begin: tail's own beginning.
 const LAST_LINES: u64 = 10;
 
-const ALTERNATIVES: &str = "only tail -f or tail -F of named files is run, by the agent itself; for grep \
-    behind it use an interceptor regex_filter, for several files by a pattern TAILDIR, for the output of \
-    a program let it write to a file and follow that";
+const ALTERNATIVES: &str = "only tail -f or tail -F of named files is supported, done by the \
+                            agent itself; instead of grep use an interceptor regex_filter, for \
+                            files by a pattern a TAILDIR source, and for the output of a program \
+                            write it to a file and follow that";
 
 /// Reads a command as Flume runs it: split at white space, or handed to `shell`.
 ///
@@ -280,11 +281,11 @@ fn count(text: &str) -> Result<(bool, u64), String> {
         "m" | "M" | "MiB" => 1 << 20,
         "GB" => 1_000_000_000,
         "G" | "GiB" => 1 << 30,
-        _ => return Err(format!("\"{text}\" is no number; write one such as 10 or +1")),
+        _ => return Err(format!("\"{text}\" is not a number; write one such as 10 or +1")),
     };
     let number: u64 = rest[..end]
         .parse()
-        .map_err(|_| format!("\"{text}\" is no number; write one such as 10 or +1"))?;
+        .map_err(|_| format!("\"{text}\" is not a number; write one such as 10 or +1"))?;
     Ok((from_start, number.saturating_mul(unit)))
 }
 
@@ -349,10 +350,10 @@ mod tests {
             ("tail -F /a", Some("/usr/bin/python -c"), "/bin/sh -c"),
             ("tail -v -F /a", None, "-v"),
             ("tail --pid=1 -F /a", None, "--pid"),
-            ("tail -n x -F /a", None, "no number"),
+            ("tail -n x -F /a", None, "not a number"),
             ("tail -F -n", None, "value"),
             ("tail -f -", None, "standard input"),
-            ("/opt/x.sh", None, "write to a file"),
+            ("/opt/x.sh", None, "write it to a file"),
         ] {
             let why = parse(command, shell).expect_err(command);
             assert!(why.contains(word), "{command}: {why}");

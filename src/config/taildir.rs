@@ -203,7 +203,7 @@ fn group(
         Ok(pattern) => pattern,
         Err(e) => {
             let message =
-                format!("{e} (a pattern cannot hold a slash, behind the last one it begins)");
+                format!("{e} (the pattern begins behind the last slash and cannot hold one)");
             section.error(found, key, message);
             return None;
         }

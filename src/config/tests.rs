@@ -240,7 +240,7 @@ a1.sources.r2.spoolDir = /logs/../logs",
     );
     let errors = errors(&text);
     assert!(errors[0].starts_with("a1.sources.r2.trackerDir (x.conf line 14): "), "{errors:?}");
-    assert!(errors[0].contains("that of source r1 too (line 5); give each its own trackerDir"));
+    assert!(errors[0].contains("also that of source r1 (line 5); give each its own trackerDir"));
     load(&(text + "a1.sources.r2.spoolDir = /others\n"));
 }
 
@@ -257,7 +257,7 @@ a1.sources.r2.spoolDir = /logs/../logs\na1.sources.r2.trackerDir = .second\n";
     let shared = "a1.sources.r1.sharedSpoolDir = true\na1.sources.r2.sharedSpoolDir = true\n";
     let found = errors(&with(second));
     assert!(found[0].starts_with("a1.sources.r2.spoolDir (x.conf line 14): "), "{found:?}");
-    assert!(found[0].contains("that of source r1 too (line 5), and both take "), "{found:?}");
+    assert!(found[0].contains("also that of source r1 (line 5), and both take "), "{found:?}");
     assert_eq!(errors(&(with(second) + shared)).len(), 1, "a name is known that both take");
     // Told apart by how they begin, how they end, or by what one leaves out.
     for (one, two) in [("app-.*", "sys-.*"), (".*\\\\.log", ".*\\\\.txt"), ("a.*", "b.*")] {
@@ -360,13 +360,16 @@ fn a_client_id_that_no_request_can_hold_is_refused() {
     let line = |length: usize| format!("a1.channels.c1.kafka.client.id = {}", "x".repeat(length));
     assert_eq!(load(&with(&line(32_767))).config.destinations[0].client_id.len(), 32_767);
     let found = errors(&with(&line(32_768)));
-    assert!(found.len() == 1 && found[0].contains("32768 bytes are too long"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("a name of 32768 bytes is too long"),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn a_file_without_an_end_is_refused() {
     let found = super::load(Path::new("/dev/zero"), "a1").unwrap_err();
-    assert!(found[0].message.starts_with("more than 16777216 bytes"), "{found:?}");
+    assert!(found[0].message.starts_with("it has more than 16777216 bytes"), "{found:?}");
 }
 
 #[test]

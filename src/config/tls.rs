@@ -11,7 +11,7 @@ use super::section::Section;
 /// TLS as it is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Without one, whom the system trusts.
+    /// Without one, the authorities that the system trusts.
     pub trust: Option<TrustStore>,
     pub key: Option<KeyStore>,
     /// Has a broker's certificate to be for the host that was connected to?
@@ -22,7 +22,7 @@ pub struct Tls {
     pub suites: Vec<&'static str>,
 }
 
-/// Who is trusted.
+/// The trusted authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustStore {
     pub stored: Stored,
@@ -84,7 +84,7 @@ const ALGORITHM: &str = of("kafka.producer.ssl.endpoint.identification.algorithm
 const ANY_NAME: &Property = of("kafka.producer.ssl.disableTLSHostnameVerification");
 
 impl Tls {
-    /// That of connections to somebody who is no broker, and wants no certificate.
+    /// For connections to a server that is not a broker and wants no certificate.
     pub fn to_others(trust: Option<TrustStore>) -> Tls {
         let versions = vec![Version::Tls12, Version::Tls13];
         Tls { trust, key: None, checks_names: true, versions, suites: Vec::new() }
@@ -210,7 +210,7 @@ fn versions(section: &Section, found: &mut Diagnostics) -> Vec<Version> {
         && !["TLS", "TLSv1.2", "TLSv1.3"].iter().any(|known| prop.value == **known)
     {
         let message = format!(
-            "{} is not spoken any more; write TLSv1.3 or TLSv1.2, or remove it",
+            "{} is no longer supported; write TLSv1.3 or TLSv1.2, or remove it",
             prop.shown()
         );
         section.error(found, PROTOCOL, message);
@@ -225,12 +225,12 @@ fn versions(section: &Section, found: &mut Diagnostics) -> Vec<Version> {
         }
     }
     if versions.is_empty() {
-        let message = format!("none of {} is spoken here; write TLSv1.2,TLSv1.3", prop.shown());
+        let message = format!("none of {} is supported here; write TLSv1.2,TLSv1.3", prop.shown());
         section.error(found, PROTOCOLS, message);
         return all;
     }
     if !others.is_empty() {
-        let message = format!("{} is not spoken here, and is left out", others.join(", "));
+        let message = format!("{} is not supported here, and is left out", others.join(", "));
         section.warn(found, PROTOCOLS, message);
     }
     versions

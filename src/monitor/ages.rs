@@ -1,6 +1,6 @@
 //! How old the oldest line of a file is that is not delivered, and when the file will be.
 //!
-//! A line tells nobody when it was written. But a file that had a certain length when it was looked at
+//! A line does not tell when it was written. But a file that had a certain length when it was looked at
 //! got what is behind that length later: by the lengths at earlier looks the oldest byte that is not
 //! delivered is so old *at most*. Without such a look, the last write tells how old it is *at least*.
 
@@ -10,7 +10,7 @@ use super::exposition::FileView;
 
 /// Looks that are kept of a file that is behind.
 const LOOKS_MAX: usize = 32;
-/// A rate is that of so many ms.
+/// The time over which a rate is taken, ms.
 const RATE_MS: u64 = 10_000;
 /// Files of which looks are kept.
 const FILES_MAX: usize = 1_024;

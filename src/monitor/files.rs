@@ -17,10 +17,10 @@ use crate::pipeline::Pipeline;
 use crate::source::scan::Candidate;
 use crate::source::tracked::{Tracked, modified_ms};
 
-/// Waiting files are looked at so often, ms: there may be thousands, and anybody may ask.
+/// How often waiting files are looked at, ms: there may be thousands, and requests are not limited.
 const LOOK_INTERVAL_MS: u64 = 1_000;
 
-/// Where letters come and go, all of them are looked at so often at most, ms.
+/// How often all letters are looked at, at most, while letters come and go, ms.
 const LETTERS_AGAIN_MS: u64 = 60_000;
 
 /// Dead letters that are shown, the last ones.
@@ -32,7 +32,7 @@ pub(crate) struct FileLooks {
     looked_ms: Option<u64>,
     /// With device and inode.
     waiting: Vec<((u64, u64), FileView)>,
-    /// How many dead letters nobody has settled, and where the last one ends: the next look begins there.
+    /// How many dead letters are not settled, and where the last one ends: the next look begins there.
     letters: (u64, u64),
     last_letters: VecDeque<Letter>,
     /// Device, inode and last modification of the file, as of when all of it was read, and when that was.
@@ -69,7 +69,7 @@ impl FileLooks {
         views
     }
 
-    /// All that stand in the dead-letter file and nobody has settled. `None` where it cannot be read.
+    /// All in the dead-letter file that are not settled. `None` if it cannot be read.
     pub(crate) fn dead_letters(&mut self, pipeline: &Pipeline, now_ms: u64) -> Option<u64> {
         let path = pipeline.config.tracker_dir.join(DEAD_LETTER_FILE);
         let stat = fs::metadata(&path).ok();

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::checkpoint::receipt::{self, Receipt};
 
-/// So many are shown.
+/// How many are shown.
 const SHOWN_MAX: usize = 20;
-/// So many ranges of offsets of each.
+/// How many ranges of offsets of each.
 const RANGES_MAX: usize = 32;
-/// So much is read in one look, bytes: receipts before that, or longer than that, are not shown.
+/// How much one look reads, bytes: receipts before that, or longer than that, are not shown.
 const LOOK_BYTES_MAX: u64 = 256 << 10;
 
-/// See the module.
+/// The files finished last.
 #[derive(Default)]
 pub(crate) struct Finished {
     last: VecDeque<Receipt>,

@@ -28,7 +28,7 @@ pub(super) fn ready(stats: &Stats) -> Result<(), String> {
 }
 
 /// In the shape of `status --json`. What the agent does not know without reading files is null, or
-/// told to be an estimate: nobody who asks can make it read.
+/// marked as an estimate: no request can make it read.
 pub(super) fn status_json(stats: &Stats) -> String {
     let sources: Vec<Value> = stats.sources.iter().map(|s| source_json(stats, s)).collect();
     let (mood, verdict) = verdict::verdict(stats);

@@ -1,7 +1,7 @@
 //! A tiny HTTP server for a few short pages, driven by the agent's loop.
 //!
-//! Nobody can hold up the loop here: every socket is non-blocking, there are few connections with
-//! small buffers, a turn does a bounded amount of work, and who is slow is dropped. Each connection
+//! No client can hold up the loop here: every socket is non-blocking, there are few connections with
+//! small buffers, a turn does a bounded amount of work, and slow clients are dropped. Each connection
 //! serves one request.
 
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ const HEADERS_MAX: usize = 64;
 const CLIENT_MS_MAX: u64 = 3_000;
 /// New connections in one turn.
 const ACCEPTS_MAX: usize = 4;
-/// How long nobody is accepted after that has failed, ms: who waits would wake the loop at once.
+/// How long no client is accepted after that has failed, ms: a waiting one would wake the loop at once.
 const REST_MS: u64 = 1_000;
 /// Pages made in one turn.
 const PAGES_MAX: usize = 2;
@@ -48,7 +48,7 @@ pub(super) struct Http {
     listener: TcpListener,
     /// By which it may be asked, besides addresses and `localhost`.
     names: Vec<String>,
-    /// Until then nobody is accepted.
+    /// Until then no client is accepted.
     rests_until_ms: Option<u64>,
     clients: Vec<Client>,
 }
@@ -86,7 +86,7 @@ impl Http {
         }
     }
 
-    /// Serves who is there. `page` makes the page of a path.
+    /// Serves the waiting clients. `page` makes the page of a path.
     pub(super) fn turn(&mut self, now_ms: u64, page: &mut dyn FnMut(&str) -> Option<Page>) {
         self.accept(now_ms);
         let mut pages_left = PAGES_MAX;
@@ -206,7 +206,7 @@ fn answer(
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
             Some(plain("431 Request Header Fields Too Large", "the head is too long"))
         }
-        Err(_) => Some(plain("400 Bad Request", "this is no request")),
+        Err(_) => Some(plain("400 Bad Request", "this is not a request")),
     }
 }
 

@@ -40,11 +40,11 @@ use systemd::Notifier;
 
 const CLASS: &str = "instrumentation.MonitorService";
 
-/// The text file and systemd's status line are renewed so often, ms.
+/// How often the text file and systemd's status line are renewed, ms.
 const INTERVAL_MS: u64 = 15_000;
-/// While there is much to do, sockets are looked at so often, ms.
+/// How often sockets are looked at while there is much to do, ms.
 const HTTP_INTERVAL_MS: u64 = 5;
-/// A page is made anew after so long, ms.
+/// How long a page is kept before it is made again, ms.
 const PAGE_MS: u64 = 250;
 /// Flume's default for `flume.monitoring.port`.
 const PORT_DEFAULT: u16 = 41_414;
@@ -221,7 +221,7 @@ impl Monitor {
         }
     }
 
-    /// One that tells nobody anything.
+    /// One that reports nothing.
     pub(crate) fn absent() -> Monitor {
         Monitor {
             wanted: None,
@@ -278,7 +278,7 @@ impl Monitor {
         self.systemd.tell(&format!("{ready}STATUS={}", status_line(&stats)));
     }
 
-    /// The agent begins to stop: nobody is served any more.
+    /// The agent begins to stop: no request is served any more.
     pub(crate) fn stopping(&mut self) {
         self.http = None;
         self.systemd.tell("STOPPING=1\nSTATUS=stopping");
@@ -357,7 +357,7 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
             log::error(
                 CLASS,
                 format_args!(
-                    "-Dflume.monitoring.port={value} is no port (0 to 65535): no monitoring."
+                    "-Dflume.monitoring.port={value} is not a port (0 to 65535): no monitoring."
                 ),
             );
             return None;
@@ -386,8 +386,8 @@ fn start_http(args: &AgentArgs) -> Option<Http> {
     }
 }
 
-/// Pages that were made a moment ago: who asks again and again costs no more than who asks four times a
-/// second, however many files there are.
+/// Pages that were made a moment ago: a client that asks again and again costs no more than one that asks
+/// four times a second, however many files there are.
 #[derive(Default)]
 struct Pages {
     /// Path, monotonic time, page.

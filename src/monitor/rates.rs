@@ -8,7 +8,7 @@ const POINTS_MAX: usize = 3_600;
 const HOUR_MS: u64 = 3_600_000;
 /// They are so far apart at least, ms.
 const INTERVAL_MS: u64 = 1_000;
-/// The rate of this moment is that of so many intervals.
+/// Over how many intervals the present rate is taken.
 const NOW_POINTS: usize = 10;
 
 #[derive(Debug, Clone, Copy)]

@@ -10,11 +10,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::log;
 
-/// The socket, and what was told last. Does nothing where nobody listens.
+/// The socket, and what was sent last. Does nothing if there is no listener.
 pub(crate) struct Notifier {
     to: Option<(UnixDatagram, SocketAddr)>,
     last: String,
-    /// So often it is to be said that the loop turns, ms, and when next (monotonic).
+    /// How often to say that the loop turns, ms, and when next (monotonic).
     watchdog_ms: Option<u64>,
     alive_due_ms: u64,
 }

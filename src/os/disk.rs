@@ -10,7 +10,7 @@ use rustix::io::Errno;
 /// How full the file system of a path is, as `df` counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUse {
-    /// For who is not root, bytes.
+    /// For users other than root, bytes.
     pub available_bytes: u64,
     pub used_percent: u8,
     /// 0 where the file system does not count them.

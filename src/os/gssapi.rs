@@ -1,4 +1,4 @@
-//! Kerberos, by the system's own library (GSS-API, RFC 2744), which is opened when somebody logs in by
+//! Kerberos, by the system's own library (GSS-API, RFC 2744), which is opened when a channel logs in by
 //! it: the program runs where there is none.
 //!
 //! Calls that ask a KDC, or the resolver, wait for them and cannot be cut short.
@@ -356,7 +356,7 @@ impl KerberosContext {
     /// What the other side has wrapped.
     ///
     /// # Errors
-    /// It was changed on the way, or nobody knows the other yet.
+    /// It was changed on the way, or the two sides do not know each other yet.
     pub fn unwrap(&mut self, wrapped: &[u8]) -> Result<Vec<u8>, String> {
         let (input, mut output, mut minor) = (of(wrapped), empty(), 0);
         // SAFETY: the handle is the library's own, which refuses one that is null or not agreed on;

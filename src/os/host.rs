@@ -10,7 +10,7 @@ pub fn host_name() -> Option<String> {
     (!name.is_empty()).then(|| name.to_string())
 }
 
-/// Reads the time zone (`TZ`, /etc/localtime) anew, once in a process.
+/// Reads the time zone (`TZ`, /etc/localtime), once in a process.
 pub fn read_time_zone() {
     unsafe extern "C" {
         // Not in the `libc` crate.

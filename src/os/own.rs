@@ -50,7 +50,7 @@ impl From<Planted> for io::Error {
 }
 
 /// Opens a file of ours as `options` say, which must not cut it off: what it is, is known once it is
-/// open. Follows no link and waits for nobody.
+/// open. Follows no link and never waits.
 ///
 /// # Errors
 /// Of the system; a link, a pipe, a device, a directory in its place; a file that has a second name,
@@ -90,7 +90,7 @@ pub fn write_anew(path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a file whose name nobody can know before, of this beginning and end, in `dir`.
+/// Makes a file in `dir` whose name cannot be guessed, with this beginning and end.
 pub fn make_unforeseen(dir: &Path, begin: &str, end: &str) -> io::Result<(PathBuf, File)> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);

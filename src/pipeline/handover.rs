@@ -115,7 +115,7 @@ pub(crate) struct TailHandover {
 pub(crate) enum TailHandoverError {
     /// It cannot be read now.
     Unreadable(String),
-    /// It is none: exit code 78.
+    /// It is not valid: exit code 78.
     Unusable(String),
 }
 

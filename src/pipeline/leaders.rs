@@ -13,10 +13,10 @@ use crate::channel::outlet::DoubtIdentity;
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, counted};
 
-/// From so many batches on that are announced and not folded, those that are acknowledged are joined.
+/// With more batches than this announced and not folded, those that are acknowledged are joined.
 const JOINED_FROM: usize = 256;
 
-/// So much of what is parked stays in memory, encoded, bytes; more is read again.
+/// How much of what is parked stays in memory, encoded, bytes; the rest is read again.
 const PARKED_BYTES_MAX: usize = 1024 * 1024;
 
 impl Pipeline {
@@ -88,7 +88,7 @@ impl Pipeline {
                 CHANNEL,
                 format_args!(
                     "Channel {channel} (topic {topic}): no leader for partition {}, or none that \
-                     answers; the others go on, {parked} in doubt must wait for it. Look at the \
+                     answers; the others go on, {parked} in doubt must wait for it. Check the \
                      brokers.",
                     list.join(", ")
                 ),

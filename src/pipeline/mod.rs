@@ -60,7 +60,7 @@ pub const CHANNEL: &str = "kafka.KafkaChannel";
 /// at the next start, nothing else.
 const COMMIT_IDLE_MS: u64 = 200;
 
-/// Rests last at most and at least so long, ms; sockets and change notices end them earlier.
+/// The longest and the shortest rest, ms; sockets and change notices end a rest earlier.
 const REST_MS: u64 = 500;
 const REST_MS_MIN: u64 = 10;
 
@@ -79,7 +79,7 @@ pub trait Journal {
     }
 }
 
-/// Who is told of acknowledged events (the sinks).
+/// What is told of acknowledged events (the sinks).
 pub trait Observer {
     /// `count` events of channel `channel` are in the topic; `batch` is there unless they were
     /// sent by an earlier run.
@@ -140,7 +140,7 @@ pub(crate) enum Copies {
     None,
     /// One was sent that has not been answered.
     One,
-    /// Others, too, or nobody knows.
+    /// Other copies, or it is not known.
     Any,
 }
 
@@ -347,7 +347,7 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[outlet];
         let (name, topic) = (&outlet.config.name, &outlet.config.topic);
-        log::info(CHANNEL, format_args!("Channel {name} (topic {topic}): {why}; opening it anew."));
+        log::info(CHANNEL, format_args!("Channel {name} (topic {topic}): {why}; reopening it."));
         outlet.close(now_ms);
         outlet.absence = Absence::Unknown;
     }
@@ -610,7 +610,7 @@ fn describe(verdict: &Verdict, partition: i32, leader: Option<String>) -> String
         Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
         Verdict::Rejected { error, .. } => format!("batch rejected (error {})", error.code()),
         Verdict::Barred { error } => format!("every batch is refused (error {})", error.code()),
-        Verdict::StampRefused => "time stamp refused (error 32)".to_owned(),
+        Verdict::StampRefused => "timestamp refused (error 32)".to_owned(),
         Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
         Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
         Verdict::OutOfSequence { error } => {

@@ -9,7 +9,7 @@ use crate::channel::batch::Identity;
 use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
 use crate::log::{self, counted};
 
-/// So long the brokers must say that a partition of a batch in doubt does not exist, ms. For a
+/// How long the brokers must say that a partition of a batch in doubt does not exist, ms. For a
 /// moment after a partition was added, a broker may not know of it.
 const PARTITION_MISSING_MS: u64 = 60_000;
 
@@ -26,8 +26,8 @@ impl Pipeline {
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {}: topic {} (cluster {}) is not where the checkpoint was written for \
-                 ({}); positions are kept, batches in doubt are sent here.",
+                "Channel {}: topic {} (cluster {}) is not the one for which the checkpoint was \
+                 written ({}); positions are kept, batches in doubt are sent here.",
                 outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
             ),
         );
@@ -51,7 +51,7 @@ impl Pipeline {
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {}: topic {} was deleted and made anew; positions are kept, and \
+                "Channel {}: topic {} was deleted and recreated; positions are kept, and \
                  the log is searched from its beginning for {in_doubt} in doubt.",
                 outlet.config.name, outlet.config.topic
             ),
@@ -129,9 +129,9 @@ impl Pipeline {
             log::warn(
                 CHANNEL,
                 format_args!(
-                    "Channel {channel}: {} in doubt in partition {partition} of topic {topic}, which \
-                     has no such partition. If that is so for a minute, the topic was made anew, and \
-                     another partition gets what is not there.",
+                    "Channel {channel}: {} in doubt in partition {partition} of topic {topic}, \
+                     which has no such partition. If that is still so in a minute, the topic was \
+                     recreated, and another partition gets what is absent.",
                     counted(missing.len() as u64, "batch")
                 ),
             );
@@ -147,7 +147,7 @@ impl Pipeline {
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {channel}: topic {topic} was made anew without partition {partition}; \
+                "Channel {channel}: topic {topic} was recreated without partition {partition}; \
                  another one gets {} in doubt.",
                 counted(missing.len() as u64, "batch")
             ),

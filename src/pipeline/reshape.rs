@@ -79,7 +79,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Refused for its time stamp: the clock of this machine, or of the broker, was another one
+    /// Refused for its timestamp: the clock of this machine, or of the broker, was another one
     /// when it was made. The stamp is no part of what a batch is known by, so everything in doubt is
     /// stamped with the present time and keeps its identity. What is stamped so already waits for
     /// the clocks to be set.
@@ -88,7 +88,7 @@ impl Pipeline {
         let ahead_ms = self.announced[n].record.stamp_ms.saturating_sub(now_ms);
         if ahead_ms.unsigned_abs() < STAMP_FRESH_MS {
             return Err(Pause::Fault(Fault::NotReady(
-                "the time stamps are too far from the broker's clock (error 32); set the clock of \
+                "the timestamps are too far from the broker's clock (error 32); set the clock of \
                  this machine, or that of the broker"
                     .to_owned(),
             )));
@@ -97,7 +97,7 @@ impl Pipeline {
         log::warn(
             CHANNEL,
             format_args!(
-                "Channel {}: the broker refuses a time stamp (error 32), which is {} s {} this \
+                "Channel {}: the broker refuses a timestamp (error 32), which is {} s {} this \
                  machine's clock; {} in doubt now bear the present time.",
                 self.outlets[at].config.name,
                 ahead_ms.unsigned_abs() / 1000,

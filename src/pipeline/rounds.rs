@@ -25,7 +25,7 @@ pub(super) const IN_FLIGHT_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// checkpoint. So many can be only where one waits for its leader for a long time.
 const ANNOUNCED_MAX: usize = 8_192;
 
-/// So much of the present file is sent at once, whatever is under way.
+/// Where so much of the present file is left, it is sent at once, whatever is under way.
 const LITTLE_BYTES: u64 = 64 * 1024;
 /// After this time the answer is not waited for, ms: a broker may be far away.
 pub(super) const MOMENT_MS: u64 = 10;

@@ -2,7 +2,7 @@
 //!
 //! Where batches have an identity, that is at once. Where they have none, a second batch of a
 //! partition must not be under way beside the first: were the first lost and the second not, lines
-//! would change places, and of two that are equal nobody could tell which one stands in the log. It
+//! would change places, and of two equal ones it could not be told which is in the log. It
 //! is announced all the same while the first is answered, and goes out with that answer.
 //!
 //! Nothing goes out that is not in a record on the disk, as it would be sent: each batch knows

@@ -113,7 +113,7 @@ impl Pipeline {
             log::warn(
                 SOURCE,
                 format_args!(
-                    "File:{} is nowhere to be found any more; it was read to byte {}.",
+                    "File:{} can no longer be found; it was read to byte {}.",
                     String::from_utf8_lossy(&record.name),
                     record.position
                 ),

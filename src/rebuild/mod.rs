@@ -7,7 +7,7 @@
 //! * A value that the topic holds no more often than the files do is theirs: its records are given
 //!   to its events in the order of the files, finished ones first. So of equal lines as many are
 //!   sent as are missing.
-//! * A value that the topic holds more often is somebody else's as well. An event with it counts
+//! * A value that the topic holds more often belongs to other writers too. An event with it counts
 //!   as there only where the record beside it is the event beside it in the file; what that does
 //!   not decide is sent.
 //!

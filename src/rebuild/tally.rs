@@ -38,7 +38,7 @@ pub(super) struct Tally {
     used: usize,
 }
 
-/// How many keys fit into so many bytes.
+/// How many keys fit into a number of bytes.
 pub(super) fn capacity(bytes: usize) -> usize {
     bytes / size_of::<Entry>() * LOAD.0 / LOAD.1
 }

@@ -25,17 +25,17 @@ use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
 use crate::log;
 
-/// What waits is looked for so often, ms.
+/// How often what waits is looked for, ms.
 const LOOK_MS: u64 = 1_000;
 
-/// So many records are looked for at a time; the others have their turn in the next looks.
+/// How many records are looked for at a time; the others have their turn in the next looks.
 const LOOK_MAX: usize = 64;
 
-/// So many that wait are told one by one.
+/// How many files that wait are named in the log one by one.
 const TOLD_MAX: usize = 20;
-const MORE: &str = " More files are waited for like this, and no longer told one by one.";
+const MORE: &str = " More files are waited for like this; they are not named one by one.";
 
-/// A record whose directory is another one waits so long, ms. Then it gets a receipt, by which its
+/// How long a record whose directory is another one waits, ms. Then it gets a receipt, by which its
 /// file is known again should it come back. What is in doubt of it waits on, unless the other
 /// directory is on the same file system.
 const ELSEWHERE_MS: u64 = 3_600_000;

@@ -21,7 +21,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// A file that could not be renamed is tried again after this time, ms.
 const RETRY_MS: u64 = 600_000;
 
-/// They are looked at so often, ms, and so many at a time.
+/// How often they are looked at, ms, and how many at a time.
 const LOOK_INTERVAL_MS: u64 = 250;
 const LOOK_MAX: usize = 512;
 

@@ -13,12 +13,12 @@ use super::{Files, READER};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log;
 
-/// A file that is a copy of one that is being read waits so long for its original to be truncated,
+/// How long a file that is a copy of one that is being read waits for its original to be truncated,
 /// ms.
 const COPY_WAIT_MS: u64 = 10_000;
 /// That a file has lost its name is seen within this time, ms.
 pub(super) const NOTICE_MS: u64 = 2_000;
-/// So much of a copy is compared with its original to begin with, bytes.
+/// How much of a copy is compared with its original to begin with, bytes.
 const COPY_LOOK_BYTES: u64 = 64 * 1024;
 
 /// What a file that nothing was read of has to do with one that is being read.
@@ -110,7 +110,7 @@ impl Files {
         self.quests.holds(stat.dev(), stat.ino())
     }
 
-    /// Does the file no longer hold what was read of it, and nobody has seen it yet?
+    /// Does the file no longer hold what was read of it, without that having been noticed yet?
     fn is_cut_unseen(&self, id: u64) -> bool {
         let tracked = self.index_of(id).map(|index| &self.tracked[index]);
         tracked

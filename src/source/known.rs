@@ -27,9 +27,9 @@ use crate::log::{self, counted};
 /// Receipts looked at in one turn of the loop: about a millisecond.
 const SWEEP_STEP: usize = 200;
 
-/// A sweep begins so long after the end of the last one, ms.
+/// Time from the end of one sweep to the next, ms.
 const SWEEP_INTERVAL_MS: u64 = 3_600_000;
-/// Or so long after one for which the receipts could not be opened, ms.
+/// The same after a sweep for which the receipts could not be opened, ms.
 const SWEEP_RETRY_MS: u64 = 4_000;
 
 /// What is held of all receipts, and whose turn it is to be looked at.
@@ -41,7 +41,7 @@ pub struct Known {
     dismissed: HashSet<(u64, u64)>,
     sweep: Option<Sweep>,
     next_sweep_ms: u64,
-    /// In so many bytes of receipts the numbers are those of the files from which these were copied.
+    /// In this many bytes of receipts the numbers are those of the files from which these were copied.
     void_bytes: u64,
 }
 
@@ -99,7 +99,7 @@ impl Known {
             log::warn(
                 super::READER,
                 format_args!(
-                    "{} of {} cannot be read: finished files are not known again by them.",
+                    "{} of {} cannot be read: finished files are not recognised by them.",
                     counted(damaged, "line"),
                     self.dir.join(receipt::FILE_NAME).display()
                 ),
@@ -129,7 +129,7 @@ impl Known {
         self.index.has_grown();
     }
 
-    /// This file is none that is known, whatever its name says.
+    /// This file is not a known one, whatever its name says.
     pub fn dismiss(&mut self, hints: Hints) {
         self.dismissed.insert((hints.device, hints.inode));
     }

@@ -15,7 +15,7 @@ use crate::checkpoint::record::FileRecord;
 /// Names that are kept until the next look at most; what is beyond is found by the hourly one.
 const NAMES_MAX: usize = 512;
 
-/// The receipts are read for them so often at most, ms, and a tenth of the time at most.
+/// How often the receipts are read for them at most, ms; also at most a tenth of the time.
 const LOOK_INTERVAL_MS: u64 = 500;
 
 /// Names of finished files that were written to, as the kernel says.

@@ -76,19 +76,19 @@ use window::{HeadBytes, TailBytes, Window};
 /// Class name in log lines, as Flume's.
 pub const READER: &str = "source.ReliableSpoolDirectoryTailFileEventReader";
 
-/// The directory is listed at most so often while there is something to read, ms: during a
+/// How often the directory is listed at most while there is something to read, ms: during a
 /// backlog each retirement changes it.
 const LIST_INTERVAL_MS: u64 = 250;
-/// A large directory takes longer to list: at most every tenth millisecond goes into it, but it is
-/// listed so often in any case, ms.
+/// A large directory takes longer to list: at most a tenth of the time goes into it, but it is listed
+/// this often in any case, ms.
 const LIST_INTERVAL_MS_MAX: u64 = 900;
 
-/// After a change the directory is listed once more, so many ms later if that has not happened by
+/// After a change the directory is listed once more, this many ms later if that has not happened by
 /// then: there are file systems that stamp their changes with whole seconds, or with another
 /// machine's clock.
 const CONFIRM_MS: u64 = 1_500;
 
-/// The directory is listed so often whatever its stamp says, ms: a dangling link may have become
+/// How often the directory is listed whatever its stamp says, ms: a dangling link may have become
 /// good, and a network file system may have kept an old stamp. A directory that takes long to list
 /// is listed so rarely that a hundredth of the time goes into it.
 const FULL_LIST_MS: u64 = 60_000;
@@ -202,7 +202,7 @@ impl Files {
         }
     }
 
-    /// Holds so many files open at most from now on.
+    /// Limits how many files are open from now on.
     pub fn open_at_most(&mut self, most: usize) {
         self.open_max = most;
     }

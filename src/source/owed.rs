@@ -1,9 +1,9 @@
 //! What a run that ends by itself (`--once`) owes: what the files held when it began.
 //!
-//! Files go on to grow while it works, and what comes is sent like any other line, but nobody waits
-//! for it: else a busy file would keep the run for ever. A file of a time that is not over is owed to
-//! its last whole line, one whose time is over to its end, and it is given its new name; nobody waits
-//! for a grace time of which nothing is owed, since that is for lines that are yet to come.
+//! Files go on growing while it works. What comes is sent like any other line but is not waited for,
+//! or a busy file would keep the run for ever. A file of a time that is not over is owed to its last
+//! whole line, one whose time is over to its end, and it is given its new name. A grace time in which
+//! nothing is owed is not waited for, since it is for lines that are yet to come.
 
 use std::collections::{HashMap, HashSet};
 

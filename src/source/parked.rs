@@ -15,7 +15,7 @@ use crate::checkpoint::record::{FileRecord, FileState};
 /// Parked files that are looked at in one turn of the loop.
 const LOOK_MAX: usize = 512;
 
-/// They are looked at so often, ms.
+/// How often they are looked at, ms.
 const LOOK_INTERVAL_MS: u64 = 250;
 
 /// Notices that are kept until then at most; what is beyond is found in its turn.
@@ -38,7 +38,7 @@ impl Parked {
     }
 }
 
-/// Who can spare a descriptor.
+/// Files that can spare a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spare {
     /// A file that was moved aside and waits for the end of its grace time.

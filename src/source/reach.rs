@@ -85,7 +85,7 @@ pub fn is_nothing_there(e: &io::Error) -> bool {
     e.raw_os_error() == Some(libc::ENOENT)
 }
 
-/// Does the error say that something stands there that is no regular file?
+/// Does the error say that something other than a regular file is there?
 pub fn is_no_file(e: &io::Error) -> bool {
     e.raw_os_error().is_none() || matches!(e.raw_os_error(), Some(libc::ENXIO | libc::ENODEV))
 }

@@ -233,7 +233,7 @@ impl Files {
         Ok(Compared::of(is_same && has_announced()))
     }
 
-    /// What was read of the old file while nobody had seen yet that another one had its name is not
+    /// What was read of the old file before it was noticed that another one had its name is not
     /// in that one.
     fn compare_successor(
         &self,

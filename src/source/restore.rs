@@ -289,7 +289,7 @@ impl Files {
         );
     }
 
-    /// Was the file truncated, and perhaps written anew, while no agent was looking? The last bytes
+    /// Was the file truncated, and perhaps rewritten, while no agent was looking? The last bytes
     /// may be alike by chance; all that was announced is not.
     fn check_restored(&mut self, index: usize, tail_crc: u32, announced: &Announced) -> usize {
         let file = &self.tracked[index].file;

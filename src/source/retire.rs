@@ -29,10 +29,10 @@ pub(super) const HIDDEN_BESIDE: &str = ".flume-ng-";
 const RETRY_MS: u64 = 4_000;
 const RETRY_MS_MAX: u64 = 60_000;
 
-/// The clock that stamps the files is taken for another one than ours by so much at most, ms.
+/// How far the clock that stamps the files may be from ours, ms.
 const CLOCKS_DIFFER_MS_MAX: u64 = 1_800_000;
 
-/// So many files are retired, or done, in one go.
+/// How many files are retired, or done, in one go.
 const BATCH_MAX: usize = 48;
 
 /// What is to be done for files that have nothing left to read and nothing in flight.
@@ -158,7 +158,7 @@ impl Files {
         }
     }
 
-    /// A file that goes on: its last line, which nobody has finished, may be due.
+    /// A file that goes on: its unfinished last line may be due.
     fn step_of_current(&mut self, index: usize) -> Option<Step> {
         let rest_ms = self.policy.rest_ms()?;
         let now_ms = self.clock().monotonic_ms();
@@ -208,7 +208,7 @@ impl Files {
         }
     }
 
-    /// Was the file deleted, and does nobody write to it any more? Only this descriptor keeps its bytes
+    /// Was the file deleted, and is it no longer written to? Only this descriptor keeps its bytes
     /// on the disk.
     fn is_left_over(&self, index: usize) -> bool {
         let tracked = &self.tracked[index];
@@ -239,7 +239,7 @@ impl Files {
     /// For how long was the file left alone, ms? Where all lines are whole, its stamp is good
     /// enough, since what comes later is read all the same. What is no whole line is final only
     /// after we have watched it ourselves: the stamp may be of another clock. One that is older by
-    /// far counts, unless somebody has the file open for writing.
+    /// far counts, unless the file is open for writing.
     pub(super) fn left_alone_ms(&self, index: usize) -> Option<u64> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
         let tracked = &self.tracked[index];
@@ -426,7 +426,7 @@ impl Files {
         Move::Moved
     }
 
-    /// Somebody was quicker and renamed, replaced or deleted it since the last listing: it is
+    /// Another program has renamed, replaced or deleted it since the last listing: it is
     /// followed to its new name, if it has one, and not taken for a new file there.
     fn lost_its_name(&mut self, index: usize) -> Move {
         self.stay_live(index);

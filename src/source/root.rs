@@ -25,7 +25,7 @@ pub struct Root {
     dir: PathBuf,
     /// Where its files are, below `dir`. The empty name is `dir` itself.
     places: Vec<OsString>,
-    /// A symbolic link stands for what it points to; else it is no file.
+    /// A symbolic link stands for what it points to; otherwise it is not a file.
     follows_links: bool,
 }
 
@@ -83,7 +83,7 @@ impl Root {
         if place.is_empty() { self.dir.clone() } else { self.dir.join(place) }
     }
 
-    /// Opens a file for reading, without ever waiting; what is no regular file is an error.
+    /// Opens a file for reading, without ever waiting; anything but a regular file is an error.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
         let open = if self.follows_links { reach::open } else { reach::open_no_link };
         open(&self.path(name))

@@ -234,7 +234,7 @@ impl Scanner {
 
     /// Lists the directories again. Returns names that could not be judged or stat'ed, with the
     /// reason; they are tried again at the next listing. So is a directory, where there are several:
-    /// what is in it is no candidate meanwhile. `now_ms`: the monotonic time.
+    /// what is in it is not a candidate meanwhile. `now_ms`: the monotonic time.
     ///
     /// # Errors
     /// None of the directories can be listed.

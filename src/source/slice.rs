@@ -48,7 +48,7 @@ pub enum Bound {
 #[derive(Debug)]
 pub enum SliceError {
     Io(io::Error),
-    /// Bytes that are no text in the input charset, under `decodeErrorPolicy = FAIL`.
+    /// Bytes that are not text in the input charset, under `decodeErrorPolicy = FAIL`.
     Malformed {
         offset: u64,
         bytes: Vec<u8>,
@@ -68,7 +68,7 @@ impl fmt::Display for SliceError {
                 for byte in bytes {
                     write!(f, " {byte:02X}")?;
                 }
-                write!(f, " at byte {offset} are no text in the input charset")
+                write!(f, " at byte {offset} are not text in the input charset")
             }
             SliceError::Giant => write!(f, "a line is too long to be held in memory"),
             SliceError::Changed => write!(f, "the bytes are no longer those that were read"),

@@ -12,7 +12,7 @@ use super::policy::Names;
 const SLOW_NAME: Duration = Duration::from_millis(1);
 /// No more are remembered (255 bytes each at most).
 const SLOW_NAMES_MAX: usize = 65_536;
-/// So long a listing may match such names. The others are judged at the next one, which follows at once.
+/// How long a listing may match such names. The others are judged at the next one, which follows at once.
 const LISTING_MAX: Duration = Duration::from_millis(500);
 
 /// What is known of them.

@@ -71,7 +71,7 @@ struct Names {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Glance {
-    /// 0 for what cannot be opened, or is no file.
+    /// 0 for what cannot be opened, or is not a file.
     size: u64,
     head_crc: u32,
     /// It could not be opened now.

@@ -107,7 +107,7 @@ impl Tie {
 pub enum Vetting {
     /// The records that wait for their files were not asked yet whether it is theirs.
     Unasked,
-    /// It is nobody's, and was not compared with others yet.
+    /// It belongs to no other file, and was not compared with others yet.
     Due,
     /// It may be a copy whose original is about to be truncated; so long it waits at most
     /// (monotonic ms).
@@ -164,10 +164,10 @@ impl Mark {
     }
 }
 
-/// Marks are so far apart at least, ms, and so many are kept.
+/// The least time between two marks, ms, and how many are kept.
 const MARK_INTERVAL_MS: u64 = 500;
 const MARKS_MAX: usize = 32;
-/// So many of them are in the checkpoint.
+/// How many of them are in the checkpoint.
 const MARKS_KEPT: usize = 6;
 
 impl Marks {
@@ -231,7 +231,7 @@ pub enum Look {
 }
 
 impl Tracked {
-    /// `grace_ms`: so long it must be left alone before it is done.
+    /// `grace_ms`: how long it must be left alone before it is done.
     pub fn new(
         record: FileRecord,
         file: File,
@@ -309,7 +309,7 @@ impl Tracked {
         std::mem::replace(&mut self.file, file)
     }
 
-    /// What stands behind the read position is looked at anew.
+    /// What is behind the read position is looked at again.
     pub(super) fn forget_rest(&mut self) {
         (self.exhausted_at, self.finished_at, self.giant_scanned) = (None, None, None);
     }
@@ -324,7 +324,7 @@ impl Tracked {
         self.tie == Tie::Superseded
     }
 
-    /// It ends at offset `size` and is looked at anew.
+    /// It ends at offset `size` and is looked at again.
     pub(super) fn forget_looks(&mut self, size: u64) {
         (self.size, self.settled) = (size, self.settled.min(size));
     }
@@ -359,7 +359,7 @@ impl Tracked {
         OsString::from_vec(self.record.current_name.clone())
     }
 
-    /// Who has the smaller one has waited longer.
+    /// The file with the smaller one has waited longer.
     pub fn served(&self) -> (u64, u64) {
         (self.served_ms, self.served_as)
     }

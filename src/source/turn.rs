@@ -4,7 +4,7 @@
 //! files; but once a second every live file that has something gets a slice, however long the
 //! backlog. Files that were read to their end before (late lines of a retired file, a straggler
 //! that is written to under an old name) take turns with those that were not, so that a busy one
-//! holds up nobody.
+//! holds up no other.
 
 use std::ffi::OsStr;
 
@@ -14,15 +14,15 @@ use super::scan::Candidate;
 use super::tracked::Look;
 use crate::config::model::ConsumeOrder;
 
-/// A file of the other class (live or backlog) waits at most so long for its turn, ms.
+/// How long a file of the other class (live or backlog) waits for its turn at most, ms.
 const TURN_MS: u64 = 1_000;
 
-/// While there is other backlog, files that were read to their end are looked at so often, ms.
+/// How often files that were read to their end are looked at while there is other backlog, ms.
 const LATE_LOOK_MS: u64 = 20;
 
-/// Who was served when.
+/// When each file was served.
 pub(super) struct Turns {
-    /// Something could be read before: until then nobody waits for a turn, however long brokers take
+    /// Something could be read before: until then no file waits for a turn, however long brokers take
     /// to answer.
     has_begun: bool,
     /// Monotonic time of the end of the last turn of the live files, and of the last slice from

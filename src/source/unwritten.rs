@@ -22,7 +22,7 @@ const HOLE_BYTES_MIN: u64 = 1024;
 /// What one read of a search asks for, bytes.
 const BLOCK_BYTES: usize = 128 * 1024;
 
-/// So many bytes on the disk are searched for the end of a run of NULs in one look.
+/// How many bytes on the disk one look searches for the end of a run of NULs.
 const SEARCH_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What is not written yet begins at `start`.
@@ -46,7 +46,7 @@ pub enum State {
     Touched,
     /// Its beginning is written.
     Written,
-    /// It was left alone for so long that it counts as text up to there.
+    /// It was left alone long enough to count as text up to there.
     Text(u64),
 }
 

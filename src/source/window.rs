@@ -12,7 +12,7 @@ use crate::checkpoint::record::{HEAD_BYTES, TAIL_BYTES};
 pub const BLOCK_BYTES: usize = 128 * 1024;
 
 /// The longest line that is held in memory, bytes, with its newline: far more than a broker takes by
-/// default. A longer one, which can only come with a raised `maxLineLength`, is no event; see
+/// default. A longer one, which can only come with a raised `maxLineLength`, is not an event; see
 /// [`super::giant`].
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -56,7 +56,7 @@ impl Window {
         self.at_end
     }
 
-    /// Drops what stands from `offset` on: it is no text yet. The window ends there for now.
+    /// Drops what is there from `offset` on: it is not text yet. The window ends there for now.
     pub fn end_at(&mut self, offset: u64) {
         let keep = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
         self.filled = self.filled.min(keep);

@@ -164,7 +164,7 @@ fn the_log_level_is_honoured() {
         assert_eq!(!output.stderr.is_empty(), lines, "{level}");
     }
     let output = run(&["agent", "-d", "-n", "a1", "-f", &file, "-Dflume.root.logger=LOUD"]);
-    assert!(texts(&output).1.contains("\"LOUD\" is no level; INFO is used"));
+    assert!(texts(&output).1.contains("\"LOUD\" is not a level; INFO is used"));
 }
 
 #[test]

@@ -334,13 +334,13 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "",
         "a1.channels.c1.kafka.request.required.acks = two",
         "a1.channels.c1.kafka.request.required.acks (x.conf line 31)",
-        "acks = two is none",
+        "acks = two is not valid",
     ),
     (
         "",
         "a1.channels.c1.kafka.producer.acks = 2",
         "a1.channels.c1.kafka.producer.acks (x.conf line 31)",
-        "acks = 2 is none",
+        "acks = 2 is not valid",
     ),
     (
         "",

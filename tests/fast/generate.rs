@@ -129,7 +129,7 @@ fn what_can_not_be_done_says_why() {
     let dir = TempDir::new("generate-wrong");
     for (args, code, text) in [
         (&["--pattern", "yyyy", "--size", "10"][..], 2, "needs "),
-        (&["--pattern", "yyyy/MM"], 2, "is no name of a log file"),
+        (&["--pattern", "yyyy/MM"], 2, "is not the name of a log file"),
         (&["--pattern", "'yyyy"], 2, "Unterminated quote"),
         (&[], 2, "give --pattern"),
     ] {

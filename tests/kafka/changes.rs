@@ -62,8 +62,7 @@ fn a_topic_that_the_brokers_make_is_told() {
         let work = Work::new(&topic).file("010_{H}.log", &lines("a", 0, 10), 0);
         let mut agent = work.start();
         // Not before it was told: who asks for a topic makes it.
-        let words =
-            "Topic made was not known to the brokers a moment ago, and has 2 partitions now";
+        let words = "Topic made did not exist a moment ago and has 2 partitions now";
         eventually("a word on it", ARRIVE_MAX, || match agent.log().contains(words) {
             true => Ok(()),
             false => Err(agent.log()),

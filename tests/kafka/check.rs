@@ -66,7 +66,7 @@ fn a_missing_topic_is_told_and_made_on_the_oldest_broker() {
     assert_eq!(code, 0, "{json:?}");
     assert_eq!(row(&json, "make topic").0, "ok");
     assert_eq!(topic.partitions(), 3);
-    assert!(row(&json, "record sizes").1.contains("not told by this broker"));
+    assert!(row(&json, "record sizes").1.contains("not reported by this broker"));
     let zookeeper = row(&json, "ZooKeeper 127.0.0.1:1");
     assert!(zookeeper.0 == "info" && zookeeper.1.contains("not needed"));
     // It is there now, and is left alone.
@@ -288,7 +288,7 @@ fn a_tracker_of_flume_that_can_not_be_used_stops_check_and_start_alike() {
             "write spoolDir = /old/spool",
         ),
         ("empty", Vec::new(), "tells no position (it is empty"),
-        ("noise", b"no Avro at all".to_vec(), "tells no position (it is no Avro file"),
+        ("noise", b"no Avro at all".to_vec(), "tells no position (it is not an Avro file"),
     ] {
         let topic = shared("4.3.1").fresh_topic(&format!("check-tracker-{label}"), 1);
         let work = Work::new(&topic).file("010_{H}.log", b"one\ntwo\n", 1);

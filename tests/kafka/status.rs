@@ -170,7 +170,7 @@ fn what_can_not_be_read_is_not_given_as_a_number() {
         let output = command(&work, args).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(75), "{stderr}");
-        assert!(stderr.starts_with("flume-ng: what cannot be read is not known: checkpoint: "));
+        assert!(stderr.starts_with("flume-ng: something cannot be read: checkpoint: "));
         String::from_utf8(output.stdout).unwrap()
     };
     let text = unsure(&[]);

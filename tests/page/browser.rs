@@ -19,7 +19,7 @@ use crate::support::{TempDir, spawn, wait_for};
 /// A browser on a loaded machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// See the module. It ends when this value goes.
+/// A browser; it ends when this value is dropped.
 pub struct Browser {
     child: Child,
     to: RefCell<PipeWriter>,

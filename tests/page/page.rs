@@ -130,7 +130,7 @@ fn dead_letters_are_shown_with_their_reasons() {
     agent.expect_records(&topic, 1, PATIENCE);
     let browser = Browser::start();
     browser.open(&url);
-    says(&browser, VERDICT, &["needs somebody: 1 dead letter"]);
+    says(&browser, VERDICT, &["needs attention: 1 dead letter"]);
     browser.until("document.querySelector('h1').className === 'bad'");
     says(&browser, ALL, &["Dead letters", "0 to 5001", topic.name()]);
 }

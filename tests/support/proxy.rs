@@ -56,7 +56,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// See the module. Everything ends when this value goes.
+/// A proxy in front of a broker; everything ends when this value is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,

@@ -19,7 +19,7 @@ use super::greet::{Greeted, Greeting, LOOK_PAUSE, hinted};
 use super::protocol::Asked;
 use super::standing::State;
 
-/// The next broker of the list is greeted so long after the one before.
+/// Time between the greetings of one broker of the list and the next.
 const STAGGER: Duration = Duration::from_millis(20);
 /// Where each of them wants to know first who we are: one that does not believe it has the time to
 /// say so before another is asked, which may count one more wrong password.
@@ -29,11 +29,11 @@ const GREETINGS_MAX: usize = 64;
 /// How long a topic that is being made is waited for before the caller is told.
 const TOPIC_TIMEOUT: Duration = Duration::from_millis(3_000);
 const TOPIC_PAUSE: Duration = Duration::from_millis(50);
-/// So long before the end nobody is asked any more whose word might do in part.
+/// In this time before the deadline no broker is asked any more whose answer might do in part.
 const LAST_MOMENT: Duration = Duration::from_millis(1_000);
-/// Who names partitions without a leader is asked again after this time.
+/// A broker that names partitions without a leader is asked again after this time.
 const LACKING_PAUSE: Duration = Duration::from_millis(200);
-/// So long nobody else is asked while the leaders that one has named are greeted, and then that one
+/// For this time no other broker is asked while the leaders that one has named are greeted, and then that one
 /// is asked again: a leader that is dead stands in the metadata until its session is over.
 const WORD_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -66,7 +66,7 @@ struct Peer {
     ask_at: Instant,
     /// What it said last.
     told: Option<Told>,
-    /// Somebody has named it as a leader.
+    /// A broker has named it as a leader.
     leads: bool,
 }
 
@@ -211,7 +211,7 @@ impl Finding {
         if is_over { Err(self.fault()) } else { Ok(Progress::Pending) }
     }
 
-    /// How all stand that were sought; `is_over`: nobody has any more time to answer.
+    /// The state of all brokers that were asked; `is_over`: none has any more time to answer.
     pub fn standings(&self, is_over: bool) -> Vec<(String, State, Option<String>)> {
         let standing = |peer: &Peer| {
             let (state, why) = match (&peer.reach, &peer.told) {
@@ -243,7 +243,7 @@ impl Finding {
         word.is_some_and(|word| word.leaders.iter().any(|(_, address)| is_at_hand(address)))
     }
 
-    /// Does somebody's word stand whose leaders have not had their time yet?
+    /// Is there a broker's answer whose leaders have not had their time yet?
     fn is_weighing(&self, now: Instant) -> bool {
         self.peers
             .iter()
@@ -361,7 +361,7 @@ impl Finding {
         Ok(())
     }
 
-    /// Has the leaders greeted that somebody has named.
+    /// Greets the leaders that a broker has named.
     fn seek_leaders(&mut self, now: Instant) {
         for at in 0..self.listed {
             let Some(Told::Ready { word, at: told_at }) = &self.peers[at].told else { continue };

@@ -60,7 +60,7 @@ mod with {
     }
 }
 
-/// The configuration of a program that was built without them lets nobody log in.
+/// The configuration of a program that was built without them refuses logins.
 #[cfg(not(feature = "tls"))]
 mod with {
     use std::num::NonZeroU32;

@@ -76,7 +76,11 @@ impl Exchange {
     pub fn answer(&mut self, token: &[u8]) -> Result<Step, Refusal> {
         match self {
             Exchange::Plain if token.is_empty() => Ok(Step::Done),
-            Exchange::Plain => Err(Refusal("the broker's answer is none of PLAIN".to_string())),
+            Exchange::Plain => Err(Refusal(
+                "the broker's answer is not valid for \
+            PLAIN"
+                    .to_string(),
+            )),
             Exchange::Scram(scram) => scram.answer(token),
             Exchange::OAuth(oauth) => oauth.answer(token),
             Exchange::Gssapi(gssapi) => gssapi.answer(token),
@@ -100,7 +104,7 @@ fn scram(hash: Hash, name: &str, password: &str) -> Result<(Exchange, Vec<u8>), 
     Ok((Exchange::Scram(scram), token))
 }
 
-/// Nothing of it: it holds what nobody may read.
+/// Shows nothing of it, since it holds secrets.
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Exchange")

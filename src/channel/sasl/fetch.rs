@@ -116,7 +116,7 @@ impl fmt::Debug for Kept {
 }
 
 impl Tokens {
-    /// Who has to be asked for a token before this login.
+    /// The server to ask for a token before this login.
     pub fn missing_of<'a>(&self, login: &'a Login) -> Option<&'a Endpoint> {
         let Login::OAuth { token: Token::Endpoint(endpoint), .. } = login else { return None };
         let is_good = self.0.borrow().as_ref().is_some_and(|kept| Instant::now() < kept.until);

@@ -103,7 +103,7 @@ fn reply(offer: &[u8]) -> Result<[u8; 4], Refusal> {
                        set sasl.qop=auth there";
             Err(Refusal(why.to_string()))
         }
-        _ => Err(Refusal("the broker's answer is none of GSSAPI".to_string())),
+        _ => Err(Refusal("the broker's answer is not valid for GSSAPI".to_string())),
     }
 }
 

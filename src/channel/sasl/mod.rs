@@ -35,7 +35,7 @@ use fetch::Fetch;
 
 /// Largest answer of a broker during a login. A ticket of Kerberos takes some kilobytes.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
-/// An exchange has a few tokens; one that goes on and on is none.
+/// An exchange has a few tokens; one that never ends is refused.
 const TOKENS_MAX: u32 = 20;
 /// What the broker has said of itself is shown up to here, characters.
 const WORDS_MAX: usize = 200;
@@ -103,7 +103,7 @@ enum Next {
 }
 
 impl Authentication {
-    /// Begins; `None` where the client says to nobody who it is. Asks nothing yet.
+    /// Begins; `None` if the client does not log in. Asks nothing yet.
     pub fn begin(client: &Client, deadline: Instant) -> Option<Authentication> {
         let security = client.security.as_ref()?;
         security.config.login.is_some().then(|| Authentication {
@@ -157,7 +157,7 @@ impl Authentication {
     ) -> Result<Next, Fault> {
         let security = Rc::clone(&self.security);
         let Some(login) = &security.config.login else {
-            return Err(Fault::Lost("nobody is named to log in as".to_string()));
+            return Err(Fault::Lost("no user to log in as is configured".to_string()));
         };
         match stage {
             Stage::Begun => match security.tokens.missing_of(login) {
@@ -229,7 +229,7 @@ impl Authentication {
     ) -> Result<Next, Fault> {
         let highest = versions.highest(SASL_HANDSHAKE);
         if highest < 0 {
-            let why = Refusal("this broker takes no logins".to_string());
+            let why = Refusal("this broker accepts no logins".to_string());
             return Err(refused(login, connection, why));
         }
         let is_bare = highest < 1 || versions.highest(SASL_AUTHENTICATE) < 0;
@@ -252,7 +252,7 @@ impl Authentication {
     ) -> Result<Next, Fault> {
         self.tokens += 1;
         if self.tokens > TOKENS_MAX {
-            let why = format!("{}: the login comes to no end", connection.peer());
+            let why = format!("{}: the login does not end", connection.peer());
             return Err(Fault::Lost(why));
         }
         if is_bare {
@@ -306,7 +306,7 @@ fn named(answer: &SaslHandshakeResponse, login: &Login, peer: &str) -> Result<()
             let names: Vec<&str> = answer.mechanisms.iter().map(|name| name.as_str()).collect();
             let names = shown(&names.join(", "));
             Fault::LoginRefused(format!(
-                "{peer} takes no logins by {mechanism} (error 33); it takes {names}: set \
+                "{peer} accepts no logins by {mechanism} (error 33); it accepts {names}: set \
                  kafka.producer.sasl.mechanism"
             ))
         }

@@ -40,7 +40,7 @@ impl Msk {
     /// Begins at the broker at `peer` (`host:port`), and the only token.
     ///
     /// # Errors
-    /// There are no keys, or nobody says in which region the broker is.
+    /// There are no keys, or the broker's region is not known.
     pub fn start(keys: &AwsKeys, peer: &str) -> Result<(Msk, Vec<u8>), Refusal> {
         let _guard = os::arm_last_words(format!("stopped while asking for keys for {peer}\n"));
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -61,11 +61,11 @@ impl Msk {
     /// What is to be done on the broker's token.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not valid.
     pub fn answer(&mut self, token: &[u8]) -> Result<Step, Refusal> {
         match serde_json::from_slice::<Value>(token) {
             Ok(Value::Object(_)) => Ok(Step::Done),
-            _ => Err(Refusal("the broker's answer is none of AWS_MSK_IAM".to_string())),
+            _ => Err(Refusal("the broker's answer is not valid for AWS_MSK_IAM".to_string())),
         }
     }
 }
@@ -137,7 +137,7 @@ fn find(keys: &AwsKeys, variable: &dyn Fn(&str) -> Option<String>) -> Result<Fou
     }
     of_machine().map_err(|why| {
         Refusal(format!(
-            "there are no keys of AWS: none in the environment (AWS_ACCESS_KEY_ID), none in \
+            "there are no AWS keys: none in the environment (AWS_ACCESS_KEY_ID), none in \
              ~/.aws/credentials, and the machine gives none ({why}); set one of them"
         ))
     })
@@ -184,11 +184,12 @@ fn of_machine() -> Result<Found, String> {
 fn word(text: &str) -> Result<&str, String> {
     let text = text.trim();
     let is_word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-    is_word.then_some(text).ok_or_else(|| "its answer is none".to_string())
+    is_word.then_some(text).ok_or_else(|| "its answer is invalid".to_string())
 }
 
 fn of_role(text: &str) -> Result<Found, String> {
-    let told: Value = serde_json::from_str(text).map_err(|_| "its answer is none".to_string())?;
+    let told: Value =
+        serde_json::from_str(text).map_err(|_| "its answer is invalid".to_string())?;
     let field = |name: &str| told[name].as_str().map(str::to_string);
     match (field("AccessKeyId"), field("SecretAccessKey")) {
         (Some(id), Some(secret)) => {
@@ -219,7 +220,7 @@ fn ask(method: &str, path: &str, head: &str) -> Result<String, String> {
 }
 
 fn body(answer: &str) -> Result<&str, String> {
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("its answer is none")?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("its answer is invalid")?;
     match head.split(' ').nth(1) {
         Some("200") => Ok(body),
         status => Err(format!("it answers {}", status.unwrap_or("nothing"))),

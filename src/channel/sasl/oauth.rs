@@ -1,4 +1,4 @@
-//! OAUTHBEARER (RFC 7628): a token that somebody else gave, in one message.
+//! OAUTHBEARER (RFC 7628): a token from another server, in one message.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,7 +43,7 @@ impl OAuth {
         let told: Option<Value> = serde_json::from_slice(token).ok();
         let status = told.as_ref().and_then(|told| told["status"].as_str()).unwrap_or("no reason");
         let status: String = status.chars().take(100).collect();
-        self.objection = Some(format!("the broker does not take the token: {status}"));
+        self.objection = Some(format!("the broker refuses the token: {status}"));
         Ok(Step::Send(vec![1]))
     }
 
@@ -56,7 +56,7 @@ impl OAuth {
 /// The token itself.
 ///
 /// # Errors
-/// There is none, or it is none.
+/// There is no token, or it is not valid.
 pub fn bearer(token: &Token, given: Option<&str>) -> Result<String, Refusal> {
     match token {
         Token::Unsecured(claims) => {
@@ -64,18 +64,18 @@ pub fn bearer(token: &Token, given: Option<&str>) -> Result<String, Refusal> {
             Ok(unsecured(claims, now))
         }
         Token::Endpoint(_) => {
-            given.map(str::to_string).ok_or_else(|| Refusal("nobody has given a token".to_string()))
+            given.map(str::to_string).ok_or_else(|| Refusal("no token was given".to_string()))
         }
         Token::File(path) => {
             let told = |why: String| {
                 let path = path.display();
-                Refusal(format!("the token in {path} cannot be taken: {why}"))
+                Refusal(format!("the token in {path} cannot be used: {why}"))
             };
             let text = read(path).map_err(|e| told(crate::channel::wire::reason(&e)))?;
             let text = text.trim();
             match text.bytes().all(|b| b.is_ascii_graphic()) && !text.is_empty() {
                 true => Ok(text.to_string()),
-                false => Err(told("it is no token; have it written anew".to_string())),
+                false => Err(told("it is not a token; write it again".to_string())),
             }
         }
     }
@@ -88,7 +88,7 @@ fn read(path: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// A JSON Web Token that nobody has signed, as Kafka's own client makes it for trials.
+/// An unsigned JSON Web Token, as Kafka's own client makes it for trials.
 fn unsecured(claims: &Claims, now_s: u64) -> String {
     let mut body = Map::new();
     for (name, value) in &claims.texts {
@@ -159,6 +159,6 @@ mod tests {
         }
         std::fs::remove_file(&path).unwrap();
         let Refusal(why) = bearer(&Token::File(path), None).unwrap_err();
-        assert!(why.ends_with("cannot be taken: No such file or directory"), "{why}");
+        assert!(why.ends_with("cannot be used: No such file or directory"), "{why}");
     }
 }

@@ -64,7 +64,7 @@ impl Scram {
     /// What is to be done on the server's token.
     ///
     /// # Errors
-    /// The server refuses; or it does not know the password either, and is somebody else.
+    /// The server refuses; or it does not know the password either, and is an impostor.
     pub fn answer(&mut self, token: &[u8]) -> Result<Step, Refusal> {
         let text = std::str::from_utf8(token).map_err(|_| garbled())?;
         match std::mem::replace(&mut self.state, State::Over) {
@@ -112,7 +112,7 @@ impl<'a> Challenge<'a> {
         };
         if !nonce.starts_with(ours) || nonce.len() == ours.len() {
             let why = "the broker answered another login than this one: something on the way \
-                       repeats what it has heard";
+                       repeats an old answer";
             return Err(Refusal(why.to_string()));
         }
         let salt = base64::decode(salt).filter(|salt| !salt.is_empty()).ok_or_else(garbled)?;
@@ -122,7 +122,8 @@ impl<'a> Challenge<'a> {
             .ok_or_else(|| {
                 Refusal(format!(
                     "the broker wants {rounds} iterations of SCRAM, and only {ITERATIONS_MIN} to \
-                     {ITERATIONS_MAX} are taken; make the user's password anew with a number between"
+                     {ITERATIONS_MAX} are accepted; set the user's password again with a number \
+                     in that range"
                 ))
             })?;
         Ok(Challenge { nonce, salt, iterations })
@@ -139,7 +140,8 @@ fn judge(hash: Hash, last: &str, server_key: &[u8], message: &str) -> Result<(),
     if crypto::is_hmac(hash, server_key, message.as_bytes(), &signature) {
         return Ok(());
     }
-    let why = "the broker does not know the password that it asks for: somebody else answers in its place";
+    let why = "the broker does not know the password that it asks for: an impostor answers in \
+               its place";
     Err(Refusal(why.to_string()))
 }
 
@@ -149,7 +151,7 @@ fn refused(why: &str) -> Refusal {
 }
 
 fn garbled() -> Refusal {
-    Refusal("the broker's answer is none of SCRAM".to_string())
+    Refusal("the broker's answer is not valid for SCRAM".to_string())
 }
 
 #[cfg(all(test, feature = "tls"))]
@@ -159,7 +161,7 @@ mod tests {
     fn text(step: Step) -> String {
         match step {
             Step::Send(token) => String::from_utf8(token).unwrap(),
-            other => panic!("{other:?} is no token"),
+            other => panic!("{other:?} is not a token"),
         }
     }
 

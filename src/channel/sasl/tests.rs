@@ -133,7 +133,7 @@ fn a_refused_login_says_who_where_and_why() {
     );
     let why = refused(vec![handshake(33, &["SCRAM-SHA-256", "GSSAPI"])]);
     assert!(
-        why.contains("takes no logins by PLAIN (error 33); it takes SCRAM-SHA-256, GSSAPI"),
+        why.contains("accepts no logins by PLAIN (error 33); it accepts SCRAM-SHA-256, GSSAPI"),
         "{why}"
     );
     assert!(refused(vec![handshake(34, &[])]).contains("wants no login here (error 34)"));
@@ -155,7 +155,7 @@ fn a_token_that_is_refused_is_told_by_the_brokers_first_word() {
         told(58, "Authentication failed", b"", 0),
     ];
     let Err(Fault::LoginRefused(why)) = log_in(login, &broker(MODERN, answers)) else { panic!() };
-    assert!(why.ends_with("does not take the token: invalid_token (error 58)"), "{why}");
+    assert!(why.ends_with("refuses the token: invalid_token (error 58)"), "{why}");
 }
 
 #[test]

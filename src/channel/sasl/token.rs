@@ -12,7 +12,7 @@ use crate::config::sasl::Endpoint;
 /// No answer is longer, bytes.
 pub const BYTES_MAX: usize = 256 << 10;
 const HEADERS_MAX: usize = 100;
-/// Where nobody says for how long a token is good.
+/// Lifetime of a token whose server does not give one.
 const LIFETIME: Duration = Duration::from_secs(60);
 const LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 

@@ -1,15 +1,15 @@
-//! Who may try a login now, over all channels of this process: several sources may log in as one, and
+//! Whether a login may be tried now, over all channels of this process: several sources may log in as one, and
 //! an account is locked by all of their tries together. So one tries a login first, and where it is
-//! refused nobody tries it for a while.
+//! refused none tries it for a while.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use crate::config::security::Security;
 
-/// So long nobody tries what was refused.
+/// How long a refused login is not tried again.
 pub const REST: Duration = Duration::from_secs(60);
-/// So long the others wait for the answer to the first.
+/// How long the others wait for the answer to the first.
 const FIRST: Duration = Duration::from_secs(3);
 /// No more are remembered.
 const KNOWN_MAX: usize = 64;
@@ -37,7 +37,7 @@ thread_local! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum May {
     Try,
-    /// Somebody else is just trying it.
+    /// Another channel is trying it now.
     Wait,
     /// It was refused a moment ago, for this reason.
     Rest(String),

@@ -1,5 +1,6 @@
-//! TLS, by rustls: who may be spoken to, as whom, and with which ciphers. Stores are read anew when they
-//! have changed on the disk, at the next connection, since certificates are renewed while an agent runs.
+//! TLS, by rustls: which brokers to trust, which certificate to show, and which ciphers to use. Stores that
+//! have changed on the disk are read again at the next connection, since certificates are renewed while an
+//! agent runs.
 
 mod der;
 mod jks;
@@ -71,7 +72,7 @@ impl Tls {
         let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
         let name = ServerName::try_from(host.to_string())
-            .map_err(|_| format!("{host} is no name that a certificate could be for"))?;
+            .map_err(|_| format!("{host} is not a name that a certificate can be for"))?;
         let config = self.config()?;
         let connection = ClientConnection::new(config, name).map_err(|e| e.to_string())?;
         Ok(Session::new(connection, self.config.key.is_some()))
@@ -112,7 +113,10 @@ impl Tls {
             }
             (Err(why), None) => Err(why),
             (Err(why), Some(loaded)) => {
-                let line = format_args!("{why}; it has changed, and is used as it was before");
+                let line = format_args!(
+                    "{why}; the file has changed, and its old content stays \
+                in use"
+                );
                 log::warn("kafka.KafkaChannel", line);
                 loaded.stamps = stamps;
                 Ok(Arc::clone(&loaded.config))

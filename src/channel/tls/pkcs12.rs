@@ -28,7 +28,7 @@ struct Bags {
 
 struct Key {
     marks: Marks,
-    /// `None`: nobody asked for it.
+    /// `None`: it was not asked for.
     key: Option<Vec<u8>>,
 }
 

@@ -13,7 +13,7 @@ const OUTPUT_BYTES_MAX: usize = 128 << 10;
 /// What one read of the socket asks for, bytes: some records of 16 KiB.
 const READ_BYTES: usize = 64 << 10;
 
-/// See the module.
+/// A TLS session; the caller owns the socket.
 pub struct Session {
     connection: ClientConnection,
     /// Have we a certificate to show?
@@ -208,7 +208,7 @@ fn words(error: &Error, has_identity: bool) -> String {
         }
         Error::PeerIncompatible(_) => format!("it has nothing in common with us: {ciphers}"),
         Error::InvalidMessage(_) => {
-            "it speaks no TLS; name a listener of SSL or SASL_SSL, or correct \
+            "it does not speak TLS; name a listener of SSL or SASL_SSL, or correct \
                                      security.protocol"
                 .to_string()
         }

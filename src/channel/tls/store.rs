@@ -26,7 +26,7 @@ pub(super) enum Entry {
     Trusted(Vec<u8>),
     Key {
         alias: String,
-        /// PKCS8; `None` where nobody asked for it.
+        /// PKCS8; `None` if it was not asked for.
         key: Option<Vec<u8>>,
         /// Its own certificate first.
         chain: Vec<Vec<u8>>,
@@ -53,9 +53,9 @@ impl From<Malformed> for Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Flaw::Malformed => "it is damaged, or no store of the kind that it begins as",
+            Flaw::Malformed => "it is damaged, or not a store of the kind that its first bytes say",
             Flaw::Unknown => {
-                "it is locked in a way that is not known here; write it anew, by keytool \
+                "it is encrypted in a way that is not supported; write it again with keytool \
                  -importkeystore -deststoretype pkcs12"
             }
             Flaw::WrongPassword => "its password is wrong, or it is damaged",
@@ -90,7 +90,7 @@ pub(super) struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Where a system keeps whom it trusts.
+/// Where systems keep their trusted certificates.
 const BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -110,7 +110,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let stat = std::fs::metadata(path).map_err(|e| told(&e))?;
     // A FIFO would be waited for.
     if !stat.is_file() {
-        return Err("it is no regular file".to_string());
+        return Err("it is not a regular file".to_string());
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| told(&e))?;
@@ -135,7 +135,7 @@ fn entries(
             Ok((jks::read(bytes, password, key_password).map_err(told("JKS"))?, "JKS"))
         }
         [0xce, 0xce, 0xce, 0xce, ..] => {
-            Err("it is a JCEKS store, which is not read here; write it anew, by keytool \
+            Err("it is a JCEKS store, which is not supported; write it again with keytool \
                  -importkeystore -deststoretype pkcs12"
                 .to_string())
         }
@@ -158,12 +158,13 @@ fn pem_entries(text: &[u8], password: Option<&str>) -> Result<Vec<Entry>, String
             continue;
         }
         if label == "RSA PRIVATE KEY" && section.der.is_none() {
-            return Err("its key is locked in OpenSSL's old way; write it anew, by openssl pkcs8 \
+            return Err("its key is encrypted in OpenSSL's old way; write it again with openssl \
+                        pkcs8 \
                         -topk8"
                 .to_string());
         }
         let Some(der) = section.der else {
-            return Err(format!("its {label} is no base64"));
+            return Err(format!("its {label} is not base64"));
         };
         if is_certificate {
             // OpenSSL adds what it trusts a certificate for behind it.
@@ -196,7 +197,7 @@ fn open(der: &[u8], password: &str) -> Result<Vec<u8>, Flaw> {
     })
 }
 
-/// Reads whom we trust. As in Java, of a store with keys in it these keys' own certificates.
+/// Reads the trusted certificates. As in Java, of a store with keys these keys' own certificates count.
 ///
 /// # Errors
 /// In words, with the store's name.
@@ -211,7 +212,7 @@ pub(super) fn trust(store: Option<&TrustStore>) -> Result<Trust, String> {
         None => match bundle() {
             Some(path) => (Some(path), None, None),
             None => {
-                return Err("this system has no bundle of certificates that is known here; set \
+                return Err("this system has no bundle of certificates in a known place; set \
                             ssl.truststore.location"
                     .to_string());
             }
@@ -267,7 +268,7 @@ pub(super) fn identities(store: &KeyStore) -> Result<Vec<Identity>, String> {
     for entry in entries {
         let Entry::Key { alias, key: Some(key), chain } = entry else { continue };
         if chain.is_empty() {
-            return Err(format!("{name}: as {kind}: no certificate stands beside key {alias}"));
+            return Err(format!("{name}: as {kind}: key {alias} has no certificate"));
         }
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         identities.push(Identity { chain, key: private_key(key) });

@@ -72,8 +72,9 @@ impl fmt::Display for Refusal {
             Refusal::Unreadable => f.write_str("its certificate cannot be read"),
             Refusal::Version1 { subject, host } => write!(
                 f,
-                "its certificate ({subject}) is of version 1, which has no place for names; make it anew \
-                 with one, as by openssl x509 -req -extfile <(echo subjectAltName=DNS:{host}) and what \
+                "its certificate ({subject}) is of version 1, which has no place for names; make \
+                 a new one with a name, for example with openssl x509 -req -extfile <(echo \
+                 subjectAltName=DNS:{host}) and what \
                  else it was made with"
             ),
             Refusal::Expired { subject, at } => write!(
@@ -109,8 +110,8 @@ impl fmt::Display for Refusal {
             ),
             Refusal::Weak { subject } => write!(
                 f,
-                "its certificate ({subject}) is signed with SHA-1 or a key that is too short; make it anew \
-                 with SHA-256 and an RSA key of 2,048 bits or more, or an EC key"
+                "its certificate ({subject}) is signed with SHA-1 or a key that is too short; \
+                 make a new one with SHA-256 and an RSA key of 2,048 bits or more, or an EC key"
             ),
             Refusal::Other { subject, why } => write!(f, "its certificate ({subject}): {why}"),
         }
@@ -123,7 +124,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// See the module.
+/// Checks a broker's certificate as Java's clients do.
 #[derive(Debug)]
 pub(super) struct Verifier {
     trusted: Vec<CertificateDer<'static>>,
@@ -233,8 +234,8 @@ impl Verifier {
                 Refusal::Weak { subject }
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                let why =
-                    "it may not be used by servers; make it anew with extendedKeyUsage=serverAuth";
+                let why = "it may not be used by servers; make a new one with \
+                     extendedKeyUsage=serverAuth";
                 Refusal::Other { subject, why: why.to_string() }
             }
             other => Refusal::Other { subject, why: other.to_string() },

@@ -15,7 +15,8 @@ use super::record::{
 
 /// Version of the encoding. To be raised with every change of a field.
 pub const VERSION: u16 = 5;
-/// A bit of the state of a file: see [`FileRecord::skips_line`]. Who does not know it refuses the state.
+/// A bit of the state of a file: see [`FileRecord::skips_line`]. A program that does not know it refuses
+/// the state.
 const SKIPS_LINE: u8 = 0x80;
 /// The oldest version that is read: without topic ids and marks of partitions.
 const VERSION_MIN: u16 = 2;
@@ -188,7 +189,7 @@ pub enum DecodeError {
     Version(u16),
     /// The input ends within the value that begins here, or a length promises more than there is.
     Cut { at: usize },
-    /// The value that ends here is none that was ever written.
+    /// The value that ends here was never written.
     Value { at: usize, what: &'static str },
     /// Bytes follow the record.
     Trailing { at: usize },

@@ -59,7 +59,7 @@ pub(super) fn check(
         Ok(view) => view,
         Err(fault) => return report.add("cluster", FOR_NOW, fault.to_string()),
     };
-    let id = view.cluster_id.clone().unwrap_or_else(|| "not told by this broker".to_string());
+    let id = view.cluster_id.clone().unwrap_or_else(|| "not reported by this broker".to_string());
     let text = format!(
         "id {id}, {}, controller {}",
         counted(view.brokers.len() as u64, "broker"),
@@ -138,7 +138,7 @@ fn brokers(report: &mut Report, channel: &Destination, client: &Client) -> Optio
         }
     }
     if found.is_none() && old {
-        report.add("cluster", State::Info, "not told by brokers before 0.10");
+        report.add("cluster", State::Info, "not reported by brokers before 0.10");
     }
     found
 }
@@ -203,14 +203,14 @@ fn advertised(report: &mut Report, channel: &Destination, client: &Client, view:
         let name = format!("{address} (broker {id})");
         match greet(address, &channel.topic, client, since + BROKER_TIMEOUT) {
             Ok((_, spoken)) => {
-                let text = format!("told by the cluster; Kafka {}", admin::release(&spoken));
+                let text = format!("reported by the cluster; Kafka {}", admin::release(&spoken));
                 report.timed(&name, State::Ok, text, ms(since));
             }
             Err(fault) => {
                 let led = leads(*id);
                 let state = if led > 0 { FOR_NOW } else { State::Warn };
                 let text = format!(
-                    "told by the cluster, leads {}: {fault}",
+                    "reported by the cluster, leads {}: {fault}",
                     counted(led as u64, "partition")
                 );
                 report.timed(&name, state, text, ms(since));
@@ -276,27 +276,32 @@ fn missing_topic(report: &mut Report, channel: &Destination, view: &View) {
     let value = |name: &str| told.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     let topic = &channel.topic;
     let replicas = view.brokers.len().clamp(1, 3);
-    let way_out = format!("to make it now, give --create-topic 3:{replicas}");
+    let way_out = format!("to create it now, give --create-topic 3:{replicas}");
     let (state, text) = match value(names[0]) {
         Some("true") => {
             let shown = |name: &str| format!("{name} = {}", value(name).unwrap_or("?"));
             let (count, factor) = (shown(names[1]), shown(names[2]));
             let text = format!(
-                "{topic} is not there; the brokers make it when it is first asked for ({count}, \
+                "{topic} does not exist; the brokers create it when it is first asked for \
+                 ({count}, \
                  {factor}); {way_out}"
             );
             (State::Warn, text)
         }
         Some(_) => {
-            let text = format!("{topic} is not there, and the brokers make none; {way_out}");
+            let text = format!(
+                "{topic} does not exist, and the brokers do not create it; \
+                                {way_out}"
+            );
             (FOR_NOW, text)
         }
         // Those before 0.11 tell nothing of their settings, and a broker makes topics unless it is told
         // not to.
         None => {
             let text = format!(
-                "{topic} is not there; the brokers make it when it is first asked for, unless their \
-                 {} is false, which this one does not tell; {way_out}",
+                "{topic} does not exist; the brokers create it when it is first asked for, \
+                 unless their \
+                 {} is false, which this one does not report; {way_out}",
                 names[0]
             );
             (State::Warn, text)
@@ -373,13 +378,13 @@ fn limits(
     let told = match told {
         Ok(Some(told)) => told,
         Ok(None) => {
-            let text = "max.message.bytes, min.insync.replicas and cleanup.policy: not told by \
-                        this broker (before 0.11)";
+            let text = "max.message.bytes, min.insync.replicas and cleanup.policy: not reported \
+                        by this broker (before 0.11)";
             report.add(name, State::Info, text);
             return None;
         }
         Err(fault) => {
-            report.add(name, State::Info, format!("not told by this broker: {fault}"));
+            report.add(name, State::Info, format!("not reported by this broker: {fault}"));
             return None;
         }
     };
@@ -437,7 +442,7 @@ fn rights(report: &mut Report, channel: &Destination, topic: &TopicView, peer: &
     let may_number = peer.admin(&channel.client_id).may_number();
     let is_numbering_denied = matches!(may_number, Ok(Some(false)));
     let Some(rights) = topic.rights else {
-        let text = "not told by this broker (before 2.3)";
+        let text = "not reported by this broker (before 2.3)";
         report.add("rights", State::Info, text);
         if is_numbering_denied {
             let text = format!("IdempotentWrite on the cluster is missing for {who}");
@@ -466,10 +471,10 @@ fn rights(report: &mut Report, channel: &Destination, topic: &TopicView, peer: &
     );
 }
 
-/// As whom we have logged in.
+/// The user that we have logged in as.
 fn login(report: &mut Report, channel: &Destination) {
     let Some(login) = &channel.security.login else { return };
-    let who = login.principal().unwrap_or("whom the brokers take us for");
+    let who = login.principal().unwrap_or("the user that the brokers take this agent for");
     report.add("login", State::Ok, format!("{} as {who}", login.mechanism()));
 }
 

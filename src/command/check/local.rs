@@ -139,7 +139,7 @@ fn tracker_directory(report: &mut Report, source: &SourceConfig) {
             report.add(
                 name,
                 FOR_GOOD,
-                format!("{} is not there and cannot be made", dir.display()),
+                format!("{} does not exist and cannot be created", dir.display()),
             );
         }
     }
@@ -236,7 +236,7 @@ fn last_end(report: &mut Report, look: &SourceLook) {
 fn tenant(report: &mut Report, agent: &str, look: &SourceLook) {
     let name = "no other agent";
     match &look.tenant {
-        Ok(Tenant::Nobody(_)) => report.add(name, State::Ok, "nobody holds the lock"),
+        Ok(Tenant::Nobody(_)) => report.add(name, State::Ok, "the lock is free"),
         Ok(Tenant::Agent(Some(holder))) if holder.agent == agent => {
             report.agent = report.agent.max(AgentNow::Runs);
             report.add(name, State::Ok, format!("this agent runs: the lock is {holder}"));
@@ -248,7 +248,7 @@ fn tenant(report: &mut Report, agent: &str, look: &SourceLook) {
             report.add(name, FOR_NOW, format!("the lock is {holder}"))
         }
         Ok(Tenant::Agent(None)) => report.add(name, FOR_NOW, "the lock is held by another agent"),
-        Err(e) => report.add(name, State::Warn, format!("the lock cannot be looked at: {e}")),
+        Err(e) => report.add(name, State::Warn, format!("the lock cannot be examined: {e}")),
     }
 }
 
@@ -261,10 +261,10 @@ fn reader(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     let shares = source.shares_spool_dir;
     match spool_lock::look(dir, shares) {
         Ok(SpoolLocked::Held(())) if shares => {
-            report.add(name, State::Ok, "shared with those who say so (sharedSpoolDir = true)");
+            report.add(name, State::Ok, "shared with agents that set it (sharedSpoolDir = true)");
         }
         Ok(SpoolLocked::Held(())) => {
-            report.add(name, State::Ok, "nobody holds the lock on the spool directory");
+            report.add(name, State::Ok, "the lock on the spool directory is free");
         }
         // That is told already.
         Ok(SpoolLocked::Busy(_)) if matches!(look.tenant, Ok(Tenant::Agent(_))) => {}

@@ -53,7 +53,7 @@ enum AgentNow {
     Ended,
 }
 
-/// A failure that somebody has to fix.
+/// A failure that a person has to fix.
 const FOR_GOOD: State = State::Fail { may_pass: false };
 /// A failure that may pass.
 const FOR_NOW: State = State::Fail { may_pass: true };
@@ -224,7 +224,7 @@ fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Styl
             AgentNow::Stopped => "the agent can be started",
             AgentNow::Runs => "the agent runs",
             AgentNow::Ended => {
-                "nothing else stands in the way, but the last agent ended by itself: fix that first"
+                "nothing else prevents a start, but the last agent ended by itself: fix that first"
             }
         },
         Exit::Temporary => "not yet: see what failed, and try again",

@@ -14,7 +14,7 @@ use crate::log::counted;
 use crate::monitor::health::letter_json;
 use crate::text::{columns, grouped, printable, size};
 
-/// So much of log files is read to count lines, bytes, all letters together.
+/// How much of the log files is read to count lines, bytes, all letters together.
 const COUNTED_BYTES_MAX: u64 = 1 << 30;
 
 /// Letters with the lines that they are from.

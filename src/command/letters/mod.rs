@@ -1,6 +1,6 @@
 //! `flume-ng letters`: what to do with lines that no broker took.
 //!
-//! They are listed by number, in the order of the dead-letter file, which nobody takes anything out of.
+//! They are listed by number, in the order of the dead-letter file, from which nothing is ever removed.
 //! What is settled gets a mark there. Listing and marking ask nothing of a running agent, and neither
 //! does sending: see [`resend`].
 

@@ -38,7 +38,7 @@ use crate::text;
 
 /// Name of its directory below the tracker directory.
 const DIR: &str = "resend";
-/// There is nothing in it: what the source's files are is no business of a resend.
+/// There is nothing in it: a resend has nothing to do with the source's files.
 const EMPTY_DIR: &str = "no-files";
 /// Letters that are announced together.
 const LETTERS_MAX: usize = 256;
@@ -230,7 +230,7 @@ impl Ledger for LetterLedger {
         let read = || -> io::Result<Vec<u8>> {
             let value = body(path, batch)?;
             if crc32fast::hash(&value) != batch.bytes_crc {
-                return Err(io::Error::other("other bytes stand in its place"));
+                return Err(io::Error::other("other bytes are in its place"));
             }
             Ok(value)
         };

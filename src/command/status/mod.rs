@@ -78,7 +78,7 @@ pub fn run(args: &StatusArgs) -> ExitCode {
             let way_out = why.way_out();
             log::continuation(
                 Level::Error,
-                format_args!("flume-ng: what cannot be read is not known: {why}{way_out}"),
+                format_args!("flume-ng: something cannot be read: {why}{way_out}"),
             );
             Exit::Temporary.into()
         }
@@ -116,7 +116,7 @@ fn wait(args: &StatusArgs, config: &AgentConfig, at_most: Duration) -> ExitCode 
 }
 
 /// Is every line that stands in the files in the topic, as far as the disk tells? Half a last line of a
-/// file that is tailed under its name waits for its writer, and nobody waits for that.
+/// file that is tailed under its name waits for its writer, and is not waited for.
 fn is_delivered(look: &SourceLook) -> bool {
     let is_file_delivered = |file: &FileLook| {
         let is_tailed = file.view.state != "draining";

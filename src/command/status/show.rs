@@ -61,7 +61,7 @@ fn tenant(source: &Shown<'_>) -> (State, String) {
         Ok(Tenant::Nobody(Some(last))) => {
             (State::Warn, format!("stopped (the last one was started {})", last.since))
         }
-        Err(e) => (State::Warn, format!("the lock cannot be looked at: {e}")),
+        Err(e) => (State::Warn, format!("the lock cannot be examined: {e}")),
     }
 }
 

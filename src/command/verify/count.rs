@@ -449,14 +449,14 @@ fn tell_bounds(plan: &mut Plan<'_>, partition: i32, (first, end): (i64, i64)) {
         if range.first < first {
             notes.push(format!(
                 "partition {partition} begins at offset {first}, behind {} where the file's \
-                 events begin: retention has taken some",
+                 events begin: retention has removed some",
                 range.first
             ));
         }
         if range.last >= end {
             notes.push(format!(
                 "partition {partition} ends at offset {end}, before {} where the file's events \
-                 end: the topic was cut back or made anew",
+                 end: the topic was cut back or recreated",
                 range.last
             ));
         }

@@ -373,7 +373,7 @@ fn holds(found: &File, stat: &Metadata, file: &FileRecord) -> io::Result<bool> {
     Ok(is_proof && prefix_crc(found, file.position)? == file.bytes_crc)
 }
 
-/// `None` where there is no such file.
+/// `None` if there is no such file.
 fn regular_file(path: &Path) -> Result<Option<Metadata>, Trouble> {
     match path.metadata() {
         Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_file)),

@@ -33,7 +33,7 @@ pub(super) fn behind(range: &ReceiptRange) -> i64 {
 #[derive(Debug, Default)]
 pub(super) struct Strangers(HashMap<u64, Vec<(u32, u64)>>);
 
-/// So many values of strangers are kept before they are named; some 5 MB.
+/// How many values of unknown origin are kept before they are named; some 5 MB.
 const STRANGERS_MAX: usize = 1 << 16;
 
 /// Hands over the hash of each line of the files that only their lines can tell from strangers.
@@ -137,7 +137,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Tells the lines of other files from what nobody here wrote.
+    /// Tells the lines of other files from what no agent here wrote.
     pub(super) fn name_strangers(&mut self) {
         let mut strangers = std::mem::take(&mut self.strangers.0);
         let rows = &mut *self.rows;

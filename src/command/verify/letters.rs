@@ -35,7 +35,7 @@ impl Letters {
         });
         if let Err(e) = read {
             let path = path.display();
-            remarks.push(format!("{path}: {e}; the events in it are told as missing"));
+            remarks.push(format!("{path}: {e}; the events in it are reported as missing"));
         }
         Letters { path, by_file }
     }

@@ -1,4 +1,4 @@
-//! A bar on a terminal; nothing where stderr is none.
+//! A bar on a terminal; nothing if stderr is not one.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

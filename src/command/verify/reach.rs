@@ -1,7 +1,7 @@
 //! How much of a topic is searched for records that should not be there.
 //!
 //! A line that was sent twice may stand before everything that receipts and checkpoint know of: an
-//! agent whose state was lost begins anew, and what it had sent before is in no record. Only who has
+//! agent whose state was lost begins again, and what it had sent before is in no record. Only a run that has
 //! looked through the whole topic can say that each line is there once. Reading it takes time, so
 //! that of a large one only the part behind the first recorded offsets is read; then it is said, and
 //! nothing is called exact.
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::channel::reader::TopicReader;
 use crate::text::size;
 
-/// A topic of so many bytes is searched whole without being asked: some seconds to a minute.
+/// The largest topic that is searched whole without being asked, bytes: some seconds to a minute.
 pub(super) const WHOLE_BYTES_MAX: u64 = 4_000_000_000;
 /// Pieces that are read to tell how large a topic is, over all of its partitions.
 const SAMPLES_MAX: usize = 64;
@@ -91,7 +91,7 @@ impl Searched {
         *self == Searched::Whole
     }
 
-    /// Less than all, though nobody asked for less.
+    /// Less than all, though less was not asked for.
     pub(super) fn is_cut_short(&self) -> bool {
         matches!(self, Searched::From { .. })
     }
@@ -107,14 +107,14 @@ impl Searched {
                     .collect();
                 Some(format!(
                     "topic {topic} (about {}) was searched from these offsets on: {}; whether \
-                     lines stand before them as well is not known, --whole-topic looks",
+                     there are lines before them is not known, --whole-topic looks",
                     size(*bytes),
                     offsets.join(", ")
                 ))
             }
             Searched::Ranges { topic } => Some(format!(
-                "topic {topic} was searched in the recorded ranges alone, as --range-only says: \
-                 whether lines stand elsewhere as well is not known"
+                "topic {topic} was searched only in the recorded ranges, as --range-only says: \
+                 whether there are lines elsewhere is not known"
             )),
         }
     }

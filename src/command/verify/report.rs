@@ -12,9 +12,9 @@ use crate::channel::reader::TopicRecord;
 use crate::log::is_disguise;
 use crate::text::{counted, printable};
 
-/// So many missing and repeated lines are shown.
+/// How many missing and repeated lines are shown.
 pub(super) const EXAMPLES_MAX: usize = 10;
-/// So much of each, bytes.
+/// How much of each, bytes.
 const EXCERPT_BYTES: usize = 120;
 
 /// One file in one topic.
@@ -37,7 +37,7 @@ pub(super) struct Row {
     pub repeated: u64,
     /// Records among its events that are lines of other files which the agent knows.
     pub others: u64,
-    /// Those that are nobody's.
+    /// Those that belong to none of the files.
     pub foreign: u64,
     pub notes: Vec<String>,
     /// Its bytes are there and are those that were sent.
@@ -162,7 +162,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Is every event of every file there exactly once? Only who has seen the whole topic can say so.
+    /// Is every event of every file there exactly once? Only a run that has seen the whole topic can say so.
     pub(super) fn is_exact(&self) -> bool {
         self.is_clean() && self.searched.iter().all(Searched::is_whole)
     }

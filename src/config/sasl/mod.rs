@@ -1,4 +1,4 @@
-//! As whom a channel logs in at its brokers: `kafka.producer.sasl.*`, and JAAS, in the property or in
+//! How a channel logs in at its brokers: `kafka.producer.sasl.*`, and JAAS, in the property or in
 //! the file of `-Djava.security.auth.login.config`.
 
 use std::path::{Path, PathBuf};
@@ -78,14 +78,14 @@ pub struct AwsKeys {
 pub enum Tickets {
     /// Got by a key of this file, and anew before they end.
     Keytab(PathBuf),
-    /// Those of somebody else, who renews them; where it is not named, in the usual place.
+    /// A ticket cache that another program renews; if it is not named, in the usual place.
     Cache(Option<PathBuf>),
 }
 
 /// Where a token comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
-    /// Nobody signs it: for trials.
+    /// Unsigned, for trials.
     Unsecured(Claims),
     /// Read anew for each login.
     File(PathBuf),
@@ -105,7 +105,7 @@ pub struct Endpoint {
     pub client_id: String,
     pub secret: Secret,
     pub scope: Option<String>,
-    /// Whom to trust, by TLS; else whom the system trusts.
+    /// The authorities to trust for TLS; otherwise those of the system.
     pub trust: Option<TrustStore>,
 }
 
@@ -238,12 +238,13 @@ pub(super) fn build(
     }
 }
 
-/// Where nobody logs in, who would is without meaning.
+/// Without a login its properties mean nothing.
 pub(super) fn warn_of_idle_ones(section: &Section, protocol: &str, found: &mut Diagnostics) {
     let props = section.props.iter();
     if let Some(prop) = props.clone().find(|p| p.name.starts_with("kafka.producer.sasl.")) {
         let message = format!(
-            "nobody logs in, since the protocol is {protocol}; write {} = SASL_SSL or SASL_PLAINTEXT, \
+            "there is no login, since the protocol is {protocol}; write {} = SASL_SSL or \
+             SASL_PLAINTEXT, \
              or remove this",
             section.key("kafka.producer.security.protocol")
         );
@@ -263,7 +264,7 @@ fn refuse_other_handlers(section: &Section, found: &mut Diagnostics) {
             && !OWN.contains(&prop.value.as_str())
         {
             let message = format!(
-                "{} is Java code of somebody else, which cannot run here; remove it, and give name and \
+                "{} is third-party Java code, which cannot run here; remove it, and give name and \
                  password or a token in {}",
                 prop.shown(),
                 section.key(JAAS)
@@ -290,7 +291,8 @@ fn module(
     }
     let Some(path) = system(JAAS_FILE) else {
         let message = format!(
-            "nobody is named to log in as; write {} = MODULE required username=\"...\" password=\"...\"; \
+            "no user to log in as is configured; write {} = MODULE required username=\"...\" \
+             password=\"...\"; \
              or start with -D{JAAS_FILE}=FILE",
             section.key(JAAS)
         );
@@ -363,7 +365,7 @@ fn by_ticket(
         (true, None) => return Err("keyTab is missing; write keyTab=\"/PATH\"".to_string()),
         (false, _) if module.is_true("useTicketCache") => Tickets::Cache(path("ticketCache")),
         (false, _) => {
-            let why = "nobody can be asked for a password here; write useKeyTab=true keyTab=\"/PATH\" \
+            let why = "the agent cannot ask for a password; write useKeyTab=true keyTab=\"/PATH\" \
                        principal=\"NAME@REALM\", or useTicketCache=true";
             return Err(why.to_string());
         }
@@ -378,8 +380,8 @@ fn by_ticket(
 
 fn by_keys_of_aws(module: &Module) -> Result<Login, String> {
     if module.get("awsRoleArn").is_some() {
-        let why = "to take another role first is not supported; give the role of the machine, or a \
-                   profile (awsProfileName), the rights, and remove awsRoleArn";
+        let why = "assuming another role is not supported; give the rights to the role of the \
+                   machine or to a profile (awsProfileName), and remove awsRoleArn";
         return Err(why.to_string());
     }
     Ok(Login::Msk(AwsKeys { profile: module.get("awsProfileName").map(str::to_string) }))
@@ -414,7 +416,7 @@ fn by_token(
     Some(unsecured(module))
 }
 
-/// Who is asked for tokens, and as whom.
+/// The server that is asked for tokens, and the client id for it.
 fn endpoint(section: &Section, url: &str, module: &Module) -> Result<Endpoint, String> {
     let (is_encrypted, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
@@ -425,16 +427,16 @@ fn endpoint(section: &Section, url: &str, module: &Module) -> Result<Endpoint, S
     };
     let (authority, path) = rest.find(['/', '?']).map_or((rest, "/"), |at| rest.split_at(at));
     let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
-        Some((host, port)) => (host, port.parse().map_err(|_| format!("{port} is no port"))?),
+        Some((host, port)) => (host, port.parse().map_err(|_| format!("{port} is not a port"))?),
         None => (authority, if is_encrypted { 443 } else { 80 }),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
     if host.is_empty() || host.contains('@') || !is_word(host) || !is_word(path) {
-        return Err("this is no address; write https://HOST/PATH".to_string());
+        return Err("this is not an address; write https://HOST/PATH".to_string());
     }
     if !is_encrypted && !matches!(host, "localhost" | "127.0.0.1" | "::1") {
-        return Err("the secret would go in the clear; write https://".to_string());
+        return Err("the secret would be sent unencrypted; write https://".to_string());
     }
     let told = |option: &str| module.get(option).filter(|value| !value.is_empty());
     let missing = |option: &str| format!("{option} is missing; write {option}=\"...\" into {JAAS}");
@@ -465,7 +467,7 @@ fn unsecured(module: &Module) -> Result<Login, String> {
     }
     for (name, value) in pairs("unsecuredLoginNumberClaim_") {
         let number = value.parse().map_err(|_| {
-            format!("unsecuredLoginNumberClaim_{name} is no whole number; write one")
+            format!("unsecuredLoginNumberClaim_{name} is not a whole number; write one")
         })?;
         claims.numbers.push((name.to_string(), number));
     }
@@ -476,7 +478,8 @@ fn unsecured(module: &Module) -> Result<Login, String> {
         let seconds = value.parse().ok().filter(|s| (1..=LIFETIME_S_MAX).contains(s));
         claims.lifetime_s = seconds.ok_or_else(|| {
             format!(
-                "unsecuredLoginLifetimeSeconds is no number from 1 to {LIFETIME_S_MAX}; write one"
+                "unsecuredLoginLifetimeSeconds is not a number from 1 to {LIFETIME_S_MAX}; write \
+                 one"
             )
         })?;
     }
@@ -484,7 +487,8 @@ fn unsecured(module: &Module) -> Result<Login, String> {
         module.get("unsecuredLoginPrincipalClaimName").unwrap_or("sub").to_string();
     if claims.principal().is_none() {
         return Err(format!(
-            "nobody is named; write unsecuredLoginStringClaim_{}=\"...\", or name a token in {TOKEN_URL}",
+            "no user is named; write unsecuredLoginStringClaim_{}=\"...\", or name a token in \
+             {TOKEN_URL}",
             claims.principal_claim
         ));
     }
@@ -508,7 +512,7 @@ fn extensions(module: &Module, prefix: &str) -> Result<Vec<(String, String)>, St
     for (name, value) in module.beginning(prefix) {
         let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic());
         if !is_name || name == "auth" {
-            return Err(format!("{prefix}{name}: letters alone make a name of an extension"));
+            return Err(format!("{prefix}{name}: the name of an extension must be letters"));
         }
         let is_value = |b: u8| b.is_ascii_graphic() || matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         if !value.bytes().all(is_value) {
@@ -530,8 +534,8 @@ fn warn_of_odd_names(section: &Section, login: &Login, found: &mut Diagnostics) 
         _ => false,
     };
     if is_odd {
-        let message = "name or password have other characters than ASCII's, which are sent as they stand \
-                       here, in UTF-8; where the login is refused, set a password of ASCII alone";
+        let message = "the name or the password has characters outside ASCII, which are sent as \
+                       UTF-8; if the login is refused, set a password in ASCII";
         section.warn(found, JAAS, message);
     }
 }

@@ -87,7 +87,7 @@ fn what_is_wrong_is_told_with_its_line_and_without_the_password() {
         (
             "OAUTHBEARER",
             format!("{OAUTH} required;"),
-            "nobody is named; write unsecuredLoginStringClaim_sub",
+            "no user is named; write unsecuredLoginStringClaim_sub",
         ),
     ];
     for (mechanism, jaas, expected) in cases {
@@ -98,7 +98,7 @@ fn what_is_wrong_is_told_with_its_line_and_without_the_password() {
         assert!(!why.contains("hunter2"), "{why}");
     }
     let why = read_with(&["sasl.mechanism = PLAIN"], &[]).unwrap_err();
-    assert!(why.contains("nobody is named to log in as"), "{why}");
+    assert!(why.contains("no user to log in as is configured"), "{why}");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn code_of_others_is_refused() {
     let jaas = format!("sasl.jaas.config = {PLAIN} required username=\"a\" password=\"b\";");
     let handler = "sasl.login.callback.handler.class = com.example.Vault";
     let why = read_with(&["sasl.mechanism = PLAIN", &jaas, handler], &[]).unwrap_err();
-    assert!(why.contains("com.example.Vault is Java code of somebody else"), "{why}");
+    assert!(why.contains("com.example.Vault is third-party Java code"), "{why}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn tokens() {
         assert_eq!(file(url), Ok(Login::OAuth { token, extensions: Vec::new() }));
     }
     assert!(file("ftp://h/").unwrap_err().contains("file:///PATH"));
-    assert!(file("http://h/").unwrap_err().contains("the secret would go in the clear"));
+    assert!(file("http://h/").unwrap_err().contains("the secret would be sent unencrypted"));
     assert!(file("http://localhost/").unwrap_err().contains("clientId is missing"));
     let given = |url: &str| {
         let url = format!("sasl.oauthbearer.token.endpoint.url = {url}");
@@ -183,6 +183,6 @@ fn nobody_logs_in_in_the_clear_unless_told_so() {
     let found = Diagnostics::new("x.conf");
     let loaded = parse(text.as_bytes(), "a1", &setting(&[]), false, found).unwrap();
     assert_eq!(loaded.config.destinations[0].security.login, None);
-    let told = loaded.findings.iter().any(|d| d.to_string().contains("nobody logs in, since"));
+    let told = loaded.findings.iter().any(|d| d.to_string().contains("there is no login, since"));
     assert!(told, "{:?}", loaded.findings);
 }

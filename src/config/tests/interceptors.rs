@@ -86,7 +86,7 @@ fn what_is_wrong_with_an_interceptor_is_said_in_the_words_of_flume() {
 #[test]
 fn a_class_of_ones_own_is_refused_with_what_may_stand_in_its_place() {
     for (class, advice) in [
-        ("com.atguigu.flume.interceptor.ETLInterceptor$Builder", "json_filter here"),
+        ("com.atguigu.flume.interceptor.ETLInterceptor$Builder", "json_filter does"),
         ("com.example.TimeStampInterceptor$Builder", "millis serializer"),
         ("org.apache.flume.sink.solr.morphline.MorphlineInterceptor$Builder", "cannot be run"),
     ] {

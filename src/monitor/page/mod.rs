@@ -1,8 +1,8 @@
-//! The page at `/`: how things stand, for people. One file, nothing from elsewhere.
+//! The status page at `/`, for people. One file, nothing from elsewhere.
 //!
 //! It is made here, whole, each time. Without script the browser asks for it again every five seconds.
 //! With script it follows `/status.json` each second: each value that moves says where it is to be found
-//! there ([`live`]), and where there are other rows than before (`shape`), all is asked for anew.
+//! there ([`live`]), and where there are other rows than before (`shape`), the whole page is asked for again.
 
 mod chart;
 mod html;

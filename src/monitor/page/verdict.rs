@@ -27,7 +27,7 @@ impl Mood {
 pub(crate) fn verdict(stats: &Stats) -> (Mood, String) {
     let mut faults = stats.sources.iter().filter_map(|source| source.fault.as_deref());
     if let Some(fault) = faults.next() {
-        return (Mood::Bad, format!("needs somebody: {fault}"));
+        return (Mood::Bad, format!("needs attention: {fault}"));
     }
     let mut apart = stats.sources.iter().flat_map(|source| &source.apart);
     if let Some(apart) = apart.next() {
@@ -38,7 +38,7 @@ pub(crate) fn verdict(stats: &Stats) -> (Mood, String) {
     let letters: u64 = stats.sources.iter().filter_map(|s| s.dead_letters).sum();
     if letters > 0 {
         let s = if letters == 1 { "" } else { "s" };
-        return (Mood::Bad, format!("needs somebody: {} dead letter{s}", grouped(letters)));
+        return (Mood::Bad, format!("needs attention: {} dead letter{s}", grouped(letters)));
     }
     let progress = progress(stats);
     let leaderless: usize = stats.channels.iter().map(|channel| channel.leaderless).sum();
@@ -102,13 +102,13 @@ mod tests {
         let lacks = "waiting for Kafka: 2 partitions without a leader; the others: delivering";
         assert!(verdict(&stats).1.starts_with(lacks), "{}", verdict(&stats).1);
         stats.sources[0].dead_letters = Some(1);
-        assert_eq!(verdict(&stats), (Mood::Bad, "needs somebody: 1 dead letter".to_string()));
+        assert_eq!(verdict(&stats), (Mood::Bad, "needs attention: 1 dead letter".to_string()));
         let why = "Channel c1 (topic t): hadoop2 does not answer".to_string();
         stats.sources[0].apart.push(Apart { why, since: Some("14:02".to_string()) });
         let waits = "waiting for Kafka: Channel c1 (topic t): hadoop2 does not answer, since 14:02";
         assert_eq!(verdict(&stats), (Mood::Wait, waits.to_string()));
         stats.sources[0].fault = Some("Source r1 cannot start: no".into());
-        let needs = "needs somebody: Source r1 cannot start: no".to_string();
+        let needs = "needs attention: Source r1 cannot start: no".to_string();
         assert_eq!(verdict(&stats), (Mood::Bad, needs));
     }
 }

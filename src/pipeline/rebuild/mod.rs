@@ -2,7 +2,7 @@
 //! might have left it.
 //!
 //! 1. *Settle*: the last run's requests may still be under way, and nothing fences a producer
-//!    whose id nobody knows. So the topic's ends count only after the time in which a copy would
+//!    whose id is not known. So the topic's ends count only after the time in which a copy would
 //!    have shown (see [`super::recovery`]).
 //! 2. *Compare* ([`compare`]): which events of which files are in the topic, for each channel.
 //! 3. *Apply* ([`apply`]): what is there counts as acknowledged; what is missing before something
@@ -38,13 +38,13 @@ use compare::Compare;
 /// Waits after a file or directory that cannot be read, ms.
 const RETRY_MS: u64 = 4_000;
 
-/// A word on how far it is, so often, ms.
+/// How often the log says how far it is, ms.
 const TELL_MS: u64 = 10_000;
 
 /// Memory for the table of values, bytes.
 const TABLE_BYTES: usize = 64 << 20;
 
-/// How far it is read back.
+/// How far the topic is read back.
 pub(super) struct Rebuild {
     stage: Stage,
     /// One for each channel.

@@ -57,7 +57,7 @@ pub enum CutCharacter {
 /// What follows a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
-    /// More may: an incomplete last line is no event yet.
+    /// More may: an incomplete last line is not an event yet.
     Open,
     /// Nothing: what stands after the last newline is an event, unless it has no text.
     Final(CutCharacter),

@@ -31,7 +31,7 @@ fn a_lock_file_that_is_deleted_is_locked_anew() {
     let mut scene = spool("lock-gone").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     fs::remove_file(scene.work.tracker_dir().join("lock")).expect("the lock");
-    scene.log_says("was removed or replaced under this agent; it is locked anew");
+    scene.log_says("was removed or replaced under this agent; it is locked again");
     let mut other = scene.work.start();
     let status = other.wait(super::scene::PATIENCE).expect("it ends by itself");
     assert_eq!(status.code(), Some(75), "{}", other.log());
@@ -51,7 +51,7 @@ fn between_the_deletion_of_the_lock_and_its_renewal_nobody_else_begins() {
         let status = other.wait(super::scene::PATIENCE).expect("it ends by itself");
         assert_eq!(status.code(), Some(75), "{}", other.log());
         scene.until("the lock is back", || {
-            scene.log_lines("it is locked anew") > n
+            scene.log_lines("it is locked again") > n
                 && scene.work.tracker_dir().join("lock").exists()
         });
     }
@@ -65,7 +65,7 @@ fn a_checkpoint_that_is_deleted_is_written_anew() {
     let mut scene = spool("state-gone").file("a_{H}.log", "one\n", 0).agent_runs();
     scene.arrive(1);
     fs::remove_file(scene.work.tracker_dir().join("checkpoint")).expect("the checkpoint");
-    scene.log_says("the checkpoint was removed under this agent; it was written anew");
+    scene.log_says("the checkpoint was removed under this agent; it was written again");
     scene.kill();
     scene.append("a_{H}.log", "two\n");
     scene.start();
@@ -82,7 +82,7 @@ fn a_spool_directory_made_anew_gets_its_state_anew() {
     scene.log_says("Nothing is sent until it can be written again");
     fs::create_dir(scene.work.spool()).expect("and a new one comes");
     scene.append("b_{H}.log", "two\n");
-    scene.log_says("it was written anew");
+    scene.log_says("it was written again");
     scene.arrive(2);
     scene.kill();
     scene.append("b_{H}.log", "three\n");
@@ -99,7 +99,7 @@ fn a_tracker_directory_that_is_moved_away_and_back_says_what_was_sent() {
     scene.arrive(1);
     let (here, away) = (scene.work.tracker_dir(), scene.work.dir().join("away"));
     fs::rename(&here, &away).expect("a move");
-    scene.log_says("it was written anew");
+    scene.log_says("it was written again");
     scene.append("a_{H}.log", "two\n");
     scene.arrive(2);
     fs::rename(&here, scene.work.dir().join("the-newer-one")).expect("a move");
@@ -143,7 +143,7 @@ fn a_second_reader_of_the_spool_directory_is_refused() {
     scene.in_the_end(&["one", "two"]);
 }
 
-/// "nobody holds the lock", said `check` of the other tracker directory.
+/// "the lock is free", said `check` of the other tracker directory.
 #[test]
 fn check_names_the_reader_of_the_spool_directory_under_another_tracker_directory() {
     let what = "check of a spool directory that is read under another trackerDir";

@@ -25,7 +25,7 @@ pub const OLD_S: u64 = 7_200;
 /// How the agent's command is changed before each start.
 type Change = Box<dyn Fn(&mut Command)>;
 
-/// See the module. Names are templates: `{H}` is the present hour, `{H-1}` the one before.
+/// A source directory, a topic and an agent. Names are templates: `{H}` is the present hour, `{H-1}` the one before.
 pub struct Scene {
     pub topic: Topic,
     pub work: Work,

@@ -257,7 +257,7 @@ fn who_speaks_no_tls_is_named_as_such() {
     let config = certificates.trusting("ca.pem");
     for (answer, words) in [
         (&b""[..], "it closed the connection when TLS began; a listener without TLS does so"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it speaks no TLS; name a listener of SSL"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak TLS; name a listener of SSL"),
         // An alert: protocol_version.
         (&[0x15, 3, 1, 0, 2, 2, 70], "it has no version of TLS or no cipher in common with us"),
     ] {
@@ -293,7 +293,9 @@ fn a_store_that_has_changed_is_read_anew_and_one_that_is_damaged_is_not_used() {
     let (same, lines) = crate::log::capture(|| tls.config().unwrap());
     assert!(Arc::ptr_eq(&after, &same));
     assert!(
-        lines[0].contains("trust.pem: it is empty; it has changed, and is used as it was"),
+        lines[0].contains(
+            "trust.pem: it is empty; the file has changed, and its old content stays in use"
+        ),
         "{lines:?}"
     );
     copy("other.pem");
