@@ -34,6 +34,9 @@ fn config(address: &str, topic: &str) -> Destination {
         security: Default::default(),
         request_timeout_ms: 10_000,
         metadata_ms: 300_000,
+        rule: Default::default(),
+        topic_rule: None,
+        base: None,
     }
 }
 

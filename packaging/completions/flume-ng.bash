@@ -9,6 +9,7 @@ _flume_ng() {
   case $prev in
     -n|--name) return ;;
     -f|--conf-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    -u|--conf-uri) return ;;
     --timeout) return ;;
     --timeout) return ;;
     -c|--conf) COMPREPLY=($(compgen -d -- "$cur")); return ;;

@@ -62,7 +62,7 @@ pub(crate) fn tell_canary(config: &SourceConfig) {
 /// From the configuration to the source's start.
 pub(crate) fn tell_start(config: &AgentConfig) {
     tell_creation(config);
-    for channel in &config.destinations {
+    for (_, channel) in config.channels() {
         log::info(APPLICATION, format_args!("Starting Channel {}", channel.name));
         log::info(CHANNEL, format_args!("Starting Kafka Channel: {}", channel.name));
         log::info(CHANNEL, format_args!("Topic = {}", channel.topic));
@@ -93,7 +93,7 @@ pub(crate) fn tell_start(config: &AgentConfig) {
 
 fn tell_creation(config: &AgentConfig) {
     log::info(PROVIDER, format_args!("Creating channels"));
-    for channel in &config.destinations {
+    for (_, channel) in config.channels() {
         log::info(
             "channel.DefaultChannelFactory",
             format_args!(
@@ -119,9 +119,8 @@ fn tell_creation(config: &AgentConfig) {
             format_args!("Creating instance of sink: {}, type: {}", sink.name, sink_type(sink)),
         );
     }
-    for (at, channel) in config.destinations.iter().enumerate() {
-        let sources =
-            config.sources.iter().filter(|s| s.destinations.contains(&at)).map(|s| &s.name);
+    for (at, channel) in config.channels() {
+        let sources = config.sources.iter().filter(|s| config.writes_to(s, at)).map(|s| &s.name);
         let sinks = config.sinks.iter().filter(|s| s.channel == at).map(|s| &s.name);
         let ends: Vec<&str> = sources.chain(sinks).map(String::as_str).collect();
         log::info(
@@ -149,9 +148,8 @@ fn runners(config: &AgentConfig) -> String {
         })
         .collect();
     let channels: Vec<String> = config
-        .destinations
-        .iter()
-        .map(|c| format!("{0}={1}{{name: {0}}}", c.name, c.channel_type))
+        .channels()
+        .map(|(_, c)| format!("{0}={1}{{name: {0}}}", c.name, c.channel_type))
         .collect();
     format!(
         "{{{}}} sinkRunners:{{{}}} channels:{{{}}}",

@@ -8,6 +8,7 @@ mod places;
 pub(crate) mod reload;
 pub(crate) mod sinks;
 mod stats;
+mod topics;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -151,7 +152,7 @@ struct End(Exit);
 pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Reload>) -> ExitCode {
     let monitor = Monitor::new(args, &config.monitoring);
     let mut agent = Agent::new(config, monitor, reload);
-    agent.conf.file = args.conf_file.display().to_string();
+    agent.conf.file = args.conf_files.to_string();
     agent.once = args.once.map(|once| once::Run::new(once, agent.clock.monotonic_ms()));
     let exit = agent.run();
     exit.into()
@@ -211,7 +212,8 @@ impl Agent {
     /// in doubt in the checkpoint, from which the new sources begin.
     fn take_over(&mut self, config: AgentConfig) -> Result<(), End> {
         guard::watch_over(&config);
-        let channels = self.channels.iter().map(|c| c.name.as_str());
+        let own = self.channels.iter().filter(|c| c.base.is_none());
+        let channels = own.map(|c| c.name.as_str());
         let sources = self.running.iter().map(|r| r.pipeline.config.name.as_str());
         lifecycle::tell_shutting_down(sources, channels);
         match self.finish_rounds() {
@@ -395,15 +397,19 @@ impl Agent {
         inherited: Inheritance,
         (lock, spool_lock): (Lock, Option<Rc<SpoolLock>>),
     ) -> Result<Running, NoStart> {
-        let channels = config
+        let connected = |channel: Rc<Destination>, at: usize| {
+            let broker: Box<dyn Broker> = connect::connect(&channel);
+            (channel.base.unwrap_or(at), channel, broker)
+        };
+        let mut channels: Vec<_> = config
             .destinations
             .iter()
-            .map(|&at| {
-                let channel = self.channels[at].clone();
-                let broker: Box<dyn Broker> = connect::connect(&channel);
-                (at, channel, broker)
-            })
+            .map(|&at| connected(self.channels[at].clone(), at))
             .collect();
+        if let Some(record) = &inherited.record {
+            let left = topics::left(record, config, &self.channels);
+            channels.extend(left.into_iter().map(|channel| connected(Rc::new(channel), 0)));
+        }
         let startup = Startup {
             agent: self.name.clone(),
             config: config.clone(),
@@ -415,6 +421,7 @@ impl Agent {
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();
         let pipeline =
             Pipeline::assemble(startup, inherited).map_err(|e| NoStart::NotYet(e.to_string()))?;
+        let reached = vec![false; pipeline.outlets.len()];
         let watch = watch(config, &pipeline.files);
         Ok(Running {
             pipeline,
@@ -428,7 +435,7 @@ impl Agent {
             told,
             words_due_ms: 0,
             rates: Rates::default(),
-            reached: vec![false; config.destinations.len()],
+            reached,
         })
     }
 
@@ -493,7 +500,8 @@ impl Agent {
             }
             lifecycle::tell_source_stopped(&pipeline.config, &pipeline.counters);
         }
-        for (at, channel) in self.channels.iter().enumerate() {
+        let own = self.channels.iter().enumerate().filter(|(_, channel)| channel.base.is_none());
+        for (at, channel) in own {
             lifecycle::tell_channel_stopped(&channel.name, self.sinks.acked_by_channel[at]);
         }
         self.sinks.tell_stopped();

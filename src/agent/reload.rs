@@ -2,12 +2,14 @@
 //! and taken over only if it is right.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::checkpoint::room::is_out_of_descriptors;
 use crate::cli::AgentArgs;
 use crate::config::diagnostics;
+use crate::config::files::ConfFiles;
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::log;
@@ -21,15 +23,15 @@ const LOOK_MS: u64 = 500;
 /// Inode, length, modification time; `None` if it is not there or no regular file.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
-/// The file that is watched, and what is known of it.
+/// The files that are watched, and what is known of them.
 pub(crate) struct Reload {
-    path: PathBuf,
+    files: ConfFiles,
     agent: String,
     /// `-D`, to which values may refer.
     system: Vec<(String, String)>,
     /// The stamp that was dealt with, and the one seen at the last look.
-    known: Stamp,
-    last: Stamp,
+    known: Vec<Stamp>,
+    last: Vec<Stamp>,
     /// CRC-32 of the content that is in force, or that was refused.
     content: Option<u32>,
     next_look_ms: u64,
@@ -39,16 +41,17 @@ pub(crate) struct Reload {
 impl Reload {
     /// To be made before the file is loaded for the first time, so that no change slips through.
     pub(crate) fn new(args: &AgentArgs) -> Reload {
-        let path = args.conf_file.clone();
-        let known = stamp(&path);
+        let files = args.conf_files.clone();
+        let known = stamps(&files);
         // What a pipe holds can be read once only, and that is for the start to do.
-        let content = known.and_then(|_| content(&path));
+        let is_regular = known.iter().all(Option::is_some);
+        let content = is_regular.then(|| content(&files).ok()).flatten();
         Reload {
-            path,
+            files,
             agent: args.name.clone(),
             system: args.system_properties.clone(),
+            last: known.clone(),
             known,
-            last: known,
             content,
             next_look_ms: 0,
             is_refused: false,
@@ -68,13 +71,13 @@ impl Reload {
             return None;
         }
         self.next_look_ms = now_ms + LOOK_MS;
-        let now = stamp(&self.path);
-        let is_still = std::mem::replace(&mut self.last, now) == now;
+        let now = stamps(&self.files);
+        let is_still = std::mem::replace(&mut self.last, now.clone()) == now;
         if now == self.known || !is_still {
             return None;
         }
-        let content = match fs::read(&self.path) {
-            Ok(bytes) => Some(crc32fast::hash(&bytes)),
+        let content = match content(&self.files) {
+            Ok(crc) => Some(crc),
             // The change is looked at when others have given theirs back.
             Err(e) if is_out_of_descriptors(&e) => return None,
             Err(_) => None,
@@ -84,9 +87,9 @@ impl Reload {
             return None;
         }
         self.content = content;
-        let file = self.path.display();
+        let file = &self.files;
         log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
-        let loaded = config::load_with(&self.path, &self.agent, &self.system);
+        let loaded = config::load_with(&self.files, &self.agent, &self.system);
         self.is_refused = loaded.is_err();
         match loaded {
             Ok(Loaded { config, findings }) => {
@@ -108,8 +111,19 @@ impl Reload {
     }
 }
 
-fn content(path: &Path) -> Option<u32> {
-    fs::read(path).ok().map(|bytes| crc32fast::hash(&bytes))
+/// CRC-32 of what all of them hold.
+fn content(files: &ConfFiles) -> io::Result<u32> {
+    let mut crc = crc32fast::Hasher::new();
+    for path in files.paths() {
+        let bytes = fs::read(path)?;
+        crc.update(&bytes.len().to_le_bytes());
+        crc.update(&bytes);
+    }
+    Ok(crc.finalize())
+}
+
+fn stamps(files: &ConfFiles) -> Vec<Stamp> {
+    files.paths().iter().map(|path| stamp(path)).collect()
 }
 
 fn stamp(path: &Path) -> Stamp {
@@ -123,9 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_no_regular_file_is_neither_read_nor_watched() {
-        let args = AgentArgs { conf_file: "/dev/zero".into(), ..AgentArgs::default() };
+        let args = AgentArgs { conf_files: "/dev/zero".into(), ..AgentArgs::default() };
         let mut reload = Reload::new(&args);
-        assert_eq!((reload.known, reload.content), (None, None));
+        assert_eq!((&reload.known[..], reload.content), (&[None][..], None));
         for look in 0..3 {
             assert!(reload.look(look * LOOK_MS).is_none());
         }

@@ -79,7 +79,8 @@ impl Agent {
             let spool_dir = w.config.spool_dir.to_string_lossy().into_owned();
             SourceStats { name, fault, spool_dir, ..SourceStats::default() }
         });
-        let channels = self.channels.iter().enumerate().map(|(at, channel)| ChannelStats {
+        let own = self.channels.iter().enumerate().filter(|(_, channel)| channel.base.is_none());
+        let channels = own.map(|(at, channel)| ChannelStats {
             name: channel.name.clone(),
             topic: channel.topic.clone(),
             connected: self
@@ -98,7 +99,7 @@ impl Agent {
             attempted: self
                 .running
                 .iter()
-                .filter(|r| r.pipeline.config.destinations.contains(&at))
+                .filter(|r| r.pipeline.outlets.iter().any(|o| o.channel == at))
                 .map(|r| r.pipeline.counters.events_received)
                 .sum(),
             acked: self.sinks.acked_by_channel[at],

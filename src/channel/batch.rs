@@ -7,6 +7,7 @@
 
 use super::compress::{self, codec_id};
 use super::message_set;
+use super::record;
 use crate::config::model::{Compression, ValueFormat};
 
 /// Which protocol a batch is encoded for.
@@ -76,9 +77,24 @@ pub struct Batch {
     plain: Vec<u8>,
     /// Legacy: where each value ends in `plain`.
     ends: Vec<u32>,
+    /// Legacy: keys, of batches in which a record has one.
+    keys: Vec<Option<Vec<u8>>>,
+    /// The latest of the times that records have of their own, ms since 1970. While there is one, another
+    /// stamp would move all of them.
+    latest_ms: Option<i64>,
     /// Where there is a compression, header and compressed records, or the message that holds all.
     packed: Vec<u8>,
     sealed: bool,
+}
+
+/// What a record has beside its value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extras<'a> {
+    pub key: Option<&'a [u8]>,
+    /// Its own time, ms since 1970.
+    pub time_ms: Option<i64>,
+    /// From Kafka 0.11 on; left out before.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 impl Batch {
@@ -98,6 +114,8 @@ impl Batch {
             count: 0,
             plain: Vec::new(),
             ends: Vec::new(),
+            keys: Vec::new(),
+            latest_ms: None,
             packed: Vec::new(),
             sealed: false,
         }
@@ -114,6 +132,8 @@ impl Batch {
             self.plain.resize(HEADER_BYTES, 0);
         }
         self.ends.clear();
+        self.keys.clear();
+        self.latest_ms = None;
         self.packed.clear();
         self.sealed = false;
     }
@@ -133,6 +153,36 @@ impl Batch {
                 self.plain.extend_from_slice(body);
                 self.ends.push(self.plain.len() as u32);
             }
+        }
+        self.count += 1;
+    }
+
+    /// Appends an event whose record has more than a value. All events of a batch come so, or none.
+    pub fn push_with(&mut self, headers: &[u8], body: &[u8], extras: Extras<'_>) {
+        debug_assert!(!self.sealed, "begin comes before the first event");
+        debug_assert_eq!(
+            self.keys.len(),
+            if self.wire == Wire::Legacy { self.ends.len() } else { 0 }
+        );
+        if self.wire == Wire::Legacy {
+            self.keys.push(extras.key.map(<[u8]>::to_vec));
+            return self.push(headers, body);
+        }
+        if extras.time_ms.is_some() || self.latest_ms.is_some() {
+            let time_ms = extras.time_ms.unwrap_or(self.stamp_ms);
+            self.latest_ms = Some(self.latest_ms.map_or(time_ms, |latest| latest.max(time_ms)));
+        }
+        let length = Field::varint(body.len() as u64);
+        let bytes = length.bytes.to_le_bytes();
+        let parts = match self.format {
+            ValueFormat::Bare => [&[], &[], body],
+            ValueFormat::Avro => [headers, &bytes[..length.len as usize], body],
+        };
+        if self.wire == Wire::Middle {
+            let time_ms = extras.time_ms.unwrap_or(self.stamp_ms);
+            message_set::push_with(&mut self.plain, self.count, parts, extras.key, time_ms);
+        } else {
+            record::push(&mut self.plain, self.count, parts, &extras, self.stamp_ms);
         }
         self.count += 1;
     }
@@ -211,8 +261,10 @@ impl Batch {
     }
 
     fn seal_messages(&mut self) {
-        let (count, stamp_ms) = (self.count, self.stamp_ms);
-        message_set::seal(&mut self.plain, stamp_ms);
+        let count = self.count;
+        let stamp_ms = self.latest_ms.unwrap_or(self.stamp_ms);
+        let of_all = self.latest_ms.is_none().then_some(stamp_ms);
+        message_set::seal(&mut self.plain, of_all);
         if self.compression != Compression::None {
             message_set::wrap(&mut self.packed, self.compression, &self.plain, count, stamp_ms);
         }
@@ -231,13 +283,14 @@ impl Batch {
         };
         let after_length = (bytes.len() - field::LEADER_EPOCH) as i32;
         let count = self.count as i32;
+        let latest_ms = self.latest_ms.unwrap_or(self.stamp_ms);
         put(bytes, field::LENGTH, &after_length.to_be_bytes());
         put(bytes, field::LEADER_EPOCH, &(-1i32).to_be_bytes());
         put(bytes, field::MAGIC, &[2]);
         put(bytes, field::ATTRIBUTES, &codec_id(self.compression).to_be_bytes());
         put(bytes, field::LAST_OFFSET_DELTA, &(count - 1).to_be_bytes());
         put(bytes, field::BASE_TIMESTAMP, &self.stamp_ms.to_be_bytes());
-        put(bytes, field::MAX_TIMESTAMP, &self.stamp_ms.to_be_bytes());
+        put(bytes, field::MAX_TIMESTAMP, &latest_ms.to_be_bytes());
         put(bytes, field::PRODUCER_ID, &identity.producer_id.to_be_bytes());
         put(bytes, field::PRODUCER_EPOCH, &identity.epoch.to_be_bytes());
         put(bytes, field::BASE_SEQUENCE, &base_sequence.to_be_bytes());
@@ -246,9 +299,22 @@ impl Batch {
         put(bytes, field::CRC, &crc.to_be_bytes());
     }
 
-    /// Another timestamp than that of `begin`; `seal` comes next. No value changes.
+    /// Another timestamp than that of `begin`; `seal` comes next. No value changes. Records that have
+    /// times of their own keep them.
     pub fn stamp(&mut self, stamp_ms: i64) {
-        self.stamp_ms = stamp_ms;
+        if self.latest_ms.is_none() {
+            self.stamp_ms = stamp_ms;
+        }
+    }
+
+    /// Have records times of their own?
+    pub fn has_times(&self) -> bool {
+        self.latest_ms.is_some()
+    }
+
+    /// The key of record `index` on the legacy wire.
+    pub(super) fn key(&self, index: usize) -> Option<&[u8]> {
+        self.keys.get(index)?.as_deref()
     }
 
     /// The partition given to `begin`.
@@ -284,9 +350,12 @@ impl Batch {
             Wire::Modern => {
                 let length = read_varint(&self.plain, &mut at);
                 let end = at + length;
-                at += 2;
-                read_varint(&self.plain, &mut at);
+                // Behind the attributes: time, place, key.
                 at += 1;
+                read_varint(&self.plain, &mut at);
+                read_varint(&self.plain, &mut at);
+                let key_len = read_varint(&self.plain, &mut at);
+                at += key_len;
                 let value_len = read_varint(&self.plain, &mut at);
                 let value = &self.plain[at..at + value_len];
                 at = end;
@@ -354,13 +423,14 @@ impl Field {
     }
 }
 
-/// Reads a non-negative zigzag varint that this module wrote.
+/// Reads a zigzag varint that was written here; of a negative one only that it is skipped. (The length of
+/// a key that is not there reads as 0.)
 fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
-    let (mut value, mut shift) = (0usize, 0);
+    let (mut value, mut shift) = (0usize, 0u32);
     loop {
         let byte = bytes[*at];
         *at += 1;
-        value |= usize::from(byte & 0x7f) << shift;
+        value |= usize::from(byte & 0x7f).unbounded_shl(shift);
         if byte < 0x80 {
             return value >> 1;
         }

@@ -169,7 +169,9 @@ impl Legacy {
         let topic = self.topic.as_str();
         let messages = round.iter().flat_map(|batch| {
             let partition = batch.partition();
-            batch.values().map(move |v| ProduceMessage::new(topic, partition, None, Some(v)))
+            batch.values().enumerate().map(move |(n, value)| {
+                ProduceMessage::new(topic, partition, batch.key(n), Some(value))
+            })
         });
         let timeout = Duration::from_millis(self.request_timeout_ms.into());
         let result = {

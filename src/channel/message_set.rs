@@ -17,6 +17,7 @@ mod field {
     pub(super) const CRC: usize = 12;
     pub(super) const MAGIC: usize = 16;
     pub(super) const STAMP: usize = 18;
+    pub(super) const KEY_LENGTH: usize = 26;
     pub(super) const VALUE_LENGTH: usize = 30;
 }
 
@@ -31,6 +32,28 @@ pub(super) fn push(out: &mut Vec<u8>, index: u32, parts: Parts<'_>) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
+/// The same of a message with a time, ms since 1970, and perhaps a key.
+pub(super) fn push_with(
+    out: &mut Vec<u8>,
+    index: u32,
+    parts: Parts<'_>,
+    key: Option<&[u8]>,
+    time_ms: i64,
+) {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    let key_bytes = key.map_or(0, <[u8]>::len);
+    let mut head = head(index, 0, length);
+    let size = (OVERHEAD - field::CRC + key_bytes + length) as u32;
+    head[field::SIZE..field::CRC].copy_from_slice(&size.to_be_bytes());
+    head[field::STAMP..field::KEY_LENGTH].copy_from_slice(&time_ms.to_be_bytes());
+    let key_length = key.map_or(-1, |key| key.len() as i32);
+    head[field::KEY_LENGTH..field::VALUE_LENGTH].copy_from_slice(&key_length.to_be_bytes());
+    out.extend_from_slice(&head[..field::VALUE_LENGTH]);
+    out.extend_from_slice(key.unwrap_or_default());
+    out.extend_from_slice(&head[field::VALUE_LENGTH..]);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
 /// All of a message before its value: no key, no stamp and no checksum yet.
 fn head(index: u32, attributes: u8, length: usize) -> [u8; OVERHEAD] {
     let mut head = [0; OVERHEAD];
@@ -39,13 +62,14 @@ fn head(index: u32, attributes: u8, length: usize) -> [u8; OVERHEAD] {
     head[field::SIZE..field::CRC].copy_from_slice(&size.to_be_bytes());
     head[field::MAGIC] = 1;
     head[field::MAGIC + 1] = attributes;
-    head[field::VALUE_LENGTH - 4..field::VALUE_LENGTH].copy_from_slice(&(-1i32).to_be_bytes());
+    head[field::KEY_LENGTH..field::VALUE_LENGTH].copy_from_slice(&(-1i32).to_be_bytes());
     head[field::VALUE_LENGTH..].copy_from_slice(&(length as u32).to_be_bytes());
     head
 }
 
-/// Stamps all messages of a set with `stamp_ms` (Unix time, ms), and computes their checksums.
-pub(super) fn seal(set: &mut [u8], stamp_ms: i64) {
+/// Stamps all messages of a set with `stamp_ms` (Unix time, ms), if they have no times of their own, and
+/// computes their checksums.
+pub(super) fn seal(set: &mut [u8], stamp_ms: Option<i64>) {
     let mut rest = set;
     while !rest.is_empty() {
         let (message, behind) = rest.split_at_mut(message_bytes(rest));
@@ -54,8 +78,10 @@ pub(super) fn seal(set: &mut [u8], stamp_ms: i64) {
     }
 }
 
-fn seal_one(message: &mut [u8], stamp_ms: i64) {
-    message[field::STAMP..field::STAMP + 8].copy_from_slice(&stamp_ms.to_be_bytes());
+fn seal_one(message: &mut [u8], stamp_ms: Option<i64>) {
+    if let Some(stamp_ms) = stamp_ms {
+        message[field::STAMP..field::KEY_LENGTH].copy_from_slice(&stamp_ms.to_be_bytes());
+    }
     let crc = crc32fast::hash(&message[field::MAGIC..]);
     message[field::CRC..field::MAGIC].copy_from_slice(&crc.to_be_bytes());
 }
@@ -75,7 +101,7 @@ pub(super) fn wrap(
     let length = out.len() - OVERHEAD;
     let codec = codec_id(compression) as u8;
     out[..OVERHEAD].copy_from_slice(&head(count - 1, codec, length));
-    seal_one(out, stamp_ms);
+    seal_one(out, Some(stamp_ms));
 }
 
 /// Of the first message of a set that this module wrote.
@@ -89,7 +115,11 @@ fn number(set: &[u8], at: usize) -> usize {
 
 /// The value of the message at `at` of a set that this module wrote; moves `at` behind it.
 pub(super) fn next_value<'a>(set: &'a [u8], at: &mut usize) -> &'a [u8] {
-    let start = *at + OVERHEAD;
+    let key_bytes = match number(set, *at + field::KEY_LENGTH) as u32 as i32 {
+        ..0 => 0,
+        bytes => bytes as usize,
+    };
+    let start = *at + OVERHEAD + key_bytes;
     *at = start + number(set, start - 4);
     &set[start..*at]
 }

@@ -23,6 +23,7 @@ pub mod modern;
 pub mod outlet;
 pub mod protocol;
 pub mod reader;
+mod record;
 pub mod records;
 pub mod sasl;
 pub mod standing;

@@ -130,6 +130,17 @@ pub struct Awaited {
     pub answers: Vec<Answer>,
 }
 
+/// What an optional channel has missed while it was not reached.
+#[derive(Debug, Default)]
+pub struct Unreached {
+    /// Monotonic time since which it is not reached, ms.
+    pub since_ms: Option<u64>,
+    /// That is too long: events go without it.
+    pub is_given_up: bool,
+    /// Events.
+    pub missed: u64,
+}
+
 /// A channel of one source.
 ///
 /// What excludes one another is an enum: how far it is on its way ([`Stage`]), whose identities are in
@@ -140,6 +151,10 @@ pub struct Outlet {
     /// Index of the channel in the agent.
     pub channel: usize,
     pub broker: Box<dyn Broker>,
+    /// Headers of events choose the partition: each of them may be written to at any time.
+    pub is_spread: bool,
+    /// Of an optional channel: nothing waits for it.
+    pub optional: Option<Unreached>,
     /// How far it is on its way to be sent to.
     pub stage: Stage,
     /// `None` while no broker has described it since the last doubt.
@@ -209,6 +224,8 @@ impl Outlet {
             config,
             channel,
             broker,
+            is_spread: false,
+            optional: None,
             stage: Stage::Closed { retry_at_ms: 0 },
             topic: None,
             fresh: None,
@@ -239,6 +256,11 @@ impl Outlet {
 
     pub fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open { .. } | Stage::Outdated)
+    }
+
+    /// Is it closed, and not one that events can go without?
+    pub fn is_waited_for(&self) -> bool {
+        !self.is_open() && self.optional.as_ref().is_none_or(|unreached| !unreached.is_given_up)
     }
 
     /// Trust in the connection is over; the next try not before `retry_at_ms` (monotonic).
@@ -295,8 +317,8 @@ impl Outlet {
     pub fn partitions_used(&self) -> Vec<i32> {
         match (&self.topic, self.config.default_partition) {
             (None, _) => Vec::new(),
-            (Some(_), Some(fixed)) => vec![fixed],
-            (Some(topic), None) => {
+            (Some(_), Some(fixed)) if !self.is_spread => vec![fixed],
+            (Some(topic), _) => {
                 topic.partitions.iter().copied().filter(|p| topic.leads(*p)).collect()
             }
         }
@@ -305,7 +327,7 @@ impl Outlet {
     /// Partitions that a round can fill.
     pub fn width(&self) -> usize {
         match (&self.topic, self.config.default_partition) {
-            (Some(topic), None) => {
+            (Some(topic), None) if !self.is_spread => {
                 (topic.partitions.len() - topic.leaderless.len()).min(ROUND_BATCHES_MAX)
             }
             _ => 1,

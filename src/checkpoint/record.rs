@@ -180,6 +180,47 @@ pub struct BatchRecord {
     pub fate: Fate,
     /// The last, unterminated line of a finished file is in it.
     pub is_final: bool,
+    /// `None`: it has all events of its range.
+    pub share: Option<Share>,
+}
+
+/// Which events of a range belong to a batch, where their headers decide: those that the rule in force
+/// when it was announced sends to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// CRC-32 of all that decides, as it was then: another one, and nobody can tell which events these are.
+    pub rule: u32,
+    /// Partitions of the topic then.
+    pub partitions: u32,
+    /// The partition whose events these are. The batch may be in another one by now.
+    pub of: i32,
+    /// Events that may go anywhere are among them.
+    pub has_free: bool,
+    /// When its range was read, Unix ms: the time that the headers of its events have.
+    pub read_ms: i64,
+    /// Events of the whole range, whatever batch they are in.
+    pub events: u32,
+}
+
+impl BatchRecord {
+    /// Is it the same batch, whatever has become of it?
+    pub fn is_same_batch(&self, other: &BatchRecord) -> bool {
+        let key =
+            |b: &BatchRecord| (b.channel, b.partition, b.file, b.start, b.end, b.base_sequence);
+        key(self) == key(other)
+    }
+
+    /// Another one of the same range says how many events that has.
+    pub fn speaks_for_no_range(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.events = 0;
+        }
+    }
+
+    /// Events of its range, as far as it speaks for that.
+    pub fn range_events(&self) -> u32 {
+        self.share.map_or(self.count, |share| share.events)
+    }
 }
 
 /// What has become of an announced batch.

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use time::{Date, Month, PrimitiveDateTime, Time};
 
+use crate::config::files::ConfFiles;
 use crate::config::known;
 use crate::log::{self, Format, Level};
 pub use documents::usage;
@@ -102,8 +103,8 @@ pub enum LetterAction {
 pub struct VerifyArgs {
     /// `--name`
     pub name: String,
-    /// `--conf-file`, as given.
-    pub conf_file: PathBuf,
+    /// `--conf-file` and `--conf-uri`, as given.
+    pub conf_files: ConfFiles,
     /// `-Dkey=value` in order.
     pub system_properties: Vec<(String, String)>,
     /// `--json`: for scripts.
@@ -184,8 +185,8 @@ pub struct Once {
 pub struct AgentArgs {
     /// `--name`
     pub name: String,
-    /// `--conf-file`, as given.
-    pub conf_file: PathBuf,
+    /// `--conf-file` and `--conf-uri`, as given.
+    pub conf_files: ConfFiles,
     /// `--dryrun`: check the configuration, print it and stop.
     pub dry_run: bool,
     /// `--no-reload-conf` was not given.

@@ -11,6 +11,7 @@ use super::{
     LetterAction, LettersArgs, MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, Once, Since, StatusArgs,
     UsageError, VerifyArgs, WAIT_S_MAX, documents,
 };
+use crate::config::files::{self, ConfFiles};
 
 /// Reads the words behind the program's name.
 ///
@@ -110,7 +111,10 @@ fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentAr
             return Err(UsageError::ZooKeeper(format!("--{option}")));
         }
     }
-    args.conf_file = first(matches, "conf-file").ok_or(UsageError::NoConfFile)?.into();
+    args.conf_files = conf_files(matches)?;
+    if args.conf_files.is_empty() {
+        return Err(UsageError::NoConfFile);
+    }
     args.reload_conf =
         matches.opt_defined("no-reload-conf") && !matches.opt_present("no-reload-conf");
     if matches.opt_defined("once") {
@@ -123,6 +127,25 @@ fn agent_args(matches: &getopts::Matches, mut args: AgentArgs) -> Result<AgentAr
     Ok(args)
 }
 
+/// All that were given, in their order, as Flume 1.10 and later take them.
+fn conf_files(matches: &getopts::Matches) -> Result<ConfFiles, UsageError> {
+    let mut given: Vec<(usize, PathBuf)> = Vec::new();
+    for (at, path) in matches.opt_strs_pos("conf-file") {
+        given.push((at, path.into()));
+    }
+    for (at, uri) in matches.opt_strs_pos("conf-uri") {
+        let Some(path) = files::of_uri(&uri) else {
+            let want = "a file: URI; fetch what http: or classpath: names, and give the file";
+            return Err(UsageError::BadValue { option: "conf-uri", value: uri, want });
+        };
+        given.push((at, path));
+    }
+    given.sort_by_key(|(at, _)| *at);
+    let mut files = ConfFiles::default();
+    given.into_iter().for_each(|(_, path)| files.push(path));
+    Ok(files)
+}
+
 fn verify_args(
     matches: &getopts::Matches,
     files: Vec<String>,
@@ -132,14 +155,17 @@ fn verify_args(
     let name = first(matches, "name").ok_or(UsageError::NoName)?;
     let all_agents = matches.opt_present("all-agents");
     let mut files = files;
-    let conf_file = match first(matches, "conf-file") {
+    let mut conf_files = conf_files(matches)?;
+    if conf_files.is_empty() {
         // The first one is as good as named.
-        None if all_agents && !files.is_empty() => files.remove(0),
-        conf_file => conf_file.ok_or(UsageError::NoConfFile)?,
-    };
+        if !all_agents || files.is_empty() {
+            return Err(UsageError::NoConfFile);
+        }
+        conf_files = files.remove(0).into();
+    }
     Ok(VerifyArgs {
         name,
-        conf_file: conf_file.into(),
+        conf_files,
         system_properties: script.system_properties,
         all_agents,
         json: matches.opt_present("json"),
@@ -212,7 +238,8 @@ fn seconds(matches: &getopts::Matches, option: &'static str) -> Result<Option<u6
 }
 
 fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<GenerateArgs, UsageError> {
-    let says_agent = matches.opt_present("name") || matches.opt_present("conf-file");
+    let says_agent = matches.opt_present("name")
+        || ["conf-file", "conf-uri"].iter().any(|option| matches.opt_present(option));
     let agent = says_agent.then(|| agent_args(matches, args)).transpose()?;
     let args = GenerateArgs {
         dir: first(matches, "dir").map(PathBuf::from),

@@ -157,7 +157,8 @@ const ALL: u8 = READS_CONF | GENERATE;
 
 pub(crate) const OPTIONS: &[OptionRow] = &[
     row("n", "name", "NAME", Agent, ALL, "the agent: first word of its keys"),
-    row("f", "conf-file", "FILE", Agent, ALL, "its properties file"),
+    row("f", "conf-file", "FILE", Agent, ALL, "its properties file, or -u URI; later ones win"),
+    row("u", "conf-uri", "URI", Agent, ALL, ""),
     row("d", "dryrun", "", Script, AGENT, "check the configuration, print it and stop"),
     row("", "no-reload-conf", "", Agent, AGENT, "do not look for changes of the file"),
     row("", "no-reload-conf", "", Agent, CHECK | STATUS, ""),

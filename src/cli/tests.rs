@@ -25,7 +25,7 @@ fn every_form_of_name_and_file() {
         "agent -name=a1 -conf-file=F",
         "agent --n a1 --f F",
         "agent stray -n a1 words - -f F more",
-        "agent -n a1 --name b1 -f F -f G",
+        "agent -n a1 --name b1 -f F",
         "agent -c conf -n a1 -f F",
         "agent -f F --conf conf -n a1 -C x.jar --plugins-path p:q -Xmx512m",
         "agent --conf=conf -n a1 -f F --no-reload-conf",
@@ -34,7 +34,11 @@ fn every_form_of_name_and_file() {
         "agent -n \"a1\" -f F",
     ] {
         let args = agent(line);
-        assert_eq!((args.name.as_str(), args.conf_file.to_str()), ("a1", Some("F")), "{line}");
+        assert_eq!(
+            (args.name.as_str(), args.conf_files.to_string()),
+            ("a1", "F".to_string()),
+            "{line}"
+        );
     }
 }
 
@@ -108,10 +112,21 @@ fn refusals() {
 }
 
 #[test]
+fn several_files_come_in_their_order() {
+    let line = "agent -n a1 -f F --conf-uri file:///G%20H -f I";
+    let Ok(Command::Agent(args)) = parse_line(line) else { panic!("{line}") };
+    assert_eq!(args.conf_files.to_string(), "F, /G H, I");
+    let want = "a file: URI; fetch what http: or classpath: names, and give the file";
+    let value = "http://h/a1.conf".to_string();
+    let error = UsageError::BadValue { option: "conf-uri", value, want };
+    assert_eq!(parse_line("agent -n a1 -u http://h/a1.conf"), Err(error));
+}
+
+#[test]
 fn verify_takes_files_and_options_in_any_order() {
     let expected = VerifyArgs {
         name: "a1".into(),
-        conf_file: "F".into(),
+        conf_files: "F".into(),
         system_properties: vec![("java.security.auth.login.config".into(), "J".into())],
         json: true,
         range_only: false,

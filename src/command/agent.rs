@@ -1,6 +1,7 @@
 //! From `flume-ng agent ...` to a running agent: log level, configuration, what there is to say
 //! about it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::agent::reload::{PROVIDER, Reload};
@@ -30,13 +31,13 @@ pub fn run(args: &AgentArgs) -> ExitCode {
         let text = "Warning: The \"node\" command is deprecated. Please use \"agent\" instead.";
         log::continuation(Level::Warn, format_args!("{text}"));
     }
-    if !args.conf_file.exists() {
-        return missing_file(args);
+    if let Some(path) = args.conf_files.missing() {
+        return missing_file(args, path);
     }
-    let file = args.conf_file.display();
+    let file = &args.conf_files;
     // A run that ends by itself ends with the configuration that it began with.
     let reload = (args.reload_conf && args.once.is_none()).then(|| Reload::new(args));
-    let loaded = config::load_with(&args.conf_file, &args.name, &args.system_properties);
+    let loaded = config::load_with(&args.conf_files, &args.name, &args.system_properties);
     if let Ok(Loaded { config, .. }) = &loaded
         && !args.dry_run
     {
@@ -111,8 +112,8 @@ fn set_log_format(args: &AgentArgs) {
     }
 }
 
-fn missing_file(args: &AgentArgs) -> ExitCode {
-    let path = std::path::absolute(&args.conf_file).unwrap_or_else(|_| args.conf_file.clone());
+fn missing_file(args: &AgentArgs, path: &Path) -> ExitCode {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let path = path.display();
     log::error(APPLICATION, format_args!("{FATAL}"));
     log::continuation(

@@ -44,7 +44,7 @@ struct Target {
 pub fn run(args: &GenerateArgs) -> ExitCode {
     let mut config = None;
     if let Some(agent) = &args.agent {
-        config = look::load(&agent.conf_file, &agent.name, &agent.system_properties);
+        config = look::load(&agent.conf_files, &agent.name, &agent.system_properties);
         if config.is_none() {
             return Exit::Configuration.into();
         }

@@ -18,6 +18,7 @@ use crate::checkpoint::slots;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::diagnostics::Severity;
+use crate::config::files::ConfFiles;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
@@ -180,11 +181,11 @@ pub(crate) struct ReceiptsLook {
 /// The configuration for a command that only looks. Its errors are told, its warnings are not:
 /// the agent has told them.
 pub(crate) fn load(
-    conf_file: &Path,
+    conf_files: &ConfFiles,
     agent: &str,
     system: &[(String, String)],
 ) -> Option<AgentConfig> {
-    match config::load_with(conf_file, agent, system) {
+    match config::load_with(conf_files, agent, system) {
         Ok(Loaded { config, .. }) => Some(config),
         Err(findings) => {
             for finding in findings.iter().filter(|f| f.severity == Severity::Error) {

@@ -4,7 +4,9 @@ use super::buffer;
 use super::diagnostics::Diagnostics;
 use super::expand::Setting;
 use super::known::{Property, Scope, row};
-use super::model::{Compression, Destination, PartitionBy, ValueFormat};
+use super::model::{
+    Compression, Destination, KeyPartitioner, PartitionBy, RecordRule, ValueFormat,
+};
 use super::section::{Prop, Section};
 use super::security;
 
@@ -120,7 +122,39 @@ pub(super) fn producer(
         client_id: client_id(section, agent, found),
         security: security::build(section, setting, found),
         request_timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
+        rule: rule(section, found),
+        topic_rule: None,
+        base: None,
     }
+}
+
+/// The channel of 1.6 makes no key of a header: only what both of them have is told here.
+fn rule(section: &Section, found: &mut Diagnostics) -> RecordRule {
+    let is_channel = section.type_is(&[TYPE]);
+    let partition_header = section.get("partitionIdHeader").map(|prop| prop.value.clone());
+    let partitioner = key_partitioner(section, found);
+    RecordRule {
+        key: (!is_channel || uses_new_names(section)).then_some(partitioner),
+        partition_header,
+        ..RecordRule::default()
+    }
+}
+
+/// The one that the producer of that version has; a file with names of 1.6 alone means 1.6.
+fn key_partitioner(section: &Section, found: &mut Diagnostics) -> KeyPartitioner {
+    let own = match uses_new_names(section) {
+        true => KeyPartitioner::Murmur2,
+        false => KeyPartitioner::HashCode,
+    };
+    section.choice(
+        found,
+        const { of("keyPartitioner") },
+        [
+            ("by version", own),
+            (KeyPartitioner::HashCode.name(), KeyPartitioner::HashCode),
+            (KeyPartitioner::Murmur2.name(), KeyPartitioner::Murmur2),
+        ],
+    )
 }
 
 /// The property under its newer name, else under its older one.
@@ -131,9 +165,9 @@ fn either<'a>(section: &'a Section, found: &mut Diagnostics, new: &str) -> Optio
         && a.value != b.value
     {
         let message = format!(
-            "{} (line {}) says otherwise and wins; remove this one",
+            "{} ({}) says otherwise and wins; remove this one",
             section.key(new),
-            a.line
+            found.shown_line(a.line)
         );
         section.warn(found, old, message);
     }
@@ -270,9 +304,10 @@ fn topic(section: &Section, default: &str, found: &mut Diagnostics) -> String {
         found.info(format!("Topic was not specified. Using {default} as the topic."));
         return default.to_string();
     };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let topic = prop.value.clone();
-    if topic.len() > TOPIC_LEN_MAX || !topic.chars().all(legal) || topic == "." || topic == ".." {
+    // Of a sink of Flume 1.8 and later: what it comes to is judged where its events are known.
+    let is_template = topic.contains("%{") && !section.type_is(&[TYPE]) && uses_new_names(section);
+    if !is_template && !is_topic(&topic) {
         let message = format!(
             "\"{topic}\" cannot be a topic; use letters a-z, digits, '.', '_' and '-', at most \
              {TOPIC_LEN_MAX}"
@@ -280,6 +315,16 @@ fn topic(section: &Section, default: &str, found: &mut Diagnostics) -> String {
         section.error(found, &prop.name, message);
     }
     topic
+}
+
+/// Can a topic have this name?
+pub(super) fn is_topic(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty()
+        && name.len() <= TOPIC_LEN_MAX
+        && name.chars().all(legal)
+        && name != "."
+        && name != ".."
 }
 
 /// Without a name of its own the agent's, so that the brokers' quotas and logs tell agents apart.

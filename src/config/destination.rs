@@ -30,6 +30,102 @@ pub struct Destination {
     pub metadata_ms: u64,
     /// How long a broker may take to acknowledge, and how long an answer is waited for, ms.
     pub request_timeout_ms: u32,
+    pub rule: RecordRule,
+    /// Events may name another topic: see `topics`, which makes a destination of each.
+    pub topic_rule: Option<TopicRule>,
+    /// Of a destination that was made so: the index of that which stands for the channel.
+    pub base: Option<usize>,
+}
+
+/// How an event names its topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRule {
+    /// The header with the name.
+    pub header: Option<String>,
+    /// The topic of an event that has none, in which `%{NAME}` stands for a header.
+    pub template: String,
+}
+
+impl TopicRule {
+    /// The topic of an event with these headers; perhaps none that can be.
+    pub fn topic<'a>(&self, header: impl Fn(&str) -> Option<&'a str>) -> String {
+        if let Some(topic) = self.header.as_deref().and_then(&header) {
+            return topic.to_owned();
+        }
+        let (mut topic, mut rest) = (String::new(), self.template.as_str());
+        while let Some((before, after)) = rest.split_once("%{") {
+            topic.push_str(before);
+            let Some((name, after)) = after.split_once('}') else {
+                rest = &rest[before.len()..];
+                break;
+            };
+            topic.push_str(header(name).unwrap_or_default());
+            rest = after;
+        }
+        topic + rest
+    }
+
+    /// The headers that stand in the template.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.template.split("%{").skip(1).filter_map(|part| Some(part.split_once('}')?.0))
+    }
+}
+
+/// What the headers of an event say of its record, beside the value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordRule {
+    /// The header [`KEY_HEADER`] is the record's key and, where nothing else says the partition, chooses
+    /// it so. `None`: records have no key.
+    pub key: Option<KeyPartitioner>,
+    /// The header with the number of the partition.
+    pub partition_header: Option<String>,
+    /// The header with the record's time, ms since 1970.
+    pub timestamp_header: Option<String>,
+    /// Headers of events that become headers of records, with their names there.
+    pub headers: Vec<(String, String)>,
+    /// Only events that name this topic so are for it.
+    pub topic: Option<TopicRule>,
+}
+
+impl RecordRule {
+    /// What of it matters for events that can have no other headers than these.
+    pub fn for_headers(&self, possible: &[String]) -> RecordRule {
+        let is_possible = |name: &String| possible.contains(name);
+        RecordRule {
+            key: self.key.filter(|_| possible.iter().any(|name| name == KEY_HEADER)),
+            partition_header: self.partition_header.clone().filter(is_possible),
+            timestamp_header: self.timestamp_header.clone().filter(is_possible),
+            headers: self.headers.iter().filter(|(name, _)| is_possible(name)).cloned().collect(),
+            topic: self.topic.clone(),
+        }
+    }
+
+    /// Are records values alone, in whatever partition?
+    pub fn is_plain(&self) -> bool {
+        *self == RecordRule::default()
+    }
+}
+
+/// The header that Flume makes the record's key of.
+pub const KEY_HEADER: &str = "key";
+
+/// From a key to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPartitioner {
+    /// `String.hashCode`, as the producer of Flume 1.6.
+    HashCode,
+    /// murmur2 of the bytes, as Kafka's Java producer, and that of Flume 1.7 and later.
+    Murmur2,
+}
+
+impl KeyPartitioner {
+    /// As it is configured.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyPartitioner::HashCode => "hashCode",
+            KeyPartitioner::Murmur2 => "murmur2",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::model::{FileGroup, LineEnds, SourceConfig, SourceKind, TailConfig};
 use super::section::Section;
 use super::tail_command::{self, TailCommand};
 use super::taildir::{Named, bare, below_one_root, without_dots};
-use super::{interceptor, source};
+use super::{headers, interceptor, source};
 use crate::java::charset::Charset;
 use crate::java::pattern::Pattern;
 
@@ -27,7 +27,6 @@ pub(super) fn build(
     resolve: impl Fn(&str) -> Option<usize>,
 ) -> Option<SourceConfig> {
     section.check_names(found, &[Scope::Exec, Scope::EachSource]);
-    source::check_selector(section, found);
     let destinations = source::channels(section, found, resolve);
     let command = command(section, found);
     let batch_size = section.number(found, const { of("batchSize") });
@@ -57,6 +56,7 @@ pub(super) fn build(
         input_charset: charset.clone(),
         output_charset: charset,
         interceptors,
+        event_text: headers::event_text(section),
         ..bare(section, destinations?, root, tracker_dir?, common)
     })
 }

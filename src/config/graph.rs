@@ -80,12 +80,13 @@ fn last_of_each(properties: &Properties, agent: &str, found: &mut Diagnostics) -
         let key = trim(&entry.key);
         let Some(former) = last.insert(key, index) else { continue };
         let of_agent = key.strip_prefix(agent).is_some_and(|rest| rest.starts_with('.'));
-        if of_agent {
-            let (line, first) = (entry.line, properties.entries[former].line);
-            let message = format!(
-                "set on line {first} and again on line {line}; the last one wins, remove the other"
-            );
-            found.warn(key, line, message);
+        let (line, first) = (entry.line, properties.entries[former].line);
+        // Of several files a later one is there to win.
+        if of_agent && found.is_one_file(first, line) {
+            let (first, line) = (found.shown_line(first), found.shown_line(line));
+            let message =
+                format!("set on {first} and again on {line}; the last one wins, remove the other");
+            found.warn(key, entry.line, message);
         }
     }
     let mut indices: Vec<usize> = last.into_values().collect();
@@ -268,8 +269,9 @@ impl Reader<'_> {
         let (agent, prefix) = (self.agent, format!("{}.{list}.{component}", self.agent));
         match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(component)) {
             Some((name, line)) => {
+                let line = self.found.shown_line(*line);
                 let message = format!(
-                    "{component} is not listed, but {name} is (line {line}): letter case counts; \
+                    "{component} is not listed, but {name} is ({line}): letter case counts; \
                      write {agent}.{list}.{name}"
                 );
                 self.found.error(&prefix, key.line, message);

@@ -1,63 +1,72 @@
-//! Which headers a source's events may have, and what a Kafka sink would do with them.
+//! Which headers a source's events may have, and what becomes of them behind it.
 
-use super::buffer;
-use super::channel;
 use super::diagnostics::Diagnostics;
-use super::graph::Graph;
-use super::kafka_sink;
-use super::model::{Destination, InterceptorConfig, SourceConfig};
+use super::model::{
+    BYTE_OFFSET, Destination, InterceptorConfig, KEY_HEADER, KeyPartitioner, OnBadCheckpoint,
+    OnNoCheckpoint, Selector, SourceConfig,
+};
 use super::section::Section;
 
-/// The header that Flume makes the record's key of.
-const KEY: &str = "key";
-
-/// Record keys, and topics that events name, are not supported: rather than leave them out in
-/// silence, what would make them is refused.
-pub(super) fn refuse_routes(
+/// What headers choose is said, and what does not go with that is refused.
+pub(super) fn check_routes(
     section: &Section,
     source: &SourceConfig,
-    graph: &Graph,
     destinations: &[Destination],
     found: &mut Diagnostics,
 ) {
-    let headers = possible(source);
+    let headers = source.header_names();
     let has = |name: &str| headers.iter().any(|header| header == name);
     for destination in source.destinations.iter().filter_map(|at| destinations.get(*at)) {
-        let is_its = |channel: &&Section| channel.name == destination.name;
-        if let Some(channel) = graph.channels.iter().find(is_its)
-            && !buffer::is_one(channel)
-            && channel::uses_new_names(channel)
-            && has(KEY)
-        {
-            let message = format!(
-                "Flume 1.7 and later would make the header {KEY} the record's key; here records of \
-                 channel {} have none",
-                channel.name
-            );
-            section.warn(found, "interceptors", message);
+        if has(KEY_HEADER) {
+            tell_key(section, destination, found);
         }
-        for sink in graph.sinks.iter().filter(|sink| kafka_sink::is_one(sink)) {
-            if sink.get("channel").is_none_or(|prop| prop.value != destination.name) {
-                continue;
-            }
-            if has(KEY) {
-                let message = format!(
-                    "the header {KEY} would be the record's key in sink {}, and record keys are not \
-                     supported; give the header another name",
-                    sink.name
-                );
-                section.error(found, "interceptors", message);
-            }
-            if let Some(header) = kafka_sink::topic_header(sink).filter(|header| has(header)) {
-                let message = format!(
-                    "the header {header} would choose the topic in sink {}, which is not supported; write \
-                     {} = false, or give the header another name",
-                    sink.name,
-                    sink.key("allowTopicOverride")
-                );
-                section.error(found, "interceptors", message);
-            }
+        let is_plain = destination.rule.for_headers(&headers).is_plain();
+        if source.selector != Selector::Replicating || !is_plain {
+            refuse_rebuilding(section, source, found);
         }
+    }
+}
+
+/// What a topic holds does not tell which events of a file should have been there.
+fn refuse_rebuilding(section: &Section, source: &SourceConfig, found: &mut Diagnostics) {
+    let message = "a state cannot be read back from the topic where headers say the key, the partition or \
+                   the channel of an event; write fail, beginning or end";
+    if source.on_bad_checkpoint == OnBadCheckpoint::Topic {
+        section.error(found, "onBadCheckpoint", message);
+    }
+    if source.on_no_checkpoint == OnNoCheckpoint::Topic {
+        section.error(found, "onNoCheckpoint", message);
+    }
+}
+
+fn tell_key(section: &Section, destination: &Destination, found: &mut Diagnostics) {
+    let (source, channel) = (&section.name, &destination.name);
+    let Some(partitioner) = destination.rule.key else {
+        found.info(format!(
+            "source {source}: the header {KEY_HEADER} is no record's key in channel {channel}, as in Flume 1.6"
+        ));
+        return;
+    };
+    let which = match partitioner {
+        KeyPartitioner::HashCode => "as Flume 1.6 does (Java's hashCode)",
+        KeyPartitioner::Murmur2 => "as Flume 1.7 and later do (murmur2)",
+    };
+    found.info(match destination.default_partition {
+        Some(partition) => format!(
+            "source {source}: the header {KEY_HEADER} is the record's key in channel {channel}; \
+             defaultPartitionId = {partition} says the partition"
+        ),
+        None => format!(
+            "source {source}: the header {KEY_HEADER} is the record's key in channel {channel}, and chooses \
+             its partition {which}; keyPartitioner says another rule"
+        ),
+    });
+}
+
+impl SourceConfig {
+    /// The names of all headers that its events may have.
+    pub fn header_names(&self) -> Vec<String> {
+        possible(self)
     }
 }
 
@@ -80,5 +89,28 @@ fn possible(source: &SourceConfig) -> Vec<String> {
     });
     let groups = source.kind.tail().into_iter().flat_map(|tail| &tail.groups);
     let of_groups = groups.flat_map(|group| &group.headers).map(|(key, _)| key.clone());
-    of_file.chain(of_groups).chain(set).collect()
+    let of_lines = source.kind.tail().filter(|tail| tail.byte_offset_header);
+    let of_lines = of_lines.map(|_| BYTE_OFFSET.to_owned());
+    of_file.chain(of_groups).chain(set).chain(of_lines).collect()
+}
+
+/// What of a source's properties decides how lines become events with headers, as text.
+pub(super) fn event_text(section: &Section) -> String {
+    const DECIDING: [&str; 8] = [
+        "interceptors",
+        "selector",
+        "fileHeader",
+        "basenameHeader",
+        "byteOffsetHeader",
+        "filegroups",
+        "headers",
+        "deserializer",
+    ];
+    let decides =
+        |name: &str| DECIDING.iter().any(|start| name.starts_with(start)) || name == "inputCharset";
+    let deciding = section.props.iter().filter(|prop| decides(&prop.name));
+    let mut lines: Vec<String> =
+        deciding.map(|prop| format!("{}={}\n", prop.name, prop.value)).collect();
+    lines.sort_unstable();
+    lines.concat()
 }

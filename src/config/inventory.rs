@@ -1,12 +1,11 @@
 //! What becomes of each property of a file: taken, ignored, refused. For `check`.
 
-use std::path::Path;
-
 use super::diagnostics::Diagnostics;
+use super::files::ConfFiles;
 use super::known::{self, Scope, Status};
 use super::section::Section;
-use super::{buffer, graph, read_file, setting, sink, source};
-use crate::java::properties;
+use super::{buffer, graph, read_file, read_properties, setting, sink, source};
+use crate::java::properties::Properties;
 
 /// One property of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +31,14 @@ pub(crate) enum Fate {
 
 /// The properties of an agent's components in the order of the file. Empty where the file cannot
 /// be read; `load` says why.
-pub(crate) fn read(path: &Path, agent: &str, system: &[(String, String)]) -> Vec<Listed> {
-    let Ok(bytes) = read_file(path) else { return Vec::new() };
-    let Ok(properties) = properties::parse(&bytes) else { return Vec::new() };
+pub(crate) fn read(files: &ConfFiles, agent: &str, system: &[(String, String)]) -> Vec<Listed> {
     // What is to be said about them `load` says.
     let mut unused = Diagnostics::new("");
+    let mut properties = Properties::default();
+    for path in files.paths() {
+        let Ok(bytes) = read_file(path) else { return Vec::new() };
+        properties.entries.extend(read_properties(&bytes, &mut unused).entries);
+    }
     let Some(graph) = graph::read(&properties, agent, &setting(system), &mut unused) else {
         return Vec::new();
     };

@@ -7,8 +7,9 @@ use super::channel;
 use super::diagnostics::Diagnostics;
 use super::expand::Setting;
 use super::known::{Property, Scope, row};
-use super::model::{Destination, ValueFormat};
+use super::model::{Destination, RecordRule, TopicRule, ValueFormat};
 use super::section::Section;
+use crate::java::hash::map_order;
 
 pub(super) const TYPE: &str = "org.apache.flume.sink.kafka.KafkaSink";
 
@@ -54,6 +55,8 @@ pub(super) fn build(
         let is_same = destination.topic == other.topic
             && destination.value_format == other.value_format
             && destination.default_partition == other.default_partition
+            && destination.rule == other.rule
+            && destination.topic_rule == other.topic_rule
             && destination.security == other.security;
         if !is_same {
             let message = format!(
@@ -114,18 +117,42 @@ fn build_one(
         // Rounds are filled by what waits, so that only a slip is told.
         sink.number(found, known_number(name));
     }
+    let producer = channel::producer(sink, agent, setting, of("kafka.topic").default, found);
     Destination {
         name: channel.name.clone(),
         value_format,
-        ..channel::producer(sink, agent, setting, of("kafka.topic").default, found)
+        topic_rule: topic_rule(sink, &producer.topic, found),
+        rule: RecordRule {
+            timestamp_header: sink.get("timestampHeader").map(|prop| prop.value.clone()),
+            headers: record_headers(sink),
+            ..producer.rule
+        },
+        ..producer
     }
 }
 
-/// The header by which an event may choose its topic.
-pub(super) fn topic_header(sink: &Section) -> Option<String> {
-    let mut unheard = Diagnostics::new("");
-    let is_allowed = sink.boolean(&mut unheard, const { of("allowTopicOverride") });
-    is_allowed.then(|| sink.text(const { of("topicHeader") }))
+/// `header.EVENTHEADER = KAFKAHEADER`, in the order in which Java's map gives them.
+fn record_headers(sink: &Section) -> Vec<(String, String)> {
+    let own = sink.props.iter().filter_map(|prop| Some((prop.name.strip_prefix("header.")?, prop)));
+    let names: Vec<String> = own.clone().map(|(name, _)| name.to_owned()).collect();
+    let value = |name: &str| {
+        let prop = own.clone().find(|(own, _)| *own == name);
+        prop.map(|(_, prop)| (name.to_owned(), prop.value.clone()))
+    };
+    map_order(&names).into_iter().filter_map(value).collect()
+}
+
+/// How events may choose their topic.
+fn topic_rule(sink: &Section, topic: &str, found: &mut Diagnostics) -> Option<TopicRule> {
+    let is_allowed = sink.boolean(found, const { of("allowTopicOverride") });
+    let header = is_allowed.then(|| sink.text(const { of("topicHeader") }));
+    let has_names = topic.contains("%{");
+    if has_names && !is_allowed {
+        let message = "Flume would take %{...} for a part of the topic's name, and fail for ever; remove \
+                       allowTopicOverride = false, or write a topic";
+        sink.error(found, "allowTopicOverride", message);
+    }
+    (header.is_some() || has_names).then(|| TopicRule { header, template: topic.to_owned() })
 }
 
 fn known_number(name: &str) -> &'static Property {

@@ -323,7 +323,36 @@ pub const PROPERTIES: &[Property] = &[
     takes(Source, "maxBackoff", "4000", "the same, spelt correctly").within(0, HOUR_MS),
     takes(Source, "interceptors", "–", "names of interceptors in their order, split at blanks"),
     takes(Source, "interceptors.*", "–", "see the interceptors"),
-    takes(Source, "selector.type", "replicating", "`replicating` only"),
+    takes(
+        Source,
+        "selector.type",
+        "replicating",
+        "`replicating`: every event to every channel; `multiplexing`: by the value of a header",
+    ),
+    takes(
+        Source,
+        "selector.header",
+        "flume.selector.header",
+        "of `multiplexing`: the header that chooses the channels",
+    ),
+    takes(
+        Source,
+        "selector.mapping.*",
+        "–",
+        "of `multiplexing`: `selector.mapping.VALUE = c1 c2`; letter case counts",
+    ),
+    takes(
+        Source,
+        "selector.default",
+        "–",
+        "of `multiplexing`: the channels of every other event; without it they go nowhere",
+    ),
+    takes(
+        Source,
+        "selector.optional.*",
+        "–",
+        "of `multiplexing`: further channels of a value; here they are waited for like the others",
+    ),
     takes(
         Source,
         "retireGraceMs",
@@ -359,10 +388,12 @@ pub const PROPERTIES: &[Property] = &[
         "other agents read `spoolDir` too, each its own files by `targetPattern`; all of them \
          set this (not Flume's)",
     ),
-    refuses(
+    takes(
         Source,
         "selector.optional",
-        "every channel gets every event: an optional one is not supported; remove it",
+        "–",
+        "of `replicating`: channels that nothing waits for; what one of them misses while it is not reached is \
+         said",
     ),
     takes(TimestampInterceptor, "type", "required", "`timestamp`: the time of reading, ms"),
     takes(TimestampInterceptor, "preserveExisting", "false", "keep an existing header"),
@@ -409,6 +440,20 @@ pub const PROPERTIES: &[Property] = &[
     ),
     takes(
         Channel,
+        "partitionIdHeader",
+        "–",
+        "the event's header with the number of its partition, before `defaultPartitionId` and the key; an \
+         event whose header is none of the topic's goes to the dead letters",
+    ),
+    takes(
+        Channel,
+        "keyPartitioner",
+        "by version",
+        "from the record's key to its partition: `hashCode` as Flume 1.6, `murmur2` as 1.7 and later; by \
+         default 1.6 where no name of 1.7 or later is used (not Flume's)",
+    ),
+    takes(
+        Channel,
         "kafka.producer.compression.type",
         "none",
         "`none`, `gzip`, `snappy`, `lz4` (brokers from 0.10 on)",
@@ -445,11 +490,6 @@ pub const PROPERTIES: &[Property] = &[
     ),
     takes(Channel, "kafka.request.required.acks", "-1", "the same under its name in Flume 1.6"),
     takes(Channel, "kafka.producer.type", "sync", "`sync` only: `async` would break the promise"),
-    refuses(
-        Channel,
-        "partitionIdHeader",
-        "partitions chosen by a header are not supported; use defaultPartitionId or partitionBy",
-    ),
     ignores(Channel, "capacity", "Flume's Kafka channel does not read it either"),
     ignores(Channel, "transactionCapacity", "Flume's Kafka channel does not read it either"),
     ignores(Channel, "zookeeperConnect", "ZooKeeper is not needed"),

@@ -95,17 +95,19 @@ pub(super) const PROPERTIES: &[Property] = &[
         "parseAsFlumeEvent",
         "a sink writes bare lines unless useFlumeEventFormat = true; remove it",
     ),
-    refuses(
-        KafkaSink,
-        "partitionIdHeader",
-        "partitions chosen by a header are not supported; use defaultPartitionId or partitionBy",
-    ),
-    refuses(
+    takes(
         KafkaSink,
         "timestampHeader",
-        "times taken from a header are not supported; remove it",
+        "–",
+        "the event's header that becomes the record's time, ms since 1970; one that is no number is the \
+         present time (from Kafka 0.10 on)",
     ),
-    refuses(KafkaSink, "header.*", "Kafka headers are not supported; use useFlumeEventFormat = true"),
+    takes(
+        KafkaSink,
+        "header.*",
+        "–",
+        "`header.EVENTHEADER = KAFKAHEADER`: an event's header becomes one of the record (from Kafka 0.11 on)",
+    ),
     takes(
         KafkaSink,
         "allowTopicOverride",

@@ -11,6 +11,7 @@ pub mod diagnostics;
 mod exec;
 mod expand;
 mod file_channel;
+pub mod files;
 mod filter;
 mod graph;
 mod headers;
@@ -29,6 +30,7 @@ pub mod sasl;
 pub mod secret;
 mod section;
 pub mod security;
+mod selector;
 mod sharing;
 mod sink;
 pub(crate) mod source;
@@ -37,15 +39,17 @@ mod synonyms;
 mod tail_command;
 mod taildir;
 pub mod tls;
+mod topics;
 mod tree;
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::java::properties;
+use crate::java::properties::{self, Properties};
 use diagnostics::{Diagnostic, Diagnostics, Severity};
 use expand::Setting;
+use files::ConfFiles;
 use graph::Graph;
 use known::Scope;
 use model::{AgentConfig, Destination, MonitoringConfig, SinkConfig, SourceConfig};
@@ -68,28 +72,75 @@ pub struct Loaded {
 /// # Errors
 /// All findings if one of them is an [error](Severity::Error), in the order of the file's lines.
 pub fn load(path: &Path, agent: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    load_with(path, agent, &[])
+    load_with(&path.into(), agent, &[])
 }
 
-/// The same with the system properties (`-Dkey=value`), to which values may refer.
+/// The same of several files, with the system properties (`-Dkey=value`), to which values may refer.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_with(
-    path: &Path,
+    files: &ConfFiles,
     agent: &str,
     system: &[(String, String)],
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let mut found = Diagnostics::new(&path.display().to_string());
-    match read_file(path) {
-        Ok(bytes) => {
-            let is_open = is_readable_by_others(path);
-            parse(&bytes, agent, &setting(system), is_open, found)
+    let mut found = Diagnostics::new("");
+    let mut properties = Properties::default();
+    for path in files.paths() {
+        found.begin_file(&path.display().to_string());
+        match read_file(path) {
+            Ok(bytes) => {
+                let own = read_properties(&bytes, &mut found);
+                if is_readable_by_others(path) {
+                    secret::warn_of_written_ones(&own, agent, &mut found);
+                }
+                properties.entries.extend(own.entries);
+            }
+            Err(message) => found.push(Severity::Error, None, None, message),
         }
-        Err(message) => {
-            found.push(Severity::Error, None, None, message);
-            Err(found.into_list())
+    }
+    if found.has_errors() {
+        return Err(found.into_list());
+    }
+    resolve(&properties, agent, &setting(system), found)
+}
+
+/// The properties of a file, whose lines are counted behind those of the files before it.
+fn read_properties(bytes: &[u8], found: &mut Diagnostics) -> Properties {
+    let before = found.lines_before();
+    let mut own = Properties::default();
+    match properties::parse(bytes) {
+        Ok(properties) => own = properties,
+        Err(errors) => {
+            for error in errors {
+                found.push(Severity::Error, None, Some(before + error.line), error.to_string());
+            }
         }
+    }
+    own.entries.iter_mut().for_each(|entry| entry.line += before);
+    if own.had_bom {
+        found.info("a byte order mark at the start is left out (Java takes it for a part of the first key)");
+    }
+    found.end_file(bytes.iter().filter(|byte| **byte == b'\n').count() + 1);
+    own
+}
+
+/// One file with these bytes.
+#[cfg(test)]
+fn parse(
+    bytes: &[u8],
+    agent: &str,
+    setting: &Setting<'_>,
+    is_open: bool,
+    mut found: Diagnostics,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    let properties = read_properties(bytes, &mut found);
+    if is_open {
+        secret::warn_of_written_ones(&properties, agent, &mut found);
+    }
+    match found.has_errors() {
+        true => Err(found.into_list()),
+        false => resolve(&properties, agent, setting, found),
     }
 }
 
@@ -117,29 +168,13 @@ fn is_readable_by_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|stat| stat.is_file() && stat.mode() & 0o004 != 0)
 }
 
-fn parse(
-    bytes: &[u8],
+fn resolve(
+    properties: &Properties,
     agent: &str,
     setting: &Setting<'_>,
-    is_open: bool,
     mut found: Diagnostics,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let properties = match properties::parse(bytes) {
-        Ok(properties) => properties,
-        Err(errors) => {
-            for error in errors {
-                found.push(Severity::Error, None, Some(error.line), error.to_string());
-            }
-            return Err(found.into_list());
-        }
-    };
-    if properties.had_bom {
-        found.info("a byte order mark at the start is left out (Java takes it for a part of the first key)");
-    }
-    if is_open {
-        secret::warn_of_written_ones(&properties, agent, &mut found);
-    }
-    let config = graph::read(&properties, agent, setting, &mut found).map(|graph| {
+    let config = graph::read(properties, agent, setting, &mut found).map(|graph| {
         check_lists(&graph, agent, &mut found);
         build(&graph, agent, setting, &mut found)
     });
@@ -170,8 +205,9 @@ fn build(
     found: &mut Diagnostics,
 ) -> AgentConfig {
     let mut ignored = Vec::new();
-    let destinations = destinations(graph, agent, setting, found, &mut ignored);
-    let index = |name: &str| destinations.iter().position(|c| c.name == name);
+    let mut destinations = destinations(graph, agent, setting, found, &mut ignored);
+    let channels: Vec<String> = destinations.iter().map(|d| d.name.clone()).collect();
+    let index = |name: &str| channels.iter().position(|channel| channel == name);
     let declared = |name: &str| graph.channels.iter().any(|s| s.name == name);
     // A channel of a wrong type is declared all the same; its own error stops the agent.
     let resolve = |name: &str| index(name).or(declared(name).then_some(0));
@@ -184,8 +220,9 @@ fn build(
     let pairs: Vec<_> = built.iter().map(|(section, source)| (*section, source)).collect();
     source::refuse_shared_trackers(&pairs, found);
     source::refuse_shared_files(&pairs, found);
-    for (section, source) in &pairs {
-        headers::refuse_routes(section, source, graph, &destinations, found);
+    for (section, source) in &mut built {
+        topics::expand(section, source, &mut destinations, found);
+        headers::check_routes(section, source, &destinations, found);
     }
     let bind = |name: &str| match index(name) {
         Some(index) => Bound::To(index),

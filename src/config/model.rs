@@ -7,7 +7,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use super::destination::{Compression, Destination, PartitionBy, ValueFormat};
+pub use super::destination::{
+    Compression, Destination, KEY_HEADER, KeyPartitioner, PartitionBy, RecordRule, TopicRule,
+    ValueFormat,
+};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::joda::TimePattern;
@@ -24,6 +27,19 @@ pub struct AgentConfig {
     pub monitoring: MonitoringConfig,
 }
 
+impl AgentConfig {
+    /// The channels, with their places among the destinations: without those that are topics of another
+    /// one by the names in events.
+    pub fn channels(&self) -> impl Iterator<Item = (usize, &Destination)> {
+        self.destinations.iter().enumerate().filter(|(_, d)| d.base.is_none())
+    }
+
+    /// Does a source write to the channel at that place, to whatever topic?
+    pub fn writes_to(&self, source: &SourceConfig, channel: usize) -> bool {
+        source.destinations.iter().any(|&at| self.destinations[at].base.unwrap_or(at) == channel)
+    }
+}
+
 /// `NAME.monitoring.*`, which is not Flume's.
 #[derive(Debug, Default)]
 pub struct MonitoringConfig {
@@ -38,8 +54,12 @@ pub struct MonitoringConfig {
 pub struct SourceConfig {
     pub name: String,
     pub kind: SourceKind,
-    /// Indices into [`AgentConfig::destinations`]; never empty. Every event goes to each of them.
+    /// Indices into [`AgentConfig::destinations`]; never empty.
     pub destinations: Vec<usize>,
+    pub selector: Selector,
+    /// Places in `destinations` of those that nothing waits for: while one of them is not reached, events
+    /// go without it.
+    pub optional: Vec<usize>,
     /// As configured (Flume puts it into log lines and into the tracker like this).
     pub spool_dir_text: String,
     /// The same made absolute, not canonical.
@@ -66,6 +86,9 @@ pub struct SourceConfig {
     /// The header's key, where `basenameHeader = true`.
     pub basename_header: Option<String>,
     pub interceptors: Vec<InterceptorConfig>,
+    /// All that is configured of how a line becomes an event with headers, as text: by it a change of that
+    /// is noticed.
+    pub event_text: String,
     /// `maxBackoff` (or `msxBackoff`): the longest wait between two tries, ms, at least 250.
     pub backoff_ms_max: u64,
     /// How long a retired file must have been left unmodified before its receipt is written, ms.
@@ -95,6 +118,17 @@ impl SourceConfig {
     pub fn shown_spool_dir(&self) -> String {
         shown(&self.spool_dir_text, &self.spool_dir)
     }
+}
+
+/// Which channels of a source get an event; they are told by their place in
+/// [`SourceConfig::destinations`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selector {
+    /// All of them.
+    #[default]
+    Replicating,
+    /// Those of the value of a header, and where that is not mapped the default ones.
+    Multiplexing { header: String, mapping: Vec<(String, Vec<usize>)>, default: Vec<usize> },
 }
 
 /// What kind of source it is, and what no other kind has.
@@ -161,6 +195,9 @@ pub struct TailConfig {
     /// Each event has the offset of its first byte in a header.
     pub byte_offset_header: bool,
 }
+
+/// The name of the header that TAILDIR puts the place of a line into.
+pub const BYTE_OFFSET: &str = "byteoffset";
 
 /// Names in one directory.
 #[derive(Debug, Clone)]

@@ -8,11 +8,11 @@ use super::interceptor;
 use super::known::{Property, Scope, row};
 use super::model::DecodePolicy;
 use super::model::{
-    ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, SourceKind,
+    ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, Selector, SourceConfig, SourceKind,
 };
 use super::section::{Section, words};
 use super::sharing::{self, Overlap};
-use super::{exec, spooldir, taildir};
+use super::{exec, headers, selector, spooldir, taildir};
 use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -22,7 +22,6 @@ use crate::java::pattern::Pattern;
 const TYPES: [&str; 2] =
     ["spooltail", "com.github.ningg.flume.source.SpoolDirectoryTailFileSource"];
 const LINE_DESERIALIZER: &str = "org.apache.flume.serialization.LineDeserializer$Builder";
-const REPLICATING_SELECTOR: &str = "org.apache.flume.channel.ReplicatingChannelSelector";
 
 const fn of(name: &str) -> &'static Property {
     row(Scope::Source, name)
@@ -56,11 +55,22 @@ pub(crate) fn channel_names(section: &Section) -> Vec<String> {
 pub(crate) fn build(
     section: &Section,
     found: &mut Diagnostics,
-    resolve: impl Fn(&str) -> Option<usize>,
+    resolve: impl Fn(&str) -> Option<usize> + Copy,
 ) -> Option<SourceConfig> {
     if section.props.is_empty() || !has_known_type(section, found) {
         return None;
     }
+    let mut source = build_kind(section, found, resolve)?;
+    (source.selector, source.optional) =
+        selector::build(section, found, &source.destinations, resolve);
+    Some(source)
+}
+
+fn build_kind(
+    section: &Section,
+    found: &mut Diagnostics,
+    resolve: impl Fn(&str) -> Option<usize>,
+) -> Option<SourceConfig> {
     if section.type_is(&taildir::TYPES) {
         return taildir::build(section, found, resolve);
     }
@@ -71,7 +81,7 @@ pub(crate) fn build(
         return spooldir::build(section, found, resolve);
     }
     section.check_names(found, &[Scope::Source]);
-    check_deserializer_and_selector(section, found);
+    check_deserializer(section, found);
     let channels = channels(section, found, resolve);
     let directories = directories(section, found, const { of("trackerDir") });
     let ignore_pattern = pattern(section, found, const { of("ignorePattern") });
@@ -100,6 +110,8 @@ pub(crate) fn build(
         name: section.name.clone(),
         kind: SourceKind::SpoolTail,
         destinations: channels?,
+        selector: Selector::Replicating,
+        optional: Vec::new(),
         spool_dir_text,
         spool_dir,
         tracker_dir,
@@ -118,6 +130,7 @@ pub(crate) fn build(
         file_header,
         basename_header,
         interceptors,
+        event_text: headers::event_text(section),
         backoff_ms_max,
         retire_grace_ms,
         on_bad_checkpoint,
@@ -182,29 +195,13 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
     true
 }
 
-pub(super) fn check_deserializer_and_selector(section: &Section, found: &mut Diagnostics) {
+pub(super) fn check_deserializer(section: &Section, found: &mut Diagnostics) {
     if let Some(prop) = section.get("deserializer")
         && !["LINE", LINE_DESERIALIZER].iter().any(|n| n.eq_ignore_ascii_case(&prop.value))
     {
         let message =
             format!("deserializer {} is not supported: only LINE is; write LINE", prop.shown());
         section.error(found, "deserializer", message);
-    }
-    check_selector(section, found);
-}
-
-pub(super) fn check_selector(section: &Section, found: &mut Diagnostics) {
-    if let Some(prop) = section.get("selector.type")
-        && !["replicating", REPLICATING_SELECTOR]
-            .iter()
-            .any(|n| n.eq_ignore_ascii_case(&prop.value))
-    {
-        let message = format!(
-            "Unable to load selector type: {}: only replicating is supported (every event to every \
-             channel); remove it",
-            prop.shown()
-        );
-        section.error(found, "selector.type", message);
     }
 }
 
@@ -428,12 +425,12 @@ pub(crate) fn refuse_shared_trackers(
                     s.get("trackerDir").or(s.get("spoolDir")).map_or(s.line(), |p| p.line)
                 };
                 let message = format!(
-                    "the tracker directory {} is also that of source {} (line {}); give each its \
+                    "the tracker directory {} is also that of source {} ({}); give each its \
                      own \
                      trackerDir",
                     source.tracker_dir.display(),
                     former_section.name,
-                    line_of(former_section),
+                    found.shown_line(line_of(former_section)),
                 );
                 found.error(&section.key("trackerDir"), line_of(section), message);
             }
@@ -456,10 +453,10 @@ pub(crate) fn refuse_shared_files(sections: &[(&Section, &SourceConfig)], found:
             };
             let what = if source.kind.tail().is_some() { "directory" } else { "spool directory" };
             let message = format!(
-                "the {what} {} is also that of source {} (line {}), and {why}",
+                "the {what} {} is also that of source {} ({}), and {why}",
                 dir.display(),
                 former_section.name,
-                line_of(former_section, former),
+                found.shown_line(line_of(former_section, former)),
             );
             found.error(&section.key(key(source)), line_of(section, source), message);
         }

@@ -5,7 +5,7 @@ use super::known::{Property, Scope, row};
 use super::model::{SourceConfig, SourceKind, SpoolDirConfig};
 use super::section::Section;
 use super::taildir::bare;
-use super::{interceptor, source};
+use super::{headers, interceptor, source};
 
 pub(super) const TYPES: [&str; 2] = ["spooldir", "org.apache.flume.source.SpoolDirectorySource"];
 
@@ -20,7 +20,7 @@ pub(super) fn build(
     resolve: impl Fn(&str) -> Option<usize>,
 ) -> Option<SourceConfig> {
     section.check_names(found, &[Scope::SpoolDir, Scope::EachSource]);
-    source::check_deserializer_and_selector(section, found);
+    source::check_deserializer(section, found);
     let destinations = source::channels(section, found, resolve);
     let directories = source::directories(section, found, const { of("trackerDir") });
     let include = source::pattern(section, found, const { of("includePattern") });
@@ -71,6 +71,7 @@ pub(super) fn build(
         file_header,
         basename_header,
         interceptors,
+        event_text: headers::event_text(section),
         ..bare(section, destinations?, spool_dir, tracker_dir, common)
     })
 }

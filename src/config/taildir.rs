@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
 use super::model::{
-    ConsumeOrder, DecodePolicy, DeletePolicy, FileGroup, FirstByte, LineEnds, SourceConfig,
-    SourceKind, TailConfig,
+    ConsumeOrder, DecodePolicy, DeletePolicy, FileGroup, FirstByte, LineEnds, Selector,
+    SourceConfig, SourceKind, TailConfig,
 };
 use super::section::{Section, words};
-use super::{interceptor, source};
+use super::{headers, interceptor, source};
 use crate::clock::BACKOFF_MS_MIN;
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
@@ -32,7 +32,6 @@ pub(super) fn build(
     resolve: impl Fn(&str) -> Option<usize>,
 ) -> Option<SourceConfig> {
     section.check_names(found, &[Scope::Taildir, Scope::EachSource]);
-    source::check_selector(section, found);
     let channels = source::channels(section, found, resolve);
     let named = groups(section, found);
     let position_file = position_file(section, found);
@@ -80,6 +79,7 @@ pub(super) fn build(
         batch_size: usize::try_from(batch_size).unwrap_or(usize::MAX),
         file_header,
         interceptors,
+        event_text: headers::event_text(section),
         ..base
     })
 }
@@ -99,6 +99,8 @@ pub(super) fn bare(
         name: section.name.clone(),
         kind: SourceKind::SpoolTail,
         destinations: channels,
+        selector: Selector::Replicating,
+        optional: Vec::new(),
         spool_dir_text: root.display().to_string(),
         spool_dir: root,
         tracker_dir,
@@ -117,6 +119,7 @@ pub(super) fn bare(
         file_header: None,
         basename_header: None,
         interceptors: Vec::new(),
+        event_text: String::new(),
         backoff_ms_max: common.backoff_ms_max.max(BACKOFF_MS_MIN),
         retire_grace_ms: common.retire_grace_ms,
         on_bad_checkpoint: common.on_bad_checkpoint,

@@ -5,12 +5,13 @@ mod sinks;
 
 use std::path::Path;
 
-use super::diagnostics::{Diagnostics, Severity};
+use super::diagnostics::{Diagnostic, Diagnostics, Severity};
+use super::files::ConfFiles;
 use super::model::{
     Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint,
     PartitionBy, SinkKind, ValueFormat,
 };
-use super::{Loaded, parse, setting};
+use super::{Loaded, load_with, parse, setting};
 
 /// Ten lines that run; tests add lines behind them, or take some out.
 const BASE: &str = "\
@@ -404,4 +405,26 @@ fn a_secret_that_everybody_may_read_is_told_and_never_shown() {
     let told: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
     assert!(told.iter().any(|t| t.contains("chmod o-r the file")), "{told:?}");
     assert!(told.iter().all(|t| !t.contains("topsecret")), "{told:?}");
+}
+
+#[test]
+fn of_several_files_the_later_one_wins_and_each_counts_its_own_lines() {
+    let dir = std::env::temp_dir().join(format!("flume-ng-files-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (base, own) = (dir.join("base.conf"), dir.join("own.conf"));
+    // Without a newline at its end.
+    std::fs::write(&base, BASE.trim_end()).unwrap();
+    std::fs::write(&own, "# ours\na1.sources.r1.batchSize = 7\n").unwrap();
+    let mut files = ConfFiles::from(&base);
+    files.push(own.clone());
+    let loaded = load_with(&files, "a1", &[]).unwrap();
+    assert_eq!(loaded.config.sources[0].batch_size, 7);
+    let is_about = |d: &&Diagnostic| d.message.contains("the last one wins");
+    assert_eq!(loaded.findings.iter().find(is_about), None);
+    std::fs::write(&own, "# ours\na1.sources.r1.batchSize = x\n").unwrap();
+    let findings = load_with(&files, "a1", &[]).unwrap_err();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let error = findings.iter().find(|d| d.severity == Severity::Error).unwrap();
+    let place = format!("a1.sources.r1.batchSize ({} line 2)", own.display());
+    assert!(error.to_string().starts_with(&place), "{error}");
 }

@@ -87,7 +87,7 @@ fn faults_are_refused_with_their_lines() {
         (with("a1.sources.r1.batchSize = 0"), "out of range"),
         (with("a1.sources.r1.trackerDir = /x"), "set positionFile"),
         (with("a1.sources.r1.deserializer.maxLineLength = 1"), "as they are"),
-        (with("a1.sources.r1.selector.optional = c1"), "selector"),
+        (with("a1.sources.r1.selector.optional = c9"), "Selector channel not found"),
     ] {
         let errors = errors(&text);
         assert!(errors.contains(expected), "{expected}: {errors}");

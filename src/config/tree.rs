@@ -19,7 +19,8 @@ impl fmt::Display for AgentConfig {
                 let last = place + 1 == source.destinations.len();
                 let (branch, inner) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 let inner = format!("{stem}{inner}");
-                let sinks: Vec<_> = self.sinks.iter().filter(|s| s.channel == *channel).collect();
+                let base = self.destinations[*channel].base.unwrap_or(*channel);
+                let sinks: Vec<_> = self.sinks.iter().filter(|s| s.channel == base).collect();
                 writeln!(f, "{stem}{branch}channel {}", self.destinations[*channel].name)?;
                 let side = if sinks.is_empty() { ' ' } else { '│' };
                 write_channel(f, &self.destinations[*channel], &format!("{inner}{side}"))?;

@@ -1,7 +1,7 @@
 //! What the brokers answer, and what becomes of the batches that it is about.
 
-use super::{Announced, Observer, Pipeline, describe, mark};
-use crate::channel::broker::{Answer, Fault, Verdict};
+use super::{Announced, Observer, Pipeline, mark};
+use crate::channel::broker::{Answer, Fault, ResponseError, Verdict};
 use crate::checkpoint::record::{BatchRecord, Fate};
 
 impl Pipeline {
@@ -103,5 +103,32 @@ impl Pipeline {
             self.announced.iter().filter(|a| self.is_under_way(a)).map(|a| a.round).collect();
         rounds.dedup();
         self.rounds = rounds.len();
+    }
+}
+
+/// What a verdict other than an ack says, and who says it, for the log.
+pub(super) fn describe(verdict: &Verdict, partition: i32, leader: Option<String>) -> String {
+    let what = match verdict {
+        Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
+        Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
+        Verdict::Rejected { error, .. } => format!("batch rejected (error {})", error.code()),
+        Verdict::Barred { error } => format!("every batch is refused (error {})", error.code()),
+        Verdict::StampRefused => "timestamp refused (error 32)".to_owned(),
+        Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
+        Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
+        Verdict::OutOfSequence { error } => {
+            format!("not the sequence expected (error {})", error.code())
+        }
+        Verdict::Doubtful { error: ResponseError::CorruptMessage } => {
+            "the broker refuses the records as damaged (error 2): if it \
+             does so again and again, the topic is compacted, and records have no key; set \
+             cleanup.policy=delete for the topic, or choose another one"
+                .to_owned()
+        }
+        Verdict::Doubtful { error } => format!("doubtful answer (error {})", error.code()),
+    };
+    match leader {
+        Some(leader) => format!("partition {partition} ({leader}): {what}"),
+        None => format!("partition {partition}: {what}"),
     }
 }

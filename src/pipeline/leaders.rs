@@ -139,7 +139,10 @@ fn may_join(first: &BatchRecord, second: &BatchRecord) -> bool {
         Fate::At(_) | Fate::Spread => true,
         Fate::Nowhere => b.count == 0,
     };
-    stands(first)
+    // One of several of a range says nothing of the others.
+    let is_whole = first.share.is_none() && second.share.is_none();
+    is_whole
+        && stands(first)
         && stands(second)
         && first.end == second.start
         && first.count.checked_add(second.count).is_some()

@@ -12,12 +12,15 @@ mod leaders;
 pub mod marker;
 mod moved;
 pub mod once;
+mod optional;
 mod positions;
 mod rebuild;
 mod recovery;
 mod reshape;
 mod room;
 mod rounds;
+mod routed;
+mod routes;
 mod sending;
 mod settle;
 mod start;
@@ -31,7 +34,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::channel::batch::Batch;
-use crate::channel::broker::{Fault, ResponseError, Verdict};
+use crate::channel::broker::Fault;
 use crate::channel::outlet::{Absence, Outlet, Stage};
 use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
@@ -48,6 +51,7 @@ use crate::source::owed::Owed;
 use positions::Positions;
 use rebuild::Rebuild;
 use room::{Halt, Unwritten};
+use routes::Router;
 
 pub(crate) use start::build_interceptors;
 pub use start::{Begin, Inheritance, Predecessor, StartError, Startup, inherit};
@@ -129,6 +133,8 @@ pub(crate) struct Announced {
     /// Number of the round that it went out with; 0 for what an earlier run announced.
     pub round: u64,
     pub copies: Copies,
+    /// The topic refuses the times that its records have of their own: they get that of the batch.
+    levels_times: bool,
     /// As the record has it that is on the disk: set where that is written, and nowhere else.
     on_disk: Option<BatchRecord>,
 }
@@ -159,13 +165,14 @@ impl Copies {
 impl Announced {
     /// One that no record on the disk holds yet.
     fn new(record: BatchRecord, encoded: Option<Batch>, round: u64, copies: Copies) -> Announced {
-        Announced { record, encoded, round, copies, on_disk: None }
+        Announced { record, encoded, round, copies, levels_times: false, on_disk: None }
     }
 
     /// One that was read from the disk.
     fn inherited(record: BatchRecord) -> Announced {
         let on_disk = Some(record.clone());
-        Announced { record, encoded: None, round: 0, copies: Copies::Any, on_disk }
+        let (round, copies) = (0, Copies::Any);
+        Announced { record, encoded: None, round, copies, levels_times: false, on_disk }
     }
 
     /// Is it on the disk as it would be sent? Nothing else may go out.
@@ -200,6 +207,8 @@ pub struct Pipeline {
     journal: Box<dyn Journal>,
     ledger: Box<dyn Ledger>,
     interceptors: Arc<[Interceptor]>,
+    /// Where headers decide which events go where.
+    router: Option<Rc<Router>>,
     agent: String,
     /// Reused for each write.
     record: Record,
@@ -260,6 +269,7 @@ impl Pipeline {
         self.tell_throttles();
         self.fold();
         self.send_ready();
+        self.tend_optional(observer)?;
         if !self.is_connected() {
             return self.reconnect(observer);
         }
@@ -330,7 +340,7 @@ impl Pipeline {
     }
 
     fn is_connected(&self) -> bool {
-        self.outlets.iter().all(Outlet::is_open)
+        !self.outlets.iter().any(Outlet::is_waited_for)
     }
 
     /// Descriptors whose stir makes a turn worth while, with whether room to write is waited for.
@@ -410,7 +420,7 @@ impl Pipeline {
         // Here, not at each ack: only now every channel has them.
         match lead.fate {
             Fate::At(_) => {
-                self.counters.events_accepted += u64::from(lead.count);
+                self.counters.events_accepted += u64::from(lead.range_events());
                 self.counters.batches_accepted += 1;
             }
             // They were counted as batches when they became one.
@@ -428,7 +438,7 @@ impl Pipeline {
             record.position = lead.end;
             record.skips_line = false;
             record.lines += lead.lines;
-            record.events += u64::from(lead.count);
+            record.events += u64::from(lead.range_events());
             record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);
             record.tail_crc = lead.tail_crc;
             record.tail_len = lead.end.min(crate::checkpoint::record::TAIL_BYTES as u64) as u32;
@@ -600,33 +610,6 @@ impl Pipeline {
         let retry_at_ms = self.clock.monotonic_ms() + wait_ms;
         self.outlets[at].close(retry_at_ms);
         Pace::Rest(wait_ms)
-    }
-}
-
-/// What a verdict other than an ack says, and who says it, for the log.
-fn describe(verdict: &Verdict, partition: i32, leader: Option<String>) -> String {
-    let what = match verdict {
-        Verdict::Acked { base_offset } => format!("acknowledged at offset {base_offset}"),
-        Verdict::TooLarge => "batch too large for the broker (error 10 or 18)".to_owned(),
-        Verdict::Rejected { error, .. } => format!("batch rejected (error {})", error.code()),
-        Verdict::Barred { error } => format!("every batch is refused (error {})", error.code()),
-        Verdict::StampRefused => "timestamp refused (error 32)".to_owned(),
-        Verdict::OldFormat => "the topic's message format is older than 0.11 (error 43)".to_owned(),
-        Verdict::Fenced => "another producer uses our id (error 47)".to_owned(),
-        Verdict::OutOfSequence { error } => {
-            format!("not the sequence expected (error {})", error.code())
-        }
-        Verdict::Doubtful { error: ResponseError::CorruptMessage } => {
-            "the broker refuses the records as damaged (error 2): if it \
-             does so again and again, the topic is compacted, and records have no key; set \
-             cleanup.policy=delete for the topic, or choose another one"
-                .to_owned()
-        }
-        Verdict::Doubtful { error } => format!("doubtful answer (error {})", error.code()),
-    };
-    match leader {
-        Some(leader) => format!("partition {partition} ({leader}): {what}"),
-        None => format!("partition {partition}: {what}"),
     }
 }
 

@@ -11,7 +11,7 @@
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
 use super::room::Halt;
-use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, describe, leaders};
+use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, answers, leaders};
 use crate::channel::batch::{Batch, Identity};
 use crate::channel::broker::{Answer, Fault, Found, Progress, ResponseError, Sought, Verdict};
 use crate::channel::outlet::{
@@ -96,6 +96,7 @@ impl Pipeline {
                         self.fresh_identity(at)?;
                         self.outlets[at].needs_fresh = false;
                     }
+                    self.check_routes(at)?;
                     self.adopt_topic(at)?;
                     self.leave_missing_partitions(at)?;
                     self.park_leaderless(at)?;
@@ -595,7 +596,7 @@ impl Pipeline {
             .into()),
             Verdict::Doubtful { .. } => {
                 let leader = self.outlets[at].broker.leader(answer.partition);
-                let why = describe(&answer.verdict, answer.partition, leader);
+                let why = answers::describe(&answer.verdict, answer.partition, leader);
                 Err(Pause::Fault(Fault::Lost(why)))
             }
         }

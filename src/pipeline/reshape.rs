@@ -84,6 +84,9 @@ impl Pipeline {
     /// stamped with the present time and keeps its identity. What is stamped so already waits for
     /// the clocks to be set.
     pub(super) fn stamp_anew(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        if self.announced[n].encoded.as_ref().is_some_and(Batch::has_times) {
+            return self.level_times(at, n);
+        }
         let now_ms = self.clock.now_ms();
         let ahead_ms = self.announced[n].record.stamp_ms.saturating_sub(now_ms);
         if ahead_ms.unsigned_abs() < STAMP_FRESH_MS {
@@ -107,6 +110,9 @@ impl Pipeline {
         );
         for n in doubts {
             let Announced { record, encoded, .. } = &mut self.announced[n];
+            if encoded.as_ref().is_some_and(Batch::has_times) {
+                continue;
+            }
             record.stamp_ms = now_ms;
             if let Some(batch) = encoded {
                 batch.stamp(now_ms);
@@ -115,6 +121,27 @@ impl Pipeline {
             }
         }
         Ok(self.commit()?)
+    }
+
+    /// The times that records have of their own are none that the topic takes: it has limits
+    /// (`message.timestamp.before.max.ms`). The batch goes with its own time, under its identity.
+    fn level_times(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+        let Announced { record, encoded, levels_times, .. } = &mut self.announced[n];
+        *levels_times = true;
+        let (file, start, end) = (record.file, record.start, record.end);
+        if let Some(batch) = encoded.take() {
+            self.outlets[at].give_back(batch);
+        }
+        log::warn(
+            CHANNEL,
+            format_args!(
+                "Channel {}: the topic refuses a time that a header says (error 32; {} bytes {start}-{end}); \
+                 the records of this batch have the time of sending.",
+                self.outlets[at].config.name,
+                self.file_text(file),
+            ),
+        );
+        Err(Pause::Wait(0))
     }
 
     pub(super) fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
@@ -254,8 +281,13 @@ impl Pipeline {
         if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
             return self.write_off(at, n).map(|()| false);
         }
-        let Announced { round, copies, .. } = self.announced[n];
-        let part = |(record, batch)| Announced::new(record, Some(batch), round, copies);
+        let mut first = first;
+        first.0.speaks_for_no_range();
+        let Announced { round, copies, levels_times, .. } = self.announced[n];
+        let part = |(record, batch)| Announced {
+            levels_times,
+            ..Announced::new(record, Some(batch), round, copies)
+        };
         self.announced[n] = part(first);
         self.announced.insert(n + 1, part(second));
         Ok(true)
@@ -288,6 +320,7 @@ impl Pipeline {
             self.wait_for_file(of)?;
             return Ok(None);
         };
+        self.knows_share(of)?;
         let is_all = count == of.count;
         let mut batch = self.outlets[at].take_batch();
         batch.begin(of.partition, of.stamp_ms);
@@ -297,9 +330,19 @@ impl Pipeline {
             bytes_target: usize::MAX,
             patience: Patience::ENDLESS,
         };
-        let mut batches = [batch];
-        let result = self.read_events(index, of.start, &plan, &mut batches, of.stamp_ms);
-        let [mut batch] = batches;
+        let result = match of.share {
+            None => {
+                let mut batches = [batch];
+                let result = self.read_events(index, of.start, &plan, &mut batches, of.stamp_ms);
+                [batch] = batches;
+                result
+            }
+            Some(share) => {
+                let levels_times = |a: &Announced| a.levels_times && a.record.is_same_batch(of);
+                let keeps_times = !self.announced.iter().any(levels_times);
+                self.read_share(index, (of, share), &plan, &mut batch, keeps_times)
+            }
+        };
         let (slice, events) = match result {
             Ok(read) => read,
             Err(SliceError::Io(e)) if e.raw_os_error().is_some() => {
@@ -366,7 +409,7 @@ impl Pipeline {
         }
     }
 
-    fn not_now(&self, batch: &BatchRecord, why: &str) -> Pause {
+    pub(super) fn not_now(&self, batch: &BatchRecord, why: &str) -> Pause {
         Pause::Fault(Fault::NotReady(format!(
             "bytes {}-{} of {} were announced, are not in the topic and cannot be read now: {why}",
             batch.start,
@@ -456,7 +499,10 @@ impl Pipeline {
         let Some(end) = end.filter(|end| *end < whole.end) else { return Ok(None) };
         // What it ends with is all there is of its last line.
         let part = BatchRecord { end, is_final: true, ..whole.clone() };
-        let Some((first, batch)) = self.read_part(at, &part, part.count)? else { return Ok(None) };
+        let Some((mut first, batch)) = self.read_part(at, &part, part.count)? else {
+            return Ok(None);
+        };
+        first.speaks_for_no_range();
         let length = whole.end - end;
         let rest = BatchRecord {
             start: end,

@@ -210,6 +210,9 @@ impl Pipeline {
         if self.files.tracked[index].giant_scanned.is_some() {
             return self.pass_giant(index, bound == Bound::Final);
         }
+        if let Some(router) = self.router.clone() {
+            return self.announce_routed(&router, index, bound, patience, first_new);
+        }
         let stamp_ms = self.clock.now_ms();
         let name = self.files.tracked[index].record.name.clone();
         if self.outlets.iter().any(|outlet| outlet.is_barred(&name)) {
@@ -340,13 +343,13 @@ impl Pipeline {
     }
 
     /// Events of one file, before another has its turn.
-    fn events_in_turn(&self) -> u32 {
+    pub(super) fn events_in_turn(&self) -> u32 {
         let Some(tail) = self.config.kind.tail() else { return u32::MAX };
         let events = tail.batches_in_turn.saturating_mul(u64::from(self.batch_size()));
         u32::try_from(events).unwrap_or(u32::MAX)
     }
 
-    fn batch_size(&self) -> u32 {
+    pub(super) fn batch_size(&self) -> u32 {
         u32::try_from(self.config.batch_size).unwrap_or(u32::MAX)
     }
 
@@ -437,6 +440,27 @@ impl Pipeline {
         interceptor::headers(&self.interceptors, map, stamp_ms)
     }
 
+    /// What all batches of a slice have in common.
+    pub(super) fn range(
+        &self,
+        index: usize,
+        slice: &Slice,
+        stamp_ms: i64,
+        bound: Bound,
+    ) -> BatchRecord {
+        BatchRecord {
+            file: self.files.tracked[index].record.id,
+            start: slice.start,
+            end: slice.end,
+            lines: slice.lines,
+            bytes_crc: slice.bytes_crc,
+            tail_crc: slice.tail.crc(),
+            stamp_ms,
+            is_final: bound == Bound::Final && slice.is_exhausted,
+            ..BatchRecord::default()
+        }
+    }
+
     fn push_announced(
         &mut self,
         index: usize,
@@ -446,23 +470,11 @@ impl Pipeline {
         stamp_ms: i64,
         bound: Bound,
     ) {
-        let is_final = bound == Bound::Final && slice.is_exhausted;
-        let base = BatchRecord {
-            count: events,
-            file: self.files.tracked[index].record.id,
-            start: slice.start,
-            end: slice.end,
-            lines: slice.lines,
-            bytes_crc: slice.bytes_crc,
-            tail_crc: slice.tail.crc(),
-            stamp_ms,
-            is_final,
-            ..BatchRecord::default()
-        };
-        if is_final {
+        let base = BatchRecord { count: events, ..self.range(index, slice, stamp_ms, bound) };
+        if base.is_final {
             self.note_cut(index, slice);
         }
-        self.files.announced(index, slice, is_final);
+        self.files.announced(index, slice, base.is_final);
         self.counters.events_received += u64::from(events);
         if events == 0 {
             give_back(&mut self.outlets, batches);
@@ -479,7 +491,7 @@ impl Pipeline {
     }
 
     /// The unfinished line of a file that is followed is sent: what comes behind it is another event.
-    fn note_cut(&self, index: usize, slice: &Slice) {
+    pub(super) fn note_cut(&self, index: usize, slice: &Slice) {
         let tracked = &self.files.tracked[index];
         if self.config.kind.tail().is_some() && tracked.is_named() {
             let (inode, end, tail_crc) = (tracked.record.inode, slice.end, slice.tail.crc());
@@ -489,7 +501,7 @@ impl Pipeline {
     }
 
     /// A slice that could not be read: bad text ends the agent, a bad disk is waited for.
-    fn unreadable(&mut self, index: usize, e: &SliceError) -> Result<(), Halt> {
+    pub(super) fn unreadable(&mut self, index: usize, e: &SliceError) -> Result<(), Halt> {
         let path = self.files.path(self.files.tracked[index].name());
         match e {
             SliceError::Malformed { .. } if self.announced.is_empty() => {

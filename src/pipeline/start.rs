@@ -9,9 +9,10 @@ use std::time::SystemTime;
 
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
+use super::routes::Router;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
-use crate::channel::outlet::{DoubtIdentity, FLOOR_UNKNOWN, Outlet};
+use crate::channel::outlet::{DoubtIdentity, FLOOR_UNKNOWN, Outlet, Unreached};
 use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
@@ -344,9 +345,20 @@ impl Pipeline {
         if inherited.is_copied {
             outlets.iter_mut().for_each(|o| o.doubt_identity = DoubtIdentity::Foreign);
         }
+        let interceptors = build_interceptors(&config.interceptors);
+        let destinations: Vec<Rc<Destination>> =
+            outlets.iter().map(|outlet| outlet.config.clone()).collect();
+        let router = Router::new(&config, &destinations, &interceptors).map(Rc::new);
+        if let Some(router) = &router {
+            for (at, outlet) in outlets.iter_mut().enumerate() {
+                outlet.is_spread = router.is_spread(at);
+                outlet.optional = config.optional.contains(&at).then(Unreached::default);
+            }
+        }
         let mut pipeline = Pipeline {
             files: Files::new(config.clone(), clock.clone()),
-            interceptors: build_interceptors(&config.interceptors),
+            interceptors,
+            router,
             config,
             clock,
             outlets,

@@ -7,8 +7,7 @@ use super::root;
 use crate::config::model::SourceConfig;
 use crate::event::HeaderMap;
 
-/// The name of the header that TAILDIR puts the place of a line into.
-pub const BYTE_OFFSET: &str = "byteoffset";
+pub use crate::config::model::BYTE_OFFSET;
 
 /// Those of the file called `name` below the root.
 pub fn of_file(config: &SourceConfig, name: &OsStr) -> HeaderMap {

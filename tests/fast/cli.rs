@@ -143,7 +143,7 @@ fn every_form_reaches_the_configuration() {
         &["-d", "-n=a1", short, "-Dflume.root.logger=INFO,console"],
         &["-d", "-na1", stuck, "-Xmx512m", "-C", "x.jar", "--plugins-path", "p"],
         &["-d", "-name", "a1", "-conf-file", &file, "--no-reload-conf"],
-        &["stray", "-d", "-n", "a1", "words", "-n", "b1", "-f", &file, "-f", "nowhere"],
+        &["stray", "-d", "-n", "a1", "words", "-n", "b1", "-f", &file],
     ] {
         let mut all = vec!["agent"];
         all.extend(args);

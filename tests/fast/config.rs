@@ -254,15 +254,21 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "",
-        "a1.sources.r1.selector.type = multiplexing",
+        "a1.sources.r1.selector.type = load_balancing",
         "a1.sources.r1.selector.type (x.conf line 31)",
         "only replicating",
     ),
     (
         "",
+        "a1.sources.r1.selector.type = multiplexing\na1.sources.r1.selector.default = c9",
+        "a1.sources.r1.selector.default (x.conf line 32)",
+        "Selector channel not found: c9",
+    ),
+    (
+        "",
         "a1.sources.r1.selector.optional = c2",
         "a1.sources.r1.selector.optional (x.conf line 31)",
-        "an optional one is not supported",
+        "Selector channel not found: c2",
     ),
     (
         "",
@@ -368,9 +374,9 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "",
-        "a1.channels.c1.partitionIdHeader = p",
-        "a1.channels.c1.partitionIdHeader (x.conf line 31)",
-        "not supported",
+        "a1.channels.c1.keyPartitioner = md5",
+        "a1.channels.c1.keyPartitioner (x.conf line 31)",
+        "hashCode, murmur2",
     ),
     (
         "",
@@ -550,5 +556,42 @@ fn the_documentation_has_every_property() {
             table == expected,
             "docs/properties.md is out of date: FLUME_NG_WRITE_DOCS=1 cargo test --test fast documentation"
         );
+    }
+}
+
+/// Complete configurations as people publish them, and the case whose topics only its lines know: each runs,
+/// or is refused with the words that help. The first line of each says what comes of it.
+#[test]
+fn published_configurations_run_or_are_refused_in_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-1.11");
+    let rows = [
+        ("configs/01-taildir-kafkachannel-bare.conf", "a1", 0, ""),
+        ("configs/02-exec-tail-memory-kafkasink-1.6.conf", "agent", 0, "acks = 1 would lose"),
+        ("configs/03-taildir-memory-kafkasink-1.7.conf", "a1", 0, "acks = 1 would lose"),
+        ("configs/04-spooldir-file-kafkasink.conf", "a1", 0, "(murmur2)"),
+        (
+            "configs/05-multiplexing-two-kafka-channels.conf",
+            "a1",
+            0,
+            "quotes are part of the value",
+        ),
+        ("configs/06-failover-two-kafka-sinks.conf", "a1", 0, "taken for one cluster"),
+        ("configs/07-environment.conf", "agent1", 78, "${env:LOG_DIR} is not set"),
+        ("configs/08-wrong-spellings-in-the-manual.conf", "a1", 0, "did you mean flumeBatchSize?"),
+        ("configs/09-typing-errors.conf", "a1", 78, "did you mean a1.sources.r1?"),
+        ("configs/10-key-and-topic-from-the-line.conf", "a1", 78, "are made of the lines"),
+        ("configs/11-replicating-bare-and-avro.conf", "a1", 0, ""),
+        ("configs/12-sasl-scram-over-tls.conf", "a1", 0, ""),
+        ("S08-header-in-topic-name/conf.tmpl", "a1", 78, "are made of the lines"),
+    ];
+    for (name, agent, code, words) in rows {
+        let text = std::fs::read_to_string(root.join(name)).unwrap();
+        let text = text.replace("@DIR@", "/x").replace("@BROKERS@", "h:1");
+        let text = text.replace("@PRE@", "p-").replace("@SUF@", "-s");
+        let dir = Dir::new();
+        let output = dir.write("x.conf", text.as_bytes()).dry_run(agent);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{name}: {told}");
+        assert!(told.contains(words), "{name}: {told}");
     }
 }

@@ -21,6 +21,7 @@ mod once;
 mod other_log;
 mod published;
 mod real_flume;
+mod routes;
 mod sasl;
 mod service;
 mod silent_brokers;

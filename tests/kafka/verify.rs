@@ -111,6 +111,9 @@ impl Bench {
             security: Default::default(),
             metadata_ms: 300_000,
             request_timeout_ms: 10_000,
+            rule: Default::default(),
+            topic_rule: None,
+            base: None,
         };
         let mut broker = connect(&config);
         let wire = broker.opened().expect("the topic").wire;

@@ -38,6 +38,9 @@ fn config(
         security: Default::default(),
         request_timeout_ms,
         metadata_ms: 300_000,
+        rule: Default::default(),
+        topic_rule: None,
+        base: None,
     }
 }
 

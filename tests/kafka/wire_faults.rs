@@ -34,6 +34,9 @@ fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
         security: Default::default(),
         metadata_ms: 300_000,
         request_timeout_ms: REQUEST_TIMEOUT_MS,
+        rule: Default::default(),
+        topic_rule: None,
+        base: None,
     };
     connect(&config)
 }

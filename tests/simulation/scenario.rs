@@ -11,8 +11,9 @@ use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
-    Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
-    OnNoCheckpoint, PartitionBy, Serializer, SourceConfig, ValueFormat,
+    Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, KeyPartitioner,
+    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, RecordRule, Selector, Serializer, SourceConfig,
+    ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -66,6 +67,8 @@ pub struct Scenario {
     pub batch_size: usize,
     pub has_filter: bool,
     pub has_headers: bool,
+    /// One of them is the record's key, and chooses the partition.
+    pub has_keys: bool,
     pub delete: DeletePolicy,
     pub order: ConsumeOrder,
     pub partition_by: PartitionBy,
@@ -112,6 +115,7 @@ impl Scenario {
             batch_size: rng.pick(&[1, 3, 20, 100]),
             has_filter: rng.chance(20),
             has_headers: rng.chance(30),
+            has_keys: false,
             delete: rng.pick(&[DeletePolicy::Never, DeletePolicy::Immediate]),
             order: rng.pick(&[ConsumeOrder::Oldest, ConsumeOrder::Youngest, ConsumeOrder::Random]),
             partition_by: rng.pick(&[PartitionBy::Transaction, PartitionBy::File]),
@@ -143,6 +147,8 @@ impl Scenario {
                 (scenario.has_changes, scenario.old_format) = (false, false);
             }
         }
+        // Of those whose events are made one by one, without a draw of its own.
+        scenario.has_keys = scenario.has_headers && scenario.has_filter && scenario.line_max != 5;
         scenario.has_other_logs = !scenario.loses_tracker && rng.chance(30);
         if !scenario.loses_tracker && rng.chance(25) {
             scenario.stamp_limit_ms = HOUR_MS + 1_800_000;
@@ -175,6 +181,7 @@ impl Scenario {
             batch_size: 3,
             has_filter: version == Version::V011,
             has_headers: false,
+            has_keys: false,
             delete: if is_old { DeletePolicy::Immediate } else { DeletePolicy::Never },
             order: ConsumeOrder::Oldest,
             partition_by: PartitionBy::Transaction,
@@ -228,6 +235,12 @@ impl Scenario {
             security: Default::default(),
             request_timeout_ms: self.request_timeout_ms,
             metadata_ms: self.metadata_ms,
+            rule: RecordRule {
+                key: self.has_keys.then_some(KeyPartitioner::Murmur2),
+                ..RecordRule::default()
+            },
+            topic_rule: None,
+            base: None,
         }
     }
 
@@ -238,6 +251,8 @@ impl Scenario {
             name: "r1".to_owned(),
             kind: self.kind.source_kind(&target),
             destinations: (0..self.channels).collect(),
+            selector: Selector::Replicating,
+            optional: Vec::new(),
             spool_dir_text: writers.spool.display().to_string(),
             spool_dir: writers.spool.clone(),
             tracker_dir: writers.tracker.clone(),
@@ -256,6 +271,7 @@ impl Scenario {
             file_header: None,
             basename_header: self.has_headers.then(|| "basename".to_owned()),
             interceptors: self.interceptors(filter),
+            event_text: String::new(),
             backoff_ms_max: 4_000,
             retire_grace_ms: self.grace_ms,
             on_bad_checkpoint: OnBadCheckpoint::Fail,
@@ -267,8 +283,9 @@ impl Scenario {
 
     /// With headers, some that are made of each event by itself.
     fn interceptors(&self, filter: InterceptorConfig) -> Vec<InterceptorConfig> {
-        let groups = Arc::new(Groups::compile("([a-z]+)").expect("a pattern"));
-        let serializer = Serializer { header: "word".to_owned(), time: None };
+        let groups = Arc::new(Groups::compile("([a-z]+)([0-9]+)n([0-9])?").expect("a pattern"));
+        let header = |header: &str| Serializer { header: header.to_owned(), time: None };
+        let serializers = vec![header("word"), header("content"), header("key")];
         match (self.has_filter, self.has_headers) {
             (false, _) => Vec::new(),
             (true, false) => vec![filter],
@@ -277,7 +294,7 @@ impl Scenario {
                     header: "timestamp".to_owned(),
                     preserve_existing: false,
                 },
-                InterceptorConfig::RegexExtractor { groups, serializers: vec![serializer] },
+                InterceptorConfig::RegexExtractor { groups, serializers },
                 filter,
                 InterceptorConfig::Uuid {
                     header: "id".to_owned(),

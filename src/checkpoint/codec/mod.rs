@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::record::{
     BatchRecord, ChannelRecord, Fate, FileRecord, FileState, HEAD_BYTES, Mark, OffsetRange,
-    PartitionRecord, ReadMark, Record, TAIL_BYTES,
+    PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
 };
 
 /// Version of the encoding. To be raised with every change of a field.
@@ -29,6 +29,10 @@ const WITH_DIRECTORY: u16 = 5;
 /// Flags of a batch.
 const ACKED: u8 = 1;
 const FINAL: u8 = 2;
+/// It has a share of its range. Who does not know that refuses the state.
+const SHARE: u8 = 4;
+/// Of a share.
+const HAS_FREE: u8 = 1;
 
 /// Fewest bytes that one element of each list takes: a length that promises more elements than
 /// the rest of the input can hold is refused before anything is allocated for them.
@@ -162,9 +166,18 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
     put(out, batch.stamp_ms.to_le_bytes());
     let number = batch.fate.number();
     let acked = if number.is_some() { ACKED } else { 0 };
-    put(out, [acked | if batch.is_final { FINAL } else { 0 }]);
+    let is_final = if batch.is_final { FINAL } else { 0 };
+    put(out, [acked | is_final | if batch.share.is_some() { SHARE } else { 0 }]);
     if let Some(number) = number {
         put(out, number.to_le_bytes());
+    }
+    if let Some(share) = &batch.share {
+        put(out, share.rule.to_le_bytes());
+        put(out, share.partitions.to_le_bytes());
+        put(out, share.of.to_le_bytes());
+        put(out, [if share.has_free { HAS_FREE } else { 0 }]);
+        put(out, share.read_ms.to_le_bytes());
+        put(out, share.events.to_le_bytes());
     }
 }
 
@@ -361,7 +374,7 @@ fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, Decod
         ..BatchRecord::default()
     };
     let flags = input.u8()?;
-    if flags & !(ACKED | FINAL) != 0 {
+    if flags & !(ACKED | FINAL | SHARE) != 0 {
         return Err(input.impossible("flag of a batch"));
     }
     if flags & ACKED != 0 {
@@ -369,7 +382,25 @@ fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, Decod
         batch.fate = fate.ok_or_else(|| input.impossible("offset of a batch"))?;
     }
     batch.is_final = flags & FINAL != 0;
+    if flags & SHARE != 0 {
+        batch.share = Some(decode_share(input)?);
+    }
     Ok(batch)
+}
+
+fn decode_share(input: &mut Input) -> Result<Share, DecodeError> {
+    Ok(Share {
+        rule: input.u32()?,
+        partitions: input.u32()?,
+        of: input.i32()?,
+        has_free: match input.u8()? {
+            0 => false,
+            HAS_FREE => true,
+            _ => return Err(input.impossible("share of a batch")),
+        },
+        read_ms: input.i64()?,
+        events: input.u32()?,
+    })
 }
 
 /// What is left to decode.

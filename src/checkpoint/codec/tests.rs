@@ -120,6 +120,14 @@ impl Random {
                 _ => Fate::At((self.next() >> 1) as i64),
             },
             is_final: self.below(2) == 0,
+            share: (self.below(2) == 0).then(|| Share {
+                rule: self.next() as u32,
+                partitions: self.next() as u32,
+                of: self.next() as i32,
+                has_free: self.below(2) == 0,
+                read_ms: self.next() as i64,
+                events: self.next() as u32,
+            }),
         }
     }
 

@@ -94,7 +94,7 @@ impl Report {
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut report = Report::default();
-    let (file, agent) = (&args.agent.conf_file, &args.agent.name);
+    let (file, agent) = (&args.agent.conf_files, &args.agent.name);
     let properties = inventory::read(file, agent, &args.agent.system_properties);
     report.begin("configuration");
     let (loaded, findings) = match config::load_with(file, agent, &args.agent.system_properties) {
@@ -112,6 +112,10 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         for (at, channel) in config.destinations.iter().enumerate() {
             let writers: Vec<_> =
                 config.sources.iter().filter(|s| s.destinations.contains(&at)).collect();
+            if writers.is_empty() {
+                // Its events name other topics.
+                continue;
+            }
             cluster::check(&mut report, channel, &writers, args.create_topic);
             if args.verbose || args.json {
                 cluster::zookeeper(&mut report, &properties, agent, &channel.name);
@@ -135,14 +139,14 @@ fn configuration(
     loaded: Option<&AgentConfig>,
     findings: &[Diagnostic],
 ) {
-    let (file, agent) = (&args.agent.conf_file, &args.agent.name);
+    let (file, agent) = (&args.agent.conf_files, &args.agent.name);
     if let Some(config) = loaded {
-        let parts = [config.sources.len(), config.destinations.len(), config.sinks.len()];
+        let parts = [config.sources.len(), config.channels().count(), config.sinks.len()];
         let parts = parts.map(|n| n as u64);
         let [sources, channels, sinks] = parts;
         let text = format!(
             "{}: agent {agent} with {}, {}, {}",
-            absolute(file),
+            file.absolute(),
             counted(sources, "source"),
             counted(channels, "channel"),
             counted(sinks, "sink")
@@ -184,13 +188,8 @@ fn rank(state: State) -> u8 {
     }
 }
 
-/// As it can be found from anywhere.
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
-}
-
 fn to_text(args: &CheckArgs, report: &Report, properties: &[Listed], style: Style) -> String {
-    let title = format!("check of agent {}, {}", args.agent.name, absolute(&args.agent.conf_file));
+    let title = format!("check of agent {}, {}", args.agent.name, args.agent.conf_files.absolute());
     let mut out = style.bold(&title) + "\n";
     // What wants somebody comes first; rows of one state stay in the order of the looks.
     let mut rows: Vec<&Row> = report.rows.iter().collect();
@@ -284,7 +283,7 @@ fn to_json(args: &CheckArgs, report: &Report, properties: &[Listed]) -> Value {
     });
     json!({
         "agent": args.agent.name,
-        "conf_file": args.agent.conf_file.to_string_lossy(),
+        "conf_file": args.agent.conf_files.to_string(),
         "exit": report.exit().code(),
         "failures": report.count("fail"),
         "warnings": report.count("warn"),

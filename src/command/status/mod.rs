@@ -42,7 +42,7 @@ struct Rate {
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> ExitCode {
     let Some(config) =
-        look::load(&args.agent.conf_file, &args.agent.name, &args.agent.system_properties)
+        look::load(&args.agent.conf_files, &args.agent.name, &args.agent.system_properties)
     else {
         return Exit::Configuration.into();
     };

@@ -18,7 +18,6 @@ mod sums;
 mod table;
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ use crate::checkpoint::cuts::{self, Cut};
 use crate::cli::VerifyArgs;
 use crate::clock::SystemClock;
 use crate::command::look;
-use crate::config::model::{AgentConfig, SourceConfig};
+use crate::config::model::{AgentConfig, Selector, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::os;
@@ -75,6 +74,16 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
     let Some(config) = load(args) else {
         return Exit::Configuration.into();
     };
+    let divides = |source: &&SourceConfig| {
+        let mut own = source.destinations.iter().map(|at| &config.destinations[*at]);
+        source.selector != Selector::Replicating || own.any(|to| to.rule.topic.is_some())
+    };
+    if let Some(source) = config.sources.iter().find(divides) {
+        let text = "divides its events among channels or topics (a multiplexing selector, or a topic by a \
+                    header), which verify cannot follow";
+        log::continuation(Level::Error, format_args!("flume-ng: source {} {text}", source.name));
+        return Exit::Configuration.into();
+    }
     match run(args, &config) {
         Ok(report) => {
             match args.json {
@@ -96,10 +105,10 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
 
 /// The configuration; of a fleet, all sources of all, with one channel for each topic.
 fn load(args: &VerifyArgs) -> Option<AgentConfig> {
-    let mut all = look::load(&args.conf_file, &args.name, &args.system_properties)?;
+    let mut all = look::load(&args.conf_files, &args.name, &args.system_properties)?;
     for file in args.files.iter().filter(|_| args.all_agents) {
         let AgentConfig { sources, destinations: channels, .. } =
-            look::load(Path::new(file), &args.name, &args.system_properties)?;
+            look::load(&file.into(), &args.name, &args.system_properties)?;
         let mut places = Vec::with_capacity(channels.len());
         for channel in channels {
             let known = all.destinations.iter().position(|known| known.topic == channel.topic);

@@ -124,16 +124,56 @@ fn what_stands_in_a_file_channel_is_not_left_behind() {
     assert!(told[0].contains("start Flume once more"), "{told:?}");
 }
 
+/// A source whose events have one header.
+fn with_header(key: &str, value: &str) -> String {
+    sink(&format!(
+        "{NEW}\na1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = static\n\
+         a1.sources.r1.interceptors.i1.key = {key}\na1.sources.r1.interceptors.i1.value = {value}"
+    ))
+}
+
 #[test]
-fn headers_that_would_choose_key_or_topic_are_refused() {
-    let header = |key: &str| {
-        sink(&format!(
-            "{NEW}\na1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = static\n\
-             a1.sources.r1.interceptors.i1.key = {key}\na1.sources.r1.interceptors.i1.value = v"
-        ))
+fn which_partition_a_key_leads_to_is_said() {
+    let told = |text: &str| {
+        let loaded = load(text);
+        let about = loaded.findings.iter().find(|d| d.message.contains("is the record's key"));
+        about.map(|d| d.message.clone()).unwrap_or_default()
     };
-    assert!(errors(&header("key"))[0].contains("record keys are not supported"));
-    assert!(errors(&header("topic"))[0].contains("would choose the topic"));
-    load(&(header("topic") + "a1.sinks.k1.allowTopicOverride = false\n"));
-    load(&header("other"));
+    let text = with_header("key", "v");
+    assert!(told(&text).contains("murmur2"), "{}", told(&text));
+    let other = format!("{text}a1.sinks.k1.keyPartitioner = hashCode\n");
+    assert!(told(&other).contains("hashCode"), "{}", told(&other));
+    let fixed = format!("{text}a1.sinks.k1.defaultPartitionId = 2\n");
+    assert!(told(&fixed).contains("defaultPartitionId = 2 says the partition"), "{}", told(&fixed));
+    let old = text.replace(NEW, OLD);
+    assert!(told(&old).contains("hashCode"), "{}", told(&old));
+    assert_eq!(told(&with_header("other", "v")), "");
+}
+
+#[test]
+fn a_topic_that_events_name_is_a_destination() {
+    let topics = |text: &str| -> Vec<String> {
+        let config = load(text).config;
+        let of = |at: &usize| {
+            let to = &config.destinations[*at];
+            format!("{} {}", to.name, to.topic)
+        };
+        config.sources[0].destinations.iter().map(of).collect()
+    };
+    assert_eq!(topics(&with_header("topic", "v")), ["c1:v v"]);
+    assert_eq!(topics(&with_header("other", "v")), ["c1 t"]);
+    let off = "a1.sinks.k1.allowTopicOverride = false\n";
+    assert_eq!(topics(&format!("{}{off}", with_header("topic", "v"))), ["c1 t"]);
+    let header = "a1.sinks.k1.topicHeader = other\n";
+    assert_eq!(topics(&format!("{}{header}", with_header("other", "v"))), ["c1:v v"]);
+    let template = with_header("dc", "zh").replace("kafka.topic = t", "kafka.topic = logs-%{dc}");
+    assert_eq!(topics(&template), ["c1:logs-zh logs-zh"]);
+    assert!(errors(&format!("{template}{off}"))[0].contains("fail for ever"));
+    assert!(errors(&with_header("topic", "no/topic"))[0].contains("cannot be one"));
+    let of_lines = "a1.sources.r1.interceptors.i1.type = regex_extractor\n\
+                    a1.sources.r1.interceptors.i1.regex = (.)\n\
+                    a1.sources.r1.interceptors.i1.serializers = s1\n\
+                    a1.sources.r1.interceptors.i1.serializers.s1.name = topic\n";
+    let text = sink(&format!("{NEW}\na1.sources.r1.interceptors = i1\n{of_lines}"));
+    assert!(errors(&text)[0].contains("made of the lines"), "{:?}", errors(&text));
 }

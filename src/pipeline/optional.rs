@@ -1,0 +1,100 @@
+//! Optional channels: nothing waits for one that is not reached. Events go without it meanwhile, and how many is said.
+//!
+//! It is waited for like any other for a moment. Then what is in doubt there counts as done: it is
+//! never sent again, so that an optional channel may lack events and has none twice. New ones go there under
+//! a fresh producer id, since the numbers of what was given up are gone.
+
+use super::room::Halt;
+use super::{CHANNEL, Observer, Pipeline};
+use crate::log::{self, About, Level, counted};
+
+/// For so long it is waited for like any other, ms: a broker that is started anew costs it nothing.
+const PATIENCE_MS: u64 = 10_000;
+
+impl Pipeline {
+    /// Takes each optional channel that is given up a step further, and gives up what is not reached.
+    pub(super) fn tend_optional(&mut self, observer: &mut dyn Observer) -> Result<(), Halt> {
+        let now_ms = self.clock.monotonic_ms();
+        for at in 0..self.outlets.len() {
+            let is_open = self.outlets[at].is_open();
+            let Some(unreached) = &mut self.outlets[at].optional else { continue };
+            if is_open {
+                self.tell_missed(at);
+                continue;
+            }
+            let since_ms = *unreached.since_ms.get_or_insert(now_ms);
+            if now_ms - since_ms >= PATIENCE_MS {
+                unreached.is_given_up = true;
+                self.give_up_doubts(at);
+                self.reconnect_one(at, observer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up_doubts(&mut self, at: usize) {
+        let now_ms = self.clock.monotonic_ms();
+        let doubts = self.doubts(at);
+        if doubts.is_empty() {
+            return;
+        }
+        let events: u64 = doubts.iter().map(|&n| u64::from(self.announced[n].record.count)).sum();
+        for n in doubts {
+            self.void(at, n);
+        }
+        let outlet = &mut self.outlets[at];
+        outlet.has_own_identity = false;
+        let (name, topic) = (outlet.config.name.clone(), outlet.config.topic.clone());
+        // An attempt that is under way speaks of what was given up.
+        outlet.close(now_ms);
+        log::log_about(
+            Level::Warn,
+            CHANNEL,
+            &About { topic: Some(&topic), ..About::default() },
+            format_args!(
+                "Channel {name} (topic {topic}) is optional and not reached: {} that may be there or not \
+                 will not be sent again.",
+                counted(events, "event")
+            ),
+        );
+        self.count_rounds();
+        self.fold();
+    }
+
+    /// Events went without channel `at`.
+    pub(super) fn note_missed(&mut self, at: usize, events: u64) {
+        let now_ms = self.clock.monotonic_ms();
+        let outlet = &mut self.outlets[at];
+        let Some(unreached) = &mut outlet.optional else { return };
+        unreached.missed += events;
+        let missed = unreached.missed;
+        let (name, topic) = (&outlet.config.name, &outlet.config.topic);
+        if self.repeats.is_due(&format!("{name} optional"), "missed", now_ms) {
+            log::warn(
+                CHANNEL,
+                format_args!(
+                    "Channel {name} (topic {topic}) is optional and not reached: {} went without it so far.",
+                    counted(missed, "event")
+                ),
+            );
+        }
+    }
+
+    /// It is reached again.
+    fn tell_missed(&mut self, at: usize) {
+        let outlet = &mut self.outlets[at];
+        let Some(unreached) = outlet.optional.as_mut() else { return };
+        let missed = std::mem::take(unreached).missed;
+        if missed > 0 {
+            let (name, topic) = (&outlet.config.name, &outlet.config.topic);
+            self.repeats.is_over(&format!("{name} optional"));
+            log::warn(
+                CHANNEL,
+                format_args!(
+                    "Channel {name} (topic {topic}) is reached again; {} went without it.",
+                    counted(missed, "event")
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Headers that decide: which partition an event goes to, by its key or by a number, and which channel.
+//! Whatever happens meanwhile, each line is where it belongs, once, and in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
+use crate::support::{Agent, Topic, Work, shared, wait_for};
+
+const FILE: &str = "010_{H}.log";
+const KILLS: u64 = 8;
+/// The last digit of a line's number is its key.
+const LAST_DIGIT: &str = "^\\\\S+ \\\\d*(\\\\d) ";
+
+fn keyed(topic: &Topic, pattern: &str) -> Work {
+    Work::new(topic)
+        .set("a1.sources.r1.retireGraceMs", 300)
+        .set("a1.channels.c1.kafka.topic", topic.name())
+        .set("a1.sources.r1.interceptors", "i1")
+        .set("a1.sources.r1.interceptors.i1.type", "regex_extractor")
+        .set("a1.sources.r1.interceptors.i1.regex", pattern)
+        .set("a1.sources.r1.interceptors.i1.serializers", "s1")
+        .set("a1.sources.r1.interceptors.i1.serializers.s1.name", "key")
+}
+
+fn kill_sometime(agent: &mut Agent, topic: &Topic, chance: &mut Chance) {
+    let before = topic.count();
+    if chance.below(2) == 0 {
+        std::thread::sleep(Duration::from_millis(chance.below(400)));
+    } else {
+        wait_for(Duration::from_secs(5), || topic.count() > before);
+        std::thread::sleep(Duration::from_micros(chance.below(20_000)));
+    }
+    agent.kill9();
+}
+
+/// Each key has its own partition.
+fn check_keys(topic: &Topic) {
+    let mut places: BTreeMap<Vec<u8>, BTreeSet<usize>> = BTreeMap::new();
+    for (partition, records) in topic.records().iter().enumerate() {
+        for record in records {
+            let key = record.key.clone().expect("a key");
+            assert_eq!(key.len(), 1, "{key:?}");
+            places.entry(key).or_default().insert(partition);
+        }
+    }
+    assert!(places.values().all(|partitions| partitions.len() == 1), "{places:?}");
+    let used: BTreeSet<usize> = places.values().flatten().copied().collect();
+    assert_eq!(used.len(), topic.partitions(), "every partition gets something");
+}
+
+fn kill_loop(version: &str) {
+    let mut tally = Tally::new("kill -9 of the agent while keys choose the partition", version);
+    let mut chance = Chance::new();
+    let topic = shared(version).fresh_topic("keys", 3);
+    let work = keyed(&topic, LAST_DIGIT).file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
+    let growing = Growing::start(&work, FILE, "new", 0, 40);
+    for _ in 0..KILLS {
+        kill_sometime(&mut work.start(), &topic, &mut chance);
+    }
+    let mut agent = work.start();
+    let written = growing.stop();
+    agent.expect_records(&topic, 30_000 + written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("kills", &topic, &[("old", 30_000), ("new", written)], &agent);
+    tally.add(KILLS - 1, 0);
+    check_keys(&topic);
+}
+
+#[test]
+fn kill_9_with_keys_and_0_10_2_0() {
+    kill_loop("0.10.2.0");
+}
+
+#[test]
+fn kill_9_with_keys_and_4_3_1() {
+    kill_loop("4.3.1");
+}
+
+#[test]
+fn partitions_that_are_added_while_keys_choose_them() {
+    let _row = hazard(Group::Log, "partitions are added while keys choose them", "4.3.1");
+    let mut chance = Chance::new();
+    let topic = shared("4.3.1").fresh_topic("grow", 2);
+    let work =
+        keyed(&topic, LAST_DIGIT).set("a1.channels.c1.kafka.producer.metadata.max.age.ms", 1_000);
+    let growing = Growing::start(&work, FILE, "new", 0, 40);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 500, ARRIVE_MAX);
+    topic.grow(5);
+    for _ in 0..3 {
+        kill_sometime(&mut agent, &topic, &mut chance);
+        agent = work.start();
+    }
+    agent.expect("the new partitions are used", ARRIVE_MAX, || {
+        topic.ends().iter().filter(|end| **end > 0).count() > 2
+    });
+    let written = growing.stop();
+    agent.expect_records(&topic, written as usize, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally =
+        Tally::row(Group::Log, "partitions are added while keys choose them, lines", "4.3.1");
+    tally.exact("growing", &topic, &[("new", written)], &agent);
+}
+
+/// What is in doubt was chosen by another rule: it is found in the topic, or waits until that rule is back.
+#[test]
+fn a_rule_that_changes_while_batches_are_in_doubt() {
+    let version = "4.3.1";
+    let mut tally =
+        Tally::new("kill -9 of the agent, and another rule for keys at the next start", version);
+    let mut chance = Chance::new();
+    let topic = shared(version).fresh_topic("rules", 3);
+    let rules = [LAST_DIGIT, "^\\\\S+ (\\\\d)"];
+    let mut work = keyed(&topic, rules[0]).file("010_{H-1}.log", &lines("old", 0, 20_000), 3_600);
+    let growing = Growing::start(&work, FILE, "new", 0, 40);
+    for kill in 1..=KILLS {
+        kill_sometime(&mut work.start(), &topic, &mut chance);
+        let rule = rules[kill as usize % 2];
+        work = work.set("a1.sources.r1.interceptors.i1.regex", rule);
+    }
+    let written = growing.stop();
+    let count = 20_000 + written as usize;
+    let mut agent = work.start();
+    // Where it waits, one of the two is what it waits for.
+    for rule in [1, 0, 1] {
+        let is_done = || topic.count() >= count;
+        if wait_for(Duration::from_secs(10), is_done) || !agent.log().contains("set it back") {
+            break;
+        }
+        agent.term();
+        work = work.set("a1.sources.r1.interceptors.i1.regex", rules[rule]);
+        agent = work.start();
+    }
+    agent.expect_records(&topic, count, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("kills", &topic, &[("old", 20_000), ("new", written)], &agent);
+    tally.add(KILLS - 1, 0);
+}
+
+/// A channel for each kind of line, one kind to both, one to neither.
+#[test]
+fn kill_9_while_a_header_chooses_the_channel() {
+    let version = "4.3.1";
+    let mut tally = Tally::new("kill -9 of the agent while a header chooses the channel", version);
+    let mut chance = Chance::new();
+    let (one, two) = (shared(version).fresh_topic("one", 2), shared(version).fresh_topic("two", 1));
+    let mut text = Vec::new();
+    for first in (0..10_000).step_by(50) {
+        for label in ["a", "b", "both", "none"] {
+            text.extend(lines(label, first, first + 50));
+        }
+    }
+    let kind = "a1.sources.r1.interceptors.i1";
+    let work = Work::new(&one)
+        .set("a1.channels", "c1 c2")
+        .set("a1.sources.r1.channels", "c1 c2")
+        .set("a1.channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel")
+        .set("a1.channels.c2.brokerList", two.bootstrap())
+        .set("a1.channels.c2.topic", two.name())
+        .set("a1.sources.r1.interceptors", "i1")
+        .set(&format!("{kind}.type"), "regex_extractor")
+        .set(&format!("{kind}.regex"), "^(\\\\S+)")
+        .set(&format!("{kind}.serializers"), "s1")
+        .set(&format!("{kind}.serializers.s1.name"), "kind")
+        .set("a1.sources.r1.selector.type", "multiplexing")
+        .set("a1.sources.r1.selector.header", "kind")
+        .set("a1.sources.r1.selector.mapping.a", "c1")
+        .set("a1.sources.r1.selector.mapping.b", "c2")
+        .set("a1.sources.r1.selector.mapping.both", "c1 c2")
+        .file("010_{H-1}.log", &text, 3_600);
+    for _ in 0..KILLS {
+        kill_sometime(&mut work.start(), &one, &mut chance);
+    }
+    let mut agent = work.start();
+    agent.expect_records(&one, 20_000, ARRIVE_MAX);
+    agent.expect_records(&two, 20_000, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("kills", &one, &[("a", 10_000), ("both", 10_000)], &agent);
+    tally.exact("kills", &two, &[("b", 10_000), ("both", 10_000)], &agent);
+    tally.add(KILLS - 1, 0);
+}
+
+/// It goes to the dead letters with its bytes, once, and what is behind it goes on.
+#[test]
+fn a_partition_that_the_topic_does_not_have() {
+    let version = "4.3.1";
+    let _row = hazard(Group::Sticks, "a header names a partition that does not exist", version);
+    let topic = shared(version).fresh_topic("stray", 2);
+    let text = b"p0 one\np9 two\np1 three\npx four\nfive\n";
+    let mut work = keyed(&topic, "^p(\\\\S+)")
+        .set("a1.sources.r1.interceptors.i1.serializers.s1.name", "part")
+        .set("a1.channels.c1.partitionIdHeader", "part")
+        .file("010_{H-1}.log", text, 3_600);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    agent.expect("all of it is done", ARRIVE_MAX, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let letters = std::fs::read_to_string(work.tracker_dir().join("dead-letter")).expect("letters");
+    for line in ["p9 two", "px four"] {
+        assert_eq!(letters.matches(line).count(), 1, "{letters}");
+        assert!(
+            agent.log().contains("is no partition of the topic, which has 2"),
+            "{}",
+            agent.log()
+        );
+    }
+    let mut bodies = topic.bodies();
+    bodies.sort();
+    assert_eq!(bodies, ["five", "p0 one", "p1 three"]);
+    // Nothing of it comes again.
+    work = work.set("a1.sources.r1.batchSize", 10);
+    let mut agent = work.start();
+    agent.expect("it is up", ARRIVE_MAX, || work.is_committed());
+    agent.term();
+    assert_eq!(topic.count(), 3);
+}
+
+/// The required channel goes on, and what the optional one misses is said; once it is there it gets what comes.
+#[test]
+fn an_optional_channel_whose_brokers_are_away() {
+    let version = "4.3.1";
+    let _row = hazard(Group::Sticks, "an optional channel has no brokers", version);
+    let topic = shared(version).fresh_topic("required", 2);
+    let second = "a1.channels.c2";
+    let work = Work::new(&topic)
+        .set("a1.channels", "c1 c2")
+        .set("a1.sources.r1.channels", "c1 c2")
+        .set("a1.sources.r1.selector.optional", "c2")
+        .set(&format!("{second}.type"), "org.apache.flume.channel.kafka.KafkaChannel")
+        .set(&format!("{second}.brokerList"), "127.0.0.1:1")
+        .set(&format!("{second}.topic"), "nowhere")
+        .file("010_{H-1}.log", &lines("old", 0, 5_000), 3_600);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 5_000, ARRIVE_MAX);
+    agent.expect("all of it is done", ARRIVE_MAX, || work.is_committed());
+    assert!(agent.log().contains("5000 events went without it so far"), "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let mut tally = Tally::row(Group::Sticks, "an optional channel has no brokers, lines", version);
+    tally.exact("optional", &topic, &[("old", 5_000)], &agent);
+}
+
+/// Each group of files has its topic; what is in doubt when that changes is looked for where it was sent.
+#[test]
+fn kill_9_while_groups_of_files_name_their_topics() {
+    let version = "4.3.1";
+    let mut tally = Tally::new("kill -9 of the agent while a header names the topic", version);
+    let mut chance = Chance::new();
+    let brokers = shared(version);
+    let (one, two) = (brokers.fresh_topic("group", 2), brokers.fresh_topic("group", 1));
+    let text = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = TAILDIR\n\
+        a1.sources.r1.positionFile = @SPOOL@/../position.json\na1.sources.r1.filegroups = g1 g2\n\
+        a1.sources.r1.filegroups.g1 = @SPOOL@/a.*\na1.sources.r1.filegroups.g2 = @SPOOL@/b.*\n\
+        a1.sources.r1.channels = c1\na1.channels.c1.type = memory\n\
+        a1.sinks.k1.type = org.apache.flume.sink.kafka.KafkaSink\na1.sinks.k1.channel = c1\n\
+        a1.sinks.k1.kafka.bootstrap.servers = @BROKERS@\na1.sinks.k1.kafka.topic = @TOPIC@\n\
+        a1.sinks.k1.useFlumeEventFormat = true\n";
+    let work = Work::new(&one)
+        .conf(text)
+        .set("a1.sources.r1.headers.g2.topic", two.name())
+        .file("a.log", &lines("a", 0, 20_000), 60)
+        .file("b.log", &lines("b", 0, 20_000), 60);
+    for _ in 0..KILLS {
+        kill_sometime(&mut work.start(), &one, &mut chance);
+    }
+    let mut agent = work.start();
+    agent.expect_records(&one, 20_000, ARRIVE_MAX);
+    agent.expect_records(&two, 20_000, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("kills", &one, &[("a", 20_000)], &agent);
+    tally.exact("kills", &two, &[("b", 20_000)], &agent);
+    tally.add(KILLS - 1, 0);
+}
