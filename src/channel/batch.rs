@@ -233,6 +233,11 @@ impl Batch {
         out.push(0);
     }
 
+    /// The wire that it is encoded for.
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
     /// Events so far.
     pub fn count(&self) -> u32 {
         self.count

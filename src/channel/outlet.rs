@@ -541,20 +541,16 @@ impl Outlet {
     /// An empty batch of the present wire, from the pool if there is one.
     pub fn take_batch(&mut self) -> Batch {
         let wire = self.wire();
-        self.pool
-            .pop()
+        let pooled = self.pool.pop().filter(|batch| batch.wire() == wire);
+        pooled
             .unwrap_or_else(|| Batch::new(wire, self.config.value_format, self.config.compression))
     }
 
+    /// Batches of another wire than the present one are of no use.
     pub fn give_back(&mut self, batch: Batch) {
-        if self.pool.len() < 8 {
+        if self.pool.len() < 8 && batch.wire() == self.wire() {
             self.pool.push(batch);
         }
-    }
-
-    /// Batches of another wire are of no use.
-    pub fn empty_pool(&mut self) {
-        self.pool.clear();
     }
 }
 

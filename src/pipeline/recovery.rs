@@ -231,7 +231,6 @@ impl Pipeline {
         }
         outlet.last_wire = Some(wire);
         if is_other_wire {
-            outlet.empty_pool();
             outlet.has_own_identity = false;
             for n in self.doubts(at) {
                 self.announced[n].encoded = None;

@@ -121,6 +121,7 @@ impl Scripted {
     }
 
     fn carry(batch: &Batch, wire: Wire) -> Produce {
+        assert_eq!(batch.wire(), wire, "encoded for another wire");
         let values: Vec<Vec<u8>> = batch.values().map(<[u8]>::to_vec).collect();
         let mut produce = Produce {
             partition: batch.partition(),
