@@ -166,20 +166,19 @@ impl FileLedger {
     /// a place in the body. It was durable only if the sync came before, so it is synced (again).
     fn is_inherited(
         &mut self,
-        head: &str,
+        head: &Head<'_>,
         body_bytes: u64,
         same: impl Fn(u64, &[u8]) -> io::Result<bool>,
     ) -> bool {
         let is_it = |entry: &Entry| -> io::Result<bool> {
-            // Before the head stands the word that tells when it was written, or settled.
-            let head_at = entry.at.saturating_sub(head.len() as u64);
-            if entry.bytes != body_bytes || head_at <= entry.head_at {
+            let head_bytes = usize::try_from(entry.at - entry.head_at).unwrap_or(usize::MAX);
+            if entry.bytes != body_bytes || head_bytes > PIECE_BYTES {
                 return Ok(false);
             }
             let file = os::read_own(&self.dead_letters)?;
-            let mut piece = vec![0; PIECE_BYTES.max(head.len())];
-            file.read_exact_at(&mut piece[..head.len()], head_at)?;
-            if &piece[..head.len()] != head.as_bytes() {
+            let mut piece = vec![0; PIECE_BYTES];
+            file.read_exact_at(&mut piece[..head_bytes], entry.head_at)?;
+            if !head.is_in(&piece[..head_bytes]) {
                 return Ok(false);
             }
             let mut at = 0;
@@ -236,35 +235,33 @@ impl Ledger for FileLedger {
     }
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError> {
-        let head = format!(
-            " topic={} partition={} file={} start={} end={} bytes={} reason={}\n",
-            letter.topic,
-            letter.batch.partition,
-            escape(letter.file),
-            letter.batch.start,
-            letter.batch.end,
-            letter.value.len(),
-            escape(letter.reason.as_bytes()),
-        );
+        let head = Head {
+            topic: letter.topic,
+            partition: letter.batch.partition,
+            file: letter.file,
+            start: letter.batch.start,
+            end: letter.batch.end,
+            bytes: letter.value.len() as u64,
+            reason: letter.reason,
+        };
         let value = letter.value;
         let same = |at: u64, piece: &[u8]| Ok(value[at as usize..].starts_with(piece));
         if self.is_inherited(&head, value.len() as u64, same) {
             return Ok(());
         }
-        let head = format!("time={}{head}", letter.now_ms);
-        self.append_letter(&head, |file| file.write_all(letter.value))
+        self.append_letter(&head.written(letter.now_ms), |file| file.write_all(letter.value))
     }
 
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
-        let head = format!(
-            " topic={} partition=-1 file={} start={} end={} bytes={} reason={}\n",
-            line.topic,
-            escape(line.name),
-            line.start,
-            line.end,
-            line.end - line.start,
-            escape(line.reason.as_bytes()),
-        );
+        let head = Head {
+            topic: line.topic,
+            partition: -1,
+            file: line.name,
+            start: line.start,
+            end: line.end,
+            bytes: line.end - line.start,
+            reason: line.reason,
+        };
         let name = String::from_utf8_lossy(line.name);
         let unreadable = |e: io::Error| io::Error::other(format!("{name} cannot be read: {e}"));
         let crc = std::cell::RefCell::new(crc32fast::Hasher::new());
@@ -278,8 +275,7 @@ impl Ledger for FileLedger {
             return Ok(crc.into_inner().finalize());
         }
         let mut crc = crc32fast::Hasher::new();
-        let head = format!("time={}{head}", line.now_ms);
-        self.append_letter(&head, |out| {
+        self.append_letter(&head.written(line.now_ms), |out| {
             let mut piece = vec![0; PIECE_BYTES];
             let mut at = line.start;
             while at < line.end {
@@ -292,6 +288,41 @@ impl Ledger for FileLedger {
             Ok(())
         })?;
         Ok(crc.finalize())
+    }
+}
+
+/// What stands before a letter, in one line.
+struct Head<'a> {
+    topic: &'a str,
+    partition: i32,
+    file: &'a [u8],
+    start: u64,
+    end: u64,
+    bytes: u64,
+    reason: &'a str,
+}
+
+impl Head<'_> {
+    fn written(&self, now_ms: i64) -> String {
+        format!("time={now_ms}{}{}{}", self.before_name(), escape(self.file), self.behind_name())
+    }
+
+    /// Is this the head of the same letter? Its file may have another name since: what was read of it was
+    /// found in a copy. Before these words stands the one that tells when it was written, or settled.
+    fn is_in(&self, line: &[u8]) -> bool {
+        let words = line.iter().position(|b| *b == b' ').map_or(line, |at| &line[at..]);
+        words.starts_with(self.before_name().as_bytes())
+            && words.ends_with(self.behind_name().as_bytes())
+    }
+
+    fn before_name(&self) -> String {
+        format!(" topic={} partition={} file=", self.topic, self.partition)
+    }
+
+    fn behind_name(&self) -> String {
+        let Head { start, end, bytes, .. } = self;
+        let reason = escape(self.reason.as_bytes());
+        format!(" start={start} end={end} bytes={bytes} reason={reason}\n")
     }
 }
 
@@ -375,6 +406,33 @@ mod tests {
         line.end = 1_000;
         assert_eq!(ledger.giant_line(&line).unwrap(), crc32fast::hash(&[b'x'; 1_000]));
         assert!(std::fs::read(&letters).unwrap().ends_with(b"x\n"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// What was read of its file is found in a copy after the crash, which has a name of its own.
+    #[test]
+    fn a_letter_is_known_again_under_another_name_of_its_file() {
+        let dir = std::env::temp_dir().join(format!("flume-ng-renamed-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let batch = BatchRecord { start: 10, end: 19, ..BatchRecord::default() };
+        let letter = |file: &'static str, value: &'static str| DeadLetter {
+            topic: "t",
+            file: file.as_bytes(),
+            batch: &batch,
+            value: value.as_bytes(),
+            reason: "too large",
+            now_ms: 1,
+        };
+        FileLedger::new(&dir).dead_letter(&letter("log", "value")).unwrap();
+        let count = |file, value| {
+            let mut ledger = FileLedger::new(&dir);
+            ledger.inherit_letters(Some(0));
+            ledger.dead_letter(&letter(file, value)).unwrap();
+            let text = std::fs::read(dir.join(DEAD_LETTER_FILE)).unwrap();
+            text.windows(5).filter(|w| *w == b"time=").count()
+        };
+        assert_eq!(count("log.1", "value"), 1);
+        assert_eq!(count("log 2", "valve"), 2);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
