@@ -107,6 +107,8 @@ pub struct FileRecord {
     pub marks: Vec<ReadMark>,
     /// Inode of the spool directory in which it was found last; 0 where that is not known.
     pub directory: u64,
+    /// Its time of birth, Unix ns; 0 where that is not known. No two directories have both alike.
+    pub directory_born_ns: i64,
     /// What it held is read on in another file: only what is written to this very inode is left to do,
     /// and nothing else can be it.
     pub is_remnant: bool,

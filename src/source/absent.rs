@@ -49,6 +49,12 @@ pub(super) fn was_in(record: &FileRecord) -> Directory {
     (record.device, record.directory)
 }
 
+/// Is it the very directory in which the file of the record was, whatever number its device has by now?
+pub(super) fn is_very_directory(stat: &Metadata, record: &FileRecord) -> bool {
+    let born_ns = born_ns(stat);
+    born_ns != 0 && (stat.ino(), born_ns) == (record.directory, record.directory_born_ns)
+}
+
 /// Why the file of a record is not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Absence {
@@ -393,13 +399,20 @@ impl Files {
             return Absence::Gone;
         }
         let dir = self.dir_of(record);
-        let here = match reach::metadata(&dir) {
-            Ok(stat) => (stat.dev(), stat.ino()),
+        let stat = match reach::metadata(&dir) {
+            Ok(stat) => stat,
             Err(e) => return Absence::Unreachable(told(&dir, &e)),
         };
+        let here = (stat.dev(), stat.ino());
         let is_same_disk = here.0 == record.device;
-        let is_same = [0, here.1].contains(&record.directory) || self.hints_are_void;
-        if is_same_disk && is_same || self.homes.contains(&(here, was_in(record))) {
+        // Another one may have got the number of one that was removed.
+        let is_same =
+            here.1 == record.directory && !is_other_birth(born_ns(&stat), record.directory_born_ns);
+        let is_same = is_same || record.directory == 0 || self.hints_are_void;
+        if is_same_disk && is_same
+            || is_very_directory(&stat, record)
+            || self.homes.contains(&(here, was_in(record)))
+        {
             return Absence::Gone;
         }
         let what = if is_same_disk { "another directory" } else { "on another file system" };
@@ -410,16 +423,15 @@ impl Files {
         ))
     }
 
-    /// The directory in which something of that name stands, as it is now, if files are looked for there.
-    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Directory> {
-        let stat = self.root.stat_place(root::split(name).0).ok()?;
-        self.is_in_place(name).then(|| (stat.dev(), stat.ino()))
+    /// The directory in which something of that name stands, as it was listed last.
+    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Hints> {
+        self.scanner.directory_of(root::split(name).0)
     }
 
-    /// The directory in which something of that name stands, as it was listed last.
-    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Directory> {
-        let place = root::split(name).0;
-        self.scanner.directories().find(|(p, _)| *p == place).and_then(|(_, at)| at)
+    /// The directory in which something of that name stands, as it is now, if files are looked for there.
+    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Hints> {
+        let stat = self.root.stat_place(root::split(name).0).ok()?;
+        self.is_in_place(name).then(|| Hints::of(&stat))
     }
 
     /// Tells which directories are others than they were at the last listing.

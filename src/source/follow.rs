@@ -52,7 +52,10 @@ impl Files {
         tracked.lost_name_ms = Some(now_ms);
         tracked.record.current_name.clone_from(&tracked.record.name);
         // It may be in another place now.
-        tracked.record.directory = here.map_or(tracked.record.directory, |(_, inode)| inode);
+        if let Some(here) = here {
+            let record = &mut tracked.record;
+            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+        }
         self.has_news = true;
     }
 
@@ -142,7 +145,10 @@ impl Files {
         tracked.finished_at = None;
         tracked.record.name = name.as_bytes().to_vec();
         tracked.record.current_name.clone_from(&tracked.record.name);
-        tracked.record.directory = here.map_or(tracked.record.directory, |(_, inode)| inode);
+        if let Some(here) = here {
+            let record = &mut tracked.record;
+            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+        }
         self.has_news = true;
         true
     }
@@ -187,7 +193,7 @@ impl Files {
     }
 }
 
-fn is_deleted(file: &File) -> bool {
+pub(super) fn is_deleted(file: &File) -> bool {
     file.metadata().is_ok_and(|stat| stat.nlink() == 0)
 }
 

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use super::follow::is_deleted;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
 use super::tracked::{Hints, Tracked, Vetting};
 use super::window::{HeadBytes, TailBytes};
@@ -15,7 +16,7 @@ use crate::log;
 
 /// How long a file that is a copy of one that is being read waits for its original to be truncated,
 /// ms.
-const COPY_WAIT_MS: u64 = 10_000;
+pub(super) const COPY_WAIT_MS: u64 = 10_000;
 /// That a file has lost its name is seen within this time, ms.
 pub(super) const NOTICE_MS: u64 = 2_000;
 /// How much of a copy is compared with its original to begin with, bytes.
@@ -198,11 +199,15 @@ fn may_succeed(fresh: &Tracked, other: &Tracked) -> bool {
     let name = &fresh.record.name;
     let had_its_name =
         other.former_name.as_ref() == Some(name) || !other.is_named() && other.record.name == *name;
-    had_its_name || !other.is_named() && other.record.current_name.is_empty()
+    had_its_name || has_no_place(other)
+}
+
+/// Has the other file no name any more? It may have been seen under one that was taken since.
+fn has_no_place(other: &Tracked) -> bool {
+    !other.is_named() && (other.record.current_name.is_empty() || is_deleted(&other.file))
 }
 
 fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
-    let has_no_place = !other.is_named() && other.record.current_name.is_empty();
     if may_succeed(fresh, other) {
         let since_ms = other.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
         let is_partly = other.marks.before(fresh.size, since_ms).is_some();
@@ -215,5 +220,5 @@ fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
             return Ok(Some(Kin::Successor));
         }
     }
-    Ok((!has_no_place).then_some(Kin::Copy))
+    Ok((!has_no_place(other)).then_some(Kin::Copy))
 }

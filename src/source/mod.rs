@@ -567,13 +567,15 @@ impl Files {
     fn new_record(&mut self, name: &OsStr, position: u64) -> FileRecord {
         let id = self.next_file_id;
         self.next_file_id += 1;
+        let directory = self.listed_directory(name);
         FileRecord {
             id,
             name: name.as_bytes().to_vec(),
             current_name: name.as_bytes().to_vec(),
             position,
             opened_ms: self.clock.now_ms(),
-            directory: self.listed_directory(name).map_or(0, |(_, inode)| inode),
+            directory: directory.map_or(0, |directory| directory.inode),
+            directory_born_ns: directory.map_or(0, |directory| directory.born_ns),
             ..FileRecord::default()
         }
     }
@@ -623,6 +625,7 @@ impl Files {
     pub fn announced(&mut self, index: usize, slice: &slice::Slice, is_final: bool) {
         let now_ms = self.clock.monotonic_ms();
         let tracked = &mut self.tracked[index];
+        let goes_on = tracked.tail.as_slice().last() == Some(&0);
         tracked.read_position = slice.end;
         (tracked.tail, tracked.head) = (slice.tail, slice.head);
         tracked.served_ms = now_ms;
@@ -630,12 +633,11 @@ impl Files {
         tracked.giant_scanned = None;
         let gap = tracked.gap.take();
         if is_final {
-            let zeros = gap.as_ref().filter(|gap| gap.start < slice.end).map(|gap| gap.start);
-            // Many of them are several slices, of which the first is told where they begin.
-            let goes_on = tracked.finished_at == Some(slice.start);
-            tracked.zeros_from = tracked.zeros_from.filter(|_| goes_on).or(zeros);
             tracked.finished_at = Some(slice.end);
         }
+        // Many of them are several slices, of which the first is told where they begin.
+        let zeros = gap.as_ref().filter(|gap| gap.start < slice.end).map(|gap| gap.start);
+        tracked.zeros_from = tracked.zeros_from.filter(|_| goes_on).or(zeros);
         tracked.gap = gap.filter(|gap| gap.start >= slice.end);
         self.exhausted(index, slice);
     }

@@ -393,7 +393,12 @@ impl Files {
                 name.display()
             ),
         );
+        let was_truncated = tracked.is_superseded();
         let old_file = tracked.go_on_in(file);
+        if was_truncated {
+            // What it holds by now is read as another content already.
+            return self.take_name(index, name, true);
+        }
         let rest = old_file.metadata().map_or(0, |stat| stat.len());
         let old_name = OsStr::from_bytes(&old.name).to_owned();
         self.take_name(index, name, true);

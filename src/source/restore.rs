@@ -3,16 +3,16 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::absent::{Absence, was_in};
+use super::absent::{Absence, is_very_directory, was_in};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
-use super::tracked::{Hints, Tie};
+use super::tracked::{Hints, Tie, born_ns};
 use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER, reach};
@@ -124,13 +124,17 @@ impl Files {
         let Ok(stat) = self.root.stat_place(place) else { return };
         let here = (stat.dev(), stat.ino());
         let homes = &self.homes;
-        let is_old = |r: &FileRecord| was_in(r) != here && homes.contains(&(here, was_in(r)));
+        let is_old = |r: &FileRecord| {
+            let is_it = || is_very_directory(&stat, r) || homes.contains(&(here, was_in(r)));
+            was_in(r) != here && is_it()
+        };
         let sought = self.quests.list.iter_mut().filter_map(|quest| match &mut quest.whose {
             Whose::Stray { record, .. } => Some(&mut **record),
             _ => None,
         });
         for record in sought.chain(self.absent.records_mut()).filter(|record| is_old(record)) {
             (record.device, record.directory) = here;
+            record.directory_born_ns = born_ns(&stat);
             self.has_news = true;
         }
     }
@@ -170,7 +174,8 @@ impl Files {
     /// any more that it was copied.
     fn without_void_hints(&mut self, mut record: FileRecord) -> FileRecord {
         if self.hints_are_void && record.inode != 0 {
-            (record.inode, record.born_ns, record.directory) = (0, 0, 0);
+            (record.inode, record.born_ns) = (0, 0);
+            (record.directory, record.directory_born_ns) = (0, 0);
             self.has_news = true;
         }
         record
@@ -215,9 +220,10 @@ impl Files {
     ) -> usize {
         let here = self.directory_now(found);
         if let Some(here) = here {
-            self.homes.insert((here, was_in(&record)));
-            self.has_news |= record.directory != here.1;
-            record.directory = here.1;
+            self.homes.insert(((here.device, here.inode), was_in(&record)));
+            self.has_news |=
+                (record.directory, record.directory_born_ns) != (here.inode, here.born_ns);
+            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
         }
         if record.is_unseen() && reached.is_none() {
             // What fails here fails again when it is read.
@@ -255,7 +261,7 @@ impl Files {
             record.born_ns = hints.born_ns;
         }
         if let Some(here) = here {
-            self.homes.insert((here, was_in(&record)));
+            self.homes.insert(((here.device, here.inode), was_in(&record)));
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let index = self.push(record, file, announced.end);
@@ -353,8 +359,7 @@ impl Files {
                 }
             };
             let Ok(stat) = file.metadata() else { continue };
-            let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
-            if self.records().any(is_open) {
+            if self.has_record_of(&name, &stat) {
                 continue;
             }
             match self.known.find_hidden(&file, &stat, &name) {
@@ -401,8 +406,7 @@ impl Files {
             let name = OsString::from(OsStr::from_bytes(&receipt.completed));
             let Ok(file) = self.root.open(&name) else { continue };
             let Ok(stat) = file.metadata() else { continue };
-            let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
-            if stat.len() <= receipt.size || self.records().any(is_open) {
+            if stat.len() <= receipt.size || self.has_record_of(&name, &stat) {
                 continue;
             }
             match known::same(&file, &stat, receipt, known::Place::Own) {
@@ -411,6 +415,15 @@ impl Files {
                 Same::No => {}
             }
         }
+    }
+
+    /// Is that the file of a record? Of one that waits for its file the numbers may be void: then the name
+    /// tells whose it is, as soon as it can be opened.
+    pub(super) fn has_record_of(&self, name: &OsStr, stat: &Metadata) -> bool {
+        let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
+        let waiting = self.absent.waiting().map(|absent| &absent.record);
+        let mut waiting = waiting.chain(self.quests.records());
+        self.records().any(is_open) || waiting.any(|r| r.current_name == name.as_bytes())
     }
 
     /// Is a sweep under way?

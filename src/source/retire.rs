@@ -14,8 +14,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::kin::COPY_WAIT_MS;
 use super::policy::{Current, Then};
-use super::tracked::{Look, Tie, Tracked, Vetting};
+use super::quest::is_copys_name;
+use super::scan::Candidate;
+use super::tracked::{Hints, Look, Tie, Tracked, Vetting};
 use super::{Files, READER, reach, root};
 use crate::checkpoint::record::FileState;
 use crate::{log, os};
@@ -233,7 +236,26 @@ impl Files {
             }
         };
         let is_fresh = |t: &&Tracked| t.read_position == 0 && t.record.id != old.record.id;
-        old.read_position > 0 && self.tracked.iter().filter(is_fresh).any(waits)
+        old.read_position > 0
+            && (self.tracked.iter().filter(is_fresh).any(waits) || self.may_be_copied(old, now_ms))
+    }
+
+    /// Another file has got its name from this one a moment ago. Is there a name like that of a copy which
+    /// nobody has looked at yet? The copy may be what the other file held before it was truncated.
+    fn may_be_copied(&self, old: &Tracked, now_ms: u64) -> bool {
+        let lost_ms = old.lost_name_ms.filter(|at| !old.is_named() && now_ms < at + COPY_WAIT_MS);
+        let Some(lost_ms) = lost_ms else { return false };
+        let is_its = |c: &Candidate| c.name.as_bytes() == old.record.name;
+        let is_listed = self.listed_ms.is_some_and(|at| at > lost_ms);
+        let is_known = |c: &Candidate| {
+            let is_it = |t: &Tracked| t.is_inode(c.device, c.inode);
+            self.parking.holds(c.device, c.inode)
+                || self.tracked.iter().any(|t| is_it(t) && t.vetting == Vetting::Passed)
+                || self.is_taken(Hints { device: c.device, inode: c.inode, born_ns: 0 })
+        };
+        let is_new = |c: &Candidate| is_copys_name(&c.name, &old.record.name) && !is_known(c);
+        let candidates = self.scanner.candidates();
+        candidates.iter().any(is_its) && (!is_listed || candidates.iter().any(is_new))
     }
 
     /// For how long was the file left alone, ms? Where all lines are whole, its stamp is good

@@ -20,7 +20,7 @@ use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::root::{self, Entry, Root};
 use crate::source::slow_names::SlowNames;
-use crate::source::tracked::modified_ms;
+use crate::source::tracked::{Hints, born_ns, modified_ms};
 
 /// A name that Flume would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,7 @@ impl Place {
 struct Stamp {
     device: u64,
     inode: u64,
+    born_ns: i64,
     /// Seconds and nanoseconds.
     modified: (i64, i64),
     changed: (i64, i64),
@@ -105,6 +106,7 @@ impl Stamp {
         Stamp {
             device: stat.dev(),
             inode: stat.ino(),
+            born_ns: born_ns(stat),
             modified: (stat.mtime(), stat.mtime_nsec()),
             changed: (stat.ctime(), stat.ctime_nsec()),
         }
@@ -179,6 +181,12 @@ impl Scanner {
             let directory = place.seen.map(|stamp| (stamp.device, stamp.inode));
             (place.name.as_os_str(), directory)
         })
+    }
+
+    /// The directory of a place as it was listed last.
+    pub fn directory_of(&self, place: &OsStr) -> Option<Hints> {
+        let seen = self.places.iter().find(|p| p.name == place)?.seen?;
+        Some(Hints { device: seen.device, inode: seen.inode, born_ns: seen.born_ns })
     }
 
     /// Did the last listing follow another with no change of a directory between them, by a

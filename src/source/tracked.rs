@@ -173,6 +173,10 @@ const MARKS_KEPT: usize = 6;
 impl Marks {
     /// Notes where the record stands; one of a moment ago gives way, if there is an older one.
     fn note(&mut self, record: &FileRecord, now_ms: u64) {
+        // Of nothing nothing is known.
+        if record.position == 0 {
+            return;
+        }
         let len = self.0.len();
         if len >= 2 && self.0[len - 1].0 < self.0[len - 2].0 + MARK_INTERVAL_MS {
             self.0.pop_back();
@@ -600,6 +604,16 @@ mod tests {
     use super::*;
     use crate::source::slice::{self, Bound, Take};
     use crate::source::window::Window;
+
+    /// A copy is made a moment after the first lines were read, and lacks those that come next.
+    #[test]
+    fn the_first_position_is_kept_though_others_follow_at_once() {
+        let mut marks = Marks::default();
+        for (position, now_ms) in [(0, 10), (400, 20), (900, 30), (1_400, 40), (1_900, 50)] {
+            marks.note(&FileRecord { position, ..FileRecord::default() }, now_ms);
+        }
+        assert_eq!(marks.before(1_000, 0).map(|mark| mark.position), Some(400));
+    }
 
     #[test]
     fn rows_that_end_alike_are_told_apart_before_anything_is_acknowledged() {

@@ -274,6 +274,7 @@ impl Files {
             Ok(Look::Readable) => !self.tracked[index].is_barred && self.may_begin(index),
             Ok(Look::Quiet) => false,
             Ok(Look::Truncated { size }) if self.is_without_zeros(index, size) => false,
+            Ok(Look::Truncated { .. }) if self.is_filled(index) => false,
             Ok(Look::Truncated { size }) => {
                 self.begin_again(index, &format!("was truncated to {size} bytes"));
                 false

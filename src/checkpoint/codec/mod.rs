@@ -14,7 +14,7 @@ use super::record::{
 };
 
 /// Version of the encoding. To be raised with every change of a field.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 /// A bit of the state of a file: see [`FileRecord::skips_line`]. A program that does not know it refuses
 /// the state.
 const SKIPS_LINE: u8 = 0x80;
@@ -25,6 +25,8 @@ const WITH_READ_MARKS: u16 = 4;
 /// From this one on a file's record names the spool directory and tells remnants, and the record tells of
 /// void receipts.
 const WITH_DIRECTORY: u16 = 5;
+/// From this one on a file's record knows when that directory was born.
+const WITH_DIRECTORY_BORN: u16 = 6;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -63,8 +65,8 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
         debug_assert!(file.ranges.iter().all(|r| usize::from(r.channel) < record.channels.len()));
         encode_file(file, out);
         encode_read_marks(&file.marks, out);
-        put(out, file.directory.to_le_bytes());
-        put(out, [u8::from(file.is_remnant)]);
+        encode_directory(file, out);
+        put(out, file.directory_born_ns.to_le_bytes());
     }
     put_length(out, record.batches.len());
     for batch in &record.batches {
@@ -136,6 +138,11 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
         put(out, range.last.to_le_bytes());
         put(out, range.events.to_le_bytes());
     }
+}
+
+fn encode_directory(file: &FileRecord, out: &mut Vec<u8>) {
+    put(out, file.directory.to_le_bytes());
+    put(out, [u8::from(file.is_remnant)]);
 }
 
 fn encode_read_marks(marks: &[ReadMark], out: &mut Vec<u8>) {
@@ -351,6 +358,7 @@ fn decode_file(
             1 => true,
             _ => return Err(input.impossible("remnant of a file")),
         },
+        directory_born_ns: if version < WITH_DIRECTORY_BORN { 0 } else { input.i64()? },
     })
 }
 

@@ -93,6 +93,7 @@ impl Random {
             }),
             directory: self.next(),
             is_remnant: self.below(2) == 0,
+            directory_born_ns: self.next() as i64,
         }
     }
 
@@ -156,14 +157,15 @@ fn encode(record: &Record) -> Vec<u8> {
     out
 }
 
-/// As version 2 wrote it, without topic ids and marks, version 3, without those of files, or version
-/// 4, without the spool directory.
+/// As version 2 wrote it, without topic ids and marks, version 3, without those of files, version 4,
+/// without the spool directory, or version 5, without its time of birth.
 fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let mut out = Vec::new();
     let head =
         Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
     encode_into(&head, &mut out);
-    out.truncate(out.len() - 3 * 4 - 2 * 8);
+    let end = out.split_off(out.len() - 2 * 8);
+    out.truncate(out.len() - 3 * 4);
     put(&mut out, version.to_le_bytes());
     out.rotate_right(2);
     out.drain(2..4);
@@ -191,9 +193,15 @@ fn encode_old(record: &Record, version: u16) -> Vec<u8> {
         if version >= WITH_READ_MARKS {
             encode_read_marks(&file.marks, &mut out);
         }
+        if version >= WITH_DIRECTORY {
+            encode_directory(file, &mut out);
+        }
     }
     put_length(&mut out, record.batches.len());
     record.batches.iter().for_each(|batch| encode_batch(batch, &mut out));
+    if version >= WITH_DIRECTORY {
+        out.extend(end);
+    }
     out
 }
 
@@ -234,6 +242,8 @@ fn the_versions_before_are_read() {
     let mut random = Random(5);
     for _ in 0..1000 {
         let mut record = random.record();
+        record.files.iter_mut().for_each(|file| file.directory_born_ns = 0);
+        assert_eq!(decode(&encode_old(&record, 5)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
         (record.receipts_void, record.letters_known) = (0, None);
         assert_eq!(decode(&encode_old(&record, 4)).as_ref(), Ok(&record));
@@ -259,7 +269,7 @@ fn the_least_sizes_are_those_of_empty_elements() {
     assert_eq!(size(&some) - size(&none), PARTITION_BYTES_MIN + 1);
     let mut file = none.clone();
     file.files.push(FileRecord::default());
-    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4 + 9);
+    assert_eq!(size(&file) - size(&none), FILE_BYTES_MIN + 4 + 9 + 8);
     let mut range = file.clone();
     range.files[0].ranges.push(OffsetRange::default());
     assert_eq!(size(&range) - size(&file), RANGE_BYTES);
@@ -323,6 +333,7 @@ fn hostile_bytes_are_refused_or_are_a_record() {
             0 => random.bytes(),
             1 => encode_old(&random.record(), 2),
             2 => encode_old(&random.record(), 3),
+            3 => encode_old(&random.record(), 5),
             _ => encode(&random.record()),
         };
         for _ in 0..random.below(4) {
