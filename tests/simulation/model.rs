@@ -12,10 +12,13 @@
 //! | | it was written where nobody reads: behind the end of a file that is finished, or that has no candidate's name and is not known | `World::is_read` |
 //! | | its file was truncated, removed or replaced before it was read | `World::excuse`, in `mischief` |
 //! | | its file was out of the agent's sight at a start: it has no candidate's name, and is none of those in the state, or everything was copied and it holds something else by now | `World::excuse_unknown` |
+//! | | its file was copied and truncated under a name that nobody had seen, when so little of it was read that nothing but its name tells what the copy is | `mischief::copy_and_truncate` |
 //! | | it stood in the gap of a copytruncate | `mischief`: lines that are not required |
 //! | half a line is there | its file's time is over, and it was left alone for the grace time | `is_at_end`, `World::excuse_sent_half` |
+//! | | or it was announced as such when the agent ended | `World::excuse_last_lines` |
 //! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |
 //! | | or its file is followed, and another directory stood in the place of its own for a while | `Scenario::has_absences` |
+//! | | or its file seemed to be moved, since another directory stood in the place of its own | `World::has_stood_in` |
 //! | the other half of it is there, as a line | the first half is there, or need not be, as its file was removed | `is_rest` |
 //! | zeros, as often as they like | a writer reserved them and did not use them before its file seemed finished | `are_zeros_of` |
 //! | a line is in two topics of one name | the first was deleted, or its cluster replaced, while the line was in doubt | `check_topic`, which counts in each |
@@ -34,7 +37,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::cluster::{Cluster, Log};
 use crate::fuse::Book;
-use crate::writers::Writers;
+use crate::writers::{Generation, Writers};
 
 /// The body of an AvroFlumeEvent whose headers may be any; `None` if the value is none.
 pub fn body(value: &[u8]) -> Option<&[u8]> {
@@ -110,10 +113,16 @@ pub fn check_topic(
         }
     }
     let buried: HashSet<&[u8]> = letters(book, name).collect();
+    let padded: HashSet<Vec<u8>> =
+        counts.keys().filter(|b| b.ends_with(&[0])).map(|b| without_zeros(b)).collect();
     let is_taken = |half: &[u8]| {
         let is_filtered = has_filter && text(half).contains(crate::writers::FILTERED);
         let is_lost = writers.lost_halves.contains(half);
-        is_filtered || is_lost || counts.contains_key(half) || buried.contains(half)
+        is_filtered
+            || is_lost
+            || padded.contains(half)
+            || counts.contains_key(half)
+            || buried.contains(half)
     };
     for (&body, &count) in counts.iter().filter(|(body, _)| !are_zeros_of(writers, body)) {
         let is_ours = writers.texts.contains_key(body) || writers.partials.contains_key(body);
@@ -185,6 +194,12 @@ fn are_zeros_of(writers: &Writers, body: &[u8]) -> bool {
     text < body.len() && (text == 0 || writers.partials.contains_key(&body[..text]))
 }
 
+/// What was sent of a line, without the zeros that a writer had reserved behind it.
+pub fn without_zeros(body: &[u8]) -> Vec<u8> {
+    let text = body.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+    body[..text].to_vec()
+}
+
 /// How often each body stands in a topic, and whether in the order of its file.
 fn check_log<'a>(
     writers: &Writers,
@@ -245,7 +260,9 @@ pub fn check_letter_file(writers: &Writers, book: &Book, topics: usize) -> Resul
         return Ok(());
     }
     let Ok(file) = std::fs::read(writers.tracker.join("dead-letter")) else { return Ok(()) };
-    let values: HashSet<&Vec<u8>> = book.letters.iter().map(|(_, value, _)| value).collect();
+    let are_zeros = |value: &Vec<u8>| body(value).is_some_and(|b| are_zeros_of(writers, b));
+    let values = book.letters.iter().map(|(_, value, _)| value).filter(|value| !are_zeros(value));
+    let values: HashSet<&Vec<u8>> = values.collect();
     for value in values {
         let entry = [b"\n", &value[..], b"\n"].concat();
         let count = file.windows(entry.len()).filter(|window| *window == &entry[..]).count();
@@ -263,7 +280,9 @@ pub fn check_receipts(writers: &Writers, book: &Book) -> Result<(), String> {
         let is_it = |content: &Vec<u8>| {
             content.len() >= size && crc32fast::hash(&content[..size]) == receipt.bytes_crc
         };
-        if !writers.generations.iter().any(|g| is_it(&g.content)) {
+        let is_content = writers.generations.iter().any(|g| is_it(&g.content));
+        let has_zeros = |g: &Generation| g.is_with_zeros(size, receipt.bytes_crc);
+        if !is_content && !writers.generations.iter().any(has_zeros) {
             return Err(format!(
                 "the receipt of {} ({size} bytes, CRC {:08x}) fits no file",
                 text(&receipt.name),

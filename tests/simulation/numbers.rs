@@ -155,6 +155,63 @@ fn a_copy_of_a_file_that_has_no_place_any_more_waits_for_its_truncation() {
     run_all(&[61_522]);
 }
 
+/// The device gets another number, and the only file of which something is in doubt was replaced or
+/// truncated.
+#[test]
+fn a_directory_is_known_by_its_time_of_birth_on_another_device() {
+    run_all(&[83_535, 900_004_648, 700_022_541]);
+}
+
+/// A writer uses the zeros that it had reserved while they are being sent as the last line of a file that
+/// seemed finished.
+#[test]
+fn where_zeros_began_is_known_while_they_are_read() {
+    run_all(&[89_869, 900_000_690]);
+}
+
+/// A finished file has grown and is read on; then all is copied, and it cannot be opened at first.
+#[test]
+fn a_grown_file_whose_record_waits_is_not_read_by_its_receipt() {
+    run_all(&[900_002_992]);
+}
+
+/// An event goes to the dead letters, the agent dies before it notes that, and what was read of its file
+/// is found in a copy.
+#[test]
+fn a_letter_is_known_again_though_its_file_has_another_name() {
+    run_all(&[700_027_299]);
+}
+
+/// A file is renamed twice before anybody has seen it, and then replaced by its like.
+#[test]
+fn what_replaced_a_file_under_a_name_that_nobody_has_seen_goes_on() {
+    run_all(&[700_023_261]);
+}
+
+/// A file is replaced by its like, and that is copied and truncated before it was compared.
+#[test]
+fn a_replaced_file_is_not_done_before_a_copy_of_it_was_looked_at() {
+    run_all(&[700_020_866]);
+}
+
+/// A file is copied a moment after its first lines were read.
+#[test]
+fn the_first_position_of_a_file_tells_a_copy() {
+    run_all(&[700_025_186]);
+}
+
+/// A file is copied and truncated, then replaced, and all this is seen at once.
+#[test]
+fn what_a_truncated_file_holds_is_read_once_though_its_old_content_is_found_elsewhere() {
+    run_all(&[700_015_862]);
+}
+
+/// `rebuilding` cannot be removed, and nothing is sent before it is gone.
+#[test]
+fn what_waits_for_the_state_to_be_read_back_is_sent_in_the_end() {
+    run(920_000_454, false);
+}
+
 /// What was in doubt when its topic was deleted is too large for the next one, or has only its beginning
 /// left in a copy.
 #[test]

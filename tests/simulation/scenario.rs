@@ -61,7 +61,7 @@ pub struct Scenario {
     pub has_rogue_writers: bool,
     /// Calls on names fail, and the spool directory is not there, for a while.
     pub has_absences: bool,
-    /// Files are copied and truncated, replaced by their like, and renumbered. Never drawn yet.
+    /// Files are copied and truncated, replaced by their like, and renumbered.
     pub has_new_numbers: bool,
     pub line_max: u64,
     pub batch_size: usize,
@@ -91,6 +91,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Most of them with new numbers.
+    pub fn usual(rng: &mut Rng) -> Scenario {
+        let scenario = Scenario::draw(rng);
+        let has_new_numbers = !scenario.loses_tracker && rng.chance(75);
+        Scenario { has_new_numbers, ..scenario }
+    }
+
     pub fn draw(rng: &mut Rng) -> Scenario {
         use Version::{V09, V010, V011, V11, V28};
         let partitions = rng.between(1, 4) as usize;

@@ -1,10 +1,10 @@
 //! One run: an agent, its clusters, its disk and the writers, all on one simulated clock.
 
 mod conclude;
+mod excuses;
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,6 @@ use crate::crash_store::{CrashStore, Disk};
 use crate::fuse::{
     Book, Fuse, FusedClock, FusedJournal, FusedLedger, FusedStore, Killed, NoRoom, Trace,
 };
-use crate::model;
 use crate::rng::Rng;
 use crate::scenario::{self, Kind, Scenario};
 use crate::writers::{Inode, Writers};
@@ -98,6 +97,9 @@ pub struct World {
     pipeline: Option<Pipeline>,
     /// The wall clock jumped: an hour that was over may be the present one again.
     pub has_jumped: bool,
+    /// Another directory has stood in the place of the spool directory: its files seemed to be moved, and
+    /// their last lines to be over.
+    pub has_stood_in: bool,
     /// It went on by longer than brokers remember a producer.
     pub has_leapt: bool,
     /// A file with lines of which those before are still to be written.
@@ -156,6 +158,7 @@ impl World {
             config,
             pipeline: None,
             has_jumped: false,
+            has_stood_in: false,
             has_leapt: false,
             filling: None,
             hour: String::new(),
@@ -583,48 +586,6 @@ impl World {
         }
     }
 
-    /// Bodies that are where they belong, in every topic.
-    fn delivered(&self) -> HashSet<Vec<u8>> {
-        let book = self.book.borrow();
-        let mut everywhere: Option<HashSet<Vec<u8>>> = None;
-        for cluster in &self.clusters {
-            let cluster = cluster.borrow();
-            let sent = model::bodies(&cluster);
-            let here: HashSet<Vec<u8>> =
-                sent.chain(model::letters(&book, &cluster.name)).map(<[u8]>::to_vec).collect();
-            everywhere = Some(match everywhere {
-                None => here,
-                Some(so_far) => so_far.intersection(&here).cloned().collect(),
-            });
-        }
-        everywhere.unwrap_or_default()
-    }
-
-    /// What has not arrived of this content, from byte `from` on, need not any more.
-    pub fn excuse(&mut self, generation: usize, from: u64) {
-        let delivered = self.delivered();
-        self.writers.excuse(generation, from, |text| delivered.contains(text));
-    }
-
-    /// A line that was sent as the file's last, without its newline, may get one later all the
-    /// same: it will not be there as a whole.
-    pub fn excuse_sent_half(&mut self, inode: usize) {
-        let generation = self.writers.inodes[inode].generation;
-        let Some(open) = &self.writers.generations[generation].open else { return };
-        let half = open.text[..open.written].to_vec();
-        let is_delivered = open.written > 0 && self.delivered().contains(&half);
-        let alone_ms = self.clock.monotonic_ms() - self.writers.inodes[inode].written_ms;
-        if is_delivered && alone_ms < self.scenario.half_ms() {
-            self.torn.get_or_insert(format!(
-                "half a line was sent {alone_ms} ms after it was written: {}",
-                String::from_utf8_lossy(&half)
-            ));
-        }
-        if is_delivered && let Some(open) = &mut self.writers.generations[generation].open {
-            open.is_optional = true;
-        }
-    }
-
     /// Will the agent read what is written to this file now? While it is down that is not known
     /// before it starts.
     pub fn is_read(&self, inode: usize) -> bool {
@@ -653,6 +614,13 @@ impl World {
         })
     }
 
+    /// Does the agent know that this file has the name of this path?
+    pub fn is_known_as(&self, inode: usize, path: &Path) -> bool {
+        let number = self.writers.inodes[inode].number;
+        let is_it = |t: &Tracked| t.record.inode == number && Some(t.name()) == path.file_name();
+        self.pipeline.as_ref().is_some_and(|p| p.files.tracked.iter().any(is_it))
+    }
+
     /// From 2.5 on a broker that has forgotten a producer takes any sequence from it. It does so
     /// within the second for which an ack counts as proof only if its clock jumps over the
     /// producer's expiry meanwhile; then of two batches under way the second may stand before a
@@ -661,36 +629,6 @@ impl World {
         let takes_any = |c: &Rc<RefCell<Cluster>>| c.borrow().version >= Version::V28;
         let has_forgotten = self.has_leapt || self.has_other_log;
         !(self.clusters.iter().any(takes_any) && has_forgotten)
-    }
-
-    /// After a start: files that neither have a candidate's name nor stand in the checkpoint are
-    /// out of the agent's sight.
-    fn excuse_unknown(&mut self, record: Option<&Record>) {
-        let places = self.writers.places();
-        for at in 0..self.writers.inodes.len() {
-            let inode = &self.writers.inodes[at];
-            let (number, generation) = (inode.number, inode.generation);
-            let known = record.and_then(|r| {
-                let mut of_inode = r.files.iter().filter(|f| f.inode == number);
-                let file = of_inode.find(|f| f.state != FileState::Superseded)?;
-                // By its first bytes it is known; a shorter file may have been truncated, unless its
-                // numbers say nothing.
-                let content = &self.writers.generations[generation].content;
-                let head = content.get(..file.head_len as usize);
-                let is_copied = self.is_renumbered_as_copy;
-                if head.map_or(is_copied, |head| crc32fast::hash(head) != file.head_crc) {
-                    return None;
-                }
-                let last = r.batches.iter().find(|b| b.file == file.id && b.is_final);
-                Some(last.map(|b| b.end))
-            });
-            match known {
-                Some(Some(end)) if places.contains_key(&number) => self.excuse(generation, end),
-                Some(None) if places.contains_key(&number) => {}
-                _ if self.writers.is_candidate_now(&places, number) => {}
-                _ => self.excuse(generation, 0),
-            }
-        }
     }
 
     pub fn say(&self, what: impl FnOnce() -> String) {

@@ -40,6 +40,32 @@ pub struct Generation {
     pub open: Option<OpenLine>,
 }
 
+impl Generation {
+    /// Were these `size` bytes the beginning of its content and zeros, which a writer had reserved?
+    pub fn is_with_zeros(&self, size: usize, crc: u32) -> bool {
+        let mut hasher = crc32fast::Hasher::new();
+        (0..size.min(self.content.len() + 1)).any(|len| {
+            let mut whole = hasher.clone();
+            whole.combine(&zeros(size - len));
+            self.content.get(len).into_iter().for_each(|byte| hasher.update(&[*byte]));
+            whole.finalize() == crc
+        })
+    }
+
+    /// The line in which this offset is, or at whose end, may be missing.
+    pub fn excuse_line_at(&mut self, offset: u64) {
+        let is_it = |l: &&mut Line| {
+            let end = l.start + l.text.len() as u64;
+            (l.start + 1..=end).contains(&offset)
+        };
+        match (self.lines.iter_mut().find(is_it), &mut self.open) {
+            (Some(line), _) => line.is_optional = true,
+            (None, Some(open)) if offset == self.content.len() as u64 => open.is_optional = true,
+            _ => {}
+        }
+    }
+}
+
 /// A file and the descriptor that its writer holds.
 pub struct Inode {
     pub number: u64,
@@ -88,6 +114,13 @@ pub struct Writers {
 
 /// The second directory of files, if there is one.
 pub const SECOND: &str = "two";
+
+/// So many of them, hashed.
+fn zeros(count: usize) -> crc32fast::Hasher {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&vec![0; count]);
+    hasher
+}
 
 /// Is this a name that the agent would read?
 pub fn is_candidate(name: &str) -> bool {

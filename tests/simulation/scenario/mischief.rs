@@ -51,7 +51,8 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
             excuse_unless_held(world, at);
             world.writers.move_out(at, &path);
         }
-        4 if is_candidate => {
+        // Nothing but its name tells what it is.
+        4 if is_candidate && !world.writers.inodes[at].is_bound => {
             excuse_unless_held(world, at);
             world.writers.hide(&path);
         }
@@ -79,8 +80,10 @@ fn copy_and_truncate(world: &mut World, at: usize, path: &Path) -> Result<(), St
     let copy = world.writers.copy(at, path, matches, wall_ms);
     let is_matched = is_candidate(&copy);
     world.say(|| format!("copied to {copy}, matches: {is_matched}"));
-    if !is_begun && !is_matched {
-        // Nothing of it was read, and nobody will look for it.
+    let is_unseen = !is_proven && !world.is_known_as(at, path);
+    if !is_matched && (!is_begun || is_unseen) {
+        // Nothing of it was read, and nobody will look for it; or so little that nothing but its name tells
+        // what the copy is, and the agent has not seen that name.
         world.excuse(generation, 0);
     }
     if is_proven && world.rng.chance(50) {
@@ -105,6 +108,10 @@ pub(super) fn renumber(world: &mut World) -> Result<(), String> {
     if !world.stop_in_order()? {
         return Ok(());
     }
+    if kind == Renumbering::Copy {
+        // Of a copied state nothing would tell that what stands in its place is another directory.
+        world.writers.bring_back();
+    }
     world.say(|| format!("renumbered: {kind:?}"));
     world.renumbering = Some(kind);
     world.start().map(drop)
@@ -120,6 +127,7 @@ pub(super) fn hide_files(world: &mut World) {
             let has_zeros = world.filling.is_some() || inodes.iter().any(|i| i.is_reserved);
             // Without a state nothing tells that it is another one.
             let is_replaced = inodes.len() % 2 == 1 && !has_zeros && !world.scenario.loses_tracker;
+            world.has_stood_in |= is_replaced;
             world.writers.take_away(is_replaced);
         }
         1 => {

@@ -9,7 +9,7 @@ use flume_ng::checkpoint::record::{FileRecord, FileState};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
 use flume_ng::config::model::DeletePolicy;
-use flume_ng::pipeline::Pace;
+use flume_ng::pipeline::{Pace, marker};
 use flume_ng::source::absent::{Absence, Absent};
 
 use super::World;
@@ -81,6 +81,8 @@ impl World {
         pipeline.outlets.iter().all(|o| o.is_open() && is_whole(o))
             && pipeline.is_idle()
             && !pipeline.is_rebuilding()
+            // Tried again every four seconds.
+            && !marker::is_there(&self.writers.tracker).unwrap_or(true)
             && !pipeline.is_waiting_for_room()
             && !pipeline.files.is_comparing()
             && self.clusters.iter().all(is_quiet)
@@ -134,7 +136,8 @@ impl World {
                 };
             }
             let is_over = !is_candidate || scenario::is_past(&name, &hour);
-            (is_over || !self.has_jumped).then_some(is_over)
+            let is_told = !self.has_jumped && !self.has_stood_in;
+            (is_over || is_told).then_some(is_over)
         };
         let book = self.book.borrow();
         for cluster in &self.clusters {

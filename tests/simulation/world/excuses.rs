@@ -1,0 +1,123 @@
+//! What need not be in a topic though somebody wrote it: see the table in `model`.
+
+use std::collections::HashSet;
+
+use flume_ng::checkpoint::record::{FileState, Record};
+use flume_ng::clock::Clock;
+use flume_ng::source::tracked::Tracked;
+
+use super::World;
+use crate::model;
+use crate::writers::Inode;
+
+impl World {
+    /// Bodies that are where they belong, in every topic.
+    fn delivered(&self) -> HashSet<Vec<u8>> {
+        let book = self.book.borrow();
+        let mut everywhere: Option<HashSet<Vec<u8>>> = None;
+        for cluster in &self.clusters {
+            let cluster = cluster.borrow();
+            let sent = model::bodies(&cluster);
+            let here: HashSet<Vec<u8>> = sent
+                .chain(model::letters(&book, &cluster.name))
+                .map(model::without_zeros)
+                .collect();
+            everywhere = Some(match everywhere {
+                None => here,
+                Some(so_far) => so_far.intersection(&here).cloned().collect(),
+            });
+        }
+        everywhere.unwrap_or_default()
+    }
+
+    /// What has not arrived of this content, from byte `from` on, need not any more.
+    pub fn excuse(&mut self, generation: usize, from: u64) {
+        let delivered = self.delivered();
+        self.writers.excuse(generation, from, |text| delivered.contains(text));
+    }
+
+    /// A line that was sent as the file's last, without its newline, may get one later all the
+    /// same: it will not be there as a whole.
+    pub fn excuse_sent_half(&mut self, inode: usize) {
+        let generation = self.writers.inodes[inode].generation;
+        let Some(open) = &self.writers.generations[generation].open else { return };
+        let half = open.text[..open.written].to_vec();
+        let is_sent = self.is_announced_as_last(inode) || self.delivered().contains(&half);
+        let is_delivered = open.written > 0 && is_sent;
+        let alone_ms = self.clock.monotonic_ms() - self.writers.inodes[inode].written_ms;
+        if is_delivered && alone_ms < self.scenario.half_ms() {
+            self.torn.get_or_insert(format!(
+                "half a line was sent {alone_ms} ms after it was written: {}",
+                String::from_utf8_lossy(&half)
+            ));
+        }
+        if is_delivered && let Some(open) = &mut self.writers.generations[generation].open {
+            open.is_optional = true;
+        }
+    }
+
+    /// After a start: files that neither have a candidate's name nor stand in the checkpoint are
+    /// out of the agent's sight.
+    pub fn excuse_unknown(&mut self, record: Option<&Record>) {
+        self.excuse_last_lines(record);
+        let places = self.writers.places();
+        for at in 0..self.writers.inodes.len() {
+            let inode = &self.writers.inodes[at];
+            let (number, generation) = (inode.number, inode.generation);
+            let known = record.and_then(|r| {
+                let mut of_inode = r.files.iter().filter(|f| f.inode == number);
+                let file = of_inode.find(|f| f.state != FileState::Superseded)?;
+                // By its first bytes it is known; a shorter file may have been truncated, unless its
+                // numbers say nothing.
+                let content = &self.writers.generations[generation].content;
+                let head = content.get(..file.head_len as usize);
+                let is_copied = self.is_renumbered_as_copy;
+                if head.map_or(is_copied, |head| crc32fast::hash(head) != file.head_crc) {
+                    return None;
+                }
+                let last = r.batches.iter().find(|b| b.file == file.id && b.is_final);
+                Some(last.map(|b| b.end))
+            });
+            match known {
+                Some(Some(end)) if places.contains_key(&number) => self.excuse(generation, end),
+                Some(None) if places.contains_key(&number) => {}
+                _ if self.writers.is_candidate_now(&places, number) => {}
+                _ => self.excuse(generation, 0),
+            }
+        }
+    }
+
+    /// What was announced as the last line of a file gets its other half later: another file with the same
+    /// bytes may have its place by then.
+    fn excuse_last_lines(&mut self, record: Option<&Record>) {
+        let batches = record.into_iter().flat_map(|r| &r.batches).filter(|b| b.is_final);
+        for batch in batches {
+            let range = batch.start as usize..batch.end as usize;
+            for generation in &mut self.writers.generations {
+                let bytes = generation.content.get(range.clone());
+                if bytes.is_some_and(|bytes| crc32fast::hash(bytes) == batch.bytes_crc) {
+                    generation.excuse_line_at(batch.end);
+                }
+            }
+        }
+    }
+
+    /// Is all that this file holds announced, its unfinished line as its last?
+    fn is_announced_as_last(&self, inode: usize) -> bool {
+        let Inode { number, generation, .. } = self.writers.inodes[inode];
+        let content = &self.writers.generations[generation].content;
+        let len = content.len() as u64;
+        let has_read_it = |t: &Tracked| {
+            let text = model::without_zeros(t.tail.as_slice());
+            let has_zeros = text.len() < t.tail.as_slice().len();
+            let is_end = t.read_position == len || t.read_position > len && has_zeros;
+            let head = content.get(..t.record.head_len as usize);
+            let is_head = head.is_some_and(|head| crc32fast::hash(head) == t.record.head_crc);
+            !t.is_superseded() && is_end && is_head && content.ends_with(&text)
+        };
+        self.pipeline.as_ref().is_some_and(|p| {
+            let mut tracked = p.files.tracked.iter();
+            tracked.any(|t| t.record.inode == number && has_read_it(t))
+        })
+    }
+}
