@@ -7,6 +7,7 @@
 //! after any doubt [`recovery`] looks before it sends.
 
 mod answers;
+mod doubt;
 pub(crate) mod handover;
 mod leaders;
 pub mod marker;
@@ -39,7 +40,7 @@ use crate::channel::outlet::{Absence, Outlet, Stage};
 use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
-use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, Record};
+use crate::checkpoint::record::Record;
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
@@ -48,6 +49,7 @@ use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
+use doubt::{Announced, Copies, add_range, combine_crc, mark, merge_range};
 use positions::Positions;
 use rebuild::Rebuild;
 use room::{Halt, Unwritten};
@@ -123,65 +125,6 @@ impl Pace {
             (Pace::Rest(one), Pace::Rest(two)) => Pace::Rest(one.min(two)),
             _ => Pace::Again,
         }
-    }
-}
-
-/// A batch that was announced, with its encoding unless an earlier run made it.
-pub(crate) struct Announced {
-    pub record: BatchRecord,
-    pub encoded: Option<Batch>,
-    /// Number of the round that it went out with; 0 for what an earlier run announced.
-    pub round: u64,
-    pub copies: Copies,
-    /// The topic refuses the times that its records have of their own: they get that of the batch.
-    levels_times: bool,
-    /// As the record has it that is on the disk: set where that is written, and nowhere else.
-    on_disk: Option<BatchRecord>,
-}
-
-/// What may still come of a batch in doubt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Copies {
-    /// Nothing: none was sent, or each was answered with a refusal.
-    None,
-    /// One was sent that has not been answered.
-    One,
-    /// Other copies, or it is not known.
-    Any,
-}
-
-impl Copies {
-    /// One more is sent.
-    fn sent(self) -> Copies {
-        if self == Copies::None { Copies::One } else { Copies::Any }
-    }
-
-    /// The last that was sent is refused.
-    fn refused(self) -> Copies {
-        if self == Copies::One { Copies::None } else { self }
-    }
-}
-
-impl Announced {
-    /// One that no record on the disk holds yet.
-    fn new(record: BatchRecord, encoded: Option<Batch>, round: u64, copies: Copies) -> Announced {
-        Announced { record, encoded, round, copies, levels_times: false, on_disk: None }
-    }
-
-    /// One that was read from the disk.
-    fn inherited(record: BatchRecord) -> Announced {
-        let on_disk = Some(record.clone());
-        let (round, copies) = (0, Copies::Any);
-        Announced { record, encoded: None, round, copies, levels_times: false, on_disk }
-    }
-
-    /// Is it on the disk as it would be sent? Nothing else may go out.
-    fn is_on_disk(&self) -> bool {
-        self.on_disk.as_ref() == Some(&self.record)
-    }
-
-    fn encoded_bytes(&self) -> usize {
-        self.encoded.as_ref().map_or(0, Batch::size)
     }
 }
 
@@ -386,89 +329,6 @@ impl Pipeline {
         outlet.absence = Absence::Unknown;
     }
 
-    /// Moves the files' positions over everything that all channels have acknowledged, and drops
-    /// the batches that lie before them.
-    fn fold(&mut self) {
-        while let Some(at) = self.next_foldable() {
-            self.fold_one(at);
-        }
-        self.join_acked();
-    }
-
-    /// A batch that begins at its file's position and up to whose end every channel has everything
-    /// that was announced for it. Any channel's: one that was added since has nothing there.
-    fn next_foldable(&self) -> Option<usize> {
-        self.announced.iter().position(|a| {
-            let b = &a.record;
-            if self.files.is_sought(b.file) && self.files.index_of(b.file).is_none() {
-                return false;
-            }
-            let is_next = self.files.record(b.file).is_none_or(|r| r.position == b.start);
-            is_next
-                && self
-                    .announced
-                    .iter()
-                    .map(|o| &o.record)
-                    .all(|o| o.file != b.file || o.start >= b.end || !o.fate.is_in_doubt())
-        })
-    }
-
-    fn fold_one(&mut self, at: usize) {
-        let now_ms = self.clock.monotonic_ms();
-        let lead = self.announced[at].record.clone();
-        self.is_dirty = true;
-        // Here, not at each ack: only now every channel has them.
-        match lead.fate {
-            Fate::At(_) => {
-                self.counters.events_accepted += u64::from(lead.range_events());
-                self.counters.batches_accepted += 1;
-            }
-            // They were counted as batches when they became one.
-            Fate::Spread => self.counters.events_accepted += u64::from(lead.count),
-            Fate::InDoubt | Fate::Nowhere => {}
-        }
-        self.counters.bytes_passed += lead.end - lead.start;
-        self.counters.lines_passed += lead.lines;
-        if let Some(index) = self.files.index_of(lead.file) {
-            self.files.tracked[index].note_position(now_ms);
-            self.note_delivery(index, lead.stamp_ms);
-        }
-        // Also of a file that is not open now: what was found in the topic is not sent again.
-        if let Some(record) = self.files.record_mut(lead.file) {
-            record.position = lead.end;
-            record.skips_line = false;
-            record.lines += lead.lines;
-            record.events += u64::from(lead.range_events());
-            record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);
-            record.tail_crc = lead.tail_crc;
-            record.tail_len = lead.end.min(crate::checkpoint::record::TAIL_BYTES as u64) as u32;
-        }
-        if let Some(index) = self.files.index_of(lead.file) {
-            self.files.tracked[index].update_head();
-        }
-        let mut kept = Vec::with_capacity(self.announced.len());
-        for announced in self.announced.drain(..) {
-            let b = &announced.record;
-            if b.file == lead.file && b.end <= lead.end && !b.fate.is_in_doubt() {
-                if let Some(record) = self.files.record_mut(b.file) {
-                    add_range(&mut record.ranges, b);
-                }
-            } else {
-                kept.push(announced);
-            }
-        }
-        self.announced = kept;
-    }
-
-    /// Bytes that were read at `stamp_ms` (Unix time) are delivered. They were written before that, and
-    /// not after the last write to the file.
-    fn note_delivery(&mut self, index: usize, stamp_ms: i64) {
-        let tracked = &self.files.tracked[index];
-        let written_ms = tracked.last_written_ms().map_or(stamp_ms, |ms| ms.min(stamp_ms));
-        let ms = u64::try_from(self.clock.now_ms().saturating_sub(written_ms)).unwrap_or(0);
-        self.delivery[usize::from(!self.files.is_live(index))].note(ms);
-    }
-
     /// Goes on comparing files whose names or numbers do not tell what they are.
     fn recognise(&mut self) {
         let announced = &self.announced;
@@ -610,71 +470,5 @@ impl Pipeline {
         let retry_at_ms = self.clock.monotonic_ms() + wait_ms;
         self.outlets[at].close(retry_at_ms);
         Pace::Rest(wait_ms)
-    }
-}
-
-/// By which the log is known again in which a batch stands.
-fn mark(batch: &BatchRecord, offset: i64) -> Mark {
-    Mark {
-        offset,
-        producer_id: batch.producer_id,
-        producer_epoch: batch.producer_epoch,
-        base_sequence: batch.base_sequence,
-        count: batch.count,
-        values_crc: batch.values_crc,
-        first_crc: batch.first_crc,
-    }
-}
-
-/// CRC-32 of two runs of bytes one behind the other.
-fn combine_crc(first: u32, second: u32, second_len: u64) -> u32 {
-    let mut whole = crc32fast::Hasher::new_with_initial(first);
-    whole.combine(&crc32fast::Hasher::new_with_initial_len(second, second_len));
-    whole.finalize()
-}
-
-/// Extends the file's range of offsets in the batch's partition.
-fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
-    // What was found by its values has no batch: where it stands is in the file's record already.
-    let Some(first) = batch.fate.offset().filter(|_| batch.count > 0) else { return };
-    let last = first + i64::from(batch.count) - 1;
-    let events = u64::from(batch.count);
-    merge_range(
-        ranges,
-        OffsetRange {
-            channel: batch.channel,
-            partition: batch.partition,
-            producer_id: batch.producer_id,
-            first,
-            last,
-            events,
-        },
-    );
-}
-
-/// Adds `new` to the range of its channel, partition and producer id.
-fn merge_range(ranges: &mut Vec<OffsetRange>, new: OffsetRange) {
-    let key = |r: &OffsetRange| (r.channel, r.partition, r.producer_id);
-    match ranges.iter_mut().find(|r| key(r) == key(&new)) {
-        Some(range) => {
-            range.first = range.first.min(new.first);
-            range.last = range.last.max(new.last);
-            range.events += new.events;
-        }
-        None => ranges.push(new),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_crc_of_a_file_is_that_of_its_slices_in_order() {
-        let (a, b) = (b"first slice\n".as_slice(), b"and the second\n".as_slice());
-        let whole = crc32fast::hash(&[a, b].concat());
-        let combined = combine_crc(crc32fast::hash(a), crc32fast::hash(b), b.len() as u64);
-        assert_eq!(combined, whole);
-        assert_eq!(combine_crc(0, crc32fast::hash(a), a.len() as u64), crc32fast::hash(a));
     }
 }

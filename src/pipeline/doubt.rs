@@ -1,0 +1,249 @@
+//! What was announced and is not folded into the files' positions yet: batches of which it may not be known
+//! whether they are in the topic, and those behind them.
+
+use super::Pipeline;
+use crate::channel::batch::Batch;
+use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, TAIL_BYTES};
+
+/// A batch that was announced, with its encoding unless an earlier run made it.
+pub(crate) struct Announced {
+    pub record: BatchRecord,
+    pub encoded: Option<Batch>,
+    /// Number of the round that it went out with; 0 for what an earlier run announced.
+    pub round: u64,
+    pub copies: Copies,
+    /// The topic refuses the times that its records have of their own: they get that of the batch.
+    pub(super) levels_times: bool,
+    /// As the record has it that is on the disk: set where that is written, and nowhere else.
+    pub(super) on_disk: Option<BatchRecord>,
+}
+
+/// What may still come of a batch in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// Nothing: none was sent, or each was answered with a refusal.
+    None,
+    /// One was sent that has not been answered.
+    One,
+    /// Other copies, or it is not known.
+    Any,
+}
+
+impl Copies {
+    /// One more is sent.
+    pub(super) fn sent(self) -> Copies {
+        if self == Copies::None { Copies::One } else { Copies::Any }
+    }
+
+    /// The last that was sent is refused.
+    pub(super) fn refused(self) -> Copies {
+        if self == Copies::One { Copies::None } else { self }
+    }
+}
+
+impl Announced {
+    /// One that no record on the disk holds yet.
+    pub(super) fn new(
+        record: BatchRecord,
+        encoded: Option<Batch>,
+        round: u64,
+        copies: Copies,
+    ) -> Announced {
+        Announced { record, encoded, round, copies, levels_times: false, on_disk: None }
+    }
+
+    /// One that was read from the disk.
+    pub(super) fn inherited(record: BatchRecord) -> Announced {
+        let on_disk = Some(record.clone());
+        let (round, copies) = (0, Copies::Any);
+        Announced { record, encoded: None, round, copies, levels_times: false, on_disk }
+    }
+
+    /// Is it on the disk as it would be sent? Nothing else may go out.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.on_disk.as_ref() == Some(&self.record)
+    }
+
+    pub(super) fn encoded_bytes(&self) -> usize {
+        self.encoded.as_ref().map_or(0, Batch::size)
+    }
+}
+
+impl Pipeline {
+    /// Moves the files' positions over everything that all channels have acknowledged, and drops
+    /// the batches that lie before them.
+    pub(super) fn fold(&mut self) {
+        while let Some(at) = self.next_foldable() {
+            self.fold_one(at);
+        }
+        self.join_acked();
+    }
+
+    /// See [`next_foldable`]. What is looked for by its content waits until it is found.
+    fn next_foldable(&self) -> Option<usize> {
+        next_foldable(&self.announced, |b| {
+            let is_waited_for =
+                self.files.is_sought(b.file) && self.files.index_of(b.file).is_none();
+            !is_waited_for && self.files.record(b.file).is_none_or(|r| r.position == b.start)
+        })
+    }
+
+    fn fold_one(&mut self, at: usize) {
+        let now_ms = self.clock.monotonic_ms();
+        let lead = self.announced[at].record.clone();
+        self.is_dirty = true;
+        // Here, not at each ack: only now every channel has them.
+        match lead.fate {
+            Fate::At(_) => {
+                self.counters.events_accepted += u64::from(lead.range_events());
+                self.counters.batches_accepted += 1;
+            }
+            // They were counted as batches when they became one.
+            Fate::Spread => self.counters.events_accepted += u64::from(lead.count),
+            Fate::InDoubt | Fate::Nowhere => {}
+        }
+        self.counters.bytes_passed += lead.end - lead.start;
+        self.counters.lines_passed += lead.lines;
+        if let Some(index) = self.files.index_of(lead.file) {
+            self.files.tracked[index].note_position(now_ms);
+            self.note_delivery(index, lead.stamp_ms);
+        }
+        // Also of a file that is not open now: what was found in the topic is not sent again.
+        if let Some(record) = self.files.record_mut(lead.file) {
+            record.position = lead.end;
+            record.skips_line = false;
+            record.lines += lead.lines;
+            record.events += u64::from(lead.range_events());
+            record.bytes_crc = combine_crc(record.bytes_crc, lead.bytes_crc, lead.end - lead.start);
+            record.tail_crc = lead.tail_crc;
+            record.tail_len = lead.end.min(TAIL_BYTES as u64) as u32;
+        }
+        if let Some(index) = self.files.index_of(lead.file) {
+            self.files.tracked[index].update_head();
+        }
+        let mut kept = Vec::with_capacity(self.announced.len());
+        for announced in self.announced.drain(..) {
+            let b = &announced.record;
+            if b.file == lead.file && b.end <= lead.end && !b.fate.is_in_doubt() {
+                if let Some(record) = self.files.record_mut(b.file) {
+                    add_range(&mut record.ranges, b);
+                }
+            } else {
+                kept.push(announced);
+            }
+        }
+        self.announced = kept;
+    }
+
+    /// Bytes that were read at `stamp_ms` (Unix time) are delivered. They were written before that, and
+    /// not after the last write to the file.
+    fn note_delivery(&mut self, index: usize, stamp_ms: i64) {
+        let tracked = &self.files.tracked[index];
+        let written_ms = tracked.last_written_ms().map_or(stamp_ms, |ms| ms.min(stamp_ms));
+        let ms = u64::try_from(self.clock.now_ms().saturating_sub(written_ms)).unwrap_or(0);
+        self.delivery[usize::from(!self.files.is_live(index))].note(ms);
+    }
+}
+
+/// A batch for which it is time by `is_next` (it begins at its file's position), and up to whose end every
+/// channel has everything that was announced for it. Any channel's: one that was added since has
+/// nothing there.
+fn next_foldable(announced: &[Announced], is_next: impl Fn(&BatchRecord) -> bool) -> Option<usize> {
+    let has_doubt_in = |b: &BatchRecord| {
+        let mut others = announced.iter().map(|o| &o.record);
+        others.any(|o| o.file == b.file && o.start < b.end && o.fate.is_in_doubt())
+    };
+    announced.iter().position(|a| is_next(&a.record) && !has_doubt_in(&a.record))
+}
+
+/// By which the log is known again in which a batch stands.
+pub(super) fn mark(batch: &BatchRecord, offset: i64) -> Mark {
+    Mark {
+        offset,
+        producer_id: batch.producer_id,
+        producer_epoch: batch.producer_epoch,
+        base_sequence: batch.base_sequence,
+        count: batch.count,
+        values_crc: batch.values_crc,
+        first_crc: batch.first_crc,
+    }
+}
+
+/// CRC-32 of two runs of bytes one behind the other.
+pub(super) fn combine_crc(first: u32, second: u32, second_len: u64) -> u32 {
+    let mut whole = crc32fast::Hasher::new_with_initial(first);
+    whole.combine(&crc32fast::Hasher::new_with_initial_len(second, second_len));
+    whole.finalize()
+}
+
+/// Extends the file's range of offsets in the batch's partition.
+pub(super) fn add_range(ranges: &mut Vec<OffsetRange>, batch: &BatchRecord) {
+    // What was found by its values has no batch: where it stands is in the file's record already.
+    let Some(first) = batch.fate.offset().filter(|_| batch.count > 0) else { return };
+    let last = first + i64::from(batch.count) - 1;
+    let events = u64::from(batch.count);
+    merge_range(
+        ranges,
+        OffsetRange {
+            channel: batch.channel,
+            partition: batch.partition,
+            producer_id: batch.producer_id,
+            first,
+            last,
+            events,
+        },
+    );
+}
+
+/// Adds `new` to the range of its channel, partition and producer id.
+pub(super) fn merge_range(ranges: &mut Vec<OffsetRange>, new: OffsetRange) {
+    let key = |r: &OffsetRange| (r.channel, r.partition, r.producer_id);
+    match ranges.iter_mut().find(|r| key(r) == key(&new)) {
+        Some(range) => {
+            range.first = range.first.min(new.first);
+            range.last = range.last.max(new.last);
+            range.events += new.events;
+        }
+        None => ranges.push(new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crc_of_a_file_is_that_of_its_slices_in_order() {
+        let (a, b) = (b"first slice\n".as_slice(), b"and the second\n".as_slice());
+        let whole = crc32fast::hash(&[a, b].concat());
+        let combined = combine_crc(crc32fast::hash(a), crc32fast::hash(b), b.len() as u64);
+        assert_eq!(combined, whole);
+        assert_eq!(combine_crc(0, crc32fast::hash(a), a.len() as u64), crc32fast::hash(a));
+    }
+
+    fn announced(channel: u16, start: u64, end: u64, fate: Fate) -> Announced {
+        let record = BatchRecord { channel, file: 1, start, end, fate, ..BatchRecord::default() };
+        Announced::inherited(record)
+    }
+
+    #[test]
+    fn a_position_moves_over_what_every_channel_has_and_nothing_else() {
+        let at_position = |position: u64| move |b: &BatchRecord| b.start == position;
+        let mut list = vec![
+            announced(0, 0, 10, Fate::At(5)),
+            announced(1, 0, 10, Fate::InDoubt),
+            announced(0, 10, 20, Fate::At(7)),
+            announced(1, 10, 20, Fate::At(3)),
+        ];
+        assert_eq!(next_foldable(&list, at_position(0)), None);
+        // What stands behind it is not reached before it.
+        list[1].record.fate = Fate::Nowhere;
+        assert_eq!(next_foldable(&list, at_position(0)), Some(0));
+        // Another file's doubts hold nothing up, and what is behind is no part of it.
+        list[3].record.fate = Fate::InDoubt;
+        assert_eq!(next_foldable(&list, at_position(0)), Some(0));
+        assert_eq!(next_foldable(&list, at_position(10)), None);
+        list[3].record.file = 2;
+        assert_eq!(next_foldable(&list[2..], |b| b.file == 1), Some(0));
+    }
+}
