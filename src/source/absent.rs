@@ -403,24 +403,65 @@ impl Files {
             Ok(stat) => stat,
             Err(e) => return Absence::Unreachable(told(&dir, &e)),
         };
-        let here = (stat.dev(), stat.ino());
-        let is_same_disk = here.0 == record.device;
-        // Another one may have got the number of one that was removed.
-        let is_same =
-            here.1 == record.directory && !is_other_birth(born_ns(&stat), record.directory_born_ns);
-        let is_same = is_same || record.directory == 0 || self.hints_are_void;
-        if is_same_disk && is_same
-            || is_very_directory(&stat, record)
-            || self.homes.contains(&(here, was_in(record)))
-        {
+        if self.is_directory_of(record, &stat) {
             return Absence::Gone;
         }
-        let what = if is_same_disk { "another directory" } else { "on another file system" };
+        let what = if stat.dev() == record.device {
+            "another directory"
+        } else {
+            "on another file system"
+        };
         Absence::Elsewhere(format!(
             "{} is {what} than it was, and none of the files is there; is everything mounted, and \
              spoolDir right?",
             dir.display()
         ))
+    }
+
+    /// Is it the directory in which the file of the record was?
+    fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
+        let here = (stat.dev(), stat.ino());
+        // Another one may have got the number of one that was removed.
+        let is_same =
+            here.1 == record.directory && !is_other_birth(born_ns(stat), record.directory_born_ns);
+        let is_same = is_same || record.directory == 0 || self.hints_are_void;
+        here.0 == record.device && is_same
+            || is_very_directory(stat, record)
+            || self.homes.contains(&(here, was_in(record)))
+    }
+
+    /// Does another directory stand in the place of the record's own, and is that waited for? It is for
+    /// an hour from the first time on that this is asked.
+    pub(super) fn is_awaited(&self, record: &FileRecord, since_ms: &mut Option<u64>) -> bool {
+        let stat = reach::metadata(&self.dir_of(record));
+        let is_other =
+            |stat: &Metadata| record.directory != 0 && !self.is_directory_of(record, stat);
+        if !stat.as_ref().is_ok_and(is_other) {
+            return false;
+        }
+        let now_ms = self.clock().monotonic_ms();
+        if since_ms.is_none() {
+            log::warn(
+                READER,
+                format_args!(
+                    "{} was truncated, and its directory is another one now: a copy of it is looked \
+                     for when that is back, for an hour at most.",
+                    self.path(OsStr::from_bytes(&record.name)).display()
+                ),
+            );
+        }
+        now_ms - *since_ms.get_or_insert(now_ms) < ELSEWHERE_MS
+    }
+
+    /// May this be the copy of a file that was truncated, whose directory has another one in its place?
+    pub(super) fn may_be_copy_of_away(&self, fresh: &Tracked) -> bool {
+        let mut away = self.quests.away().filter_map(|id| self.index_of(id));
+        away.any(|index| {
+            let record = &self.tracked[index].record;
+            was_in(record) == was_in(&fresh.record)
+                && record.inode != fresh.record.inode
+                && tracked::head_matches(&fresh.file, record).unwrap_or(true)
+        })
     }
 
     /// The directory in which something of that name stands, as it was listed last.

@@ -102,9 +102,10 @@ impl Files {
             let name = suspect.name.clone();
             return self.complain(&name, &e.to_string());
         }
+        let now_ms = self.clock().monotonic_ms();
         let tracked = &mut self.tracked[index];
         let original = tracked.name().to_owned();
-        tracked.go_on_in(file);
+        tracked.go_on_in(file, now_ms);
         self.take_name(index, &suspect.name, is_named);
         log::info(
             READER,

@@ -42,6 +42,7 @@ impl Files {
         if self.quests.holds(fresh.record.device, fresh.record.inode)
             || self.quests.has_yet_to_ask(fresh.name())
             || self.may_be_copy_of_unreachable(fresh)
+            || self.may_be_copy_of_away(fresh)
         {
             return false;
         }
@@ -112,7 +113,7 @@ impl Files {
     }
 
     /// Does the file no longer hold what was read of it, without that having been noticed yet?
-    fn is_cut_unseen(&self, id: u64) -> bool {
+    pub(super) fn is_cut_unseen(&self, id: u64) -> bool {
         let tracked = self.index_of(id).map(|index| &self.tracked[index]);
         tracked
             .is_some_and(|t| !t.is_superseded() && t.is_intact().is_ok_and(|is_intact| !is_intact))

@@ -113,13 +113,15 @@ impl Suspect {
 pub struct Unasked {
     /// A directory could not be listed.
     pub is_unlisted: bool,
+    /// Another directory stands in the place of its own.
+    pub is_away: bool,
     /// Names that could not be opened, and would be read as new files, or are those of copies.
     pub names: Vec<OsString>,
 }
 
 impl Unasked {
     pub fn is_empty(&self) -> bool {
-        !self.is_unlisted && self.names.is_empty()
+        !self.is_unlisted && !self.is_away && self.names.is_empty()
     }
 }
 
@@ -133,6 +135,8 @@ pub struct Quest {
     pub is_wide: bool,
     /// What could not be asked then whether it holds what was truncated: the search is repeated.
     pub unasked: Unasked,
+    /// Monotonic time since which another directory stands in the place of its own.
+    pub away_ms: Option<u64>,
     /// Monotonic time before which nothing is compared, after a failed read.
     pub retry_ms: u64,
     /// That a long comparison has begun was said.
@@ -142,7 +146,16 @@ pub struct Quest {
 impl Quest {
     pub fn new(whose: Whose, suspects: VecDeque<Suspect>, is_listed: bool) -> Quest {
         let unasked = Unasked::default();
-        Quest { whose, suspects, is_listed, is_wide: false, unasked, retry_ms: 0, is_told: false }
+        Quest {
+            whose,
+            suspects,
+            is_listed,
+            is_wide: false,
+            unasked,
+            away_ms: None,
+            retry_ms: 0,
+            is_told: false,
+        }
     }
 
     /// Is there more to be asked than those that come first?
@@ -214,6 +227,11 @@ impl Quests {
         self.list.iter().any(|quest| {
             quest.unasked.is_unlisted || quest.unasked.names.iter().any(|unasked| unasked == name)
         })
+    }
+
+    /// Files that were truncated, and whose directory has another one in its place.
+    pub fn away(&self) -> impl Iterator<Item = u64> {
+        self.list.iter().filter(|quest| quest.unasked.is_away).filter_map(Quest::id)
     }
 
     /// Records of files that are not open.

@@ -212,8 +212,14 @@ impl Files {
             Whose::Truncated { id } | Whose::Replaced { id, .. } => {
                 let Some(index) = self.index_of(*id) else { return Ok(Compared::Other) };
                 let tracked = &self.tracked[index];
-                if matches!(quest.whose, Whose::Replaced { .. }) && tracked.has_uncommitted() {
-                    return Ok(Compared::NotYet);
+                if matches!(quest.whose, Whose::Replaced { .. }) {
+                    // The search for what was truncated asks it, too.
+                    if tracked.is_superseded() && tracked.may_be_copied_to(&suspect.name) {
+                        return Ok(Compared::Other);
+                    }
+                    if tracked.has_uncommitted() {
+                        return Ok(Compared::NotYet);
+                    }
                 }
                 &tracked.record
             }
@@ -299,6 +305,13 @@ impl Files {
         if let Whose::Finished { receipt, then, .. } = whose {
             return self.is_known(file, &receipt, &suspect.name, then);
         }
+        if let Whose::Replaced { id, .. } = whose
+            && (suspect.partly.is_none() || self.may_be_copied_to(id, &suspect.name))
+            && self.is_cut_unseen(id)
+        {
+            // What was read of it is looked for as that of any truncated file.
+            return self.look_again(id);
+        }
         self.drop_fresh(suspect.hints);
         match whose {
             Whose::Stray { record, .. } => {
@@ -313,6 +326,14 @@ impl Files {
             },
             Whose::Finished { .. } => {}
         }
+    }
+
+    fn is_superseded(&self, id: u64) -> bool {
+        self.index_of(id).is_some_and(|index| self.tracked[index].is_superseded())
+    }
+
+    fn may_be_copied_to(&self, id: u64, name: &OsStr) -> bool {
+        self.index_of(id).is_some_and(|index| self.tracked[index].may_be_copied_to(name))
     }
 
     fn stray_found(
@@ -373,6 +394,7 @@ impl Files {
     /// Another file has the name and holds what was read. The old one may have a writer still: what
     /// comes behind, and is not in the new one, is read from it, too.
     fn goes_on_in_successor(&mut self, id: u64, name: &OsStr, file: File) {
+        let now_ms = self.clock().monotonic_ms();
         let Some(index) = self.index_of(id) else { return };
         let tracked = &mut self.tracked[index];
         let old = tracked.record.clone();
@@ -394,7 +416,7 @@ impl Files {
             ),
         );
         let was_truncated = tracked.is_superseded();
-        let old_file = tracked.go_on_in(file);
+        let old_file = tracked.go_on_in(file, now_ms);
         if was_truncated {
             // What it holds by now is read as another content already.
             return self.take_name(index, name, true);
@@ -483,6 +505,8 @@ impl Files {
                     ),
                 );
             }
+            // It is asked for what was truncated, and then once more.
+            Whose::Replaced { id, .. } if self.is_superseded(id) => {}
             Whose::Replaced { by, .. } => {
                 let mut fresh = self.tracked.iter_mut();
                 if let Some(fresh) = fresh.find(|t| t.is_inode(by.device, by.inode)) {

@@ -182,7 +182,10 @@ impl Files {
                         }
                         found
                     }
-                    Whose::Truncated { id } => self.copies_of(*id, &mut names, &mut unasked),
+                    Whose::Truncated { id } => {
+                        let since_ms = &mut quest.away_ms;
+                        self.copies_here(*id, since_ms, &mut names, &mut unasked)
+                    }
                     Whose::Replaced { .. } | Whose::Finished { .. } => VecDeque::new(),
                 };
                 if quest.suspects.is_empty() {
@@ -385,6 +388,26 @@ impl Files {
         })
     }
 
+    /// The same as [`Files::copies_of`], but not while another directory stands in the place of the
+    /// file's own, as long as that is waited for.
+    fn copies_here(
+        &self,
+        id: u64,
+        since_ms: &mut Option<u64>,
+        names: &mut Names,
+        unasked: &mut Unasked,
+    ) -> VecDeque<Suspect> {
+        let record = self.index_of(id).map(|index| &self.tracked[index].record);
+        let mut is_awaited = || record.is_some_and(|record| self.is_awaited(record, since_ms));
+        unasked.is_away = is_awaited();
+        if unasked.is_away {
+            return VecDeque::new();
+        }
+        let found = self.copies_of(id, names, unasked);
+        unasked.is_away = is_awaited();
+        found
+    }
+
     /// Files that may hold what was read of file `id` before it was truncated.
     fn copies_of(&self, id: u64, names: &mut Names, unasked: &mut Unasked) -> VecDeque<Suspect> {
         let mut found = VecDeque::new();
@@ -397,9 +420,7 @@ impl Files {
             ..Ends::of_record(record, None)
         };
         let is_small = ends.end < PROOF_BYTES;
-        let former = tracked.former_name.as_deref().unwrap_or(&record.name);
-        let is_copys =
-            |name: &OsStr| is_copys_name(name, &record.name) || is_copys_name(name, former);
+        let is_copys = |name: &OsStr| tracked.may_be_copied_to(name);
         let is_other = |name: &OsStr| !is_small && !is_copys(name);
         let mut wanted = names.which(self, is_copys);
         wanted.extend(names.which(self, is_other));

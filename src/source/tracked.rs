@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::UNIX_EPOCH;
 
 use super::line::LineDecoder;
+use super::quest::is_copys_name;
 pub use super::reach::open;
 use super::unwritten::{Gap, Place, State};
 use super::window::{HeadBytes, TailBytes};
@@ -298,14 +299,16 @@ impl Tracked {
 
     /// Goes on in another file that holds the same bytes up to the read position. Returns the old
     /// one.
-    pub fn go_on_in(&mut self, file: File) -> File {
+    pub fn go_on_in(&mut self, file: File, now_ms: u64) -> File {
         if let Ok(stat) = file.metadata() {
             self.set_hints(Hints::of(&stat));
             self.opened = Some((stat.mtime(), stat.mtime_nsec(), stat.len()));
         }
         self.tail = TailBytes::read(&file, self.read_position).unwrap_or_default();
         self.size = self.read_position;
-        (self.modified, self.watch.written_ms) = (None, None);
+        self.modified = None;
+        // That one may have a writer of its own.
+        self.watch = Watch { since_ms: now_ms, written_ms: None, ..self.watch };
         self.forget_rest();
         if self.tie == Tie::Superseded {
             self.tie = Tie::Nameless;
@@ -357,6 +360,11 @@ impl Tracked {
     /// Its name, and the one before that.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(&self.record.name).chain(&self.former_name).map(Vec::as_slice)
+    }
+
+    /// Is that the name of a copy of it?
+    pub fn may_be_copied_to(&self, name: &OsStr) -> bool {
+        self.names().any(|own| is_copys_name(name, own))
     }
 
     pub fn current_name(&self) -> OsString {

@@ -206,6 +206,26 @@ fn what_a_truncated_file_holds_is_read_once_though_its_old_content_is_found_else
     run_all(&[700_015_862]);
 }
 
+/// A file is deleted or replaced, its inode truncated, and a copy that lacks the last lines is there: it is
+/// compared as what has taken the file's place when the truncation is seen.
+#[test]
+fn a_truncated_file_that_has_lost_its_name_goes_on_in_its_copy() {
+    run_all(&[710_076_431, 710_080_280, 720_084_093, 720_048_653]);
+}
+
+/// A file is replaced by its like, which ends in half a line that its writer has yet to end.
+#[test]
+fn what_replaces_a_file_has_a_grace_time_of_its_own() {
+    run_all(&[710_051_664]);
+}
+
+/// A file is copied and truncated, and that is seen while another directory stands in the place of its
+/// own.
+#[test]
+fn a_copy_is_not_looked_for_in_another_directory() {
+    run_all(&[710_068_954, 720_007_413, 720_018_933]);
+}
+
 /// `rebuilding` cannot be removed, and nothing is sent before it is gone.
 #[test]
 fn what_waits_for_the_state_to_be_read_back_is_sent_in_the_end() {
