@@ -17,6 +17,7 @@ const CONF: &str = "log010.conf";
 /// Not there in `make demo`, which finds it beside itself.
 const PROGRAM: Option<&str> = option_env!("CARGO_BIN_EXE_flume-ng");
 const TRACKER: &str = ".flumespooltail";
+const TRACKER_OF_SPOOLDIR: &str = ".flumespool";
 const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// The hour that a test takes as the present one, so that the clock cannot change the
@@ -208,8 +209,10 @@ impl Work {
         self.dir().join("spool")
     }
 
+    /// Where the agent keeps its state unless its configuration names another place.
     pub fn tracker_dir(&self) -> PathBuf {
-        self.spool().join(TRACKER)
+        let is_spooldir = self.conf.lines().any(|line| line == "a1.sources.r1.type = spooldir");
+        self.spool().join(if is_spooldir { TRACKER_OF_SPOOLDIR } else { TRACKER })
     }
 
     /// Names and sizes in the spool directory, sorted, without the tracker directory.
