@@ -204,7 +204,7 @@ impl Files {
             // Files that are followed for ever leave no place by themselves.
             if is_in_doubt
                 || self.tracked.len() < self.open_max
-                || is_here && self.park_one(&[Spare::Draining, Spare::Live])
+                || is_here && self.park_one(&[Spare::Draining, Spare::Empty, Spare::Live])
             {
                 self.look_for(id, &census);
             }

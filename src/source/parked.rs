@@ -229,7 +229,7 @@ impl Files {
         if !has_changed && !self.may_end(at) {
             return true;
         }
-        let kinds = [Spare::Draining, Spare::Live, Spare::Backlog];
+        let kinds = [Spare::Draining, Spare::Empty, Spare::Live, Spare::Backlog];
         if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
             return false;
         }

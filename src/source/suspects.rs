@@ -242,6 +242,9 @@ impl Files {
                 }
             }
         }
+        if !is_wide && found.is_empty() && ends.end >= PROOF_BYTES {
+            self.open_suspects(&ends, &mut found);
+        }
         if ends.end < PROOF_BYTES && !is_superseded {
             found.retain(|suspect: &Suspect| self.do_names_decide(record, suspect));
         }
@@ -272,6 +275,18 @@ impl Files {
             }
         }
         (found, fault.or_else(|| names.fault.clone()))
+    }
+
+    /// Adds what is open, has no name among the listed ones, and was not read yet.
+    fn open_suspects(&self, ends: &Ends, found: &mut VecDeque<Suspect>) {
+        let is_unread = |t: &&Tracked| !t.is_named() && !t.is_superseded() && t.read_position == 0;
+        for tracked in self.tracked.iter().filter(is_unread) {
+            if let (Ok(file), Ok(stat)) = (tracked.file.try_clone(), tracked.file.metadata())
+                && ends.fit(&file, &stat).unwrap_or(false)
+            {
+                found.push_back(Suspect::new(tracked.current_name(), Hints::of(&stat), Some(file)));
+            }
+        }
     }
 
     /// Adds the file of that name, unless a look at it tells that it is another one, or another

@@ -243,7 +243,7 @@ impl Files {
             if self.is_refused(&candidate.name) {
                 continue;
             }
-            let kinds = [Spare::Draining, Spare::Live];
+            let kinds = [Spare::Draining, Spare::Empty, Spare::Live];
             if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
                 return;
             }

@@ -194,6 +194,19 @@ fn a_replaced_file_is_not_done_before_a_copy_of_it_was_looked_at() {
     run_all(&[700_020_866]);
 }
 
+/// A file is replaced by its like, that is moved out of the directory, and the agent dies before it has
+/// compared the two.
+#[test]
+fn what_replaced_a_file_and_was_moved_away_is_asked_after_a_restart() {
+    run_all(&[730_024_747]);
+}
+
+/// Few files may be open, and all that are hold an hour that is over and wait for their first line.
+#[test]
+fn empty_files_of_a_past_hour_leave_room_to_one_of_the_present() {
+    run_all(&[710_082_070]);
+}
+
 /// A file is copied a moment after its first lines were read.
 #[test]
 fn the_first_position_of_a_file_tells_a_copy() {
