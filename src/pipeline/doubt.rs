@@ -156,6 +156,22 @@ fn next_foldable(announced: &[Announced], is_next: impl Fn(&BatchRecord) -> bool
     announced.iter().position(|a| is_next(&a.record) && !has_doubt_in(&a.record))
 }
 
+/// How many batches in doubt a partition of a channel has, if the round that begins with the
+/// announcement `first_new` may hold one for it: one of a round at most.
+pub(super) fn doubts_before(
+    announced: &[Announced],
+    first_new: usize,
+    (channel, partition): (usize, i32),
+) -> Option<usize> {
+    let there = announced.iter().enumerate().filter(|(_, a)| {
+        usize::from(a.record.channel) == channel
+            && a.record.partition == partition
+            && a.record.fate.is_in_doubt()
+    });
+    let is_in_round = there.clone().any(|(n, _)| n >= first_new);
+    (!is_in_round).then(|| there.count())
+}
+
 /// By which the log is known again in which a batch stands.
 pub(super) fn mark(batch: &BatchRecord, offset: i64) -> Mark {
     Mark {

@@ -1,5 +1,6 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
+use super::doubt::doubts_before;
 use super::room::Halt;
 use super::settle::DEAD_LETTERS;
 use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
@@ -222,17 +223,10 @@ impl Pipeline {
         let mut batches = Vec::with_capacity(self.outlets.len());
         let now_ms = self.clock.monotonic_ms();
         for (at, outlet) in self.outlets.iter_mut().enumerate() {
-            // One batch of a round at most, and behind one under way only where that may be
-            // followed.
+            let announced = &self.announced;
             let is_open = |outlet: &Outlet, partition: i32| {
-                let there = self.announced.iter().enumerate().filter(|(_, a)| {
-                    usize::from(a.record.channel) == at
-                        && a.record.partition == partition
-                        && a.record.fate.is_in_doubt()
-                });
-                let before = there.clone().count();
-                let is_in_round = there.clone().any(|(n, _)| n >= first_new);
-                !is_in_round && outlet.may_follow(partition, before, now_ms)
+                doubts_before(announced, first_new, (at, partition))
+                    .is_some_and(|before| outlet.may_follow(partition, before, now_ms))
             };
             let Some(partition) = outlet.next_partition(&name, is_open) else {
                 give_back(&mut self.outlets, batches);

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::doubt::doubts_before;
 use super::recovery::Pause;
 use super::room::Halt;
 use super::rounds::{Outcome, Plan, assign};
@@ -191,15 +192,10 @@ impl Pipeline {
                 shelves.push(None);
                 continue;
             }
+            let announced = &self.announced;
             let is_open = |outlet: &Outlet, partition: i32| {
-                let there = self.announced.iter().enumerate().filter(|(_, a)| {
-                    usize::from(a.record.channel) == at
-                        && a.record.partition == partition
-                        && a.record.fate.is_in_doubt()
-                });
-                let before = there.clone().count();
-                let is_in_round = there.clone().any(|(n, _)| n >= first_new);
-                !is_in_round && outlet.may_follow(partition, before, now_ms)
+                doubts_before(announced, first_new, (at, partition))
+                    .is_some_and(|before| outlet.may_follow(partition, before, now_ms))
             };
             // Which of them the events go to is not known before they are read.
             if router.is_spread(at) {
