@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::crash::{kill_sometime, killed_while_growing};
 use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 
@@ -23,15 +24,17 @@ fn keyed(topic: &Topic, pattern: &str) -> Work {
         .set("a1.sources.r1.interceptors.i1.serializers.s1.name", "key")
 }
 
-fn kill_sometime(agent: &mut Agent, topic: &Topic, chance: &mut Chance) {
-    let before = topic.count();
-    if chance.below(2) == 0 {
-        std::thread::sleep(Duration::from_millis(chance.below(400)));
-    } else {
-        wait_for(Duration::from_secs(5), || topic.count() > before);
-        std::thread::sleep(Duration::from_micros(chance.below(20_000)));
+/// Kills the agent while it fills two topics, and lets it end in order when each has 20,000 events.
+fn killed_until_both_have_all(work: &Work, one: &Topic, two: &Topic) -> Agent {
+    let mut chance = Chance::new();
+    for _ in 0..KILLS {
+        kill_sometime(&mut work.start(), one, &mut chance);
     }
-    agent.kill9();
+    let mut agent = work.start();
+    agent.expect_records(one, 20_000, ARRIVE_MAX);
+    agent.expect_records(two, 20_000, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    agent
 }
 
 /// Each key has its own partition.
@@ -50,20 +53,10 @@ fn check_keys(topic: &Topic) {
 }
 
 fn kill_loop(version: &str) {
-    let mut tally = Tally::new("kill -9 of the agent while keys choose the partition", version);
-    let mut chance = Chance::new();
+    let tally = Tally::new("kill -9 of the agent while keys choose the partition", version);
     let topic = shared(version).fresh_topic("keys", 3);
     let work = keyed(&topic, LAST_DIGIT).file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
-    let growing = Growing::start(&work, FILE, "new", 0, 40);
-    for _ in 0..KILLS {
-        kill_sometime(&mut work.start(), &topic, &mut chance);
-    }
-    let mut agent = work.start();
-    let written = growing.stop();
-    agent.expect_records(&topic, 30_000 + written as usize, ARRIVE_MAX);
-    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
-    tally.exact("kills", &topic, &[("old", 30_000), ("new", written)], &agent);
-    tally.add(KILLS - 1, 0);
+    killed_while_growing(&work, &topic, KILLS, tally);
     check_keys(&topic);
 }
 
@@ -143,7 +136,6 @@ fn a_rule_that_changes_while_batches_are_in_doubt() {
 fn kill_9_while_a_header_chooses_the_channel() {
     let version = "4.3.1";
     let mut tally = Tally::new("kill -9 of the agent while a header chooses the channel", version);
-    let mut chance = Chance::new();
     let (one, two) = (shared(version).fresh_topic("one", 2), shared(version).fresh_topic("two", 1));
     let mut text = Vec::new();
     for first in (0..10_000).step_by(50) {
@@ -169,13 +161,7 @@ fn kill_9_while_a_header_chooses_the_channel() {
         .set("a1.sources.r1.selector.mapping.b", "c2")
         .set("a1.sources.r1.selector.mapping.both", "c1 c2")
         .file("010_{H-1}.log", &text, 3_600);
-    for _ in 0..KILLS {
-        kill_sometime(&mut work.start(), &one, &mut chance);
-    }
-    let mut agent = work.start();
-    agent.expect_records(&one, 20_000, ARRIVE_MAX);
-    agent.expect_records(&two, 20_000, ARRIVE_MAX);
-    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let agent = killed_until_both_have_all(&work, &one, &two);
     tally.exact("kills", &one, &[("a", 10_000), ("both", 10_000)], &agent);
     tally.exact("kills", &two, &[("b", 10_000), ("both", 10_000)], &agent);
     tally.add(KILLS - 1, 0);
@@ -245,7 +231,6 @@ fn an_optional_channel_whose_brokers_are_away() {
 fn kill_9_while_groups_of_files_name_their_topics() {
     let version = "4.3.1";
     let mut tally = Tally::new("kill -9 of the agent while a header names the topic", version);
-    let mut chance = Chance::new();
     let brokers = shared(version);
     let (one, two) = (brokers.fresh_topic("group", 2), brokers.fresh_topic("group", 1));
     let text = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = TAILDIR\n\
@@ -260,13 +245,7 @@ fn kill_9_while_groups_of_files_name_their_topics() {
         .set("a1.sources.r1.headers.g2.topic", two.name())
         .file("a.log", &lines("a", 0, 20_000), 60)
         .file("b.log", &lines("b", 0, 20_000), 60);
-    for _ in 0..KILLS {
-        kill_sometime(&mut work.start(), &one, &mut chance);
-    }
-    let mut agent = work.start();
-    agent.expect_records(&one, 20_000, ARRIVE_MAX);
-    agent.expect_records(&two, 20_000, ARRIVE_MAX);
-    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let agent = killed_until_both_have_all(&work, &one, &two);
     tally.exact("kills", &one, &[("a", 20_000)], &agent);
     tally.exact("kills", &two, &[("b", 20_000)], &agent);
     tally.add(KILLS - 1, 0);
