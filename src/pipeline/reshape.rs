@@ -298,7 +298,7 @@ impl Pipeline {
         self.files.look_again(of.file);
         if self.files.is_lost(of.file) {
             // Its bytes may be in another file, which is being compared.
-            return Err(Pause::Wait(SEEK_WAIT_MS));
+            return Err(Pause::Wait(SEEK_WAIT_MS.max(self.files.sought_again_ms(of.file))));
         }
         let range = AnnouncedRange { start: of.start, end: of.end, crc: of.bytes_crc };
         let read = self.files.read_in_copy(of.file, range);

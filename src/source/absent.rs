@@ -433,10 +433,12 @@ impl Files {
     /// Does another directory stand in the place of the record's own, and is that waited for? It is for
     /// an hour from the first time on that this is asked.
     pub(super) fn is_awaited(&self, record: &FileRecord, since_ms: &mut Option<u64>) -> bool {
-        let stat = reach::metadata(&self.dir_of(record));
-        let is_other =
-            |stat: &Metadata| record.directory != 0 && !self.is_directory_of(record, stat);
-        if !stat.as_ref().is_ok_and(is_other) {
+        // The name that it has now may be in another place than the one before.
+        let is_other = |place: &OsStr| {
+            let stat = reach::metadata(&self.root.place(place));
+            stat.is_ok_and(|stat| !self.is_directory_of(record, &stat))
+        };
+        if record.directory == 0 || !self.scanner.places().all(is_other) {
             return false;
         }
         let now_ms = self.clock().monotonic_ms();

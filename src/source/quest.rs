@@ -253,6 +253,12 @@ impl Quests {
         self.list.iter().find(is_it)?.suspects.front().filter(|suspect| suspect.waits)
     }
 
+    /// Monotonic time before which that file is not looked for again.
+    pub fn retry_ms(&self, id: u64) -> u64 {
+        let quest = self.list.iter().find(|quest| quest.id() == Some(id));
+        quest.map_or(0, |quest| quest.retry_ms)
+    }
+
     pub fn has_lost(&self, id: u64) -> bool {
         self.list.iter().any(|quest| quest.id() == Some(id) && quest.is_lost())
     }

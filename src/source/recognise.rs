@@ -48,6 +48,11 @@ impl Files {
         self.quests.has_lost(id)
     }
 
+    /// In how many milliseconds the search for this file goes on.
+    pub fn sought_again_ms(&self, id: u64) -> u64 {
+        self.quests.retry_ms(id).saturating_sub(self.clock().monotonic_ms())
+    }
+
     /// Did the last step leave something to compare?
     pub fn is_comparing(&self) -> bool {
         self.quests.is_busy
