@@ -204,7 +204,7 @@ fn may_succeed(fresh: &Tracked, other: &Tracked) -> bool {
 }
 
 /// Has the other file no name any more? It may have been seen under one that was taken since.
-fn has_no_place(other: &Tracked) -> bool {
+pub(super) fn has_no_place(other: &Tracked) -> bool {
     !other.is_named() && (other.record.current_name.is_empty() || is_deleted(&other.file))
 }
 

@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::kin::COPY_WAIT_MS;
+use super::kin::{COPY_WAIT_MS, has_no_place};
 use super::policy::{Current, Then};
 use super::quest::is_copys_name;
 use super::scan::Candidate;
@@ -240,8 +240,9 @@ impl Files {
             && (self.tracked.iter().filter(is_fresh).any(waits) || self.may_be_copied(old, now_ms))
     }
 
-    /// Another file has got its name from this one a moment ago. Is there a name like that of a copy which
-    /// nobody has looked at yet? The copy may be what the other file held before it was truncated.
+    /// Another file has got its name from this one a moment ago, or it has lost its last one. Is there a
+    /// name like that of a copy which nobody has looked at yet? The copy may be what another file, which had
+    /// the name for a while, held before it was truncated.
     fn may_be_copied(&self, old: &Tracked, now_ms: u64) -> bool {
         let lost_ms = old.lost_name_ms.filter(|at| !old.is_named() && now_ms < at + COPY_WAIT_MS);
         let Some(lost_ms) = lost_ms else { return false };
@@ -255,7 +256,11 @@ impl Files {
         };
         let is_new = |c: &Candidate| is_copys_name(&c.name, &old.record.name) && !is_known(c);
         let candidates = self.scanner.candidates();
-        candidates.iter().any(is_its) && (!is_listed || candidates.iter().any(is_new))
+        let is_copy_there = candidates.iter().any(is_new);
+        match candidates.iter().any(is_its) {
+            true => !is_listed || is_copy_there,
+            false => is_copy_there && has_no_place(old),
+        }
     }
 
     /// For how long was the file left alone, ms? Where all lines are whole, its stamp is good

@@ -191,7 +191,7 @@ fn what_replaced_a_file_under_a_name_that_nobody_has_seen_goes_on() {
 /// A file is replaced by its like, and that is copied and truncated before it was compared.
 #[test]
 fn a_replaced_file_is_not_done_before_a_copy_of_it_was_looked_at() {
-    run_all(&[700_020_866]);
+    run_all(&[700_020_866, 740_040_645]);
 }
 
 /// A file is replaced by its like, that is moved out of the directory, and the agent dies before it has
@@ -250,4 +250,14 @@ fn what_waits_for_the_state_to_be_read_back_is_sent_in_the_end() {
 #[test]
 fn what_was_in_doubt_in_a_topic_that_was_deleted_counts_there() {
     run_all(&[56_575, 64_973]);
+}
+
+/// What was read of a followed file is in another of its directories when a copy is looked for: neither is
+/// away.
+#[test]
+fn a_file_that_was_moved_to_another_of_its_directories_is_not_waited_for() {
+    log::set_level(Level::Off);
+    let (seed, ground) = (crate::FOLLOWED + 2_122, Ground::new());
+    let mut world = crate::world(seed, &ground, Plant::Nothing, Trace::default());
+    assert_eq!(scenario::run(&mut world), Ok(()), "{}", how_to_replay(seed));
 }

@@ -326,6 +326,11 @@ impl World {
         (at == generation).then_some(renumbering)
     }
 
+    /// Had everything been copied at the last start?
+    pub fn is_renumbered_as_copy(&self) -> bool {
+        self.is_renumbered_as_copy
+    }
+
     /// Was a file renamed, unseen, of which so little was read that nothing else would tell what it is in a
     /// copied state?
     fn has_unknown(&self, record: &Record) -> bool {

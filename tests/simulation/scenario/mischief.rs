@@ -125,8 +125,9 @@ pub(super) fn hide_files(world: &mut World) {
             // Files in it seem to be moved, and end: zeros at their ends are read as their last lines.
             let inodes = &world.writers.inodes;
             let has_zeros = world.filling.is_some() || inodes.iter().any(|i| i.is_reserved);
-            // Without a state nothing tells that it is another one.
-            let is_replaced = inodes.len() % 2 == 1 && !has_zeros && !world.scenario.loses_tracker;
+            // Without a state, or with a copied one, nothing tells that it is another one.
+            let is_told = !world.scenario.loses_tracker && !world.is_renumbered_as_copy();
+            let is_replaced = inodes.len() % 2 == 1 && !has_zeros && is_told;
             world.has_stood_in |= is_replaced;
             world.writers.take_away(is_replaced);
         }
