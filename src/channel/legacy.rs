@@ -128,7 +128,12 @@ impl Legacy {
             client.fetch_offsets(&[&self.topic], FetchOffset::Latest)
         };
         result.map_err(|e| self.lost(&e))?;
-        self.sockets = os::open_sockets().into_iter().filter(|fd| !before.contains(fd)).collect();
+        let ports = self.ports(&client);
+        // Others may have come meanwhile where the process has several threads, as tests have.
+        let is_its = |fd: &RawFd| {
+            !before.contains(fd) && os::peer_port(*fd).is_some_and(|port| ports.contains(&port))
+        };
+        self.sockets = os::open_sockets().into_iter().filter(is_its).collect();
         for fd in &self.sockets {
             // Where it cannot be set, the crate's own limit holds.
             let _ = os::set_io_timeout(*fd, self.answer_timeout());
@@ -138,6 +143,15 @@ impl Legacy {
         }
         self.client = client;
         Ok(())
+    }
+
+    /// Where the crate's connections lead.
+    fn ports(&self, client: &KafkaClient) -> Vec<u16> {
+        let topics = client.topics();
+        let partitions = topics.partitions(&self.topic);
+        let leaders = partitions.iter().flat_map(|p| p.iter()).filter_map(|p| p.leader());
+        let hosts = leaders.map(|leader| leader.host()).chain([self.told_by.as_str()]);
+        hosts.filter_map(|host| host.rsplit_once(':')?.1.parse().ok()).collect()
     }
 
     fn last_words(&self) -> String {

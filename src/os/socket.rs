@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with};
 
 /// Begins to connect a non-blocking TCP socket and returns at once. The connection stands when
 /// the descriptor can be written to and `take_error` of the stream gives `None`.
@@ -42,6 +42,14 @@ pub fn open_sockets() -> Vec<RawFd> {
         .collect();
     sockets.sort_unstable();
     sockets
+}
+
+/// The port at the other end of a socket that a library opened, if it is one of TCP and connected.
+pub fn peer_port(fd: RawFd) -> Option<u16> {
+    // SAFETY: as in `set_io_timeout`: one call, which changes nothing.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let peer = SocketAddr::try_from(getpeername(socket).ok()??).ok()?;
+    Some(peer.port())
 }
 
 /// Limits how long a blocking read or write of a socket may take, for sockets that a library
