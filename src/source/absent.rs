@@ -20,10 +20,10 @@ use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
 use super::root::{self, Entry};
 use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
-use super::{Files, READER, reach};
+use super::{Files, READER, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
-use crate::log;
+use crate::log::{self, Level};
 
 /// How often what waits is looked for, ms.
 const LOOK_MS: u64 = 1_000;
@@ -157,8 +157,9 @@ impl Files {
         let waiting = self.absent.waiting().count();
         if let Some(why) = absence.hope().filter(|_| waiting < TOLD_MAX) {
             let others = if waiting + 1 == TOLD_MAX { MORE } else { "" };
-            log::warn(
-                READER,
+            tell(
+                Level::Warn,
+                OsStr::from_bytes(&record.name),
                 format_args!(
                     "Cannot open {} (read to byte {}): {why}. It is waited for; what is behind \
                      that byte is sent when it is there.{others}",

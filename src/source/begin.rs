@@ -18,11 +18,11 @@ use super::quest::prefix_crc;
 use super::scan::Candidate;
 use super::unwritten::text_end;
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER, reach, tracked};
+use super::{Files, READER, reach, tell, tracked};
 use crate::checkpoint::record::FileRecord;
 use crate::checkpoint::room::why_not_opened;
 use crate::config::model::FirstByte;
-use crate::log;
+use crate::log::{self, Level};
 
 /// So much is read of what stands before the positions, bytes: by it a copy of what was read is known
 /// later. What is beyond is known by its numbers alone.
@@ -258,7 +258,11 @@ impl Files {
                     }
                     _ => "position taken over",
                 };
-                log::info(READER, format_args!("Opened {path} at byte {at} of {size} ({why})."));
+                tell(
+                    Level::Info,
+                    name,
+                    format_args!("Opened {path} at byte {at} of {size} ({why})."),
+                );
             }
         }
     }

@@ -9,8 +9,8 @@ use super::quest::{Compared, Quest, Suspect, Whose};
 use super::restore::AnnouncedRange;
 use super::tracked::Mark;
 use super::window::TailBytes;
-use super::{Files, READER};
-use crate::log;
+use super::{Files, tell};
+use crate::log::Level;
 
 impl Files {
     /// What was read of a file that was truncated may live on in a copy.
@@ -107,8 +107,9 @@ impl Files {
         let original = tracked.name().to_owned();
         tracked.go_on_in(file, now_ms);
         self.take_name(index, &suspect.name, is_named);
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            &suspect.name,
             format_args!(
                 "What was read of {} is in {} now (copied before it was truncated); reading goes \
                  on there at byte {} of {size}.",

@@ -9,9 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::tracked::Tie;
-use super::{Files, READER};
+use super::{Files, tell};
 use crate::checkpoint::record::FileState;
-use crate::log;
+use crate::log::Level;
 
 impl Files {
     /// Is tracked file `index` still where it was? After a listing.
@@ -38,8 +38,9 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         let here = self.listed_directory(new);
         let tracked = &mut self.tracked[index];
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            new,
             format_args!(
                 "File:{} was renamed to {}; reading goes on at byte {}.",
                 tracked.name().display(),
@@ -77,8 +78,9 @@ impl Files {
         let tracked = &mut self.tracked[index];
         tracked.begin_grace(now_ms);
         tracked.lost_name_ms = Some(now_ms);
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            &name,
             format_args!(
                 "File:{} {what}; its descriptor is read to the end (byte {} so far).",
                 name.display(),
@@ -131,8 +133,9 @@ impl Files {
         }
         let here = self.listed_directory(&name);
         let tracked = &mut self.tracked[index];
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            &name,
             format_args!(
                 "File:{} is {} now; reading goes on at byte {}.",
                 tracked.name().display(),
@@ -167,8 +170,9 @@ impl Files {
             Ok(file) => file,
             Err(e) => return self.complain(&name, &e.to_string()),
         };
-        log::warn(
-            READER,
+        tell(
+            Level::Warn,
+            &name,
             format_args!(
                 "File:{} {what} (read to byte {}); reading begins again at byte 0.",
                 name.display(),

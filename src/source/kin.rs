@@ -10,9 +10,9 @@ use super::follow::is_deleted;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
 use super::tracked::{Hints, Tracked, Vetting};
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER};
+use super::{Files, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
-use crate::log;
+use crate::log::Level;
 
 /// How long a file that is a copy of one that is being read waits for its original to be truncated,
 /// ms.
@@ -80,8 +80,9 @@ impl Files {
                 self.look_again(of);
                 return false;
             }
-            (Some((_, Kin::Copy)), _) => log::info(
-                READER,
+            (Some((_, Kin::Copy)), _) => tell(
+                Level::Info,
+                self.tracked[index].name(),
                 format_args!(
                     "File:{} is a copy whose original goes on; it is read as a file of its own.",
                     self.tracked[index].name().display()
@@ -122,8 +123,9 @@ impl Files {
     fn tell_copy(&self, index: usize, of: u64) {
         let original = self.records().find(|record| record.id == of);
         let original = original.map_or(&b"?"[..], |record| &record.name);
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            self.tracked[index].name(),
             format_args!(
                 "File:{} is a copy of {}, which is being read; it waits {} seconds for that to be \
                  truncated.",

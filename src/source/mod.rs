@@ -46,6 +46,7 @@ pub mod window;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -58,7 +59,8 @@ use crate::checkpoint::record::FileRecord;
 use crate::checkpoint::room::why_not_opened;
 use crate::clock::Clock;
 use crate::config::model::SourceConfig;
-use crate::{log, os};
+use crate::log::{self, About, Level};
+use crate::os;
 use absent::Absents;
 use follow::Refusals;
 use known::{Known, Same};
@@ -156,6 +158,12 @@ pub struct Files {
     is_restoring: bool,
     /// A record has changed otherwise than by being read.
     has_news: bool,
+}
+
+/// Logs what is about the file of that name below the root.
+fn tell(level: Level, name: &OsStr, message: fmt::Arguments<'_>) {
+    let file = name.to_string_lossy();
+    log::log_about(level, READER, &About { file: Some(&file), ..About::default() }, message);
 }
 
 impl Files {
@@ -425,8 +433,9 @@ impl Files {
         let wait_ms = OPEN_RETRY_MS.max(self.refusals.count() as u64);
         if self.refusals.note(name, self.clock.monotonic_ms() + wait_ms) {
             let path = self.path(name);
-            log::warn(
-                READER,
+            tell(
+                Level::Warn,
+                name,
                 format_args!("Cannot read {}: {why}. It is tried again.", path.display()),
             );
         }
@@ -513,8 +522,9 @@ impl Files {
         }
         self.refusals.forget(&name);
         let (path, size) = (self.path(&name), stat.len());
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            &name,
             format_args!("Opened {} at byte 0 of {size} (new file).", path.display()),
         );
         let index = self.push_tracked(name, file, 0);
@@ -528,8 +538,9 @@ impl Files {
 
     /// Tracks a file that was done before, from the end of its receipt on.
     fn resume(&mut self, name: OsString, file: File, receipt: &Receipt, is_named: bool) -> usize {
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            &name,
             format_args!(
                 "Opened {} at byte {}: what is before it was sent when it was {} (receipt). To \
                  resend a file, copy it.",

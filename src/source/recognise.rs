@@ -15,10 +15,10 @@ use super::quest::{
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tie, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
-use super::{Files, READER};
+use super::{Files, READER, tell};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState};
-use crate::log;
+use crate::log::{self, Level};
 
 /// Bytes that are compared in one turn of the loop: some ten milliseconds.
 const STEP_BYTES: u64 = 16 * 1024 * 1024;
@@ -365,8 +365,9 @@ impl Files {
     }
 
     fn tell_recognised(&self, record: &FileRecord, found: &OsStr) {
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            found,
             format_args!(
                 "{} holds the bytes that were read of {}: it is the same file.",
                 self.path(found).display(),
@@ -412,8 +413,9 @@ impl Files {
             Ok(found) => found,
             Err(e) => return self.complain(name, &e.to_string()),
         };
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            name,
             format_args!(
                 "File:{} is another file now that holds the same bytes; reading goes on there at \
                  byte {position}.",
@@ -453,8 +455,9 @@ impl Files {
             Ok(crc) => crc,
             Err(e) => return self.complain(name, &e.to_string()),
         };
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            name,
             format_args!(
                 "File:{} is another file now that holds the same bytes up to byte {position}; \
                  both are read on.",

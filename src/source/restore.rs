@@ -15,10 +15,10 @@ use super::retire::{HIDDEN, Move};
 use super::tracked::{Hints, Tie, born_ns};
 use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER, reach};
+use super::{Files, READER, reach, tell};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState};
-use crate::log;
+use crate::log::{self, Level};
 
 /// What one read of a check asks for, bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -285,8 +285,9 @@ impl Files {
         let tracked = &self.tracked[index];
         let doubt = if tracked.has_uncommitted() { ", what is behind it is in doubt" } else { "" };
         let state = if tracked.is_named() { "live" } else { "retired, watched for late lines" };
-        log::info(
-            READER,
+        tell(
+            Level::Info,
+            tracked.name(),
             format_args!(
                 "Opened {} at byte {} (position from the checkpoint, {state}{doubt}).",
                 self.path(tracked.name()).display(),

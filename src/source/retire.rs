@@ -19,9 +19,10 @@ use super::policy::{Current, Then};
 use super::quest::is_copys_name;
 use super::scan::Candidate;
 use super::tracked::{Hints, Look, Tie, Tracked, Vetting};
-use super::{Files, READER, reach, root};
+use super::{Files, READER, reach, root, tell};
 use crate::checkpoint::record::FileState;
-use crate::{log, os};
+use crate::log::{self, Level};
+use crate::os;
 
 /// Beginning of the name of a file that waits to be deleted: in the tracker directory, and what
 /// goes before it in the spool directory.
@@ -350,8 +351,9 @@ impl Files {
         let target = match self.policy.then {
             Then::Rename => {
                 let target = self.free_name(&name);
-                log::info(
-                    READER,
+                tell(
+                    Level::Info,
+                    &name,
                     format_args!(
                         "Preparing to move file {} to {}",
                         path.display(),
@@ -361,7 +363,11 @@ impl Files {
                 target
             }
             Then::Delete => {
-                log::info(READER, format_args!("Preparing to delete file {}", path.display()));
+                tell(
+                    Level::Info,
+                    &name,
+                    format_args!("Preparing to delete file {}", path.display()),
+                );
                 self.hidden_name(index)
             }
             Then::Mark | Then::Nothing => name,
@@ -478,8 +484,9 @@ impl Files {
         }
         let now_ms = self.clock().monotonic_ms();
         let wait_ms = (self.stuck.wait_ms * 2).clamp(RETRY_MS, RETRY_MS_MAX);
-        log::warn(
-            READER,
+        tell(
+            Level::Warn,
+            self.tracked[index].name(),
             format_args!(
                 "Unable to move {}: {e}. It is read on and moved when that is possible; next try \
                  in {wait_ms} milliseconds.",

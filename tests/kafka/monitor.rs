@@ -121,6 +121,24 @@ fn every_log_line_is_an_object_where_that_is_asked_for() {
     assert!(about["time"].as_str().is_some_and(|time| time.len() == 29), "{about}");
 }
 
+#[test]
+fn a_log_line_for_machines_names_the_file_that_it_is_about() {
+    let topic = shared("4.3.1").fresh_topic("monitor-json-file", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"a line\n", 0);
+    let mut command = work.command();
+    command.arg("-Dflume.log.format=json");
+    let mut agent = work.start_command(command);
+    agent.expect_records(&topic, 1, PATIENCE);
+    assert_eq!(agent.term().code(), Some(0));
+    let lines: Vec<serde_json::Value> =
+        agent.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let is_opening = |line: &&serde_json::Value| {
+        line["message"].as_str().is_some_and(|message| message.starts_with("Opened "))
+    };
+    let line = lines.iter().find(is_opening).expect("a file");
+    assert_eq!(line["file"], work.name("010_{H}.log"));
+}
+
 fn agent_log(work: &Work) -> String {
     let entries = std::fs::read_dir(work.dir()).unwrap().flatten();
     let logs = entries.filter(|e| e.file_name().to_string_lossy().starts_with("agent-"));
