@@ -1,5 +1,5 @@
-//! What was announced and is not folded into the files' positions yet: batches of which it may not be known
-//! whether they are in the topic, and those behind them.
+//! Batches that were announced and are not yet folded into the files' positions: those in doubt, and those
+//! that are in the topic but stand behind one in doubt.
 
 use super::Pipeline;
 use crate::channel::batch::Batch;
