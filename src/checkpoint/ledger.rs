@@ -20,6 +20,11 @@ pub trait Ledger {
     /// An event that the broker never takes.
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError>;
 
+    /// Is a letter news? Not where each is one already, and stays one.
+    fn tells_letters(&self) -> bool {
+        true
+    }
+
     /// How many bytes of letters the record that is written now knows of. Nothing else tells that letters
     /// behind them were written.
     fn letters_known(&self) -> Option<u64> {

@@ -246,7 +246,7 @@ impl Pipeline {
         let Some(Refused { file, start, end, letters }) = self.outlets[at].refused.take() else {
             return;
         };
-        if letters > 1 {
+        if letters > 1 && self.ledger.tells_letters() {
             let (letters, name) = (counted(letters, "event"), self.file_text(file));
             log::warn(
                 CHANNEL,
@@ -565,14 +565,15 @@ impl Pipeline {
                 return Err(Pause::Wait(LETTER_RETRY_MS));
             }
         }
-        let is_first = match &mut self.outlets[at].refused {
-            Some(refused) if refused.holds(&b) => {
-                refused.letters += 1;
-                refused.letters == 1
-            }
-            _ => true,
-        };
-        if is_first {
+        let is_told = self.ledger.tells_letters()
+            && match &mut self.outlets[at].refused {
+                Some(refused) if refused.holds(&b) => {
+                    refused.letters += 1;
+                    refused.letters == 1
+                }
+                _ => true,
+            };
+        if is_told {
             let topic = Some(self.outlets[at].config.topic.as_str());
             let partition = Some(b.partition);
             log::log_about(

@@ -89,6 +89,8 @@ fn a_refused_line_is_sent_again_once_the_topic_takes_it() {
     let said = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert_eq!(refused.status.code(), Some(75), "{refused:?}");
     assert!(said.contains("letter 3 is left: refused again"), "{said}");
+    let logged = String::from_utf8_lossy(&refused.stderr);
+    assert!(!logged.contains("went to the dead-letter file"), "it stays where it is: {logged}");
     assert_eq!(states(&work), ["unsettled"; 3]);
     topic.configure(&[("max.message.bytes", "1000000")]);
     assert_eq!(letters(&work, &["--drop", "3"]).status.code(), Some(0));
@@ -110,6 +112,17 @@ fn a_refused_line_is_sent_again_once_the_topic_takes_it() {
     assert!(status("--json").contains("\"dead_letters\":0"), "{}", status("--json"));
     assert!(status("--prometheus").contains("source=\"r1\"} 0"), "{}", status("--prometheus"));
     assert_eq!(agent.term().code(), Some(0));
+    // One line was dropped; nothing else is to be said of any byte of the file.
+    let mut verify = work.program();
+    verify.args(["verify", "--json", "--name", "a1", "--conf-file"]).arg(work.write_conf());
+    let told: serde_json::Value = serde_json::from_slice(&verify.output().unwrap().stdout).unwrap();
+    let file = &told["files"][0];
+    assert_eq!((&file["found_once"], &file["missing"]), (&4.into(), &0.into()), "{told}");
+    assert_eq!(
+        (&file["dead_letters"], &file["notes"]),
+        (&1.into(), &serde_json::json!([])),
+        "{told}"
+    );
 }
 
 /// What cannot be done is said, and nothing is done of it.

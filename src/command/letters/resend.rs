@@ -215,6 +215,10 @@ struct LetterLedger {
 }
 
 impl Ledger for LetterLedger {
+    fn tells_letters(&self) -> bool {
+        false
+    }
+
     fn receipt(&mut self, _: &FinishedFile<'_>) -> Result<(), LedgerError> {
         Ok(())
     }

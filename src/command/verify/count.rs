@@ -355,8 +355,8 @@ impl Counting<'_> {
             plan.others.push(task);
             return Ok((OTHER_FILES, group));
         }
-        task.is_anywhere = self.surveys[at].skipped > 0;
         let (letters, topic) = (&self.letters[subject.origin], &self.target.channel.topic);
+        task.is_anywhere = self.surveys[at].skipped > 0 || letters.sent(&subject.name) > 0;
         task.refused = letters
             .events(&subject.name, topic, keyer)
             .map_err(|e| Trouble::Temporary(format!("{}: {e}", letters.path.display())))?;

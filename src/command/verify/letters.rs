@@ -17,8 +17,11 @@ use crate::rebuild::key::Keyer;
 #[derive(Debug)]
 pub(super) struct Letters {
     pub path: PathBuf,
-    /// By the name of the file that they are from.
+    /// By the name of the file that they are from; without those that were sent once more, which have to
+    /// be in the topic like everything else.
     by_file: HashMap<String, Vec<Letter>>,
+    /// How many of each file were sent once more.
+    sent: HashMap<String, u64>,
 }
 
 impl Letters {
@@ -27,9 +30,10 @@ impl Letters {
     pub(super) fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
-        let read = dead_letter::each(&path, &mut |letter| {
-            // What was sent once more has to be in the topic like everything else.
-            if letter.state != State::Sent {
+        let mut sent: HashMap<String, u64> = HashMap::new();
+        let read = dead_letter::each(&path, &mut |letter| match letter.state {
+            State::Sent => *sent.entry(letter.file).or_default() += 1,
+            State::Unsettled | State::Dropped => {
                 by_file.entry(letter.file.clone()).or_default().push(letter);
             }
         });
@@ -37,16 +41,23 @@ impl Letters {
             let path = path.display();
             remarks.push(format!("{path}: {e}; the events in it are reported as missing"));
         }
-        Letters { path, by_file }
+        Letters { path, by_file, sent }
     }
 
     fn of(&self, file: &OsStr) -> &[Letter] {
         self.by_file.get(&*file.to_string_lossy()).map_or(&[], Vec::as_slice)
     }
 
-    /// How many events of a file the brokers refused, whatever the topic.
+    /// How many letters of a file were sent once more: no offset of theirs is recorded anywhere.
+    pub(super) fn sent(&self, file: &OsStr) -> u64 {
+        self.sent.get(&*file.to_string_lossy()).copied().unwrap_or(0)
+    }
+
+    /// How many events of a file the brokers refused at first, whatever the topic and whatever became of
+    /// them since.
     pub(super) fn refused(&self, file: &OsStr) -> u64 {
-        self.of(file).iter().filter(|letter| !letter.is_giant).count() as u64
+        let left = self.of(file).iter().filter(|letter| !letter.is_giant).count() as u64;
+        left + self.sent(file)
     }
 
     /// Is there a letter for this line, which is too long to be an event?
