@@ -110,7 +110,7 @@ fn positions(data: &[u8]) {
 fn checkpoint(data: &[u8]) {
     let Ok(record) = codec::decode(data) else { return };
     let mut encoded = Vec::new();
-    codec::encode_into(&record, &mut encoded);
+    codec::encode_into(&record, &Vec::from_iter(&record.files), &mut encoded);
     assert_eq!(codec::decode(&encoded).as_ref(), Ok(&record));
 }
 

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 use super::codec::{self, DecodeError};
 use super::lock::{self, Place};
-use super::record::Record;
+use super::record::{FileRecord, Record};
 use crate::os;
 
 /// Name of the file in the tracker directory.
@@ -455,7 +455,7 @@ impl<S: Store> Slots<S> {
     /// Writes the newest slot as it is. A record has one encoding, so these are the same bytes,
     /// and a cut in mid-write changes nothing where they have arrived before.
     fn confirm(&mut self, record: &Record) -> io::Result<()> {
-        self.encode(record);
+        self.encode(record, &Vec::from_iter(&record.files));
         self.seal(record.generation, self.slot_bytes);
         self.store.write_at(record.generation % 2 * self.slot_bytes, &self.buffer)?;
         self.store.sync()
@@ -523,19 +523,32 @@ impl<S: Store> Slots<S> {
     /// into the older slot and waits until it is on the disk. One pwrite and one fdatasync, or a
     /// new file where there is none or its slots are too small.
     pub fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
+        let files = std::mem::take(&mut record.files);
+        let written = self.write_with(record, &Vec::from_iter(&files));
+        record.files = files;
+        written
+    }
+
+    /// The same with `files` in place of the record's own: who has thousands of them elsewhere does not
+    /// copy them for each write.
+    pub fn write_with(
+        &mut self,
+        record: &mut Record,
+        files: &[&FileRecord],
+    ) -> Result<(), WriteError> {
         if self.failed {
             return Err(WriteError::Refused { path: self.path() });
         }
         let generation = self.generation + 1;
         record.generation = generation;
         (record.own_device, record.own_inode) = self.identity;
-        self.encode(record);
+        self.encode(record, files);
         let bytes = self.buffer.len() as u64;
         if bytes > SLOT_BYTES_MAX {
             return Err(WriteError::TooLarge { path: self.path(), bytes });
         }
         if bytes > self.slot_bytes {
-            self.write_new_file(record)?;
+            self.write_new_file(record, files)?;
         } else {
             self.seal(generation, self.slot_bytes);
             let offset = generation % 2 * self.slot_bytes;
@@ -546,7 +559,11 @@ impl<S: Store> Slots<S> {
         Ok(())
     }
 
-    fn write_new_file(&mut self, record: &mut Record) -> Result<(), WriteError> {
+    fn write_new_file(
+        &mut self,
+        record: &mut Record,
+        files: &[&FileRecord],
+    ) -> Result<(), WriteError> {
         let needed = (self.buffer.len() as u64).next_power_of_two();
         let slot_bytes = needed.clamp(SLOT_BYTES_DEFAULT, SLOT_BYTES_MAX);
         let bytes = 2 * slot_bytes;
@@ -556,7 +573,7 @@ impl<S: Store> Slots<S> {
         };
         let identity = store.identity().map_err(|e| self.fail(e))?;
         (record.own_device, record.own_inode) = identity;
-        self.encode(record);
+        self.encode(record, files);
         self.seal(record.generation, slot_bytes);
         let offset = record.generation % 2 * slot_bytes;
         let written = store.write_at(offset, &self.buffer);
@@ -568,10 +585,10 @@ impl<S: Store> Slots<S> {
         Ok(())
     }
 
-    fn encode(&mut self, record: &Record) {
+    fn encode(&mut self, record: &Record, files: &[&FileRecord]) {
         self.buffer.clear();
         self.buffer.resize(HEADER_BYTES, 0);
-        codec::encode_into(record, &mut self.buffer);
+        codec::encode_into(record, files, &mut self.buffer);
     }
 
     /// Completes the header of the slot in the buffer.

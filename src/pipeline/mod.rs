@@ -40,7 +40,7 @@ use crate::channel::outlet::{Absence, Outlet, Stage};
 use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
-use crate::checkpoint::record::Record;
+use crate::checkpoint::record::{FileRecord, Record};
 use crate::checkpoint::slots::WriteError;
 use crate::clock::{Backoff, Clock};
 use crate::config::model::SourceConfig;
@@ -72,7 +72,8 @@ const REST_MS_MIN: u64 = 10;
 
 /// The durable place of the state. After a failure that is final the writer must not be used again.
 pub trait Journal {
-    fn write(&mut self, record: &mut Record) -> Result<(), WriteError>;
+    /// Writes `record` with `files` as its files, durably.
+    fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError>;
 
     /// Is what was written still under its name?
     fn place(&self) -> Place {
@@ -353,11 +354,10 @@ impl Pipeline {
         record.letters_known = self.ledger.letters_known();
         record.channels.clear();
         record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
-        record.files.clear();
-        record.files.extend(self.files.records().cloned());
         record.batches.clear();
         record.batches.extend(self.announced.iter().map(|a| a.record.clone()));
-        self.journal.write(record)?;
+        let files: Vec<&FileRecord> = self.files.records().collect();
+        self.journal.write(record, &files)?;
         for (announced, written) in self.announced.iter_mut().zip(&record.batches) {
             announced.on_disk = Some(written.clone());
         }

@@ -17,7 +17,7 @@ use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
@@ -93,8 +93,8 @@ pub struct Startup {
 }
 
 impl<S: Store> Journal for Slots<S> {
-    fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
-        Slots::write(self, record)
+    fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
+        Slots::write_with(self, record, files)
     }
 
     fn place(&self) -> Place {

@@ -249,7 +249,7 @@ fn checkpoint(rows: &mut Vec<Row>) {
     time(rows, "checkpoint: encode, a round", REPEATS, || {
         for _ in 0..REPEATS {
             out.clear();
-            encode_into(black_box(&record), &mut out);
+            encode_into(black_box(&record), &Vec::from_iter(&record.files), &mut out);
         }
     });
     let dir = crate::support::TempDir::new("micro");

@@ -172,23 +172,26 @@ pub struct FusedJournal {
 }
 
 impl Journal for FusedJournal {
-    fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
+    fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
         self.fuse.tick();
         if self.no_room.is_so() {
             let error = io::Error::from(io::ErrorKind::StorageFull);
             return Err(WriteError::NoRoom { path: "checkpoint".into(), bytes: 1 << 20, error });
         }
-        if self.plant == Plant::CommitBeforeAck {
-            commit_before_ack(record);
-        }
-        let result = Slots::write(&mut self.slots, record);
+        let result = if self.plant == Plant::CommitBeforeAck {
+            let mut files: Vec<FileRecord> = files.iter().map(|&file| file.clone()).collect();
+            commit_before_ack(record, &mut files);
+            self.slots.write_with(record, &Vec::from_iter(&files))
+        } else {
+            self.slots.write_with(record, files)
+        };
         self.fuse.tick();
         result
     }
 }
 
-fn commit_before_ack(record: &mut Record) {
-    for file in &mut record.files {
+fn commit_before_ack(record: &mut Record, files: &mut [FileRecord]) {
+    for file in files {
         let of_file = record.batches.iter().filter(|b| b.file == file.id);
         if let Some(last) = of_file.max_by_key(|b| b.end) {
             file.position = last.end;

@@ -45,10 +45,11 @@ const READ_MARK_BYTES: usize = 3 * 8 + 4;
 const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
 const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
 
-/// Appends the encoding of `record` to `out`; allocates only if `out` has no room.
+/// Appends the encoding of `record` with `files` in place of its own to `out`; allocates only if `out`
+/// has no room.
 ///
 /// The indices of channels must be valid: [`decode`] refuses others.
-pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
+pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
     put(out, VERSION.to_le_bytes());
     put(out, record.generation.to_le_bytes());
     put(out, record.own_device.to_le_bytes());
@@ -60,8 +61,8 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
     for channel in &record.channels {
         encode_channel(channel, out);
     }
-    put_length(out, record.files.len());
-    for file in &record.files {
+    put_length(out, files.len());
+    for file in files {
         debug_assert!(file.ranges.iter().all(|r| usize::from(r.channel) < record.channels.len()));
         encode_file(file, out);
         encode_read_marks(&file.marks, out);

@@ -153,7 +153,7 @@ impl Random {
 
 fn encode(record: &Record) -> Vec<u8> {
     let mut out = Vec::new();
-    encode_into(record, &mut out);
+    encode_into(record, &Vec::from_iter(&record.files), &mut out);
     out
 }
 
@@ -163,7 +163,7 @@ fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let mut out = Vec::new();
     let head =
         Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
-    encode_into(&head, &mut out);
+    encode_into(&head, &Vec::from_iter(&head.files), &mut out);
     let end = out.split_off(out.len() - 2 * 8);
     out.truncate(out.len() - 3 * 4);
     put(&mut out, version.to_le_bytes());

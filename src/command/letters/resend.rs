@@ -26,7 +26,7 @@ use crate::channel::outlet::DoubtIdentity;
 use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger, LedgerError};
 use crate::checkpoint::lock::{self, Locked};
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::model::{AgentConfig, Destination, SourceConfig, SourceKind, ValueFormat};
@@ -198,14 +198,14 @@ fn doubts(record: &Record) -> Vec<u64> {
 }
 
 impl Journal for MarkingJournal {
-    fn write(&mut self, record: &mut Record) -> Result<(), WriteError> {
+    fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
         let now = doubts(record);
         for at in self.in_doubt.iter().filter(|at| !now.contains(at)) {
             let settled = self.shared.borrow_mut().settle(*at);
             settled.map_err(|error| WriteError::Failed { path: self.path.clone(), error })?;
         }
         self.in_doubt = now;
-        Slots::write(&mut self.slots, record)
+        self.slots.write_with(record, files)
     }
 }
 
