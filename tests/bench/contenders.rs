@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::Running;
+use crate::rate::PARTITIONS;
 use crate::support::{Hour, TempDir, Topic};
 
 const FETCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/fetch");
@@ -42,6 +43,8 @@ pub struct Way {
 pub struct Job {
     pub dir: TempDir,
     hour: Hour,
+    /// Of the topic.
+    pub partitions: i32,
     /// Codec of the producer, as Kafka names it.
     pub codec: Option<&'static str>,
     /// Further properties of our configuration.
@@ -56,7 +59,8 @@ impl Job {
         fs::create_dir(dir.path().join("spool")).expect("a new directory");
         // The hour must not end while the job runs.
         let hour = Hour::calm(HOUR);
-        Job { dir, hour, codec: None, properties: String::new(), way: None }
+        let (partitions, properties) = (PARTITIONS, String::new());
+        Job { dir, hour, partitions, codec: None, properties, way: None }
     }
 
     pub fn spool(&self) -> PathBuf {

@@ -47,8 +47,8 @@ impl Rate {
 
 /// From the start of the process until the topic holds all `lines` of the job's files.
 pub fn measure(contender: &Contender, job: &Job, brokers: &Brokers, lines: u64) -> Rate {
-    let topic = brokers.fresh_topic("bench", PARTITIONS);
-    let mut watch = Watch::new(&topic, PARTITIONS);
+    let topic = brokers.fresh_topic("bench", job.partitions);
+    let mut watch = Watch::new(&topic, job.partitions);
     machine::wait_for_calm_disk();
     let mut process = contender.start(job, &topic);
     let (mut seen, mut moved) = (0, Instant::now());

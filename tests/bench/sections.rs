@@ -181,7 +181,65 @@ impl Bench {
                 rows,
                 missing: self.missing.clone(),
             });
+            if version == OLD {
+                self.other_backlogs(&cluster, &data);
+            }
         }
+    }
+
+    /// A longer backlog, and a topic of one partition.
+    fn other_backlogs(&mut self, cluster: &Cluster, data: &Path) {
+        let pair = self.pair();
+        let lines = self.settings.lines;
+        let more = self.data.path().join("more");
+        Lines::new(Text::Plain).write(&more, 3 * lines);
+        let jobs = [(3 * lines, &*more, PARTITIONS), (lines, data, 1), (3 * lines, &*more, 1)];
+        let mut rows = Vec::new();
+        for (lines, data, partitions) in jobs {
+            let mut rates = vec![Vec::new(); pair.len()];
+            for run in 0..self.runs() {
+                for (contender, rates) in pair.iter().zip(&mut rates) {
+                    let mut job = Job::new().link(data);
+                    job.partitions = partitions;
+                    let rate = measure(contender, &job, cluster, lines);
+                    let name = contender.name();
+                    eprintln!("bench: {name}, {partitions} partitions, run {}: {rate}", run + 1);
+                    rates.push(rate);
+                }
+            }
+            let rates: Vec<Rate> = rates.iter().map(|runs| Rate::medians(runs)).collect();
+            let kcat = rates.get(1);
+            rows.push(vec![
+                thousands(lines as f64),
+                partitions.to_string(),
+                thousands(rates[0].lines_per_s),
+                kcat.map_or("–".to_string(), |k| thousands(k.lines_per_s)),
+                kcat.map_or("–".to_string(), |k| short(rates[0].lines_per_s / k.lines_per_s)),
+                short(rates[0].cpu_us_per_line),
+                short(rates[0].peak_mb),
+            ]);
+        }
+        self.sections.push(Section {
+            title: format!("More lines, fewer partitions, Kafka {OLD}"),
+            text: "The same lines; flume-ng and kcat in turn.".to_string(),
+            columns: vec![
+                "lines",
+                "partitions",
+                "flume-ng lines/s",
+                "kcat lines/s",
+                "x kcat",
+                "flume-ng CPU µs/line",
+                "peak MB",
+            ],
+            rows,
+            missing: Vec::new(),
+        });
+    }
+
+    /// flume-ng and, where it is there, kcat.
+    fn pair(&self) -> Vec<Contender> {
+        let is_one = |c: &&Contender| matches!(c, Contender::Ours | Contender::Kcat);
+        self.contenders.iter().filter(is_one).cloned().collect()
     }
 
     /// The same backlog in the clear, by TLS, and by TLS with a login.
@@ -305,12 +363,7 @@ impl Bench {
 
     pub fn codecs(&mut self) {
         let data = self.file(Text::Plain);
-        let pair: Vec<Contender> = self
-            .contenders
-            .iter()
-            .filter(|c| matches!(c, Contender::Ours | Contender::Kcat))
-            .cloned()
-            .collect();
+        let pair = self.pair();
         let cluster = self.cluster(NEW);
         let (mut rows, mut missing) = (Vec::new(), Vec::new());
         for name in ["none", "gzip", "snappy", "lz4", "zstd"] {

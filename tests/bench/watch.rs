@@ -1,8 +1,8 @@
 //! A topic as the bench sees it: where its partitions end, and what arrives in them. Over one
 //! connection that stays, so that looking costs the broker little. For clusters of one broker.
 
-use crate::support::Topic;
 use crate::support::wire::{Body, Connection, Input};
+use crate::support::{Topic, elder};
 
 const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
@@ -13,6 +13,8 @@ pub struct Watch {
     connection: Connection,
     topic: String,
     partitions: i32,
+    /// Its brokers are older than 0.10: they tell no versions, and delete no topic when asked to.
+    is_elder: bool,
     fetch_version: i16,
     next: Vec<i64>,
 }
@@ -20,12 +22,17 @@ pub struct Watch {
 impl Watch {
     pub fn new(topic: &Topic, partitions: i32) -> Watch {
         let mut connection = Connection::open(topic.bootstrap()).expect("a connection");
+        let is_elder = elder::is_one(topic.bootstrap());
         // 3 is the last with message sets, 4 the oldest of Kafka 4.
-        let fetch_version = connection.highest(FETCH).expect("its versions").min(4);
+        let fetch_version = match is_elder {
+            true => 0,
+            false => connection.highest(FETCH).expect("its versions").min(4),
+        };
         Watch {
             connection,
             topic: topic.name().to_string(),
             partitions,
+            is_elder,
             fetch_version,
             next: vec![0; partitions as usize],
         }
@@ -33,6 +40,9 @@ impl Watch {
 
     /// Records that have come into the topic, by its end offsets, whether they are still kept.
     pub fn count(&mut self) -> u64 {
+        if self.is_elder {
+            return (0..self.partitions).map(|partition| self.count_of_elder(partition)).sum();
+        }
         let mut body = Body::new();
         body.i32(-1).i32(1).string(&self.topic).i32(self.partitions);
         for partition in 0..self.partitions {
@@ -54,6 +64,13 @@ impl Watch {
             }
         }
         count
+    }
+
+    /// None, too, of a partition whose leader has not heard of it.
+    fn count_of_elder(&mut self, partition: i32) -> u64 {
+        let mut body = Body::new();
+        body.i32(-1).i32(1).string(&self.topic).i32(1).i32(partition).i64(-1).i32(1);
+        elder::offset(&mut self.connection, &body).map_or(0, |end| end as u64)
     }
 
     /// Waits for records behind those already seen, half a second at most, and hands over
@@ -93,6 +110,9 @@ impl Watch {
 
     /// Deletes the topic, so that the disk does not fill up with those of earlier runs.
     pub fn delete(mut self) {
+        if self.is_elder {
+            return;
+        }
         let version = self.connection.highest(DELETE_TOPICS).expect("its versions").min(1);
         let mut body = Body::new();
         body.i32(1).string(&self.topic).i32(30_000);
