@@ -441,6 +441,7 @@ impl Bench {
                         short(mb_per_s),
                         ratio.map_or("–".to_string(), short),
                         short(rate.cpu_us_per_line * 1e3 / (size + 1) as f64),
+                        short(rate.cpu_us_per_line * rate.lines_per_s / 1e4),
                         short(rate.peak_mb),
                     ]);
                 }
@@ -450,10 +451,12 @@ impl Bench {
                 title: format!("Lines of different lengths into Kafka {version}"),
                 text: format!(
                     "![MB a second by the length of lines](sizes.svg)\n\n{} MB of each length, in \
-                     one file, otherwise as above. Medians of {}.",
+                     one file, otherwise as above. Medians of {}. Busy is the CPU time by the time \
+                     of the run: a program that is busy for less than 100 % of it waits for \
+                     the broker and its disk.",
                     self.settings.size_mb, self.settings.runs
                 ),
-                columns: vec!["", "lines/s", "MB/s", "x kcat", "CPU s/GB", "peak MB"],
+                columns: vec!["", "lines/s", "MB/s", "x kcat", "CPU s/GB", "busy %", "peak MB"],
                 rows,
                 missing: self.missing.clone(),
             });
