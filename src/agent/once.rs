@@ -79,7 +79,7 @@ impl Agent {
         log::error(
             SOURCE,
             format_args!(
-                "Not all that the files held at the start is acknowledged; left are {}. The next \
+                "Not all that the files held at the start is acknowledged. Left: {}. The next \
                  run goes on there (exit code {}).",
                 self.what_is_left(),
                 Exit::Temporary.code()

@@ -137,8 +137,7 @@ fn without_brokers_it_ends_when_its_time_is_up_and_says_what_is_left() {
     );
     let (code, log) = ends(once(&away, &["--timeout", "1"]));
     assert_eq!(code, Some(75), "{log}");
-    let left =
-        "left are 1 file, 8 B, 0 batches in doubt. The next run goes on there (exit code 75).";
+    let left = "Left: 1 file, 8 B, 0 batches in doubt. The next run goes on there (exit code 75).";
     assert!(log.contains(left), "{log}");
     let here = away.set("a1.channels.c1.brokerList", topic.bootstrap());
     ends_with_all_acknowledged(once(&here, &[]));
@@ -153,7 +152,7 @@ fn stopped_before_its_end_it_does_not_say_that_all_is_done() {
     let mut agent = once(&work, &[]);
     agent.expect("a try", PATIENCE, || work.tracker_dir().join("lock").exists());
     assert_eq!(agent.term().code(), Some(75), "{}", agent.log());
-    assert!(agent.log().contains("left are 1 file, 4 B"), "{}", agent.log());
+    assert!(agent.log().contains("Left: 1 file, 4 B"), "{}", agent.log());
 }
 
 #[test]
@@ -205,7 +204,7 @@ fn a_file_that_cannot_be_read_is_left_over_and_others_are_delivered() {
     }
     let (code, log) = ends(once(&work, &["--timeout", "3"]));
     assert_eq!(code, Some(75), "{log}");
-    assert!(log.contains("left are 1 file, 7 B, 0 batches in doubt"), "{log}");
+    assert!(log.contains("Left: 1 file, 7 B, 0 batches in doubt"), "{log}");
     assert_eq!(topic.bodies(), ["one"]);
     fs::set_permissions(work.path("010_{H-1}.log"), fs::Permissions::from_mode(0o644)).unwrap();
     ends_with_all_acknowledged(once(&work, &[]));
