@@ -75,6 +75,9 @@ CHROMIUM ?= chromium
 export FLUME_NG_CHROMIUM = $(CHROMIUM)
 PAGE_TESTS := $(shell command -v "$(CHROMIUM)" >/dev/null 2>&1 && echo --test page)
 
+# Tests of brokers wait more than they compute.
+TEST_THREADS ?= 4
+
 # One broker of each wire for all tests; they start others for themselves where they break them.
 test: check
 	FLUME_NG_PACKAGES=1 $(CARGO) test --locked --test fast -- packaging
@@ -82,7 +85,7 @@ test: check
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
 	$(if $(PAGE_TESTS),,@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
 	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- \
-	  $(CARGO) test --locked --test kafka $(PAGE_TESTS) -- $(WITHOUT_STRACE)
+	  $(CARGO) test --locked --test kafka $(PAGE_TESTS) -- --test-threads=$(TEST_THREADS) $(WITHOUT_STRACE)
 
 # The picture of the page in docs/.
 screenshot:
@@ -108,7 +111,7 @@ torture:
 	export FLUME_NG_TORTURE=1 TORTURE_ROUNDS=$(TORTURE_ROUNDS); \
 	export FLUME_NG_TORTURE_RESULTS="$(TORTURE_RESULTS)"; \
 	$(CARGO) test --locked --test simulation every_line; simulation=$$?; \
-	$(CARGO) test --locked --test kafka -- --include-ignored --test-threads=4 $(TORTURE_TESTS:%=%::) $(WITHOUT_STRACE); \
+	$(CARGO) test --locked --test kafka -- --include-ignored --test-threads=$(TEST_THREADS) $(TORTURE_TESTS:%=%::) $(WITHOUT_STRACE); \
 	status=$$(($$? | simulation)); \
 	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
 
