@@ -46,7 +46,7 @@ impl FileLooks {
     pub(crate) fn views(&mut self, pipeline: &Pipeline, now_ms: (u64, i64)) -> Vec<FileView> {
         self.ages.begin();
         let mut views = Vec::new();
-        for tracked in &pipeline.files.tracked {
+        for tracked in pipeline.files.tracked() {
             let mut view = open(tracked);
             let record = &tracked.record;
             self.ages.note((record.device, record.inode), &mut view, now_ms);
@@ -151,7 +151,7 @@ fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
 }
 
 fn open_files(pipeline: &Pipeline) -> HashSet<(u64, u64)> {
-    let tracked = pipeline.files.tracked.iter().filter(|t| !t.is_superseded());
+    let tracked = pipeline.files.tracked().filter(|t| !t.is_superseded());
     tracked.map(|t| (t.record.device, t.record.inode)).collect()
 }
 

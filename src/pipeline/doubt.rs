@@ -4,6 +4,7 @@
 use super::Pipeline;
 use crate::channel::batch::Batch;
 use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, TAIL_BYTES};
+use crate::source::Handle;
 
 /// A batch that was announced, with its encoding unless an earlier run made it.
 pub(crate) struct Announced {
@@ -83,7 +84,7 @@ impl Pipeline {
     fn next_foldable(&self) -> Option<usize> {
         next_foldable(&self.announced, |b| {
             let is_waited_for =
-                self.files.is_sought(b.file) && self.files.index_of(b.file).is_none();
+                self.files.is_sought(b.file) && self.files.handle_of(b.file).is_none();
             !is_waited_for && self.files.record(b.file).is_none_or(|r| r.position == b.start)
         })
     }
@@ -104,9 +105,9 @@ impl Pipeline {
         }
         self.counters.bytes_passed += lead.end - lead.start;
         self.counters.lines_passed += lead.lines;
-        if let Some(index) = self.files.index_of(lead.file) {
-            self.files.tracked[index].note_position(now_ms);
-            self.note_delivery(index, lead.stamp_ms);
+        if let Some(handle) = self.files.handle_of(lead.file) {
+            self.files.at_mut(handle).note_position(now_ms);
+            self.note_delivery(handle, lead.stamp_ms);
         }
         // Also of a file that is not open now: what was found in the topic is not sent again.
         if let Some(record) = self.files.record_mut(lead.file) {
@@ -118,8 +119,8 @@ impl Pipeline {
             record.tail_crc = lead.tail_crc;
             record.tail_len = lead.end.min(TAIL_BYTES as u64) as u32;
         }
-        if let Some(index) = self.files.index_of(lead.file) {
-            self.files.tracked[index].update_head();
+        if let Some(handle) = self.files.handle_of(lead.file) {
+            self.files.at_mut(handle).update_head();
         }
         let mut kept = Vec::with_capacity(self.announced.len());
         for announced in self.announced.drain(..) {
@@ -137,11 +138,11 @@ impl Pipeline {
 
     /// Bytes that were read at `stamp_ms` (Unix time) are delivered. They were written before that, and
     /// not after the last write to the file.
-    fn note_delivery(&mut self, index: usize, stamp_ms: i64) {
-        let tracked = &self.files.tracked[index];
+    fn note_delivery(&mut self, handle: Handle, stamp_ms: i64) {
+        let tracked = self.files.at(handle);
         let written_ms = tracked.last_written_ms().map_or(stamp_ms, |ms| ms.min(stamp_ms));
         let ms = u64::try_from(self.clock.now_ms().saturating_sub(written_ms)).unwrap_or(0);
-        self.delivery[usize::from(!self.files.is_live(index))].note(ms);
+        self.delivery[usize::from(!self.files.is_live(handle))].note(ms);
     }
 }
 

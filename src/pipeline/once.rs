@@ -26,7 +26,7 @@ impl Pipeline {
         let is_held_up = left.is_none() || self.is_rebuilding() || self.is_waiting_for_room();
         let left = left.unwrap_or_default();
         // Of an open file its position tells; lines that have come since are nobody's debt.
-        let is_doubtful = |id: u64| self.files.index_of(id).is_none();
+        let is_doubtful = |id: u64| self.files.handle_of(id).is_none();
         let mut in_doubt = self.announced.iter().filter(|a| a.record.fate.is_in_doubt());
         let is_none =
             !is_held_up && left.files == 0 && !in_doubt.any(|a| is_doubtful(a.record.file));

@@ -316,7 +316,7 @@ impl Pipeline {
             let value = kept.map_err(|e| self.not_now(of, &e.to_string()))?;
             return Ok(Some(self.batch_of_value(at, of, &value)));
         }
-        let Some(index) = self.files.index_of(of.file) else {
+        let Some(handle) = self.files.handle_of(of.file) else {
             self.wait_for_file(of)?;
             return Ok(None);
         };
@@ -333,14 +333,14 @@ impl Pipeline {
         let result = match of.share {
             None => {
                 let mut batches = [batch];
-                let result = self.read_events(index, of.start, &plan, &mut batches, of.stamp_ms);
+                let result = self.read_events(handle, of.start, &plan, &mut batches, of.stamp_ms);
                 [batch] = batches;
                 result
             }
             Some(share) => {
                 let levels_times = |a: &Announced| a.levels_times && a.record.is_same_batch(of);
                 let keeps_times = !self.announced.iter().any(levels_times);
-                self.read_share(index, (of, share), &plan, &mut batch, keeps_times)
+                self.read_share(handle, (of, share), &plan, &mut batch, keeps_times)
             }
         };
         let (slice, events) = match result {

@@ -14,9 +14,9 @@ use crate::config::model::SourceConfig;
 use crate::event::{self, HeaderMap};
 use crate::log;
 use crate::source::giant::Giant;
-use crate::source::headers;
 use crate::source::interceptor::{self, Interceptor, Origin, Patience};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
+use crate::source::{Handle, headers};
 
 /// No round begins while so many encoded bytes are under way, all channels together: what keeps
 /// the memory small.
@@ -70,17 +70,17 @@ impl Pipeline {
         let patience = Patience::begin(&self.interceptors);
         // A file may turn out to hold nothing whole; a few of them do not end the round.
         for _ in 0..width + 16 {
-            let Some(index) = self.files.choose() else { break };
-            if filled == 0 && self.may_wait(index) {
+            let Some(handle) = self.files.choose() else { break };
+            if filled == 0 && self.may_wait(handle) {
                 self.awaits_answer = true;
                 break;
             }
-            if self.is_in_round(index, first_new) {
+            if self.is_in_round(handle, first_new) {
                 break;
             }
             let share = (width - filled).max(1) as u64;
-            let bound = if self.files.is_ending(index) { Bound::Final } else { Bound::Open };
-            match self.announce(index, bound, share, patience, first_new)? {
+            let bound = if self.files.is_ending(handle) { Bound::Final } else { Bound::Open };
+            match self.announce(handle, bound, share, patience, first_new)? {
                 Outcome::Announced => filled += 1,
                 Outcome::Nothing => {}
                 Outcome::Barred => has_barred = true,
@@ -96,16 +96,15 @@ impl Pipeline {
 
     /// Announces the unterminated last line of a finished file and sends it. `false`: it has to
     /// wait.
-    pub(super) fn send_final(&mut self, index: usize) -> Result<bool, Halt> {
+    pub(super) fn send_final(&mut self, handle: Handle) -> Result<bool, Halt> {
         let first_new = self.announced.len();
         let patience = Patience::begin(&self.interceptors);
-        match self.announce(index, Bound::Final, 1, patience, first_new)? {
+        match self.announce(handle, Bound::Final, 1, patience, first_new)? {
             Outcome::Later | Outcome::Barred => return Ok(false),
             Outcome::Announced => {}
             Outcome::Nothing => {
-                if let Some(tracked) = self.files.tracked.get_mut(index)
-                    && tracked.giant_scanned.is_none()
-                {
+                let tracked = self.files.at_mut(handle);
+                if tracked.giant_scanned.is_none() {
                     // Nothing of it is an event (half a character): there is no more to wait for.
                     tracked.finished_at = Some(tracked.size);
                 }
@@ -119,12 +118,12 @@ impl Pipeline {
     /// answer to that it goes out in one request with what comes until then, as Nagle has it for
     /// TCP: a broker that is busy with five small requests answers each of them later than two
     /// larger ones, one after the other.
-    fn may_wait(&self, index: usize) -> bool {
-        if !self.is_little(index) {
+    fn may_wait(&self, handle: Handle) -> bool {
+        if !self.is_little(handle) {
             return false;
         }
         let now_ms = self.clock.now_ms();
-        self.announced_of(index, 0).any(|a| {
+        self.announced_of(handle, 0).any(|a| {
             let age_ms = now_ms.saturating_sub(a.record.stamp_ms);
             a.record.fate.is_in_doubt() && (0..MOMENT_MS as i64).contains(&age_ms)
         })
@@ -132,11 +131,11 @@ impl Pipeline {
 
     /// Is all that the present file had in this round, and what has come since but a little? One
     /// more batch for a line or two would cost as much as the next round's.
-    fn is_in_round(&self, index: usize, first_new: usize) -> bool {
-        let is_exhausted = self.files.tracked[index].exhausted_at.is_some();
+    fn is_in_round(&self, handle: Handle, first_new: usize) -> bool {
+        let is_exhausted = self.files.at(handle).exhausted_at.is_some();
         is_exhausted
-            && self.is_little(index)
-            && self.announced_of(index, first_new).next().is_some()
+            && self.is_little(handle)
+            && self.announced_of(handle, first_new).next().is_some()
     }
 
     /// Could each channel take one more batch into the round that begins with `first_new`?
@@ -153,13 +152,13 @@ impl Pipeline {
         self.announced.iter().map(Announced::encoded_bytes).sum()
     }
 
-    fn is_little(&self, index: usize) -> bool {
-        let tracked = &self.files.tracked[index];
-        tracked.left_bytes() < LITTLE_BYTES && self.files.is_live(index)
+    fn is_little(&self, handle: Handle) -> bool {
+        let tracked = self.files.at(handle);
+        tracked.left_bytes() < LITTLE_BYTES && self.files.is_live(handle)
     }
 
-    fn announced_of(&self, index: usize, from: usize) -> impl Iterator<Item = &Announced> {
-        let id = self.files.tracked[index].record.id;
+    fn announced_of(&self, handle: Handle, from: usize) -> impl Iterator<Item = &Announced> {
+        let id = self.files.at(handle).record.id;
         self.announced[from..].iter().filter(move |a| a.record.file == id)
     }
 
@@ -199,25 +198,25 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// Reads a slice of file `index` and announces a batch of it for each channel.
+    /// Reads a slice of the file and announces a batch of it for each channel.
     fn announce(
         &mut self,
-        index: usize,
+        handle: Handle,
         bound: Bound,
         share: u64,
         patience: Patience,
         first_new: usize,
     ) -> Result<Outcome, Halt> {
-        if self.files.tracked[index].giant_scanned.is_some() {
-            return self.pass_giant(index, bound == Bound::Final);
+        if self.files.at(handle).giant_scanned.is_some() {
+            return self.pass_giant(handle, bound == Bound::Final);
         }
         if let Some(router) = self.router.clone() {
-            return self.announce_routed(&router, index, bound, patience, first_new);
+            return self.announce_routed(&router, handle, bound, patience, first_new);
         }
         let stamp_ms = self.clock.now_ms();
-        let name = self.files.tracked[index].record.name.clone();
+        let name = self.files.at(handle).record.name.clone();
         if self.outlets.iter().any(|outlet| outlet.is_barred(&name)) {
-            self.files.bar(index);
+            self.files.bar(handle);
             return Ok(Outcome::Barred);
         }
         let mut batches = Vec::with_capacity(self.outlets.len());
@@ -238,8 +237,8 @@ impl Pipeline {
         }
         // What the present file has goes to all partitions. Of a backlog, file after file, each
         // batch is filled: large ones cost the broker least.
-        let share = if self.files.is_live(index) { share } else { 1 };
-        let tracked = &self.files.tracked[index];
+        let share = if self.files.is_live(handle) { share } else { 1 };
+        let tracked = self.files.at(handle);
         let left = tracked.left_bytes();
         let plan = Plan {
             bound,
@@ -248,24 +247,24 @@ impl Pipeline {
             patience,
         };
         let start = tracked.read_position;
-        match self.read_whole_transactions(index, start, &plan, &mut batches, stamp_ms) {
+        match self.read_whole_transactions(handle, start, &plan, &mut batches, stamp_ms) {
             Ok((slice, _)) if slice.end == slice.start => {
-                self.files.exhausted(index, &slice);
+                self.files.exhausted(handle, &slice);
                 give_back(&mut self.outlets, batches);
                 Ok(Outcome::Nothing)
             }
             Ok((slice, events)) => {
-                self.push_announced(index, &slice, events, batches, stamp_ms, bound);
+                self.push_announced(handle, &slice, events, batches, stamp_ms, bound);
                 Ok(Outcome::Announced)
             }
             Err(SliceError::Giant) => {
                 give_back(&mut self.outlets, batches);
-                self.files.begin_giant(index);
+                self.files.begin_giant(handle);
                 Ok(Outcome::Nothing)
             }
             Err(e) => {
                 give_back(&mut self.outlets, batches);
-                self.unreadable(index, &e)?;
+                self.unreadable(handle, &e)?;
                 Ok(Outcome::Later)
             }
         }
@@ -273,31 +272,31 @@ impl Pipeline {
 
     /// A line that is too long for memory goes to the dead-letter file, durable before the slice
     /// that it makes up is announced.
-    pub(super) fn pass_giant(&mut self, index: usize, is_final: bool) -> Result<Outcome, Halt> {
-        let slice = match self.bury_giant(index, is_final) {
+    pub(super) fn pass_giant(&mut self, handle: Handle, is_final: bool) -> Result<Outcome, Halt> {
+        let slice = match self.bury_giant(handle, is_final) {
             Ok(Some(slice)) => slice,
             Ok(None) => return Ok(Outcome::Nothing),
             Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
                 self.tell_unwritten(DEAD_LETTERS, &why, READ_RETRY_MS);
-                self.files.retry_later(index, READ_RETRY_MS);
+                self.files.retry_later(handle, READ_RETRY_MS);
                 return Ok(Outcome::Later);
             }
         };
         self.tell_written(DEAD_LETTERS);
         let stamp_ms = self.clock.now_ms();
-        self.push_announced(index, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
+        self.push_announced(handle, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
         // At once: a start knows one letter again that no record knows, not two.
         self.commit()?;
         Ok(Outcome::Announced)
     }
 
-    fn bury_giant(&mut self, index: usize, is_final: bool) -> Result<Option<Slice>, LedgerError> {
+    fn bury_giant(&mut self, handle: Handle, is_final: bool) -> Result<Option<Slice>, LedgerError> {
         let later = |e: std::io::Error| LedgerError::Later(format!("Cannot read on: {e}"));
-        let Giant::Ends(end) = self.files.measure_giant(index, is_final).map_err(later)? else {
+        let Giant::Ends(end) = self.files.measure_giant(handle, is_final).map_err(later)? else {
             return Ok(None);
         };
-        let tracked = &self.files.tracked[index];
+        let tracked = self.files.at(handle);
         let letter = GiantLine {
             topic: self.outlets.first().map_or("", |o| &o.config.topic),
             name: &tracked.record.name,
@@ -308,20 +307,20 @@ impl Pipeline {
             now_ms: self.clock.now_ms(),
         };
         let bytes_crc = self.ledger.giant_line(&letter)?;
-        self.files.giant_slice(index, end, bytes_crc).map(Some).map_err(later)
+        self.files.giant_slice(handle, end, bytes_crc).map(Some).map_err(later)
     }
 
     /// As Flume does, a transaction in which a malformed byte stands is not written at all: the
     /// slice ends before it.
     fn read_whole_transactions(
         &mut self,
-        index: usize,
+        handle: Handle,
         start: u64,
         plan: &Plan,
         batches: &mut [Batch],
         stamp_ms: i64,
     ) -> Result<(Slice, u32), SliceError> {
-        let result = self.read_events(index, start, plan, batches, stamp_ms);
+        let result = self.read_events(handle, start, plan, batches, stamp_ms);
         let whole = batches.first().map_or(0, Batch::count);
         let whole = whole - whole % self.batch_size();
         match result {
@@ -330,7 +329,7 @@ impl Pipeline {
                     batch.begin(batch.partition(), stamp_ms);
                 }
                 let plan = Plan { events_max: whole, bytes_target: usize::MAX, ..*plan };
-                self.read_events(index, start, &plan, batches, stamp_ms)
+                self.read_events(handle, start, &plan, batches, stamp_ms)
             }
             other => other,
         }
@@ -350,19 +349,19 @@ impl Pipeline {
     /// Reads events from `start` on into all of `batches` at once.
     pub(super) fn read_events(
         &mut self,
-        index: usize,
+        handle: Handle,
         start: u64,
         plan: &Plan,
         batches: &mut [Batch],
         stamp_ms: i64,
     ) -> Result<(Slice, u32), SliceError> {
-        let mut headers = self.headers(index, stamp_ms);
+        let mut headers = self.headers(handle, stamp_ms);
         // Of each event its own.
         let tail = self.config.kind.tail().filter(|tail| tail.byte_offset_header);
-        let mut map = tail.map(|_| self.header_map(index, stamp_ms));
+        let mut map = tail.map(|_| self.header_map(handle, stamp_ms));
         let is_per_event = interceptor::is_per_event(&self.interceptors);
-        let of_file = headers::of_file(&self.config, self.files.tracked[index].name());
-        let id = self.files.tracked[index].record.id;
+        let of_file = headers::of_file(&self.config, self.files.at(handle).name());
+        let id = self.files.at(handle).record.id;
         let SourceConfig { name, tracker_dir, .. } = &*self.config;
         let seed = interceptor::origin_seed(&self.interceptors, &self.agent, name, tracker_dir, id);
         let has_place = tail.is_some();
@@ -371,8 +370,8 @@ impl Pipeline {
         let interceptors: &[Interceptor] = &self.interceptors;
         let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
-        let tracked = &mut self.files.tracked[index];
-        let slice = slice::read(&mut self.files.window, tracked, start, plan.bound, |line, at| {
+        let (window, tracked) = self.files.to_read(handle);
+        let slice = slice::read(window, tracked, start, plan.bound, |line, at| {
             let is_late = plan.patience.is_over();
             let shaped;
             let mut body = line;
@@ -423,27 +422,27 @@ impl Pipeline {
     }
 
     /// The encoded header map that all events of a batch share.
-    pub(super) fn headers(&self, index: usize, stamp_ms: i64) -> Vec<u8> {
+    pub(super) fn headers(&self, handle: Handle, stamp_ms: i64) -> Vec<u8> {
         let mut encoded = Vec::new();
-        event::avro_headers(&self.header_map(index, stamp_ms), &mut encoded);
+        event::avro_headers(&self.header_map(handle, stamp_ms), &mut encoded);
         encoded
     }
 
-    fn header_map(&self, index: usize, stamp_ms: i64) -> HeaderMap {
-        let map = headers::of_file(&self.config, self.files.tracked[index].name());
+    fn header_map(&self, handle: Handle, stamp_ms: i64) -> HeaderMap {
+        let map = headers::of_file(&self.config, self.files.at(handle).name());
         interceptor::headers(&self.interceptors, map, stamp_ms)
     }
 
     /// What all batches of a slice have in common.
     pub(super) fn range(
         &self,
-        index: usize,
+        handle: Handle,
         slice: &Slice,
         stamp_ms: i64,
         bound: Bound,
     ) -> BatchRecord {
         BatchRecord {
-            file: self.files.tracked[index].record.id,
+            file: self.files.at(handle).record.id,
             start: slice.start,
             end: slice.end,
             lines: slice.lines,
@@ -457,18 +456,18 @@ impl Pipeline {
 
     fn push_announced(
         &mut self,
-        index: usize,
+        handle: Handle,
         slice: &Slice,
         events: u32,
         batches: Vec<Batch>,
         stamp_ms: i64,
         bound: Bound,
     ) {
-        let base = BatchRecord { count: events, ..self.range(index, slice, stamp_ms, bound) };
+        let base = BatchRecord { count: events, ..self.range(handle, slice, stamp_ms, bound) };
         if base.is_final {
-            self.note_cut(index, slice);
+            self.note_cut(handle, slice);
         }
-        self.files.announced(index, slice, base.is_final);
+        self.files.announced(handle, slice, base.is_final);
         self.counters.events_received += u64::from(events);
         if events == 0 {
             give_back(&mut self.outlets, batches);
@@ -485,8 +484,8 @@ impl Pipeline {
     }
 
     /// The unfinished line of a file that is followed is sent: what comes behind it is another event.
-    pub(super) fn note_cut(&self, index: usize, slice: &Slice) {
-        let tracked = &self.files.tracked[index];
+    pub(super) fn note_cut(&self, handle: Handle, slice: &Slice) {
+        let tracked = self.files.at(handle);
         if self.config.kind.tail().is_some() && tracked.is_named() {
             let (inode, end, tail_crc) = (tracked.record.inode, slice.end, slice.tail.crc());
             // Nothing but a proof is lost where that is not possible.
@@ -495,8 +494,8 @@ impl Pipeline {
     }
 
     /// A slice that could not be read: bad text ends the agent, a bad disk is waited for.
-    pub(super) fn unreadable(&mut self, index: usize, e: &SliceError) -> Result<(), Halt> {
-        let path = self.files.path(self.files.tracked[index].name());
+    pub(super) fn unreadable(&mut self, handle: Handle, e: &SliceError) -> Result<(), Halt> {
+        let path = self.files.path(self.files.at(handle).name());
         match e {
             SliceError::Malformed { .. } if self.announced.is_empty() => {
                 if self.is_dirty {
@@ -508,7 +507,7 @@ impl Pipeline {
                      inputCharset, and start again: reading goes on at byte {}.",
                     path.display(),
                     self.config.input_charset.name(),
-                    self.files.tracked[index].read_position,
+                    self.files.at(handle).read_position,
                 ))
                 .into())
             }
@@ -522,7 +521,7 @@ impl Pipeline {
                         path.display()
                     ),
                 );
-                self.files.retry_later(index, READ_RETRY_MS);
+                self.files.retry_later(handle, READ_RETRY_MS);
                 Ok(())
             }
         }

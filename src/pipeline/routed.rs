@@ -23,9 +23,9 @@ use crate::checkpoint::ledger::{GiantLine, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate, Share};
 use crate::event::{self, HeaderMap};
 use crate::log::{self, About, Level};
-use crate::source::headers;
 use crate::source::interceptor::{self, Interceptor, Origin, Patience};
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
+use crate::source::{Handle, headers};
 
 /// A slice ends when it has made so many batches: each is an entry of the checkpoint.
 const BATCHES_MAX: usize = 128;
@@ -108,8 +108,8 @@ impl Maker {
 }
 
 impl Pipeline {
-    fn maker(&self, index: usize, stamp_ms: i64) -> Maker {
-        let tracked = &self.files.tracked[index];
+    fn maker(&self, handle: Handle, stamp_ms: i64) -> Maker {
+        let tracked = self.files.at(handle);
         let of_file = headers::of_file(&self.config, tracked.name());
         let chain = self.interceptors.clone();
         let (name, dir) = (&self.config.name, &self.config.tracker_dir);
@@ -128,31 +128,31 @@ impl Pipeline {
         maker
     }
 
-    /// Reads a slice of file `index` and announces its batches: `announce`, where headers decide.
+    /// Reads a slice of the file and announces its batches: `announce`, where headers decide.
     pub(super) fn announce_routed(
         &mut self,
         router: &Router,
-        index: usize,
+        handle: Handle,
         bound: Bound,
         patience: Patience,
         first_new: usize,
     ) -> Result<Outcome, Halt> {
         let stamp_ms = self.clock.now_ms();
-        let name = self.files.tracked[index].record.name.clone();
+        let name = self.files.at(handle).record.name.clone();
         if self.outlets.iter().any(|outlet| !outlet.is_spread && outlet.is_barred(&name)) {
-            self.files.bar(index);
+            self.files.bar(handle);
             return Ok(Outcome::Barred);
         }
-        let Some(mut lot) = self.begin_lot(router, index, first_new) else {
+        let Some(mut lot) = self.begin_lot(router, handle, first_new) else {
             return Ok(Outcome::Later);
         };
-        let tracked = &self.files.tracked[index];
+        let tracked = self.files.at(handle);
         let (start, left) = (tracked.read_position, tracked.left_bytes());
         let bytes_target = usize::try_from(left).unwrap_or(usize::MAX);
         let plan = Plan { bound, events_max: self.events_in_turn(), bytes_target, patience };
-        match self.read_whole_lot(router, index, start, &plan, &mut lot, stamp_ms) {
+        match self.read_whole_lot(router, handle, start, &plan, &mut lot, stamp_ms) {
             Ok(slice) if slice.end == slice.start => {
-                self.files.exhausted(index, &slice);
+                self.files.exhausted(handle, &slice);
                 self.give_lot_back(lot);
                 Ok(Outcome::Nothing)
             }
@@ -161,30 +161,30 @@ impl Pipeline {
                 match lot.stray.take() {
                     Some(stray) => {
                         self.give_lot_back(lot);
-                        self.bury_stray(index, &slice, &stray, bound)
+                        self.bury_stray(handle, &slice, &stray, bound)
                     }
                     None => {
-                        self.push_lot(router, index, &slice, lot, stamp_ms, bound);
+                        self.push_lot(router, handle, &slice, lot, stamp_ms, bound);
                         Ok(Outcome::Announced)
                     }
                 }
             }
             Err(SliceError::Giant) => {
                 self.give_lot_back(lot);
-                self.files.begin_giant(index);
+                self.files.begin_giant(handle);
                 Ok(Outcome::Nothing)
             }
             Err(e) => {
                 self.give_lot_back(lot);
-                self.unreadable(index, &e)?;
+                self.unreadable(handle, &e)?;
                 Ok(Outcome::Later)
             }
         }
     }
 
     /// `None`: a partition that events may go to is not open in this round.
-    fn begin_lot(&mut self, router: &Router, index: usize, first_new: usize) -> Option<Lot> {
-        let name = self.files.tracked[index].record.name.clone();
+    fn begin_lot(&mut self, router: &Router, handle: Handle, first_new: usize) -> Option<Lot> {
+        let name = self.files.at(handle).record.name.clone();
         let now_ms = self.clock.monotonic_ms();
         let mut shelves = Vec::with_capacity(self.outlets.len());
         for (at, outlet) in self.outlets.iter_mut().enumerate() {
@@ -234,13 +234,13 @@ impl Pipeline {
     fn read_whole_lot(
         &mut self,
         router: &Router,
-        index: usize,
+        handle: Handle,
         start: u64,
         plan: &Plan,
         lot: &mut Lot,
         stamp_ms: i64,
     ) -> Result<Slice, SliceError> {
-        let result = self.read_lot(router, index, start, plan, lot, stamp_ms);
+        let result = self.read_lot(router, handle, start, plan, lot, stamp_ms);
         let whole = match &result {
             Ok(_) if lot.stray.is_some() => lot.passed,
             Err(SliceError::Malformed { .. }) => lot.passed - lot.passed % self.batch_size(),
@@ -251,19 +251,19 @@ impl Pipeline {
         }
         self.empty_lot(lot);
         let plan = Plan { events_max: whole, bytes_target: usize::MAX, ..*plan };
-        self.read_lot(router, index, start, &plan, lot, stamp_ms)
+        self.read_lot(router, handle, start, &plan, lot, stamp_ms)
     }
 
     fn read_lot(
         &mut self,
         router: &Router,
-        index: usize,
+        handle: Handle,
         start: u64,
         plan: &Plan,
         lot: &mut Lot,
         stamp_ms: i64,
     ) -> Result<Slice, SliceError> {
-        let mut maker = self.maker(index, stamp_ms);
+        let mut maker = self.maker(handle, stamp_ms);
         let batch_bytes_max =
             self.outlets.iter().map(Outlet::batch_bytes_max).min().unwrap_or(usize::MAX);
         let bytes_max =
@@ -271,8 +271,8 @@ impl Pipeline {
         let batch_size = self.batch_size();
         let mut body_bytes = 0usize;
         let outlets = &mut self.outlets;
-        let tracked = &mut self.files.tracked[index];
-        slice::read(&mut self.files.window, tracked, start, plan.bound, |line, at| {
+        let (window, tracked) = self.files.to_read(handle);
+        slice::read(window, tracked, start, plan.bound, |line, at| {
             let is_late = plan.patience.is_over();
             let Some(body) = maker.make(line, at) else {
                 return if is_late { Take::Enough } else { Take::More };
@@ -302,17 +302,17 @@ impl Pipeline {
     fn push_lot(
         &mut self,
         router: &Router,
-        index: usize,
+        handle: Handle,
         slice: &Slice,
         lot: Lot,
         stamp_ms: i64,
         bound: Bound,
     ) {
-        let base = self.range(index, slice, stamp_ms, bound);
+        let base = self.range(handle, slice, stamp_ms, bound);
         if base.is_final {
-            self.note_cut(index, slice);
+            self.note_cut(handle, slice);
         }
-        self.files.announced(index, slice, base.is_final);
+        self.files.announced(handle, slice, base.is_final);
         self.counters.events_received += u64::from(lot.placed);
         for (at, missed) in lot.missed.iter().enumerate().filter(|(_, missed)| **missed > 0) {
             self.note_missed(at, *missed);
@@ -346,12 +346,12 @@ impl Pipeline {
     /// durable, then on.
     fn bury_stray(
         &mut self,
-        index: usize,
+        handle: Handle,
         slice: &Slice,
         stray: &Stray,
         bound: Bound,
     ) -> Result<Outcome, Halt> {
-        let tracked = &self.files.tracked[index];
+        let tracked = self.files.at(handle);
         let topic = self.outlets[stray.channel].config.topic.clone();
         let letter = GiantLine {
             topic: &topic,
@@ -367,12 +367,12 @@ impl Pipeline {
             Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
             Err(LedgerError::Later(why)) => {
                 self.tell_unwritten(DEAD_LETTERS, &why, LETTER_RETRY_MS);
-                self.files.retry_later(index, LETTER_RETRY_MS);
+                self.files.retry_later(handle, LETTER_RETRY_MS);
                 return Ok(Outcome::Later);
             }
         }
-        let base = self.range(index, slice, self.clock.now_ms(), bound);
-        self.files.announced(index, slice, base.is_final);
+        let base = self.range(handle, slice, self.clock.now_ms(), bound);
+        self.files.announced(handle, slice, base.is_final);
         let file = self.file_text(base.file);
         log::log_about(
             Level::Warn,
@@ -405,7 +405,7 @@ impl Pipeline {
     /// kept all of them have that of the batch.
     pub(super) fn read_share(
         &mut self,
-        index: usize,
+        handle: Handle,
         (of, share): (&BatchRecord, Share),
         plan: &Plan,
         batch: &mut Batch,
@@ -414,19 +414,18 @@ impl Pipeline {
         // Whoever calls has made sure of it.
         let router = self.router.clone().ok_or(SliceError::Changed)?;
         let at = usize::from(of.channel);
-        let mut maker = self.maker(index, share.read_ms);
+        let mut maker = self.maker(handle, share.read_ms);
         let mut events = 0;
-        let tracked = &mut self.files.tracked[index];
-        let slice =
-            slice::read(&mut self.files.window, tracked, of.start, plan.bound, |line, place| {
-                let Some(body) = maker.make(line, place) else { return Take::More };
-                if !is_of(&router, at, share, &maker.headers) {
-                    return Take::More;
-                }
-                push(&router, at, batch, &maker, &body, keeps_times);
-                events += 1;
-                if events >= plan.events_max { Take::Enough } else { Take::More }
-            })?;
+        let (window, tracked) = self.files.to_read(handle);
+        let slice = slice::read(window, tracked, of.start, plan.bound, |line, place| {
+            let Some(body) = maker.make(line, place) else { return Take::More };
+            if !is_of(&router, at, share, &maker.headers) {
+                return Take::More;
+            }
+            push(&router, at, batch, &maker, &body, keeps_times);
+            events += 1;
+            if events >= plan.events_max { Take::Enough } else { Take::More }
+        })?;
         Ok((slice, events))
     }
 

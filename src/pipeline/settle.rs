@@ -26,9 +26,9 @@ impl Pipeline {
             return Ok(true);
         }
         let due = self.files.due();
-        if let Some(index) = due.finish.and_then(|id| self.files.index_of(id))
+        if let Some(handle) = due.finish.and_then(|id| self.files.handle_of(id))
             && self.may_send()
-            && self.send_final(index)?
+            && self.send_final(handle)?
         {
             return Ok(true);
         }
@@ -48,8 +48,8 @@ impl Pipeline {
     /// The new names are in the checkpoint before the files get them.
     fn retire(&mut self, ids: &[u64]) -> Result<bool, Halt> {
         for id in ids {
-            if let Some(index) = self.files.index_of(*id) {
-                self.files.intend_retirement(index);
+            if let Some(handle) = self.files.handle_of(*id) {
+                self.files.intend_retirement(handle);
             }
         }
         if let Err(halt) = self.commit() {
@@ -57,9 +57,9 @@ impl Pipeline {
             return Err(halt);
         }
         for (n, id) in ids.iter().enumerate() {
-            let Some(index) = self.files.index_of(*id) else { continue };
+            let Some(handle) = self.files.handle_of(*id) else { continue };
             // A name that was taken in this moment: another one is chosen next time.
-            if self.files.move_aside(index) == Move::Refused {
+            if self.files.move_aside(handle) == Move::Refused {
                 self.stay_live(&ids[n + 1..]);
                 break;
             }
@@ -71,8 +71,8 @@ impl Pipeline {
 
     fn stay_live(&mut self, ids: &[u64]) {
         for id in ids {
-            if let Some(index) = self.files.index_of(*id) {
-                self.files.stay_live(index);
+            if let Some(handle) = self.files.handle_of(*id) {
+                self.files.stay_live(handle);
             }
         }
     }
@@ -81,7 +81,7 @@ impl Pipeline {
     fn done(&mut self, ids: &[u64]) -> Result<bool, Halt> {
         let records: Vec<FileRecord> = ids
             .iter()
-            .filter_map(|id| self.files.index_of(*id).map(|index| &self.files.tracked[index]))
+            .filter_map(|id| self.files.handle_of(*id).map(|handle| self.files.at(handle)))
             .filter(|t| !(t.keeps_name && t.receipted_at == Some(t.record.position)))
             .map(|t| t.record.clone())
             .filter(is_worth_a_receipt)
@@ -165,8 +165,8 @@ impl Pipeline {
     /// A file that goes on from its receipt keeps the offset ranges that stand there.
     pub(super) fn take_over_ranges(&mut self) {
         for (id, receipt) in std::mem::take(&mut self.files.resumed) {
-            let Some(index) = self.files.index_of(id) else { continue };
-            let ranges = &mut self.files.tracked[index].record.ranges;
+            let Some(handle) = self.files.handle_of(id) else { continue };
+            let ranges = &mut self.files.at_mut(handle).record.ranges;
             for range in receipt.ranges {
                 let is_its =
                     |o: &Outlet| o.record.name == range.channel && o.record.topic == range.topic;

@@ -20,7 +20,7 @@ use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
 use super::root::{self, Entry};
 use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
-use super::{Files, READER, reach, tell};
+use super::{Files, Handle, READER, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
 use crate::log::{self, Level};
@@ -246,7 +246,7 @@ impl Files {
         name: &OsStr,
         file: &File,
         stat: &Metadata,
-    ) -> io::Result<Option<usize>> {
+    ) -> io::Result<Option<Handle>> {
         let mut found = None;
         for (at, absent) in self.absent.list.iter().enumerate() {
             let is_own_name = name.as_bytes() == absent.record.name;
@@ -458,9 +458,9 @@ impl Files {
 
     /// May this be the copy of a file that was truncated, whose directory has another one in its place?
     pub(super) fn may_be_copy_of_away(&self, fresh: &Tracked) -> bool {
-        let mut away = self.quests.away().filter_map(|id| self.index_of(id));
-        away.any(|index| {
-            let record = &self.tracked[index].record;
+        let mut away = self.quests.away().filter_map(|id| self.handle_of(id));
+        away.any(|handle| {
+            let record = &self.tracked[handle].record;
             was_in(record) == was_in(&fresh.record)
                 && record.inode != fresh.record.inode
                 && tracked::head_matches(&fresh.file, record).unwrap_or(true)

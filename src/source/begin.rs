@@ -188,12 +188,12 @@ impl Files {
         let is_in_line = TailBytes::read(&file, at)?.as_slice().last().is_some_and(|b| *b != b'\n');
         let crc = if at <= *budget { prefix_crc(&file, at)? } else { 0 };
         *budget = budget.saturating_sub(at);
-        let index = self.push_tracked(name.to_owned(), file, at);
+        let handle = self.push_tracked(name.to_owned(), file, at);
         let skips_line = is_in_line && self.skips_first_line(begin);
-        let record = &mut self.tracked[index].record;
+        let record = &mut self.tracked[handle].record;
         (record.bytes_crc, record.skips_line) = (crc, skips_line);
         if self.tracked.len() >= self.open_max * 3 / 4 {
-            let tracked = self.tracked.remove(index);
+            let tracked = self.tracked.remove(handle);
             self.park_record(tracked.record);
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::quest::{Compared, Quest, Suspect, Whose};
 use super::restore::AnnouncedRange;
 use super::tracked::Mark;
 use super::window::TailBytes;
-use super::{Files, tell};
+use super::{Files, Handle, tell};
 use crate::log::Level;
 
 impl Files {
@@ -31,8 +31,8 @@ impl Files {
         file: &File,
         budget: &mut u64,
     ) -> io::Result<Compared> {
-        let Some(index) = self.index_of(id) else { return Ok(Compared::Other) };
-        let tracked = &self.tracked[index];
+        let Some(handle) = self.handle_of(id) else { return Ok(Compared::Other) };
+        let tracked = &self.tracked[handle];
         let size = file.metadata()?.len();
         let compared = suspect.partly.filter(|mark| mark.position == suspect.hashed);
         let mark = self.mark_before(tracked, size).filter(|m| m.position >= suspect.hashed);
@@ -86,27 +86,27 @@ impl Files {
     }
 
     fn read_ranges_in(&mut self, id: u64, copy: File) {
-        if let Some(index) = self.index_of(id) {
-            self.tracked[index].file = copy;
+        if let Some(handle) = self.handle_of(id) {
+            self.tracked[handle].file = copy;
             self.window.clear();
         }
     }
 
     pub(super) fn goes_on_in_copy(&mut self, id: u64, suspect: Suspect, file: File) {
-        let Some(index) = self.index_of(id) else { return };
+        let Some(handle) = self.handle_of(id) else { return };
         let size = file.metadata().map_or(0, |stat| stat.len());
         let is_named = self.accepts(&suspect.name);
         if let Some(mark) = suspect.partly
-            && let Err(e) = self.step_back(index, &suspect, &file, mark, size)
+            && let Err(e) = self.step_back(handle, &suspect, &file, mark, size)
         {
             let name = suspect.name.clone();
             return self.complain(&name, &e.to_string());
         }
         let now_ms = self.clock().monotonic_ms();
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         let original = tracked.name().to_owned();
         tracked.go_on_in(file, now_ms);
-        self.take_name(index, &suspect.name, is_named);
+        self.take_name(handle, &suspect.name, is_named);
         tell(
             Level::Info,
             &suspect.name,
@@ -115,7 +115,7 @@ impl Files {
                  on there at byte {} of {size}.",
                 original.display(),
                 suspect.name.display(),
-                self.tracked[index].read_position,
+                self.tracked[handle].read_position,
             ),
         );
     }
@@ -124,7 +124,7 @@ impl Files {
     /// the copy is in the topic.
     fn step_back(
         &mut self,
-        index: usize,
+        handle: Handle,
         suspect: &Suspect,
         file: &File,
         mark: Mark,
@@ -136,7 +136,7 @@ impl Files {
         hasher.update(&rest);
         let lines = memchr::memchr_iter(b'\n', &rest).count() as u64;
         let tail = TailBytes::read(file, size)?;
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         (tracked.read_position, tracked.tail) = (size, tail);
         let record = &mut tracked.record;
         record.position = size;

@@ -74,8 +74,8 @@ impl Files {
             match opened {
                 Ok((size, file)) if size > *pos => {
                     self.tell_position("Updated position", &name, *inode, *pos);
-                    let index = self.push_tracked(name.clone(), file, *pos);
-                    let tracked = &mut self.tracked[index];
+                    let handle = self.push_tracked(name.clone(), file, *pos);
+                    let tracked = &mut self.tracked[handle];
                     tracked.tie = Tie::Nameless;
                     tracked.record.state = FileState::Draining;
                     tracked.record.current_name = name.as_bytes().to_vec();

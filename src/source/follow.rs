@@ -9,18 +9,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::tracked::Tie;
-use super::{Files, tell};
+use super::{Files, Handle, tell};
 use crate::checkpoint::record::FileState;
 use crate::log::Level;
 
 impl Files {
-    /// Is tracked file `index` still where it was? After a listing.
-    pub(super) fn follow(&mut self, index: usize) {
-        let tracked = &self.tracked[index];
+    /// Is the file still where it was? After a listing.
+    pub(super) fn follow(&mut self, handle: Handle) {
+        let tracked = &self.tracked[handle];
         let candidates = self.scanner.candidates();
         let is_it = |at: &usize| tracked.is_inode(candidates[*at].device, candidates[*at].inode);
         if !tracked.is_named() {
-            self.adopt_if_back(index);
+            self.adopt_if_back(handle);
             return;
         }
         let by_name = (0..candidates.len()).find(|&at| candidates[at].name == tracked.name());
@@ -29,15 +29,15 @@ impl Files {
         }
         let elsewhere = (0..candidates.len()).find(is_it).map(|at| candidates[at].name.clone());
         match elsewhere {
-            Some(new) => self.is_renamed(index, &new),
-            None => self.is_gone(index, by_name.is_some()),
+            Some(new) => self.is_renamed(handle, &new),
+            None => self.is_gone(handle, by_name.is_some()),
         }
     }
 
-    fn is_renamed(&mut self, index: usize, new: &OsStr) {
+    fn is_renamed(&mut self, handle: Handle, new: &OsStr) {
         let now_ms = self.clock().monotonic_ms();
         let here = self.listed_directory(new);
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         tell(
             Level::Info,
             new,
@@ -61,8 +61,8 @@ impl Files {
     }
 
     /// Its name is gone, or another file's now: read on through the descriptor.
-    pub(super) fn is_gone(&mut self, index: usize, is_replaced: bool) {
-        let tracked = &self.tracked[index];
+    pub(super) fn is_gone(&mut self, handle: Handle, is_replaced: bool) {
+        let tracked = &self.tracked[handle];
         let name = tracked.name().to_owned();
         let now_at = path_of(&tracked.file);
         let relative = now_at.as_ref().map(|path| {
@@ -75,7 +75,7 @@ impl Files {
             (None, false) => "was deleted".to_owned(),
         };
         let now_ms = self.clock().monotonic_ms();
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         tracked.begin_grace(now_ms);
         tracked.lost_name_ms = Some(now_ms);
         tell(
@@ -121,8 +121,8 @@ impl Files {
 
     /// A file that had lost its name has one again (renamed back, or another hard link to it):
     /// the same file, read on under that name. `false`: it has none.
-    pub(super) fn adopt_if_back(&mut self, index: usize) -> bool {
-        let tracked = &self.tracked[index];
+    pub(super) fn adopt_if_back(&mut self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
         let is_it = |c: &&super::scan::Candidate| tracked.is_inode(c.device, c.inode);
         let Some(found) = self.scanner.candidates().iter().find(is_it) else { return false };
         // The listing may be older than the file's own move.
@@ -132,7 +132,7 @@ impl Files {
             return false;
         }
         let here = self.listed_directory(&name);
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         tell(
             Level::Info,
             &name,
@@ -157,9 +157,10 @@ impl Files {
     }
 
     /// The file's content was thrown away by its writer: what it holds now is a new file. The old
-    /// one ends where it was read to, unless it lives on in a copy (copytruncate).
-    pub(super) fn begin_again(&mut self, index: usize, what: &str) {
-        let tracked = &mut self.tracked[index];
+    /// one ends where it was read to, unless it lives on in a copy (copytruncate). Returns the new one, or
+    /// where there is no descriptor for it now the old one.
+    pub(super) fn begin_again(&mut self, handle: Handle, what: &str) -> Handle {
+        let tracked = &mut self.tracked[handle];
         let name = tracked.name().to_owned();
         // It may have been renamed since the last listing, and copied under a name like the new one.
         let now_at = path_of(&tracked.file).filter(|path| path.file_name() != Some(&name));
@@ -168,7 +169,10 @@ impl Files {
         }
         let file = match tracked.file.try_clone() {
             Ok(file) => file,
-            Err(e) => return self.complain(&name, &e.to_string()),
+            Err(e) => {
+                self.complain(&name, &e.to_string());
+                return handle;
+            }
         };
         tell(
             Level::Warn,
@@ -194,6 +198,7 @@ impl Files {
         if read_position > 0 {
             self.seek_copy(old.id);
         }
+        new
     }
 }
 

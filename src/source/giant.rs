@@ -4,9 +4,9 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::Files;
 use super::slice::Slice;
 use super::window::{EVENT_BYTES_MAX, HeadBytes, TailBytes};
+use super::{Files, Handle};
 
 /// Bytes that are searched in one turn.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -25,9 +25,9 @@ pub enum Giant {
 }
 
 impl Files {
-    /// The line at the read position of file `index` turned out to be too long.
-    pub fn begin_giant(&mut self, index: usize) {
-        let tracked = &mut self.tracked[index];
+    /// The line at the read position of the file turned out to be too long.
+    pub fn begin_giant(&mut self, handle: Handle) {
+        let tracked = &mut self.tracked[handle];
         // The first part was in memory and has no end in it; begin there all the same, the
         // search is much faster than the decoder was.
         tracked.giant_scanned = Some(tracked.read_position);
@@ -36,8 +36,8 @@ impl Files {
     }
 
     /// Searches on for its end. With `is_final` the end of the file is one.
-    pub fn measure_giant(&mut self, index: usize, is_final: bool) -> io::Result<Giant> {
-        let tracked = &mut self.tracked[index];
+    pub fn measure_giant(&mut self, handle: Handle, is_final: bool) -> io::Result<Giant> {
+        let tracked = &mut self.tracked[handle];
         let mut at = tracked.giant_scanned.unwrap_or(tracked.read_position);
         let mut block = vec![0; BLOCK_BYTES];
         for _ in 0..PIECE_BYTES / BLOCK_BYTES {
@@ -73,8 +73,8 @@ impl Files {
     }
 
     /// The giant line as a slice without events; `bytes_crc` is that of its bytes.
-    pub fn giant_slice(&self, index: usize, end: u64, bytes_crc: u32) -> io::Result<Slice> {
-        let tracked = &self.tracked[index];
+    pub fn giant_slice(&self, handle: Handle, end: u64, bytes_crc: u32) -> io::Result<Slice> {
+        let tracked = &self.tracked[handle];
         Ok(Slice {
             start: tracked.read_position,
             end,

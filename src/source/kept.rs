@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::policy::Then;
-use super::{Files, READER, root};
+use super::{Files, Handle, READER, root};
 use crate::checkpoint::receipt::Receipt;
 use crate::{log, os};
 
@@ -49,30 +49,30 @@ impl Files {
         !self.kept.files.is_empty() && self.kept.files.contains_key(&(device, inode))
     }
 
-    /// Has the name of file `index` no room for the suffix?
-    fn is_too_long(&self, index: usize) -> bool {
-        let leaf = root::split(self.tracked[index].name()).1;
+    /// Has the name of the file no room for the suffix?
+    fn is_too_long(&self, handle: Handle) -> bool {
+        let leaf = root::split(self.tracked[handle].name()).1;
         let len = leaf.len() + self.policy.names.suffix().len();
         len > NAME_BYTES_MAX && self.policy.then == Then::Rename
     }
 
-    /// Does file `index` keep its name whatever happens: is it to be marked only, or has the name no room for
+    /// Does the file keep its name whatever happens: is it to be marked only, or has the name no room for
     /// the suffix?
-    pub(super) fn keep_if_it_must(&mut self, index: usize) {
+    pub(super) fn keep_if_it_must(&mut self, handle: Handle) {
         let now_ms = self.clock().monotonic_ms();
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         if tracked.keeps_name {
             return;
         }
         if self.policy.then == Then::Mark {
             tracked.keeps_name = true;
             tracked.begin_grace(now_ms);
-        } else if self.is_too_long(index) {
-            self.keep(index, "with the suffix its name would be too long");
+        } else if self.is_too_long(handle) {
+            self.keep(handle, "with the suffix its name would be too long");
         }
     }
 
-    /// Is what kept file `index` from being renamed its own? Else it is the directory's, and no file
+    /// Is what kept the file from being renamed its own? Else it is the directory's, and no file
     /// can be.
     pub(super) fn is_own_fault(&self, e: &io::Error) -> bool {
         let may_be = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::ETXTBSY];
@@ -83,15 +83,15 @@ impl Files {
             && (!hides || os::may_write(&self.config.tracker_dir))
     }
 
-    /// From now on file `index` waits for its end under its name.
-    pub(super) fn keep(&mut self, index: usize, why: &str) {
+    /// From now on the file waits for its end under its name.
+    pub(super) fn keep(&mut self, handle: Handle, why: &str) {
         let now_ms = self.clock().monotonic_ms();
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         tracked.keeps_name = true;
         tracked.begin_grace(now_ms);
         let identity = (tracked.record.device, tracked.record.inode);
         if self.kept.told.insert(identity) {
-            let path = self.path(self.tracked[index].name());
+            let path = self.path(self.tracked[handle].name());
             log::warn(
                 READER,
                 format_args!(
@@ -103,10 +103,10 @@ impl Files {
         }
     }
 
-    /// File `index` is done and keeps its name.
-    pub(super) fn set_aside(&mut self, index: usize) {
-        let tracked = &self.tracked[index];
-        let is_final = self.is_too_long(index) || self.policy.then == Then::Mark;
+    /// The file is done and keeps its name.
+    pub(super) fn set_aside(&mut self, handle: Handle) {
+        let tracked = &self.tracked[handle];
+        let is_final = self.is_too_long(handle) || self.policy.then == Then::Mark;
         let retry_ms = (!is_final).then_some(self.clock().monotonic_ms() + RETRY_MS);
         let kept =
             KeptFile { name: tracked.name().to_owned(), seen: tracked.last_look(), retry_ms };
@@ -166,9 +166,9 @@ impl Files {
         }
     }
 
-    /// File `index` was renamed: if it could not be before, that is over.
-    pub(super) fn is_renamed_at_last(&mut self, index: usize) {
-        let record = &self.tracked[index].record;
+    /// The file was renamed: if it could not be before, that is over.
+    pub(super) fn is_renamed_at_last(&mut self, handle: Handle) {
+        let record = &self.tracked[handle].record;
         self.kept.told.remove(&(record.device, record.inode));
     }
 }

@@ -10,7 +10,7 @@ use super::follow::is_deleted;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
 use super::tracked::{Hints, Tracked, Vetting};
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, tell};
+use super::{Files, Handle, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log::Level;
 
@@ -34,8 +34,8 @@ enum Kin {
 impl Files {
     /// May the first byte of this file be read? Not while it may be one that is being looked for, or
     /// a copy whose original is about to be truncated.
-    pub(super) fn may_begin(&mut self, index: usize) -> bool {
-        let fresh = &self.tracked[index];
+    pub(super) fn may_begin(&mut self, handle: Handle) -> bool {
+        let fresh = &self.tracked[handle];
         if fresh.read_position > 0 || fresh.vetting == Vetting::Passed {
             return true;
         }
@@ -46,15 +46,15 @@ impl Files {
         {
             return false;
         }
-        if self.may_be_waited_for(index) {
+        if self.may_be_waited_for(handle) {
             return false;
         }
         let now_ms = self.clock().monotonic_ms();
-        let kin = self.kin_of(index).unwrap_or(None);
-        match (kin, self.tracked[index].vetting) {
+        let kin = self.kin_of(handle).unwrap_or(None);
+        match (kin, self.tracked[handle].vetting) {
             (None, _) => {}
             (Some((id, Kin::Successor)), _) => {
-                let fresh = &self.tracked[index];
+                let fresh = &self.tracked[handle];
                 let hints = Hints::of_record(&fresh.record);
                 let suspect =
                     Suspect::new(fresh.name().to_owned(), hints, fresh.file.try_clone().ok());
@@ -71,8 +71,9 @@ impl Files {
                 return false;
             }
             (Some((of, Kin::Copy)), Vetting::Due) => {
-                self.tracked[index].vetting = Vetting::Copy { of, until_ms: now_ms + COPY_WAIT_MS };
-                self.tell_copy(index, of);
+                self.tracked[handle].vetting =
+                    Vetting::Copy { of, until_ms: now_ms + COPY_WAIT_MS };
+                self.tell_copy(handle, of);
                 return false;
             }
             // A look at the original comes first: it may have been truncated long ago.
@@ -82,21 +83,21 @@ impl Files {
             }
             (Some((_, Kin::Copy)), _) => tell(
                 Level::Info,
-                self.tracked[index].name(),
+                self.tracked[handle].name(),
                 format_args!(
                     "File:{} is a copy whose original goes on; it is read as a file of its own.",
-                    self.tracked[index].name().display()
+                    self.tracked[handle].name().display()
                 ),
             ),
         }
-        self.tracked[index].vetting = Vetting::Passed;
+        self.tracked[handle].vetting = Vetting::Passed;
         true
     }
 
     /// May this file be one that is waited for? One that was opened by its name was asked before; a
     /// record of which nothing was read says no more than that name.
-    fn may_be_waited_for(&mut self, index: usize) -> bool {
-        let fresh = &mut self.tracked[index];
+    fn may_be_waited_for(&mut self, handle: Handle) -> bool {
+        let fresh = &mut self.tracked[handle];
         if fresh.vetting != Vetting::Unasked {
             return false;
         }
@@ -115,21 +116,21 @@ impl Files {
 
     /// Does the file no longer hold what was read of it, without that having been noticed yet?
     pub(super) fn is_cut_unseen(&self, id: u64) -> bool {
-        let tracked = self.index_of(id).map(|index| &self.tracked[index]);
+        let tracked = self.handle_of(id).map(|handle| &self.tracked[handle]);
         tracked
             .is_some_and(|t| !t.is_superseded() && t.is_intact().is_ok_and(|is_intact| !is_intact))
     }
 
-    fn tell_copy(&self, index: usize, of: u64) {
+    fn tell_copy(&self, handle: Handle, of: u64) {
         let original = self.records().find(|record| record.id == of);
         let original = original.map_or(&b"?"[..], |record| &record.name);
         tell(
             Level::Info,
-            self.tracked[index].name(),
+            self.tracked[handle].name(),
             format_args!(
                 "File:{} is a copy of {}, which is being read; it waits {} seconds for that to be \
                  truncated.",
-                self.tracked[index].name().display(),
+                self.tracked[handle].name().display(),
                 String::from_utf8_lossy(original),
                 COPY_WAIT_MS / 1_000
             ),
@@ -137,8 +138,8 @@ impl Files {
     }
 
     /// The file that is being read and begins as this one does.
-    fn kin_of(&self, index: usize) -> io::Result<Option<(u64, Kin)>> {
-        let fresh = &self.tracked[index];
+    fn kin_of(&self, handle: Handle) -> io::Result<Option<(u64, Kin)>> {
+        let fresh = &self.tracked[handle];
         let mut head = [0u8; HEAD_BYTES];
         let len = HEAD_BYTES.min(usize::try_from(fresh.size).unwrap_or(HEAD_BYTES));
         fresh.file.read_exact_at(&mut head[..len], 0)?;

@@ -23,6 +23,7 @@ mod late;
 pub mod line;
 mod marks;
 pub mod odd_names;
+mod open;
 pub mod owed;
 pub mod parked;
 pub mod past;
@@ -65,6 +66,8 @@ use absent::Absents;
 use follow::Refusals;
 use known::{Known, Same};
 use line::LineDecoder;
+pub use open::Handle;
+use open::OpenFiles;
 use parked::Parking;
 use policy::{Current, Policy};
 use present::Present;
@@ -109,10 +112,9 @@ pub struct Files {
     policy: Policy,
     clock: Rc<dyn Clock>,
     scanner: Scanner,
-    /// An index into it is of use within one call: choosing a file, recognising one and forgetting one
-    /// may take others off the list. What is kept longer is the record's id.
-    pub tracked: Vec<Tracked>,
-    pub window: Window,
+    /// See [`open`].
+    tracked: OpenFiles,
+    window: Window,
     next_file_id: u64,
     listed_ms: Option<u64>,
     list_interval_ms: u64,
@@ -179,7 +181,7 @@ impl Files {
             known: Known::load(&config.tracker_dir),
             config,
             clock,
-            tracked: Vec::new(),
+            tracked: OpenFiles::default(),
             window: Window::default(),
             next_file_id: 1,
             listed_ms: None,
@@ -283,15 +285,15 @@ impl Files {
     }
 
     /// Leaves a file alone for a while after a failed read.
-    pub fn retry_later(&mut self, index: usize, ms: u64) {
-        self.tracked[index].read_retry_ms = self.clock.monotonic_ms() + ms;
+    pub fn retry_later(&mut self, handle: Handle, ms: u64) {
+        self.tracked[handle].read_retry_ms = self.clock.monotonic_ms() + ms;
         self.window.clear();
     }
 
     /// It is not read on before [`Files::unbar`]: what it has can go nowhere now. Files behind it
     /// need not wait.
-    pub fn bar(&mut self, index: usize) {
-        self.tracked[index].is_barred = true;
+    pub fn bar(&mut self, handle: Handle) {
+        self.tracked[handle].is_barred = true;
     }
 
     pub fn unbar(&mut self) {
@@ -304,20 +306,40 @@ impl Files {
 
     /// The record of a file that is open or waited for.
     pub fn record(&self, id: u64) -> Option<&FileRecord> {
-        let tracked = self.index_of(id).map(|at| &self.tracked[at].record);
+        let tracked = self.handle_of(id).map(|at| &self.tracked[at].record);
         tracked.or_else(|| self.absent.find(id).map(|absent| &absent.record))
     }
 
     /// The same, to be changed.
     pub fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
-        match self.index_of(id) {
+        match self.handle_of(id) {
             Some(at) => Some(&mut self.tracked[at].record),
             None => self.absent.record_mut(id),
         }
     }
 
-    pub fn index_of(&self, id: u64) -> Option<usize> {
-        self.tracked.iter().position(|t| t.record.id == id)
+    pub fn handle_of(&self, id: u64) -> Option<Handle> {
+        self.tracked.find(|t| t.record.id == id)
+    }
+
+    /// All that are open.
+    pub fn tracked(&self) -> std::slice::Iter<'_, Tracked> {
+        self.tracked.iter()
+    }
+
+    /// An open file.
+    pub fn at(&self, handle: Handle) -> &Tracked {
+        &self.tracked[handle]
+    }
+
+    /// The same, to be changed.
+    pub fn at_mut(&mut self, handle: Handle) -> &mut Tracked {
+        &mut self.tracked[handle]
+    }
+
+    /// The same, with the window through which files are read.
+    pub fn to_read(&mut self, handle: Handle) -> (&mut Window, &mut Tracked) {
+        (&mut self.window, &mut self.tracked[handle])
     }
 
     /// Lists the directory if it has changed, and takes note of tracked files that were renamed,
@@ -373,15 +395,15 @@ impl Files {
         self.full_list_ms = (took_ms * 100).max(FULL_LIST_MS);
         self.scanner.mark(|name| self.present.is_current(name));
         self.turns.look_for_waiting();
-        for index in self.moved() {
-            self.follow(index);
+        for handle in self.moved() {
+            self.follow(handle);
         }
         Ok(())
     }
 
     /// The tracked files that are not where they were, by the last listing. One pass over the
     /// names, however many files there are.
-    fn moved(&self) -> Vec<usize> {
+    fn moved(&self) -> Vec<Handle> {
         let mut listed: HashMap<(u64, u64), Option<&OsStr>> = HashMap::new();
         listed.extend(self.tracked.iter().map(|t| ((t.record.device, t.record.inode), None)));
         for candidate in self.scanner.candidates() {
@@ -400,7 +422,7 @@ impl Files {
                 }
             }
         };
-        (0..self.tracked.len()).filter(|&at| has_moved(&self.tracked[at])).collect()
+        self.tracked.handles().into_iter().filter(|at| has_moved(&self.tracked[*at])).collect()
     }
 
     /// The directory cannot be listed now: nothing in it is moved, nothing counts as done.
@@ -461,7 +483,7 @@ impl Files {
     }
 
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.
-    fn track(&mut self, at: usize) -> Option<usize> {
+    fn track(&mut self, at: usize) -> Option<Handle> {
         let name = self.scanner.candidates()[at].name.clone();
         let opened = self.root.open(&name).and_then(|f| {
             let stat = f.metadata()?;
@@ -484,16 +506,16 @@ impl Files {
             return None;
         }
         // The same file under two names (a hard link), or renamed since: one of them is enough.
-        let same = self.tracked.iter().position(|t| t.is_inode(stat.dev(), stat.ino()));
-        if let Some(index) = same {
-            let is_back = !self.tracked[index].is_named() && self.adopt_if_back(index);
-            return is_back.then_some(index);
+        let same = self.tracked.find(|t| t.is_inode(stat.dev(), stat.ino()));
+        if let Some(handle) = same {
+            let is_back = !self.tracked[handle].is_named() && self.adopt_if_back(handle);
+            return is_back.then_some(handle);
         }
         match self.take_up(&name, &file, &stat) {
             Ok(None) => {}
-            Ok(Some(index)) => {
+            Ok(Some(handle)) => {
                 self.refusals.forget(&name);
-                return Some(index);
+                return Some(handle);
             }
             Err(e) => {
                 self.complain(&name, &why_not_opened(&e));
@@ -527,17 +549,17 @@ impl Files {
             &name,
             format_args!("Opened {} at byte 0 of {size} (new file).", path.display()),
         );
-        let index = self.push_tracked(name, file, 0);
-        self.tracked[index].vetting = Vetting::Due;
+        let handle = self.push_tracked(name, file, 0);
+        self.tracked[handle].vetting = Vetting::Due;
         let candidate = &self.scanner.candidates()[at];
         if candidate.seen == (stat.len(), stat.mtime(), stat.mtime_nsec()) {
-            self.tracked[index].watched_since(candidate.seen_ms);
+            self.tracked[handle].watched_since(candidate.seen_ms);
         }
-        Some(index)
+        Some(handle)
     }
 
     /// Tracks a file that was done before, from the end of its receipt on.
-    fn resume(&mut self, name: OsString, file: File, receipt: &Receipt, is_named: bool) -> usize {
+    fn resume(&mut self, name: OsString, file: File, receipt: &Receipt, is_named: bool) -> Handle {
         tell(
             Level::Info,
             &name,
@@ -549,29 +571,29 @@ impl Files {
                 OsStr::from_bytes(&receipt.name).display(),
             ),
         );
-        let index = self.push_tracked(name, file, receipt.size);
-        let tracked = &mut self.tracked[index];
+        let handle = self.push_tracked(name, file, receipt.size);
+        let tracked = &mut self.tracked[handle];
         tracked.tie = Tie::of(is_named);
         tracked.receipted_at = Some(receipt.size);
         let record = &mut tracked.record;
         (record.lines, record.events) = (receipt.lines, receipt.events);
         (record.bytes_crc, record.opened_ms) = (receipt.bytes_crc, receipt.opened_ms);
         self.resumed.push((record.id, receipt.clone()));
-        index
+        handle
     }
 
-    fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> usize {
+    fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> Handle {
         let mut record = self.new_record(&name, at);
         if let Ok(stat) = file.metadata() {
             (record.device, record.inode) = (stat.dev(), stat.ino());
             record.born_ns = tracked::born_ns(&stat);
         }
-        let index = self.push(record, file, at);
-        let tracked = &mut self.tracked[index];
+        let handle = self.push(record, file, at);
+        let tracked = &mut self.tracked[handle];
         tracked.record.tail_len = tracked.tail.as_slice().len() as u32;
         tracked.record.tail_crc = tracked.tail.crc();
         tracked.update_head();
-        index
+        handle
     }
 
     /// The record of a file that nothing was read of, with an id of its own.
@@ -591,14 +613,13 @@ impl Files {
         }
     }
 
-    fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> usize {
+    fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> Handle {
         let mut tracked = self.prepare(record, file);
         tracked.read_position = read_position;
         tracked.size = read_position;
         tracked.tail = TailBytes::read(&tracked.file, read_position).unwrap_or_default();
         tracked.head = HeadBytes::read(&tracked.file, read_position).unwrap_or_default();
-        self.tracked.push(tracked);
-        self.tracked.len() - 1
+        self.tracked.push(tracked)
     }
 
     /// A file with its decoder, not on the list yet.
@@ -633,9 +654,9 @@ impl Files {
     }
 
     /// Takes note that a slice was announced: what is behind it is read next.
-    pub fn announced(&mut self, index: usize, slice: &slice::Slice, is_final: bool) {
+    pub fn announced(&mut self, handle: Handle, slice: &slice::Slice, is_final: bool) {
         let now_ms = self.clock.monotonic_ms();
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         let goes_on = tracked.tail.as_slice().last() == Some(&0);
         tracked.read_position = slice.end;
         (tracked.tail, tracked.head) = (slice.tail, slice.head);
@@ -650,12 +671,12 @@ impl Files {
         let zeros = gap.as_ref().filter(|gap| gap.start < slice.end).map(|gap| gap.start);
         tracked.zeros_from = tracked.zeros_from.filter(|_| goes_on).or(zeros);
         tracked.gap = gap.filter(|gap| gap.start >= slice.end);
-        self.exhausted(index, slice);
+        self.exhausted(handle, slice);
     }
 
     /// Takes note of how far the file was looked at.
-    pub fn exhausted(&mut self, index: usize, slice: &slice::Slice) {
-        let tracked = &mut self.tracked[index];
+    pub fn exhausted(&mut self, handle: Handle, slice: &slice::Slice) {
+        let tracked = &mut self.tracked[handle];
         tracked.exhausted_at = slice.is_exhausted.then_some(tracked.size);
         tracked.is_caught_up |= slice.is_exhausted;
         if slice.is_exhausted {

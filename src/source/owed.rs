@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Files;
+use super::{Files, Handle};
 use crate::checkpoint::record::FileState;
 
 /// What is owed of each file, by device and inode at the first listing.
@@ -76,13 +76,13 @@ impl Files {
         }
         self.update_present();
         let mut left = Left::default();
-        for at in 0..self.tracked.len() {
-            let record = &self.tracked[at].record;
+        for handle in self.tracked.handles() {
+            let record = &self.tracked[handle].record;
             let (identity, position) = ((record.device, record.inode), record.position);
             let Some(debt) = owed.files.get(&identity).copied() else { continue };
-            if !self.is_paid(at, debt) {
+            if !self.is_paid(handle, debt) {
                 left.add(debt.bytes.saturating_sub(position));
-            } else if !self.tracked[at].is_superseded() {
+            } else if !self.tracked[handle].is_superseded() {
                 owed.files.remove(&identity);
             }
         }
@@ -129,33 +129,33 @@ impl Files {
         }
     }
 
-    fn is_paid(&mut self, at: usize, debt: Debt) -> bool {
-        let id = self.tracked[at].record.id;
-        if self.is_sought(id) || !self.is_delivered(at, debt.bytes) {
+    fn is_paid(&mut self, handle: Handle, debt: Debt) -> bool {
+        let id = self.tracked[handle].record.id;
+        if self.is_sought(id) || !self.is_delivered(handle, debt.bytes) {
             return false;
         }
-        if debt.was_live || self.is_live(at) {
+        if debt.was_live || self.is_live(handle) {
             return true;
         }
         if self.policy.whole_ms().is_some() {
-            let tracked = &self.tracked[at];
+            let tracked = &self.tracked[handle];
             let has_new_name = !tracked.is_named() || tracked.keeps_name || self.names_are_stuck();
             return has_new_name && !tracked.has_rest();
         }
-        let is_named = self.tracked[at].is_named();
-        if self.step_of(at, &[]).is_some() {
+        let is_named = self.tracked[handle].is_named();
+        if self.step_of(handle, &[]).is_some() {
             // Where no name can be changed, that was said, and the next run tries again.
             return is_named && self.names_are_stuck();
         }
         // The only file keeps its name, and the end of its last line may come.
-        let tracked = &self.tracked[at];
+        let tracked = &self.tracked[handle];
         let waits_for_name = is_named && !tracked.keeps_name;
         waits_for_name || tracked.record.position >= debt.bytes || !tracked.has_rest()
     }
 
     /// Is all acknowledged that the file held at the start, to the last whole line?
-    fn is_delivered(&self, at: usize, bytes: u64) -> bool {
-        let tracked = &self.tracked[at];
+    fn is_delivered(&self, handle: Handle, bytes: u64) -> bool {
+        let tracked = &self.tracked[handle];
         if tracked.record.position >= bytes {
             return true;
         }

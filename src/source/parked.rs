@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::tracked::{Look, Tracked, Watch};
-use super::{BACKLOG_OPEN_MAX, Files, reach};
+use super::{BACKLOG_OPEN_MAX, Files, Handle, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
 
 /// Parked files that are looked at in one turn of the loop.
@@ -102,8 +102,8 @@ impl Files {
             Spare::Live => self.find_quiet(true, |_| true),
             Spare::Backlog => self.find_quiet(false, |_| true),
         });
-        let Some((index, due_ms)) = found else { return false };
-        let tracked = self.tracked.remove(index);
+        let Some((handle, due_ms)) = found else { return false };
+        let tracked = self.tracked.remove(handle);
         // As it was when nothing was left to read: what is written from then on is a change.
         let (seen, watch) = (tracked.last_look(), Some(tracked.watch));
         self.parking.push(Parked { record: tracked.record, seen, watch, due_ms });
@@ -116,11 +116,11 @@ impl Files {
         &mut self,
         live: bool,
         is_wanted: impl Fn(&Tracked) -> bool,
-    ) -> Option<(usize, u64)> {
+    ) -> Option<(Handle, u64)> {
         let now_ms = self.clock().monotonic_ms();
-        let mut best: Option<usize> = None;
-        for index in 0..self.tracked.len() {
-            let tracked = &self.tracked[index];
+        let mut best: Option<Handle> = None;
+        for handle in self.tracked.handles() {
+            let tracked = &self.tracked[handle];
             let is_older = best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
             if !tracked.is_named()
                 || tracked.is_superseded()
@@ -136,22 +136,23 @@ impl Files {
             if self.policy.rest_ms().is_some() && tracked.has_rest() {
                 continue;
             }
-            if matches!(self.tracked[index].look(now_ms), Ok(Look::Quiet)) {
-                best = Some(index);
+            if matches!(self.tracked[handle].look(now_ms), Ok(Look::Quiet)) {
+                best = Some(handle);
             }
         }
-        best.map(|index| (index, 0))
+        best.map(|handle| (handle, 0))
     }
 
     /// One that was moved aside and has some of its grace time left, and when that is over. It must
     /// stand where its record says: what has no name any more cannot be opened again.
-    fn find_draining(&mut self) -> Option<(usize, u64)> {
-        (0..self.tracked.len()).rev().find_map(|at| Some((at, self.grace_end_ms(at)?)))
+    fn find_draining(&mut self) -> Option<(Handle, u64)> {
+        let handles = self.tracked.handles().into_iter().rev();
+        handles.into_iter().find_map(|handle| Some((handle, self.grace_end_ms(handle)?)))
     }
 
-    fn grace_end_ms(&mut self, index: usize) -> Option<u64> {
+    fn grace_end_ms(&mut self, handle: Handle) -> Option<u64> {
         let now_ms = self.clock().monotonic_ms();
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         let is_open_for_its_end = tracked.is_named()
             || tracked.is_superseded()
             || tracked.has_uncommitted()
@@ -159,11 +160,11 @@ impl Files {
             || tracked.finished_at.is_some()
             || tracked.has_zeros()
             || self.is_sought(tracked.record.id);
-        if is_open_for_its_end || self.tracked[index].look(now_ms).ok()? != Look::Quiet {
+        if is_open_for_its_end || self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
-        let left_ms = self.config.retire_grace_ms.checked_sub(self.left_alone_ms(index)?)?;
-        let tracked = &self.tracked[index];
+        let left_ms = self.config.retire_grace_ms.checked_sub(self.left_alone_ms(handle)?)?;
+        let tracked = &self.tracked[handle];
         let is_there = reach::metadata(&self.path(&tracked.current_name()))
             .is_ok_and(|stat| tracked.is_inode(stat.dev(), stat.ino()));
         (left_ms > 0 && is_there).then_some(now_ms + left_ms)
@@ -181,7 +182,7 @@ impl Files {
         let is_wanted = !self.parking.files.is_empty()
             && self.parking.notices.len() < NOTICES_MAX
             && !self.parking.notices.contains(name)
-            && self.index_by_name(name).is_none();
+            && self.handle_by_name(name).is_none();
         if is_wanted {
             self.parking.notices.insert(name.to_owned());
         }
@@ -254,10 +255,10 @@ impl Files {
     fn unpark(&mut self, at: usize, has_changed: bool) {
         let Parked { record, watch, .. } = self.parking.take(at);
         let (id, now_ms) = (record.id, self.clock().monotonic_ms());
-        let Some(index) = self.restore_one(record, None) else { return };
+        let Some(handle) = self.restore_one(record, None) else { return };
         // Not what another content has begun under its name.
-        if let Some(watch) = watch.filter(|_| self.tracked[index].record.id == id) {
-            self.tracked[index].watch_on(watch, has_changed.then_some(now_ms));
+        if let Some(watch) = watch.filter(|_| self.tracked[handle].record.id == id) {
+            self.tracked[handle].watch_on(watch, has_changed.then_some(now_ms));
         }
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use super::interceptor::{self, Interceptor, Patience};
 use super::slice::{self, Bound, SliceError, Take};
 use super::tracked::{self, Tie, Tracked, modified_ms};
-use super::{Files, READER, reach};
+use super::{Files, Handle, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
 
 /// What is read of a file in one step where no lines are told apart, bytes.
@@ -207,38 +207,38 @@ impl Files {
         }
     }
 
-    /// Begins to compare it with what was read of it, by its descriptor where it is tracked at
-    /// `index`. `None`: it is not there any more.
-    pub fn check_past(&self, past: &PastFile, index: Option<usize>) -> io::Result<Option<Check>> {
-        let file = match index {
-            Some(index) => Some(self.tracked[index].file.try_clone()?),
+    /// Begins to compare it with what was read of it, by its descriptor where it is
+    /// open. `None`: it is not there any more.
+    pub fn check_past(&self, past: &PastFile, handle: Option<Handle>) -> io::Result<Option<Check>> {
+        let file = match handle {
+            Some(handle) => Some(self.tracked[handle].file.try_clone()?),
             None => self.open_past(past)?,
         };
         Ok(file.map(|file| Check { file, at: 0, crc: crc32fast::Hasher::new() }))
     }
 
     /// Tracks it from its first byte on. `None`: it is not there any more.
-    pub fn track_past(&mut self, past: &PastFile) -> io::Result<Option<usize>> {
+    pub fn track_past(&mut self, past: &PastFile) -> io::Result<Option<Handle>> {
         let Some(file) = self.open_past(past)? else { return Ok(None) };
-        let index = self.push_tracked(past.name.clone(), file, 0);
+        let handle = self.push_tracked(past.name.clone(), file, 0);
         if past.is_finished {
-            let tracked = &mut self.tracked[index];
+            let tracked = &mut self.tracked[handle];
             tracked.tie = Tie::Nameless;
             tracked.record.state = FileState::Draining;
             tracked.record.current_name = past.found_as.as_bytes().to_vec();
         }
         self.window.clear();
-        Ok(Some(index))
+        Ok(Some(handle))
     }
 
     /// Where there are many, one of which nothing is left to do gives its descriptor away.
-    pub fn settle_past(&mut self, index: usize) {
-        let tracked = &self.tracked[index];
+    pub fn settle_past(&mut self, handle: Handle) {
+        let tracked = &self.tracked[handle];
         if self.tracked.len() > super::BACKLOG_OPEN_MAX
             && tracked.is_named()
             && !tracked.has_uncommitted()
         {
-            let tracked = self.tracked.remove(index);
+            let tracked = self.tracked.remove(handle);
             self.park_record(tracked.record);
         }
     }

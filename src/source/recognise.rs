@@ -15,7 +15,7 @@ use super::quest::{
 use super::restore::Announced;
 use super::tracked::{Hints, Mark, Tie, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
-use super::{Files, READER, tell};
+use super::{Files, Handle, READER, tell};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState};
 use crate::log::{self, Level};
@@ -215,8 +215,8 @@ impl Files {
             }
             Whose::Stray { record, .. } => &**record,
             Whose::Truncated { id } | Whose::Replaced { id, .. } => {
-                let Some(index) = self.index_of(*id) else { return Ok(Compared::Other) };
-                let tracked = &self.tracked[index];
+                let Some(handle) = self.handle_of(*id) else { return Ok(Compared::Other) };
+                let tracked = &self.tracked[handle];
                 if matches!(quest.whose, Whose::Replaced { .. }) {
                     // The search for what was truncated asks it, too.
                     if tracked.is_superseded() && tracked.may_be_copied_to(&suspect.name) {
@@ -253,8 +253,8 @@ impl Files {
         file: &File,
         budget: &mut u64,
     ) -> io::Result<Compared> {
-        let Some(index) = self.index_of(id) else { return Ok(Compared::Other) };
-        let tracked = &self.tracked[index];
+        let Some(handle) = self.handle_of(id) else { return Ok(Compared::Other) };
+        let tracked = &self.tracked[handle];
         let since_ms = tracked.lost_name_ms.unwrap_or(0).saturating_sub(NOTICE_MS);
         let hashed = suspect.hashed;
         let marks = tracked.marks.since(since_ms).filter(|m| m.position >= hashed);
@@ -334,11 +334,11 @@ impl Files {
     }
 
     fn is_superseded(&self, id: u64) -> bool {
-        self.index_of(id).is_some_and(|index| self.tracked[index].is_superseded())
+        self.handle_of(id).is_some_and(|handle| self.tracked[handle].is_superseded())
     }
 
     fn may_be_copied_to(&self, id: u64, name: &OsStr) -> bool {
-        self.index_of(id).is_some_and(|index| self.tracked[index].may_be_copied_to(name))
+        self.handle_of(id).is_some_and(|handle| self.tracked[handle].may_be_copied_to(name))
     }
 
     fn stray_found(
@@ -379,14 +379,14 @@ impl Files {
     /// A file of which nothing was read turned out to be one that is known.
     fn drop_fresh(&mut self, hints: Hints) {
         let is_it = |t: &Tracked| t.is_inode(hints.device, hints.inode) && t.read_position == 0;
-        if let Some(index) = self.tracked.iter().position(is_it) {
-            self.tracked.remove(index);
+        if let Some(handle) = self.tracked.find(is_it) {
+            self.tracked.remove(handle);
             self.window.clear();
         }
     }
 
-    pub(super) fn take_name(&mut self, index: usize, name: &OsStr, is_named: bool) {
-        let tracked = &mut self.tracked[index];
+    pub(super) fn take_name(&mut self, handle: Handle, name: &OsStr, is_named: bool) {
+        let tracked = &mut self.tracked[handle];
         tracked.tie = Tie::of(is_named);
         tracked.record.current_name = name.as_bytes().to_vec();
         tracked.record.state = if is_named { FileState::Live } else { FileState::Draining };
@@ -401,8 +401,8 @@ impl Files {
     /// comes behind, and is not in the new one, is read from it, too.
     fn goes_on_in_successor(&mut self, id: u64, name: &OsStr, file: File) {
         let now_ms = self.clock().monotonic_ms();
-        let Some(index) = self.index_of(id) else { return };
-        let tracked = &mut self.tracked[index];
+        let Some(handle) = self.handle_of(id) else { return };
+        let tracked = &mut self.tracked[handle];
         let old = tracked.record.clone();
         let (position, was_named) = (tracked.read_position, tracked.is_named());
         let is_by_bytes = tracked.decoder.unit_bytes() == 1;
@@ -426,11 +426,11 @@ impl Files {
         let old_file = tracked.go_on_in(file, now_ms);
         if was_truncated {
             // What it holds by now is read as another content already.
-            return self.take_name(index, name, true);
+            return self.take_name(handle, name, true);
         }
         let rest = old_file.metadata().map_or(0, |stat| stat.len());
         let old_name = OsStr::from_bytes(&old.name).to_owned();
-        self.take_name(index, name, true);
+        self.take_name(handle, name, true);
         let remnant = self.push_tracked(old_name, old_file, common.lines_end);
         let tracked = &mut self.tracked[remnant];
         tracked.tie = Tie::of(was_named);
@@ -444,8 +444,8 @@ impl Files {
     /// Another file has the name and holds what was read but for the last lines, which a writer of
     /// the old one wrote meanwhile: both go on.
     fn forks(&mut self, id: u64, name: &OsStr, file: File, mark: Mark) {
-        let Some(index) = self.index_of(id) else { return };
-        let old = &self.tracked[index];
+        let Some(handle) = self.handle_of(id) else { return };
+        let old = &self.tracked[handle];
         let record = old.record.clone();
         let (position, lines) = match Common::of(&old.file, &file, mark.position, record.position) {
             Ok(common) => (common.lines_end, common.lines),
@@ -488,10 +488,10 @@ impl Files {
         }
         match then {
             Then::Candidate => {
-                let index = self.resume(at.to_owned(), file, receipt, true);
+                let handle = self.resume(at.to_owned(), file, receipt, true);
                 if cut.is_some() {
                     // The receipt that stands there is of the file with its zeros.
-                    self.tracked[index].receipted_at = None;
+                    self.tracked[handle].receipted_at = None;
                 }
             }
             Then::Grown => self.resume_done(file, receipt, at),
@@ -503,13 +503,13 @@ impl Files {
         match whose {
             Whose::Stray { record, absence, reached } => self.put_absent(*record, absence, reached),
             Whose::Truncated { id } => {
-                let Some(index) = self.index_of(id) else { return };
+                let Some(handle) = self.handle_of(id) else { return };
                 log::info(
                     READER,
                     format_args!(
                         "No file in {} holds what was read of {} before it was truncated.",
                         self.config.spool_dir.display(),
-                        self.tracked[index].name().display()
+                        self.tracked[handle].name().display()
                     ),
                 );
             }

@@ -15,7 +15,7 @@ use super::retire::{HIDDEN, Move};
 use super::tracked::{Hints, Tie, born_ns};
 use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER, reach, tell};
+use super::{Files, Handle, READER, reach, tell};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, FileState};
 use crate::log::{self, Level};
@@ -195,12 +195,12 @@ impl Files {
         }
     }
 
-    /// Finds and opens the file of a record that is not open. Its index, if that is possible now.
+    /// Finds and opens the file of a record that is not open. Its handle, if that is possible now.
     pub(super) fn restore_one(
         &mut self,
         record: FileRecord,
         reached: Option<Announced>,
-    ) -> Option<usize> {
+    ) -> Option<Handle> {
         match self.locate(&record) {
             Ok((file, found)) => Some(self.restore_found(record, file, &found, reached)),
             Err(absence) => {
@@ -210,14 +210,14 @@ impl Files {
         }
     }
 
-    /// Goes on with a file of the last run. Its index; that of its new content if it was truncated.
+    /// Goes on with a file of the last run. Its handle; that of its new content if it was truncated.
     pub(super) fn restore_found(
         &mut self,
         mut record: FileRecord,
         file: File,
         found: &OsStr,
         reached: Option<Announced>,
-    ) -> usize {
+    ) -> Handle {
         let here = self.directory_now(found);
         if let Some(here) = here {
             self.homes.insert(((here.device, here.inode), was_in(&record)));
@@ -264,25 +264,25 @@ impl Files {
             self.homes.insert(((here.device, here.inode), was_in(&record)));
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
-        let index = self.push(record, file, announced.end);
-        let tracked = &mut self.tracked[index];
+        let handle = self.push(record, file, announced.end);
+        let tracked = &mut self.tracked[handle];
         tracked.former_name = former_name;
         tracked.tie = Tie::of(is_named);
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {
             // Announced in the last run, but its end came before the rename.
-            match self.move_aside(index) {
+            match self.move_aside(handle) {
                 Move::Moved => self.sync_names(),
-                Move::Taken => self.stay_live(index),
+                Move::Taken => self.stay_live(handle),
                 Move::Kept | Move::Refused => {}
             }
         }
-        self.tell_restored(index);
-        self.check_restored(index, expected_crc, &announced)
+        self.tell_restored(handle);
+        self.check_restored(handle, expected_crc, &announced)
     }
 
-    fn tell_restored(&self, index: usize) {
-        let tracked = &self.tracked[index];
+    fn tell_restored(&self, handle: Handle) {
+        let tracked = &self.tracked[handle];
         let doubt = if tracked.has_uncommitted() { ", what is behind it is in doubt" } else { "" };
         let state = if tracked.is_named() { "live" } else { "retired, watched for late lines" };
         tell(
@@ -298,11 +298,11 @@ impl Files {
 
     /// Was the file truncated, and perhaps rewritten, while no agent was looking? The last bytes
     /// may be alike by chance; all that was announced is not.
-    fn check_restored(&mut self, index: usize, tail_crc: u32, announced: &Announced) -> usize {
-        let file = &self.tracked[index].file;
+    fn check_restored(&mut self, handle: Handle, tail_crc: u32, announced: &Announced) -> Handle {
+        let file = &self.tracked[handle].file;
         let end = announced.end;
         let size = file.metadata().map_or(0, |m| m.len());
-        let record = &self.tracked[index].record;
+        let record = &self.tracked[handle].record;
         let without_zeros = || {
             let at = if size < end { Some(size) } else { zeros_before(file, end, tail_crc) };
             at.filter(|at| is_trimmed(file, *at, record, &announced.ranges).unwrap_or(false))
@@ -316,11 +316,11 @@ impl Files {
                     && announced.ranges.iter().all(|range| range.is_in(file))
         };
         if is_intact() {
-            return index;
+            return handle;
         }
         if let Some(at) = without_zeros() {
-            self.tracked[index].trimmed = Some(at);
-            return index;
+            self.tracked[handle].trimmed = Some(at);
+            return handle;
         }
         let what = if size < end {
             format!("was truncated to {size} bytes")
@@ -328,10 +328,9 @@ impl Files {
             "was truncated and has grown past the old position".to_owned()
         };
         // Of its bytes nothing but checksums is known.
-        let tracked = &mut self.tracked[index];
+        let tracked = &mut self.tracked[handle];
         (tracked.tail, tracked.head) = (TailBytes::default(), HeadBytes::default());
-        self.begin_again(index, &what);
-        self.tracked.len() - 1
+        self.begin_again(handle, &what)
     }
 
     /// Deletes what the last run had hidden for deletion and was done with. What has been written
@@ -447,8 +446,8 @@ impl Files {
 
     pub(super) fn resume_done(&mut self, file: File, receipt: &Receipt, at: &OsStr) {
         let name = OsString::from(OsStr::from_bytes(&receipt.name));
-        let index = self.resume(name, file, receipt, false);
-        let record = &mut self.tracked[index].record;
+        let handle = self.resume(name, file, receipt, false);
+        let record = &mut self.tracked[handle].record;
         record.state = FileState::Draining;
         record.current_name = at.as_bytes().to_vec();
     }

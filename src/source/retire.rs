@@ -19,7 +19,7 @@ use super::policy::{Current, Then};
 use super::quest::is_copys_name;
 use super::scan::Candidate;
 use super::tracked::{Hints, Look, Tie, Tracked, Vetting};
-use super::{Files, READER, reach, root, tell};
+use super::{Files, Handle, READER, reach, root, tell};
 use crate::checkpoint::record::FileState;
 use crate::log::{self, Level};
 use crate::os;
@@ -87,13 +87,13 @@ impl Files {
         let may_retire = !self.names_are_stuck();
         // One candidate must stay, as if the files were retired one by one.
         let mut going: Vec<OsString> = Vec::new();
-        for index in 0..self.tracked.len() {
-            let step = self.step_of(index, &going);
-            let id = self.tracked[index].record.id;
+        for handle in self.tracked.handles() {
+            let step = self.step_of(handle, &going);
+            let id = self.tracked[handle].record.id;
             match step {
                 Some(Step::Finish) => due.finish = due.finish.or(Some(id)),
                 Some(Step::Retire) if may_retire && due.retire.len() < BATCH_MAX => {
-                    going.push(self.tracked[index].name().to_owned());
+                    going.push(self.tracked[handle].name().to_owned());
                     due.retire.push(id);
                 }
                 Some(Step::Done) if due.done.len() < BATCH_MAX => due.done.push(id),
@@ -103,9 +103,9 @@ impl Files {
         due
     }
 
-    pub(super) fn step_of(&mut self, index: usize, going: &[OsString]) -> Option<Step> {
+    pub(super) fn step_of(&mut self, handle: Handle, going: &[OsString]) -> Option<Step> {
         let now_ms = self.clock().monotonic_ms();
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         if tracked.has_uncommitted() || tracked.is_barred || tracked.read_retry_ms > now_ms {
             return None;
         }
@@ -114,85 +114,85 @@ impl Files {
         }
         let is_named = tracked.is_named();
         if let Some(whole_ms) = self.policy.whole_ms() {
-            return self.step_of_whole(index, whole_ms);
+            return self.step_of_whole(handle, whole_ms);
         }
         if self.is_by_descriptor() && tracked.lost_name_ms.is_some() && !tracked.is_superseded() {
             // It is stayed with.
             return None;
         }
         if is_named && self.present.is_current(tracked.name()) {
-            self.tracked[index].watch.was_live = true;
-            return self.step_of_current(index);
+            self.tracked[handle].watch.was_live = true;
+            return self.step_of_current(handle);
         }
-        if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
+        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
-        if is_named && self.is_empty_and_new(index) {
+        if is_named && self.is_empty_and_new(handle) {
             return None;
         }
-        let name = self.tracked[index].name().to_owned();
+        let name = self.tracked[handle].name().to_owned();
         if is_named && !self.has_other_candidate(&name, &[]) {
-            self.tracked[index].watch.was_live = true;
+            self.tracked[handle].watch.was_live = true;
             return None;
         }
         if is_named && !self.has_other_candidate(&name, going) {
             return None;
         }
         if is_named {
-            self.keep_if_it_must(index);
+            self.keep_if_it_must(handle);
         }
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         let in_grace = !(is_named && tracked.watch.was_live) || tracked.keeps_name;
         let is_quiet = tracked.is_superseded()
-            || self.is_left_over(index)
-            || in_grace && self.left_alone_ms(index)? >= self.policy.grace_ms();
-        if self.is_waited_for(index) {
+            || self.is_left_over(handle)
+            || in_grace && self.left_alone_ms(handle)? >= self.policy.grace_ms();
+        if self.is_waited_for(handle) {
             return None;
         }
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         match (is_named, is_quiet) {
             (_, true) if tracked.has_rest() => Some(Step::Finish),
             (true, true) if tracked.keeps_name => Some(Step::Done),
             (true, false) if tracked.keeps_name => None,
             (true, _) => Some(Step::Retire),
             // Another hard link to it, or its old name, is a candidate: not done yet.
-            (false, true) if self.adopt_if_back(index) => None,
+            (false, true) if self.adopt_if_back(handle) => None,
             (false, true) => Some(Step::Done),
             (false, false) => None,
         }
     }
 
     /// A file that goes on: its unfinished last line may be due.
-    fn step_of_current(&mut self, index: usize) -> Option<Step> {
+    fn step_of_current(&mut self, handle: Handle) -> Option<Step> {
         let rest_ms = self.policy.rest_ms()?;
         let now_ms = self.clock().monotonic_ms();
-        if self.tracked[index].look(now_ms).ok()? != Look::Quiet {
+        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         // Zeros at the end are not written yet, and no line.
         let is_due = tracked.has_rest()
             && tracked.gap.is_none()
             && tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= rest_ms);
-        (is_due && self.may_begin(index)).then_some(Step::Finish)
+        (is_due && self.may_begin(handle)).then_some(Step::Finish)
     }
 
     /// A file that was dropped: done when it is read, whatever its name and whatever others there are.
-    fn step_of_whole(&mut self, index: usize, whole_ms: u64) -> Option<Step> {
+    fn step_of_whole(&mut self, handle: Handle, whole_ms: u64) -> Option<Step> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
-        if self.tracked[index].look(now_ms).ok()? != Look::Quiet || self.is_waited_for(index) {
+        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet || self.is_waited_for(handle) {
             return None;
         }
-        let is_named = self.tracked[index].is_named();
+        let is_named = self.tracked[handle].is_named();
         if is_named {
-            self.keep_if_it_must(index);
+            self.keep_if_it_must(handle);
         }
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         let left_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
         let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
         let is_over = tracked.is_superseded() || left_ms >= self.policy.grace_ms();
-        let is_begun = tracked.read_position > 0 || self.may_begin(index);
-        let tracked = &self.tracked[index];
+        let is_begun = tracked.read_position > 0 || self.may_begin(handle);
+        let tracked = &self.tracked[handle];
         if tracked.has_rest() {
             return (is_whole && is_begun).then_some(Step::Finish);
         }
@@ -207,15 +207,15 @@ impl Files {
             (true, false) => is_due.then_some(Step::Retire),
             (true, true) => is_over.then_some(Step::Done),
             // Another hard link to it, or its old name, is a candidate: not done yet.
-            (false, _) if is_over && self.adopt_if_back(index) => None,
+            (false, _) if is_over && self.adopt_if_back(handle) => None,
             (false, _) => is_over.then_some(Step::Done),
         }
     }
 
     /// Was the file deleted, and is it no longer written to? Only this descriptor keeps its bytes
     /// on the disk.
-    fn is_left_over(&self, index: usize) -> bool {
-        let tracked = &self.tracked[index];
+    fn is_left_over(&self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
         self.policy.then == Then::Nothing
             && !tracked.is_named()
             && !tracked.has_rest()
@@ -225,9 +225,9 @@ impl Files {
 
     /// May another file turn out to be this one? A copy of it waits for its truncation, which nobody
     /// would see if this one ended before; or what has its name by now was not compared with it yet.
-    fn is_waited_for(&self, index: usize) -> bool {
+    fn is_waited_for(&self, handle: Handle) -> bool {
         let now_ms = self.clock().monotonic_ms();
-        let old = &self.tracked[index];
+        let old = &self.tracked[handle];
         let waits = |fresh: &Tracked| match fresh.vetting {
             Vetting::Passed => false,
             Vetting::Copy { of, until_ms } => of == old.record.id && now_ms < until_ms,
@@ -268,9 +268,9 @@ impl Files {
     /// enough, since what comes later is read all the same. What is no whole line is final only
     /// after we have watched it ourselves: the stamp may be of another clock. One that is older by
     /// far counts, unless the file is open for writing.
-    pub(super) fn left_alone_ms(&self, index: usize) -> Option<u64> {
+    pub(super) fn left_alone_ms(&self, handle: Handle) -> Option<u64> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         let quiet_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
         let watched_ms = tracked.watched_ms(now_ms).ok()?;
         if !tracked.has_rest() {
@@ -285,8 +285,8 @@ impl Files {
 
     /// Has its writer made the file a moment ago, or in the present hour, and not begun yet? It has
     /// its lines before it.
-    fn is_empty_and_new(&self, index: usize) -> bool {
-        let tracked = &self.tracked[index];
+    fn is_empty_and_new(&self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
         if tracked.size > 0 || tracked.record.position > 0 {
             return false;
         }
@@ -307,8 +307,8 @@ impl Files {
 
     /// Is this a backlog file that will be retired and done as soon as it is read? Then its last
     /// line needs no newline, and goes in its place, before the files behind it.
-    pub fn is_ending(&mut self, index: usize) -> bool {
-        let tracked = &self.tracked[index];
+    pub fn is_ending(&mut self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
         if let Some(whole_ms) = self.policy.whole_ms() {
             let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
             return tracked.is_named()
@@ -320,22 +320,23 @@ impl Files {
         let is_past = !self.present.is_current(&name);
         is_named
             && is_past
-            && self.left_alone_ms(index).is_some_and(|ms| ms >= self.policy.grace_ms())
+            && self.left_alone_ms(handle).is_some_and(|ms| ms >= self.policy.grace_ms())
             && self.has_other_candidate(&name, &[])
     }
 
     /// Milliseconds until the grace time of some file may be over, if one is running.
     pub fn next_deadline_ms(&mut self) -> Option<u64> {
         let grace_ms = self.policy.grace_ms();
-        let left = |index: usize| grace_ms.checked_sub(self.left_alone_ms(index)?);
+        let left = |handle: Handle| grace_ms.checked_sub(self.left_alone_ms(handle)?);
         // One whose time is over waits for something else, of which its length tells nothing.
-        let is_retired = |index: &usize| !self.tracked[*index].is_named();
-        (0..self.tracked.len()).filter(is_retired).filter_map(left).filter(|ms| *ms > 0).min()
+        let is_retired = |handle: &Handle| !self.tracked[*handle].is_named();
+        let handles = self.tracked.handles().into_iter();
+        handles.filter(is_retired).filter_map(left).filter(|ms| *ms > 0).min()
     }
 
     /// Says Flume's words and chooses the new name; to be committed before the move.
-    pub fn intend_retirement(&mut self, index: usize) {
-        let tracked = &self.tracked[index];
+    pub fn intend_retirement(&mut self, handle: Handle) {
+        let tracked = &self.tracked[handle];
         let name = tracked.name().to_owned();
         let text = name.display();
         if tracked.record.state == FileState::Live && self.policy.whole_ms().is_none() {
@@ -345,7 +346,7 @@ impl Files {
                     "File:{text} is no longer a TARGET File, which will no longer be monitored."
                 ),
             );
-            self.tell_unchanged(index);
+            self.tell_unchanged(handle);
         }
         let path = self.path(&name);
         let target = match self.policy.then {
@@ -368,17 +369,17 @@ impl Files {
                     &name,
                     format_args!("Preparing to delete file {}", path.display()),
                 );
-                self.hidden_name(index)
+                self.hidden_name(handle)
             }
             Then::Mark | Then::Nothing => name,
         };
-        let record = &mut self.tracked[index].record;
+        let record = &mut self.tracked[handle].record;
         record.state = FileState::Draining;
         record.current_name = target.as_bytes().to_vec();
     }
 
-    fn tell_unchanged(&self, index: usize) {
-        let tracked = &self.tracked[index];
+    fn tell_unchanged(&self, handle: Handle) {
+        let tracked = &self.tracked[handle];
         let Ok(stat) = tracked.file.metadata() else { return };
         let text = tracked.name().display();
         if tracked.opened == Some((stat.mtime(), stat.mtime_nsec(), stat.len())) {
@@ -406,8 +407,8 @@ impl Files {
     /// Where a file to be deleted spends its grace time: in the tracker directory if that is on
     /// the same file system, else under a hidden name (never a candidate) beside the others. A
     /// symbolic link stays where what it says is right.
-    fn hidden_name(&self, index: usize) -> OsString {
-        let tracked = &self.tracked[index];
+    fn hidden_name(&self, handle: Handle) -> OsString {
+        let tracked = &self.tracked[handle];
         let leaf = format!("{HIDDEN}{}-{}", tracked.record.inode, tracked.record.id);
         let is_link = self.root.stat_link(tracked.name()).is_ok_and(|stat| stat.is_symlink());
         match self.config.tracker_dir.metadata() {
@@ -428,65 +429,65 @@ impl Files {
     }
 
     /// Carries the announced move out; durable after [`Files::sync_names`].
-    pub fn move_aside(&mut self, index: usize) -> Move {
-        let tracked = &self.tracked[index];
+    pub fn move_aside(&mut self, handle: Handle) -> Move {
+        let tracked = &self.tracked[handle];
         let (name, target) = (tracked.name().to_owned(), tracked.current_name());
         let (from, to) = (self.path(&name), self.path(&target));
-        if is_other_file(&self.tracked[index], &from) {
-            return self.lost_its_name(index);
+        if is_other_file(&self.tracked[handle], &from) {
+            return self.lost_its_name(handle);
         }
         match self.root.rename(&name, &target) {
-            Ok(()) if is_other_file(&self.tracked[index], &to) => {
+            Ok(()) if is_other_file(&self.tracked[handle], &to) => {
                 // It was replaced in this very moment: its successor gets the name back.
                 if let Err(e) = self.root.rename(&target, &name) {
                     let (from, to) = (from.display(), to.display());
                     log::error(READER, format_args!("{from} was moved to {to} by mistake: {e}"));
                 }
-                return self.lost_its_name(index);
+                return self.lost_its_name(handle);
             }
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.lost_its_name(index),
-            Err(e) => return self.is_refused_move(index, &from, &e),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.lost_its_name(handle),
+            Err(e) => return self.is_refused_move(handle, &from, &e),
         }
         self.stuck = Stuck::default();
         self.unsynced.push(root::split(&name).0.to_owned());
-        self.is_renamed_at_last(index);
+        self.is_renamed_at_last(handle);
         let now_ms = self.clock().monotonic_ms();
-        self.tracked[index].begin_grace(now_ms);
-        self.tracked[index].tie = Tie::Nameless;
+        self.tracked[handle].begin_grace(now_ms);
+        self.tracked[handle].tie = Tie::Nameless;
         self.scanner_forget(&name);
         Move::Moved
     }
 
     /// Another program has renamed, replaced or deleted it since the last listing: it is
     /// followed to its new name, if it has one, and not taken for a new file there.
-    fn lost_its_name(&mut self, index: usize) -> Move {
-        self.stay_live(index);
+    fn lost_its_name(&mut self, handle: Handle) -> Move {
+        self.stay_live(handle);
         self.refresh(true);
-        let tracked = &self.tracked[index];
+        let tracked = &self.tracked[handle];
         let path = self.path(tracked.name());
         let is_there = !matches!(reach::metadata(&path), Err(e) if reach::is_nothing_there(&e));
         if tracked.is_named() && (!is_there || is_other_file(tracked, &path)) {
             // The directory could not be listed.
-            self.is_gone(index, is_there);
+            self.is_gone(handle, is_there);
         }
         Move::Moved
     }
 
     /// One file that cannot be renamed is that file's trouble; where none can, it is the
     /// directory's.
-    fn is_refused_move(&mut self, index: usize, from: &Path, e: &io::Error) -> Move {
-        self.stay_live(index);
+    fn is_refused_move(&mut self, handle: Handle, from: &Path, e: &io::Error) -> Move {
+        self.stay_live(handle);
         if self.is_own_fault(e) {
-            self.keep(index, &e.to_string());
+            self.keep(handle, &e.to_string());
             return Move::Kept;
         }
         let now_ms = self.clock().monotonic_ms();
         let wait_ms = (self.stuck.wait_ms * 2).clamp(RETRY_MS, RETRY_MS_MAX);
         tell(
             Level::Warn,
-            self.tracked[index].name(),
+            self.tracked[handle].name(),
             format_args!(
                 "Unable to move {}: {e}. It is read on and moved when that is possible; next try \
                  in {wait_ms} milliseconds.",
@@ -498,8 +499,8 @@ impl Files {
     }
 
     /// Takes an announced move back.
-    pub fn stay_live(&mut self, index: usize) {
-        let record = &mut self.tracked[index].record;
+    pub fn stay_live(&mut self, handle: Handle) {
+        let record = &mut self.tracked[handle].record;
         record.state = FileState::Live;
         record.current_name.clone_from(&record.name);
     }
@@ -531,20 +532,20 @@ impl Files {
 
     /// Takes a done file off the list, deleting it where the policy says so.
     pub fn forget(&mut self, id: u64) {
-        let Some(index) = self.index_of(id) else { return };
-        let tracked = &self.tracked[index];
+        let Some(handle) = self.handle_of(id) else { return };
+        let tracked = &self.tracked[handle];
         let current = tracked.current_name();
         // What somebody else has moved away is his.
-        if self.tracked[index].keeps_name {
+        if self.tracked[handle].keeps_name {
             if self.policy.then == Then::Mark {
-                let name = self.tracked[index].name().to_owned();
+                let name = self.tracked[handle].name().to_owned();
                 self.mark(&name);
             }
-            self.set_aside(index);
+            self.set_aside(handle);
         } else if self.is_hidden(&current) {
             delete(&self.path(&current), tracked.record.inode);
         }
-        self.tracked.remove(index);
+        self.tracked.remove(handle);
         self.window.clear();
     }
 }

@@ -210,7 +210,7 @@ impl Files {
                 reached.as_ref().map_or(record.position, |r| r.end.max(record.position))
             }
             Whose::Truncated { id } | Whose::Replaced { id, .. } => {
-                self.index_of(*id).map_or(0, |index| self.tracked[index].read_position)
+                self.handle_of(*id).map_or(0, |handle| self.tracked[handle].read_position)
             }
             Whose::Finished { receipt, .. } => receipt.size,
         };
@@ -383,8 +383,8 @@ impl Files {
         let record = (**record).clone();
         quest.whose = Whose::Truncated { id: record.id };
         quest.suspects = found;
-        let index = self.push(record, file, end);
-        self.tracked[index].tie = Tie::Superseded;
+        let handle = self.push(record, file, end);
+        self.tracked[handle].tie = Tie::Superseded;
     }
 
     /// The file of that name as a copy that was made before the last lines were written.
@@ -412,7 +412,7 @@ impl Files {
         names: &mut Names,
         unasked: &mut Unasked,
     ) -> VecDeque<Suspect> {
-        let record = self.index_of(id).map(|index| &self.tracked[index].record);
+        let record = self.handle_of(id).map(|handle| &self.tracked[handle].record);
         let mut is_awaited = || record.is_some_and(|record| self.is_awaited(record, since_ms));
         unasked.is_away = is_awaited();
         if unasked.is_away {
@@ -426,8 +426,8 @@ impl Files {
     /// Files that may hold what was read of file `id` before it was truncated.
     fn copies_of(&self, id: u64, names: &mut Names, unasked: &mut Unasked) -> VecDeque<Suspect> {
         let mut found = VecDeque::new();
-        let Some(index) = self.index_of(id) else { return found };
-        let tracked = &self.tracked[index];
+        let Some(handle) = self.handle_of(id) else { return found };
+        let tracked = &self.tracked[handle];
         let record = &tracked.record;
         let ends = Ends {
             end: tracked.read_position,

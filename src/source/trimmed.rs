@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use super::restore::AnnouncedRange;
 use super::tracked::Tracked;
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER};
+use super::{Files, Handle, READER};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{FileRecord, TAIL_BYTES};
 use crate::log;
@@ -143,16 +143,16 @@ impl Tracked {
 impl Files {
     /// Other bytes stand where the file was read. Were they zeros at its end that its writer has
     /// used? Then it goes on where they began, as soon as nothing of it is in doubt.
-    pub(super) fn is_filled(&mut self, index: usize) -> bool {
-        let tracked = &self.tracked[index];
+    pub(super) fn is_filled(&mut self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
         let zeros_from = tracked.zeros_from.or_else(|| tracked.zeros_of_tail());
-        zeros_from.is_some_and(|start| self.is_without_zeros(index, start))
+        zeros_from.is_some_and(|start| self.is_without_zeros(handle, start))
     }
 
     /// From `size` on the file has not, or no longer, what was read of it. Were those bytes zeros?
     /// Then it goes on there, as soon as nothing of it is in doubt.
-    pub(super) fn is_without_zeros(&mut self, index: usize, size: u64) -> bool {
-        let tracked = &mut self.tracked[index];
+    pub(super) fn is_without_zeros(&mut self, handle: Handle, size: u64) -> bool {
+        let tracked = &mut self.tracked[handle];
         if tracked.trimmed.is_none() && !tracked.may_be_trimmed(size) {
             return false;
         }
@@ -161,13 +161,13 @@ impl Files {
             return true;
         }
         let left = what_is_left(&tracked.file, size, &tracked.record).unwrap_or(None);
-        let is_it = left.is_some_and(|crc| self.step_back_to(index, size, crc).is_ok());
-        self.tracked[index].trimmed = None;
+        let is_it = left.is_some_and(|crc| self.step_back_to(handle, size, crc).is_ok());
+        self.tracked[handle].trimmed = None;
         is_it
     }
 
-    fn tell_step_back(&self, index: usize, size: u64) {
-        let tracked = &self.tracked[index];
+    fn tell_step_back(&self, handle: Handle, size: u64) {
+        let tracked = &self.tracked[handle];
         let is_cut = tracked.size == size;
         let (name, end) = (tracked.name().display(), tracked.read_position);
         if is_cut {
@@ -190,12 +190,12 @@ impl Files {
     }
 
     /// `bytes_crc`: of the bytes before `size`.
-    fn step_back_to(&mut self, index: usize, size: u64, bytes_crc: u32) -> io::Result<()> {
-        let tracked = &mut self.tracked[index];
+    fn step_back_to(&mut self, handle: Handle, size: u64, bytes_crc: u32) -> io::Result<()> {
+        let tracked = &mut self.tracked[handle];
         let file = &tracked.file;
         let (head, tail) = (HeadBytes::read(file, size)?, TailBytes::read(file, size)?);
-        self.tell_step_back(index, size);
-        let tracked = &mut self.tracked[index];
+        self.tell_step_back(handle, size);
+        let tracked = &mut self.tracked[handle];
         (tracked.read_position, tracked.head, tracked.tail) = (size, head, tail);
         tracked.forget_rest();
         (tracked.gap, tracked.receipted_at, tracked.zeros_from) = (None, None, None);

@@ -8,10 +8,10 @@
 
 use std::ffi::OsStr;
 
-use super::Files;
 use super::parked::Spare;
 use super::scan::Candidate;
 use super::tracked::Look;
+use super::{Files, Handle};
 use crate::config::model::ConsumeOrder;
 
 /// How long a file of the other class (live or backlog) waits for its turn at most, ms.
@@ -62,7 +62,7 @@ impl Turns {
 impl Files {
     /// Which file is to be read now? Opens waiting files as their turn comes. `None`: nothing to
     /// read anywhere.
-    pub fn choose(&mut self) -> Option<usize> {
+    pub fn choose(&mut self) -> Option<Handle> {
         let now_ms = self.clock().monotonic_ms();
         if !self.turns.has_begun {
             self.turns = Turns { has_begun: true, ..Turns::new(now_ms) };
@@ -82,8 +82,8 @@ impl Files {
             }
             self.live_turn_is_over(now_ms);
         }
-        if let Some(index) = self.choose_backlog() {
-            return Some(index);
+        if let Some(handle) = self.choose_backlog() {
+            return Some(handle);
         }
         self.live_turn_is_over(now_ms);
         self.choose_live(u64::MAX)
@@ -94,7 +94,7 @@ impl Files {
         self.turns.live_since_ms = None;
     }
 
-    fn choose_youngest(&mut self, now_ms: u64) -> Option<usize> {
+    fn choose_youngest(&mut self, now_ms: u64) -> Option<Handle> {
         if now_ms - self.turns.backlog_ms < TURN_MS
             && let Some(live) = self.choose_live(u64::MAX)
         {
@@ -105,18 +105,18 @@ impl Files {
     }
 
     /// The live file that has waited longest, of those that were last served before `before_ms`.
-    fn choose_live(&mut self, before_ms: u64) -> Option<usize> {
+    fn choose_live(&mut self, before_ms: u64) -> Option<Handle> {
         self.open_waiting();
-        let mut best: Option<usize> = None;
-        for index in 0..self.tracked.len() {
-            let tracked = &self.tracked[index];
+        let mut best: Option<Handle> = None;
+        for handle in self.tracked.handles() {
+            let tracked = &self.tracked[handle];
             let is_due = tracked.is_named()
                 && tracked.served_ms < before_ms
                 && best.is_none_or(|b| tracked.served() < self.tracked[b].served());
-            if is_due && self.is_live(index) {
-                self.tracked[index].watch.was_live = true;
-                if self.is_readable(index) {
-                    best = Some(index);
+            if is_due && self.is_live(handle) {
+                self.tracked[handle].watch.was_live = true;
+                if self.is_readable(handle) {
+                    best = Some(handle);
                 }
             }
         }
@@ -124,11 +124,11 @@ impl Files {
     }
 
     /// Has the file the present hour in its name, or one to come, as of the last look at the clock?
-    pub fn is_live(&self, index: usize) -> bool {
-        self.tracked[index].is_named() && self.present.is_current(self.tracked[index].name())
+    pub fn is_live(&self, handle: Handle) -> bool {
+        self.tracked[handle].is_named() && self.present.is_current(self.tracked[handle].name())
     }
 
-    fn choose_backlog(&mut self) -> Option<usize> {
+    fn choose_backlog(&mut self) -> Option<Handle> {
         let now_ms = self.clock().monotonic_ms();
         // Each of hundreds of files would be asked for its length before every slice.
         let late_first = !self.turns.was_late && now_ms >= self.turns.none_late_ms;
@@ -147,14 +147,14 @@ impl Files {
 
     /// A file that was moved aside or vanished, or that was read to its end under an old name,
     /// and has grown since.
-    fn choose_late(&mut self) -> Option<usize> {
-        let mut best: Option<usize> = None;
-        for index in 0..self.tracked.len() {
-            let tracked = &self.tracked[index];
+    fn choose_late(&mut self) -> Option<Handle> {
+        let mut best: Option<Handle> = None;
+        for handle in self.tracked.handles() {
+            let tracked = &self.tracked[handle];
             let is_late = !tracked.is_named() || tracked.is_caught_up;
             let is_older = best.is_none_or(|b| tracked.served_ms < self.tracked[b].served_ms);
-            if is_late && is_older && !self.is_live(index) && self.is_readable(index) {
-                best = Some(index);
+            if is_late && is_older && !self.is_live(handle) && self.is_readable(handle) {
+                best = Some(handle);
             }
         }
         best
@@ -162,7 +162,7 @@ impl Files {
 
     /// The first file in `consumeOrder` that is not of the present hour and was not read to its
     /// end yet.
-    fn choose_fresh(&mut self) -> Option<usize> {
+    fn choose_fresh(&mut self) -> Option<Handle> {
         for at in 0..self.scanner.candidates().len() {
             let candidate = &self.scanner.candidates()[at];
             // First what most of ten thousand are, and what is found out without a search.
@@ -172,9 +172,9 @@ impl Files {
             if self.is_refused(&candidate.name) {
                 continue;
             }
-            let index = match self.index_by_name(&candidate.name) {
-                Some(index) if self.tracked[index].is_caught_up => continue,
-                Some(index) => index,
+            let handle = match self.handle_by_name(&candidate.name) {
+                Some(handle) if self.tracked[handle].is_caught_up => continue,
+                Some(handle) => handle,
                 None if self.is_tracked(candidate) => continue,
                 None => {
                     let has_room = self.has_backlog_room()
@@ -183,13 +183,13 @@ impl Files {
                         return self.choose_begun();
                     }
                     match self.track(at) {
-                        Some(index) => index,
+                        Some(handle) => handle,
                         None => continue,
                     }
                 }
             };
-            if self.is_readable(index) {
-                return Some(index);
+            if self.is_readable(handle) {
+                return Some(handle);
             }
         }
         None
@@ -197,11 +197,11 @@ impl Files {
 
     /// There is no room for another file: one that is open and was not read to its end yet, be it
     /// behind those that wait.
-    fn choose_begun(&mut self) -> Option<usize> {
-        (0..self.tracked.len()).find(|&index| {
-            let tracked = &self.tracked[index];
+    fn choose_begun(&mut self) -> Option<Handle> {
+        self.tracked.handles().into_iter().find(|&handle| {
+            let tracked = &self.tracked[handle];
             let is_begun = tracked.is_named() && !tracked.is_caught_up;
-            is_begun && !self.is_live(index) && self.is_readable(index)
+            is_begun && !self.is_live(handle) && self.is_readable(handle)
         })
     }
 
@@ -219,8 +219,8 @@ impl Files {
         self.tracked.iter().any(|t| t.is_named() && t.is_inode(device, inode))
     }
 
-    pub(super) fn index_by_name(&self, name: &OsStr) -> Option<usize> {
-        self.tracked.iter().position(|t| t.is_named() && t.name() == name)
+    pub(super) fn handle_by_name(&self, name: &OsStr) -> Option<Handle> {
+        self.tracked.find(|t| t.is_named() && t.name() == name)
     }
 
     /// Opens the waiting files of the present hour.
@@ -235,7 +235,7 @@ impl Files {
             let is_held = !candidate.is_present
                 || self.is_closed(candidate)
                 || self.is_tracked(candidate)
-                || self.index_by_name(&candidate.name).is_some();
+                || self.handle_by_name(&candidate.name).is_some();
             if is_held {
                 continue;
             }
@@ -248,8 +248,8 @@ impl Files {
                 return;
             }
             // It has waited since before the turn that it is opened in: it is not left for the next.
-            if let (Some(index), Some(since_ms)) = (self.track(at), self.turns.live_since_ms) {
-                self.tracked[index].served_ms = since_ms.saturating_sub(1);
+            if let (Some(handle), Some(since_ms)) = (self.track(at), self.turns.live_since_ms) {
+                self.tracked[handle].served_ms = since_ms.saturating_sub(1);
             }
         }
         if none_waits {
@@ -260,32 +260,32 @@ impl Files {
     /// Takes note of what became of this file, before bytes of it are read once more: what was
     /// truncated may be in a copy.
     pub fn look_again(&mut self, id: u64) {
-        if let Some(index) = self.index_of(id) {
-            self.is_readable(index);
+        if let Some(handle) = self.handle_of(id) {
+            self.is_readable(handle);
         }
     }
 
-    fn is_readable(&mut self, index: usize) -> bool {
+    fn is_readable(&mut self, handle: Handle) -> bool {
         let now_ms = self.clock().monotonic_ms();
-        if self.tracked[index].read_retry_ms > now_ms {
+        if self.tracked[handle].read_retry_ms > now_ms {
             return false;
         }
-        match self.tracked[index].look(now_ms) {
-            Ok(Look::Readable) => !self.tracked[index].is_barred && self.may_begin(index),
+        match self.tracked[handle].look(now_ms) {
+            Ok(Look::Readable) => !self.tracked[handle].is_barred && self.may_begin(handle),
             Ok(Look::Quiet) => false,
-            Ok(Look::Truncated { size }) if self.is_without_zeros(index, size) => false,
-            Ok(Look::Truncated { .. }) if self.is_filled(index) => false,
+            Ok(Look::Truncated { size }) if self.is_without_zeros(handle, size) => false,
+            Ok(Look::Truncated { .. }) if self.is_filled(handle) => false,
             Ok(Look::Truncated { size }) => {
-                self.begin_again(index, &format!("was truncated to {size} bytes"));
+                self.begin_again(handle, &format!("was truncated to {size} bytes"));
                 false
             }
-            Ok(Look::Rewritten) if self.is_filled(index) => false,
+            Ok(Look::Rewritten) if self.is_filled(handle) => false,
             Ok(Look::Rewritten) => {
-                self.begin_again(index, "was truncated or overwritten");
+                self.begin_again(handle, "was truncated or overwritten");
                 false
             }
             Err(e) => {
-                let name = self.tracked[index].name().to_owned();
+                let name = self.tracked[handle].name().to_owned();
                 self.complain(&name, &e.to_string());
                 false
             }

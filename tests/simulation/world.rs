@@ -389,7 +389,7 @@ impl World {
                 let at = t.read_position - tail.len() as u64;
                 t.file.read_exact_at(&mut now, at).is_ok() && now == tail
             };
-            let found = p.files.tracked.iter().find(is_it);
+            let found = p.files.tracked().find(is_it);
             found.is_some_and(|t| t.record.position >= PROOF_BYTES && is_read(t))
         })
     }
@@ -420,8 +420,7 @@ impl World {
                 let is_same = read.is_some_and(|read| crc32fast::hash(read) == r.bytes_crc);
                 r.inode == number && r.position > 0 && is_same
             };
-            p.files.tracked.iter().find(is_it).is_some_and(was_read)
-                || p.files.parked().any(is_read)
+            p.files.tracked().find(is_it).is_some_and(was_read) || p.files.parked().any(is_read)
         })
     }
 
@@ -611,7 +610,7 @@ impl World {
     pub fn is_read(&self, inode: usize) -> bool {
         let Some(pipeline) = &self.pipeline else { return true };
         let number = self.writers.inodes[inode].number;
-        let mut tracked = pipeline.files.tracked.iter().filter(|t| t.record.inode == number);
+        let mut tracked = pipeline.files.tracked().filter(|t| t.record.inode == number);
         let is_rebuilding = pipeline.is_rebuilding();
         match tracked.find(|t| !t.is_superseded() && !is_rebuilding) {
             // Behind a half line that was sent as the file's last stands its other half.
@@ -630,7 +629,7 @@ impl World {
         self.pipeline.as_ref().is_some_and(|p| {
             let is_it = |t: &Tracked| t.record.inode == number && !t.is_superseded();
             // While the topic is read back it may begin again, and know nothing.
-            !p.is_rebuilding() && p.files.tracked.iter().any(is_it)
+            !p.is_rebuilding() && p.files.tracked().any(is_it)
         })
     }
 
@@ -638,7 +637,7 @@ impl World {
     pub fn is_known_as(&self, inode: usize, path: &Path) -> bool {
         let number = self.writers.inodes[inode].number;
         let is_it = |t: &Tracked| t.record.inode == number && Some(t.name()) == path.file_name();
-        self.pipeline.as_ref().is_some_and(|p| p.files.tracked.iter().any(is_it))
+        self.pipeline.as_ref().is_some_and(|p| p.files.tracked().any(is_it))
     }
 
     /// From 2.5 on a broker that has forgotten a producer takes any sequence from it. It does so

@@ -9,9 +9,9 @@ use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::config::model::PartitionBy;
 use crate::log::{self, counted};
 use crate::rebuild::marks::{Segment, segments};
-use crate::source::interceptor;
 use crate::source::past::Check;
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
+use crate::source::{Handle, interceptor};
 
 /// Encoded bytes of a missing batch, at most and about.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -63,19 +63,19 @@ impl Pipeline {
                 }
             }
             Some(work) => {
-                let index = work.id.and_then(|id| self.files.index_of(id));
-                if work.id.is_some() && index.is_none() {
+                let handle = work.id.and_then(|id| self.files.handle_of(id));
+                if work.id.is_some() && handle.is_none() {
                     return Err(Trouble::Changed(subject.past.found_as.clone()));
                 }
-                if let (Some(index), Some(segment)) = (index, work.left.pop_front()) {
+                if let (Some(handle), Some(segment)) = (handle, work.left.pop_front()) {
                     let left =
-                        self.apply_slice(index, subject, segment, work, logs, &mut apply.turn)?;
+                        self.apply_slice(handle, subject, segment, work, logs, &mut apply.turn)?;
                     if let Some(left) = left {
                         work.left.push_front(left);
                     }
-                } else if self.is_as_compared(subject, work, index)? {
-                    if let Some(index) = index {
-                        self.files.settle_past(index);
+                } else if self.is_as_compared(subject, work, handle)? {
+                    if let Some(handle) = handle {
+                        self.files.settle_past(handle);
                     }
                     (apply.work, apply.subject) = (None, apply.subject + 1);
                 }
@@ -92,12 +92,12 @@ impl Pipeline {
         &mut self,
         subject: &Subject,
         work: &mut Work,
-        index: Option<usize>,
+        handle: Option<Handle>,
     ) -> Result<bool, Trouble> {
         let failed = |e| Trouble::File(subject.past.found_as.clone(), e);
         let mut check = match work.check.take() {
             Some(check) => check,
-            None => match self.files.check_past(&subject.past, index).map_err(failed)? {
+            None => match self.files.check_past(&subject.past, handle).map_err(failed)? {
                 Some(check) => check,
                 // Nothing of it is in the topic: it took no record from others either.
                 None => return Ok(true),
@@ -127,11 +127,11 @@ impl Pipeline {
             return Ok(Some(Work { id: None, left, event: 0, is_whole: false, check: None }));
         }
         let tracked = self.files.track_past(past);
-        let index = match tracked.map_err(|e| Trouble::File(past.found_as.clone(), e))? {
-            Some(index) => index,
+        let handle = match tracked.map_err(|e| Trouble::File(past.found_as.clone(), e))? {
+            Some(handle) => handle,
             None => return Err(Trouble::Changed(past.found_as.clone())),
         };
-        let record = &mut self.files.tracked[index].record;
+        let record = &mut self.files.at_mut(handle).record;
         record.ranges.clone_from(&subject.ranges);
         let marks: Vec<_> = subject.marks.iter().collect();
         let left = segments(&marks, most).into();
@@ -172,24 +172,24 @@ impl Pipeline {
     /// Returns what is left of the segment.
     fn apply_slice(
         &mut self,
-        index: usize,
+        handle: Handle,
         subject: &Subject,
         segment: Segment,
         work: &mut Work,
         logs: &[Log],
         turn: &mut usize,
     ) -> Result<Option<Segment>, Trouble> {
-        if self.files.tracked[index].giant_scanned.is_some() {
-            self.pass_giant(index, subject.past.is_ended)?;
+        if self.files.at(handle).giant_scanned.is_some() {
+            self.pass_giant(handle, subject.past.is_ended)?;
             return Ok(Some(segment));
         }
         let is_missing = !segment.lacking.is_empty();
         let bytes_max = if is_missing { BATCH_BYTES } else { usize::MAX };
         let is_last = work.left.is_empty() && work.is_whole;
-        let (slice, events) = match self.read_segment(index, segment.events, bytes_max, is_last) {
+        let (slice, events) = match self.read_segment(handle, segment.events, bytes_max, is_last) {
             Ok(read) => read,
             Err(SliceError::Giant) => {
-                self.files.begin_giant(index);
+                self.files.begin_giant(handle);
                 return Ok(Some(segment));
             }
             Err(SliceError::Io(e)) => {
@@ -203,30 +203,30 @@ impl Pipeline {
             return Err(Trouble::Changed(subject.past.found_as.clone()));
         }
         let left = segment.events - u64::from(events);
-        let is_final = is_last && left == 0 && self.is_at_end(index, slice.end);
+        let is_final = is_last && left == 0 && self.is_at_end(handle, slice.end);
         let partitions = self.partitions(subject, &segment.lacking, work.event, logs, *turn);
         *turn += usize::from(is_missing);
         work.event += u64::from(events);
-        self.push_segment(index, &slice, events, is_final, &partitions);
+        self.push_segment(handle, &slice, events, is_final, &partitions);
         self.fold();
         Ok((left > 0).then_some(Segment { events: left, ..segment }))
     }
 
     fn read_segment(
         &mut self,
-        index: usize,
+        handle: Handle,
         events_max: u64,
         bytes_max: usize,
         is_last: bool,
     ) -> Result<(Slice, u32), SliceError> {
-        let event_bytes = self.headers(index, 0).len() + EVENT_OVERHEAD;
+        let event_bytes = self.headers(handle, 0).len() + EVENT_OVERHEAD;
         let has_filter = interceptor::filters(&self.interceptors);
         let (interceptors, files) = (&self.interceptors, &mut self.files);
-        let tracked = &mut files.tracked[index];
+        let (window, tracked) = files.to_read(handle);
         let start = tracked.read_position;
         let bound = if is_last { Bound::Final } else { Bound::Open };
         let (mut events, mut bytes) = (0u32, 0usize);
-        let slice = slice::read(&mut files.window, tracked, start, bound, |body, _| {
+        let slice = slice::read(window, tracked, start, bound, |body, _| {
             if has_filter && !interceptor::keeps(interceptors, body) {
                 return Take::More;
             }
@@ -238,8 +238,8 @@ impl Pipeline {
         Ok((slice, events))
     }
 
-    fn is_at_end(&self, index: usize, end: u64) -> bool {
-        self.files.tracked[index].file.metadata().is_ok_and(|stat| stat.len() == end)
+    fn is_at_end(&self, handle: Handle, end: u64) -> bool {
+        self.files.at(handle).file.metadata().is_ok_and(|stat| stat.len() == end)
     }
 
     /// Where the missing events from `event` on go: channels and partitions.
@@ -272,7 +272,7 @@ impl Pipeline {
     /// acknowledged.
     fn push_segment(
         &mut self,
-        index: usize,
+        handle: Handle,
         slice: &Slice,
         events: u32,
         is_final: bool,
@@ -283,7 +283,7 @@ impl Pipeline {
             producer_epoch: -1,
             base_sequence: -1,
             count: events,
-            file: self.files.tracked[index].record.id,
+            file: self.files.at(handle).record.id,
             start: slice.start,
             end: slice.end,
             lines: slice.lines,
@@ -293,7 +293,7 @@ impl Pipeline {
             is_final,
             ..BatchRecord::default()
         };
-        self.files.announced(index, slice, is_final);
+        self.files.announced(handle, slice, is_final);
         let announced = |record| Announced::new(record, None, 0, Copies::Any);
         if missing.is_empty() || events == 0 {
             self.announced.push(announced(BatchRecord { fate: Fate::Nowhere, ..base }));

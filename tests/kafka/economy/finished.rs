@@ -48,7 +48,7 @@ fn processor_ns() -> u64 {
 fn read_all(files: &mut Files) -> usize {
     let mut read = 0;
     while let Some(at) = files.choose() {
-        let tracked = &mut files.tracked[at];
+        let tracked = files.at_mut(at);
         let size = tracked.file.metadata().expect("a file").len();
         tracked.read_position = size;
         tracked.record.position = size;

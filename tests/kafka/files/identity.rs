@@ -261,7 +261,7 @@ fn half_a_line_that_is_overwritten_by_whole_ones_of_the_same_length_is_looked_at
     std::fs::write(&path, "half a").expect("a file");
     files.refresh(true);
     let at = files.choose().expect("something to read");
-    files.tracked[at].exhausted_at = Some(6);
+    files.at_mut(at).exhausted_at = Some(6);
     assert_eq!(files.choose(), None);
     overwrite_later(&path, "a\nb\nc\n");
     assert_eq!(files.choose(), Some(at));
@@ -277,7 +277,7 @@ fn a_file_overwritten_to_its_very_length_is_found_at_every_look() {
     std::fs::write(&path, "old\n").expect("a file");
     files.refresh(true);
     let at = files.choose().expect("something to read");
-    let tracked = &mut files.tracked[at];
+    let tracked = files.at_mut(at);
     (tracked.read_position, tracked.record.position) = (4, 4);
     tracked.head = HeadBytes::read(&tracked.file, 4).expect("what was read");
     tracked.update_head();

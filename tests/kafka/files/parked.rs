@@ -21,7 +21,7 @@ const LONG_GRACE_MS: u64 = 60_000;
 fn read_all(files: &mut Files) -> Vec<OsString> {
     let mut read = Vec::new();
     while let Some(at) = files.choose() {
-        let tracked = &mut files.tracked[at];
+        let tracked = files.at_mut(at);
         let size = tracked.file.metadata().expect("a file").len();
         tracked.read_position = size;
         tracked.record.position = size;
@@ -50,7 +50,7 @@ fn scene(clock: &ManualClock) -> (Scene, Files) {
 fn parked(files: &Files) -> Vec<OsString> {
     let dir = files.config.spool_dir.read_dir().expect("the spool directory");
     let names = dir.map(|entry| entry.expect("an entry").file_name());
-    names.filter(|name| files.tracked.iter().all(|t| t.name() != name)).collect()
+    names.filter(|name| files.tracked().all(|t| t.name() != name)).collect()
 }
 
 fn append(files: &Files, name: &OsStr) {
@@ -100,9 +100,9 @@ fn a_parked_file_that_nobody_tells_of_is_read_in_its_turn() {
 fn settle(files: &mut Files) -> usize {
     let due = files.due();
     for id in &due.retire {
-        let index = files.index_of(*id).expect("an open file");
-        files.intend_retirement(index);
-        assert_eq!(files.move_aside(index), Move::Moved);
+        let file = files.handle_of(*id).expect("an open file");
+        files.intend_retirement(file);
+        assert_eq!(files.move_aside(file), Move::Moved);
     }
     if due.retire.is_empty() {
         due.done.iter().rev().for_each(|id| files.forget(*id));
@@ -133,7 +133,7 @@ fn files_that_wait_for_their_grace_time_hold_up_no_others() {
     assert_eq!(found.len(), FILES, "all files of the new hour are read");
     let is_moved = |n: usize| files.path(format!("{n:04}_2024022823.COMPLETED").as_ref()).exists();
     assert_eq!((0..FILES).filter(|n| is_moved(*n)).count(), FILES, "and all old ones moved");
-    assert!(files.tracked.len() <= 512, "{} files are open", files.tracked.len());
+    assert!(files.tracked().len() <= 512, "{} files are open", files.tracked().len());
     // One of those is written to once more.
     let late = OsStr::new("0003_2024022823.COMPLETED");
     append(&files, late);

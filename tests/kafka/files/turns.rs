@@ -112,7 +112,7 @@ fn after_a_second_of_backlog_it_is_the_live_files_turn() {
 /// Reads the whole of the file whose turn it is; the first part of its name.
 fn read_next(files: &mut Files) -> String {
     let at = files.choose().expect("a file to read");
-    let tracked = &mut files.tracked[at];
+    let tracked = files.at_mut(at);
     tracked.read_position = tracked.file.metadata().expect("a file").len();
     let name = tracked.name().to_string_lossy();
     name.split('_').next().expect("a name").to_owned()

@@ -87,9 +87,9 @@ impl World {
             && !pipeline.files.is_comparing()
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
-            && pipeline.files.tracked.iter().all(|t| t.is_named() && !t.has_uncommitted())
+            && pipeline.files.tracked().all(|t| t.is_named() && !t.has_uncommitted())
             && pipeline.files.parked().all(|r| r.state != FileState::Draining)
-            && !pipeline.files.tracked.iter().any(|t| self.is_too_long(&t.name().to_string_lossy()))
+            && !pipeline.files.tracked().any(|t| self.is_too_long(&t.name().to_string_lossy()))
     }
 
     /// Candidates that should have been retired.
