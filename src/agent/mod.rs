@@ -94,7 +94,7 @@ impl Running {
     fn note_progress(&mut self, now_ms: u64) {
         let Counters { bytes_passed, lines_passed, .. } = self.pipeline.counters;
         self.rates.note(now_ms, bytes_passed, lines_passed);
-        for (reached, outlet) in self.reached.iter_mut().zip(&self.pipeline.outlets) {
+        for (reached, outlet) in self.reached.iter_mut().zip(self.pipeline.outlets()) {
             *reached |= outlet.is_open();
         }
     }
@@ -103,13 +103,13 @@ impl Running {
     /// the brokers are reached: by then this one works.
     fn tell_trouble(&mut self, now_ms: u64) {
         let mut troubles: Vec<Trouble> = Vec::new();
-        for outlet in &self.pipeline.outlets {
+        for outlet in self.pipeline.outlets() {
             if let Some((since_ms, why)) = &outlet.trouble {
                 let (channel, why) = (outlet.config.name.clone(), why.clone());
                 troubles.push(Trouble::Brokers { channel, since_ms: *since_ms, why });
             }
         }
-        let is_connected = self.pipeline.outlets.iter().all(|outlet| outlet.is_open());
+        let is_connected = self.pipeline.is_open();
         if !is_connected {
             let ends = self.told.iter().filter(|told| matches!(told, Trouble::End { .. }));
             let ends: Vec<Trouble> = ends.cloned().collect();
@@ -421,8 +421,8 @@ impl Agent {
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();
         let pipeline =
             Pipeline::assemble(startup, inherited).map_err(|e| NoStart::NotYet(e.to_string()))?;
-        let reached = vec![false; pipeline.outlets.len()];
-        let watch = watch(config, &pipeline.files);
+        let reached = vec![false; pipeline.outlets().len()];
+        let watch = watch(config, pipeline.files());
         Ok(Running {
             pipeline,
             watch,
@@ -440,7 +440,7 @@ impl Agent {
     }
 
     fn tend_monitor(&mut self, busy: bool) {
-        let is_connected = |r: &Running| r.pipeline.outlets.iter().all(|o| o.is_open());
+        let is_connected = |r: &Running| r.pipeline.is_open();
         let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
         let now_ms = self.clock.monotonic_ms();
         for running in &mut self.running {
@@ -472,8 +472,8 @@ impl Agent {
         }
         for running in &mut self.running {
             if let Some(watch) = &mut running.watch {
-                let files = &mut running.pipeline.files;
-                watch.drain(&mut |name| files.notice(name));
+                let pipeline = &mut running.pipeline;
+                watch.drain(&mut |name| pipeline.notice(name));
             }
         }
     }

@@ -153,7 +153,7 @@ impl Agent {
     fn look_at_spool(&mut self, at: usize) -> Result<(), End> {
         let running = &self.running[at];
         let Some(held) = &running.spool_lock else { return Ok(()) };
-        let listed = running.pipeline.files.directory();
+        let listed = running.pipeline.files().directory();
         if listed.is_none_or(|directory| directory == held.directory) {
             return Ok(());
         }
@@ -268,7 +268,7 @@ fn is_missing(e: &io::Error) -> bool {
 /// Notices are of a directory, not of its name. Where there was no descriptor for them, or a limit
 /// was reached, there may be one later.
 fn renew_watch(running: &mut Running, now_ms: u64) {
-    let files = &running.pipeline.files;
+    let files = running.pipeline.files();
     let config = &running.pipeline.config;
     let mut listed = files.directories().filter_map(|(_, directory)| directory).peekable();
     if listed.peek().is_none() {

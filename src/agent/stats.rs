@@ -23,14 +23,14 @@ impl Running {
     fn fault(&self) -> Option<String> {
         let name = &self.pipeline.config.name;
         let no_room = self.pipeline.is_waiting_for_room().then_some("no room for the checkpoint");
-        let absent = self.pipeline.files.is_directory_absent().then_some("its directory is away");
+        let absent = self.pipeline.files().is_directory_absent().then_some("its directory is away");
         let why = self.pause.as_deref().or(no_room).or(absent)?;
         Some(format!("Source {name}: {why}"))
     }
 
     /// Channels that have not reached their brokers, or not since their last trouble, with the reason.
     fn apart(&self, clock: &dyn Clock) -> Vec<Apart> {
-        let outlets = self.pipeline.outlets.iter().zip(&self.reached);
+        let outlets = self.pipeline.outlets().iter().zip(&self.reached);
         let apart =
             outlets.filter(|(o, reached)| !o.is_open() && (!**reached || o.trouble.is_some()));
         let sentence = |outlet: &Outlet| {
@@ -48,7 +48,7 @@ impl Agent {
     /// Of a channel, from all its sources.
     fn round_trips(&self, channel: usize) -> Histogram {
         let mut all = Histogram::default();
-        let outlets = self.running.iter().flat_map(|r| &r.pipeline.outlets);
+        let outlets = self.running.iter().flat_map(|r| r.pipeline.outlets());
         outlets.filter(|o| o.channel == channel).for_each(|o| all.add(&o.trips.all));
         all
     }
@@ -57,7 +57,7 @@ impl Agent {
     /// one that ends first has it.
     fn certificates(&self, channel: usize) -> Vec<(String, Summary)> {
         let mut all: Vec<(String, Summary)> = Vec::new();
-        let outlets = self.running.iter().flat_map(|r| &r.pipeline.outlets);
+        let outlets = self.running.iter().flat_map(|r| r.pipeline.outlets());
         for standings in
             outlets.filter(|o| o.channel == channel).filter_map(|o| o.broker.standings())
         {
@@ -86,12 +86,12 @@ impl Agent {
             connected: self
                 .running
                 .iter()
-                .flat_map(|r| &r.pipeline.outlets)
+                .flat_map(|r| r.pipeline.outlets())
                 .all(|o| o.channel != at || o.is_open()),
             leaderless: self
                 .running
                 .iter()
-                .flat_map(|r| &r.pipeline.outlets)
+                .flat_map(|r| r.pipeline.outlets())
                 .filter(|o| o.channel == at)
                 .map(|o| o.told_leaderless.len())
                 .max()
@@ -99,21 +99,21 @@ impl Agent {
             attempted: self
                 .running
                 .iter()
-                .filter(|r| r.pipeline.outlets.iter().any(|o| o.channel == at))
+                .filter(|r| r.pipeline.outlets().iter().any(|o| o.channel == at))
                 .map(|r| r.pipeline.counters.events_received)
                 .sum(),
             acked: self.sinks.acked_by_channel[at],
             throttled_ms: self
                 .running
                 .iter()
-                .flat_map(|r| &r.pipeline.outlets)
+                .flat_map(|r| r.pipeline.outlets())
                 .filter(|o| o.channel == at)
                 .map(|o| o.throttle.total_ms)
                 .sum(),
             logins_refused: self
                 .running
                 .iter()
-                .flat_map(|r| &r.pipeline.outlets)
+                .flat_map(|r| r.pipeline.outlets())
                 .filter(|o| o.channel == at)
                 .map(|o| o.logins_refused)
                 .sum(),
@@ -191,7 +191,7 @@ fn source_stats(running: &Running, clock: &dyn Clock) -> SourceStats {
         files: looks.views(pipeline, now_ms),
         in_doubt: pipeline.in_doubt(),
         dead_letters: looks.dead_letters(pipeline, now_ms.0),
-        channels: pipeline.outlets.iter().map(|o| o.record.clone()).collect(),
+        channels: pipeline.outlets().iter().map(|o| o.record.clone()).collect(),
         spool_dir: pipeline.config.spool_dir.to_string_lossy().into_owned(),
         fault: running.fault().map(|why| without_numbers(&why).into_owned()),
         apart: running.apart(clock),
@@ -205,7 +205,7 @@ fn source_stats(running: &Running, clock: &dyn Clock) -> SourceStats {
         curve_ms: running.rates.covers_ms(),
         delivery: pipeline.delivery.clone(),
         flights: pipeline.flights_by_partition().collect(),
-        links: pipeline.outlets.iter().map(link_stats).collect(),
+        links: pipeline.outlets().iter().map(link_stats).collect(),
         letters: looks.last_letters(),
         finished: looks.finished(pipeline),
     }

@@ -46,7 +46,7 @@ impl FileLooks {
     pub(crate) fn views(&mut self, pipeline: &Pipeline, now_ms: (u64, i64)) -> Vec<FileView> {
         self.ages.begin();
         let mut views = Vec::new();
-        for tracked in pipeline.files.tracked() {
+        for tracked in pipeline.files().tracked() {
             let mut view = open(tracked);
             let record = &tracked.record;
             self.ages.note((record.device, record.inode), &mut view, now_ms);
@@ -126,7 +126,7 @@ impl FileLooks {
 
 /// Candidates without a descriptor. What is gone meanwhile is left out.
 fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
-    let files = &pipeline.files;
+    let files = pipeline.files();
     let open = open_files(pipeline);
     let parked: HashMap<(u64, u64), _> =
         files.records().map(|record| ((record.device, record.inode), record)).collect();
@@ -151,7 +151,7 @@ fn look(pipeline: &Pipeline) -> Vec<((u64, u64), FileView)> {
 }
 
 fn open_files(pipeline: &Pipeline) -> HashSet<(u64, u64)> {
-    let tracked = pipeline.files.tracked().filter(|t| !t.is_superseded());
+    let tracked = pipeline.files().tracked().filter(|t| !t.is_superseded());
     tracked.map(|t| (t.record.device, t.record.inode)).collect()
 }
 

@@ -29,6 +29,7 @@ mod survey;
 mod throttle;
 mod told;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -36,7 +37,8 @@ use std::sync::Arc;
 
 use crate::channel::batch::Batch;
 use crate::channel::broker::Fault;
-use crate::channel::outlet::{Absence, Outlet, Stage};
+use crate::channel::limit::BatchLimit;
+use crate::channel::outlet::{Absence, DoubtIdentity, Outlet, Stage};
 use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
@@ -145,8 +147,8 @@ pub struct Counters {
 pub struct Pipeline {
     pub config: Rc<SourceConfig>,
     clock: Rc<dyn Clock>,
-    pub files: Files,
-    pub outlets: Vec<Outlet>,
+    files: Files,
+    outlets: Vec<Outlet>,
     announced: Vec<Announced>,
     journal: Box<dyn Journal>,
     ledger: Box<dyn Ledger>,
@@ -239,6 +241,34 @@ impl Pipeline {
     ) -> Result<(), WriteError> {
         (self.journal, self.ledger) = (journal, ledger);
         self.write_state()
+    }
+
+    /// The kernel says that the file of that name was written to.
+    pub fn notice(&mut self, name: &OsStr) {
+        self.files.notice(name);
+    }
+
+    /// Lists the directory now, whatever is known of it.
+    pub fn list_now(&mut self) {
+        self.files.refresh(true);
+    }
+
+    /// Limits how many files are open, and how many bytes a round has, from now on.
+    pub fn limit(&mut self, open_max: Option<usize>, round_bytes: usize) {
+        if let Some(most) = open_max {
+            self.files.open_at_most(most);
+        }
+        for outlet in &mut self.outlets {
+            outlet.round_limit = BatchLimit::new(round_bytes);
+            let bytes = outlet.batch_limit.bytes().min(round_bytes);
+            outlet.batch_limit = BatchLimit::new(bytes);
+        }
+    }
+
+    /// Nothing of what was announced was ever sent.
+    pub(crate) fn none_was_sent(&mut self) {
+        let missing = |outlet: &mut Outlet| outlet.doubt_identity = DoubtIdentity::Missing;
+        self.outlets.iter_mut().for_each(missing);
     }
 
     /// From now on nothing new is read.

@@ -403,7 +403,7 @@ impl Pipeline {
 
     /// A batch whose file cannot be opened now, and which is not in the topic, waits for it.
     fn wait_for_file(&self, batch: &BatchRecord) -> Result<(), Pause> {
-        match self.files.absent.find(batch.file).and_then(|absent| absent.absence.hope()) {
+        match self.files.absent().find(batch.file).and_then(|absent| absent.absence.hope()) {
             Some(why) => Err(self.not_now(batch, why)),
             None => Ok(()),
         }

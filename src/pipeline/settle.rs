@@ -101,13 +101,13 @@ impl Pipeline {
         }
         let is_settled = |id: u64| self.announced.iter().all(|a| a.record.file != id);
         let now_ms = self.clock.monotonic_ms();
-        let Some(absent) = self.files.absent.ended(now_ms, is_settled) else { return Ok(false) };
+        let Some(absent) = self.files.absent().ended(now_ms, is_settled) else { return Ok(false) };
         let record = absent.record.clone();
         let is_worth_it = is_worth_a_receipt(&record);
         if is_worth_it && !self.write_receipts(std::slice::from_ref(&record))? {
             return Ok(false);
         }
-        self.files.absent.remove(record.id);
+        self.files.forget_absent(record.id);
         // What was truncated was told then.
         if is_worth_it && record.state != FileState::Superseded {
             log::warn(
@@ -164,7 +164,7 @@ impl Pipeline {
 
     /// A file that goes on from its receipt keeps the offset ranges that stand there.
     pub(super) fn take_over_ranges(&mut self) {
-        for (id, receipt) in std::mem::take(&mut self.files.resumed) {
+        for (id, receipt) in self.files.take_resumed() {
             let Some(handle) = self.files.handle_of(id) else { continue };
             let ranges = &mut self.files.at_mut(handle).record.ranges;
             for range in receipt.ranges {

@@ -1,7 +1,9 @@
 //! What others are told of a pipeline, without changing it.
 
 use super::{Announced, Pipeline};
+use crate::channel::outlet::Outlet;
 use crate::checkpoint::lock::Place;
+use crate::source::Files;
 
 impl Pipeline {
     /// Is the checkpoint still under its name?
@@ -30,6 +32,21 @@ impl Pipeline {
         let is_open = |a: &&Announced| self.outlets[usize::from(a.record.channel)].is_open();
         let in_flight = self.announced.iter().filter(|a| self.is_under_way(a)).filter(is_open);
         in_flight.map(|a| (usize::from(a.record.channel), a.record.partition))
+    }
+
+    /// Its files, as they are now.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Its channels, in the order of the configuration, as they are now.
+    pub fn outlets(&self) -> &[Outlet] {
+        &self.outlets
+    }
+
+    /// Can lines go to every channel?
+    pub fn is_open(&self) -> bool {
+        self.outlets.iter().all(Outlet::is_open)
     }
 
     /// Generation of the checkpoint that was written last.

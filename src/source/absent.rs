@@ -108,7 +108,7 @@ impl Absents {
         self.list.iter().find(|a| a.record.id == id)
     }
 
-    pub fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
+    pub(super) fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
         self.list.iter_mut().find(|a| a.record.id == id).map(|a| &mut a.record)
     }
 
@@ -123,7 +123,7 @@ impl Absents {
         self.list.iter().find(|a| has_ended(a) && is_settled(a.record.id))
     }
 
-    pub fn remove(&mut self, id: u64) {
+    pub(super) fn remove(&mut self, id: u64) {
         self.list.retain(|a| a.record.id != id);
     }
 

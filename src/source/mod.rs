@@ -138,12 +138,12 @@ pub struct Files {
     open_max: usize,
     kept: kept::Kept,
     /// Records of files that are not open: waited for, or gone.
-    pub absent: Absents,
+    absent: Absents,
     /// Directories, as the checkpoint has them (second), of files that were found in this one
     /// (first): it is the one in which the others of those were, too.
     homes: HashSet<(absent::Directory, absent::Directory)>,
     /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
-    pub resumed: Vec<(u64, Receipt)>,
+    resumed: Vec<(u64, Receipt)>,
     /// Finished files that have grown, until there is a descriptor for them.
     grown: Vec<Receipt>,
     /// The spool directory does not permit names to be changed.
@@ -340,6 +340,21 @@ impl Files {
     /// The same, with the window through which files are read.
     pub fn to_read(&mut self, handle: Handle) -> (&mut Window, &mut Tracked) {
         (&mut self.window, &mut self.tracked[handle])
+    }
+
+    /// The records of files that are not open: waited for, or gone.
+    pub fn absent(&self) -> &Absents {
+        &self.absent
+    }
+
+    /// One of them has its receipt, or needs none.
+    pub fn forget_absent(&mut self, id: u64) {
+        self.absent.remove(id);
+    }
+
+    /// Files that go on from a receipt since the last call, by their ids: its ranges are theirs.
+    pub fn take_resumed(&mut self) -> Vec<(u64, Receipt)> {
+        std::mem::take(&mut self.resumed)
     }
 
     /// Lists the directory if it has changed, and takes note of tracked files that were renamed,

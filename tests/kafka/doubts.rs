@@ -282,7 +282,7 @@ fn run_with(
         pipeline.step(&mut Nobody).unwrap();
         clock.advance(100);
     }
-    assert!(pipeline.files.tracked().all(|t| !t.has_uncommitted() || pipeline.in_doubt() > 0));
+    assert!(pipeline.files().tracked().all(|t| !t.has_uncommitted() || pipeline.in_doubt() > 0));
     pipeline.in_doubt()
 }
 

@@ -14,7 +14,6 @@ use std::rc::Rc;
 
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::broker::Broker;
-use flume_ng::channel::limit::BatchLimit;
 use flume_ng::checkpoint::flume_positions::FlumePosition;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
@@ -299,14 +298,7 @@ impl World {
                 return Err(e.to_string());
             }
         };
-        if let Some(most) = self.open_max {
-            pipeline.files.open_at_most(most);
-        }
-        for outlet in &mut pipeline.outlets {
-            outlet.round_limit = BatchLimit::new(self.scenario.round_bytes);
-            let bytes = outlet.batch_limit.bytes().min(self.scenario.round_bytes);
-            outlet.batch_limit = BatchLimit::new(bytes);
-        }
+        pipeline.limit(self.open_max, self.scenario.round_bytes);
         Ok((pipeline, kept))
     }
 
@@ -370,7 +362,7 @@ impl World {
         self.disk.borrow_mut().fail_in = None;
         self.no_room.for_writes(0);
         let Some(pipeline) = &mut self.pipeline else { return Ok(false) };
-        pipeline.files.refresh(true);
+        pipeline.list_now();
         if pipeline.is_waiting_for_room() {
             return Ok(false);
         }
@@ -389,7 +381,7 @@ impl World {
                 let at = t.read_position - tail.len() as u64;
                 t.file.read_exact_at(&mut now, at).is_ok() && now == tail
             };
-            let found = p.files.tracked().find(is_it);
+            let found = p.files().tracked().find(is_it);
             found.is_some_and(|t| t.record.position >= PROOF_BYTES && is_read(t))
         })
     }
@@ -420,7 +412,7 @@ impl World {
                 let is_same = read.is_some_and(|read| crc32fast::hash(read) == r.bytes_crc);
                 r.inode == number && r.position > 0 && is_same
             };
-            p.files.tracked().find(is_it).is_some_and(was_read) || p.files.parked().any(is_read)
+            p.files().tracked().find(is_it).is_some_and(was_read) || p.files().parked().any(is_read)
         })
     }
 
@@ -432,7 +424,7 @@ impl World {
         let places = self.writers.places();
         let Some(path) = places.get(&number).filter(|_| at.is_multiple_of(2)) else { return };
         if path.starts_with(&self.writers.spool) {
-            pipeline.files.notice(self.writers.name_of(path).as_ref());
+            pipeline.notice(self.writers.name_of(path).as_ref());
         }
     }
 
@@ -610,14 +602,14 @@ impl World {
     pub fn is_read(&self, inode: usize) -> bool {
         let Some(pipeline) = &self.pipeline else { return true };
         let number = self.writers.inodes[inode].number;
-        let mut tracked = pipeline.files.tracked().filter(|t| t.record.inode == number);
+        let mut tracked = pipeline.files().tracked().filter(|t| t.record.inode == number);
         let is_rebuilding = pipeline.is_rebuilding();
         match tracked.find(|t| !t.is_superseded() && !is_rebuilding) {
             // Behind a half line that was sent as the file's last stands its other half.
             Some(tracked) => tracked.finished_at.is_none(),
             None => {
                 let waits = |r: &FileRecord| r.inode == number && r.state == FileState::Draining;
-                pipeline.files.parked().any(waits)
+                pipeline.files().parked().any(waits)
                     || self.writers.is_candidate_now(&self.writers.places(), number)
             }
         }
@@ -629,7 +621,7 @@ impl World {
         self.pipeline.as_ref().is_some_and(|p| {
             let is_it = |t: &Tracked| t.record.inode == number && !t.is_superseded();
             // While the topic is read back it may begin again, and know nothing.
-            !p.is_rebuilding() && p.files.tracked().any(is_it)
+            !p.is_rebuilding() && p.files().tracked().any(is_it)
         })
     }
 
@@ -637,7 +629,7 @@ impl World {
     pub fn is_known_as(&self, inode: usize, path: &Path) -> bool {
         let number = self.writers.inodes[inode].number;
         let is_it = |t: &Tracked| t.record.inode == number && Some(t.name()) == path.file_name();
-        self.pipeline.as_ref().is_some_and(|p| p.files.tracked().any(is_it))
+        self.pipeline.as_ref().is_some_and(|p| p.files().tracked().any(is_it))
     }
 
     /// From 2.5 on a broker that has forgotten a producer takes any sequence from it. It does so

@@ -22,7 +22,6 @@ use super::{Mail, Trouble, open, temporary};
 use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
-use crate::channel::outlet::DoubtIdentity;
 use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger, LedgerError};
 use crate::checkpoint::lock::{self, Locked};
@@ -414,8 +413,7 @@ impl Run<'_> {
         let mut pipeline = assembled.map_err(|e| temporary(e.to_string()))?;
         if is_new {
             // Nothing of it was ever sent.
-            let outlets = pipeline.outlets.iter_mut();
-            outlets.for_each(|outlet| outlet.doubt_identity = DoubtIdentity::Missing);
+            pipeline.none_was_sent();
         }
         Ok(pipeline)
     }

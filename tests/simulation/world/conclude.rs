@@ -78,18 +78,18 @@ impl World {
         // Asked every two seconds.
         let is_whole = |o: &Outlet| o.topic.as_ref().is_some_and(|t| t.leaderless.is_empty());
         // One that has not been reached yet may be missing what nobody has read.
-        pipeline.outlets.iter().all(|o| o.is_open() && is_whole(o))
+        pipeline.outlets().iter().all(|o| o.is_open() && is_whole(o))
             && pipeline.is_idle()
             && !pipeline.is_rebuilding()
             // Tried again every four seconds.
             && !marker::is_there(&self.writers.tracker).unwrap_or(true)
             && !pipeline.is_waiting_for_room()
-            && !pipeline.files.is_comparing()
+            && !pipeline.files().is_comparing()
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
-            && pipeline.files.tracked().all(|t| t.is_named() && !t.has_uncommitted())
-            && pipeline.files.parked().all(|r| r.state != FileState::Draining)
-            && !pipeline.files.tracked().any(|t| self.is_too_long(&t.name().to_string_lossy()))
+            && pipeline.files().tracked().all(|t| t.is_named() && !t.has_uncommitted())
+            && pipeline.files().parked().all(|r| r.state != FileState::Draining)
+            && !pipeline.files().tracked().any(|t| self.is_too_long(&t.name().to_string_lossy()))
     }
 
     /// Candidates that should have been retired.
@@ -165,7 +165,7 @@ impl World {
     fn check_checkpoint(&mut self) -> Result<(), String> {
         // Nothing that is in the directory proves that it is the one in which these were: they wait.
         let is_elsewhere = |a: &&Absent| matches!(a.absence, Absence::Elsewhere(_));
-        let absent = self.pipeline.iter().flat_map(|p| p.files.absent.waiting());
+        let absent = self.pipeline.iter().flat_map(|p| p.files().absent().waiting());
         let waiting: Vec<u64> = absent.filter(is_elsewhere).map(|a| a.record.id).collect();
         if let Some(mut pipeline) = self.pipeline.take() {
             pipeline.close().map_err(|e| e.to_string())?;

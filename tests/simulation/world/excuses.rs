@@ -116,7 +116,7 @@ impl World {
             !t.is_superseded() && is_end && is_head && content.ends_with(&text)
         };
         self.pipeline.as_ref().is_some_and(|p| {
-            let mut tracked = p.files.tracked();
+            let mut tracked = p.files().tracked();
             tracked.any(|t| t.record.inode == number && has_read_it(t))
         })
     }
