@@ -43,6 +43,7 @@ pub mod tracked;
 mod trimmed;
 mod turn;
 mod unwritten;
+mod view;
 pub mod window;
 
 use std::collections::{HashMap, HashSet};
@@ -52,7 +53,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::checkpoint::receipt::Receipt;
@@ -225,63 +225,10 @@ impl Files {
         self.known.distrust_numbers(are_void, receipts_void);
     }
 
-    /// In so many bytes of receipts numbers say nothing.
-    pub fn receipts_void(&self) -> u64 {
-        self.known.void_bytes()
-    }
-
-    /// Has a record changed otherwise than by being read, since the last call?
-    pub fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.has_news)
-    }
-
-    /// The records of all files that are not done.
-    pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
-        let open = self.tracked.iter().map(|t| &t.record);
-        open.chain(self.parking.records()).chain(self.quests.records()).chain(self.absent.records())
-    }
-
-    /// The records of files that gave their descriptors away.
-    pub fn parked(&self) -> impl Iterator<Item = &FileRecord> {
-        self.parking.records()
-    }
-
-    /// Names that are read or wait to be, by the last listing.
-    pub fn candidates(&self) -> &[Candidate] {
-        self.scanner.candidates()
-    }
-
-    /// Device and inode of the spool directory at the last listing; of a source with several that are
-    /// configured, none.
-    pub fn directory(&self) -> Option<(u64, u64)> {
-        let mut places = self.scanner.directories();
-        let (_, first) = places.next()?;
-        if self.root.places().len() > 1 { None } else { first }
-    }
-
-    /// See [`root`].
-    pub fn places(&self) -> impl Iterator<Item = &OsStr> {
-        self.scanner.places()
-    }
-
-    /// The path of a place.
-    pub fn place(&self, place: &OsStr) -> PathBuf {
-        self.root.place(place)
-    }
-
-    /// The places of its files, and device and inode of each at the last listing.
-    pub fn directories(&self) -> impl Iterator<Item = (&OsStr, Option<(u64, u64)>)> {
-        self.scanner.directories()
-    }
-
     /// Is that the name of something in a directory that is listed?
     fn is_in_place(&self, name: &OsStr) -> bool {
         let (place, _) = root::split(name);
         !root::is_outside(name) && self.scanner.places().any(|p| p == place)
-    }
-
-    pub fn next_file_id(&self) -> u64 {
-        self.next_file_id
     }
 
     /// Leaves a file alone for a while after a failed read.
@@ -298,63 +245,6 @@ impl Files {
 
     pub fn unbar(&mut self) {
         self.tracked.iter_mut().for_each(|tracked| tracked.is_barred = false);
-    }
-
-    pub fn path(&self, name: &OsStr) -> PathBuf {
-        self.root.path(name)
-    }
-
-    /// The record of a file that is open or waited for.
-    pub fn record(&self, id: u64) -> Option<&FileRecord> {
-        let tracked = self.handle_of(id).map(|at| &self.tracked[at].record);
-        tracked.or_else(|| self.absent.find(id).map(|absent| &absent.record))
-    }
-
-    /// The same, to be changed.
-    pub fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
-        match self.handle_of(id) {
-            Some(at) => Some(&mut self.tracked[at].record),
-            None => self.absent.record_mut(id),
-        }
-    }
-
-    pub fn handle_of(&self, id: u64) -> Option<Handle> {
-        self.tracked.find(|t| t.record.id == id)
-    }
-
-    /// All that are open.
-    pub fn tracked(&self) -> std::slice::Iter<'_, Tracked> {
-        self.tracked.iter()
-    }
-
-    /// An open file.
-    pub fn at(&self, handle: Handle) -> &Tracked {
-        &self.tracked[handle]
-    }
-
-    /// The same, to be changed.
-    pub fn at_mut(&mut self, handle: Handle) -> &mut Tracked {
-        &mut self.tracked[handle]
-    }
-
-    /// The same, with the window through which files are read.
-    pub fn to_read(&mut self, handle: Handle) -> (&mut Window, &mut Tracked) {
-        (&mut self.window, &mut self.tracked[handle])
-    }
-
-    /// The records of files that are not open: waited for, or gone.
-    pub fn absent(&self) -> &Absents {
-        &self.absent
-    }
-
-    /// One of them has its receipt, or needs none.
-    pub fn forget_absent(&mut self, id: u64) {
-        self.absent.remove(id);
-    }
-
-    /// Files that go on from a receipt since the last call, by their ids: its ranges are theirs.
-    pub fn take_resumed(&mut self) -> Vec<(u64, Receipt)> {
-        std::mem::take(&mut self.resumed)
     }
 
     /// Lists the directory if it has changed, and takes note of tracked files that were renamed,

@@ -1,0 +1,124 @@
+//! What the rooms above see of the files.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use super::absent::Absents;
+use super::scan::Candidate;
+use super::tracked::Tracked;
+use super::window::Window;
+use super::{Files, Handle};
+use crate::checkpoint::receipt::Receipt;
+use crate::checkpoint::record::FileRecord;
+
+impl Files {
+    /// In so many bytes of receipts numbers say nothing.
+    pub fn receipts_void(&self) -> u64 {
+        self.known.void_bytes()
+    }
+
+    /// Has a record changed otherwise than by being read, since the last call?
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
+    }
+
+    /// The records of all files that are not done.
+    pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
+        let open = self.tracked.iter().map(|t| &t.record);
+        open.chain(self.parking.records()).chain(self.quests.records()).chain(self.absent.records())
+    }
+
+    /// The records of files that gave their descriptors away.
+    pub fn parked(&self) -> impl Iterator<Item = &FileRecord> {
+        self.parking.records()
+    }
+
+    /// Names that are read or wait to be, by the last listing.
+    pub fn candidates(&self) -> &[Candidate] {
+        self.scanner.candidates()
+    }
+
+    /// Device and inode of the spool directory at the last listing; of a source with several that are
+    /// configured, none.
+    pub fn directory(&self) -> Option<(u64, u64)> {
+        let mut places = self.scanner.directories();
+        let (_, first) = places.next()?;
+        if self.root.places().len() > 1 { None } else { first }
+    }
+
+    /// See [`super::root`].
+    pub fn places(&self) -> impl Iterator<Item = &OsStr> {
+        self.scanner.places()
+    }
+
+    /// The path of a place.
+    pub fn place(&self, place: &OsStr) -> PathBuf {
+        self.root.place(place)
+    }
+
+    /// The places of its files, and device and inode of each at the last listing.
+    pub fn directories(&self) -> impl Iterator<Item = (&OsStr, Option<(u64, u64)>)> {
+        self.scanner.directories()
+    }
+
+    pub fn next_file_id(&self) -> u64 {
+        self.next_file_id
+    }
+
+    pub fn path(&self, name: &OsStr) -> PathBuf {
+        self.root.path(name)
+    }
+
+    /// The record of a file that is open or waited for.
+    pub fn record(&self, id: u64) -> Option<&FileRecord> {
+        let tracked = self.handle_of(id).map(|at| &self.tracked[at].record);
+        tracked.or_else(|| self.absent.find(id).map(|absent| &absent.record))
+    }
+
+    /// The same, to be changed.
+    pub fn record_mut(&mut self, id: u64) -> Option<&mut FileRecord> {
+        match self.handle_of(id) {
+            Some(at) => Some(&mut self.tracked[at].record),
+            None => self.absent.record_mut(id),
+        }
+    }
+
+    pub fn handle_of(&self, id: u64) -> Option<Handle> {
+        self.tracked.find(|t| t.record.id == id)
+    }
+
+    /// All that are open.
+    pub fn tracked(&self) -> std::slice::Iter<'_, Tracked> {
+        self.tracked.iter()
+    }
+
+    /// An open file.
+    pub fn at(&self, handle: Handle) -> &Tracked {
+        &self.tracked[handle]
+    }
+
+    /// The same, to be changed.
+    pub fn at_mut(&mut self, handle: Handle) -> &mut Tracked {
+        &mut self.tracked[handle]
+    }
+
+    /// The same, with the window through which files are read.
+    pub fn to_read(&mut self, handle: Handle) -> (&mut Window, &mut Tracked) {
+        (&mut self.window, &mut self.tracked[handle])
+    }
+
+    /// The records of files that are not open: waited for, or gone.
+    pub fn absent(&self) -> &Absents {
+        &self.absent
+    }
+
+    /// One of them has its receipt, or needs none.
+    pub fn forget_absent(&mut self, id: u64) {
+        self.absent.remove(id);
+    }
+
+    /// Files that go on from a receipt since the last call, by their ids: its ranges are theirs.
+    pub fn take_resumed(&mut self) -> Vec<(u64, Receipt)> {
+        std::mem::take(&mut self.resumed)
+    }
+}
