@@ -57,7 +57,6 @@ use rebuild::Rebuild;
 use room::{Halt, Unwritten};
 use routes::Router;
 
-pub(crate) use start::build_interceptors;
 pub use start::{Begin, Inheritance, Predecessor, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.

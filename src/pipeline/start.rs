@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
@@ -21,13 +20,11 @@ use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
-    Destination, FirstByte, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint, SourceConfig,
-    TailConfig,
+    Destination, FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TailConfig,
 };
-use crate::java::pattern::Pattern;
 use crate::log::{self, Repeats, counted};
 use crate::source::Files;
-use crate::source::interceptor::{self, Interceptor};
+use crate::source::interceptor;
 use crate::source::restore::{Announced as Reached, AnnouncedRange};
 
 /// Why a pipeline does not start.
@@ -345,7 +342,7 @@ impl Pipeline {
         if inherited.is_copied {
             outlets.iter_mut().for_each(|o| o.doubt_identity = DoubtIdentity::Foreign);
         }
-        let interceptors = build_interceptors(&config.interceptors);
+        let interceptors = interceptor::build(&config.interceptors);
         let destinations: Vec<Rc<Destination>> =
             outlets.iter().map(|outlet| outlet.config.clone()).collect();
         let router = Router::new(&config, &destinations, &interceptors).map(Rc::new);
@@ -535,66 +532,4 @@ fn make_outlets(
             Outlet::new(config, index, broker, known)
         })
         .collect()
-}
-
-/// The chain that a source's configuration describes.
-pub(crate) fn build_interceptors(configs: &[InterceptorConfig]) -> Arc<[Interceptor]> {
-    configs.iter().map(build_interceptor).collect()
-}
-
-fn build_interceptor(config: &InterceptorConfig) -> Interceptor {
-    match config {
-        InterceptorConfig::Timestamp { header, preserve_existing } => {
-            Interceptor::Timestamp { header: header.clone(), preserve_existing: *preserve_existing }
-        }
-        InterceptorConfig::Host { use_ip, header, preserve_existing } => {
-            let (value, note) = interceptor::local_host(*use_ip);
-            if let Some(note) = note {
-                log::warn("interceptor.HostInterceptor", format_args!("{note}"));
-            }
-            Interceptor::Host {
-                header: header.clone(),
-                value,
-                preserve_existing: *preserve_existing,
-            }
-        }
-        InterceptorConfig::Static { key, value, preserve_existing } => Interceptor::Static {
-            key: key.clone(),
-            value: value.clone(),
-            preserve_existing: *preserve_existing,
-        },
-        InterceptorConfig::RegexFilter { pattern, exclude_events } => {
-            let (pattern, exclude) = (pattern.clone(), *exclude_events);
-            Interceptor::RegexFilter {
-                find: Box::new(move |text| find_or_keep(&pattern, text, exclude)),
-                exclude_events: exclude,
-            }
-        }
-        InterceptorConfig::RegexExtractor { groups, serializers } => {
-            Interceptor::RegexExtractor { groups: groups.clone(), serializers: serializers.clone() }
-        }
-        InterceptorConfig::SearchReplace { groups, replacement } => {
-            Interceptor::SearchReplace { groups: groups.clone(), replacement: replacement.clone() }
-        }
-        InterceptorConfig::RemoveHeader { names, matching } => {
-            Interceptor::RemoveHeader { names: names.clone(), matching: matching.clone() }
-        }
-        InterceptorConfig::Uuid { header, prefix, preserve_existing } => Interceptor::Uuid {
-            header: header.clone(),
-            prefix: prefix.clone(),
-            preserve_existing: *preserve_existing,
-        },
-        InterceptorConfig::JsonFilter => Interceptor::JsonFilter,
-    }
-}
-
-/// A pattern that runs away on a text (limited in steps) must not cost an event: it is kept.
-fn find_or_keep(pattern: &Pattern, text: &str, exclude: bool) -> bool {
-    pattern.find(text).unwrap_or_else(|e| {
-        log::warn(
-            "interceptor.RegexFilteringInterceptor",
-            format_args!("An event is kept unfiltered: {e}."),
-        );
-        !exclude
-    })
 }

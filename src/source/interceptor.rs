@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::json::is_json;
-use crate::config::model::Serializer;
+use crate::config::model::{InterceptorConfig, Serializer};
 use crate::event::HeaderMap;
 use crate::java::pattern::{Groups, Pattern, Replacement};
 use crate::log;
@@ -84,6 +84,68 @@ impl fmt::Debug for Interceptor {
             Interceptor::JsonFilter => write!(f, "JsonFilter"),
         }
     }
+}
+
+/// The chain that the configuration of a source describes.
+pub(crate) fn build(configs: &[InterceptorConfig]) -> Arc<[Interceptor]> {
+    configs.iter().map(build_one).collect()
+}
+
+fn build_one(config: &InterceptorConfig) -> Interceptor {
+    match config {
+        InterceptorConfig::Timestamp { header, preserve_existing } => {
+            Interceptor::Timestamp { header: header.clone(), preserve_existing: *preserve_existing }
+        }
+        InterceptorConfig::Host { use_ip, header, preserve_existing } => {
+            let (value, note) = local_host(*use_ip);
+            if let Some(note) = note {
+                log::warn("interceptor.HostInterceptor", format_args!("{note}"));
+            }
+            Interceptor::Host {
+                header: header.clone(),
+                value,
+                preserve_existing: *preserve_existing,
+            }
+        }
+        InterceptorConfig::Static { key, value, preserve_existing } => Interceptor::Static {
+            key: key.clone(),
+            value: value.clone(),
+            preserve_existing: *preserve_existing,
+        },
+        InterceptorConfig::RegexFilter { pattern, exclude_events } => {
+            let (pattern, exclude) = (pattern.clone(), *exclude_events);
+            Interceptor::RegexFilter {
+                find: Box::new(move |text| find_or_keep(&pattern, text, exclude)),
+                exclude_events: exclude,
+            }
+        }
+        InterceptorConfig::RegexExtractor { groups, serializers } => {
+            Interceptor::RegexExtractor { groups: groups.clone(), serializers: serializers.clone() }
+        }
+        InterceptorConfig::SearchReplace { groups, replacement } => {
+            Interceptor::SearchReplace { groups: groups.clone(), replacement: replacement.clone() }
+        }
+        InterceptorConfig::RemoveHeader { names, matching } => {
+            Interceptor::RemoveHeader { names: names.clone(), matching: matching.clone() }
+        }
+        InterceptorConfig::Uuid { header, prefix, preserve_existing } => Interceptor::Uuid {
+            header: header.clone(),
+            prefix: prefix.clone(),
+            preserve_existing: *preserve_existing,
+        },
+        InterceptorConfig::JsonFilter => Interceptor::JsonFilter,
+    }
+}
+
+/// A pattern that runs away on a text (limited in steps) must not cost an event: it is kept.
+fn find_or_keep(pattern: &Pattern, text: &str, exclude: bool) -> bool {
+    pattern.find(text).unwrap_or_else(|e| {
+        log::warn(
+            "interceptor.RegexFilteringInterceptor",
+            format_args!("An event is kept unfiltered: {e}."),
+        );
+        !exclude
+    })
 }
 
 /// The headers of a batch: `base` (of the file) as the chain changes it.

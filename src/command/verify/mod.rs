@@ -30,8 +30,7 @@ use crate::config::model::{AgentConfig, Selector, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::os;
-use crate::pipeline::build_interceptors;
-use crate::source::interceptor::Interceptor;
+use crate::source::interceptor::{self, Interceptor};
 use crate::text::{self, counted};
 
 use content::Survey;
@@ -131,7 +130,7 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
         .iter()
         .map(|source| Origin {
             config: source,
-            chain: build_interceptors(&source.interceptors),
+            chain: interceptor::build(&source.interceptors),
             cuts: cuts::read(&source.tracker_dir),
         })
         .collect();
