@@ -5,6 +5,7 @@
 //! writes `sent` or `drop` over the key, in place ([`mark`]): the entry stays as long as it was, so that
 //! an agent may append meanwhile and every entry is found where it was.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
@@ -67,6 +68,41 @@ pub(crate) fn mark(path: &Path, letter: &Letter, state: State) -> io::Result<()>
     }
     file.write_all_at(state.key().as_bytes(), letter.head_at)?;
     file.sync_data()
+}
+
+/// What stands before a letter, in one line.
+pub(super) struct Head<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) file: &'a [u8],
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) bytes: u64,
+    pub(super) reason: &'a str,
+}
+
+impl Head<'_> {
+    pub(super) fn written(&self, now_ms: i64) -> String {
+        format!("time={now_ms}{}{}{}", self.before_name(), escape(self.file), self.behind_name())
+    }
+
+    /// Is this the head of the same letter? Its file may have another name since: what was read of it was
+    /// found in a copy. Before these words stands the one that tells when it was written, or settled.
+    pub(super) fn is_in(&self, line: &[u8]) -> bool {
+        let words = line.iter().position(|b| *b == b' ').map_or(line, |at| &line[at..]);
+        words.starts_with(self.before_name().as_bytes())
+            && words.ends_with(self.behind_name().as_bytes())
+    }
+
+    fn before_name(&self) -> String {
+        format!(" topic={} partition={} file=", self.topic, self.partition)
+    }
+
+    fn behind_name(&self) -> String {
+        let Head { start, end, bytes, .. } = self;
+        let reason = escape(self.reason.as_bytes());
+        format!(" start={start} end={end} bytes={bytes} reason={reason}\n")
+    }
 }
 
 /// An entry, but for its body.
@@ -154,6 +190,20 @@ fn parse(head: &[u8], head_at: u64, at: u64) -> Option<Letter> {
 
 fn number_of<T: std::str::FromStr>(word: &str) -> Option<T> {
     word.parse().ok()
+}
+
+/// Blanks, control characters, `%` and what is not ASCII as `%XX`, so that an entry's head is one
+/// line of words.
+fn escape(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            // Writing to a String does not fail.
+            b'%' | 0..=b' ' | 0x7f.. => drop(write!(out, "%{byte:02X}")),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
 }
 
 /// The bytes of a word of a head, in which some are written as `%XX`.

@@ -1,13 +1,12 @@
 //! The two append-only files of a tracker directory: receipts of finished files, and the events
 //! that the brokers never take.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::dead_letter;
+use crate::checkpoint::dead_letter::{self, Head};
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
 use crate::checkpoint::room::way_out;
@@ -296,41 +295,6 @@ impl Ledger for FileLedger {
     }
 }
 
-/// What stands before a letter, in one line.
-struct Head<'a> {
-    topic: &'a str,
-    partition: i32,
-    file: &'a [u8],
-    start: u64,
-    end: u64,
-    bytes: u64,
-    reason: &'a str,
-}
-
-impl Head<'_> {
-    fn written(&self, now_ms: i64) -> String {
-        format!("time={now_ms}{}{}{}", self.before_name(), escape(self.file), self.behind_name())
-    }
-
-    /// Is this the head of the same letter? Its file may have another name since: what was read of it was
-    /// found in a copy. Before these words stands the one that tells when it was written, or settled.
-    fn is_in(&self, line: &[u8]) -> bool {
-        let words = line.iter().position(|b| *b == b' ').map_or(line, |at| &line[at..]);
-        words.starts_with(self.before_name().as_bytes())
-            && words.ends_with(self.behind_name().as_bytes())
-    }
-
-    fn before_name(&self) -> String {
-        format!(" topic={} partition={} file=", self.topic, self.partition)
-    }
-
-    fn behind_name(&self) -> String {
-        let Head { start, end, bytes, .. } = self;
-        let reason = escape(self.reason.as_bytes());
-        format!(" start={start} end={end} bytes={bytes} reason={reason}\n")
-    }
-}
-
 /// A file's ranges as a receipt has them: with names in place of the channels' numbers.
 pub fn receipt_ranges(record: &FileRecord, channels: &[ChannelRecord]) -> Vec<ReceiptRange> {
     let named = record.ranges.iter().filter_map(|range| {
@@ -367,20 +331,6 @@ fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
         finished_ms: finished.done_ms,
         ranges: receipt_ranges(record, finished.channels),
     }
-}
-
-/// Blanks, control characters, `%` and what is not ASCII as `%XX`, so that an entry's head is one
-/// line of words.
-fn escape(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match byte {
-            // Writing to a String does not fail.
-            b'%' | 0..=b' ' | 0x7f.. => drop(write!(out, "%{byte:02X}")),
-            _ => out.push(char::from(byte)),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
