@@ -337,5 +337,3 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_taildir;

@@ -374,7 +374,7 @@ fn pass(interceptor: &Interceptor, body: &mut Cow<'_, [u8]>) -> bool {
 /// The second part is a note to log if there is no such address (the value is then the
 /// name) or no name (then `localhost`). Asks the system's resolver, which for the own
 /// name reads `/etc/hosts` first; call it once, at the start.
-pub fn local_host(use_ip: bool) -> (String, Option<String>) {
+fn local_host(use_ip: bool) -> (String, Option<String>) {
     let Some(name) = os::host_name() else {
         return ("localhost".into(), Some("This machine has no name; using localhost.".into()));
     };
