@@ -49,6 +49,15 @@ struct Lot {
     bad_time: Option<String>,
 }
 
+/// Where the lines of a lot come from, when they are read, and what divides their events.
+#[derive(Clone, Copy)]
+struct Supply<'a> {
+    router: &'a Router,
+    handle: Handle,
+    start: u64,
+    stamp_ms: i64,
+}
+
 struct Shelf {
     /// Where events go that may go anywhere.
     free: i32,
@@ -150,7 +159,8 @@ impl Pipeline {
         let (start, left) = (tracked.read_position, tracked.left_bytes());
         let bytes_target = usize::try_from(left).unwrap_or(usize::MAX);
         let plan = Plan { bound, events_max: self.events_in_turn(), bytes_target, patience };
-        match self.read_whole_lot(router, handle, start, &plan, &mut lot, stamp_ms) {
+        let supply = Supply { router, handle, start, stamp_ms };
+        match self.read_whole_lot(supply, &plan, &mut lot) {
             Ok(slice) if slice.end == slice.start => {
                 self.files.exhausted(handle, &slice);
                 self.give_lot_back(lot);
@@ -164,7 +174,7 @@ impl Pipeline {
                         self.bury_stray(handle, &slice, &stray, bound)
                     }
                     None => {
-                        self.push_lot(router, handle, &slice, lot, stamp_ms, bound);
+                        self.push_lot(supply, &slice, lot, bound);
                         Ok(Outcome::Announced)
                     }
                 }
@@ -233,14 +243,11 @@ impl Pipeline {
     /// byte stands, if anything is before it.
     fn read_whole_lot(
         &mut self,
-        router: &Router,
-        handle: Handle,
-        start: u64,
+        supply: Supply<'_>,
         plan: &Plan,
         lot: &mut Lot,
-        stamp_ms: i64,
     ) -> Result<Slice, SliceError> {
-        let result = self.read_lot(router, handle, start, plan, lot, stamp_ms);
+        let result = self.read_lot(supply, plan, lot);
         let whole = match &result {
             Ok(_) if lot.stray.is_some() => lot.passed,
             Err(SliceError::Malformed { .. }) => lot.passed - lot.passed % self.batch_size(),
@@ -251,17 +258,14 @@ impl Pipeline {
         }
         self.empty_lot(lot);
         let plan = Plan { events_max: whole, bytes_target: usize::MAX, ..*plan };
-        self.read_lot(router, handle, start, &plan, lot, stamp_ms)
+        self.read_lot(supply, &plan, lot)
     }
 
     fn read_lot(
         &mut self,
-        router: &Router,
-        handle: Handle,
-        start: u64,
+        Supply { router, handle, start, stamp_ms }: Supply<'_>,
         plan: &Plan,
         lot: &mut Lot,
-        stamp_ms: i64,
     ) -> Result<Slice, SliceError> {
         let mut maker = self.maker(handle, stamp_ms);
         let batch_bytes_max =
@@ -299,15 +303,8 @@ impl Pipeline {
         })
     }
 
-    fn push_lot(
-        &mut self,
-        router: &Router,
-        handle: Handle,
-        slice: &Slice,
-        lot: Lot,
-        stamp_ms: i64,
-        bound: Bound,
-    ) {
+    fn push_lot(&mut self, supply: Supply<'_>, slice: &Slice, lot: Lot, bound: Bound) {
+        let Supply { router, handle, stamp_ms, .. } = supply;
         let base = self.range(handle, slice, stamp_ms, bound);
         if base.is_final {
             self.note_cut(handle, slice);
