@@ -157,6 +157,23 @@ fn next_foldable(announced: &[Announced], is_next: impl Fn(&BatchRecord) -> bool
     announced.iter().position(|a| is_next(&a.record) && !has_doubt_in(&a.record))
 }
 
+/// Does each byte that was announced from `first_new` on belong to one batch of its channel? Batches that
+/// divide a range by its events' headers have each their share of it.
+pub(super) fn are_announced_once(announced: &[Announced], first_new: usize) -> bool {
+    let is_apart = |new: &BatchRecord, old: &BatchRecord| {
+        let is_divided = (new.start, new.end) == (old.start, old.end)
+            && matches!((new.share, old.share), (Some(new), Some(old)) if new.of != old.of);
+        (new.channel, new.file) != (old.channel, old.file)
+            || new.end <= old.start
+            || old.end <= new.start
+            || is_divided
+    };
+    (first_new..announced.len()).all(|at| {
+        let new = &announced[at].record;
+        announced[..at].iter().all(|old| is_apart(new, &old.record))
+    })
+}
+
 /// How many batches in doubt a partition of a channel has, if the round that begins with the
 /// announcement `first_new` may hold one for it: one of a round at most.
 pub(super) fn doubts_before(
@@ -228,6 +245,8 @@ pub(super) fn merge_range(ranges: &mut Vec<OffsetRange>, new: OffsetRange) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::record::Share;
+    use crate::pipeline::start::reached;
 
     #[test]
     fn the_crc_of_a_file_is_that_of_its_slices_in_order() {
@@ -241,6 +260,51 @@ mod tests {
     fn announced(channel: u16, start: u64, end: u64, fate: Fate) -> Announced {
         let record = BatchRecord { channel, file: 1, start, end, fate, ..BatchRecord::default() };
         Announced::inherited(record)
+    }
+
+    /// Of the invariants in docs/design.md the second.
+    #[test]
+    fn a_byte_is_announced_once_for_each_channel_until_a_position_has_moved_over_it() {
+        let list = || {
+            vec![
+                announced(0, 0, 10, Fate::At(5)),
+                announced(1, 0, 10, Fate::InDoubt),
+                announced(0, 10, 20, Fate::InDoubt),
+                announced(1, 10, 20, Fate::Nowhere),
+            ]
+        };
+        let with = |new: BatchRecord| {
+            let mut list = list();
+            list.push(Announced::inherited(new));
+            are_announced_once(&list, 4)
+        };
+        let new =
+            |channel: u16, start: u64, end: u64| announced(channel, start, end, Fate::InDoubt);
+        assert!(are_announced_once(&list(), 0));
+        // A start reads on behind the furthest batch of any channel, be it in doubt or not.
+        assert_eq!(reached(&list(), 1).map(|reached| reached.end), Some(20));
+        assert!(with(new(0, 20, 30).record) && with(new(1, 20, 30).record));
+        for (start, end) in [(0, 10), (5, 15), (9, 30), (19, 21), (10, 20)] {
+            assert!(!with(new(0, start, end).record), "{start}-{end}");
+            assert!(!with(new(1, start, end).record), "{start}-{end}");
+        }
+        // Another file's bytes are others, and a channel that was added has nothing there.
+        assert!(with(BatchRecord { file: 2, ..new(0, 0, 10).record }));
+        assert!(with(new(2, 0, 10).record));
+    }
+
+    #[test]
+    fn an_event_belongs_to_one_share_of_its_range() {
+        let share = |of: i32, end: u64| {
+            let share =
+                Share { rule: 1, partitions: 4, of, has_free: false, read_ms: 1, events: 9 };
+            let record = announced(0, 0, end, Fate::InDoubt).record;
+            Announced::inherited(BatchRecord { share: Some(share), ..record })
+        };
+        assert!(are_announced_once(&[share(0, 10), share(3, 10)], 0));
+        assert!(!are_announced_once(&[share(0, 10), share(0, 10)], 0));
+        assert!(!are_announced_once(&[share(0, 10), share(3, 12)], 0));
+        assert!(!are_announced_once(&[share(0, 10), announced(0, 0, 10, Fate::InDoubt)], 0));
     }
 
     #[test]

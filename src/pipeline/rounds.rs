@@ -1,6 +1,6 @@
 //! Filling a round: slices from the files, batches for the channels, one record, then the wire.
 
-use super::doubt::doubts_before;
+use super::doubt::{are_announced_once, doubts_before};
 use super::room::Halt;
 use super::settle::DEAD_LETTERS;
 use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
@@ -186,6 +186,7 @@ impl Pipeline {
         if self.announced.len() == first_new {
             return Ok(false);
         }
+        debug_assert!(are_announced_once(&self.announced, first_new));
         self.commit()?;
         let now_ms = self.clock.monotonic_ms();
         for at in 0..self.outlets.len() {
