@@ -7,11 +7,13 @@ use crate::support::case::play;
 macro_rules! cases {
     ($($test:ident = $case:literal,)*) => {
         $(#[test] fn $test() { play($case, Duration::MAX); })*
+        pub(crate) const CASES: &[&str] = &[$($case),*];
     };
 }
 
 cases! {
     one_file = "01-one-file",
+    groups_to_topics = "02-groups-to-topics",
     headers_of_file_and_offset = "03-headers-of-file-and-offset",
     skip_to_end = "04-skip-to-end",
     empty_lines_and_cr = "05-empty-lines-and-cr",
