@@ -75,6 +75,8 @@ struct Running {
     lock: Lock,
     /// `None`: the file system has no locks for directories.
     spool_lock: Option<Rc<SpoolLock>>,
+    /// Of the directories below it as they were at the start, until they are listed.
+    claimed: Vec<Rc<SpoolLock>>,
     /// Why its state cannot be written at present: nothing is sent.
     pause: Option<String>,
     /// Device and inode of the checkpoints that it has written and that lost their names.
@@ -225,6 +227,8 @@ impl Agent {
             let dir = running.pipeline.config.tracker_dir.clone();
             self.locks.push((dir, running.lock));
             self.spool_locks.extend(running.spool_lock);
+            self.spool_locks.extend(running.claimed);
+            self.spool_locks.extend(running.pipeline.files().locks().cloned());
         }
         lifecycle::tell_start(&config);
         os::share_descriptors(config.sources.len());
@@ -375,6 +379,7 @@ impl Agent {
             Err(e) => return Err(NoStart::NotYet(e.to_string())),
         };
         let spool_lock = self.acquire_spool(config)?;
+        let claimed = places::claim_below(config)?;
         let inherited = match pipeline::inherit(config, self.clock.now_ms()) {
             Ok(inherited) => inherited,
             Err(StartError::NotYet(why)) => return Err(NoStart::NotYet(why)),
@@ -388,7 +393,9 @@ impl Agent {
             }
         };
         lifecycle::tell_canary(config);
-        self.assemble(config, inherited, (lock, spool_lock))
+        let mut running = self.assemble(config, inherited, (lock, spool_lock))?;
+        running.claimed = claimed;
+        Ok(running)
     }
 
     fn assemble(
@@ -429,6 +436,7 @@ impl Agent {
             watch_retry_ms: self.clock.monotonic_ms() + places::WATCH_RETRY_MS,
             lock,
             spool_lock,
+            claimed: Vec::new(),
             pause: None,
             own_checkpoints: Vec::new(),
             looks,

@@ -22,9 +22,9 @@ use crate::config::model::SourceConfig;
 use crate::config::source::shared_files;
 use crate::exit::Exit;
 use crate::log;
-use crate::os::Inotify;
+use crate::os::{self, Inotify};
 use crate::pipeline::SOURCE;
-use crate::source::{Files, reach};
+use crate::source::{Files, reach, scan};
 
 /// How long after a failure change notices are asked for again, ms.
 pub(super) const WATCH_RETRY_MS: u64 = 10_000;
@@ -151,9 +151,12 @@ impl Agent {
 
     /// The path of the spool directory may lead to another one, which needs a lock of its own.
     fn look_at_spool(&mut self, at: usize) -> Result<(), End> {
-        let running = &self.running[at];
-        let Some(held) = &running.spool_lock else { return Ok(()) };
+        let running = &mut self.running[at];
         let listed = running.pipeline.files().directory();
+        if listed.is_some() {
+            running.claimed.clear();
+        }
+        let Some(held) = &running.spool_lock else { return Ok(()) };
         if listed.is_none_or(|directory| directory == held.directory) {
             return Ok(());
         }
@@ -185,20 +188,10 @@ impl Agent {
         let dir = &config.spool_dir;
         let not_yet =
             |e: &dyn std::fmt::Display| NoStart::NotYet(format!("{}: {e}", dir.display()));
-        let directory = match reach::metadata(dir) {
-            Ok(stat) => identity(&stat),
-            Err(e) => return Err(not_yet(&e)),
-        };
-        self.refuse_shared_files(config, directory)?;
-        let running = self.running.iter().filter_map(|r| r.spool_lock.as_ref());
-        let mut own = running.chain(&self.spool_locks);
-        if let Some(lock) = own.find(|lock| lock.directory == directory).cloned()
-            && lock.change(config.shares_spool_dir).unwrap_or(false)
-        {
-            return Ok(Some(lock));
-        }
+        reach::metadata(dir).map_err(|e| not_yet(&e))?;
+        self.refuse_shared_files(config)?;
         match spool_lock::acquire(dir, config.shares_spool_dir) {
-            Ok(SpoolLocked::Held(lock)) => Ok(Some(Rc::new(lock))),
+            Ok(SpoolLocked::Held(lock)) => Ok(Some(lock)),
             Ok(SpoolLocked::Busy(pid)) => {
                 tell_lost(&spool_lock::busy_message(dir, pid));
                 Err(End(Exit::Temporary).into())
@@ -217,23 +210,21 @@ impl Agent {
         }
     }
 
-    /// Two paths may lead to one directory only since the configuration was read.
-    fn refuse_shared_files(&self, config: &SourceConfig, directory: (u64, u64)) -> Result<(), End> {
+    /// Two paths may lead to one directory, or into one, only since the configuration was read.
+    fn refuse_shared_files(&self, config: &SourceConfig) -> Result<(), End> {
         for running in &self.running {
             let other = &running.pipeline.config;
-            let is_same_place =
-                fs::metadata(&other.spool_dir).is_ok_and(|stat| identity(&stat) == directory);
-            if other.name == config.name || !is_same_place {
+            if other.name == config.name {
                 continue;
             }
             if let Some(why) = shared_files(other, config) {
                 log::error(
                     SOURCE,
                     format_args!(
-                        "{} is the directory of source {} too, and {why}. This agent ends (exit \
+                        "Source {} reads {} too, and {why}. This agent ends (exit \
                          code 78).",
+                        other.name,
                         config.spool_dir.display(),
-                        other.name
                     ),
                 );
                 return Err(End(Exit::Configuration));
@@ -241,6 +232,24 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+/// Locks the directories below that of a recursive source, as they are now, before anything is read. What
+/// comes to light later is locked when it is listed.
+pub(super) fn claim_below(config: &SourceConfig) -> Result<Vec<Rc<SpoolLock>>, NoStart> {
+    let mut locks = Vec::new();
+    for dir in scan::places_below(config).iter().take(os::directories_locked_max()) {
+        match spool_lock::acquire(dir, config.shares_spool_dir) {
+            Ok(SpoolLocked::Held(lock)) => locks.push(lock),
+            Ok(SpoolLocked::Busy(pid)) => {
+                tell_lost(&spool_lock::busy_message(dir, pid));
+                return Err(End(Exit::Temporary).into());
+            }
+            // Told when it is listed.
+            Ok(SpoolLocked::Impossible(_)) | Err(_) => {}
+        }
+    }
+    Ok(locks)
 }
 
 fn identity(stat: &fs::Metadata) -> (u64, u64) {

@@ -2,10 +2,12 @@
 //! itself. It is the kernel's (flock) and nothing is written; agents that divide one directory by
 //! their patterns (`sharedSpoolDir = true`) share it, and keep all others out.
 
-use std::fs::File;
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::os;
@@ -32,21 +34,44 @@ pub(crate) enum SpoolLocked<T> {
     Impossible(io::Error),
 }
 
-/// Locks the directory; with `shares` beside others who do so.
-pub(crate) fn acquire(dir: &Path, shares: bool) -> io::Result<SpoolLocked<SpoolLock>> {
-    let file = File::open(dir)?;
+thread_local! {
+    /// What this agent has locked: the kernel tells two descriptors of one process apart as it does those
+    /// of two, so that a second source of an agent, which has its own files there, uses the same lock.
+    static HELD: RefCell<Vec<Weak<SpoolLock>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Locks the directory; with `shares` beside others who do so. What this agent has locked is its own.
+pub(crate) fn acquire(dir: &Path, shares: bool) -> io::Result<SpoolLocked<Rc<SpoolLock>>> {
+    let file = open(dir)?;
     let stat = file.metadata()?;
-    let lock = SpoolLock { file, directory: (stat.dev(), stat.ino()) };
+    let directory = (stat.dev(), stat.ino());
+    let own = HELD.with_borrow_mut(|held| {
+        held.retain(|lock| lock.strong_count() > 0);
+        held.iter().filter_map(Weak::upgrade).find(|lock| lock.directory == directory)
+    });
+    if let Some(lock) = own.filter(|lock| lock.change(shares).unwrap_or(false)) {
+        return Ok(SpoolLocked::Held(lock));
+    }
+    let lock = Rc::new(SpoolLock { file, directory });
     let mut tries = 1;
     loop {
         match lock.change(shares) {
-            Ok(true) => return Ok(SpoolLocked::Held(lock)),
+            Ok(true) => {
+                HELD.with_borrow_mut(|held| held.push(Rc::downgrade(&lock)));
+                return Ok(SpoolLocked::Held(lock));
+            }
             Ok(false) if tries == TRIES => return Ok(SpoolLocked::Busy(holder(lock.directory))),
             Ok(false) => std::thread::sleep(PAUSE),
             Err(e) => return Ok(SpoolLocked::Impossible(e)),
         }
         tries += 1;
     }
+}
+
+/// Without waiting for anything that may stand there by now.
+fn open(dir: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags).open(dir)
 }
 
 /// Could it be locked now? The lock is held for a moment.
@@ -100,20 +125,28 @@ mod tests {
     fn one_reader_or_several_who_share() {
         let scratch = Scratch::new("spool-lock");
         let dir = &scratch.dir;
+        // As another process would: what a thread has locked is not known to another one.
+        let look_from_elsewhere = |shares: bool| {
+            std::thread::scope(|scope| scope.spawn(|| look(dir, shares).unwrap()).join().unwrap())
+        };
         let alone = acquire(dir, false).unwrap();
         assert!(is_held(&alone));
         for shares in [false, true] {
-            let SpoolLocked::Busy(pid) = acquire(dir, shares).unwrap() else { panic!() };
+            let SpoolLocked::Busy(pid) = look_from_elsewhere(shares) else { panic!() };
             assert!(pid.is_none_or(|pid| pid == std::process::id()), "{pid:?}");
         }
+        // Two sources of one agent that have files there.
+        let beside = acquire(dir, false).unwrap();
+        assert!(is_held(&beside));
         drop(alone);
+        assert!(!is_held(&look_from_elsewhere(false)));
+        drop(beside);
         let first = acquire(dir, true).unwrap();
-        let second = acquire(dir, true).unwrap();
-        assert!(is_held(&first) && is_held(&second));
-        assert!(!is_held(&look(dir, false).unwrap()));
-        assert!(is_held(&look(dir, true).unwrap()));
-        drop((first, second));
-        assert!(is_held(&look(dir, false).unwrap()));
+        assert!(is_held(&first));
+        assert!(!is_held(&look_from_elsewhere(false)));
+        assert!(is_held(&look_from_elsewhere(true)));
+        drop(first);
+        assert!(is_held(&look_from_elsewhere(false)));
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "nothing is written");
     }
 }

@@ -2,6 +2,7 @@
 
 mod interceptors;
 mod sinks;
+mod spooldir;
 mod taildir;
 
 use std::path::Path;

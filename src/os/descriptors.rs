@@ -13,6 +13,17 @@ const FILES_OPEN_MAX: u64 = 512;
 /// Of one source; see [`share_descriptors`].
 static FILES_OPEN: AtomicUsize = AtomicUsize::new(FILES_OPEN_MAX as usize);
 
+/// Subdirectories of one source that are locked at most, whatever the limit.
+const DIRECTORIES_LOCKED_MAX: u64 = 4_096;
+
+/// Of one source; see [`share_descriptors`].
+static DIRECTORIES_LOCKED: AtomicUsize = AtomicUsize::new(DIRECTORIES_LOCKED_MAX as usize);
+
+/// How many directories a source may hold locked, beside its files.
+pub fn directories_locked_max() -> usize {
+    DIRECTORIES_LOCKED.load(Ordering::Relaxed)
+}
+
 /// How many files a source may hold open.
 pub fn files_open_max() -> usize {
     FILES_OPEN.load(Ordering::Relaxed)
@@ -26,7 +37,11 @@ pub fn share_descriptors(sources: usize) {
     let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     // None is no limit.
     let limit = limit.current.unwrap_or(u64::MAX);
-    let share = limit.saturating_sub(DESCRIPTORS_BESIDE) / sources.max(1) as u64;
+    let sources = sources.max(1) as u64;
+    // An eighth of all: there is no harm but a warning where a directory is not locked.
+    let locked = (limit / 8 / sources).min(DIRECTORIES_LOCKED_MAX);
+    DIRECTORIES_LOCKED.store(locked as usize, Ordering::Relaxed);
+    let share = limit.saturating_sub(DESCRIPTORS_BESIDE) / sources;
     let share = share.clamp(FILES_OPEN_MIN, FILES_OPEN_MAX);
     FILES_OPEN.store(share as usize, Ordering::Relaxed);
 }

@@ -16,7 +16,7 @@ mod wait;
 
 use std::io;
 
-pub use descriptors::{files_open_max, share_descriptors};
+pub use descriptors::{directories_locked_max, files_open_max, share_descriptors};
 pub use disk::{DiskUse, canary, disk_use, preallocate};
 pub use file::{
     data_from, hole_from, is_open_for_writing, may_write, rename_no_replace, sync_directory,

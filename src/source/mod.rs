@@ -9,6 +9,7 @@
 
 pub mod absent;
 mod begin;
+mod claims;
 mod copy;
 mod flume;
 mod follow;
@@ -174,7 +175,7 @@ impl Files {
         let now_ms = clock.monotonic_ms();
         let (policy, marks) = (Policy::of(&config), marks::Marks::of(&config));
         Files {
-            scanner: Scanner::new(&config),
+            scanner: Scanner::to_read(&config),
             root: Root::of(&config),
             present: Present::of(&policy.current),
             policy,

@@ -13,8 +13,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 
+use crate::checkpoint::spool_lock::SpoolLock;
 use crate::config::model::{ConsumeOrder, SourceConfig};
+use crate::source::claims::Claims;
 use crate::source::marks::Marks;
 use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
@@ -58,6 +61,8 @@ pub struct Scanner {
     marked: HashSet<OsString>,
     /// Names and inodes of the last listing of which could not be told what they are.
     unjudged: Vec<(OsString, u64)>,
+    /// Who reads the directories below the configured ones. `None`: this is only a look.
+    claims: Option<Claims>,
 }
 
 /// One directory of the root.
@@ -145,7 +150,19 @@ impl Scanner {
             tracker_dir: config.tracker_dir.clone(),
             tracker: None,
             marked: Marks::of(config).map(|marks| marks.of_others()).unwrap_or_default(),
+            claims: None,
         }
+    }
+
+    /// To read what is found: nobody else may read the directories that come to light.
+    pub fn to_read(config: &SourceConfig) -> Scanner {
+        let claims = config.kind.is_recursive().then(|| Claims::new(config.shares_spool_dir));
+        Scanner { claims, ..Scanner::new(config) }
+    }
+
+    /// The locks of the directories below the configured ones.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = &Rc<SpoolLock>> {
+        self.claims.iter().flat_map(Claims::locks)
     }
 
     /// In reading order.
@@ -276,6 +293,10 @@ impl Scanner {
             return Err(e);
         }
         self.places.retain(|place| place.is_there || place.is_faulty);
+        if let Some(claims) = &mut self.claims {
+            let seen = self.places.iter().filter_map(|place| place.seen);
+            claims.keep(&seen.map(|stamp| (stamp.device, stamp.inode)).collect());
+        }
         self.candidates.retain(|c| c.listed.is_some());
         self.sort();
         Ok(problems)
@@ -327,6 +348,15 @@ impl Scanner {
         if seen.is_some_and(|seen| !seen.is_same_directory(&stamp)) {
             // Another disk may have the same names and inode numbers.
             found.forget(&mut self.candidates, &place);
+        }
+        if at >= self.root.places().len()
+            && let Some(claims) = &mut self.claims
+            && !claims.may_list(&self.root.place(&place), (stamp.device, stamp.inode))?
+        {
+            let place = &mut self.places[at];
+            (place.seen, place.seen_is_fresh, place.is_confirmed) = (Some(stamp), false, true);
+            place.is_faulty = true;
+            return Ok(());
         }
         let mut is_whole = true;
         for entry in self.root.list(&place)? {
@@ -403,6 +433,27 @@ impl Scanner {
     pub fn accepts(&self, name: &OsStr) -> bool {
         self.names.accept(name).unwrap_or(false)
     }
+}
+
+/// The directories below that of a recursive source in which it looks for files now. What cannot be listed
+/// is left out.
+pub(crate) fn places_below(config: &SourceConfig) -> Vec<PathBuf> {
+    if !config.kind.is_recursive() {
+        return Vec::new();
+    }
+    let mut scanner = Scanner::new(config);
+    scanner.tracker = config.tracker_dir.metadata().ok().map(|stat| (stat.dev(), stat.ino()));
+    let mut at = 0;
+    while let Some(place) = scanner.places.get(at).map(|place| place.name.clone()) {
+        for entry in scanner.root.list(&place).into_iter().flatten().flatten() {
+            if entry.is_directory {
+                scanner.note_place(&entry.name, entry.inode, &mut Vec::new());
+            }
+        }
+        at += 1;
+    }
+    let below = scanner.places.iter().skip(scanner.root.places().len());
+    below.map(|place| scanner.root.place(&place.name)).collect()
 }
 
 /// What a listing begins with: what is known keeps its place, so that only what is new is moved by the

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::absent::Absents;
 use super::scan::Candidate;
@@ -10,6 +11,7 @@ use super::window::Window;
 use super::{Files, Handle};
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
+use crate::checkpoint::spool_lock::SpoolLock;
 
 impl Files {
     /// In so many bytes of receipts numbers say nothing.
@@ -59,6 +61,11 @@ impl Files {
     /// The places of its files, and device and inode of each at the last listing.
     pub fn directories(&self) -> impl Iterator<Item = (&OsStr, Option<(u64, u64)>)> {
         self.scanner.directories()
+    }
+
+    /// The locks of the directories below that of a recursive source.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = &Rc<SpoolLock>> {
+        self.scanner.locks()
     }
 
     pub fn next_file_id(&self) -> u64 {

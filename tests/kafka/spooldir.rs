@@ -1,11 +1,12 @@
 //! spooldir: whole files that are dropped into a directory, beside real brokers.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Chance, Tally, V010, lines};
-use crate::support::{Topic, Work, shared};
+use crate::support::torture::{ARRIVE_MAX, Chance, Group, Tally, V010, hazard, lines};
+use crate::support::{Topic, Work, shared, wait_for};
 
 const V4: &str = "4.3.1";
 
@@ -193,4 +194,92 @@ fn a_run_that_ends_by_itself_sends_the_last_line_and_finishes_the_file() {
     assert_eq!(status.code(), Some(0), "{}", agent.log());
     assert_eq!(topic.bodies(), ["one", "two"], "{}", agent.log());
     assert_eq!(unfinished(&work), 0);
+}
+
+/// Another agent with a state of its own, whose files are in the subdirectory `below`.
+fn reader_of(work: &Work, below: &str, command: &str) -> Command {
+    let conf = work.write_conf();
+    let text = fs::read_to_string(&conf).expect("the configuration");
+    let path = conf.with_file_name("below.conf");
+    let (dir, tracker) = (work.path(below), work.dir().join("other-state"));
+    let lines = format!(
+        "a1.sources.r1.spoolDir = {}\na1.sources.r1.trackerDir = {}\n{RECURSIVE} = false\n",
+        dir.display(),
+        tracker.display()
+    );
+    fs::write(&path, format!("{text}\n{lines}")).expect("another configuration");
+    let mut other = work.program();
+    other.args([command, "--conf", "conf", "--name", "a1", "--conf-file"]).arg(path);
+    other
+}
+
+/// Each line was sent by both, and whoever was first renamed the files under the other's hands.
+#[test]
+fn a_second_reader_below_a_recursive_source_is_refused_whoever_was_first() {
+    let what = "second agent on a directory below a recursive source, or above it";
+    let _row = hazard(Group::Claims, what, V4);
+    let (topic, work) = scene(1);
+    let work = work.set(RECURSIVE, "true").subdirectory("below");
+    let work = work.file("a", b"a\n", 90).file("below/b", b"b\n", 80);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 2, ARRIVE_MAX);
+    agent.expect("a new name", ARRIVE_MAX, || work.path("below/b.COMPLETED").exists());
+    let mut other = work.start_command(reader_of(&work, "below", "agent"));
+    let status = other.wait(ARRIVE_MAX).expect("an end");
+    assert_eq!(status.code(), Some(75), "{}", other.log());
+    let pid = format!("below: read by pid {}", agent.pid());
+    assert!(other.log().contains(&pid), "{}", other.log());
+    let checked = reader_of(&work, "below", "check").output().expect("it runs");
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.code() == Some(75) && told.contains(&pid), "{told}");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+
+    // The other way round.
+    let mut other = work.start_command(reader_of(&work, "below", "agent"));
+    work.append("below/c", b"c\n");
+    other.expect_records(&topic, 3, ARRIVE_MAX);
+    work.append("d", b"d\n");
+    let mut agent = work.start();
+    let status = agent.wait(ARRIVE_MAX).expect("an end");
+    assert_eq!(status.code(), Some(75), "{}", agent.log());
+    let pid = format!("below: read by pid {}", other.pid());
+    assert!(agent.log().contains(&pid), "{}", agent.log());
+    let mut check = work.program();
+    check.args(["check", "--name", "a1", "--conf-file"]).arg(work.write_conf());
+    let checked = check.output().expect("it runs");
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.code() == Some(75) && told.contains(&pid), "{told}");
+    assert_eq!(other.term().code(), Some(0), "{}", other.log());
+    assert_eq!(topic.bodies(), ["a", "b", "c"]);
+}
+
+/// The test is the other agent: what matters is the lock.
+#[test]
+fn a_new_subdirectory_that_another_agent_reads_is_left_alone() {
+    let what = "another agent on a new subdirectory of a recursive source";
+    let _row = hazard(Group::Claims, what, V4);
+    let (topic, work) = scene(1);
+    let work = work.set(RECURSIVE, "true").file("a", b"a\n", 90);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, ARRIVE_MAX);
+    let outside = work.dir().join("theirs");
+    fs::create_dir(&outside).expect("a directory");
+    fs::write(outside.join("b"), "theirs\n").expect("a file");
+    let lock = File::open(&outside).expect("a directory");
+    lock.try_lock().expect("a lock");
+    fs::rename(&outside, work.path("theirs")).expect("a directory in its place");
+    let is_told = || agent.log().contains("leaves that directory alone");
+    assert!(wait_for(ARRIVE_MAX, is_told), "{}", agent.log());
+    work.append("c", b"c\n");
+    agent.expect_records(&topic, 2, ARRIVE_MAX);
+    // The other one may come back, and go on where it was.
+    drop(lock);
+    fs::create_dir(work.path("ours")).expect("a directory");
+    work.append("ours/d", b"d\n");
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    agent.expect("a new name", ARRIVE_MAX, || work.path("ours/d.COMPLETED").exists());
+    assert_eq!(agent.log().matches("leaves that directory alone").count(), 1, "{}", agent.log());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    assert_eq!(topic.bodies(), ["a", "c", "d"]);
+    assert!(work.path("theirs/b").exists());
 }

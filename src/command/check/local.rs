@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{AgentNow, FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::os;
 use crate::os::canary;
 use crate::pipeline::handover::{Handover, HandoverError};
+use crate::source::scan;
 use crate::text::{State, counted, size, span};
 
 /// From here on a full disk is worth a word, and a failure.
@@ -257,8 +258,12 @@ fn reader(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     if source.kind.tail().is_some() {
         return;
     }
-    let (name, dir) = ("no other reader", &source.spool_dir);
+    let name = "no other reader";
     let shares = source.shares_spool_dir;
+    let others = |dir: &PathBuf| matches!(spool_lock::look(dir, shares), Ok(SpoolLocked::Busy(_)));
+    // A directory below it that another agent reads; else its own.
+    let below = scan::places_below(source).into_iter().find(others);
+    let dir = &below.unwrap_or_else(|| source.spool_dir.clone());
     match spool_lock::look(dir, shares) {
         Ok(SpoolLocked::Held(())) if shares => {
             report.add(name, State::Ok, "shared with agents that set it (sharedSpoolDir = true)");
