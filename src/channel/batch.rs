@@ -369,6 +369,26 @@ impl Batch {
         })
     }
 
+    /// The key of the first record.
+    pub fn first_key(&self) -> Option<&[u8]> {
+        match self.wire {
+            _ if self.count == 0 => None,
+            Wire::Legacy => self.keys.first()?.as_deref(),
+            Wire::Middle => message_set::first_key(&self.plain),
+            Wire::Modern => {
+                let mut at = HEADER_BYTES;
+                read_varint(&self.plain, &mut at);
+                // Attributes, time, place.
+                at += 1;
+                read_varint(&self.plain, &mut at);
+                read_varint(&self.plain, &mut at);
+                let is_none = self.plain[at] & 1 == 1;
+                let length = read_varint(&self.plain, &mut at);
+                (!is_none).then(|| &self.plain[at..at + length])
+            }
+        }
+    }
+
     /// CRC-32 over the CRC-32s (each little endian) of the values, and the CRC-32 of the first
     /// value: what a log without identities is searched for. 0, 0 for an empty batch.
     pub fn content_crcs(&self) -> (u32, u32) {

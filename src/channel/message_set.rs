@@ -113,6 +113,12 @@ fn number(set: &[u8], at: usize) -> usize {
     u32::from_be_bytes(std::array::from_fn(|i| set[at + i])) as usize
 }
 
+/// The key of the first message of a set that this module wrote.
+pub(super) fn first_key(set: &[u8]) -> Option<&[u8]> {
+    let bytes = usize::try_from(number(set, field::KEY_LENGTH) as u32 as i32).ok()?;
+    set.get(field::KEY_LENGTH + 4..field::KEY_LENGTH + 4 + bytes)
+}
+
 /// The value of the message at `at` of a set that this module wrote; moves `at` behind it.
 pub(super) fn next_value<'a>(set: &'a [u8], at: &mut usize) -> &'a [u8] {
     let key_bytes = match number(set, *at + field::KEY_LENGTH) as u32 as i32 {

@@ -79,6 +79,7 @@ pub(super) struct Head<'a> {
     pub(super) end: u64,
     pub(super) bytes: u64,
     pub(super) reason: &'a str,
+    pub(super) key: Option<&'a [u8]>,
 }
 
 impl Head<'_> {
@@ -101,7 +102,8 @@ impl Head<'_> {
     fn behind_name(&self) -> String {
         let Head { start, end, bytes, .. } = self;
         let reason = escape(self.reason.as_bytes());
-        format!(" start={start} end={end} bytes={bytes} reason={reason}\n")
+        let key = self.key.map_or(String::new(), |key| format!(" key={}", escape(key)));
+        format!(" start={start} end={end} bytes={bytes} reason={reason}{key}\n")
     }
 }
 
@@ -123,6 +125,8 @@ pub(crate) struct Letter {
     pub is_giant: bool,
     /// Why no broker takes it.
     pub reason: String,
+    /// The record's.
+    pub key: Option<Vec<u8>>,
     /// Where its entry begins in the dead-letter file, where its body does, and how long that is.
     pub head_at: u64,
     pub at: u64,
@@ -182,6 +186,7 @@ fn parse(head: &[u8], head_at: u64, at: u64) -> Option<Letter> {
         end: number("end")?,
         is_giant: partition == -1,
         reason: String::from_utf8_lossy(&unescape(word("reason").unwrap_or(""))).into_owned(),
+        key: word("key").map(unescape),
         head_at,
         at,
         bytes: number("bytes")?,
@@ -242,7 +247,7 @@ mod tests {
 
     #[test]
     fn entries_are_found_by_their_heads_whatever_their_bodies_hold() {
-        let entry = "time=1 topic=t partition=2 file=a%20%25b start=3 end=9 bytes=12 reason=x\n\
+        let entry = "time=1 topic=t partition=2 file=a%20%25b start=3 end=9 bytes=12 reason=x key=k%20\n\
                      bytes=99\nabc\n";
         let letters = read(&[entry, entry].concat());
         let head = entry.find('\n').unwrap() as u64 + 1;
@@ -256,6 +261,7 @@ mod tests {
             end: 9,
             is_giant: false,
             reason: "x".to_string(),
+            key: Some(b"k ".to_vec()),
             head_at: 0,
             at: head,
             bytes: 12,

@@ -33,8 +33,8 @@ pub trait Ledger {
     /// What the record that a run begins with says of that; `None` where it does not.
     fn inherit_letters(&mut self, _known: Option<u64>) {}
 
-    /// The record value of a batch whose bytes are in no file of the source, but kept elsewhere.
-    fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Vec<u8>>> {
+    /// The record of a batch whose bytes are in no file of the source, but kept elsewhere.
+    fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Kept>> {
         None
     }
 
@@ -48,6 +48,13 @@ pub trait Ledger {
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
         Err(LedgerError::Final(format!("no place for a line of {} bytes", line.end - line.start)))
     }
+}
+
+/// What is left of a record that no broker took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub key: Option<Vec<u8>>,
+    pub value: Vec<u8>,
 }
 
 /// Why something was not kept.
@@ -92,7 +99,8 @@ pub struct DeadLetter<'a> {
     pub topic: &'a str,
     pub file: &'a [u8],
     pub batch: &'a BatchRecord,
-    /// The record value that was refused.
+    /// The record that was refused.
+    pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
     pub reason: &'a str,
     pub now_ms: i64,
@@ -247,6 +255,7 @@ impl Ledger for FileLedger {
             end: letter.batch.end,
             bytes: letter.value.len() as u64,
             reason: letter.reason,
+            key: letter.key,
         };
         let value = letter.value;
         let same = |at: u64, piece: &[u8]| Ok(value[at as usize..].starts_with(piece));
@@ -265,6 +274,7 @@ impl Ledger for FileLedger {
             end: line.end,
             bytes: line.end - line.start,
             reason: line.reason,
+            key: None,
         };
         let name = String::from_utf8_lossy(line.name);
         let unreadable = |e: io::Error| io::Error::other(format!("{name} cannot be read: {e}"));
@@ -374,6 +384,7 @@ mod tests {
             topic: "t",
             file: file.as_bytes(),
             batch: &batch,
+            key: Some(b"k 1"),
             value: value.as_bytes(),
             reason: "too large",
             now_ms: 1,
@@ -403,6 +414,7 @@ mod tests {
                 topic: "t",
                 file: b"log",
                 batch: &batch,
+                key: None,
                 value,
                 reason: "large",
                 now_ms: start as i64,

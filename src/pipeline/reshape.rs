@@ -5,11 +5,10 @@ use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
-use crate::channel::batch::Batch;
-use crate::channel::batch::Identity;
+use crate::channel::batch::{Batch, Extras, Identity};
 use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
-use crate::checkpoint::ledger::{DeadLetter, LedgerError};
+use crate::checkpoint::ledger::{DeadLetter, Kept, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, About, Level, counted};
 use crate::source::interceptor::Patience;
@@ -313,8 +312,8 @@ impl Pipeline {
         count: u32,
     ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
         if let Some(kept) = self.ledger.kept(of) {
-            let value = kept.map_err(|e| self.not_now(of, &e.to_string()))?;
-            return Ok(Some(self.batch_of_value(at, of, &value)));
+            let kept = kept.map_err(|e| self.not_now(of, &e.to_string()))?;
+            return Ok(Some(self.batch_of_kept(at, of, &kept)));
         }
         let Some(handle) = self.files.handle_of(of.file) else {
             self.wait_for_file(of)?;
@@ -385,15 +384,13 @@ impl Pipeline {
     }
 
     /// A batch of one record with that value, as it was announced.
-    fn batch_of_value(
-        &mut self,
-        at: usize,
-        of: &BatchRecord,
-        value: &[u8],
-    ) -> (BatchRecord, Batch) {
+    fn batch_of_kept(&mut self, at: usize, of: &BatchRecord, kept: &Kept) -> (BatchRecord, Batch) {
         let mut batch = self.outlets[at].take_batch();
         batch.begin(of.partition, of.stamp_ms);
-        batch.push(&[], value);
+        match kept.key.as_deref() {
+            None => batch.push(&[], &kept.value),
+            key => batch.push_with(&[], &kept.value, Extras { key, ..Extras::default() }),
+        }
         let (values_crc, first_crc) =
             if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
         let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
@@ -544,15 +541,15 @@ impl Pipeline {
         let b = self.announced[n].record.clone();
         self.prepare_epoch(at, b.partition)?;
         let name = self.file_text(b.file);
-        let value: Vec<u8> = self.announced[n]
-            .encoded
-            .as_ref()
-            .and_then(|batch| batch.values().next().map(<[u8]>::to_vec))
-            .unwrap_or_default();
+        let encoded = self.announced[n].encoded.as_ref();
+        let value = encoded.and_then(|batch| batch.values().next().map(<[u8]>::to_vec));
+        let value = value.unwrap_or_default();
+        let key = encoded.and_then(|batch| batch.first_key().map(<[u8]>::to_vec));
         let letter = DeadLetter {
             topic: &self.outlets[at].config.topic,
             file: name.as_bytes(),
             batch: &b,
+            key: key.as_deref(),
             value: &value,
             reason,
             now_ms: self.clock.now_ms(),

@@ -125,6 +125,35 @@ fn a_refused_line_is_sent_again_once_the_topic_takes_it() {
     );
 }
 
+/// It goes where its key leads, as it would have at first.
+#[test]
+fn a_line_that_is_sent_again_keeps_its_key() {
+    let topic = shared("4.3.1").fresh_topic("letters-keys", 3);
+    topic.configure(&[("max.message.bytes", "2000")]);
+    let long = "x".repeat(5_000);
+    let text = format!("k=a b {long}\nk=c short\nno key {long}\n");
+    let work = Work::new(&topic)
+        .set("a1.channels.c1.kafka.topic", topic.name())
+        .set("a1.sources.r1.deserializer.maxLineLength", 10_000)
+        .set("a1.sources.r1.interceptors", "i1")
+        .set("a1.sources.r1.interceptors.i1.type", "regex_extractor")
+        .set("a1.sources.r1.interceptors.i1.regex", "^k=(\\\\S+ \\\\S)")
+        .set("a1.sources.r1.interceptors.i1.serializers", "s1")
+        .set("a1.sources.r1.interceptors.i1.serializers.s1.name", "key")
+        .file(FILE, text.as_bytes(), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, PATIENCE);
+    agent.expect("all of it is committed", PATIENCE, || work.is_committed());
+    assert_eq!(states(&work), ["unsettled"; 2]);
+    topic.configure(&[("max.message.bytes", "1000000")]);
+    let sent = letters(&work, &["--resend"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    let mut keys: Vec<Option<Vec<u8>>> = topic.all().into_iter().map(|record| record.key).collect();
+    keys.sort();
+    assert_eq!(keys, [None, Some(b"a b".to_vec()), Some(b"c s".to_vec())]);
+    assert_eq!(agent.term().code(), Some(0));
+}
+
 /// What cannot be done is said, and nothing is done of it.
 #[test]
 fn wrong_numbers_settle_nothing() {

@@ -23,7 +23,7 @@ use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
 use crate::checkpoint::dead_letter::{self, Letter, State};
-use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Ledger, LedgerError};
+use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Kept, Ledger, LedgerError};
 use crate::checkpoint::lock::{self, Locked};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
@@ -228,14 +228,16 @@ impl Ledger for LetterLedger {
         Ok(())
     }
 
-    fn kept(&mut self, batch: &BatchRecord) -> Option<io::Result<Vec<u8>>> {
-        let path = &self.shared.borrow().mail.path;
-        let read = || -> io::Result<Vec<u8>> {
+    fn kept(&mut self, batch: &BatchRecord) -> Option<io::Result<Kept>> {
+        let post = self.shared.borrow();
+        let path = &post.mail.path;
+        let read = || -> io::Result<Kept> {
             let value = body(path, batch)?;
             if crc32fast::hash(&value) != batch.bytes_crc {
                 return Err(io::Error::other("other bytes are in its place"));
             }
-            Ok(value)
+            let key = post.letter_at(batch.start).and_then(|letter| letter.key.clone());
+            Ok(Kept { key, value })
         };
         Some(read().map_err(|e| io::Error::other(format!("{}: {e}", path.display()))))
     }

@@ -62,6 +62,7 @@ fn named(name: &str) -> Stats {
         end: 1,
         is_giant: false,
         reason: name.into(),
+        key: None,
         at: 0,
         bytes: 1,
     }];
