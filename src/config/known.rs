@@ -351,7 +351,7 @@ pub const PROPERTIES: &[Property] = &[
         Source,
         "selector.optional.*",
         "–",
-        "of `multiplexing`: further channels of a value; here they are waited for like the others",
+        "of `multiplexing`: further channels of a value; nothing waits for one that is required nowhere",
     ),
     takes(
         Source,

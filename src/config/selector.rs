@@ -55,7 +55,9 @@ pub(super) fn build(
             mapping.push((value.to_owned(), reader.list(&prop.name)));
         }
     }
-    // Nothing is sent to Kafka that may be lost there: what is optional is sent like everything else.
+    let mut required = default.clone();
+    required.extend(mapping.iter().flat_map(|(_, channels)| channels));
+    let mut optional_ones: Vec<usize> = Vec::new();
     for prop in &section.props {
         let Some(value) = prop.name.strip_prefix(OPTIONAL) else { continue };
         let optional = reader.list(&prop.name);
@@ -71,11 +73,21 @@ pub(super) fn build(
             if !all.contains(&channel) {
                 all.push(channel);
             }
+            if required.contains(&channel) {
+                tell_required(section, reader.found, &prop.name);
+            } else if !optional_ones.contains(&channel) {
+                optional_ones.push(channel);
+            }
         }
+    }
+    if !channels.is_empty() && optional_ones.len() == channels.len() {
+        let message = "every channel is optional, so that nothing would be waited for; map a value, or write \
+                       a default";
+        section.error(found, "selector.type", message);
     }
     tell(section, found, &mapping, &default);
     let header = section.text(const { of("selector.header") });
-    (Selector::Multiplexing { header, mapping, default }, Vec::new())
+    (Selector::Multiplexing { header, mapping, default }, optional_ones)
 }
 
 /// What belongs to a selector of another type would be without effect, in silence.
@@ -110,13 +122,15 @@ fn tell(
     if mapping.is_empty() {
         section.warn(found, "selector.type", "no value is mapped: every event goes to the default");
     }
-    if section.props.iter().any(|prop| prop.name.starts_with(OPTIONAL)) {
-        found.info(format!(
-            "source {}: an optional channel of a multiplexing selector gets its events as surely as the others, \
-             and is waited for",
-            section.name
-        ));
-    }
+}
+
+/// A channel is waited for or it is not, whatever the value.
+fn tell_required(section: &Section, found: &mut Diagnostics, name: &str) {
+    found.info(format!(
+        "{}: the channel is required for another value or by default, so that it is waited for and gets these \
+         events as surely as those",
+        section.key(name)
+    ));
 }
 
 struct Reader<'a, F> {

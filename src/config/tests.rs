@@ -11,7 +11,7 @@ use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::files::ConfFiles;
 use super::model::{
     Compression, ConsumeOrder, DeletePolicy, InterceptorConfig, OnBadCheckpoint, OnNoCheckpoint,
-    PartitionBy, SinkKind, ValueFormat,
+    PartitionBy, Selector, SinkKind, ValueFormat,
 };
 use super::{Loaded, load_with, parse, setting};
 

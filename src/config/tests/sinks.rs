@@ -175,5 +175,54 @@ fn a_topic_that_events_name_is_a_destination() {
                     a1.sources.r1.interceptors.i1.serializers = s1\n\
                     a1.sources.r1.interceptors.i1.serializers.s1.name = topic\n";
     let text = sink(&format!("{NEW}\na1.sources.r1.interceptors = i1\n{of_lines}"));
-    assert!(errors(&text)[0].contains("made of the lines"), "{:?}", errors(&text));
+    assert_eq!(topics(&text), ["c1 t"]);
+    let config = load(&text).config;
+    assert!(config.destinations[config.sources[0].destinations[0]].is_on_demand());
+    let dated = |of_source: &str| {
+        sink(&format!("{}\n{of_source}", NEW.replace("kafka.topic = t", "kafka.topic = l-%Y%m%d")))
+    };
+    assert!(errors(&dated(""))[0].contains("add a timestamp interceptor"));
+    let stamped =
+        "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = timestamp\n";
+    assert_eq!(topics(&dated(stamped)), ["c1 l-%Y%m%d"]);
+    assert!(errors(&dated(&format!("{stamped}{off}")))[0].contains("fail for ever"));
+    let bad = dated(stamped).replace("%d", "%q");
+    assert!(errors(&bad)[0].contains("%q can be no part"), "{:?}", errors(&bad));
+    let bad = dated(stamped).replace("= l-%", "= l %");
+    assert!(errors(&bad)[0].contains("\"l \" can be no part"), "{:?}", errors(&bad));
+}
+
+#[test]
+fn a_channel_that_is_optional_wherever_it_is_named_is_waited_for_nowhere() {
+    let sinks: String = (1..=3)
+        .map(|n| {
+            format!(
+                "a1.channels.c{n}.type = memory\n\
+                 a1.sinks.k{n}.type = org.apache.flume.sink.kafka.KafkaSink\na1.sinks.k{n}.channel = c{n}\n\
+                 a1.sinks.k{n}.kafka.bootstrap.servers = h:1\na1.sinks.k{n}.kafka.topic = t{n}\n"
+            )
+        })
+        .collect();
+    let with = |lines: &str| {
+        format!(
+            "a1.sources = r1\na1.channels = c1 c2 c3\na1.sinks = k1 k2 k3\na1.sources.r1.type = spooltail\n\
+             a1.sources.r1.spoolDir = /logs/\na1.sources.r1.channels = c1 c2 c3\n{sinks}\
+             a1.sources.r1.selector.type = multiplexing\na1.sources.r1.selector.header = h\n{lines}"
+        )
+    };
+    let optional = |lines: &str| {
+        let source = load(&with(lines)).config.sources.remove(0);
+        let Selector::Multiplexing { mapping, .. } = source.selector else { panic!("it is one") };
+        (source.optional, mapping)
+    };
+    let lines = "a1.sources.r1.selector.mapping.A = c1\na1.sources.r1.selector.default = c2\n\
+                 a1.sources.r1.selector.optional.A = c1 c3\na1.sources.r1.selector.optional.B = c3\n";
+    let (places, mapping) = optional(lines);
+    assert_eq!(places, [2]);
+    // A value that is not mapped goes to the default ones as well.
+    assert_eq!(mapping, [("A".to_owned(), vec![0, 2]), ("B".to_owned(), vec![1, 2])]);
+    let required = format!("{lines}a1.sources.r1.selector.mapping.C = c3\n");
+    assert_eq!(optional(&required).0, [] as [usize; 0]);
+    let all = "a1.sources.r1.selector.optional.A = c1 c2 c3\n";
+    assert!(errors(&with(all))[0].contains("nothing would be waited for"));
 }
