@@ -8,7 +8,6 @@ mod places;
 pub(crate) mod reload;
 pub(crate) mod sinks;
 mod stats;
-mod topics;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -96,6 +95,8 @@ impl Running {
     fn note_progress(&mut self, now_ms: u64) {
         let Counters { bytes_passed, lines_passed, .. } = self.pipeline.counters;
         self.rates.note(now_ms, bytes_passed, lines_passed);
+        // Topics may have come up.
+        self.reached.resize(self.pipeline.outlets().len(), false);
         for (reached, outlet) in self.reached.iter_mut().zip(self.pipeline.outlets()) {
             *reached |= outlet.is_open();
         }
@@ -111,7 +112,7 @@ impl Running {
                 troubles.push(Trouble::Brokers { channel, since_ms: *since_ms, why });
             }
         }
-        let is_connected = self.pipeline.is_open();
+        let is_connected = self.pipeline.is_settled();
         if !is_connected {
             let ends = self.told.iter().filter(|told| matches!(told, Trouble::End { .. }));
             let ends: Vec<Trouble> = ends.cloned().collect();
@@ -414,7 +415,7 @@ impl Agent {
             .map(|&at| connected(self.channels[at].clone(), at))
             .collect();
         if let Some(record) = &inherited.record {
-            let left = topics::left(record, config, &self.channels);
+            let left = pipeline::left_topics(record, config, &self.channels);
             channels.extend(left.into_iter().map(|channel| connected(Rc::new(channel), 0)));
         }
         let startup = Startup {
@@ -422,6 +423,7 @@ impl Agent {
             config: config.clone(),
             channels,
             clock: self.clock.clone(),
+            connect: Rc::new(connect::connect),
             ledger: Box::new(FileLedger::new(&config.tracker_dir)),
         };
         let looks = RefCell::new(FileLooks::default());
@@ -448,7 +450,7 @@ impl Agent {
     }
 
     fn tend_monitor(&mut self, busy: bool) {
-        let is_connected = |r: &Running| r.pipeline.is_open();
+        let is_connected = |r: &Running| r.pipeline.is_settled();
         let connected = self.waiting.is_empty() && self.running.iter().all(is_connected);
         let now_ms = self.clock.monotonic_ms();
         for running in &mut self.running {

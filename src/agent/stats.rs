@@ -32,7 +32,7 @@ impl Running {
     fn apart(&self, clock: &dyn Clock) -> Vec<Apart> {
         let outlets = self.pipeline.outlets().iter().zip(&self.reached);
         let apart =
-            outlets.filter(|(o, reached)| !o.is_open() && (!**reached || o.trouble.is_some()));
+            outlets.filter(|(o, reached)| !o.is_settled() && (!**reached || o.trouble.is_some()));
         let sentence = |outlet: &Outlet| {
             let why = outlet.trouble.as_ref().map_or("no answer yet", |(_, why)| why.as_str());
             let why =
@@ -87,7 +87,7 @@ impl Agent {
                 .running
                 .iter()
                 .flat_map(|r| r.pipeline.outlets())
-                .all(|o| o.channel != at || o.is_open()),
+                .all(|o| o.channel != at || o.is_settled()),
             leaderless: self
                 .running
                 .iter()

@@ -12,7 +12,7 @@ const REGROW_MS: u64 = 60_000;
 const REGROW_MS_MAX: u64 = 3_600_000;
 
 /// How large a batch may be now.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BatchLimit {
     bytes: usize,
     full: usize,

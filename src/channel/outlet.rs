@@ -141,6 +141,17 @@ pub struct Unreached {
     pub missed: u64,
 }
 
+/// How far a topic is wanted that is written to only when events name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing is for it, and nothing of it is in doubt: since that monotonic time, ms.
+    Resting { since_ms: u64 },
+    /// The next event of that file is for it.
+    Wanted { file: String },
+    /// It is written to, at that monotonic time last, ms.
+    InUse { used_ms: u64 },
+}
+
 /// A channel of one source.
 ///
 /// What excludes one another is an enum: how far it is on its way ([`Stage`]), whose identities are in
@@ -155,6 +166,8 @@ pub struct Outlet {
     pub is_spread: bool,
     /// Of an optional channel: nothing waits for it.
     pub optional: Option<Unreached>,
+    /// Of a topic that is opened when an event names it.
+    pub demand: Option<Demand>,
     /// How far it is on its way to be sent to.
     pub stage: Stage,
     /// `None` while no broker has described it since the last doubt.
@@ -226,6 +239,7 @@ impl Outlet {
             broker,
             is_spread: false,
             optional: None,
+            demand: None,
             stage: Stage::Closed { retry_at_ms: 0 },
             topic: None,
             fresh: None,
@@ -260,7 +274,24 @@ impl Outlet {
 
     /// Is it closed, and not one that events can go without?
     pub fn is_waited_for(&self) -> bool {
-        !self.is_open() && self.optional.as_ref().is_none_or(|unreached| !unreached.is_given_up)
+        let is_in_use = matches!(self.demand, None | Some(Demand::InUse { .. }));
+        !self.is_open() && is_in_use && !self.is_given_up()
+    }
+
+    /// Is it an optional one that events go without?
+    pub fn is_given_up(&self) -> bool {
+        self.optional.as_ref().is_some_and(|unreached| unreached.is_given_up)
+    }
+
+    /// Is it as it should be: open, or at rest?
+    pub fn is_settled(&self) -> bool {
+        self.is_open() || self.is_at_rest()
+    }
+
+    /// Is it closed because nothing is for it?
+    pub fn is_at_rest(&self) -> bool {
+        let is_resting = matches!(self.demand, Some(Demand::Resting { .. }));
+        is_resting && !self.is_open() && self.trouble.is_none()
     }
 
     /// Trust in the connection is over; the next try not before `retry_at_ms` (monotonic).

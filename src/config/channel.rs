@@ -5,7 +5,7 @@ use super::diagnostics::Diagnostics;
 use super::expand::Setting;
 use super::known::{Property, Scope, row};
 use super::model::{
-    Compression, Destination, KeyPartitioner, PartitionBy, RecordRule, ValueFormat,
+    Compression, Destination, KeyPartitioner, PartitionBy, RecordRule, Template, ValueFormat,
 };
 use super::section::{Prop, Section};
 use super::security;
@@ -306,23 +306,39 @@ fn topic(section: &Section, default: &str, found: &mut Diagnostics) -> String {
     };
     let topic = prop.value.clone();
     // Of a sink of Flume 1.8 and later: what it comes to is judged where its events are known.
-    let is_template = topic.contains("%{") && !section.type_is(&[TYPE]) && uses_new_names(section);
-    if !is_template && !is_topic(&topic) {
-        let message = format!(
-            "\"{topic}\" cannot be a topic; use letters a-z, digits, '.', '_' and '-', at most \
-             {TOPIC_LEN_MAX}"
-        );
-        section.error(found, &prop.name, message);
+    let is_template = !section.type_is(&[TYPE]) && uses_new_names(section);
+    let template = is_template.then(|| Template::parse(&topic)).transpose();
+    match template {
+        Err(why) => section.error(found, &prop.name, why),
+        Ok(Some(template)) if !template.is_fixed() => {
+            if let Some(text) = template.illegal_text(is_legal) {
+                let message = format!(
+                    "\"{text}\" can be no part of a topic's name; use letters a-z, digits, '.', '_' and '-'"
+                );
+                section.error(found, &prop.name, message);
+            }
+        }
+        Ok(_) if !is_topic(&topic) => {
+            let message = format!(
+                "\"{topic}\" cannot be a topic; use letters a-z, digits, '.', '_' and '-', at most \
+                 {TOPIC_LEN_MAX}"
+            );
+            section.error(found, &prop.name, message);
+        }
+        Ok(_) => {}
     }
     topic
 }
 
+fn is_legal(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
 /// Can a topic have this name?
-pub(super) fn is_topic(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+pub fn is_topic(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= TOPIC_LEN_MAX
-        && name.chars().all(legal)
+        && name.chars().all(is_legal)
         && name != "."
         && name != ".."
 }

@@ -4,6 +4,7 @@
 //! behind it, is known only where the configuration is read. Nothing behind `config` knows.
 
 use super::security::Security;
+use super::template::TopicRule;
 
 /// A topic and how events become records there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,37 +38,19 @@ pub struct Destination {
     pub base: Option<usize>,
 }
 
-/// How an event names its topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicRule {
-    /// The header with the name.
-    pub header: Option<String>,
-    /// The topic of an event that has none, in which `%{NAME}` stands for a header.
-    pub template: String,
-}
-
-impl TopicRule {
-    /// The topic of an event with these headers; perhaps none that can be.
-    pub fn topic<'a>(&self, header: impl Fn(&str) -> Option<&'a str>) -> String {
-        if let Some(topic) = self.header.as_deref().and_then(&header) {
-            return topic.to_owned();
-        }
-        let (mut topic, mut rest) = (String::new(), self.template.as_str());
-        while let Some((before, after)) = rest.split_once("%{") {
-            topic.push_str(before);
-            let Some((name, after)) = after.split_once('}') else {
-                rest = &rest[before.len()..];
-                break;
-            };
-            topic.push_str(header(name).unwrap_or_default());
-            rest = after;
-        }
-        topic + rest
+impl Destination {
+    /// Is it opened only when an event names it, or are such topics opened beside it?
+    pub fn is_on_demand(&self) -> bool {
+        self.rule.topic.as_ref().is_some_and(|rule| rule.is_open)
     }
 
-    /// The headers that stand in the template.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.template.split("%{").skip(1).filter_map(|part| Some(part.split_once('}')?.0))
+    /// That of another topic of its channel.
+    pub fn for_topic(&self, channel: &str, topic: &str) -> Destination {
+        let name = match topic == self.topic {
+            true => channel.to_owned(),
+            false => format!("{channel}:{topic}"),
+        };
+        Destination { name, topic: topic.to_owned(), ..self.clone() }
     }
 }
 

@@ -7,7 +7,7 @@ use super::channel;
 use super::diagnostics::Diagnostics;
 use super::expand::Setting;
 use super::known::{Property, Scope, row};
-use super::model::{Destination, RecordRule, TopicRule, ValueFormat};
+use super::model::{Destination, RecordRule, Template, TopicRule, ValueFormat};
 use super::section::Section;
 use crate::java::hash::map_order;
 
@@ -146,13 +146,15 @@ fn record_headers(sink: &Section) -> Vec<(String, String)> {
 fn topic_rule(sink: &Section, topic: &str, found: &mut Diagnostics) -> Option<TopicRule> {
     let is_allowed = sink.boolean(found, const { of("allowTopicOverride") });
     let header = is_allowed.then(|| sink.text(const { of("topicHeader") }));
-    let has_names = topic.contains("%{");
-    if has_names && !is_allowed {
-        let message = "Flume would take %{...} for a part of the topic's name, and fail for ever; remove \
-                       allowTopicOverride = false, or write a topic";
+    // What is wrong with it is told already.
+    let template = Template::parse(topic).unwrap_or_default();
+    let has_escapes = !template.is_fixed();
+    if has_escapes && !is_allowed {
+        let message = "Flume would take what stands behind % for a part of the topic's name, and fail for \
+                       ever; remove allowTopicOverride = false, or write a topic";
         sink.error(found, "allowTopicOverride", message);
     }
-    (header.is_some() || has_names).then(|| TopicRule { header, template: topic.to_owned() })
+    (header.is_some() || has_escapes).then_some(TopicRule { header, template, is_open: false })
 }
 
 fn known_number(name: &str) -> &'static Property {

@@ -58,7 +58,12 @@ pub(super) const PROPERTIES: &[Property] = &[
         "`host:port,host:port`; besides, every `kafka.…` property of a Kafka channel",
     ),
     takes(KafkaSink, "brokerList", "required", "the same under its name in Flume 1.6"),
-    takes(KafkaSink, "kafka.topic", "default-flume-topic", "the topic"),
+    takes(
+        KafkaSink,
+        "kafka.topic",
+        "default-flume-topic",
+        "the topic; `%{header}` and dates (`%Y%m%d`, of the header `timestamp`) in it are replaced",
+    ),
     takes(KafkaSink, "topic", "default-flume-topic", "the same under its name in Flume 1.6"),
     takes(
         KafkaSink,

@@ -38,6 +38,7 @@ mod spooldir;
 mod synonyms;
 mod tail_command;
 mod taildir;
+mod template;
 pub mod tls;
 mod topics;
 mod tree;

@@ -7,10 +7,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use super::channel::is_topic;
 pub use super::destination::{
-    Compression, Destination, KEY_HEADER, KeyPartitioner, PartitionBy, RecordRule, TopicRule,
-    ValueFormat,
+    Compression, Destination, KEY_HEADER, KeyPartitioner, PartitionBy, RecordRule, ValueFormat,
 };
+pub use super::template::{Template, TopicRule};
+pub use super::topics::TOPICS_MAX;
 use crate::java::charset::Charset;
 use crate::java::date::DatePattern;
 use crate::java::joda::TimePattern;

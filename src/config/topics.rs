@@ -1,9 +1,10 @@
-//! Topics that events name, by a header or by `%{header}` in the sink's topic.
+//! Topics that events name, by a header or by escapes in the sink's topic.
 //!
 //! Which topics there are is known from the configuration where it says the values of these headers
 //! (`static` interceptors, headers of file groups): each topic is a destination of its own then, with its
-//! own place in the checkpoint, and an event is for that whose topic it names. Headers whose values are made of
-//! lines are refused here: nobody knows which topics there will be.
+//! own place in the checkpoint, and an event is for that whose topic it names. Where the lines or the
+//! time make the name, one destination stands for all of them, and the pipeline opens each topic when
+//! an event names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +14,11 @@ use super::model::{
     BYTE_OFFSET, Destination, InterceptorConfig, RecordRule, Selector, SourceConfig, TopicRule,
 };
 use super::section::Section;
+use super::template::TIMESTAMP;
+use crate::clock::LocalTime;
 
-/// More are no configuration.
-const TOPICS_MAX: usize = 1_000;
+/// So many topics a source writes to at a time, all channels together.
+pub const TOPICS_MAX: usize = 1_000;
 
 /// Makes destinations of the topics that events of a source name.
 pub(super) fn expand(
@@ -33,9 +36,14 @@ pub(super) fn expand(
             continue;
         };
         places.push(match headers.topics(&rule) {
-            Ok(topics) => destinations_of(section, at, &rule, &topics, destinations, found),
-            Err(header) => {
-                refuse(section, &destinations[at], &header, found);
+            Known::Topics(topics) => {
+                destinations_of(section, at, &rule, &topics, destinations, found)
+            }
+            Known::Header(header) => open(section, at, rule, &header, destinations, found),
+            Known::NoTime => {
+                let message = "its date is made of the header timestamp, which no event of this source \
+                               has; add a timestamp interceptor";
+                section.error(found, "interceptors", message);
                 vec![at]
             }
         });
@@ -57,14 +65,32 @@ fn renumbered(list: &[usize], places: &[Vec<usize>]) -> Vec<usize> {
     list.iter().flat_map(|&place| first(place)..first(place) + places[place].len()).collect()
 }
 
-fn refuse(section: &Section, destination: &Destination, header: &str, found: &mut Diagnostics) {
-    let message = format!(
-        "the header {header} would choose the topic in channel {}, and its values are made of the lines, so \
-         that nobody knows which topics there will be: that is not supported; write allowTopicOverride = false \
-         in the sink, give the header another name, or let a multiplexing selector choose the channel",
-        destination.name
-    );
-    section.error(found, "interceptors", message);
+/// Nobody knows yet which topics there will be.
+fn open(
+    section: &Section,
+    at: usize,
+    rule: TopicRule,
+    header: &str,
+    destinations: &mut Vec<Destination>,
+    found: &mut Diagnostics,
+) -> Vec<usize> {
+    let base = destinations[at].clone();
+    found.info(format!(
+        "source {}: the header {header} chooses topics in channel {} ({}): each is opened when an event \
+         names it, {TOPICS_MAX} at a time",
+        section.name, base.name, base.topic
+    ));
+    let rule = RecordRule { topic: Some(TopicRule { is_open: true, ..rule }), ..base.rule.clone() };
+    vec![place_of(Destination { rule, base: Some(at), ..base }, destinations)]
+}
+
+/// Where a destination is, which may be that of another source, too.
+fn place_of(made: Destination, destinations: &mut Vec<Destination>) -> usize {
+    let known = destinations.iter().position(|known| *known == made);
+    known.unwrap_or_else(|| {
+        destinations.push(made);
+        destinations.len() - 1
+    })
 }
 
 fn destinations_of(
@@ -99,23 +125,21 @@ fn destinations_of(
     ));
     let base = destinations[at].clone();
     let make = |topic: &String| {
-        let name = match *topic == base.topic {
-            true => base.name.clone(),
-            false => format!("{}:{topic}", base.name),
-        };
         let topic_rule = chooses.then(|| rule.clone());
         let rule = RecordRule { topic: topic_rule, ..base.rule.clone() };
-        Destination { name, topic: topic.clone(), rule, base: Some(at), ..base.clone() }
+        Destination { rule, base: Some(at), ..base.for_topic(&base.name, topic) }
     };
-    let mut places = Vec::with_capacity(topics.len());
-    for made in topics.iter().map(make) {
-        let known = destinations.iter().position(|known| *known == made);
-        places.push(known.unwrap_or_else(|| {
-            destinations.push(made);
-            destinations.len() - 1
-        }));
-    }
-    places
+    topics.iter().map(|topic| place_of(make(topic), destinations)).collect()
+}
+
+/// What the configuration tells of the topics of a rule.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    Topics(Vec<String>),
+    /// The values of that header are known by no configuration.
+    Header(String),
+    /// A time is a part of them, and no event has one.
+    NoTime,
 }
 
 /// What is known of the headers that events of a source have.
@@ -183,26 +207,38 @@ impl Headers {
         }
     }
 
-    /// The topics that events name by `rule`, or the header that only the lines know.
-    fn topics(&self, rule: &TopicRule) -> Result<Vec<String>, String> {
-        let names = rule.header.iter().map(String::as_str).chain(rule.names());
-        if let Some(open) = names.into_iter().find(|name| self.open.contains(*name)) {
-            return Err(open.to_owned());
+    fn topics(&self, rule: &TopicRule) -> Known {
+        let has_time = |kind: &BTreeMap<String, String>| kind.contains_key(TIMESTAMP);
+        if rule.template.has_time()
+            && !self.open.contains(TIMESTAMP)
+            && !self.kinds.iter().any(has_time)
+        {
+            return Known::NoTime;
+        }
+        if let Some(open) = rule.names().find(|name| self.open.contains(*name)) {
+            return Known::Header(open.to_owned());
+        }
+        if rule.template.has_time() {
+            return Known::Header(TIMESTAMP.to_owned());
         }
         let mut topics: Vec<String> = Vec::new();
         for kind in &self.kinds {
-            let topic = rule.topic(|header| kind.get(header).map(String::as_str));
+            let header = |header: &str| kind.get(header).map(String::as_str);
+            // No time is asked for.
+            let no_time = |ms| LocalTime::new(ms, 0, "");
+            let topic = rule.topic(header, no_time).unwrap_or_default();
             if !topics.contains(&topic) {
                 topics.push(topic);
             }
         }
-        Ok(topics)
+        Known::Topics(topics)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Template;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -210,31 +246,38 @@ mod tests {
 
     #[test]
     fn topics_are_those_that_the_kinds_of_files_name() {
-        let rule =
-            TopicRule { header: Some("topic".to_owned()), template: "logs-%{dc}".to_owned() };
+        let template = Template::parse("logs-%{dc}").unwrap();
+        let rule = TopicRule { header: Some("topic".to_owned()), template, is_open: false };
+        let named = |topics: &[&str]| Known::Topics(topics.iter().map(|&t| t.to_owned()).collect());
         let kinds =
             vec![map(&[("topic", "a")]), map(&[("dc", "zh")]), map(&[("topic", "a"), ("dc", "x")])];
         let mut headers = Headers { kinds, open: BTreeSet::new() };
-        assert_eq!(headers.topics(&rule), Ok(vec!["a".to_owned(), "logs-zh".to_owned()]));
+        assert_eq!(headers.topics(&rule), named(&["a", "logs-zh"]));
         let fixed = |preserve_existing| InterceptorConfig::Static {
             key: "topic".to_owned(),
             value: "b".to_owned(),
             preserve_existing,
         };
         headers.take(&fixed(true));
-        assert_eq!(headers.topics(&rule), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(headers.topics(&rule), named(&["a", "b"]));
         headers.take(&InterceptorConfig::Host {
             use_ip: false,
             header: "topic".to_owned(),
             preserve_existing: false,
         });
-        assert_eq!(headers.topics(&rule), Err("topic".to_owned()));
+        assert_eq!(headers.topics(&rule), Known::Header("topic".to_owned()));
         headers.take(&fixed(false));
-        assert_eq!(headers.topics(&rule), Ok(vec!["b".to_owned()]));
+        assert_eq!(headers.topics(&rule), named(&["b"]));
         let names = vec!["topic".to_owned()];
         headers.take(&InterceptorConfig::RemoveHeader { names, matching: None });
-        let expected = ["logs-", "logs-zh", "logs-x"].map(str::to_owned).to_vec();
-        assert_eq!(headers.topics(&rule), Ok(expected));
+        assert_eq!(headers.topics(&rule), named(&["logs-", "logs-zh", "logs-x"]));
+        let rule = TopicRule { template: Template::parse("logs-%Y").unwrap(), ..rule };
+        assert_eq!(headers.topics(&rule), Known::NoTime);
+        headers.take(&InterceptorConfig::Timestamp {
+            header: "timestamp".to_owned(),
+            preserve_existing: false,
+        });
+        assert_eq!(headers.topics(&rule), Known::Header("timestamp".to_owned()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod answers;
 mod doubt;
 pub(crate) mod handover;
 mod leaders;
+mod left;
 pub mod marker;
 mod moved;
 pub mod once;
@@ -28,6 +29,7 @@ mod start;
 mod survey;
 mod throttle;
 mod told;
+mod topics;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -38,7 +40,7 @@ use std::sync::Arc;
 use crate::channel::batch::Batch;
 use crate::channel::broker::Fault;
 use crate::channel::limit::BatchLimit;
-use crate::channel::outlet::{Absence, DoubtIdentity, Outlet, Stage};
+use crate::channel::outlet::{Absence, Demand, DoubtIdentity, Outlet, Stage};
 use crate::channel::sasl::tries;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
@@ -55,9 +57,10 @@ use doubt::{Announced, Copies, add_range, combine_crc, mark, merge_range};
 use positions::Positions;
 use rebuild::Rebuild;
 use room::{Halt, Unwritten};
-use routes::Router;
 
-pub use start::{Begin, Inheritance, Predecessor, StartError, Startup, inherit};
+pub use left::left_topics;
+pub(crate) use routes::{Choice, Router};
+pub use start::{Begin, Connect, Inheritance, Predecessor, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
 pub const SOURCE: &str = "source.SpoolDirectoryTailFileSource";
@@ -154,6 +157,9 @@ pub struct Pipeline {
     interceptors: Arc<[Interceptor]>,
     /// Where headers decide which events go where.
     router: Option<Rc<Router>>,
+    /// Makes the brokers of topics that come up.
+    connect: Connect,
+    topics_max: usize,
     agent: String,
     /// Reused for each write.
     record: Record,
@@ -215,6 +221,7 @@ impl Pipeline {
         self.fold();
         self.send_ready();
         self.tend_optional(observer)?;
+        let wanted = self.tend_topics(observer)?;
         if !self.is_connected() {
             return self.reconnect(observer);
         }
@@ -229,7 +236,7 @@ impl Pipeline {
         if !self.is_stopping && self.settle()? {
             return Ok(Pace::Again);
         }
-        self.commit_if_idle()
+        Ok(self.commit_if_idle()?.sooner(wanted))
     }
 
     /// Writes the whole state to another place.
@@ -330,7 +337,11 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[outlet];
         let (name, topic) = (&outlet.config.name, &outlet.config.topic);
-        log::info(CHANNEL, format_args!("Channel {name} (topic {topic}): {why}; reopening it."));
+        let then = match outlet.demand {
+            None => "reopening it",
+            Some(_) => "it is opened again when an event names it",
+        };
+        log::info(CHANNEL, format_args!("Channel {name} (topic {topic}): {why}; {then}."));
         outlet.close(now_ms);
         outlet.absence = Absence::Unknown;
     }
@@ -415,7 +426,8 @@ impl Pipeline {
     fn reconnect(&mut self, observer: &mut dyn Observer) -> Result<Pace, Halt> {
         let mut pace = Pace::Rest(REST_MS);
         for at in 0..self.outlets.len() {
-            if !self.outlets[at].is_open() {
+            // What nothing waits for is tried elsewhere.
+            if self.outlets[at].is_waited_for() {
                 pace = pace.sooner(self.reconnect_one(at, observer)?);
             }
         }
@@ -483,15 +495,20 @@ impl Pipeline {
             wait_ms = tries::REST.as_millis() as u64;
         }
         if self.repeats.is_due(&outlet.config.name, &fault.to_string(), now_ms) {
+            let for_whom = match &outlet.demand {
+                Some(Demand::Wanted { file }) => format!(", which an event of {file} is for"),
+                _ => String::new(),
+            };
             log::log_about(
                 Level::Warn,
                 CHANNEL,
                 &About { topic: Some(&outlet.config.topic), ..About::default() },
                 format_args!(
-                    "Channel {} (topic {}), in trouble since {}: {fault}. Next try in {wait_ms} \
+                    "Channel {} (topic {}){}, in trouble since {}: {fault}. Next try in {wait_ms} \
                      milliseconds.",
                     outlet.config.name,
                     outlet.config.topic,
+                    for_whom,
                     self.clock.local(since_ms).log_stamp().as_str()
                 ),
             );

@@ -17,6 +17,11 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         for at in 0..self.outlets.len() {
             let is_open = self.outlets[at].is_open();
+            // Where topics are opened on demand they are tried when they are wanted.
+            let is_on_demand = self.outlets[at].demand.is_some();
+            if self.outlets[at].is_at_rest() {
+                continue;
+            }
             let Some(unreached) = &mut self.outlets[at].optional else { continue };
             if is_open {
                 self.tell_missed(at);
@@ -26,7 +31,9 @@ impl Pipeline {
             if now_ms - since_ms >= PATIENCE_MS {
                 unreached.is_given_up = true;
                 self.give_up_doubts(at);
-                self.reconnect_one(at, observer)?;
+                if !is_on_demand {
+                    self.reconnect_one(at, observer)?;
+                }
             }
         }
         Ok(())

@@ -63,7 +63,8 @@ impl Pipeline {
         if !self.may_send() {
             return Ok(false);
         }
-        let width = self.outlets.iter().map(Outlet::width).min().unwrap_or(1);
+        let width = self.outlets.iter().filter(|o| o.is_open()).map(Outlet::width);
+        let width = width.min().unwrap_or(1);
         let first_new = self.announced.len();
         let mut filled = 0;
         let mut has_barred = false;
@@ -164,7 +165,8 @@ impl Pipeline {
 
     /// Is there room under way for one more round?
     pub(super) fn may_send(&self) -> bool {
-        let most = self.outlets.iter().map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
+        let open = self.outlets.iter().filter(|o| o.is_open());
+        let most = open.map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
         // What a socket does not take at once is copied: it is emptied first.
         let mut is_congested = false;
         for outlet in &self.outlets {

@@ -43,8 +43,8 @@ struct Lot {
     passed: u32,
     placed: u32,
     bytes: usize,
-    /// Why the last event that was read can go nowhere.
-    stray: Option<Stray>,
+    /// Where the last event that was read begins, and why it was not taken.
+    stop: Option<(u64, Refusal)>,
     /// A time in a header that is none.
     bad_time: Option<String>,
 }
@@ -66,11 +66,14 @@ struct Shelf {
     batches: Vec<Batch>,
 }
 
-/// An event that its channel cannot take.
-struct Stray {
-    channel: usize,
-    at: u64,
-    reason: String,
+/// Why an event is not taken.
+enum Refusal {
+    /// It can go nowhere in a channel.
+    Stray { channel: usize, reason: String },
+    /// It is for a topic that is not open.
+    Closed { channel: usize },
+    /// It is for a topic that no event was for before, in the channel of that place.
+    Unopened { place: usize, topic: String },
 }
 
 /// Makes events with headers of the lines of a file.
@@ -168,15 +171,17 @@ impl Pipeline {
             }
             Ok(slice) => {
                 self.tell_bad_time(&lot);
-                match lot.stray.take() {
-                    Some(stray) => {
-                        self.give_lot_back(lot);
-                        self.bury_stray(handle, &slice, &stray, bound)
+                let Some((at, refusal)) = lot.stop.take() else {
+                    self.push_lot(supply, &slice, lot, bound);
+                    return Ok(Outcome::Announced);
+                };
+                self.give_lot_back(lot);
+                match refusal {
+                    Refusal::Stray { channel, reason } => {
+                        self.bury_stray(handle, &slice, (channel, at, &reason), bound)
                     }
-                    None => {
-                        self.push_lot(supply, &slice, lot, bound);
-                        Ok(Outcome::Announced)
-                    }
+                    Refusal::Closed { channel } => Ok(self.want(handle, channel)),
+                    Refusal::Unopened { place, topic } => Ok(self.want_new(handle, place, &topic)),
                 }
             }
             Err(SliceError::Giant) => {
@@ -220,7 +225,7 @@ impl Pipeline {
             shelves.push(Some(Shelf { free, partitions, batches: Vec::new() }));
         }
         let missed = vec![0; shelves.len()];
-        Some(Lot { shelves, missed, passed: 0, placed: 0, bytes: 0, stray: None, bad_time: None })
+        Some(Lot { shelves, missed, passed: 0, placed: 0, bytes: 0, stop: None, bad_time: None })
     }
 
     fn give_lot_back(&mut self, lot: Lot) {
@@ -235,11 +240,11 @@ impl Pipeline {
             let Some(shelf) = shelf else { continue };
             shelf.batches.drain(..).for_each(|batch| outlet.give_back(batch));
         }
-        (lot.passed, lot.placed, lot.bytes, lot.stray) = (0, 0, 0, None);
+        (lot.passed, lot.placed, lot.bytes, lot.stop) = (0, 0, 0, None);
         lot.missed.fill(0);
     }
 
-    /// The slice ends before an event that can go nowhere, and before a transaction in which a malformed
+    /// The slice ends before an event that is not taken, and before a transaction in which a malformed
     /// byte stands, if anything is before it.
     fn read_whole_lot(
         &mut self,
@@ -249,7 +254,7 @@ impl Pipeline {
     ) -> Result<Slice, SliceError> {
         let result = self.read_lot(supply, plan, lot);
         let whole = match &result {
-            Ok(_) if lot.stray.is_some() => lot.passed,
+            Ok(_) if lot.stop.is_some() => lot.passed,
             Err(SliceError::Malformed { .. }) => lot.passed - lot.passed % self.batch_size(),
             _ => 0,
         };
@@ -283,8 +288,8 @@ impl Pipeline {
             };
             let largest = match lot.put(router, outlets, &maker, &body, stamp_ms) {
                 Ok(largest) => largest,
-                Err((channel, reason)) => {
-                    lot.stray = Some(Stray { channel, at, reason });
+                Err(refusal) => {
+                    lot.stop = Some((at, refusal));
                     return Take::Enough;
                 }
             };
@@ -313,6 +318,7 @@ impl Pipeline {
         self.counters.events_received += u64::from(lot.placed);
         for (at, missed) in lot.missed.iter().enumerate().filter(|(_, missed)| **missed > 0) {
             self.note_missed(at, *missed);
+            self.want_again(supply.handle, at);
         }
         if lot.placed == 0 {
             let record = BatchRecord { fate: Fate::Nowhere, base_sequence: -1, ..base };
@@ -322,6 +328,9 @@ impl Pipeline {
         self.counters.batches_received += 1;
         for (at, shelf) in lot.shelves.into_iter().enumerate() {
             let Some(shelf) = shelf else { continue };
+            if !shelf.batches.is_empty() {
+                self.note_use(at);
+            }
             for batch in shelf.batches {
                 let share = Share {
                     rule: router.rule(at),
@@ -345,18 +354,18 @@ impl Pipeline {
         &mut self,
         handle: Handle,
         slice: &Slice,
-        stray: &Stray,
+        (channel, at, reason): (usize, u64, &str),
         bound: Bound,
     ) -> Result<Outcome, Halt> {
         let tracked = self.files.at(handle);
-        let topic = self.outlets[stray.channel].config.topic.clone();
+        let topic = self.outlets[channel].config.topic.clone();
         let letter = GiantLine {
             topic: &topic,
             name: &tracked.record.name,
             file: &tracked.file,
-            start: stray.at,
+            start: at,
             end: slice.end,
-            reason: &stray.reason,
+            reason,
             now_ms: self.clock.now_ms(),
         };
         match self.ledger.giant_line(&letter) {
@@ -376,8 +385,8 @@ impl Pipeline {
             SOURCE,
             &About { file: Some(&file), topic: Some(&topic), ..About::default() },
             format_args!(
-                "An event ({file} bytes {}-{}) went to the dead-letter file: {}.",
-                stray.at, slice.end, stray.reason
+                "An event ({file} bytes {at}-{}) went to the dead-letter file: {reason}.",
+                slice.end
             ),
         );
         let record = BatchRecord { fate: Fate::Nowhere, base_sequence: -1, ..base };
@@ -484,7 +493,7 @@ impl Lot {
     }
 
     /// Puts an event into the batches that it belongs to, all or none. Returns the size of the largest of
-    /// them; on an error: the channel that cannot take it, and why.
+    /// them.
     fn put(
         &mut self,
         router: &Router,
@@ -492,32 +501,40 @@ impl Lot {
         maker: &Maker,
         body: &[u8],
         stamp_ms: i64,
-    ) -> Result<usize, (usize, String)> {
+    ) -> Result<usize, Refusal> {
         let headers = &maker.headers;
         let place = |at: usize, shelf: &Shelf| match router.place(at, headers, shelf.partitions) {
             Place::Free => Ok(shelf.free),
             Place::Partition(partition) => Ok(partition),
-            Place::None { header, value } => Err((
-                at,
-                format!(
+            Place::None { header, value } => Err(Refusal::Stray {
+                channel: at,
+                reason: format!(
                     "the header {header} = \"{value}\" is no partition of the topic, which has {}",
                     shelf.partitions
                 ),
-            )),
+            }),
         };
-        for (at, shelf) in self.shelves.iter().enumerate() {
-            if let Some(shelf) = shelf
-                && router.selects(at, headers)
-            {
-                place(at, shelf)?;
+        let choice = router.choose(headers);
+        for (at, reason) in &choice.nowhere {
+            if outlets[*at].optional.is_none() {
+                return Err(Refusal::Stray { channel: *at, reason: reason.clone() });
             }
         }
-        let (mut largest, mut is_placed) = (0, false);
-        for (at, shelf) in self.shelves.iter_mut().enumerate() {
-            if !router.selects(at, headers) {
-                continue;
+        for &at in &choice.channels {
+            match &self.shelves[at] {
+                Some(shelf) => place(at, shelf).map(drop)?,
+                None if outlets[at].is_given_up() => {}
+                None => return Err(Refusal::Closed { channel: at }),
             }
-            let Some(shelf) = shelf else {
+        }
+        // One after the other.
+        if let Some((place, topic)) = choice.unopened.first().cloned() {
+            return Err(Refusal::Unopened { place, topic });
+        }
+        choice.nowhere.iter().for_each(|(at, _)| self.missed[*at] += 1);
+        let (mut largest, mut is_placed) = (0, false);
+        for &at in &choice.channels {
+            let Some(shelf) = &mut self.shelves[at] else {
                 self.missed[at] += 1;
                 continue;
             };

@@ -4,11 +4,16 @@
 //! the topic has. So an event that is read again goes where it went; and a configuration that would
 //! decide otherwise is known by its checksum ([`Router::rule`]).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::channel::batch::{Extras, Wire};
+use crate::clock::Clock;
 use crate::config::model::{
     Destination, KEY_HEADER, KeyPartitioner, RecordRule, Selector, SourceConfig, TopicRule,
+    is_topic,
 };
 use crate::event::HeaderMap;
 use crate::java::hash::{murmur2, string_hash};
@@ -17,10 +22,19 @@ use crate::source::interceptor::{self, Interceptor};
 /// To be raised with every change of a rule below: what older batches hold is not known then.
 const VERSION: u32 = 1;
 
+/// Choices that are kept, since events with the same values come again and again.
+const CHOICES_MAX: usize = 4_096;
+
 /// The rules of a source's channels.
-pub(super) struct Router {
+pub(crate) struct Router {
     selector: Selector,
     channels: Vec<Channel>,
+    /// Of channels whose topics events name: which of `channels` has that topic.
+    members: HashMap<(usize, String), usize>,
+    /// The headers that choose channels.
+    choosing: Vec<String>,
+    choices: RefCell<Choices>,
+    clock: Rc<dyn Clock>,
 }
 
 struct Channel {
@@ -29,6 +43,25 @@ struct Channel {
     rule: RecordRule,
     default_partition: Option<i32>,
     checksum: u32,
+    /// By which the selector knows it. `None`: no new event is for it.
+    place: Option<usize>,
+}
+
+#[derive(Default)]
+struct Choices {
+    known: HashMap<String, Rc<Choice>>,
+    /// Room for a key.
+    key: String,
+}
+
+/// Which channels an event is for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub channels: Vec<usize>,
+    /// It is for topics that are not opened yet: the places of their channels, and the topics.
+    pub unopened: Vec<(usize, String)>,
+    /// Channels in which no topic can have the name that the event makes, by their place, and why.
+    pub nowhere: Vec<(usize, String)>,
 }
 
 /// Where a channel puts an event.
@@ -45,11 +78,13 @@ pub(super) enum Place {
 }
 
 impl Router {
-    /// `None` where every channel gets every event, and nothing of it but its value.
-    pub(super) fn new(
+    /// `None` where every channel gets every event, and nothing of it but its value. Of `destinations`
+    /// the first are those of the source.
+    pub(crate) fn new(
         config: &SourceConfig,
         destinations: &[Rc<Destination>],
         chain: &[Interceptor],
+        clock: Rc<dyn Clock>,
     ) -> Option<Router> {
         let possible = config.header_names();
         let rules: Vec<RecordRule> =
@@ -58,36 +93,59 @@ impl Router {
         if config.selector == Selector::Replicating && is_plain {
             return None;
         }
-        let mut deciding: Vec<&str> = Vec::new();
+        let mut choosing: Vec<&str> = Vec::new();
         if let Selector::Multiplexing { header, .. } = &config.selector {
-            deciding.push(header);
+            choosing.push(header);
         }
+        choosing
+            .extend(rules.iter().filter_map(|rule| rule.topic.as_ref()).flat_map(TopicRule::names));
+        choosing.sort_unstable();
+        choosing.dedup();
+        let mut deciding = choosing.clone();
         for rule in &rules {
             deciding.extend(rule.key.map(|_| KEY_HEADER));
             deciding.extend(rule.partition_header.as_deref());
-            let topic = rule.topic.iter();
-            deciding.extend(topic.flat_map(|t| t.names().chain(t.header.as_deref())));
         }
         let source = format!(
             "{VERSION}\n{}{}",
             config.event_text,
             of_this_machine(config, chain, &deciding)
         );
-        let channel = |(destination, rule): (&Rc<Destination>, RecordRule)| {
-            let default_partition = destination.default_partition;
-            let text = format!(
+        let choosing = choosing.into_iter().map(str::to_owned).collect();
+        let checksum = |destination: &Destination, rule: &RecordRule| {
+            let mut text = format!(
                 "{source}\nchannel={}\ntopic={}\nkey={}\npartition={}\ndefault={}",
                 destination.name,
                 rule.topic.as_ref().map_or("", |_| &destination.topic),
                 rule.key.map_or("", KeyPartitioner::name),
                 rule.partition_header.as_deref().unwrap_or_default(),
-                default_partition.map_or(-1, i64::from),
+                destination.default_partition.map_or(-1, i64::from),
             );
-            let checksum = crc32fast::hash(text.as_bytes());
-            Channel { topic: destination.topic.clone(), rule, default_partition, checksum }
+            if let Some(topic) = &rule.topic {
+                let _ = write!(text, "\nrule={}", topic.text());
+                if topic.template.has_time() {
+                    text += &zone_text(&*clock);
+                }
+            }
+            crc32fast::hash(text.as_bytes())
         };
-        let channels = destinations.iter().zip(rules).map(channel).collect();
-        Some(Router { selector: config.selector.clone(), channels })
+        let mut channels = Vec::with_capacity(destinations.len());
+        let mut members = HashMap::new();
+        for (at, (destination, rule)) in destinations.iter().zip(rules).enumerate() {
+            let place = place_of(config, destinations, at);
+            if let Some(place) = place.filter(|_| destination.is_on_demand()) {
+                members.insert((place, destination.topic.clone()), at);
+            }
+            channels.push(Channel {
+                topic: destination.topic.clone(),
+                checksum: checksum(destination, &rule),
+                default_partition: destination.default_partition,
+                rule,
+                place,
+            });
+        }
+        let selector = config.selector.clone();
+        Some(Router { selector, channels, members, choosing, choices: Default::default(), clock })
     }
 
     /// Stands for all that decides which events of a range a batch of channel `at` has.
@@ -126,19 +184,93 @@ impl Router {
         rule.partition_header.is_some() || rule.key.is_some() && default_partition.is_none()
     }
 
+    /// The headers that choose channels and topics.
+    pub(crate) fn choosing(&self) -> &[String] {
+        &self.choosing
+    }
+
+    /// Which channels get an event with these headers?
+    pub(crate) fn choose(&self, headers: &HeaderMap) -> Rc<Choice> {
+        let choices = &mut *self.choices.borrow_mut();
+        choices.key.clear();
+        for header in &self.choosing {
+            // Writing to a string does not fail.
+            let _ = match headers.get(header) {
+                Some(value) => write!(choices.key, "{}:{value}", value.len()),
+                None => write!(choices.key, "-"),
+            };
+        }
+        if let Some(known) = choices.known.get(&choices.key) {
+            return known.clone();
+        }
+        let choice = Rc::new(self.make_choice(headers));
+        if choices.known.len() >= CHOICES_MAX {
+            choices.known.clear();
+        }
+        choices.known.insert(choices.key.clone(), choice.clone());
+        choice
+    }
+
+    fn make_choice(&self, headers: &HeaderMap) -> Choice {
+        let mut choice = Choice::default();
+        for (at, channel) in self.channels.iter().enumerate() {
+            let Some(place) = channel.place else { continue };
+            match channel.rule.topic.as_ref().filter(|rule| rule.is_open) {
+                None if self.selects(at, headers) => choice.channels.push(at),
+                // Which of its topics it is is asked once.
+                Some(rule) if at == place && self.selects_place(place, headers) => {
+                    self.choose_topic(place, rule, headers, &mut choice);
+                }
+                _ => {}
+            }
+        }
+        choice
+    }
+
+    fn choose_topic(
+        &self,
+        place: usize,
+        rule: &TopicRule,
+        headers: &HeaderMap,
+        choice: &mut Choice,
+    ) {
+        match self.topic(rule, headers) {
+            Err(why) => choice.nowhere.push((place, why)),
+            Ok(topic) if !is_topic(&topic) => {
+                let shown: String = topic.chars().take(TOPIC_SHOWN_MAX).collect();
+                let why =
+                    format!("its topic would be \"{}\", which cannot be one", shown.escape_debug());
+                choice.nowhere.push((place, why));
+            }
+            Ok(topic) => {
+                let key = (place, topic);
+                match self.members.get(&key) {
+                    Some(at) => choice.channels.push(*at),
+                    None => choice.unopened.push(key),
+                }
+            }
+        }
+    }
+
+    fn topic(&self, rule: &TopicRule, headers: &HeaderMap) -> Result<String, String> {
+        rule.topic(|header| headers.get(header), |ms| self.clock.local(ms))
+    }
+
     /// Does channel `at` get an event with these headers?
     pub(super) fn selects(&self, at: usize, headers: &HeaderMap) -> bool {
-        let Channel { topic, rule, .. } = &self.channels[at];
-        let is_its = |rule: &TopicRule| rule.topic(|header| headers.get(header)) == *topic;
-        if !rule.topic.as_ref().is_none_or(is_its) {
-            return false;
-        }
+        let Channel { topic, rule, place, .. } = &self.channels[at];
+        let is_its = |rule: &TopicRule| self.topic(rule, headers).as_ref() == Ok(topic);
+        place.is_some_and(|place| self.selects_place(place, headers))
+            && rule.topic.as_ref().is_none_or(is_its)
+    }
+
+    fn selects_place(&self, place: usize, headers: &HeaderMap) -> bool {
         match &self.selector {
             Selector::Replicating => true,
             Selector::Multiplexing { header, mapping, default } => {
                 let value = headers.get(header);
                 let mapped = value.and_then(|value| mapping.iter().find(|(v, _)| v == value));
-                mapped.map_or(default, |(_, channels)| channels).contains(&at)
+                mapped.map_or(default, |(_, channels)| channels).contains(&place)
             }
         }
     }
@@ -183,6 +315,35 @@ impl Router {
     }
 }
 
+/// As much of a name that cannot be one is told, in characters.
+const TOPIC_SHOWN_MAX: usize = 64;
+
+/// The place among the source's destinations by which the selector knows that at `at`.
+pub(super) fn place_of(
+    config: &SourceConfig,
+    destinations: &[Rc<Destination>],
+    at: usize,
+) -> Option<usize> {
+    let own = config.destinations.len();
+    if at < own {
+        return Some(at);
+    }
+    let one = &destinations[at];
+    let is_base = |place: &usize| {
+        let base = &destinations[*place];
+        base.is_on_demand() && one.base == base.base && one.rule.topic == base.rule.topic
+    };
+    (0..own).find(is_base)
+}
+
+/// Dates in names of topics are those of this zone, known by its offsets in winter and summer.
+fn zone_text(clock: &dyn Clock) -> String {
+    const HALF_YEAR_MS: i64 = 182 * 86_400_000;
+    const FROM_MS: i64 = 1_577_836_800_000;
+    let offset = |half: i64| clock.local(FROM_MS + half * HALF_YEAR_MS).offset_s();
+    (0..32).fold(String::from("\nzone="), |text, half| text + &format!("{},", offset(half)))
+}
+
 /// A time that a record can have.
 fn time(text: &str) -> Option<i64> {
     text.parse().ok().filter(|ms| *ms >= 0)
@@ -220,6 +381,8 @@ fn of_this_machine(config: &SourceConfig, chain: &[Interceptor], deciding: &[&st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::model::Template;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -228,10 +391,51 @@ mod tests {
     }
 
     fn router(rule: RecordRule, default_partition: Option<i32>, selector: Selector) -> Router {
-        let topic = String::new();
-        let channel =
-            || Channel { topic: topic.clone(), rule: rule.clone(), default_partition, checksum: 0 };
-        Router { selector, channels: (0..3).map(|_| channel()).collect() }
+        let channel = |at| Channel {
+            topic: if at == 0 {
+                rule.topic.as_ref().map_or("", |t| t.template.as_str())
+            } else {
+                "b"
+            }
+            .to_owned(),
+            rule: rule.clone(),
+            default_partition,
+            checksum: 0,
+            place: Some(if rule.topic.is_some() { 0 } else { at }),
+        };
+        Router {
+            selector,
+            channels: (0..3).map(channel).collect(),
+            members: HashMap::from([((0, "b".to_owned()), 1)]),
+            choosing: vec!["type".to_owned(), "key".to_owned()],
+            choices: Default::default(),
+            clock: Rc::new(ManualClock::new(0, 0)),
+        }
+    }
+
+    #[test]
+    fn a_topic_that_an_event_names_is_open_or_to_be_opened_or_none() {
+        let template = Template::parse("%{type}").unwrap();
+        let topic = Some(TopicRule { header: None, template, is_open: true });
+        let router =
+            router(RecordRule { topic, ..RecordRule::default() }, None, Selector::Replicating);
+        let of = |pairs: &[(&str, &str)]| router.choose(&headers(pairs));
+        assert_eq!(of(&[("type", "b")]).channels, [1]);
+        assert!(router.selects(1, &headers(&[("type", "b")])));
+        assert!(!router.selects(0, &headers(&[("type", "b")])));
+        for _ in 0..2 {
+            let new = of(&[("type", "new")]);
+            assert_eq!(new.unopened, [(0, "new".to_owned())]);
+            assert!(new.channels.is_empty());
+        }
+        for bad in ["", "a/b", "..", "%{type}", &"x".repeat(300)] {
+            let choice = of(&[("type", bad)]);
+            assert_eq!((choice.nowhere.len(), choice.unopened.len()), (1, 0), "{bad}");
+            assert!(choice.nowhere[0].1.contains("cannot be one"), "{:?}", choice.nowhere);
+        }
+        // Values are told apart, wherever one ends.
+        assert_eq!(of(&[("type", "b1:x")]).nowhere.len(), 1);
+        assert_eq!(of(&[("type", "b"), ("key", "x")]).channels, [1]);
     }
 
     #[test]
@@ -265,10 +469,7 @@ mod tests {
             default: vec![0],
         };
         let router = router(RecordRule::default(), None, selector);
-        let of = |pairs: &[(&str, &str)]| {
-            let map = headers(pairs);
-            (0..3).filter(|at| router.selects(*at, &map)).collect::<Vec<_>>()
-        };
+        let of = |pairs: &[(&str, &str)]| router.choose(&headers(pairs)).channels.clone();
         assert_eq!(of(&[("type", "A")]), [1, 2]);
         assert_eq!(of(&[("type", "B")]), [] as [usize; 0]);
         assert_eq!(of(&[("type", "a")]), [0]);

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
-use super::routes::Router;
+use super::routes::place_of;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
-use crate::channel::outlet::{DoubtIdentity, FLOOR_UNKNOWN, Outlet, Unreached};
+use crate::channel::outlet::{Demand, DoubtIdentity, FLOOR_UNKNOWN, Outlet, Unreached};
 use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
@@ -20,7 +20,7 @@ use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
-    Destination, FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TailConfig,
+    Destination, FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TOPICS_MAX, TailConfig,
 };
 use crate::log::{self, Repeats, counted};
 use crate::source::Files;
@@ -87,7 +87,12 @@ pub struct Startup {
     pub channels: Vec<(usize, Rc<Destination>, Box<dyn Broker>)>,
     pub clock: Rc<dyn Clock>,
     pub ledger: Box<dyn Ledger>,
+    /// For topics that come up while it runs.
+    pub connect: Connect,
 }
+
+/// Makes a broker for a destination, not connected yet.
+pub type Connect = Rc<dyn Fn(&Destination) -> Box<dyn Broker>>;
 
 impl<S: Store> Journal for Slots<S> {
     fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
@@ -326,7 +331,7 @@ impl Pipeline {
     /// # Errors
     /// Where files begin cannot be told now, at a first start.
     pub fn assemble(startup: Startup, inherited: Inheritance) -> Result<Pipeline, StartError> {
-        let Startup { agent, config, channels, clock, ledger } = startup;
+        let Startup { agent, config, channels, clock, ledger, connect } = startup;
         let is_new = inherited.record.is_none();
         let mut record = inherited.record.unwrap_or_default();
         if inherited.is_copied {
@@ -345,17 +350,25 @@ impl Pipeline {
         let interceptors = interceptor::build(&config.interceptors);
         let destinations: Vec<Rc<Destination>> =
             outlets.iter().map(|outlet| outlet.config.clone()).collect();
-        let router = Router::new(&config, &destinations, &interceptors).map(Rc::new);
-        if let Some(router) = &router {
-            for (at, outlet) in outlets.iter_mut().enumerate() {
-                outlet.is_spread = router.is_spread(at);
-                outlet.optional = config.optional.contains(&at).then(Unreached::default);
+        for (at, outlet) in outlets.iter_mut().enumerate() {
+            let place = place_of(&config, &destinations, at);
+            let is_optional = place.is_some_and(|place| config.optional.contains(&place));
+            outlet.optional = is_optional.then(Unreached::default);
+            if outlet.config.is_on_demand() {
+                let is_in_doubt =
+                    |b: &BatchRecord| usize::from(b.channel) == at && b.fate.is_in_doubt();
+                outlet.demand = Some(match record.batches.iter().any(is_in_doubt) {
+                    true => Demand::InUse { used_ms: now_ms },
+                    false => Demand::Resting { since_ms: now_ms },
+                });
             }
         }
         let mut pipeline = Pipeline {
             files: Files::new(config.clone(), clock.clone()),
             interceptors,
-            router,
+            router: None,
+            connect,
+            topics_max: TOPICS_MAX,
             config,
             clock,
             outlets,
@@ -382,6 +395,7 @@ impl Pipeline {
             repeats: Repeats::default(),
             positions: Default::default(),
         };
+        pipeline.set_routes();
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
         pipeline.ledger.inherit_letters(record.letters_known);
         pipeline.inherit_state(record);
@@ -499,7 +513,9 @@ fn make_outlets(
 ) -> Vec<Outlet> {
     let old: Vec<ChannelRecord> = std::mem::take(&mut record.channels);
     let place = |config: &Destination| {
-        let by_name = old.iter().position(|c| c.name == config.name);
+        // The name of a channel whose topics events name stands for each of them.
+        let is_its = |c: &ChannelRecord| !config.is_on_demand() || c.topic == config.topic;
+        let by_name = old.iter().position(|c| c.name == config.name && is_its(c));
         by_name.or_else(|| old.iter().position(|c| c.topic == config.topic))
     };
     let places: Vec<Option<usize>> = channels.iter().map(|(_, c, _)| place(c)).collect();

@@ -44,9 +44,9 @@ impl Pipeline {
         &self.outlets
     }
 
-    /// Can lines go to every channel?
-    pub fn is_open(&self) -> bool {
-        self.outlets.iter().all(Outlet::is_open)
+    /// Can lines go to every channel that they are for?
+    pub fn is_settled(&self) -> bool {
+        self.outlets.iter().all(Outlet::is_settled)
     }
 
     /// Generation of the checkpoint that was written last.

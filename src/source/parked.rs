@@ -72,6 +72,10 @@ impl Parking {
         self.files.iter().map(|p| &p.record)
     }
 
+    pub(super) fn records_mut(&mut self) -> impl Iterator<Item = &mut FileRecord> {
+        self.files.iter_mut().map(|p| &mut p.record)
+    }
+
     /// Records, each with the size at which nothing was left to read of its file.
     pub fn read_to(&self) -> impl Iterator<Item = (&FileRecord, u64)> {
         self.files.iter().map(|parked| (&parked.record, parked.seen.0))

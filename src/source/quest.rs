@@ -234,6 +234,13 @@ impl Quests {
         self.list.iter().filter(|quest| quest.unasked.is_away).filter_map(Quest::id)
     }
 
+    pub(super) fn records_mut(&mut self) -> impl Iterator<Item = &mut FileRecord> {
+        self.list.iter_mut().filter_map(|quest| match &mut quest.whose {
+            Whose::Stray { record, .. } => Some(&mut **record),
+            _ => None,
+        })
+    }
+
     /// Records of files that are not open.
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
         self.list.iter().filter_map(|quest| match &quest.whose {

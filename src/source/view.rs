@@ -90,6 +90,14 @@ impl Files {
         }
     }
 
+    /// Nothing that was sent to that channel is of any file: another one has its number.
+    pub(crate) fn forget_ranges(&mut self, channel: u16) {
+        let open = self.tracked.iter_mut().map(|t| &mut t.record);
+        let others = self.parking.records_mut().chain(self.quests.records_mut());
+        let all = open.chain(others).chain(self.absent.records_mut());
+        all.for_each(|record| record.ranges.retain(|range| range.channel != channel));
+    }
+
     pub fn handle_of(&self, id: u64) -> Option<Handle> {
         self.tracked.find(|t| t.record.id == id)
     }

@@ -57,7 +57,7 @@ fn down_at_start(cluster: &Cluster, version: &str) {
 }
 
 /// In the logs of all agents of a work directory.
-fn log_lines_of(work: &Work, text: &str) -> usize {
+pub fn log_lines_of(work: &Work, text: &str) -> usize {
     let entries = fs::read_dir(work.dir()).expect("the work directory").flatten();
     let logs = entries.filter(|e| e.file_name().to_string_lossy().starts_with("agent-"));
     logs.filter_map(|e| fs::read_to_string(e.path()).ok())

@@ -19,6 +19,7 @@ use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{
     Answer, Broker, Fault, Found, Progress, ResponseError, Sought, Topic, Verdict,
 };
+use flume_ng::channel::connect;
 use flume_ng::channel::finish::Waits;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::BatchRecord;
@@ -275,6 +276,7 @@ fn run_with(
             .map(|((at, c), (_, link_to))| (at, c, link(link_to)))
             .collect(),
         clock: Rc::new(clock.clone()),
+        connect: Rc::new(connect::connect),
     };
     let mut pipeline = Pipeline::assemble(startup, inherited).unwrap();
     for step in 0..steps {

@@ -1,4 +1,4 @@
-// Which of the recorded cases run, and which wait for something that the program does not do yet.
+// The recorded cases.
 
 cases! {
     s01_sink_of_1_6 = "S01-sink16-names",
@@ -8,6 +8,7 @@ cases! {
     s05_default_topic = "S05-default-topic",
     s06_topic_header = "S06-topic-header",
     s07_topic_override_off = "S07-topic-override-off",
+    s08_header_in_the_topic = "S08-header-in-topic-name",
     s09_keys = "S09-key-5-partitions",
     s10_partition_header = "S10-partition-header",
     s11_avro_values = "S11-avro-values",
@@ -31,6 +32,3 @@ cases! {
     s29_file_channel_with_events = "S29-file-channel-with-events",
     s30_file_channel_empty = "S30-file-channel-empty",
 }
-
-/// It is refused: nobody knows which topics its lines name.
-const NOT_YET: &[&str] = &["S08-header-in-topic-name"];

@@ -17,6 +17,7 @@ mod limits;
 mod logrotate;
 mod lost_answers;
 mod monitor;
+mod named_topics;
 mod once;
 mod other_log;
 mod published;

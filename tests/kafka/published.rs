@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::cluster::fresh_name;
 use crate::support::torture::{ARRIVE_MAX, V43};
 use crate::support::{Agent, Topic, Work, shared};
 
@@ -131,4 +132,36 @@ fn spooldir_with_a_file_channel_and_a_sink() {
     running.expect("a new name", ARRIVE_MAX, || work.path("a.DONE").exists());
     assert_eq!(running.term().code(), Some(0), "{}", running.log());
     assert!(work.path("b.tmp").exists());
+}
+
+#[test]
+fn key_and_topic_from_the_line() {
+    let base = fresh_name("published");
+    let login = shared(V43).create_topic(&format!("{base}-login"), 3);
+    let rest = shared(V43).create_topic(&format!("{base}-"), 1);
+    let template = format!("{base}-%{{action}}");
+    let work = work(
+        &login,
+        "10-key-and-topic-from-the-line.conf",
+        &[
+            ("/srv/app/log/", "@SPOOL@/"),
+            ("/var/lib/flume/", "@SPOOL@/../state/"),
+            ("localhost:9092", "@BROKERS@"),
+            ("app-%{action}", &template),
+        ],
+    );
+    let text = b"2026-03-01 12:00:00 login user=4711 ok\nwithout a time\n";
+    let work = work.file("app.log", text, 9);
+    let mut running = start(&work, "a1");
+    running.expect_records(&login, 1, ARRIVE_MAX);
+    running.expect_records(&rest, 1, ARRIVE_MAX);
+    assert_eq!(running.term().code(), Some(0), "{}", running.log());
+    let only = |topic: &Topic| {
+        let record = topic.all().remove(0);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (record.key.map(text), record.value.map(text))
+    };
+    let of_line = |key: Option<&str>, value: &str| (key.map(str::to_owned), Some(value.to_owned()));
+    assert_eq!(only(&login), of_line(Some("4711"), "login user=4711 ok"));
+    assert_eq!(only(&rest), of_line(None, "without a time"));
 }

@@ -55,6 +55,10 @@ pub(super) fn check(
     let Some(mut peer) = brokers(report, channel, client) else { return };
     own_certificate(report, client);
     login(report, channel);
+    if channel.is_on_demand() {
+        let text = format!("{}: made of events, each is opened when one names it", channel.topic);
+        return report.add("topic", State::Info, text);
+    }
     let mut view = match peer.admin(&channel.client_id).view(&channel.topic) {
         Ok(view) => view,
         Err(fault) => return report.add("cluster", FOR_NOW, fault.to_string()),

@@ -28,7 +28,9 @@ use crate::checkpoint::lock::{self, Locked};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::model::{AgentConfig, Destination, SourceConfig, SourceKind, ValueFormat};
+use crate::config::model::{
+    AgentConfig, Destination, SourceConfig, SourceKind, ValueFormat, is_topic,
+};
 use crate::exit::Exit;
 use crate::log::counted;
 use crate::os::{self, Interest};
@@ -112,11 +114,14 @@ fn of_source(
     source.spool_dir_text = source.spool_dir.display().to_string();
     source.tracker_dir = dir;
     source.interceptors.clear();
+    // A letter that nothing waits for would count as sent.
+    source.optional.clear();
     // No file is read.
     source.kind = SourceKind::SpoolTail;
     let shared = Rc::new(RefCell::new(Post { mail, refused: HashMap::new(), sent: 0 }));
     let source = Rc::new(source);
-    let run = Run { agent, source: &source, channels, shared: &shared, until };
+    let own = destinations(&source, channels, &shared.borrow().mail.letters);
+    let run = Run { agent, source: &source, own, shared: &shared, until };
     let mut begun = 0;
     while run.may_go_on() {
         let batches = run.next_batches(&mut begun, &mut outcome);
@@ -257,10 +262,28 @@ impl Observer for Nobody {
     fn acked(&mut self, _: usize, _: u64, _: Option<&Batch>) {}
 }
 
+/// The destinations of a source with their places in the agent, and behind them topics that are opened when
+/// an event names them, as letters are for them.
+fn destinations(
+    source: &SourceConfig,
+    channels: &[Rc<Destination>],
+    letters: &[Letter],
+) -> Vec<(usize, Rc<Destination>)> {
+    let place = |at: usize| (channels[at].base.unwrap_or(at), channels[at].clone());
+    let mut own: Vec<_> = source.destinations.iter().map(|&at| place(at)).collect();
+    let Some((at, base)) = own.iter().find(|(_, d)| d.is_on_demand()).cloned() else { return own };
+    for letter in letters.iter().filter(|letter| letter.state == State::Unsettled) {
+        if is_topic(&letter.topic) && own.iter().all(|(_, d)| d.topic != letter.topic) {
+            own.push((at, Rc::new(base.for_topic(&base.name, &letter.topic))));
+        }
+    }
+    own
+}
+
 struct Run<'a> {
     agent: &'a str,
     source: &'a Rc<SourceConfig>,
-    channels: &'a [Rc<Destination>],
+    own: Vec<(usize, Rc<Destination>)>,
     shared: &'a Rc<RefCell<Post>>,
     until: Option<Instant>,
 }
@@ -318,10 +341,8 @@ impl Run<'_> {
 
     /// That with the topic of the letter, or the only one.
     fn channel_of(&self, letter: &Letter) -> Option<u16> {
-        let own: Vec<&Rc<Destination>> =
-            self.source.destinations.iter().map(|&at| &self.channels[at]).collect();
-        let by_topic = own.iter().position(|channel| channel.topic == letter.topic);
-        let at = by_topic.or_else(|| (own.len() == 1).then_some(0))?;
+        let by_topic = self.own.iter().position(|(_, channel)| channel.topic == letter.topic);
+        let at = by_topic.or_else(|| (self.own.len() == 1).then_some(0))?;
         u16::try_from(at).ok()
     }
 
@@ -358,15 +379,12 @@ impl Run<'_> {
     }
 
     fn announcing(&self, before: Record, batches: Vec<BatchRecord>) -> Record {
-        let channels = self.source.destinations.iter().map(|&at| {
-            let config = &self.channels[at];
-            ChannelRecord {
-                name: config.name.clone(),
-                topic: config.topic.clone(),
-                producer_id: -1,
-                producer_epoch: -1,
-                ..ChannelRecord::default()
-            }
+        let channels = self.own.iter().map(|(_, config)| ChannelRecord {
+            name: config.name.clone(),
+            topic: config.topic.clone(),
+            producer_id: -1,
+            producer_epoch: -1,
+            ..ChannelRecord::default()
         });
         let channels = channels.collect();
         let next_file_id = FILE_ID + 1;
@@ -387,15 +405,16 @@ impl Run<'_> {
         is_new: bool,
     ) -> Result<Pipeline, Trouble> {
         let dir = &self.source.tracker_dir;
-        let channels = self.source.destinations.iter().map(|&at| {
-            let broker: Box<dyn Broker> = connect::connect(&self.channels[at]);
-            (at, self.channels[at].clone(), broker)
+        let channels = self.own.iter().map(|(at, channel)| {
+            let broker: Box<dyn Broker> = connect::connect(channel);
+            (*at, channel.clone(), broker)
         });
         let startup = Startup {
             agent: self.agent.to_string(),
             config: self.source.clone(),
             channels: channels.collect(),
             clock: Rc::new(SystemClock::new()),
+            connect: Rc::new(connect::connect),
             ledger: Box::new(LetterLedger { shared: self.shared.clone() }),
         };
         let journal = MarkingJournal {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::support::{Brokers, Work, shared};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
+use flume_ng::channel::connect;
 use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::lock::make_directory;
 use flume_ng::clock::{Clock, LocalTime, ManualClock, SystemClock};
@@ -105,6 +106,7 @@ fn pipeline(work: &Work, broker: Instant, clock: Rc<dyn Clock>) -> Pipeline {
         config: source.clone(),
         channels: vec![(0, channel, Box::new(broker))],
         clock,
+        connect: Rc::new(connect::connect),
         ledger: Box::new(FileLedger::new(&source.tracker_dir)),
     };
     let inherited = inherit(&source, 0).expect("an empty tracker directory");
