@@ -5,18 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::crash::{kill_sometime, killed_while_growing};
+use crate::named_topics::verify;
 use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
 const KILLS: u64 = 8;
 /// The last digit of a line's number is its key.
-const LAST_DIGIT: &str = "^\\\\S+ \\\\d*(\\\\d) ";
+pub const LAST_DIGIT: &str = "^\\\\S+ \\\\d*(\\\\d) ";
 
 fn keyed(topic: &Topic, pattern: &str) -> Work {
-    Work::new(topic)
-        .set("a1.sources.r1.retireGraceMs", 300)
-        .set("a1.channels.c1.kafka.topic", topic.name())
+    with_keys(Work::new(topic).set("a1.sources.r1.retireGraceMs", 300), topic, pattern)
+}
+
+/// What the pattern finds is the record's key.
+pub fn with_keys(work: Work, topic: &Topic, pattern: &str) -> Work {
+    work.set("a1.channels.c1.kafka.topic", topic.name())
         .set("a1.sources.r1.interceptors", "i1")
         .set("a1.sources.r1.interceptors.i1.type", "regex_extractor")
         .set("a1.sources.r1.interceptors.i1.regex", pattern)
@@ -162,6 +166,8 @@ fn kill_9_while_a_header_chooses_the_channel() {
         .set("a1.sources.r1.selector.mapping.both", "c1 c2")
         .file("010_{H-1}.log", &text, 3_600);
     let agent = killed_until_both_have_all(&work, &one, &two);
+    let (code, told) = verify(&work);
+    assert!(code == Some(0) && told.contains("\nExact: "), "{told}");
     tally.exact("kills", &one, &[("a", 10_000), ("both", 10_000)], &agent);
     tally.exact("kills", &two, &[("b", 10_000), ("both", 10_000)], &agent);
     tally.add(KILLS - 1, 0);

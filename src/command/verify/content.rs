@@ -1,5 +1,6 @@
 //! The events of a file, split anew from its bytes by the decoder of the configuration.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -41,7 +42,13 @@ pub(super) struct Survey {
     pub buried: u64,
     /// The bytes that were read by the agent are still the same, and nothing came behind them.
     pub is_as_recorded: bool,
+    /// Where headers choose the topic: the places of channels with their topics, and how many events are for
+    /// each.
+    pub topics: BTreeMap<(usize, String), u64>,
 }
+
+/// More topics in one file are no division, but a fault of the rule.
+const TOPICS_MAX: usize = 10_000;
 
 fn decoder(config: &SourceConfig) -> LineDecoder {
     LineDecoder::new(Content::of(config).line_config().clone())
@@ -175,15 +182,34 @@ pub(super) fn survey(
         survey.lines += lines;
         progress.advance(bytes.len() as u64);
     };
+    let sorter = origin.division.as_ref().map(|d| d.of_file(origin.config, &subject.name));
+    let strays = letters.line_ends(&subject.name);
+    let (mut topics, mut stray, mut homeless) = (BTreeMap::new(), 0, 0);
     let mut visit = |event: FileEvent<'_>| {
-        events += 1;
-        events_claimed += u64::from(event.end <= claim.size);
+        if strays.contains(&event.end) {
+            stray += 1;
+            return;
+        }
+        let mut is_placed = sorter.is_none();
+        if let Some(sorter) = &sorter {
+            let may_be = sorter.each_topic(event.body, &mut |place, topic| {
+                is_placed = true;
+                *topics.entry((place, topic.to_owned())).or_default() += 1u64;
+            });
+            homeless += u64::from(!may_be);
+        }
+        events += u64::from(is_placed);
+        events_claimed += u64::from(is_placed && event.end <= claim.size);
     };
     let giants = each_event(&subject.bytes, origin, subject.extent, &mut read, &mut visit)?;
+    if topics.len() > TOPICS_MAX {
+        return Err(io::Error::other(format!("its events name more than {TOPICS_MAX} topics")));
+    }
+    survey.topics = topics;
     survey.events = events;
-    survey.giants = giants.len() as u64;
+    survey.giants = giants.len() as u64 + stray + homeless;
     let is_buried = |line: &&Range<u64>| letters.has_giant(&subject.name, line);
-    survey.buried = giants.iter().filter(is_buried).count() as u64;
+    survey.buried = giants.iter().filter(is_buried).count() as u64 + stray;
     // What was refused is not counted by receipts, but stands in the file.
     let counts = claim.events..=claim.events.saturating_add(letters.refused(&subject.name));
     // Of a file that was begun in its middle it may be that of all bytes, or of those that were read.
@@ -198,11 +224,30 @@ pub(super) fn survey(
         if leaves_out || subject.java_offset == Some(start) {
             survey.start = start;
             survey.events -= before;
+            survey.topics = topics_from(origin, subject, start)?;
         } else {
             survey.skipped = start;
         }
     }
     Ok(survey)
+}
+
+/// How many events behind `start` are for each topic.
+fn topics_from(
+    origin: &Origin<'_>,
+    subject: &Subject,
+    start: u64,
+) -> io::Result<BTreeMap<(usize, String), u64>> {
+    let mut topics = BTreeMap::new();
+    let Some(division) = &origin.division else { return Ok(topics) };
+    let sorter = division.of_file(origin.config, &subject.name);
+    let rest = Extent { start, ..subject.extent };
+    each_event(&subject.bytes, origin, rest, &mut |_, _| {}, &mut |event| {
+        sorter.each_topic(event.body, &mut |place, topic| {
+            *topics.entry((place, topic.to_owned())).or_default() += 1;
+        });
+    })?;
+    Ok(topics)
 }
 
 /// Where the agent began to read, if it was not at the beginning: where Flume's tracker stands, or
@@ -226,8 +271,13 @@ fn began_at(
 fn end_of(origin: &Origin<'_>, subject: &Subject, events: u64) -> io::Result<u64> {
     let (mut left, mut end) = (events, 0);
     let extent = Extent { end: subject.claim.size, ..subject.extent };
+    let sorter = origin.division.as_ref().map(|d| d.of_file(origin.config, &subject.name));
     each_event(&subject.bytes, origin, extent, &mut |_, _| {}, &mut |event| {
-        if left > 0 {
+        let mut is_placed = sorter.is_none();
+        if let Some(sorter) = &sorter {
+            sorter.each_topic(event.body, &mut |_, _| is_placed = true);
+        }
+        if left > 0 && is_placed {
             left -= 1;
             end = event.end;
         }

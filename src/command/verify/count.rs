@@ -15,9 +15,12 @@
 //! [sums](super::sums) leave in doubt.
 
 use std::collections::HashSet;
+use std::io;
 use std::iter;
+use std::rc::Rc;
 
 use super::content::{FileEvent, Survey, each_event};
+use super::divide::Sieve;
 use super::inventory::{Bytes, Extent, State, Subject};
 use super::judge::{Cover, GONE_FILES, Judge, Place, Strangers, behind};
 use super::letters::{Letters, Refused};
@@ -26,79 +29,15 @@ use super::reach::{self, Bounds, Reach, Searched};
 use super::report::{EXAMPLES_MAX, Missing, Report, Row};
 use super::sums::{Cells, NO_GROUP, Sums, join, leave_out_part_read};
 use super::table::{OTHER_FILES, Table, Tally, capacity};
+use super::targets::Target;
 use super::{Origin, Trouble};
 use crate::channel::reader::TopicReader;
 use crate::checkpoint::receipt::ReceiptRange;
-use crate::config::model::{AgentConfig, Destination};
 use crate::rebuild::key::{FileKey, Keyer};
 use crate::text::counted;
 
 /// Records stamped so much before the file was opened cannot be its events: two clocks differ.
 const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
-
-/// A topic, and the files that were sent to it.
-pub(super) struct Target {
-    /// The channel of the configuration, with the topic that was written to.
-    channel: Destination,
-    /// Indices of subjects, and their ranges in this topic.
-    files: Vec<(usize, Vec<ReceiptRange>)>,
-}
-
-/// Sorts the files by topic. A file whose ranges name no channel that still exists cannot be
-/// verified there, and is told.
-pub(super) fn targets(
-    config: &AgentConfig,
-    subjects: &[Subject],
-    report: &mut Report,
-) -> Vec<Target> {
-    let mut targets: Vec<Target> = Vec::new();
-    for (at, subject) in subjects.iter().enumerate() {
-        let channels = &config.sources[subject.origin].destinations;
-        let channels: Vec<&Destination> =
-            channels.iter().map(|c| &config.destinations[*c]).collect();
-        let mut left: Vec<&ReceiptRange> = Vec::new();
-        for range in &subject.ranges {
-            let by_name = channels.iter().find(|c| c.name == range.channel);
-            match by_name.or_else(|| channels.iter().find(|c| c.topic == range.topic)) {
-                Some(channel) => add(&mut targets, channel, at, Some(range)),
-                None => left.push(range),
-            }
-        }
-        if let (Some(range), true) = (left.first(), subject.is_selected) {
-            report.problems.push(format!(
-                "{}: it was sent to topic {} by channel {}, which the configuration does not have",
-                subject.label, range.topic, range.channel
-            ));
-        }
-        if subject.ranges.is_empty() {
-            channels.iter().for_each(|channel| add(&mut targets, channel, at, None));
-        }
-    }
-    targets.retain(|target| target.files.iter().any(|(at, _)| subjects[*at].is_selected));
-    targets
-}
-
-fn add(
-    targets: &mut Vec<Target>,
-    channel: &Destination,
-    subject: usize,
-    range: Option<&ReceiptRange>,
-) {
-    let topic = range.map_or(&channel.topic, |range| &range.topic);
-    let is_it = |t: &Target| t.channel.name == channel.name && t.channel.topic == *topic;
-    let place = targets.iter().position(is_it).unwrap_or_else(|| {
-        let channel = Destination { topic: topic.clone(), ..channel.clone() };
-        targets.push(Target { channel, files: Vec::new() });
-        targets.len() - 1
-    });
-    let files = &mut targets[place].files;
-    if files.last().is_none_or(|(at, _)| *at != subject) {
-        files.push((subject, Vec::new()));
-    }
-    if let (Some((_, ranges)), Some(range)) = (files.last_mut(), range) {
-        ranges.push(range.clone());
-    }
-}
 
 /// One topic's count.
 pub(super) struct Counting<'a> {
@@ -125,6 +64,24 @@ struct Task<'a> {
     refused: Refused,
     /// Some of its events are recorded nowhere: they may stand anywhere.
     is_anywhere: bool,
+    /// Which of the events are for the topic.
+    sieve: Rc<Sieve<'a>>,
+}
+
+impl Task<'_> {
+    /// Hands those of its events that are for the topic to `visit`; `read` gets the bytes.
+    fn each_event(
+        &self,
+        read: &mut dyn FnMut(&[u8], u64),
+        visit: &mut dyn FnMut(FileEvent<'_>),
+    ) -> io::Result<()> {
+        let mut sifted = |event: FileEvent<'_>| {
+            if self.sieve.takes(event.body, event.end) {
+                visit(event);
+            }
+        };
+        each_event(self.bytes, self.origin, self.extent, read, &mut sifted).map(drop)
+    }
 }
 
 /// A stretch of a partition to read.
@@ -262,15 +219,14 @@ impl Counting<'_> {
                 seen.events[file] += 1;
                 sums.expect(task.key.of_event(event.body), task.group);
             };
-            each_event(task.bytes, task.origin, task.extent, &mut read, &mut visit)
-                .map_err(|e| self.unreadable(plan, file, &e))?;
+            task.each_event(&mut read, &mut visit).map_err(|e| self.unreadable(plan, file, &e))?;
         }
         for task in plan.summed_others.iter().map(|at| &plan.others[*at]) {
             let mut visit = |event: FileEvent<'_>| {
                 sums.expect(task.key.of_event(event.body), task.group);
             };
             // What cannot be read leaves its records in doubt.
-            let _ = each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+            let _ = task.each_event(&mut |_, _| {}, &mut visit);
         }
         let each_record = plan.work() / 2 / plan.records().max(1);
         for span in &plan.spans {
@@ -316,7 +272,7 @@ impl Counting<'_> {
         };
         for (at, ranges) in &self.target.files {
             let subject = &self.subjects[*at];
-            let (file, group) = self.add_file(&mut plan, *at, subject)?;
+            let (file, group) = self.add_file(&mut plan, *at, subject, ranges.is_empty())?;
             let place = |range: &ReceiptRange| Place { file, group, range: range.clone() };
             plan.places.extend(ranges.iter().map(place));
         }
@@ -332,6 +288,7 @@ impl Counting<'_> {
         plan: &mut Plan<'a>,
         at: usize,
         subject: &'a Subject,
+        is_unrecorded: bool,
     ) -> Result<(u32, u32), Trouble> {
         if subject.bytes.are_gone() {
             return Ok((GONE_FILES, NO_GROUP));
@@ -340,10 +297,16 @@ impl Counting<'_> {
         let origin = &self.origins[subject.origin];
         let keyer = &plan.keyer;
         let group = plan.files;
+        let (channel, letters) = (&self.target.channel, &self.letters[subject.origin]);
+        let place = origin.division.as_ref().and_then(|d| Some((d, d.place_of(channel)?)));
+        let sorter = place.map(|(division, place)| {
+            (division.of_file(origin.config, &subject.name), place, channel.topic.clone())
+        });
+        let sieve = Rc::new(Sieve::new(sorter, letters.line_ends(&subject.name)));
         let task = |extent| {
             let key = keyer.of_file(origin.config, &origin.chain, &subject.name);
-            let (refused, is_anywhere) = (Refused::default(), false);
-            Task { bytes, origin, extent, key, group, refused, is_anywhere }
+            let (refused, is_anywhere, sieve) = (Refused::default(), false, sieve.clone());
+            Task { bytes, origin, extent, key, group, refused, is_anywhere, sieve }
         };
         plan.files += 1;
         if subject.state == State::Live {
@@ -355,13 +318,21 @@ impl Counting<'_> {
             plan.others.push(task);
             return Ok((OTHER_FILES, group));
         }
-        let (letters, topic) = (&self.letters[subject.origin], &self.target.channel.topic);
-        task.is_anywhere = self.surveys[at].skipped > 0 || letters.sent(&subject.name) > 0;
+        // The places in a topic that had to make room for others are forgotten.
+        task.is_anywhere = self.surveys[at].skipped > 0
+            || letters.sent(&subject.name) > 0
+            || is_unrecorded && channel.is_on_demand();
+        let topic = &channel.topic;
         task.refused = letters
             .events(&subject.name, topic, keyer)
             .map_err(|e| Trouble::Temporary(format!("{}: {e}", letters.path.display())))?;
         plan.verified.push(task);
-        plan.rows.push(Row::new(at, subject, &self.surveys[at], topic.clone()));
+        let mut row = Row::new(at, subject, &self.surveys[at], topic.clone());
+        if let Some((_, place)) = place {
+            let events = self.surveys[at].topics.get(&(place, topic.clone()));
+            row.events = events.copied().unwrap_or(0) + self.surveys[at].giants;
+        }
+        plan.rows.push(row);
         Ok((plan.rows.len() as u32 - 1, group))
     }
 
@@ -557,8 +528,7 @@ impl Pass<'_, '_> {
         let mut lines_of_others = |take: &mut dyn FnMut(u64)| {
             for task in &unplaced {
                 let mut visit = |event: FileEvent<'_>| take(task.key.of_event(event.body));
-                let _ =
-                    each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+                let _ = task.each_event(&mut |_, _| {}, &mut visit);
             }
         };
         let mut judge = Judge {
@@ -615,7 +585,7 @@ impl Pass<'_, '_> {
                     self.table.expect(key, file as u32);
                 }
             };
-            each_event(task.bytes, task.origin, task.extent, &mut read, &mut visit)
+            task.each_event(&mut read, &mut visit)
                 .map_err(|e| counting.unreadable(self.plan, file, &e))?;
         }
         let (others, unrecorded) = (self.plan.others.iter(), self.plan.unrecorded.iter());
@@ -631,7 +601,7 @@ impl Pass<'_, '_> {
                 }
             };
             // What of another file cannot be read is no fault of the verified ones.
-            let _ = each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit);
+            let _ = task.each_event(&mut |_, _| {}, &mut visit);
         }
         Ok(())
     }
@@ -640,18 +610,20 @@ impl Pass<'_, '_> {
     fn find_refused(&mut self, counting: &Counting<'_>) -> Result<(), Trouble> {
         let share = self.share;
         for file in 0..self.plan.verified.len() {
-            let Task { bytes, origin, extent, key, refused, .. } = &mut self.plan.verified[file];
+            let mut refused = std::mem::take(&mut self.plan.verified[file].refused);
             if refused.is_empty() {
                 continue;
             }
+            let task = &self.plan.verified[file];
             let mut found = 0;
             let mut visit = |event: FileEvent<'_>| {
-                let key = key.of_event(event.body);
+                let key = task.key.of_event(event.body);
                 let is_refused = share.has(key) && refused.take(key, event.end);
                 found += u64::from(is_refused && self.table.take_missing(key, file as u32));
             };
-            let read = each_event(bytes, origin, *extent, &mut |_, _| {}, &mut visit);
+            let read = task.each_event(&mut |_, _| {}, &mut visit);
             read.map_err(|e| counting.unreadable(self.plan, file, &e))?;
+            self.plan.verified[file].refused = refused;
             let row = &mut self.plan.rows[file];
             row.missing -= found;
             row.dead_letters += found;
@@ -680,7 +652,7 @@ impl Pass<'_, '_> {
                     report.missing.push(Missing::new(&subject.label, event.end, event.body));
                 }
             };
-            each_event(task.bytes, task.origin, task.extent, &mut |_, _| {}, &mut visit)
+            task.each_event(&mut |_, _| {}, &mut visit)
                 .map_err(|e| counting.unreadable(self.plan, file, &e))?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What stands in a source's dead-letter file instead of the topic.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
@@ -63,6 +63,11 @@ impl Letters {
     /// Is there a letter for this line, which is too long to be an event?
     pub(super) fn has_giant(&self, file: &OsStr, line: &Range<u64>) -> bool {
         self.of(file).iter().any(|l| l.is_giant && l.start == line.start && l.end == line.end)
+    }
+
+    /// Where the lines end that are letters as they stood in the file.
+    pub(super) fn line_ends(&self, file: &OsStr) -> HashSet<u64> {
+        self.of(file).iter().filter(|letter| letter.is_giant).map(|letter| letter.end).collect()
     }
 
     /// The events of a file that the brokers refused for `topic`.

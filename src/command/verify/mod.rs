@@ -7,6 +7,7 @@
 
 mod content;
 mod count;
+mod divide;
 mod inventory;
 mod judge;
 mod letters;
@@ -16,6 +17,7 @@ mod report;
 mod since;
 mod sums;
 mod table;
+mod targets;
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ use crate::checkpoint::cuts::{self, Cut};
 use crate::cli::VerifyArgs;
 use crate::clock::SystemClock;
 use crate::command::look;
-use crate::config::model::{AgentConfig, Selector, SourceConfig};
+use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::os;
@@ -34,6 +36,7 @@ use crate::source::interceptor::{self, Interceptor};
 use crate::text::{self, counted};
 
 use content::Survey;
+use divide::Division;
 use inventory::{Inventory, Subject, Wanted};
 use letters::Letters;
 use progress::Progress;
@@ -64,6 +67,8 @@ struct Origin<'a> {
     chain: Arc<[Interceptor]>,
     /// Where lines of its files were cut.
     cuts: Vec<Cut>,
+    /// Where headers choose the topic of an event.
+    division: Option<Division>,
 }
 
 /// Verifies and tells the result on stdout.
@@ -73,17 +78,14 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
     let Some(config) = load(args) else {
         return Exit::Configuration.into();
     };
-    let divides = |source: &&SourceConfig| {
-        let mut own = source.destinations.iter().map(|at| &config.destinations[*at]);
-        source.selector != Selector::Replicating || own.any(|to| to.rule.topic.is_some())
+    let origins = match origins(&config) {
+        Ok(origins) => origins,
+        Err(why) => {
+            log::continuation(Level::Error, format_args!("flume-ng: {why}"));
+            return Exit::Configuration.into();
+        }
     };
-    if let Some(source) = config.sources.iter().find(divides) {
-        let text = "divides its events among channels or topics (a multiplexing selector, or a topic by a \
-                    header), which verify cannot follow";
-        log::continuation(Level::Error, format_args!("flume-ng: source {} {text}", source.name));
-        return Exit::Configuration.into();
-    }
-    match run(args, &config) {
+    match run(args, &config, &origins) {
         Ok(report) => {
             match args.json {
                 true => text::print(format_args!("{}\n", report.json())),
@@ -124,20 +126,24 @@ fn load(args: &VerifyArgs) -> Option<AgentConfig> {
     Some(all)
 }
 
-fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
-    let origins: Vec<Origin<'_>> = config
-        .sources
-        .iter()
-        .map(|source| Origin {
-            config: source,
-            chain: interceptor::build(&source.interceptors),
-            cuts: cuts::read(&source.tracker_dir),
-        })
-        .collect();
+/// The sources, or why the topics of one cannot be told.
+fn origins(config: &AgentConfig) -> Result<Vec<Origin<'_>>, String> {
+    let mut origins = Vec::with_capacity(config.sources.len());
+    for source in &config.sources {
+        let chain = interceptor::build(&source.interceptors);
+        let division = Division::of(source, &config.destinations, &chain)
+            .map_err(|why| format!("source {} {why}", source.name))?;
+        let cuts = cuts::read(&source.tracker_dir);
+        origins.push(Origin { config: source, chain, cuts, division });
+    }
+    Ok(origins)
+}
+
+fn run(args: &VerifyArgs, config: &AgentConfig, origins: &[Origin<'_>]) -> Result<Report, Trouble> {
     let words = if args.all_agents { &[][..] } else { &args.files[..] };
     let since_ms = args.since.map(|since| since::epoch_ms(since, &SystemClock::new()));
     let wanted = Wanted { words, allow_gone: args.allow_gone, since_ms };
-    let inventory = Inventory::take(&origins, wanted)?;
+    let inventory = Inventory::take(origins, wanted)?;
     let mut report =
         Report { problems: inventory.problems, remarks: inventory.remarks, ..Report::default() };
     let mut progress = Progress::new();
@@ -148,10 +154,11 @@ fn run(args: &VerifyArgs, config: &AgentConfig) -> Result<Report, Trouble> {
         (false, true) => Reach::Ranges,
         (false, false) => Reach::Affordable,
     };
-    let surveys = survey_all(&origins, &inventory.subjects, &letters, reach, &mut progress)?;
-    for target in count::targets(config, &inventory.subjects, &mut report) {
+    let surveys = survey_all(origins, &inventory.subjects, &letters, reach, &mut progress)?;
+    let targets = targets::targets(config, origins, (&inventory.subjects, &surveys), &mut report);
+    for target in targets {
         let counting = count::Counting {
-            origins: &origins,
+            origins,
             subjects: &inventory.subjects,
             surveys: &surveys,
             letters: &letters,
