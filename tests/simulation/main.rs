@@ -102,6 +102,7 @@ fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
         true => Scenario::usual(&mut draws),
         false => Scenario::followed(&mut draws),
     };
+    scenario = scenario.divided(seed);
     if let Some(has) = number("FLUME_NG_SIM_NEW_NUMBERS") {
         scenario.has_new_numbers = has == 1 && !scenario.loses_tracker && seed < FOLLOWED;
     }

@@ -1,5 +1,5 @@
 //! What must hold when everything has come to rest: each whole line that was written stands in each
-//! topic once, in the order of its file within a partition, and nothing else does; each receipt is
+//! topic that it is for once, in the order of its file within a partition, and nothing else does; each receipt is
 //! true; nothing is in doubt, and each file whose time is over is finished.
 //!
 //! What is excused, and nothing else:
@@ -7,6 +7,7 @@
 //! | what | when | decided by |
 //! |---|---|---|
 //! | a line is missing | the configured filter takes it | `Line::is_filtered` |
+//! | | it is for other topics, or this one is that of an optional channel | `Division::requires` |
 //! | | it stands before the position at which its file is taken over; then it must not be there | `Line::is_old` |
 //! | | it is a dead letter, and larger than the broker takes | `check_letters` |
 //! | | it was written where nobody reads: behind the end of a file that is finished, or that has no candidate's name and is not known | `World::is_read` |
@@ -90,16 +91,30 @@ pub fn letters<'a>(book: &'a Book, topic: &'a str) -> impl Iterator<Item = &'a [
     book.letters.iter().filter(move |(t, ..)| t == topic).filter_map(|(_, v, _)| body(v))
 }
 
+/// What is true of a topic by the scenario.
+pub struct Rules<'a> {
+    pub has_filter: bool,
+    pub keeps_order: bool,
+    /// Is an event with this body for it?
+    pub is_for: &'a dyn Fn(&[u8]) -> bool,
+    /// Has it to be there in the end?
+    pub requires: &'a dyn Fn(&[u8]) -> bool,
+    /// Is it for none?
+    pub is_for_none: &'a dyn Fn(&[u8]) -> bool,
+    /// What stands in any topic, or among the dead letters, without zeros at its end.
+    pub arrived: &'a HashSet<Vec<u8>>,
+}
+
 /// The whole check of one topic. `is_at_end`: is this generation's last line to have been sent
 /// though it has no newline (`Some(true)`), or not to have been (`Some(false)`)?
 pub fn check_topic(
     writers: &Writers,
     cluster: &Cluster,
     book: &Book,
-    has_filter: bool,
-    keeps_order: bool,
+    rules: &Rules<'_>,
     is_at_end: impl Fn(usize) -> Option<bool>,
 ) -> Result<(), String> {
+    let &Rules { has_filter, keeps_order, is_for, requires, is_for_none, arrived } = rules;
     let name = &cluster.name;
     // How often each body stands in one topic; what had arrived in one that was deleted since may
     // have been in doubt, and is then sent to the next.
@@ -119,13 +134,19 @@ pub fn check_topic(
     let is_taken = |half: &[u8]| {
         let is_filtered = has_filter && text(half).contains(crate::writers::FILTERED);
         let is_lost = writers.lost_halves.contains(half);
+        // The half may be for another topic than the rest, or for none, or missed here.
+        let is_elsewhere = !requires(half) && (arrived.contains(half) || is_for_none(half));
         is_filtered
             || is_lost
+            || is_elsewhere
             || padded.contains(half)
             || counts.contains_key(half)
             || buried.contains(half)
     };
     for (&body, &count) in counts.iter().filter(|(body, _)| !are_zeros_of(writers, body)) {
+        if !is_for(body) {
+            return Err(format!("{name}: is for another topic: {}", text(body)));
+        }
         let is_ours = writers.texts.contains_key(body) || writers.partials.contains_key(body);
         let may_stand = |half: &Vec<u8>| is_taken(half) || is_optional(writers, half);
         let is_rest = writers.rests.get(body).is_some_and(|halves| halves.iter().any(may_stand));
@@ -158,7 +179,8 @@ pub fn check_topic(
                 }
                 continue;
             }
-            if !is_sent && !line.is_optional && !buried.contains(&line.text[..]) {
+            let is_required = requires(&line.text) && !line.is_optional;
+            if !is_sent && is_required && !buried.contains(&line.text[..]) {
                 return Err(format!("{name}: is missing: {}", text(&line.text)));
             }
         }
@@ -169,7 +191,7 @@ pub fn check_topic(
         let is_filtered = has_filter && text(partial).contains(crate::writers::FILTERED);
         let is_sent = counts.contains_key(partial) || buried.contains(partial);
         match is_at_end(at) {
-            Some(true) if !is_sent && !open.is_optional && !is_filtered => {
+            Some(true) if !is_sent && !open.is_optional && !is_filtered && requires(partial) => {
                 return Err(format!("{name}: the last line is missing: {}", text(partial)));
             }
             Some(false) if is_sent => {

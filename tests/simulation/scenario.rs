@@ -1,5 +1,6 @@
 //! What a seed makes of a run: how everything is set up, and what happens in which order.
 
+mod divided;
 mod followed;
 mod mischief;
 
@@ -12,7 +13,7 @@ use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
     Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, KeyPartitioner,
-    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, RecordRule, Selector, Serializer, SourceConfig,
+    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, RecordRule, Serializer, SourceConfig,
     ValueFormat,
 };
 use flume_ng::java::charset::Charset;
@@ -25,6 +26,7 @@ use crate::fuse::Trace;
 use crate::rng::Rng;
 use crate::world::{End, World};
 use crate::writers::{FILTERED, Writers};
+pub use divided::Division;
 pub use followed::Kind;
 use mischief::{hide_files, misbehave, renumber};
 
@@ -88,6 +90,7 @@ pub struct Scenario {
     /// What a round may hold; the brokers close the connection on much more.
     pub round_bytes: usize,
     pub kind: Kind,
+    pub division: Division,
 }
 
 impl Scenario {
@@ -136,6 +139,7 @@ impl Scenario {
             loses_tracker: false,
             round_bytes: rng.pick(&[ROUND_BYTES_MAX, 1_000, 3_000]),
             kind: Kind::SpoolTail,
+            division: Division::None,
         };
         scenario.has_absences = rng.chance(30);
         if scenario.version == V011 && scenario.channels > 1 {
@@ -202,6 +206,7 @@ impl Scenario {
             loses_tracker: false,
             round_bytes: 1_000,
             kind: Kind::SpoolTail,
+            division: Division::None,
         }
     }
 
@@ -233,7 +238,7 @@ impl Scenario {
             keeps_cluster: false,
             name: format!("c{at}"),
             brokers: vec!["localhost:9092".to_owned()],
-            topic: format!("t{at}"),
+            topic: self.division.topic(at),
             value_format: ValueFormat::Avro,
             compression: Compression::None,
             default_partition: self.default_partition,
@@ -244,10 +249,11 @@ impl Scenario {
             metadata_ms: self.metadata_ms,
             rule: RecordRule {
                 key: self.has_keys.then_some(KeyPartitioner::Murmur2),
+                topic: self.division.topic_rule(),
                 ..RecordRule::default()
             },
             topic_rule: None,
-            base: None,
+            base: (self.division == Division::Topics).then_some(at),
         }
     }
 
@@ -258,8 +264,8 @@ impl Scenario {
             name: "r1".to_owned(),
             kind: self.kind.source_kind(&target),
             destinations: (0..self.channels).collect(),
-            selector: Selector::Replicating,
-            optional: Vec::new(),
+            selector: self.division.selector(),
+            optional: self.division.optional(),
             spool_dir_text: writers.spool.display().to_string(),
             spool_dir: writers.spool.clone(),
             tracker_dir: writers.tracker.clone(),
@@ -290,9 +296,10 @@ impl Scenario {
 
     /// With headers, some that are made of each event by itself.
     fn interceptors(&self, filter: InterceptorConfig) -> Vec<InterceptorConfig> {
-        let groups = Arc::new(Groups::compile("([a-z]+)([0-9]+)n([0-9])?").expect("a pattern"));
+        let groups = Arc::new(Groups::compile(self.division.pattern()).expect("a pattern"));
         let header = |header: &str| Serializer { header: header.to_owned(), time: None };
-        let serializers = vec![header("word"), header("content"), header("key")];
+        // Of the last one there is a group only where events are divided.
+        let serializers = ["word", "content", "key", divided::HEADER].map(header).to_vec();
         match (self.has_filter, self.has_headers) {
             (false, _) => Vec::new(),
             (true, false) => vec![filter],
@@ -335,7 +342,7 @@ impl Scenario {
     }
 }
 
-/// The clusters of a run, one for each channel.
+/// The clusters of a run, one for each channel, or for each topic that a line may name.
 pub fn clusters(
     scenario: &Scenario,
     clock: &ManualClock,
@@ -345,7 +352,7 @@ pub fn clusters(
 ) -> Vec<Rc<RefCell<Cluster>>> {
     let cluster = |at: usize| {
         let mut draws = rng.fork();
-        let name = format!("t{at}");
+        let name = scenario.division.cluster(at);
         let rng = draws.fork();
         let mut cluster = Cluster::new(&name, scenario.partitions, clock.clone(), rng);
         cluster.version = scenario.version;
@@ -361,7 +368,7 @@ pub fn clusters(
         cluster.plant = plant;
         Rc::new(RefCell::new(cluster))
     };
-    (0..scenario.channels).map(cluster).collect()
+    (0..scenario.division.clusters(scenario.channels)).map(cluster).collect()
 }
 
 /// The present hour as file names hold it.
@@ -596,7 +603,9 @@ fn trouble(world: &mut World) {
         }
         1 => {
             let ms = world.rng.below(6_000);
-            cluster.restart(ms);
+            // Longer than an optional channel is waited for.
+            let times = if world.scenario.division.is_optional(at) { 10 } else { 1 };
+            cluster.restart(times * ms);
         }
         2 | 3 => {
             let partition = world.rng.below(cluster.logs.len() as u64) as i32;

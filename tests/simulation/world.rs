@@ -20,10 +20,11 @@ use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
 use flume_ng::checkpoint::record::{FileRecord, FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::{Clock, ManualClock};
-use flume_ng::config::model::SourceConfig;
+use flume_ng::config::model::{Destination, SourceConfig};
 use flume_ng::log;
 use flume_ng::pipeline::{
-    Begin, Fatal, Inheritance, Observer, Pace, Pipeline, Predecessor, StartError, Startup, marker,
+    Begin, Connect, Fatal, Inheritance, Observer, Pace, Pipeline, Predecessor, StartError, Startup,
+    left_topics, marker,
 };
 use flume_ng::source::reach;
 use flume_ng::source::tracked::Tracked;
@@ -41,6 +42,8 @@ use crate::writers::{Inode, Writers};
 
 /// Files that may be open at a time in some runs: fewer than there are.
 const FEW_FILES: usize = 3;
+/// And topics, with what stands for all of them: fewer than lines name.
+const FEW_TOPICS: usize = 4;
 /// Fewer bytes prove nothing.
 const PROOF_BYTES: u64 = 256;
 /// Turns of an agent that is about to end.
@@ -122,6 +125,8 @@ pub struct World {
     not_yet: bool,
     /// So few files may be open at a time; by the seed alone, which leaves all draws as they are.
     open_max: Option<usize>,
+    /// So few topics may be open at a time that lines name, likewise.
+    topics_max: Option<usize>,
 }
 
 /// How the numbers in the state differ from those of the files.
@@ -171,6 +176,7 @@ impl World {
             positions: Vec::new(),
             not_yet: false,
             open_max: seed.is_multiple_of(5).then_some(FEW_FILES),
+            topics_max: (seed % 20 < 10).then_some(FEW_TOPICS),
         }
     }
 
@@ -185,7 +191,11 @@ impl World {
 
     /// Whole lines that were written, once for each topic that they have to be in.
     pub fn lines(&self) -> u64 {
-        (self.writers.texts.len() * self.clusters.len()) as u64
+        let division = self.scenario.division;
+        let is_for = |text: &[u8]| {
+            (0..self.clusters.len()).filter(|at| division.is_for(*at, text)).count() as u64
+        };
+        self.writers.texts.keys().map(|text| is_for(text)).sum()
     }
 
     /// How often the process ended.
@@ -246,15 +256,18 @@ impl World {
         };
         let (fuse, no_room) = (self.fuse.clone(), self.no_room.clone());
         let journal = Box::new(FusedJournal { slots, fuse, plant: self.plant, no_room });
-        let channels = self
-            .clusters
-            .iter()
+        let connect = self.connector();
+        let mut configs: Vec<Rc<Destination>> = (0..self.scenario.channels)
+            .map(|at| Rc::new(self.scenario.channel_config(at)))
+            .collect();
+        if let Some(record) = &record {
+            let left = left_topics(record, &self.config, &configs);
+            configs.extend(left.into_iter().map(Rc::new));
+        }
+        let channels = configs
+            .into_iter()
             .enumerate()
-            .map(|(at, cluster)| {
-                let config = Rc::new(self.scenario.channel_config(at));
-                let broker = Scripted::new(cluster.clone(), self.fuse.clone());
-                (at, config, Box::new(broker) as Box<dyn Broker>)
-            })
+            .map(|(at, config)| (config.base.unwrap_or(at), config.clone(), connect(&config)))
             .collect();
         let clock = FusedClock { clock: self.clock.clone(), fuse: self.fuse.clone() };
         let startup = Startup {
@@ -262,6 +275,7 @@ impl World {
             config: self.config.clone(),
             channels,
             clock: Rc::new(clock),
+            connect,
             ledger: Box::new(FusedLedger {
                 book: self.book.clone(),
                 fuse: self.fuse.clone(),
@@ -298,8 +312,22 @@ impl World {
                 return Err(e.to_string());
             }
         };
+        if let Some(most) = self.topics_max {
+            pipeline.topics_at_most(most);
+        }
         pipeline.limit(self.open_max, self.scenario.round_bytes);
         Ok((pipeline, kept))
+    }
+
+    /// The agent's side of the cluster that has a topic.
+    fn connector(&self) -> Connect {
+        let (clusters, fuse) = (self.clusters.clone(), self.fuse.clone());
+        Rc::new(move |config: &Destination| -> Box<dyn Broker> {
+            let has_it = |c: &&Rc<RefCell<Cluster>>| c.borrow().name == config.topic;
+            // What stands for all topics of a channel is never opened.
+            let cluster = clusters.iter().find(has_it).unwrap_or(&clusters[0]);
+            Box::new(Scripted::new(cluster.clone(), fuse.clone()))
+        })
     }
 
     /// How the numbers in the state differ at this start: as at the last one, if nothing was written

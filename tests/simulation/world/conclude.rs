@@ -1,6 +1,7 @@
 //! The end of a run: everything comes to rest, and what must hold then is checked.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
@@ -15,7 +16,7 @@ use flume_ng::source::absent::{Absence, Absent};
 use super::World;
 use crate::cluster::Cluster;
 use crate::crash_store::CrashStore;
-use crate::model;
+use crate::model::{self, Rules};
 use crate::scenario::{self, Kind};
 
 /// Longest way to rest after everything has calmed down, simulated ms.
@@ -78,7 +79,7 @@ impl World {
         // Asked every two seconds.
         let is_whole = |o: &Outlet| o.topic.as_ref().is_some_and(|t| t.leaderless.is_empty());
         // One that has not been reached yet may be missing what nobody has read.
-        pipeline.outlets().iter().all(|o| o.is_open() && is_whole(o))
+        pipeline.outlets().iter().all(|o| o.is_at_rest() || o.is_open() && is_whole(o))
             && pipeline.is_idle()
             && !pipeline.is_rebuilding()
             // Tried again every four seconds.
@@ -140,17 +141,19 @@ impl World {
             (is_over || is_told).then_some(is_over)
         };
         let book = self.book.borrow();
-        for cluster in &self.clusters {
-            let cluster = cluster.borrow();
-            let has_filter = self.scenario.has_filter;
-            model::check_topic(
-                &self.writers,
-                &cluster,
-                &book,
-                has_filter,
-                self.keeps_order(),
-                is_at_end,
-            )?;
+        let arrived: HashSet<Vec<u8>> = self.arrived().into_iter().flatten().collect();
+        let (division, count) = (self.scenario.division, self.clusters.len());
+        for (at, cluster) in self.clusters.iter().enumerate() {
+            let rules = Rules {
+                has_filter: self.scenario.has_filter,
+                // A late copy of what was given up may stand behind what came later.
+                keeps_order: self.keeps_order() && !division.is_optional(at),
+                is_for: &|body| division.is_for(at, body),
+                requires: &|body| division.requires(at, body),
+                is_for_none: &|body| !(0..count).any(|at| division.is_for(at, body)),
+                arrived: &arrived,
+            };
+            model::check_topic(&self.writers, &cluster.borrow(), &book, &rules, is_at_end)?;
         }
         model::check_receipts(&self.writers, &book)?;
         model::check_letter_file(&self.writers, &book, self.clusters.len())?;

@@ -1,33 +1,38 @@
 //! What need not be in a topic though somebody wrote it: see the table in `model`.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use flume_ng::checkpoint::record::{FileState, Record};
 use flume_ng::clock::Clock;
 use flume_ng::source::tracked::Tracked;
 
 use super::World;
+use crate::cluster::Cluster;
 use crate::model;
 use crate::writers::Inode;
 
 impl World {
-    /// Bodies that are where they belong, in every topic.
+    /// Bodies that are where they belong, in every topic that requires them.
     fn delivered(&self) -> HashSet<Vec<u8>> {
+        let (here, division) = (self.arrived(), self.scenario.division);
+        let is_everywhere = |body: &&Vec<u8>| {
+            let mut topics = here.iter().enumerate();
+            topics.all(|(at, here)| here.contains(*body) || !division.requires(at, body))
+        };
+        here.iter().flatten().filter(is_everywhere).cloned().collect()
+    }
+
+    /// Bodies in each topic, and among the dead letters for it.
+    pub(super) fn arrived(&self) -> Vec<HashSet<Vec<u8>>> {
         let book = self.book.borrow();
-        let mut everywhere: Option<HashSet<Vec<u8>>> = None;
-        for cluster in &self.clusters {
+        let of_cluster = |cluster: &Rc<RefCell<Cluster>>| {
             let cluster = cluster.borrow();
             let sent = model::bodies(&cluster);
-            let here: HashSet<Vec<u8>> = sent
-                .chain(model::letters(&book, &cluster.name))
-                .map(model::without_zeros)
-                .collect();
-            everywhere = Some(match everywhere {
-                None => here,
-                Some(so_far) => so_far.intersection(&here).cloned().collect(),
-            });
-        }
-        everywhere.unwrap_or_default()
+            sent.chain(model::letters(&book, &cluster.name)).map(model::without_zeros).collect()
+        };
+        self.clusters.iter().map(of_cluster).collect()
     }
 
     /// What has not arrived of this content, from byte `from` on, need not any more.
