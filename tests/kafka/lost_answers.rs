@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::routes::{LAST_DIGIT, with_keys};
 use crate::support::certificates::Certificates;
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::torture::{ARRIVE_MAX, Group, Growing, Tally, V010, V39, V43, is_long, lines};
@@ -65,12 +66,13 @@ impl Field {
 }
 
 /// A backlog that fills several requests in flight, then a trickle until the cut is done.
-fn strike(field: &Field, tally: &mut Tally, cut: Cut, k: u64) {
+fn strike(field: &Field, tally: &mut Tally, cut: Cut, k: u64, has_keys: bool) {
     let proxy = &field.proxy;
     const BACKLOG: u64 = 20_000;
     let case = format!("{cut:?} at request {k}");
     let topic = field.brokers.fresh_topic("lost", if k.is_multiple_of(2) { 3 } else { 1 });
     let work = field.work(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
+    let work = if has_keys { with_keys(work, &topic, LAST_DIGIT) } else { work };
     proxy.arm(cut, k);
     let mut agent = work.start();
     let growing = Growing::start(&work, FILE, "a", BACKLOG, 20);
@@ -155,8 +157,13 @@ fn run_in(field: &Field, way: &str, cuts: &[Cut]) {
     for (number, &cut) in cuts.iter().enumerate() {
         let few = [1, 4][number % 2];
         for k in if is_long() { 1..=8 } else { few..=few } {
-            strike(field, &mut tally, cut, k);
+            strike(field, &mut tally, cut, k, false);
         }
+    }
+    drop(tally);
+    let mut tally = Tally::new("answer or request lost while keys choose the partition", way);
+    for cut in [Cut::MidRequest, Cut::Answer, Cut::LateRequest(WITHIN_SETTLE)] {
+        strike(field, &mut tally, cut, 2, true);
     }
     drop(tally);
     let mut tally = Tally::new("answer or request lost, and the agent killed", way);

@@ -9,11 +9,24 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::torture::{Chance, Tally, is_long, lines};
+use crate::routes::{LAST_DIGIT, with_keys};
+use crate::support::cluster::fresh_name;
+use crate::support::torture::{Chance, Tally, difference, is_long, lines};
 use crate::support::{Brokers, Topic, Work, shared};
 use crate::{spooldir, taildir};
 
 const FILE: &str = "010_{H}.log";
+/// The first word of a line is the end of its topic's name.
+const NAMED: &str = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\n\
+    a1.sources.r1.type = com.github.ningg.flume.source.SpoolDirectoryTailFileSource\n\
+    a1.sources.r1.spoolDir = @SPOOL@\na1.sources.r1.targetPattern = .*(\\\\d){10}.*\n\
+    a1.sources.r1.targetFilename = yyyyMMddHH\na1.sources.r1.trackerDir = .flumespooltail\n\
+    a1.sources.r1.channels = c1\na1.sources.r1.interceptors = i1\n\
+    a1.sources.r1.interceptors.i1.type = regex_extractor\na1.sources.r1.interceptors.i1.regex = ^(old|new)\n\
+    a1.sources.r1.interceptors.i1.serializers = s1\n\
+    a1.sources.r1.interceptors.i1.serializers.s1.name = end\na1.channels.c1.type = memory\n\
+    a1.sinks.k1.type = org.apache.flume.sink.kafka.KafkaSink\na1.sinks.k1.channel = c1\n\
+    a1.sinks.k1.kafka.bootstrap.servers = @BROKERS@\na1.sinks.k1.useFlumeEventFormat = true\n";
 const OLD_FILE: &str = "010_{H-1}.log";
 const OLD: u64 = 40;
 const NEW: u64 = 60;
@@ -73,15 +86,21 @@ enum Kind {
     SpoolDir,
     /// `trackingPolicy = tracker_dir`, with a subdirectory.
     SpoolDirWithMarkers,
+    /// Keys choose the partition.
+    Keyed,
+    /// Each line names its topic.
+    Named,
 }
 
+/// Where headers decide.
+const ROUTED: [Kind; 2] = [Kind::Keyed, Kind::Named];
 const KINDS: [Kind; 4] = [Kind::Taildir, Kind::ExecTail, Kind::SpoolDir, Kind::SpoolDirWithMarkers];
 
 impl Kind {
     /// An old file and a new one.
     fn files(self) -> [&'static str; 2] {
         match self {
-            Kind::SpoolTail => [OLD_FILE, FILE],
+            Kind::SpoolTail | Kind::Keyed | Kind::Named => [OLD_FILE, FILE],
             Kind::Taildir | Kind::ExecTail => ["two/old.log", "one/new.log"],
             Kind::SpoolDir => ["old", "new"],
             Kind::SpoolDirWithMarkers => ["below/old", "new"],
@@ -92,6 +111,11 @@ impl Kind {
         let work = Work::new(topic);
         let work = match self {
             Kind::SpoolTail => work,
+            Kind::Keyed => with_keys(work, topic, LAST_DIGIT),
+            Kind::Named => {
+                let base = topic.name().strip_suffix("new").expect("the new file's topic");
+                work.conf(NAMED).set("a1.sinks.k1.kafka.topic", format!("{base}%{{end}}"))
+            }
             Kind::Taildir => work.conf(taildir::CONF),
             Kind::ExecTail => work.conf(taildir::EXEC),
             Kind::SpoolDir => work.conf(spooldir::CONF),
@@ -114,9 +138,9 @@ impl Kind {
 
     fn tracker_dir(self, work: &Work) -> PathBuf {
         match self {
-            Kind::SpoolTail | Kind::SpoolDir | Kind::SpoolDirWithMarkers => work.tracker_dir(),
             Kind::Taildir => work.dir().join("state/position.json.d"),
             Kind::ExecTail => work.dir().join("state"),
+            _ => work.tracker_dir(),
         }
     }
 
@@ -124,7 +148,9 @@ impl Kind {
     fn is_over(self, work: &Work) -> bool {
         let [old, _] = self.files();
         match self {
-            Kind::SpoolTail | Kind::SpoolDir => !work.path(old).exists(),
+            Kind::SpoolTail | Kind::Keyed | Kind::Named | Kind::SpoolDir => {
+                !work.path(old).exists()
+            }
             Kind::Taildir | Kind::ExecTail => true,
             Kind::SpoolDirWithMarkers => {
                 work.tracker_dir().join(format!("{old}.COMPLETED")).exists()
@@ -182,8 +208,20 @@ fn under_strace(work: &Work, case: Case) -> Command {
     command
 }
 
-fn count(topic: &Topic) -> u64 {
-    topic.count() as u64
+/// The topics of a case; the last one is that of its configuration, or where the new file's lines go.
+fn topics(brokers: &Brokers, kind: Kind) -> Vec<Topic> {
+    match kind {
+        Kind::Keyed => vec![brokers.fresh_topic("syscall", 3)],
+        Kind::Named => {
+            let base = fresh_name("syscall");
+            ["old", "new"].map(|end| brokers.create_topic(&format!("{base}-{end}"), 1)).into()
+        }
+        _ => vec![brokers.fresh_topic("syscall", 1)],
+    }
+}
+
+fn count(topics: &[Topic]) -> u64 {
+    topics.iter().map(|topic| topic.count() as u64).sum()
 }
 
 /// A run that ends by `case`, if it ever comes to it.
@@ -197,11 +235,11 @@ fn killed_first(work: &Work, case: Case) {
 fn doubtful(brokers: &Brokers, call: &'static str, outcome: &str) -> Case {
     for k in 1..100 {
         let case = Case { kind: Kind::SpoolTail, call, blow: Blow::Kill, k };
-        let topic = brokers.fresh_topic("doubt", 1);
-        let work = case.kind.work(&topic);
+        let topics = [brokers.fresh_topic("doubt", 1)];
+        let work = case.kind.work(&topics[0]);
         killed_first(&work, case);
         let mut agent = work.start();
-        agent.expect("all lines", RUN_MAX, || count(&topic) >= OLD + NEW);
+        agent.expect("all lines", RUN_MAX, || count(&topics) >= OLD + NEW);
         agent.term();
         if agent.log().contains(outcome) {
             return case;
@@ -214,13 +252,13 @@ fn doubtful(brokers: &Brokers, call: &'static str, outcome: &str) -> Case {
 /// while that one's doubts are being resolved.
 fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> Run {
     let name = format!("{case:?} after {first:?}");
-    let topic = brokers.fresh_topic("syscall", 1);
-    let work = case.kind.work(&topic);
+    let topics = topics(brokers, case.kind);
+    let work = case.kind.work(topics.last().expect("a topic"));
     if let Some(first) = first {
         killed_first(&work, first);
     }
     let mut agent = work.start_command(under_strace(&work, case));
-    let is_done = || count(&topic) >= OLD + NEW && case.kind.is_over(&work);
+    let is_done = || count(&topics) >= OLD + NEW && case.kind.is_over(&work);
     let start = Instant::now();
     while agent.is_running() && !is_done() {
         assert!(start.elapsed() < RUN_MAX, "{version} {name}: it hangs\n{}", agent.log());
@@ -252,11 +290,15 @@ fn strike(brokers: &Brokers, version: &str, first: Option<Case>, case: Case) -> 
     let mut agent = work.start();
     work.append(case.kind.files()[1], &lines("new", NEW, NEW + 20));
     agent.expect(&format!("{version} {name}: all lines"), RUN_MAX, || {
-        count(&topic) >= OLD + NEW + 20 && case.kind.is_over(&work)
+        count(&topics) >= OLD + NEW + 20 && case.kind.is_over(&work)
     });
     assert_eq!(agent.term().code(), Some(0), "{name}\n{}", agent.log());
-    let found = crate::support::torture::difference(&topic, &[("old", OLD), ("new", NEW + 20)]);
-    assert!(found.is_none(), "{version} {name}: {found:#?}\n{log}\nthen:\n{}", agent.log());
+    let series = [("old", OLD), ("new", NEW + 20)];
+    for (at, topic) in topics.iter().enumerate() {
+        let its = if topics.len() == 1 { &series[..] } else { &series[at..=at] };
+        let found = difference(topic, its);
+        assert!(found.is_none(), "{version} {name}: {found:#?}\n{log}\nthen:\n{}", agent.log());
+    }
     run
 }
 
@@ -398,34 +440,58 @@ fn the_disk_fails() {
     }
 }
 
-/// The same of every other kind of source.
-fn sources(version: &str, calls: &[&'static str], blows: &[Blow], what: &str) {
+/// The same of other kinds of sources.
+fn sources(
+    version: &str,
+    (kinds, of): (&[Kind], &str),
+    (calls, blows): (&[&'static str], &[Blow]),
+    what: &str,
+) {
     expect_strace();
-    let mut tally = Tally::new(&format!("TAILDIR, exec tail, spooldir: {what}"), version);
+    let mut tally = Tally::new(&format!("{of}: {what}"), version);
     if is_long() {
-        for kind in KINDS {
+        for &kind in kinds {
             for blow in blows {
                 long(version, (kind, None), (calls, *blow), 1, &mut tally);
             }
         }
     } else {
-        quick(version, &KINDS, calls, blows, &mut tally);
+        quick(version, kinds, calls, blows, &mut tally);
     }
 }
 
+const OTHERS: (&[Kind], &str) = (&KINDS, "TAILDIR, exec tail, spooldir");
+const DIVIDED: (&[Kind], &str) = (&ROUTED, "keys, topics that lines name");
+const KILLED: &str = "kill -9 at the k-th call of a system call";
+const FAILED: &str = "EIO or ENOSPC at the k-th call on the agent's state";
+const ERRORS: [Blow; 2] = [Blow::Error("EIO"), Blow::Error("ENOSPC")];
+
 #[test]
 fn other_sources_killed_with_4_3_1() {
-    sources("4.3.1", &CALLS, &[Blow::Kill], "kill -9 at the k-th call of a system call");
+    sources("4.3.1", OTHERS, (&CALLS, &[Blow::Kill]), KILLED);
 }
 
 #[test]
 fn other_sources_killed_with_0_10_2_0() {
-    sources("0.10.2.0", &CALLS, &[Blow::Kill], "kill -9 at the k-th call of a system call");
+    sources("0.10.2.0", OTHERS, (&CALLS, &[Blow::Kill]), KILLED);
 }
 
 #[test]
 fn the_disk_fails_under_other_sources() {
-    let errors = [Blow::Error("EIO"), Blow::Error("ENOSPC")];
-    let what = "EIO or ENOSPC at the k-th call on the agent's state";
-    sources("4.3.1", &CALLS_OF_STATE, &errors, what);
+    sources("4.3.1", OTHERS, (&CALLS_OF_STATE, &ERRORS), FAILED);
+}
+
+#[test]
+fn killed_while_headers_decide_with_4_3_1() {
+    sources("4.3.1", DIVIDED, (&CALLS, &[Blow::Kill]), KILLED);
+}
+
+#[test]
+fn killed_while_headers_decide_with_0_10_2_0() {
+    sources("0.10.2.0", DIVIDED, (&CALLS, &[Blow::Kill]), KILLED);
+}
+
+#[test]
+fn the_disk_fails_while_headers_decide() {
+    sources("4.3.1", DIVIDED, (&CALLS_OF_STATE, &ERRORS), FAILED);
 }
