@@ -23,6 +23,7 @@ mod other_log;
 mod published;
 mod real_flume;
 mod routes;
+mod recipes;
 mod sasl;
 mod service;
 mod silent_brokers;

@@ -24,7 +24,8 @@ const OAUTH: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLog
 const ARRIVES: Duration = Duration::from_secs(60);
 const TOLD: Duration = Duration::from_secs(30);
 
-fn start(plan: Plan, version: &str) -> Cluster {
+/// Of a release of this version, with alice in it.
+pub fn start(plan: Plan, version: &str) -> Cluster {
     let cluster = plan.logins().start();
     if version != V43 {
         let passwords =
@@ -560,7 +561,7 @@ fn check_names_who_has_logged_in_and_what_is_missing() {
 }
 
 /// A KDC, where its programs are.
-struct Kdc {
+pub struct Kdc {
     dir: TempDir,
     child: std::process::Child,
 }
@@ -568,7 +569,7 @@ struct Kdc {
 impl Kdc {
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/kdc");
 
-    fn start() -> Option<Kdc> {
+    pub fn start() -> Option<Kdc> {
         let dir = TempDir::new("kdc");
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
         let port = port.expect("a free port").port().to_string();
@@ -591,7 +592,7 @@ impl Kdc {
         Some(Kdc { dir, child })
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 }

@@ -303,6 +303,19 @@ impl Cluster {
         assert!(output.status.success(), "{class} {args:?}: {said}{failed}");
     }
 
+    /// `host:port` of its ZooKeeper.
+    pub fn zookeeper(&self) -> String {
+        let settings = fs::read_to_string(self.dir.path().join("zookeeper.properties"));
+        let settings = settings.expect("a cluster with ZooKeeper");
+        let port = settings.lines().find_map(|line| line.strip_prefix("clientPort="));
+        format!("127.0.0.1:{}", port.expect("it has a port"))
+    }
+
+    /// Words for a shell that run `kafka-acls` of the cluster's release.
+    pub fn kafka_acls(&self) -> String {
+        format!("'{SCRIPT}' acls '{}'", self.dir.path().display())
+    }
+
     pub fn is_running(&self, i: usize) -> bool {
         self.with_broker(i, |node| match &mut node.child {
             Some(child) => child.try_wait().expect("a child of ours").is_none(),
@@ -372,11 +385,7 @@ impl Cluster {
 
     fn is_ready(&self, node: &str, logged: usize) -> bool {
         if node == "zookeeper" {
-            let settings = fs::read_to_string(self.dir.path().join("zookeeper.properties"));
-            let settings = settings.expect("it was written");
-            let port = settings.lines().find_map(|line| line.strip_prefix("clientPort="));
-            let port = port.expect("it has a port").parse().expect("a number");
-            return std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+            return std::net::TcpStream::connect(self.zookeeper()).is_ok();
         }
         self.node_log(node)[logged..]
             .lines()

@@ -102,6 +102,8 @@ pub struct Work {
     conf: String,
     program: PathBuf,
     user: Option<u32>,
+    /// Of the environment.
+    variables: Vec<(String, String)>,
 }
 
 impl Work {
@@ -113,7 +115,8 @@ impl Work {
         let conf = include_str!("log010.conf").to_string();
         let program = PROGRAM.expect("only tests have it built").into();
         let hour = Hour::calm("%Y%m%d%H");
-        Work { dir, hour, topic: topic.clone(), conf, program, user: None }
+        let variables = Vec::new();
+        Work { dir, hour, topic: topic.clone(), conf, program, user: None, variables }
     }
 
     pub fn hour(mut self, hour: Hour) -> Work {
@@ -144,6 +147,12 @@ impl Work {
             .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
             .expect("a script");
         self.program = script;
+        self
+    }
+
+    /// One more variable in the environment of the program.
+    pub fn variable(mut self, name: &str, value: &str) -> Work {
+        self.variables.push((name.to_string(), value.to_string()));
         self
     }
 
@@ -268,16 +277,16 @@ impl Work {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        command.current_dir(self.dir());
+        command.current_dir(self.dir()).envs(self.variables.iter().cloned());
         command
     }
 
     /// Is everything that stands in the files acknowledged, and does the checkpoint say so? A record
     /// is in the topic before its acknowledgement has reached the agent.
     pub fn is_committed(&self) -> bool {
-        let mut command = Command::new(&self.program);
+        let mut command = self.program();
         command.args(["status", "--json", "--name", "a1", "--conf-file", CONF]);
-        let output = command.current_dir(self.dir()).output().expect("the program runs");
+        let output = command.output().expect("the program runs");
         let told: String = String::from_utf8_lossy(&output.stdout).split_whitespace().collect();
         told.contains("\"behind_bytes\":0,") && told.contains("\"batches_in_doubt\":0,")
     }
