@@ -1,14 +1,12 @@
-//! The four codecs of Kafka, as its clients frame them. Compression runs into a reused buffer;
-//! decompression is bounded, because a few bytes of garbage may claim to hold gigabytes.
+//! The four codecs of Kafka, as its clients frame them. Compression runs into a reused buffer. What is
+//! read unfolds a piece at a time, because a few bytes may hold gigabytes.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
+
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::config::model::Compression;
-
-/// Most bytes that one batch or wrapper message may unfold to. A batch is limited to
-/// `message.max.bytes` (1 MB by default) as it travels; this allows for a ratio of 256.
-pub const UNPACKED_BYTES_MAX: usize = 256 << 20;
 
 /// Uncompressed bytes of one snappy block; the size that the Java clients choose.
 const SNAPPY_BLOCK_BYTES: usize = 32 * 1024;
@@ -36,7 +34,7 @@ pub fn codec_id(compression: Compression) -> i16 {
 pub enum UnpackError {
     /// A codec that this build cannot read.
     Codec(i16),
-    /// Not what the codec would have written, or larger than [`UNPACKED_BYTES_MAX`].
+    /// Not what the codec would have written, or more than is read of one batch.
     Malformed,
 }
 
@@ -126,75 +124,131 @@ fn zstd(_: &[u8], _: &mut Vec<u8>) {
     unreachable!("refused with the configuration");
 }
 
-/// Appends what `packed` unfolds to. `codec` is that of the attributes.
-pub fn unpack(codec: i16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
-    match codec {
-        0 => {
-            out.extend_from_slice(packed);
-            Ok(())
-        }
-        1 => read_bounded(flate2::read::MultiGzDecoder::new(packed), out),
-        2 => unpack_snappy(packed, out),
+/// What `packed` unfolds to, to be read. `codec` is that of the attributes; whatever is wrong with the
+/// data shows as an error of a read.
+///
+/// Memory: what a codec has to look back at. For gzip that is 32 KiB, for lz4 a block of 4 MiB at most, for
+/// zstd 16 MiB at most, and for snappy a block, of at most 22 times what it takes packed.
+pub fn reader<'a>(codec: i16, packed: &'a [u8]) -> Result<Box<dyn Read + 'a>, UnpackError> {
+    Ok(match codec {
+        0 => Box::new(packed),
+        1 => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        2 => Box::new(Snappy::new(packed)),
         #[cfg(feature = "lz4")]
-        3 => read_bounded(lz4_flex::frame::FrameDecoder::new(packed), out),
-        4 => unpack_zstd(packed, out),
-        other => Err(UnpackError::Codec(other)),
-    }
+        3 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+        4 => Box::new(Zstd { rest: packed, frame: None, is_wide: false, bytes: 0 }),
+        other => return Err(UnpackError::Codec(other)),
+    })
 }
 
-fn read_bounded(reader: impl Read, out: &mut Vec<u8>) -> Result<(), UnpackError> {
-    let limit = UNPACKED_BYTES_MAX as u64;
-    match reader.take(limit + 1).read_to_end(out) {
-        Ok(n) if n as u64 <= limit => Ok(()),
-        _ => Err(UnpackError::Malformed),
-    }
+fn malformed() -> io::Error {
+    io::Error::from(io::ErrorKind::InvalidData)
 }
+
+/// Windows of zstd that are read whatever comes in them: those of all levels but the three highest.
+const WINDOW_BYTES: u64 = 8 << 20;
+/// A frame with a larger window is held in memory as far as it has come, and may unfold to so much.
+const WIDE_BYTES_MAX: u64 = 16 << 20;
 
 /// Frame by frame. The checksum that a frame may have is not looked at: the batch around it has one.
-fn unpack_zstd(mut packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
-    let start = out.len();
-    while !packed.is_empty() {
-        let frame = ruzstd::decoding::StreamingDecoder::new(&mut packed);
-        let frame = frame.map_err(|_| UnpackError::Malformed)?;
-        read_bounded(frame, out)?;
-        if out.len() - start > UNPACKED_BYTES_MAX {
-            return Err(UnpackError::Malformed);
+struct Zstd<'a> {
+    /// Behind the frames that were begun.
+    rest: &'a [u8],
+    frame: Option<StreamingDecoder<&'a [u8], FrameDecoder>>,
+    is_wide: bool,
+    /// What the frame has unfolded to.
+    bytes: u64,
+}
+
+impl Read for Zstd<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let count = frame.read(out)?;
+                self.bytes += count as u64;
+                if self.is_wide && self.bytes > WIDE_BYTES_MAX {
+                    return Err(malformed());
+                }
+                if count > 0 {
+                    return Ok(count);
+                }
+            }
+            if let Some(frame) = self.frame.take() {
+                self.rest = frame.into_inner();
+            }
+            if self.rest.is_empty() {
+                return Ok(0);
+            }
+            let narrow = StreamingDecoder::new_with_max_window_size(self.rest, WINDOW_BYTES);
+            (self.is_wide, self.bytes) = (narrow.is_err(), 0);
+            let frame = narrow.or_else(|_| StreamingDecoder::new(self.rest));
+            self.frame = Some(frame.map_err(|_| malformed())?);
         }
     }
-    Ok(())
 }
 
 /// The framed form, or one bare block (as librdkafka and the `kafka` crate write it).
-fn unpack_snappy(packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
-    // Readers ignore the two version numbers, as the Java one does.
-    if packed.len() < 16 || packed[..8] != SNAPPY_MAGIC[..8] {
-        return unpack_snappy_block(packed, out);
-    }
-    let mut rest = &packed[16..];
-    while !rest.is_empty() {
-        let (head, tail) = rest.split_first_chunk::<4>().ok_or(UnpackError::Malformed)?;
-        let len = u32::from_be_bytes(*head) as usize;
-        if len > tail.len() {
-            return Err(UnpackError::Malformed);
-        }
-        unpack_snappy_block(&tail[..len], out)?;
-        rest = &tail[len..];
-    }
-    Ok(())
+struct Snappy<'a> {
+    rest: &'a [u8],
+    is_framed: bool,
+    /// The present one, unfolded, and how much of it was read.
+    block: Vec<u8>,
+    at: usize,
 }
 
-fn unpack_snappy_block(block: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
-    let len = snap::raw::decompress_len(block).map_err(|_| UnpackError::Malformed)?;
-    let start = out.len();
-    // Snappy's best ratio is below 32; a claim beyond it is not worth an allocation.
-    if start + len > UNPACKED_BYTES_MAX || len > block.len().saturating_mul(32) {
-        return Err(UnpackError::Malformed);
+impl<'a> Snappy<'a> {
+    fn new(packed: &'a [u8]) -> Snappy<'a> {
+        // Readers ignore the two version numbers, as the Java one does.
+        let is_framed = packed.len() >= 16 && packed[..8] == SNAPPY_MAGIC[..8];
+        let rest = if is_framed { &packed[16..] } else { packed };
+        Snappy { rest, is_framed, block: Vec::new(), at: 0 }
     }
-    out.resize(start + len, 0);
-    snap::raw::Decoder::new()
-        .decompress(block, &mut out[start..])
-        .map(drop)
-        .map_err(|_| UnpackError::Malformed)
+
+    /// The next block, packed; `None` behind the last.
+    fn next_block(&mut self) -> io::Result<Option<&'a [u8]>> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        if !self.is_framed {
+            return Ok(Some(std::mem::take(&mut self.rest)));
+        }
+        let (head, tail) = self.rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+        let length = u32::from_be_bytes(*head) as usize;
+        let (block, rest) = tail.split_at_checked(length).ok_or_else(malformed)?;
+        self.rest = rest;
+        Ok(Some(block))
+    }
+}
+
+impl Read for Snappy<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.block.len() {
+            let Some(block) = self.next_block()? else { return Ok(0) };
+            let length = snap::raw::decompress_len(block).map_err(|_| malformed())?;
+            // 64 bytes from three is all that snappy can; a claim beyond it is not worth an allocation.
+            if length > block.len().saturating_mul(22) + 64 {
+                return Err(malformed());
+            }
+            self.at = 0;
+            self.block.clear();
+            self.block.resize(length, 0);
+            let unfolded = snap::raw::Decoder::new().decompress(block, &mut self.block);
+            unfolded.map_err(|_| malformed())?;
+        }
+        let count = (&self.block[self.at..]).read(out)?;
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Appends what `packed` unfolds to, at most 256 MiB.
+#[cfg(any(test, fuzzing))]
+pub fn unpack(codec: i16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
+    const LIMIT: u64 = 256 << 20;
+    match reader(codec, packed)?.take(LIMIT + 1).read_to_end(out) {
+        Ok(count) if count as u64 <= LIMIT => Ok(()),
+        _ => Err(UnpackError::Malformed),
+    }
 }
 
 #[cfg(test)]

@@ -32,5 +32,6 @@ pub mod throttle;
 pub mod tls;
 pub mod transport;
 pub mod trips;
+pub mod unfolded;
 pub mod walk;
 pub mod wire;

@@ -5,7 +5,8 @@
 //! not whole is left for the next fetch. Lengths are checked before they are believed.
 
 use super::broker::OFFSET_MAX;
-use super::compress::{UnpackError, unpack};
+use super::compress::UnpackError;
+use super::unfolded::Unfolded;
 
 /// Bytes before the part that differs: offset and length.
 const LOG_OVERHEAD: usize = 12;
@@ -13,6 +14,7 @@ const LOG_OVERHEAD: usize = 12;
 const MESSAGE_BYTES_MIN: usize = 14;
 const MAGIC_AT: usize = 16;
 const CODEC_MASK: i16 = 7;
+const VARINT_BYTES_MAX: usize = 10;
 const IS_CONTROL: i16 = 1 << 5;
 
 /// One entry of the log: a record batch, or a message (with all that it wraps).
@@ -125,6 +127,12 @@ fn batch_entry(base_offset: i64, bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
 impl Entry<'_> {
     /// Hands each record's offset and value (`None`: null) to `visit`, in order. `scratch` is
     /// where compressed ones are unfolded; it may be reused.
+    ///
+    /// Of a record that unfolds to more than [`HELD_BYTES_MAX`](super::unfolded::HELD_BYTES_MAX) its first bytes are handed over, so many,
+    /// in place of the value. No event is so long, so nothing takes it for one.
+    ///
+    /// # Errors
+    /// What comes before the fault has been handed over.
     pub fn values(
         &self,
         scratch: &mut Vec<u8>,
@@ -143,25 +151,51 @@ impl Entry<'_> {
             return Ok(());
         }
         let records = &self.bytes[super::batch::HEADER_BYTES..];
-        let mut r = Reader(unfold(self.attributes, records, scratch)?);
+        let codec = self.attributes & CODEC_MASK;
+        if codec != 0 {
+            return self.unfolded_values(Unfolded::new(codec, records, scratch)?, visit);
+        }
+        let mut r = Reader(records);
         while !r.0.is_empty() {
             let length = r.varint()?;
             let mut record = Reader(r.take(to_len(length)?)?);
-            record.take(1)?;
-            record.varint()?;
-            let delta = record.varint()?;
-            if !(0..i64::from(self.count)).contains(&delta) {
-                return Err(ReadError::Malformed);
-            }
-            let key_len = record.varint()?;
-            if key_len > 0 {
-                record.take(to_len(key_len)?)?;
-            }
-            let value_len = record.varint()?;
-            let value = if value_len < 0 { None } else { Some(record.take(to_len(value_len)?)?) };
-            visit(self.base_offset + delta, value);
+            let offset = self.offset(&mut record)?;
+            visit(offset, record_value(&mut record)?);
         }
         Ok(())
+    }
+
+    fn unfolded_values(
+        &self,
+        mut records: Unfolded<'_, '_>,
+        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+    ) -> Result<(), ReadError> {
+        loop {
+            let head = records.peek(VARINT_BYTES_MAX)?;
+            if head.is_empty() {
+                return Ok(());
+            }
+            let mut r = Reader(head);
+            let length = to_len(r.varint()?)?;
+            let head_bytes = head.len() - r.0.len();
+            records.skip(head_bytes)?;
+            let (bytes, is_whole) = records.take(length)?;
+            let mut record = Reader(bytes);
+            let offset = self.offset(&mut record)?;
+            visit(offset, if is_whole { record_value(&mut record)? } else { Some(bytes) });
+            records.skip(length)?;
+        }
+    }
+
+    /// The offset of a record of a batch.
+    fn offset(&self, record: &mut Reader<'_>) -> Result<i64, ReadError> {
+        record.take(1)?;
+        record.varint()?;
+        let delta = record.varint()?;
+        match (0..i64::from(self.count)).contains(&delta) {
+            true => Ok(self.base_offset + delta),
+            false => Err(ReadError::Malformed),
+        }
     }
 
     /// A message of magic 0 or 1, alone or with the set that it wraps.
@@ -171,31 +205,23 @@ impl Entry<'_> {
         visit: &mut dyn FnMut(i64, Option<&[u8]>),
     ) -> Result<(), ReadError> {
         let value = self.message_value()?;
-        if self.attributes & CODEC_MASK == 0 {
+        let codec = self.attributes & CODEC_MASK;
+        if codec == 0 {
             visit(self.base_offset, value);
             return Ok(());
         }
-        let inner = unfold(self.attributes, value.ok_or(ReadError::Malformed)?, scratch)?;
+        let packed = value.ok_or(ReadError::Malformed)?;
         // Magic 0 has true offsets inside; magic 1 counts from the first and the wrapper bears the
         // last (KIP-31).
         let mut shift = 0;
         if self.magic == 1 {
-            let mut rest = inner;
             let mut last = 0;
-            while let Some(message) = next_entry(&mut rest)? {
-                last = message.base_offset;
-            }
+            let inner = Unfolded::new(codec, packed, scratch)?;
+            each_message(inner, &mut |offset, _| last = offset)?;
             shift = self.base_offset.saturating_sub(last);
         }
-        let mut rest = inner;
-        while let Some(message) = next_entry(&mut rest)? {
-            // A wrapper in a wrapper is what no client writes.
-            if message.magic == 2 || message.attributes & CODEC_MASK != 0 {
-                return Err(ReadError::Malformed);
-            }
-            visit(message.base_offset.saturating_add(shift), message.message_value()?);
-        }
-        if rest.is_empty() { Ok(()) } else { Err(ReadError::Malformed) }
+        let inner = Unfolded::new(codec, packed, scratch)?;
+        each_message(inner, &mut |offset, value| visit(offset.saturating_add(shift), value))
     }
 
     fn message_value(&self) -> Result<Option<&[u8]>, ReadError> {
@@ -208,18 +234,43 @@ impl Entry<'_> {
     }
 }
 
-fn unfold<'a>(
-    attributes: i16,
-    packed: &'a [u8],
-    scratch: &'a mut Vec<u8>,
-) -> Result<&'a [u8], ReadError> {
-    let codec = attributes & CODEC_MASK;
-    if codec == 0 {
-        return Ok(packed);
+/// What follows the offset in a record of a batch.
+fn record_value<'a>(record: &mut Reader<'a>) -> Result<Option<&'a [u8]>, ReadError> {
+    let key_len = record.varint()?;
+    if key_len > 0 {
+        record.take(to_len(key_len)?)?;
     }
-    scratch.clear();
-    unpack(codec, packed, scratch).map_err(ReadError::Unpack)?;
-    Ok(scratch)
+    let value_len = record.varint()?;
+    if value_len < 0 { Ok(None) } else { record.take(to_len(value_len)?).map(Some) }
+}
+
+/// The messages of a set that a wrapper held: offset and value.
+fn each_message(
+    mut set: Unfolded<'_, '_>,
+    visit: &mut dyn FnMut(i64, Option<&[u8]>),
+) -> Result<(), ReadError> {
+    loop {
+        let head = set.peek(LOG_OVERHEAD)?;
+        if head.is_empty() {
+            return Ok(());
+        }
+        let mut r = Reader(head);
+        let (offset, length) = (r.i64()?, to_len(r.i32()?.into())?);
+        let (bytes, is_whole) = set.take(LOG_OVERHEAD + length)?;
+        if is_whole {
+            let message = next_entry(&mut &bytes[..])?.ok_or(ReadError::Malformed)?;
+            // A wrapper in a wrapper is what no client writes.
+            if message.magic == 2 || message.attributes & CODEC_MASK != 0 {
+                return Err(ReadError::Malformed);
+            }
+            visit(offset, message.message_value()?);
+        } else if (0..=OFFSET_MAX).contains(&offset) {
+            visit(offset, Some(bytes));
+        } else {
+            return Err(ReadError::Malformed);
+        }
+        set.skip(LOG_OVERHEAD + length)?;
+    }
 }
 
 fn to_len(value: i64) -> Result<usize, ReadError> {
@@ -291,6 +342,7 @@ mod tests {
     use super::super::batch::Batch;
     use super::super::batch::{Identity, Wire};
     use super::super::compress::{codec_id, pack};
+    use super::super::unfolded::HELD_BYTES_MAX;
     use super::*;
     use crate::config::model::{Compression, ValueFormat};
 
@@ -375,6 +427,40 @@ mod tests {
                 ];
                 assert_eq!(read(&log.concat()), Ok(expected));
             }
+        }
+    }
+
+    /// Two lines with 40 MB of nothing between them, in 40 kB: what a look may hold is bounded, and it
+    /// goes on behind.
+    #[test]
+    fn what_unfolds_to_more_than_any_event_is_cut_off_and_takes_no_memory() {
+        let large = vec![0; 40 << 20];
+        let mut batch = Batch::new(Wire::Modern, ValueFormat::Bare, Compression::Gzip);
+        batch.begin(0, 1);
+        [&b"before"[..], &large, b"behind"].iter().for_each(|value| batch.push(&[], value));
+        batch.seal(Identity::NONE, -1);
+        let inner = [
+            message(1, 0, 0, Some(b"before")),
+            message(1, 1, 0, Some(&large)),
+            message(1, 2, 0, Some(b"behind")),
+        ];
+        let mut packed = Vec::new();
+        pack(Compression::Gzip, &inner.concat(), &mut packed);
+        for log in [batch.sealed_bytes().to_vec(), message(1, 2, 1, Some(&packed))] {
+            assert!(log.len() < 100_000);
+            let entry = next_entry(&mut &log[..]).unwrap().unwrap();
+            let (mut found, mut scratch) = (Vec::new(), Vec::new());
+            let mut visit = |offset, value: Option<&[u8]>| {
+                let value = value.unwrap();
+                found.push((offset, value.len(), value[..6].to_vec()));
+            };
+            entry.values(&mut scratch, &mut visit).unwrap();
+            assert_eq!(
+                [&found[0], &found[2]],
+                [&(0, 6, b"before".to_vec()), &(2, 6, b"behind".to_vec())]
+            );
+            assert_eq!((found[1].0, found[1].1), (1, HELD_BYTES_MAX));
+            assert!(scratch.capacity() <= 1 << 20, "{}", scratch.capacity());
         }
     }
 

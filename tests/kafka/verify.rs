@@ -97,6 +97,12 @@ impl Bench {
 
     /// Writes values (whole Avro events without headers) to partition 0 as another producer does.
     fn produce(&self, bodies: &[&str]) {
+        let bodies: Vec<&[u8]> = bodies.iter().map(|body| body.as_bytes()).collect();
+        self.produce_packed(Compression::None, &[0], &bodies);
+    }
+
+    /// One batch of events with these headers, as they stand in a record.
+    fn produce_packed(&self, compression: Compression, headers: &[u8], bodies: &[&[u8]]) {
         let config = Destination {
             channel_type: "memory",
             keeps_cluster: false,
@@ -118,9 +124,9 @@ impl Bench {
         let mut broker = connect(&config);
         let wire = broker.opened().expect("the topic").wire;
         let identity = broker.producer().expect("an id");
-        let mut batch = Batch::new(wire, ValueFormat::Avro, Compression::None);
+        let mut batch = Batch::new(wire, ValueFormat::Avro, compression);
         batch.begin(0, std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis() as i64);
-        bodies.iter().for_each(|body| batch.push(&[0], body.as_bytes()));
+        bodies.iter().for_each(|body| batch.push(headers, body));
         batch.seal(identity, if wire == Wire::Modern { 0 } else { -1 });
         broker.send(&[&batch]).expect("sent");
         let mut answers: Vec<Answer> = Vec::new();

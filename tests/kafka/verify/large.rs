@@ -3,9 +3,12 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use flume_ng::config::model::Compression;
+use flume_ng::event;
+
 use super::{ARRIVE_MAX, Bench, NEW, counts, each_version, lines};
 use crate::support::json::{Json, Members as _};
-use crate::support::torture::{Group, V010, hazard};
+use crate::support::torture::{Group, V010, V43, hazard};
 
 /// More than the table has room for is summed first, and each difference is told as the table does.
 #[test]
@@ -81,6 +84,35 @@ fn memory_is_bounded() {
         assert_eq!(json.get("exact"), Some(&Json::Bool(true)), "{json:?}");
         assert!(peak_kib <= bound_mib << 10, "{args:?}: {peak_kib} KiB");
     }
+}
+
+/// Batches of some kilobytes that unfold to far more, as another producer may write them: an event of four million
+/// empty headers, and 100 MB of zeros.
+#[test]
+fn memory_is_bounded_whatever_others_have_written() {
+    const LINES: usize = 1_000;
+    let _row = hazard(Group::Claims, "verify of batches that unfold to 100 MB", V43);
+    let mut bench = Bench::new(NEW, "verify-bombs", 1);
+    bench.work = bench.work.file("010_{H-1}.log", &lines("few", LINES), 600).file(
+        "010_{H}.log",
+        b"one\n",
+        0,
+    );
+    bench.collect(LINES + 1, 1);
+    // The number of pairs in zigzag; the pairs; no more blocks.
+    let pairs = 4_000_000;
+    let mut headers = Vec::new();
+    event::put_long(pairs as i64, &mut headers);
+    headers.resize(headers.len() + 2 * pairs, 0);
+    headers.push(0);
+    bench.produce_packed(Compression::Gzip, &headers, &[b"x"]);
+    bench.produce_packed(Compression::Gzip, &[0], &[b"before", &vec![0; 100 << 20], b"behind"]);
+    let args = ["--json", "--memory", "8", "--whole-topic"];
+    let (json, peak_kib) = peak_memory(bench.command(&args));
+    println!("{peak_kib} KiB");
+    assert_eq!(counts(&json, ".COMPLETED")[..5], [1_000, 1_000, 1_000, 0, 0], "{json:?}");
+    assert_eq!(counts(&json, ".log")[..5], [1, 1, 1, 0, 0], "{json:?}");
+    assert!(peak_kib <= (8 + 64) << 10, "{peak_kib} KiB");
 }
 
 /// Runs a command and tells what it printed and the most memory that it had, KiB.
