@@ -23,7 +23,9 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     set_log_level(args);
     set_log_format(args);
     // Before anything takes time: a stop in the first milliseconds is one in order, too.
-    if let Err(e) = os::install_signals() {
+    // Not all was done by then, which is what a run that ends by itself is asked.
+    let cut_short = if args.once.is_some() { Exit::Temporary } else { Exit::Clean };
+    if let Err(e) = os::install_signals(cut_short.code()) {
         log::error(APPLICATION, format_args!("Cannot catch signals: {e}"));
         return Exit::Temporary.into();
     }

@@ -61,7 +61,8 @@ pub fn run(args: &GenerateArgs) -> ExitCode {
 
 fn generate(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<(), (Exit, String)> {
     let target = target(args, source)?;
-    os::install_signals().map_err(|e| (Exit::Temporary, format!("cannot catch signals: {e}")))?;
+    os::install_signals(Exit::Clean.code())
+        .map_err(|e| (Exit::Temporary, format!("cannot catch signals: {e}")))?;
     let mut generator = Generator::new(target, args).map_err(|why| (Exit::Usage, why))?;
     let result = generator.run();
     generator.report(args.json);

@@ -15,6 +15,8 @@ static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
 static WAKE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 /// What [`arm_last_words`] was given, written by the alarm's handler.
 static LAST_WORDS: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
+/// What [`install_signals`] was given.
+static EXIT_CUT_SHORT: AtomicI32 = AtomicI32::new(0);
 
 /// Longest time between a request to stop and the end of the process while a call that cannot
 /// be cut short (the wire before 0.10) is under way.
@@ -66,12 +68,12 @@ extern "C" fn on_alarm(_: libc::c_int) {
     // while this handler runs: it interrupts the only thread and does not return to it.
     if let Some(words) = unsafe { LAST_WORDS.load(Ordering::Acquire).as_ref() } {
         let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
-        super::exit_now(0);
+        super::exit_now(EXIT_CUT_SHORT.load(Ordering::Relaxed));
     }
 }
 
 /// Guards a call that cannot be cut short: while the guard lives, a request to stop ends the
-/// process with exit code 0 after 0.8 s, with `words` on stderr.
+/// process after 0.8 s, with `words` on stderr and the exit code that [`install_signals`] was given.
 pub fn arm_last_words(words: String) -> LastWords {
     LAST_WORDS.store(Box::into_raw(Box::new(words)), Ordering::Release);
     if stop_requested().is_some() {
@@ -96,8 +98,10 @@ impl Drop for LastWords {
 }
 
 /// Catches TERM, INT and HUP (HUP not if it was inherited as ignored, as under nohup), and
-/// ignores PIPE and IO.
-pub fn install_signals() -> io::Result<()> {
+/// ignores PIPE and IO. `exit_cut_short`: the exit code where a request to stop has to end a call that
+/// cannot be cut short.
+pub fn install_signals(exit_cut_short: u8) -> io::Result<()> {
+    EXIT_CUT_SHORT.store(exit_cut_short.into(), Ordering::Relaxed);
     if WAKE.get().is_none() {
         let _ = WAKE.set(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?);
     }

@@ -11,7 +11,7 @@ use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::{DeadLetter, Kept, LedgerError};
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::log::{self, About, Level, counted};
-use crate::source::interceptor::Patience;
+use crate::source::interceptor::{self, Patience};
 use crate::source::restore::AnnouncedRange;
 use crate::source::slice::{Bound, SliceError};
 
@@ -329,6 +329,7 @@ impl Pipeline {
             bytes_target: usize::MAX,
             patience: Patience::ENDLESS,
         };
+        let guard = interceptor::guard(&self.interceptors);
         let result = match of.share {
             None => {
                 let mut batches = [batch];
@@ -342,6 +343,7 @@ impl Pipeline {
                 self.read_share(handle, (of, share), &plan, &mut batch, keeps_times)
             }
         };
+        drop(guard);
         let (slice, events) = match result {
             Ok(read) => read,
             Err(SliceError::Io(e)) if e.raw_os_error().is_some() => {

@@ -69,6 +69,7 @@ impl Pipeline {
         let mut filled = 0;
         let mut has_barred = false;
         let patience = Patience::begin(&self.interceptors);
+        let guard = interceptor::guard(&self.interceptors);
         // A file may turn out to hold nothing whole; a few of them do not end the round.
         for _ in 0..width + 16 {
             let Some(handle) = self.files.choose() else { break };
@@ -91,6 +92,7 @@ impl Pipeline {
                 break;
             }
         }
+        drop(guard);
         // Those behind it are chosen next.
         Ok(self.dispatch(first_new)? || has_barred)
     }
@@ -100,7 +102,10 @@ impl Pipeline {
     pub(super) fn send_final(&mut self, handle: Handle) -> Result<bool, Halt> {
         let first_new = self.announced.len();
         let patience = Patience::begin(&self.interceptors);
-        match self.announce(handle, Bound::Final, 1, patience, first_new)? {
+        let guard = interceptor::guard(&self.interceptors);
+        let outcome = self.announce(handle, Bound::Final, 1, patience, first_new)?;
+        drop(guard);
+        match outcome {
             Outcome::Later | Outcome::Barred => return Ok(false),
             Outcome::Announced => {}
             Outcome::Nothing => {

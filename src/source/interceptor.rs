@@ -18,7 +18,7 @@ use crate::config::model::{InterceptorConfig, Serializer};
 use crate::event::HeaderMap;
 use crate::java::pattern::{Groups, Pattern, Replacement};
 use crate::log;
-use crate::os;
+use crate::os::{self, LastWords};
 
 /// One interceptor of a source's chain.
 pub enum Interceptor {
@@ -328,6 +328,13 @@ impl Patience {
     pub fn is_over(self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
+}
+
+/// While it lives, a request to stop ends the process after a moment: a match cannot be cut short, and though
+/// its steps are counted, each may read the line to its end. Nothing but events may be made meanwhile.
+pub fn guard(chain: &[Interceptor]) -> Option<LastWords> {
+    let words = || "stopped while an interceptor looked at a line\n".to_owned();
+    (filters(chain) || is_per_event(chain)).then(|| os::arm_last_words(words()))
 }
 
 /// Whether [`keeps`] can be false, so that bodies need looking at.

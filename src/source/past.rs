@@ -182,6 +182,7 @@ impl Files {
         let bound = if past.is_ended { Bound::Final } else { Bound::Open };
         let has_filter = interceptor::filters(chain);
         let patience = Patience::begin(chain);
+        let _guard = interceptor::guard(chain);
         let read = slice::read(&mut self.window, tracked, *position, bound, |body, _| {
             if !has_filter || interceptor::keeps(chain, body) {
                 visit(*events, body);

@@ -62,7 +62,7 @@ pub(super) fn run(
     wanted: &[usize],
     timeout_s: Option<u64>,
 ) -> Result<Exit, Trouble> {
-    if let Err(e) = os::install_signals() {
+    if let Err(e) = os::install_signals(Exit::Temporary.code()) {
         return Err(temporary(format!("signals cannot be caught: {e}")));
     }
     let until = timeout_s.map(|s| Instant::now() + Duration::from_secs(s));

@@ -7,11 +7,21 @@ use super::{BACKTRACK_LIMIT, Engine, MatchError, Pattern, PatternError, is_plain
 /// Where the groups of a match are, the whole of it first; a group that took no part is `None`.
 pub type Match = Vec<Option<Range<usize>>>;
 
+/// A line may have thousands of matches. So many of them may take all the steps that a match has, and so
+/// many more at most these; with those the replacing is given up, after about a second. What never falls
+/// back, as no match of the linear engine does, is not counted.
+const LONG_MAX: usize = 5;
+const BRIEF_MAX: usize = 3_000;
+const BRIEF_LIMIT: usize = 10_000;
+
 /// A pattern whose groups are of interest.
 #[derive(Debug)]
 pub struct Groups {
     pattern: Pattern,
     engine: Engine,
+    /// The same, but it gives up when it has to fall back for the first time, or after [`BRIEF_LIMIT`] steps.
+    free: Engine,
+    brief: Engine,
     count: usize,
 }
 
@@ -24,9 +34,10 @@ impl Groups {
     pub fn compile(java: &str) -> Result<Groups, PatternError> {
         let pattern = Pattern::compile(java)?;
         let translation = translate::translate_with_groups(java)?;
-        let engine = Engine::compile(java, &translation, str::to_owned, BACKTRACK_LIMIT)?;
+        let within = |limit| Engine::compile(java, &translation, str::to_owned, limit);
+        let engine = within(BACKTRACK_LIMIT)?;
         let count = engine.exact.captures_len().saturating_sub(1);
-        Ok(Groups { pattern, engine, count })
+        Ok(Groups { pattern, engine, free: within(0)?, brief: within(BRIEF_LIMIT)?, count })
     }
 
     /// How many groups capture.
@@ -43,13 +54,32 @@ impl Groups {
         if !self.pattern.find(text)? {
             return Ok(None);
         }
-        self.next(text, 0)
+        self.next(&self.engine, text, 0)
     }
 
-    fn next(&self, text: &str, from: usize) -> Result<Option<Match>, MatchError> {
-        let regex = match &self.engine.plain {
+    /// The next match of several in one text; `counted`: how many of them have fallen back so far.
+    fn next_of_many(
+        &self,
+        text: &str,
+        from: usize,
+        counted: &mut usize,
+    ) -> Result<Option<Match>, MatchError> {
+        self.next(&self.free, text, from).or_else(|too_long| {
+            *counted += 1;
+            if *counted <= LONG_MAX {
+                self.next(&self.engine, text, from)
+            } else if *counted <= LONG_MAX + BRIEF_MAX {
+                self.next(&self.brief, text, from)
+            } else {
+                Err(too_long)
+            }
+        })
+    }
+
+    fn next(&self, engine: &Engine, text: &str, from: usize) -> Result<Option<Match>, MatchError> {
+        let regex = match &engine.plain {
             Some(regex) if is_plain(text) => regex,
-            _ => &self.engine.exact,
+            _ => &engine.exact,
         };
         let found = regex.captures_from_pos(text, from).map_err(|_| MatchError {
             pattern: self.pattern.as_str().to_owned(),
@@ -74,8 +104,8 @@ impl Groups {
             return Ok(None);
         }
         let mut out = String::with_capacity(text.len());
-        let (mut copied, mut from) = (0, 0);
-        while let Some(groups) = self.next(text, from)? {
+        let (mut copied, mut from, mut counted) = (0, 0, 0);
+        while let Some(groups) = self.next_of_many(text, from, &mut counted)? {
             let Some(whole) = groups[0].clone() else { break };
             out.push_str(&text[copied..whole.start]);
             replacement.write(text, &groups, &mut out);
@@ -185,6 +215,24 @@ mod tests {
         assert_eq!(replaced("o", r"\$\\", "foo"), r"f$\$\");
         assert_eq!(replaced("ß", "ss", "Straße"), "Strasse");
         assert_eq!(replaced("^[A-Z] ", "", "none"), "none");
+    }
+
+    /// Ninety matches of half a million steps each, as a line of 2,048 letters can have.
+    #[test]
+    fn a_line_of_matches_that_backtrack_is_given_up() {
+        let groups = Groups::compile("(?!x)((a|a)*b(?!x)|c)").unwrap();
+        let replacement = Replacement::parse("-", groups.count()).unwrap();
+        let part = "a".repeat(17) + "c";
+        let replaced = |parts: usize| groups.replace_all(&part.repeat(parts), &replacement);
+        assert_eq!(replaced(5), Ok(Some(("a".repeat(17) + "-").repeat(5))));
+        assert!(replaced(90).is_err());
+        // Thousands that take few steps, and any number that takes none.
+        let groups = Groups::compile("(?<=x)y").unwrap();
+        let replaced = |text: &str| groups.replace_all(text, &replacement);
+        assert_eq!(replaced(&"xy".repeat(2_000)), Ok(Some("x-".repeat(2_000))));
+        let groups = Groups::compile("[xy]").unwrap();
+        let replaced = groups.replace_all(&"xy".repeat(50_000), &replacement);
+        assert_eq!(replaced, Ok(Some("--".repeat(50_000))));
     }
 
     #[test]
