@@ -238,7 +238,7 @@ fn json_line(
     add("topic", about.topic.map(Into::into));
     add("partition", about.partition.map(Into::into));
     add("offset", about.offset.map(Into::into));
-    serde_json::Value::Object(line).to_string()
+    json_text(&serde_json::Value::Object(line))
 }
 
 /// Writes a line without a stamp behind one of that level, as the lines of a stack trace are.
@@ -306,6 +306,27 @@ pub fn is_disguise(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// JSON on one line, for scripts and for eyes: what would make one text look like another is an escape, which
+/// whoever reads JSON takes for the character.
+pub fn json_text(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    // Outside of strings JSON has nothing of the kind.
+    if !text.contains(is_disguise) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_disguise(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
 /// Keeps a line a line, and what it seems to be: of what a file name may hold, an end of line, an
 /// escape sequence and their like are written as escapes.
 struct OneLine<'a>(&'a mut String);
@@ -360,16 +381,17 @@ mod tests {
     /// Whatever a name holds, a line is one object.
     #[test]
     fn a_json_line_is_one_object_on_one_line() {
-        let about = About { file: Some("a\n\"b"), partition: Some(2), ..About::default() };
+        let name = "a\n\"b\u{202e}gol\u{9b}\u{e0041}";
+        let about = About { file: Some(name), partition: Some(2), ..About::default() };
         let at = LocalTime::new(1_709_164_799_250, 20_700, "X");
         let message = "No such file (os error 2)\n\u{1b}[2J";
         let line = json_line(Some(&at), Level::Warn, "x.Y", &about, format_args!("{message}"));
-        assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+        assert!(!line.contains(is_disguise), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["time"], "2024-02-29T05:44:59.250+05:45");
         assert_eq!((&value["level"], &value["class"]), (&"WARN".into(), &"x.Y".into()));
         assert_eq!(value["message"], "No such file\n\u{1b}[2J");
-        assert_eq!((&value["file"], &value["partition"]), (&"a\n\"b".into(), &2.into()));
+        assert_eq!((&value["file"], &value["partition"]), (&name.into(), &2.into()));
         assert!(value.get("topic").is_none());
     }
 

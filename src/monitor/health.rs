@@ -12,6 +12,7 @@ use crate::channel::tls::Summary;
 use crate::checkpoint::dead_letter::Letter;
 use crate::checkpoint::receipt::{Receipt, ReceiptRange};
 use crate::checkpoint::trouble::Trouble;
+use crate::log::json_text;
 use crate::text::rounded;
 
 /// Is every directory held, and has every channel reached its brokers?
@@ -51,7 +52,7 @@ pub(super) fn status_json(stats: &Stats) -> String {
         "last_warnings": stats.warnings,
         "shape": page::shape(stats),
     });
-    format!("{status}\n")
+    format!("{}\n", json_text(&status))
 }
 
 fn source_json(stats: &Stats, source: &SourceStats) -> Value {

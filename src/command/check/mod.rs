@@ -18,6 +18,7 @@ use crate::config::inventory::{self, Fate, Listed};
 use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
+use crate::log::json_text;
 use crate::os;
 use crate::text;
 use crate::text::{State, Style, columns, counted, printable, rounded};
@@ -124,7 +125,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
     let exit = report.exit();
     if args.json {
-        text::print(format_args!("{}\n", to_json(args, &report, &properties)));
+        text::print(format_args!("{}\n", json_text(&to_json(args, &report, &properties))));
     } else {
         let style = Style::of_stdout();
         text::print(format_args!("{}", to_text(args, &report, &properties, style)));

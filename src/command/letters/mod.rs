@@ -18,7 +18,7 @@ use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::cli::{LetterAction, LettersArgs};
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::log::{self, Level};
+use crate::log::{self, Level, json_text};
 use crate::os;
 use crate::text;
 
@@ -70,7 +70,7 @@ fn act(args: &LettersArgs, config: AgentConfig) -> Result<Exit, Trouble> {
             let boxes = sources.iter().map(|source| open(source)).collect::<Result<Vec<_>, _>>()?;
             let listed = list::Listing::of(&sources, &boxes);
             match args.json {
-                true => text::print(format_args!("{}\n", listed.json())),
+                true => text::print(format_args!("{}\n", json_text(&listed.json()))),
                 false => text::print(format_args!("{}", listed.text())),
             }
             Ok(Exit::Clean)

@@ -80,7 +80,7 @@ pub(super) fn run(
         let outcome = of_source(&agent, source, &channels, until)?;
         text::print(format_args!("source {name}: {} sent\n", counted(outcome.sent, "letter")));
         for (number, why) in &outcome.left {
-            text::print(format_args!("  letter {number} is left: {why}\n"));
+            text::print(format_args!("  letter {number} is left: {}\n", text::printable(why)));
         }
         if outcome.is_cut_short {
             text::print(format_args!(

@@ -15,7 +15,7 @@ use crate::cli::StatusArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::log::{self, Level};
+use crate::log::{self, Level, json_text};
 use crate::text;
 use crate::text::Style;
 
@@ -166,7 +166,7 @@ fn print(args: &StatusArgs, config: &AgentConfig, before: &Sample, now: &Sample)
         return text::try_print(format_args!("{}", show::prometheus(&config.name, &views)));
     }
     if args.json {
-        return text::try_print(format_args!("{}\n", show::json(&config.name, &views)));
+        return text::try_print(format_args!("{}\n", json_text(&show::json(&config.name, &views))));
     }
     let style = Style::of_stdout();
     // Home and clear, so that it is redrawn in place.

@@ -30,7 +30,7 @@ use crate::clock::SystemClock;
 use crate::command::look;
 use crate::config::model::{AgentConfig, SourceConfig};
 use crate::exit::Exit;
-use crate::log::{self, Level};
+use crate::log::{self, Level, json_text};
 use crate::os;
 use crate::source::interceptor::{self, Interceptor};
 use crate::text::{self, counted};
@@ -88,7 +88,7 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
     match run(args, &config, &origins) {
         Ok(report) => {
             match args.json {
-                true => text::print(format_args!("{}\n", report.json())),
+                true => text::print(format_args!("{}\n", json_text(&report.json()))),
                 false => text::print(format_args!("{}", report.text())),
             }
             if report.holds() { Exit::Clean.into() } else { Exit::Difference.into() }

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::log::is_disguise;
+
 /// For HTML, between tags and in quoted attributes. Everything that comes from a name, a broker or a log
 /// line passes here.
 pub(super) fn text(raw: &str) -> String {
@@ -13,16 +15,12 @@ pub(super) fn text(raw: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // No control character, and none that turns the direction of what follows.
-            c if c.is_control() || is_direction(c) => out.push('\u{fffd}'),
+            // None that would make one text look like another.
+            c if is_disguise(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
     out
-}
-
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A value that the script keeps as `/status.json` has it at `path`, in the format of that name in
