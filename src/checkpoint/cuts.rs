@@ -4,7 +4,7 @@
 //! Only `verify` asks for it. So what cannot be written is not: then `verify` finds such a line missing.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -39,7 +39,13 @@ pub(crate) fn note(dir: &Path, cut: Cut) -> io::Result<()> {
 
 /// Those of a tracker directory; what cannot be read is none.
 pub(crate) fn read(dir: &Path) -> Vec<Cut> {
-    let bytes = std::fs::read(dir.join(FILE_NAME)).unwrap_or_default();
+    let mut bytes = Vec::new();
+    // The last one may have gone beyond the limit.
+    let read = os::read_own(&dir.join(FILE_NAME))
+        .and_then(|file| file.take(BYTES_MAX + 100).read_to_end(&mut bytes));
+    if read.is_err() {
+        return Vec::new();
+    }
     String::from_utf8_lossy(&bytes).lines().filter_map(parse).collect()
 }
 

@@ -12,6 +12,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::os;
+
 /// A longer file is not a position file: entries for some hundred thousand files.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -42,7 +44,7 @@ pub enum FlumePositions {
 /// # Errors
 /// It is there and cannot be read.
 pub fn read(path: &Path) -> io::Result<FlumePositions> {
-    let file = match fs::File::open(path) {
+    let file = match os::open_regular(path, 0) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(FlumePositions::Absent),
         Err(e) => return Err(e),
@@ -207,6 +209,15 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 5);
+    }
+
+    /// The directory may be open to others; a pipe that nobody writes to would be waited for.
+    #[test]
+    fn a_pipe_is_no_position_file() {
+        let path = std::env::temp_dir().join(format!("flume-ng-positions-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(read(&path).unwrap_err().to_string(), "not a regular file");
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! where there are any, or where they cannot be counted, the agent does not start.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use crate::os::open_regular;
 
 /// What the directories hold.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,7 +96,7 @@ fn ends_at_checkpoint(log: &Path) -> Result<bool, String> {
         Some(fields) => fields.number(3).unwrap_or(0),
         None => 0,
     };
-    let mut file = File::open(log).map_err(|e| told(log, &e))?;
+    let mut file = open_regular(log, 0).map_err(|e| told(log, &e))?;
     file.seek(SeekFrom::Start(position)).map_err(|e| told(log, &e))?;
     let mut byte = [0];
     let count = file.read(&mut byte).map_err(|e| told(log, &e))?;
@@ -103,7 +105,7 @@ fn ends_at_checkpoint(log: &Path) -> Result<bool, String> {
 
 /// The fields of the one message in a meta file; `None` where there is no such file.
 fn read_meta(path: &Path) -> Result<Option<Fields>, String> {
-    let file = match File::open(path) {
+    let file = match open_regular(path, 0) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(told(path, &e)),
@@ -119,7 +121,7 @@ fn read_meta(path: &Path) -> Result<Option<Fields>, String> {
 fn replay(logs: &[(u64, PathBuf)]) -> Result<u64, String> {
     let mut replay = Replay::default();
     for (number, path) in logs {
-        let file = File::open(path).map_err(|e| told(path, &e))?;
+        let file = open_regular(path, 0).map_err(|e| told(path, &e))?;
         replay.read(*number, &mut BufReader::new(file)).map_err(|e| told(path, &e))?;
         if replay.puts.len() + replay.takes.len() + replay.open.len() > ENTRIES_MAX {
             return Err(format!("more than {ENTRIES_MAX} events would have to be compared"));

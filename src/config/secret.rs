@@ -39,8 +39,9 @@ impl fmt::Display for Secret {
 pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let words = ["password", "passwd", "jaas", "secret", "credential"];
-    // `kafka.producer.ssl.keystore.key` holds the key itself.
-    words.iter().any(|word| key.contains(word)) || key.ends_with(".key") && key.contains(".ssl.")
+    // `kafka.producer.ssl.keystore.key` holds the key itself; that of an interceptor is a header's name.
+    words.iter().any(|word| key.contains(word))
+        || key.ends_with(".key") && !key.contains(".interceptors.")
 }
 
 /// Of an agent's configuration that every user of the machine may read: which keys say a secret there.
@@ -76,6 +77,7 @@ mod tests {
             "a1.channels.c1.kafka.producer.ssl.keystore.key",
             "a1.channels.c1.kafka.producer.sasl.oauthbearer.clientSecret",
             "a1.sources.r1.credential.provider.path",
+            "a1.channels.c1.encryption.key",
         ] {
             assert!(is_secret(key), "{key}");
         }

@@ -70,3 +70,32 @@ pub fn canary(dir: &Path) -> io::Result<()> {
         _ => tried,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A name that could be guessed would be there already: as a link to a file of somebody else, or as a
+    /// pipe that nobody reads.
+    #[test]
+    fn a_canary_meets_nothing_that_was_planted_for_it() {
+        let dir = std::env::temp_dir().join(format!("flume-ng-canary-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir(&dir).unwrap();
+        let victim = dir.join("victim");
+        std::fs::write(&victim, "keep").unwrap();
+        let own = format!(".flume-spooldir-perm-check-{}.canary", std::process::id());
+        symlink(&victim, dir.join(&own)).unwrap();
+        canary(&dir).unwrap();
+        std::fs::remove_file(dir.join(&own)).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.join(&own)).status().unwrap();
+        assert!(made.success());
+        canary(&dir).unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"keep");
+        // Its own are gone again.
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,8 +1,9 @@
 //! Names and locks of files, who writes to them, and where their holes are.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{Access, CWD, RenameFlags, SeekFrom, access, renameat_with, seek};
@@ -13,6 +14,13 @@ use super::check;
 /// Makes the names in a directory durable (a rename or a new file is lost by a power cut before).
 pub fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// Opens for reading what others write. Never waits, as the opening of a pipe does; takes regular files only.
+/// `flags`: further ones of open(2).
+pub fn open_regular(path: &Path, flags: i32) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Renames, but never over an existing name (`AlreadyExists`).

@@ -43,12 +43,17 @@ pub(super) fn wake_pipe() -> Option<&'static OwnedFd> {
 extern "C" fn on_stop_signal(signal: libc::c_int) {
     STOP_SIGNAL.store(signal, Ordering::Relaxed);
     if let Some((_, write)) = WAKE.get() {
-        // A full pipe is as good as a written byte: the waiter wakes.
-        let _ = rustix::io::write(write, &[0]);
+        wake(write);
     }
     if !LAST_WORDS.load(Ordering::Acquire).is_null() {
         start_alarm();
     }
+}
+
+/// Async-signal-safe.
+fn wake(write: &OwnedFd) {
+    // A full pipe is as good as a written byte: the waiter wakes.
+    let _ = rustix::io::write(write, &[0]);
 }
 
 /// Starts the timer that ends a blocked call's process. Async-signal-safe.
@@ -140,5 +145,24 @@ fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
         let mut action: libc::sigaction = std::mem::zeroed();
         check(libc::sigaction(signal, std::ptr::null(), &mut action))?;
         Ok(action.sa_sigaction == libc::SIG_IGN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is interrupted may be about to read what its own call has left there.
+    #[test]
+    fn a_handler_that_cannot_write_leaves_errno_as_it_is() {
+        let (_read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        while rustix::io::write(&write, &[0; 4096]).is_ok() {}
+        // SAFETY: it is this thread's own, and nothing is called in between but what is looked at.
+        let errno = unsafe {
+            *libc::__errno_location() = libc::EINTR;
+            wake(&write);
+            *libc::__errno_location()
+        };
+        assert_eq!(errno, libc::EINTR);
     }
 }

@@ -2,10 +2,11 @@
 //! a test can let any of them fail as a disk, a mount or a table of descriptors does.
 
 use std::cell::RefCell;
-use std::fs::{DirEntry, File, Metadata, OpenOptions, ReadDir};
+use std::fs::{DirEntry, File, Metadata, ReadDir};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use crate::os;
 
 /// What a call on a path fails with, if it is to fail.
 pub type Mishap = Box<dyn FnMut(&Path) -> Option<io::Error>>;
@@ -36,8 +37,7 @@ pub fn open_no_link(path: &Path) -> io::Result<File> {
 
 fn open_with(path: &Path, flags: i32) -> io::Result<File> {
     ask(path)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+    os::open_regular(path, flags)
 }
 
 /// Opens a directory, to be synced.

@@ -510,7 +510,9 @@ fn no_command_prints_a_secret() {
     let conf = changed(
         "",
         "a1.channels.c1.kafka.consumer.ssl.keystore.password = topsecret\n\
-                            a1.channels.c1.kafka.producer.sasl.jaas.config = x password=\"topsecret\"",
+                            a1.channels.c1.kafka.producer.sasl.jaas.config = x password=\"topsecret\"\n\
+                            a1.channels.c1.kafka.producer.ssl.keystore.key = topsecret\n\
+                            a1.channels.c1.kafka.producer.ssl.key.password = ${env:OF_THE_TEST}",
     );
     dir.write("x.conf", conf.as_bytes());
     for args in [&["check", "-v"][..], &["check", "--json", "-v"], &["agent", "-d"], &["status"]] {
@@ -518,6 +520,7 @@ fn no_command_prints_a_secret() {
             .args(args)
             .args(["-f", "x.conf", "-n", "a1"])
             .current_dir(&dir.0)
+            .env("OF_THE_TEST", "topsecret")
             .output()
             .unwrap();
         let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

@@ -82,7 +82,7 @@ fn a_tracker_directory_that_others_may_write_to_is_refused() {
     assert_eq!(code, Some(75), "{log}");
 }
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "lock",
     "checkpoint",
     "checkpoint.new",
@@ -90,6 +90,8 @@ const NAMES: [&str; 8] = [
     "dead-letter",
     "trouble",
     "trouble.new",
+    "rebuilding",
+    "cuts",
     ".flumespooltailfile-main.meta",
 ];
 

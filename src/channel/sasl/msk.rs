@@ -145,7 +145,7 @@ fn find(keys: &AwsKeys, variable: &dyn Fn(&str) -> Option<String>) -> Result<Fou
 
 fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(BYTES_MAX).read_to_string(&mut text)?;
+    crate::os::open_regular(path, 0)?.take(BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 

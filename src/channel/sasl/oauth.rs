@@ -84,7 +84,7 @@ pub fn bearer(token: &Token, given: Option<&str>) -> Result<String, Refusal> {
 fn read(path: &std::path::Path) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
+    crate::os::open_regular(path, 0)?.take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -158,7 +158,13 @@ mod tests {
             assert!(take(wrong).is_err(), "{wrong:?}");
         }
         std::fs::remove_file(&path).unwrap();
-        let Refusal(why) = bearer(&Token::File(path), None).unwrap_err();
+        let refused = || bearer(&Token::File(path.clone()), None).unwrap_err().0;
+        let why = refused();
         assert!(why.ends_with("cannot be used: No such file or directory"), "{why}");
+        // One that nobody writes to would be waited for.
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let why = refused();
+        assert!(why.ends_with("cannot be used: not a regular file"), "{why}");
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -2,7 +2,6 @@
 //! name nor `ssl.truststore.type` do (`keytool` of today writes PKCS12 into files called `.jks`).
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use super::{jks, pbe, pem, pkcs12};
 use crate::channel::wire::reason;
 use crate::config::secret::Secret;
 use crate::config::tls::{KeyStore, Stored, TrustStore};
+use crate::os;
 
 /// Larger files are no stores: a system's bundle has 250 KB.
 const STORE_BYTES_MAX: u64 = 16 << 20;
@@ -107,13 +107,8 @@ pub(super) fn bundle() -> Option<PathBuf> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let told = |e: &std::io::Error| reason(e);
-    let stat = std::fs::metadata(path).map_err(|e| told(&e))?;
-    // A FIFO would be waited for.
-    if !stat.is_file() {
-        return Err("it is not a regular file".to_string());
-    }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| told(&e))?;
+    let file = os::open_regular(path, 0).map_err(|e| told(&e))?;
     file.take(STORE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| told(&e))?;
     match bytes.len() as u64 > STORE_BYTES_MAX {
         true => Err(format!("it is larger than {} MB", STORE_BYTES_MAX >> 20)),

@@ -12,6 +12,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::model::SourceConfig;
 use crate::log::counted;
 use crate::monitor::health::letter_json;
+use crate::os;
 use crate::text::{columns, grouped, printable, size};
 
 /// How much of the log files is read to count lines, bytes, all letters together.
@@ -135,9 +136,8 @@ impl Lines {
         let mut left = source.spool_dir.join(name).into_os_string();
         left.push(&source.file_suffix);
         let paths = [source.spool_dir.join(name), PathBuf::from(left)];
-        let is_file = |path: &PathBuf| path.metadata().is_ok_and(|stat| stat.is_file());
-        let path = paths.into_iter().find(is_file)?;
-        Some(Lines { file: File::open(path).ok()?, at: 0, count: 0 })
+        let file = paths.iter().find_map(|path| os::open_regular(path, 0).ok())?;
+        Some(Lines { file, at: 0, count: 0 })
     }
 
     /// `None` where the file is shorter, or enough was read.
