@@ -75,7 +75,7 @@ pub(super) fn check(
         create_topic(report, channel, &mut peer, &mut view, wanted);
     }
     match &view.topic {
-        None => missing_topic(report, channel, &view),
+        None => missing_topic(report, channel, &view, &peer.versions),
         Some(topic) if protocol::denial(topic.error).is_some() => {
             let who = Client::of(channel).principal();
             let text = format!(
@@ -271,7 +271,7 @@ fn create_topic(
     report.add(name, State::Ok, text);
 }
 
-fn missing_topic(report: &mut Report, channel: &Destination, view: &View) {
+fn missing_topic(report: &mut Report, channel: &Destination, view: &View, versions: &Versions) {
     let names = ["auto.create.topics.enable", "num.partitions", "default.replication.factor"];
     let told = controller(channel, view).and_then(|mut controller| {
         controller.admin(&channel.client_id).configs(Resource::Broker(view.controller), &names)
@@ -312,6 +312,14 @@ fn missing_topic(report: &mut Report, channel: &Destination, view: &View) {
         }
     };
     report.add("topic", state, text);
+    // The first to tell such a topic from none spoke Metadata v5.
+    if channel.security.login.is_some() && versions.highest(protocol::METADATA) < 5 {
+        let who = Client::of(channel).principal();
+        let text = format!(
+            "brokers before 1.0 say the same of a topic that {who} may not read, write or describe"
+        );
+        report.add("rights", State::Info, text);
+    }
 }
 
 fn partitions(
