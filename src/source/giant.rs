@@ -82,6 +82,7 @@ impl Files {
             bytes_crc,
             tail: TailBytes::read(&tracked.file, end)?,
             head: HeadBytes::read(&tracked.file, end)?,
+            zeros_from: None,
             is_exhausted: false,
         })
     }

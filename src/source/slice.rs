@@ -28,6 +28,8 @@ pub struct Slice {
     pub tail: TailBytes,
     /// The first bytes of the file, as far as they were read.
     pub head: HeadBytes,
+    /// Its last bytes from here on are NULs, if it was read as the end of its file.
+    pub zeros_from: Option<u64>,
     /// The file was looked at to its end: behind the slice there is no whole event.
     pub is_exhausted: bool,
 }
@@ -212,6 +214,7 @@ struct Progress {
     crc: crc32fast::Hasher,
     tail: TailBytes,
     head: HeadBytes,
+    zeros_from: Option<u64>,
     exhausted: bool,
 }
 
@@ -229,6 +232,7 @@ impl Progress {
             crc: crc32fast::Hasher::new(),
             tail,
             head: tracked.head,
+            zeros_from: None,
             exhausted: false,
         })
     }
@@ -253,6 +257,10 @@ impl Progress {
         self.crc.update(consumed);
         self.tail.push(consumed);
         self.head.push(consumed, self.position);
+        if bound == Bound::Final {
+            let unit = tracked.decoder.unit_bytes();
+            self.zeros_from = zeros_at_end(consumed, self.position, unit, self.zeros_from);
+        }
         self.lines += split.lines;
         self.position += consumed.len() as u64;
         Ok(split.stopped)
@@ -289,9 +297,19 @@ impl Progress {
             bytes_crc: self.crc.finalize(),
             tail: self.tail,
             head: self.head,
+            zeros_from: self.zeros_from,
             is_exhausted: self.exhausted,
         }
     }
+}
+
+/// Where the run of NULs begins in which `bytes` end, which stand at offset `at`, in units of text of so
+/// many bytes; `before`: the same of what stands before them.
+fn zeros_at_end(bytes: &[u8], at: u64, unit: u64, before: Option<u64>) -> Option<u64> {
+    let zeros = bytes.iter().rev().take_while(|b| **b == 0).count();
+    let (text, end) = ((bytes.len() - zeros) as u64, at + bytes.len() as u64);
+    let start = Some((at + text).next_multiple_of(unit)).filter(|start| *start < end);
+    if text == 0 { before.or(start) } else { start }
 }
 
 fn split(

@@ -234,6 +234,22 @@ mod tests {
         (slice.expect("a slice"), events)
     }
 
+    /// It ended before it was opened, and was never looked at with its zeros left out.
+    #[test]
+    fn a_slice_tells_where_the_zeros_at_its_end_begin() {
+        let path = std::env::temp_dir().join(format!("flume-ng-zeros-{}", std::process::id()));
+        for (text, zeros, from) in
+            [("one\ntwo", 5_000, Some(7)), ("one\n", 70, Some(4)), ("one\n", 0, None)]
+        {
+            std::fs::write(&path, [text.as_bytes(), &vec![0; zeros]].concat()).unwrap();
+            let mut tracked = tracked::new_for_test(&path);
+            assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+            let (slice, _) = read(&mut tracked, 0, Bound::Final);
+            assert_eq!((slice.end, slice.zeros_from), ((text.len() + zeros) as u64, from));
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
     #[test]
     fn zeros_that_were_announced_and_cut_off_can_be_read_again() {
         let path = std::env::temp_dir().join(format!("flume-ng-trimmed-{}", std::process::id()));
