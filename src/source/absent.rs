@@ -13,17 +13,18 @@ use std::fs::{DirEntry, File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::directories::is_void;
 use super::parked::Spare;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
-use super::root::{self, Entry};
+use super::root::Entry;
 use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
-use super::{Files, Handle, READER, reach, tell};
+use super::{Files, Handle, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
-use crate::log::{self, Level};
+use crate::log::Level;
 
 /// How often what waits is looked for, ms.
 const LOOK_MS: u64 = 1_000;
@@ -38,22 +39,7 @@ const MORE: &str = " More files are waited for like this; they are not named one
 /// How long a record whose directory is another one waits, ms. Then it gets a receipt, by which its
 /// file is known again should it come back. What is in doubt of it waits on, unless the other
 /// directory is on the same file system.
-const ELSEWHERE_MS: u64 = 3_600_000;
-
-/// A directory by device and inode.
-pub(super) type Directory = (u64, u64);
-
-/// The spool directory in which the file of the record was found last; inode 0 where that is not
-/// known.
-pub(super) fn was_in(record: &FileRecord) -> Directory {
-    (record.device, record.directory)
-}
-
-/// Is it the very directory in which the file of the record was, whatever number its device has by now?
-pub(super) fn is_very_directory(stat: &Metadata, record: &FileRecord) -> bool {
-    let born_ns = born_ns(stat);
-    born_ns != 0 && (stat.ino(), born_ns) == (record.directory, record.directory_born_ns)
-}
+pub(super) const ELSEWHERE_MS: u64 = 3_600_000;
 
 /// Why the file of a record is not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +70,28 @@ pub struct Absent {
     pub absence: Absence,
     /// How far it was announced when the last run ended.
     pub(super) reached: Option<Announced>,
-    /// Monotonic time since which it has waited.
+    /// The directory that stands in the place of its own, if one does.
+    other: Option<Hints>,
+    /// Monotonic time since which it has waited for the same reason: as long as that one stands there.
     since_ms: u64,
+}
+
+impl Absent {
+    /// What a look has found; `other` as in the field. Is it another reason than before? The hour for
+    /// which another directory is not believed is one in which it stood there all the time.
+    fn note(&mut self, absence: Absence, other: Option<Hints>, now_ms: u64) -> bool {
+        let is_elsewhere = matches!(absence, Absence::Elsewhere(_));
+        let was_elsewhere = matches!(self.absence, Absence::Elsewhere(_));
+        // One that cannot be asked in this moment is the same.
+        let is_other = other.is_some() && self.other.is_some() && other != self.other;
+        let is_news = is_elsewhere != was_elsewhere || is_other;
+        if is_news {
+            self.since_ms = now_ms;
+        }
+        self.other = if is_elsewhere { other.or(self.other) } else { None };
+        self.absence = absence;
+        is_news
+    }
 }
 
 /// All records without an open file.
@@ -169,7 +175,8 @@ impl Files {
             );
         }
         let since_ms = self.clock().monotonic_ms();
-        self.absent.list.push(Absent { record, absence, reached, since_ms });
+        let other = self.other_directory(&record, &absence);
+        self.absent.list.push(Absent { record, absence, reached, other, since_ms });
     }
 
     /// May nothing of this file be read before it is known whether one that cannot be opened now was
@@ -222,16 +229,16 @@ impl Files {
             Err(absence) => {
                 // To the end of the row: the others have their turn.
                 let mut absent = self.absent.list.remove(at);
-                let is_for_good =
-                    matches!(absence, Absence::Elsewhere(_)) && self.is_replaced_for_good(&absent);
-                let absence = if is_for_good { Absence::Gone } else { absence };
-                let is_unreachable = |a: &Absence| matches!(a, Absence::Unreachable(_));
-                let is_known_now = is_unreachable(&absent.absence) && !is_unreachable(&absence);
-                if absence == Absence::Gone || is_known_now {
-                    let Absent { record, reached, .. } = absent;
+                let other = self.other_directory(&absent.record, &absence);
+                let is_news = absent.note(absence, other, self.clock().monotonic_ms());
+                if self.is_replaced_for_good(&absent) {
+                    absent.absence = Absence::Gone;
+                }
+                let is_unreachable = matches!(absent.absence, Absence::Unreachable(_));
+                if absent.absence == Absence::Gone || is_news && !is_unreachable {
+                    let Absent { record, absence, reached, .. } = absent;
                     return self.is_missed(record, absence, reached);
                 }
-                absent.absence = absence;
                 self.absent.list.push(absent);
             }
         }
@@ -419,96 +426,14 @@ impl Files {
         ))
     }
 
-    /// Is it the directory in which the file of the record was?
-    fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
-        let here = (stat.dev(), stat.ino());
-        // Another one may have got the number of one that was removed.
-        let is_same =
-            here.1 == record.directory && !is_other_birth(born_ns(stat), record.directory_born_ns);
-        let is_same = is_same || record.directory == 0 || self.hints_are_void;
-        here.0 == record.device && is_same
-            || is_very_directory(stat, record)
-            || self.homes.contains(&(here, was_in(record)))
-    }
-
-    /// Does another directory stand in the place of the record's own, and is that waited for? It is for
-    /// an hour from the first time on that this is asked.
-    pub(super) fn is_awaited(&self, record: &FileRecord, since_ms: &mut Option<u64>) -> bool {
-        // The name that it has now may be in another place than the one before.
-        let is_other = |place: &OsStr| {
-            let stat = reach::metadata(&self.root.place(place));
-            stat.is_ok_and(|stat| !self.is_directory_of(record, &stat))
-        };
-        if record.directory == 0 || !self.scanner.places().all(is_other) {
-            return false;
-        }
-        let now_ms = self.clock().monotonic_ms();
-        if since_ms.is_none() {
-            log::warn(
-                READER,
-                format_args!(
-                    "{} was truncated, and its directory is another one now: a copy of it is looked \
-                     for when that is back, for an hour at most.",
-                    self.path(OsStr::from_bytes(&record.name)).display()
-                ),
-            );
-        }
-        now_ms - *since_ms.get_or_insert(now_ms) < ELSEWHERE_MS
-    }
-
-    /// May this be the copy of a file that was truncated, whose directory has another one in its place?
-    pub(super) fn may_be_copy_of_away(&self, fresh: &Tracked) -> bool {
-        let mut away = self.quests.away().filter_map(|id| self.handle_of(id));
-        away.any(|handle| {
-            let record = &self.tracked[handle].record;
-            was_in(record) == was_in(&fresh.record)
-                && record.inode != fresh.record.inode
-                && tracked::head_matches(&fresh.file, record).unwrap_or(true)
-        })
-    }
-
-    /// The directory in which something of that name stands, as it was listed last.
-    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Hints> {
-        self.scanner.directory_of(root::split(name).0)
-    }
-
-    /// The directory in which something of that name stands, as it is now, if files are looked for there.
-    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Hints> {
-        let stat = self.root.stat_place(root::split(name).0).ok()?;
-        self.is_in_place(name).then(|| Hints::of(&stat))
-    }
-
-    /// Tells which directories are others than they were at the last listing.
-    pub(super) fn tell_other_directories(&self, before: &[(OsString, Option<Directory>)]) {
-        for (place, now) in self.scanner.directories() {
-            let before = before.iter().find(|(name, _)| name == place).and_then(|(_, at)| *at);
-            if before.is_some() && now.is_some() && before != now {
-                log::warn(
-                    READER,
-                    format_args!(
-                        "{} is another directory now. Files of the one before that are open are \
-                         read on; others are waited for.",
-                        self.root.place(place).display()
-                    ),
-                );
-            }
-        }
-    }
-
     /// Another directory has stood in the place of the record's own for a long time, on the same
-    /// file system: nothing that may be mounted later can bring it back.
+    /// file system: nothing that may be mounted later can bring it back. Where a copied state does not
+    /// tell which file system that was, the time alone decides.
     fn is_replaced_for_good(&self, absent: &Absent) -> bool {
+        let Some(other) = absent.other else { return false };
         let waited_ms = self.clock().monotonic_ms() - absent.since_ms;
-        let here = reach::metadata(&self.dir_of(&absent.record));
-        waited_ms >= ELSEWHERE_MS && here.is_ok_and(|here| here.dev() == absent.record.device)
-    }
-
-    /// The directory in which the file of a record should be: that of its name, if files are looked for
-    /// there.
-    fn dir_of(&self, record: &FileRecord) -> PathBuf {
-        let (place, _) = root::split(OsStr::from_bytes(&record.name));
-        let place = self.scanner.places().find(|p| *p == place);
-        self.root.place(place.unwrap_or(OsStr::new("")))
+        let is_on_same = other.device == absent.record.device || is_void(&absent.record);
+        waited_ms >= ELSEWHERE_MS && is_on_same
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::tracked::Tie;
+use super::tracked::{Hints, Tie};
 use super::{Files, Handle, tell};
 use crate::checkpoint::record::FileState;
 use crate::log::Level;
@@ -77,7 +77,7 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         let tracked = &mut self.tracked[handle];
         tracked.begin_grace(now_ms);
-        tracked.lost_name_ms = Some(now_ms);
+        (tracked.lost_name_ms, tracked.has_asked_heirs) = (Some(now_ms), false);
         tell(
             Level::Info,
             &name,
@@ -193,6 +193,7 @@ impl Files {
         let record = &mut self.tracked[new].record;
         record.state = if old_tie == Tie::Named { FileState::Live } else { FileState::Draining };
         (record.device, record.inode, record.born_ns) = (old.device, old.inode, old.born_ns);
+        (record.directory, record.directory_born_ns) = (old.directory, old.directory_born_ns);
         record.current_name = old.current_name;
         self.has_news = true;
         if read_position > 0 {
@@ -204,6 +205,12 @@ impl Files {
 
 pub(super) fn is_deleted(file: &File) -> bool {
     file.metadata().is_ok_and(|stat| stat.nlink() == 0)
+}
+
+/// The directory in which an open file had its last name, as what stands there now.
+pub(super) fn last_directory(file: &File) -> Option<Hints> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    std::fs::metadata(path.parent()?).ok().map(|stat| Hints::of(&stat))
 }
 
 /// Where an open file is now; `None` if it was deleted or cannot be told.

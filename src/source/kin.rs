@@ -3,14 +3,16 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::follow::is_deleted;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
-use super::tracked::{Hints, Tracked, Vetting};
+use super::scan::Candidate;
+use super::tracked::{Hints, Tracked, Vetting, head_matches};
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, Handle, tell};
+use super::{Files, Handle, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log::Level;
 
@@ -119,6 +121,67 @@ impl Files {
         let tracked = self.handle_of(id).map(|handle| &self.tracked[handle]);
         tracked
             .is_some_and(|t| !t.is_superseded() && t.is_intact().is_ok_and(|is_intact| !is_intact))
+    }
+
+    /// A file that has lost its name may live on in the one that has it now, or, where it has no name any
+    /// more, under one that nobody has looked at yet: it was renamed, unseen, and replaced by its like there.
+    /// Asked once, before its end is believed. `false`: it does not, as far as can be told.
+    pub(super) fn may_have_heir(&mut self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
+        let record = &tracked.record;
+        let is_proof = record.position >= PROOF_BYTES && !record.is_remnant;
+        if tracked.has_asked_heirs || tracked.is_superseded() || !is_proof {
+            return false;
+        }
+        let is_anywhere = has_no_place(tracked);
+        let now_ms = self.clock().monotonic_ms();
+        if now_ms < self.heirs_ms {
+            return true;
+        }
+        let may_be = |name: &OsStr| is_anywhere || name == tracked.name();
+        // A name of which could not be told what it is may be its.
+        let mut fault = self.scanner.unjudged().iter().any(|(name, _)| may_be(name));
+        let mut suspects = Vec::new();
+        for candidate in self.scanner.candidates() {
+            if !may_be(&candidate.name) || self.is_told(candidate) {
+                continue;
+            }
+            match self.heir(&candidate.name, tracked) {
+                Ok(found) => suspects.extend(found),
+                Err(e) => fault |= !(reach::is_nothing_there(&e) || reach::is_no_file(&e)),
+            }
+        }
+        let id = tracked.record.id;
+        let took_ms = self.clock().monotonic_ms() - now_ms;
+        self.heirs_ms = now_ms + took_ms * 10;
+        let since_ms = tracked.lost_name_ms.unwrap_or(0);
+        let is_asked = !fault || now_ms >= since_ms + COPY_WAIT_MS;
+        self.tracked[handle].has_asked_heirs = is_asked;
+        // What holds all of it comes before what may be a copy that lacks something.
+        suspects.sort_by_key(|(len, _)| Reverse(*len));
+        let suspects: VecDeque<Suspect> =
+            suspects.into_iter().map(|(_, suspect)| suspect).collect();
+        let Some(by) = suspects.front().map(|suspect| suspect.hints) else { return !is_asked };
+        self.quests.push(Quest::new(Whose::Replaced { id, by }, suspects, true));
+        true
+    }
+
+    /// Is that a file of which is known what it is?
+    pub(super) fn is_told(&self, candidate: &Candidate) -> bool {
+        let (device, inode) = (candidate.device, candidate.inode);
+        let is_it = |t: &Tracked| t.is_inode(device, inode) && t.vetting == Vetting::Passed;
+        self.parking.holds(device, inode)
+            || self.tracked.iter().any(is_it)
+            || self.is_taken(Hints { device, inode, born_ns: 0 })
+    }
+
+    /// The file of that name and its length, if it begins as what was read of the other one.
+    fn heir(&self, name: &OsStr, tracked: &Tracked) -> io::Result<Option<(u64, Suspect)>> {
+        let file = self.root.open(name)?;
+        let stat = file.metadata()?;
+        let begins_so = stat.len() >= PROOF_BYTES && head_matches(&file, &tracked.record)?;
+        let hints = Hints::of(&stat);
+        Ok(begins_so.then(|| (stat.len(), Suspect::new(name.to_owned(), hints, Some(file)))))
     }
 
     fn tell_copy(&self, handle: Handle, of: u64) {

@@ -11,6 +11,7 @@ pub mod absent;
 mod begin;
 mod claims;
 mod copy;
+mod directories;
 mod flume;
 mod follow;
 pub mod giant;
@@ -142,7 +143,7 @@ pub struct Files {
     absent: Absents,
     /// Directories, as the checkpoint has them (second), of files that were found in this one
     /// (first): it is the one in which the others of those were, too.
-    homes: HashSet<(absent::Directory, absent::Directory)>,
+    homes: HashSet<(directories::Directory, directories::Directory)>,
     /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
     resumed: Vec<(u64, Receipt)>,
     /// Finished files that have grown, until there is a descriptor for them.
@@ -161,6 +162,8 @@ pub struct Files {
     is_restoring: bool,
     /// A record has changed otherwise than by being read.
     has_news: bool,
+    /// Monotonic time before which no other file is asked for that lives on in another one.
+    heirs_ms: u64,
 }
 
 /// Logs what is about the file of that name below the root.
@@ -210,6 +213,7 @@ impl Files {
             hints_are_void: false,
             is_restoring: false,
             has_news: false,
+            heirs_ms: 0,
         }
     }
 
@@ -304,6 +308,7 @@ impl Files {
         for handle in self.moved() {
             self.follow(handle);
         }
+        self.learn_directories();
         Ok(())
     }
 
@@ -430,6 +435,7 @@ impl Files {
         }
         self.ask_waiting(&name, &file, &stat);
         match self.known.find(&file, &stat, name.as_bytes()) {
+            Ok(Same::Yes(receipt) | Same::Perhaps(receipt)) if self.is_read_on(&receipt) => {}
             Ok(Same::Yes(receipt)) => {
                 self.refusals.forget(&name);
                 if self.is_marked_as_done(&name, &stat, &receipt) {
@@ -506,7 +512,7 @@ impl Files {
     fn new_record(&mut self, name: &OsStr, position: u64) -> FileRecord {
         let id = self.next_file_id;
         self.next_file_id += 1;
-        let directory = self.listed_directory(name);
+        let directory = self.directory_now(name).or_else(|| self.listed_directory(name));
         FileRecord {
             id,
             name: name.as_bytes().to_vec(),
@@ -575,6 +581,8 @@ impl Files {
         }
         // Many of them are several slices, of which the first is told where they begin.
         let zeros = gap.as_ref().filter(|gap| gap.start < slice.end).map(|gap| gap.start);
+        // A file that ended before it was opened was never looked at with them left out.
+        let zeros = zeros.or(slice.zeros_from);
         tracked.zeros_from = tracked.zeros_from.filter(|_| goes_on).or(zeros);
         tracked.gap = gap.filter(|gap| gap.start >= slice.end);
         self.exhausted(handle, slice);

@@ -18,6 +18,9 @@ const LOOK_MAX: usize = 512;
 /// How often they are looked at, ms.
 const LOOK_INTERVAL_MS: u64 = 250;
 
+/// How often it is asked for one of them whether its directory is back, ms.
+const AWAY_LOOK_MS: u64 = 10_000;
+
 /// Notices that are kept until then at most; what is beyond is found in its turn.
 const NOTICES_MAX: usize = LOOK_MAX;
 
@@ -30,6 +33,8 @@ pub struct Parked {
     watch: Option<Watch>,
     /// Monotonic time at which the grace time of one that was moved aside may be over.
     due_ms: u64,
+    /// See [`Tracked::away_ms`].
+    away_ms: Option<u64>,
 }
 
 impl Parked {
@@ -110,7 +115,8 @@ impl Files {
         let tracked = self.tracked.remove(handle);
         // As it was when nothing was left to read: what is written from then on is a change.
         let (seen, watch) = (tracked.last_look(), Some(tracked.watch));
-        self.parking.push(Parked { record: tracked.record, seen, watch, due_ms });
+        let Tracked { record, away_ms, .. } = tracked;
+        self.parking.push(Parked { record, seen, watch, due_ms, away_ms });
         true
     }
 
@@ -167,7 +173,9 @@ impl Files {
         if is_open_for_its_end || self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
-        let left_ms = self.config.retire_grace_ms.checked_sub(self.left_alone_ms(handle)?)?;
+        let grace_ms = self.config.retire_grace_ms.saturating_sub(self.left_alone_ms(handle)?);
+        let away_ms = if self.is_away(handle) { AWAY_LOOK_MS } else { 0 };
+        let left_ms = grace_ms.max(away_ms);
         let tracked = &self.tracked[handle];
         let is_there = reach::metadata(&self.path(&tracked.current_name()))
             .is_ok_and(|stat| tracked.is_inode(stat.dev(), stat.ino()));
@@ -176,7 +184,8 @@ impl Files {
 
     /// Parks the record of the last run without opening the file.
     pub(super) fn park_record(&mut self, record: FileRecord) {
-        self.parking.push(Parked { record, seen: (0, 0, 0), watch: None, due_ms: 0 });
+        let seen = (0, 0, 0);
+        self.parking.push(Parked { record, seen, watch: None, due_ms: 0, away_ms: None });
     }
 
     /// The kernel says that `name` was written to.
@@ -257,12 +266,13 @@ impl Files {
     }
 
     fn unpark(&mut self, at: usize, has_changed: bool) {
-        let Parked { record, watch, .. } = self.parking.take(at);
+        let Parked { record, watch, away_ms, .. } = self.parking.take(at);
         let (id, now_ms) = (record.id, self.clock().monotonic_ms());
         let Some(handle) = self.restore_one(record, None) else { return };
         // Not what another content has begun under its name.
         if let Some(watch) = watch.filter(|_| self.tracked[handle].record.id == id) {
             self.tracked[handle].watch_on(watch, has_changed.then_some(now_ms));
+            self.tracked[handle].away_ms = away_ms;
         }
     }
 

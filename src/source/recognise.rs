@@ -386,7 +386,12 @@ impl Files {
     }
 
     pub(super) fn take_name(&mut self, handle: Handle, name: &OsStr, is_named: bool) {
+        let here = self.directory_now(name).filter(|_| is_named);
         let tracked = &mut self.tracked[handle];
+        if let Some(here) = here {
+            let record = &mut tracked.record;
+            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+        }
         tracked.tie = Tie::of(is_named);
         tracked.record.current_name = name.as_bytes().to_vec();
         tracked.record.state = if is_named { FileState::Live } else { FileState::Draining };
@@ -438,6 +443,7 @@ impl Files {
         tracked.finished_at = (rest > common.lines_end && rest == common.end).then_some(rest);
         let record = &mut tracked.record;
         (record.bytes_crc, record.state, record.is_remnant) = (crc, old.state, true);
+        (record.directory, record.directory_born_ns) = (old.directory, old.directory_born_ns);
         record.current_name = old.current_name;
     }
 
@@ -487,6 +493,8 @@ impl Files {
             return;
         }
         match then {
+            // It was read on from there meanwhile, as another inode.
+            Then::Candidate if self.is_read_on(receipt) => self.known.dismiss(Hints::of(&stat)),
             Then::Candidate => {
                 let handle = self.resume(at.to_owned(), file, receipt, true);
                 if cut.is_some() {

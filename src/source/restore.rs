@@ -8,16 +8,17 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::absent::{Absence, is_very_directory, was_in};
+use super::absent::Absence;
+use super::directories::{is_very_directory, was_in};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
-use super::tracked::{Hints, Tie, born_ns};
+use super::tracked::{Hints, Tie, Tracked, born_ns, is_other_birth};
 use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, Handle, READER, reach, tell};
 use crate::checkpoint::receipt::Receipt;
-use crate::checkpoint::record::{FileRecord, FileState};
+use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log::{self, Level};
 
 /// What one read of a check asks for, bytes.
@@ -157,7 +158,7 @@ impl Files {
                 Ok((file, found)) => {
                     self.restore_found(record, file, &found, reached);
                 }
-                Err(absence) => absent.push((self.without_void_hints(record), absence, reached)),
+                Err(absence) => absent.push((record, absence, reached)),
             }
         }
         for (record, absence, reached) in absent {
@@ -166,6 +167,7 @@ impl Files {
                 Absence::Elsewhere(_) => self.absence_here(&record, &census),
                 other => other,
             };
+            let record = self.without_void_hints(record);
             self.is_missed(record, absence, reached);
         }
     }
@@ -174,8 +176,13 @@ impl Files {
     /// any more that it was copied.
     fn without_void_hints(&mut self, mut record: FileRecord) -> FileRecord {
         if self.hints_are_void && record.inode != 0 {
+            let here = self.right_directory(&record);
             (record.inode, record.born_ns) = (0, 0);
             (record.directory, record.directory_born_ns) = (0, 0);
+            if let Some(here) = here {
+                record.device = here.device;
+                (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+            }
             self.has_news = true;
         }
         record
@@ -424,6 +431,23 @@ impl Files {
         let waiting = self.absent.waiting().map(|absent| &absent.record);
         let mut waiting = waiting.chain(self.quests.records());
         self.records().any(is_open) || waiting.any(|r| r.current_name == name.as_bytes())
+    }
+
+    /// Has the file of that receipt been read on since? Then its record says more: who has its name and
+    /// begins as it did is asked by that ([`super::kin`]).
+    pub(super) fn is_read_on(&self, receipt: &Receipt) -> bool {
+        let is_its = |r: &FileRecord| {
+            (r.device, r.inode) == (receipt.device, receipt.inode)
+                && !is_other_birth(r.born_ns, receipt.born_ns)
+                && (r.head_len, r.head_crc) == (receipt.head_len, receipt.head_crc)
+                && receipt.head_len as usize == HEAD_BYTES
+                && r.state != FileState::Superseded
+        };
+        let is_open = |t: &Tracked| is_its(&t.record) && t.read_position > receipt.size;
+        let is_closed = |r: &FileRecord| is_its(r) && r.position > receipt.size;
+        let mut closed =
+            self.parking.records().chain(self.quests.records()).chain(self.absent.records());
+        self.tracked.iter().any(is_open) || closed.any(is_closed)
     }
 
     /// Is a sweep under way?

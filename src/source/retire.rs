@@ -18,7 +18,7 @@ use super::kin::{COPY_WAIT_MS, has_no_place};
 use super::policy::{Current, Then};
 use super::quest::is_copys_name;
 use super::scan::Candidate;
-use super::tracked::{Hints, Look, Tie, Tracked, Vetting};
+use super::tracked::{Look, Tie, Tracked, Vetting};
 use super::{Files, Handle, READER, reach, root, tell};
 use crate::checkpoint::record::FileState;
 use crate::log::{self, Level};
@@ -146,7 +146,7 @@ impl Files {
         let is_quiet = tracked.is_superseded()
             || self.is_left_over(handle)
             || in_grace && self.left_alone_ms(handle)? >= self.policy.grace_ms();
-        if self.is_waited_for(handle) {
+        if self.is_waited_for(handle) || is_quiet && self.may_go_on_elsewhere(handle) {
             return None;
         }
         let tracked = &self.tracked[handle];
@@ -192,6 +192,9 @@ impl Files {
         let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
         let is_over = tracked.is_superseded() || left_ms >= self.policy.grace_ms();
         let is_begun = tracked.read_position > 0 || self.may_begin(handle);
+        if is_whole && self.may_go_on_elsewhere(handle) {
+            return None;
+        }
         let tracked = &self.tracked[handle];
         if tracked.has_rest() {
             return (is_whole && is_begun).then_some(Step::Finish);
@@ -210,6 +213,12 @@ impl Files {
             (false, _) if is_over && self.adopt_if_back(handle) => None,
             (false, _) => is_over.then_some(Step::Done),
         }
+    }
+
+    /// May a file that has lost its name not have come to its end? Another directory stands in the place of
+    /// its own, or another inode has what was read of it, and more.
+    fn may_go_on_elsewhere(&mut self, handle: Handle) -> bool {
+        !self.tracked[handle].is_named() && (self.is_away(handle) || self.may_have_heir(handle))
     }
 
     /// Was the file deleted, and is it no longer written to? Only this descriptor keeps its bytes
@@ -249,13 +258,7 @@ impl Files {
         let Some(lost_ms) = lost_ms else { return false };
         let is_its = |c: &Candidate| c.name.as_bytes() == old.record.name;
         let is_listed = self.listed_ms.is_some_and(|at| at > lost_ms);
-        let is_known = |c: &Candidate| {
-            let is_it = |t: &Tracked| t.is_inode(c.device, c.inode);
-            self.parking.holds(c.device, c.inode)
-                || self.tracked.iter().any(|t| is_it(t) && t.vetting == Vetting::Passed)
-                || self.is_taken(Hints { device: c.device, inode: c.inode, born_ns: 0 })
-        };
-        let is_new = |c: &Candidate| is_copys_name(&c.name, &old.record.name) && !is_known(c);
+        let is_new = |c: &Candidate| is_copys_name(&c.name, &old.record.name) && !self.is_told(c);
         let candidates = self.scanner.candidates();
         let is_copy_there = candidates.iter().any(is_new);
         match candidates.iter().any(is_its) {

@@ -71,6 +71,8 @@ struct Place {
     name: OsString,
     /// What the directory's inode said at the last listing. `None`: it could not be listed.
     seen: Option<Stamp>,
+    /// The directory of the names that were read last, be they not all.
+    directory: Option<Hints>,
     /// The listing may have missed a change that fell into the same tick of the clock.
     seen_is_fresh: bool,
     /// Nothing had changed since the listing before.
@@ -86,6 +88,7 @@ impl Place {
         Place {
             name: name.to_owned(),
             seen: None,
+            directory: None,
             seen_is_fresh: false,
             is_confirmed: false,
             is_faulty: false,
@@ -200,10 +203,9 @@ impl Scanner {
         })
     }
 
-    /// The directory of a place as it was listed last.
+    /// The directory of a place from which names were read last.
     pub fn directory_of(&self, place: &OsStr) -> Option<Hints> {
-        let seen = self.places.iter().find(|p| p.name == place)?.seen?;
-        Some(Hints { device: seen.device, inode: seen.inode, born_ns: seen.born_ns })
+        self.places.iter().find(|p| p.name == place)?.directory
     }
 
     /// Did the last listing follow another with no change of a directory between them, by a
@@ -358,6 +360,8 @@ impl Scanner {
             place.is_faulty = true;
             return Ok(());
         }
+        let Stamp { device, inode, born_ns, .. } = stamp;
+        self.places[at].directory = Some(Hints { device, inode, born_ns });
         let mut is_whole = true;
         for entry in self.root.list(&place)? {
             let Entry { name, inode, is_directory } = entry?;

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::absent::Absence;
+use super::directories::is_void;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose, is_copys_name};
 use super::restore::Announced;
 use super::retire::HIDDEN;
@@ -357,7 +358,13 @@ impl Files {
     /// run.
     fn seek_partly(&mut self, quest: &mut Quest, names: &mut Names, unasked: &mut Unasked) {
         let Whose::Stray { record, absence, reached } = &quest.whose else { return };
-        if !matches!(absence, Absence::Gone | Absence::Superseded) {
+        // Of a copied state the copy tells that it is the right directory.
+        let is_here = match absence {
+            Absence::Gone | Absence::Superseded => true,
+            Absence::Elsewhere(_) => is_void(record),
+            Absence::Unreachable(_) => false,
+        };
+        if !is_here {
             return;
         }
         let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
@@ -413,7 +420,8 @@ impl Files {
         unasked: &mut Unasked,
     ) -> VecDeque<Suspect> {
         let record = self.handle_of(id).map(|handle| &self.tracked[handle].record);
-        let mut is_awaited = || record.is_some_and(|record| self.is_awaited(record, since_ms));
+        let why = "was truncated, and is looked for in a copy when its directory is back";
+        let mut is_awaited = || record.is_some_and(|r| self.is_awaited(r, since_ms, why));
         unasked.is_away = is_awaited();
         if unasked.is_away {
             return VecDeque::new();

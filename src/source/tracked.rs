@@ -74,6 +74,10 @@ pub struct Tracked {
     pub former_name: Option<Vec<u8>>,
     /// Monotonic time at which it was seen to have lost its name.
     pub lost_name_ms: Option<u64>,
+    /// Monotonic time since which another directory stands in the place of its own.
+    pub away_ms: Option<u64>,
+    /// The names of the directory were asked whether one holds what was read of it, since it has none.
+    pub has_asked_heirs: bool,
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
     pub marks: Marks,
@@ -273,6 +277,8 @@ impl Tracked {
             is_barred: false,
             former_name: None,
             lost_name_ms: None,
+            away_ms: None,
+            has_asked_heirs: false,
             vetting: Vetting::Unasked,
             marks,
             zeros_from: None,
@@ -309,6 +315,7 @@ impl Tracked {
         self.modified = None;
         // That one may have a writer of its own.
         self.watch = Watch { since_ms: now_ms, written_ms: None, ..self.watch };
+        self.has_asked_heirs = false;
         self.forget_rest();
         if self.tie == Tie::Superseded {
             self.tie = Tie::Nameless;

@@ -14,15 +14,15 @@ use crate::{Ground, Plant};
 const TURNS_MAX: usize = 2_000;
 
 /// A world in which nothing happens but what is told.
-struct Story {
-    world: World,
+pub(crate) struct Story {
+    pub(crate) world: World,
     trace: Trace,
     _ground: Ground,
 }
 
 impl Story {
     /// An agent that has been started, and a file without lines.
-    fn begin(scenario: Scenario) -> Story {
+    pub(crate) fn begin(scenario: Scenario) -> Story {
         Story::with_file(scenario, |_| true)
     }
 
@@ -42,22 +42,22 @@ impl Story {
         story
     }
 
-    fn fail(&self, why: &str) -> ! {
+    pub(crate) fn fail(&self, why: &str) -> ! {
         panic!("{}\n{why}", self.trace.last(120).join("\n"))
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if let Err(why) = self.world.start() {
             self.fail(&why);
         }
     }
 
-    fn write(&mut self, lines: u64) {
+    pub(crate) fn write(&mut self, lines: u64) {
         write_lines(&mut self.world, 0, lines);
     }
 
     /// Lets the agent go on until this is so of its cluster.
-    fn until(&mut self, is_so: impl Fn(&Cluster) -> bool) {
+    pub(crate) fn until(&mut self, is_so: impl Fn(&Cluster) -> bool) {
         for _ in 0..TURNS_MAX {
             if is_so(&self.cluster()) {
                 return;
@@ -70,7 +70,7 @@ impl Story {
     }
 
     /// Lets the agent go on until nothing is in doubt and so many of our events stand in a partition.
-    fn until_sent(&mut self, partition: usize, events: usize) {
+    pub(crate) fn until_sent(&mut self, partition: usize, events: usize) {
         self.until(|cluster| ours(&cluster.logs[partition]) == events);
         for _ in 0..20 {
             if let Err(why) = self.world.turns(1) {
@@ -79,19 +79,19 @@ impl Story {
         }
     }
 
-    fn cluster(&self) -> std::cell::RefMut<'_, Cluster> {
+    pub(crate) fn cluster(&self) -> std::cell::RefMut<'_, Cluster> {
         self.world.clusters[0].borrow_mut()
     }
 
     /// Everything must be where it belongs in the end.
-    fn conclude(mut self) {
+    pub(crate) fn conclude(mut self) {
         if let Err(why) = self.world.conclude() {
             self.fail(&why);
         }
     }
 }
 
-fn ours(log: &Log) -> usize {
+pub(crate) fn ours(log: &Log) -> usize {
     log.stored.iter().filter(|s| s.is_ours).map(|s| s.values.len()).sum()
 }
 

@@ -9,6 +9,7 @@
 //! `FLUME_NG_SIM_NEW_NUMBERS=1` files are copied and truncated, replaced by their like, and
 //! renumbered in each run, with 0 in none.
 
+mod absences;
 mod broker;
 mod cluster;
 #[path = "../support/crash_store.rs"]

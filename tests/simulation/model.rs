@@ -18,13 +18,13 @@
 //! | half a line is there | its file's time is over, and it was left alone for the grace time | `is_at_end`, `World::excuse_sent_half` |
 //! | | or it was announced as such when the agent ended | `World::excuse_last_lines` |
 //! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |
-//! | | or its file is followed, and another directory stood in the place of its own for a while | `Scenario::has_absences` |
-//! | | or its file seemed to be moved, since another directory stood in the place of its own | `World::has_stood_in` |
+//! | | or its file is followed, and may have been moved away for a while, and back | `Scenario::has_rogue_writers`, `has_absences` |
 //! | the other half of it is there, as a line | the first half is there, or need not be, as its file was removed | `is_rest` |
 //! | zeros, as often as they like | a writer reserved them and did not use them before its file seemed finished | `are_zeros_of` |
 //! | a line is in two topics of one name | the first was deleted, or its cluster replaced, while the line was in doubt | `check_topic`, which counts in each |
 //! | a line among the dead letters stands in a topic, too, or of a line in a topic its beginning in a later one | likewise: what was in doubt then is too large for the later topic's format, or has only its beginning left in a copy | `check_topic`, by the topics in which each stands |
 //! | a line stands behind later ones | it stands in a topic that was deleted, and this is a copy that was on its way then | `check_log` |
+//! | | it stands, without an identity, in a topic that was deleted, too: what was sent before that was noticed stands before it | `check_log` |
 //! | | brokers from 2.5 on had forgotten the producer, since the clock leapt over its expiry or the topic was made anew, and took the second of two batches | `World::keeps_order` |
 //! | a file whose time is over is there | its name has no room for the suffix, or it is empty and of the present hour | `World::may_stay` |
 //! | the agent ends by itself | the disk failed under it | `World::gave_up` |
@@ -235,9 +235,11 @@ fn check_log<'a>(
     for (partition, log) in topic.iter().enumerate() {
         let mut last: HashMap<usize, usize> = HashMap::new();
         for stored in log.stored.iter().filter(|s| s.is_ours) {
-            // A copy that was on its way when the topic was deleted, of what stands in that one.
+            // A copy of what stands in a topic that was deleted: it was on its way then, or is sent again
+            // behind what had reached this one before anybody knew of it.
             let is_there = |value: &Vec<u8>| body(value).is_some_and(|b| former.contains_key(b));
-            let is_copy = stored.is_of_former && stored.values.iter().all(is_there);
+            let may_be_late = stored.is_of_former || stored.producer_id < 0;
+            let is_copy = may_be_late && stored.values.iter().all(is_there);
             for value in stored.values.iter() {
                 let Some(body) = body(value) else {
                     return Err(format!("{name}: a value that is no event: {value:?}"));

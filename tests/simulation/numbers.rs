@@ -239,6 +239,38 @@ fn a_copy_is_not_looked_for_in_another_directory() {
     run_all(&[710_068_954, 720_007_413, 720_018_933]);
 }
 
+/// Everything is copied, the first start is cut off before it has looked, and then the device gets another
+/// number: a copy of the only file shows that it is the right directory.
+#[test]
+fn a_copy_shows_that_a_directory_is_the_one_of_a_copied_state() {
+    run_all(&[760_065_577]);
+}
+
+/// A file is replaced by its like, of which no descriptor is left to look at it, and ends in half a line.
+#[test]
+fn half_a_line_of_a_replaced_file_waits_until_what_has_its_name_was_asked() {
+    run_all(&[770_046_210, 770_029_295, 730_001_208]);
+}
+
+/// A file is renamed, unseen, and replaced by its like there, and the channel is away until its grace time is
+/// over.
+#[test]
+fn a_file_without_a_name_is_not_done_before_all_others_were_asked() {
+    run_all(&[760_053_015]);
+}
+
+/// A file has a receipt, comes back, is read on, and is replaced by its like.
+#[test]
+fn a_receipt_of_a_file_that_was_read_on_says_nothing_of_what_replaces_it() {
+    run_all(&[760_052_493]);
+}
+
+/// A file that ended before it was opened has more zeros than its last bytes show, and is written on there.
+#[test]
+fn where_zeros_began_is_known_of_a_file_that_ended_before_it_was_opened() {
+    run_all(&[760_087_951]);
+}
+
 /// `rebuilding` cannot be removed, and nothing is sent before it is gone.
 #[test]
 fn what_waits_for_the_state_to_be_read_back_is_sent_in_the_end() {

@@ -531,6 +531,7 @@ fn reserve(world: &mut World, at: usize) -> bool {
     }
     let bytes = world.rng.pick(&[1, 100, 5_000, 300_000]);
     let is_hole = world.rng.chance(50);
+    world.excuse_sent_half(at);
     world.say(|| format!("{bytes} zeros behind file {at}, a hole: {is_hole}"));
     world.writers.reserve(at, bytes, is_hole, wall_ms);
     true

@@ -62,6 +62,10 @@ fn renumbered(mut record: Record, renumbering: Option<Renumbering>) -> Record {
     if let Some(renumbering) = renumbering {
         for file in &mut record.files {
             renumber(renumbering, &mut file.device, &mut file.inode, &mut file.born_ns);
+            if renumbering == Renumbering::Copy {
+                let (directory, born_ns) = (&mut file.directory, &mut file.directory_born_ns);
+                renumber(renumbering, &mut file.device, directory, born_ns);
+            }
         }
     }
     record
@@ -100,9 +104,6 @@ pub struct World {
     pipeline: Option<Pipeline>,
     /// The wall clock jumped: an hour that was over may be the present one again.
     pub has_jumped: bool,
-    /// Another directory has stood in the place of the spool directory: its files seemed to be moved, and
-    /// their last lines to be over.
-    pub has_stood_in: bool,
     /// It went on by longer than brokers remember a producer.
     pub has_leapt: bool,
     /// A file with lines of which those before are still to be written.
@@ -163,7 +164,6 @@ impl World {
             config,
             pipeline: None,
             has_jumped: false,
-            has_stood_in: false,
             has_leapt: false,
             filling: None,
             hour: String::new(),
@@ -298,6 +298,7 @@ impl World {
         }
         let is_copied = is_copied || renumbering == Some(Renumbering::Copy);
         let record = record.map(|record| renumbered(record, renumbering));
+        record.iter().flat_map(|r| &r.files).for_each(|file| self.tell_record(file));
         let java = match self.scenario.kind {
             Kind::Followed { first, .. } if record.is_none() => {
                 Some(Predecessor::Positions(self.positions.clone(), first))
@@ -317,6 +318,26 @@ impl World {
         }
         pipeline.limit(self.open_max, self.scenario.round_bytes);
         Ok((pipeline, kept))
+    }
+
+    /// What the state says of a file.
+    fn tell_record(&self, file: &FileRecord) {
+        self.trace.say(|| {
+            let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+            format!(
+                "  record {}: {:?} {} now {:?}, inode {} on {} in {} ({}), to byte {}, remnant {}",
+                file.id,
+                file.state,
+                text(&file.name),
+                text(&file.current_name),
+                file.inode,
+                file.device,
+                file.directory,
+                file.directory_born_ns % 1_000_000_000,
+                file.position,
+                file.is_remnant
+            )
+        });
     }
 
     /// The agent's side of the cluster that has a topic.
@@ -344,11 +365,6 @@ impl World {
         }
         let (renumbering, at) = self.last_renumbering?;
         (at == generation).then_some(renumbering)
-    }
-
-    /// Had everything been copied at the last start?
-    pub fn is_renumbered_as_copy(&self) -> bool {
-        self.is_renumbered_as_copy
     }
 
     /// Was a file renamed, unseen, of which so little was read that nothing else would tell what it is in a

@@ -108,10 +108,6 @@ pub(super) fn renumber(world: &mut World) -> Result<(), String> {
     if !world.stop_in_order()? {
         return Ok(());
     }
-    if kind == Renumbering::Copy {
-        // Of a copied state nothing would tell that what stands in its place is another directory.
-        world.writers.bring_back();
-    }
     world.say(|| format!("renumbered: {kind:?}"));
     world.renumbering = Some(kind);
     world.start().map(drop)
@@ -122,13 +118,9 @@ pub(super) fn hide_files(world: &mut World) {
     match world.rng.below(5) {
         0 => {
             world.say(|| "the spool directory is away".to_owned());
-            // Files in it seem to be moved, and end: zeros at their ends are read as their last lines.
-            let inodes = &world.writers.inodes;
-            let has_zeros = world.filling.is_some() || inodes.iter().any(|i| i.is_reserved);
-            // Without a state, or with a copied one, nothing tells that it is another one.
-            let is_told = !world.scenario.loses_tracker && !world.is_renumbered_as_copy();
-            let is_replaced = inodes.len() % 2 == 1 && !has_zeros && is_told;
-            world.has_stood_in |= is_replaced;
+            // Without a state nothing tells that it is another one.
+            let is_told = !world.scenario.loses_tracker;
+            let is_replaced = world.writers.inodes.len() % 2 == 1 && is_told;
             world.writers.take_away(is_replaced);
         }
         1 => {

@@ -1,0 +1,206 @@
+//! Which directory it is: a file is believed to have gone only where its own was listed without it
+//! ([`super::absent`]). Another one may stand in its place, as a link that was switched does, or what is
+//! below a file system that is not mounted.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::absent::{Absence, ELSEWHERE_MS};
+use super::follow::{is_deleted, last_directory};
+use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
+use super::{Files, Handle, READER, reach, root};
+use crate::checkpoint::record::FileRecord;
+use crate::log;
+
+/// A directory by device and inode.
+pub(super) type Directory = (u64, u64);
+
+/// The spool directory in which the file of the record was found last; inode 0 where that is not
+/// known.
+pub(super) fn was_in(record: &FileRecord) -> Directory {
+    (record.device, record.directory)
+}
+
+/// Does the record, which is from a copied state, not tell any more in which directory its file was?
+pub(super) fn is_void(record: &FileRecord) -> bool {
+    record.inode == 0 && record.directory == 0
+}
+
+/// Is it the very directory in which the file of the record was, whatever number its device has by now?
+pub(super) fn is_very_directory(stat: &Metadata, record: &FileRecord) -> bool {
+    let born_ns = born_ns(stat);
+    born_ns != 0 && (stat.ino(), born_ns) == (record.directory, record.directory_born_ns)
+}
+
+impl Files {
+    /// Is it the directory in which the file of the record was?
+    pub(super) fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
+        let here = (stat.dev(), stat.ino());
+        if is_very_directory(stat, record) || self.homes.contains(&(here, was_in(record))) {
+            return true;
+        }
+        if self.hints_are_void && self.is_restoring || is_void(record) {
+            // A copied state: only what is found in a directory tells that it is the right one.
+            return false;
+        }
+        // Another one may have got the number of one that was removed.
+        let is_same =
+            here.1 == record.directory && !is_other_birth(born_ns(stat), record.directory_born_ns);
+        here.0 == record.device && (is_same || record.directory == 0)
+    }
+
+    /// The directory of the record, where that is known to be the one in its place.
+    pub(super) fn right_directory(&self, record: &FileRecord) -> Option<Hints> {
+        let stat = reach::metadata(&self.dir_of(record)).ok()?;
+        self.is_directory_of(record, &stat).then(|| Hints::of(&stat))
+    }
+
+    /// Does another directory stand in the place of the record's own, and is that waited for? It is for
+    /// an hour from the first time on that this is asked, as long as it stands there. `why`: what the
+    /// log says of it.
+    pub(super) fn is_awaited(
+        &self,
+        record: &FileRecord,
+        since_ms: &mut Option<u64>,
+        why: &str,
+    ) -> bool {
+        let own = root::split(OsStr::from_bytes(&record.name)).0;
+        if record.directory == 0 || !self.scanner.places().any(|place| place == own) {
+            return false;
+        }
+        let mut is_known = true;
+        // The name that it has now may be in another place than the one before.
+        let others = self.scanner.places().filter(|place| *place != own);
+        for place in std::iter::once(own).chain(others) {
+            match reach::metadata(&self.root.place(place)) {
+                Ok(stat) if self.is_directory_of(record, &stat) => {
+                    *since_ms = None;
+                    return false;
+                }
+                Ok(_) => {}
+                Err(e) if place != own && reach::is_nothing_there(&e) => {}
+                Err(_) => is_known = false,
+            }
+        }
+        if !is_known {
+            *since_ms = None;
+            return true;
+        }
+        let now_ms = self.clock().monotonic_ms();
+        if since_ms.is_none() {
+            log::warn(
+                READER,
+                format_args!(
+                    "{} {why}, for an hour at most: another directory stands in the place of its own.",
+                    self.path(OsStr::from_bytes(&record.name)).display()
+                ),
+            );
+        }
+        now_ms - *since_ms.get_or_insert(now_ms) < ELSEWHERE_MS
+    }
+
+    /// Has an open file lost its name only because another directory stands in the place of its own? Then
+    /// it may come back, with more in it.
+    pub(super) fn is_away(&mut self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
+        if tracked.is_superseded() || has_lost_directory(tracked) {
+            return false;
+        }
+        let mut since_ms = tracked.away_ms;
+        let why = "is read on and does not end before its directory is back";
+        let record = &tracked.record;
+        let is_away =
+            self.is_awaited(record, &mut since_ms, why) || self.is_back_and_not_listed(record);
+        self.tracked[handle].away_ms = since_ms;
+        is_away
+    }
+
+    /// Is the directory of the record in its place, and was another one listed there last? Then what that
+    /// listing lacks is not gone.
+    fn is_back_and_not_listed(&self, record: &FileRecord) -> bool {
+        let place = root::split(OsStr::from_bytes(&record.name)).0;
+        let mut listed = self.scanner.directories();
+        let Some((_, listed)) = listed.find(|(name, _)| *name == place) else { return false };
+        let is_other = |now: Hints| listed != Some((now.device, now.inode));
+        record.directory != 0 && self.right_directory(record).is_some_and(is_other)
+    }
+
+    /// May this be the copy of a file that was truncated, whose directory has another one in its place?
+    pub(super) fn may_be_copy_of_away(&self, fresh: &Tracked) -> bool {
+        let mut away = self.quests.away().filter_map(|id| self.handle_of(id));
+        away.any(|handle| {
+            let record = &self.tracked[handle].record;
+            was_in(record) == was_in(&fresh.record)
+                && record.inode != fresh.record.inode
+                && tracked::head_matches(&fresh.file, record).unwrap_or(true)
+        })
+    }
+
+    /// The directory in which something of that name stands, as it was listed last.
+    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Hints> {
+        self.scanner.directory_of(root::split(name).0)
+    }
+
+    /// A file that was found when its directory could not be asked is in the one that was listed with it.
+    pub(super) fn learn_directories(&mut self) {
+        let is_unknown = |t: &&mut Tracked| t.is_named() && t.record.directory == 0;
+        for tracked in self.tracked.iter_mut().filter(is_unknown) {
+            let (name, inode) = (tracked.name(), tracked.record.inode);
+            let here = self.scanner.directory_of(root::split(name).0);
+            if let Some(here) = here.filter(|_| !self.scanner.is_unjudged(name, inode)) {
+                let record = &mut tracked.record;
+                (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+                self.has_news = true;
+            }
+        }
+    }
+
+    /// The directory in which something of that name stands, as it is now, if files are looked for there.
+    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Hints> {
+        let stat = self.root.stat_place(root::split(name).0).ok()?;
+        self.is_in_place(name).then(|| Hints::of(&stat))
+    }
+
+    /// Tells which directories are others than they were at the last listing.
+    pub(super) fn tell_other_directories(&self, before: &[(OsString, Option<Directory>)]) {
+        for (place, now) in self.scanner.directories() {
+            let before = before.iter().find(|(name, _)| name == place).and_then(|(_, at)| *at);
+            if before.is_some() && now.is_some() && before != now {
+                log::warn(
+                    READER,
+                    format_args!(
+                        "{} is another directory now. Files of the one before that are open are \
+                         read on; others are waited for.",
+                        self.root.place(place).display()
+                    ),
+                );
+            }
+        }
+    }
+
+    /// The directory that stands in the place of the record's own.
+    pub(super) fn other_directory(&self, record: &FileRecord, absence: &Absence) -> Option<Hints> {
+        let is_elsewhere = matches!(absence, Absence::Elsewhere(_));
+        let dir = is_elsewhere.then(|| reach::metadata(&self.dir_of(record)).ok());
+        dir.flatten().map(|stat| Hints::of(&stat))
+    }
+
+    /// The directory in which the file of a record should be: that of its name, if files are looked for
+    /// there.
+    pub(super) fn dir_of(&self, record: &FileRecord) -> PathBuf {
+        let (place, _) = root::split(OsStr::from_bytes(&record.name));
+        let place = self.scanner.places().find(|p| *p == place);
+        self.root.place(place.unwrap_or(OsStr::new("")))
+    }
+}
+
+/// Was the file deleted, and its directory with it? That one may have been moved, and is then found
+/// where it is.
+fn has_lost_directory(tracked: &Tracked) -> bool {
+    let directory = (tracked.record.device, tracked.record.directory);
+    is_deleted(&tracked.file)
+        && last_directory(&tracked.file).is_none_or(|now| (now.device, now.inode) != directory)
+}
