@@ -396,7 +396,7 @@ pub struct Slots<S> {
     /// That of the newest record; 0 before the first.
     generation: u64,
     identity: (u64, u64),
-    /// A slot as it is written; kept so that a write allocates nothing.
+    /// A slot as it is written; kept so that a write allocates nothing, unless it is a large one.
     buffer: Vec<u8>,
     failed: bool,
 }
@@ -458,7 +458,14 @@ impl<S: Store> Slots<S> {
         self.encode(record, &Vec::from_iter(&record.files));
         self.seal(record.generation, self.slot_bytes);
         self.store.write_at(record.generation % 2 * self.slot_bytes, &self.buffer)?;
+        self.let_go();
         self.store.sync()
+    }
+
+    /// Of the memory for ten thousand files, which would be held for ever and needed seldom.
+    fn let_go(&mut self) {
+        self.buffer.clear();
+        self.buffer.shrink_to(SLOT_BYTES_DEFAULT as usize);
     }
 
     fn read(&self, slot: u64) -> io::Result<(SlotFinding, Option<Record>)> {
@@ -555,6 +562,7 @@ impl<S: Store> Slots<S> {
             let written = self.store.write_at(offset, &self.buffer);
             written.and_then(|()| self.store.sync()).map_err(|e| self.fail(e))?;
         }
+        self.let_go();
         self.generation = generation;
         Ok(())
     }
