@@ -1,6 +1,10 @@
 //! What is missing where a file cannot be made or opened, and the way out.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
+
+use super::slots::{NEW_FILE_NAME, SLOT_BYTES_DEFAULT, fill};
 
 /// Are there no descriptors left, for this process or for the machine? Then it is waited for: others
 /// give theirs back.
@@ -28,6 +32,16 @@ pub fn way_out(error: &io::Error) -> &'static str {
 pub fn why_not_opened(error: &io::Error) -> String {
     let way_out = if is_out_of_descriptors(error) { way_out(error) } else { "" };
     format!("{error}{way_out}")
+}
+
+/// Is there room in `dir` for a checkpoint that is still to be made? Tried as it is made, with a file
+/// that is removed again.
+pub fn try_room(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!("{NEW_FILE_NAME}.check-{}", std::process::id()));
+    let file = File::options().write(true).create_new(true).open(&path)?;
+    let filled = fill(&file, 2 * SLOT_BYTES_DEFAULT).and_then(|()| file.sync_all());
+    std::fs::remove_file(&path)?;
+    filled
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Store for FileStore {
 
 /// Reserves the space and writes it as well: the first write into a merely reserved block changes
 /// the file system's own records, which costs a journal commit and can fail on a full disk.
-fn fill(file: &File, len: u64) -> io::Result<()> {
+pub(super) fn fill(file: &File, len: u64) -> io::Result<()> {
     os::preallocate(file, len)?;
     let zeros = [0; SLOT_ALIGN as usize];
     for offset in (0..len).step_by(zeros.len()) {
@@ -693,14 +693,4 @@ fn newest_valid(store: FileStore) -> io::Result<Option<Record>> {
         }
     }
     Ok([first.1, second.1].into_iter().flatten().max_by_key(|record| record.generation))
-}
-
-/// Is there room in `dir` for a checkpoint that is still to be made? Tried as it is made, with a file
-/// that is removed again.
-pub fn try_room(dir: &Path) -> io::Result<()> {
-    let path = dir.join(format!("{NEW_FILE_NAME}.check-{}", std::process::id()));
-    let file = File::options().write(true).create_new(true).open(&path)?;
-    let filled = fill(&file, 2 * SLOT_BYTES_DEFAULT).and_then(|()| file.sync_all());
-    std::fs::remove_file(&path)?;
-    filled
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{AgentNow, FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, LockError, Tenant};
+use crate::checkpoint::room::try_room;
 use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
@@ -152,7 +153,7 @@ fn room(report: &mut Report, dir: &Path, there: &Path) {
     if dir.join(slots::FILE_NAME).exists() {
         return report.add(name, State::Ok, "it is there, and is written in place");
     }
-    match slots::try_room(there) {
+    match try_room(there) {
         Ok(()) => report.add(name, State::Ok, "tried and removed again"),
         Err(e) => {
             let text =
