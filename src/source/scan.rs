@@ -160,7 +160,24 @@ impl Scanner {
     /// To read what is found: nobody else may read the directories that come to light.
     pub fn to_read(config: &SourceConfig) -> Scanner {
         let claims = config.kind.is_recursive().then(|| Claims::new(config.shares_spool_dir));
-        Scanner { claims, ..Scanner::new(config) }
+        let mut scanner = Scanner { claims, ..Scanner::new(config) };
+        scanner.find_places();
+        scanner
+    }
+
+    /// Finds the directories below the configured ones, of which a record may tell before they are listed.
+    fn find_places(&mut self) {
+        self.tracker = self.tracker_dir.metadata().ok().map(|stat| (stat.dev(), stat.ino()));
+        let mut at = 0;
+        while self.is_recursive && at < self.places.len() {
+            let place = self.places[at].name.clone();
+            for entry in self.root.list(&place).into_iter().flatten().flatten() {
+                if entry.is_directory {
+                    self.note_place(&entry.name, entry.inode, &mut Vec::new());
+                }
+            }
+            at += 1;
+        }
     }
 
     /// The locks of the directories below the configured ones.
@@ -442,20 +459,8 @@ impl Scanner {
 /// The directories below that of a recursive source in which it looks for files now. What cannot be listed
 /// is left out.
 pub(crate) fn places_below(config: &SourceConfig) -> Vec<PathBuf> {
-    if !config.kind.is_recursive() {
-        return Vec::new();
-    }
     let mut scanner = Scanner::new(config);
-    scanner.tracker = config.tracker_dir.metadata().ok().map(|stat| (stat.dev(), stat.ino()));
-    let mut at = 0;
-    while let Some(place) = scanner.places.get(at).map(|place| place.name.clone()) {
-        for entry in scanner.root.list(&place).into_iter().flatten().flatten() {
-            if entry.is_directory {
-                scanner.note_place(&entry.name, entry.inode, &mut Vec::new());
-            }
-        }
-        at += 1;
-    }
+    scanner.find_places();
     let below = scanner.places.iter().skip(scanner.root.places().len());
     below.map(|place| scanner.root.place(&place.name)).collect()
 }
