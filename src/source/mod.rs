@@ -486,7 +486,9 @@ impl Files {
         let handle = self.push_tracked(name, file, receipt.size);
         let tracked = &mut self.tracked[handle];
         tracked.tie = Tie::of(is_named);
-        tracked.receipted_at = Some(receipt.size);
+        // Its marker under this name would be another's without a receipt that has the name.
+        let is_its_name = receipt.name == tracked.record.name;
+        tracked.receipted_at = is_its_name.then_some(receipt.size);
         let record = &mut tracked.record;
         (record.lines, record.events) = (receipt.lines, receipt.events);
         (record.bytes_crc, record.opened_ms) = (receipt.bytes_crc, receipt.opened_ms);
