@@ -170,7 +170,9 @@ impl Known {
     }
 
     fn by_numbers(&mut self, stat: &Metadata) -> Result<Option<Receipt>, ReceiptError> {
-        let found = self.index.newest(key(stat.dev(), stat.ino()), |r| has_numbers(r, stat))?;
+        // What was thrown away stands nowhere, though what the file holds now has its numbers.
+        let is_its = |r: &Receipt| has_numbers(r, stat) && !r.completed.is_empty();
+        let found = self.index.newest(key(stat.dev(), stat.ino()), is_its)?;
         Ok(found.map(|(receipt, _)| receipt))
     }
 
