@@ -6,7 +6,7 @@ use flume_ng::log::{self, Level};
 
 use crate::cluster::{Cluster, Fate, Log, Version};
 use crate::fuse::Trace;
-use crate::scenario::{self, Scenario, write_lines};
+use crate::scenario::{self, Kind, Scenario, write_lines};
 use crate::world::{End, World};
 use crate::{Ground, Plant};
 
@@ -77,6 +77,19 @@ impl Story {
                 self.fail(&why);
             }
         }
+    }
+
+    /// Lets the agent go on until this is so.
+    fn turns_until(&mut self, is_so: impl Fn(&World) -> bool) {
+        for _ in 0..TURNS_MAX {
+            if is_so(&self.world) {
+                return;
+            }
+            if let Err(why) = self.world.turns(1) {
+                self.fail(&why);
+            }
+        }
+        self.fail("what was waited for does not come");
     }
 
     pub(crate) fn cluster(&self) -> std::cell::RefMut<'_, Cluster> {
@@ -213,6 +226,49 @@ fn ends_that_were_told_of_a_log_that_is_no_more_are_not_kept() {
     story.write(5);
     story.until(|cluster| ours(&cluster.logs[0]) == 5);
     story.world.end(End::Kill);
+    story.start();
+    story.conclude();
+}
+
+/// Whole files, in two directories, that keep their names when they are done.
+fn spooled() -> Scenario {
+    let kind = Kind::Spooled { is_recursive: true, marks_done: true };
+    Scenario { kind, ..Scenario::calm(Version::V28) }
+}
+
+/// A finished file that keeps its name is renamed, which changes nothing of it; lines come while no agent
+/// runs. A marker of that name alone would be Flume's, whose file is left alone.
+#[test]
+fn a_marked_file_that_was_renamed_is_read_on() {
+    let mut story = Story::begin(spooled());
+    story.write(3);
+    story.until_sent(0, 3);
+    story.turns_until(|world| world.is_marked());
+    let path = story.world.path_of(0);
+    story.world.writers.rename(&path);
+    story.turns_until(|world| world.is_marked());
+    story.world.end(End::Kill);
+    story.write(2);
+    story.start();
+    story.until_sent(0, 5);
+    story.conclude();
+}
+
+/// What a record tells of is looked for in a subdirectory before that was listed.
+#[test]
+fn a_file_of_a_subdirectory_that_was_truncated_is_found_in_its_copy_at_a_start() {
+    let mut story = Story::begin(spooled());
+    story.world.writers.add_second();
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create("two/log.log", wall_ms);
+    write_lines(&mut story.world, at, 60);
+    // Before it is left alone for long enough to be done.
+    story.until(|cluster| ours(&cluster.logs[0]) == 60);
+    story.world.end(End::Kill);
+    let path = story.world.path_of(at);
+    story.world.writers.copy(at, &path, true, wall_ms);
+    story.world.writers.truncate(at, wall_ms);
+    write_lines(&mut story.world, at, 2);
     story.start();
     story.conclude();
 }

@@ -94,18 +94,21 @@ impl Drop for Ground {
 
 /// Seeds from here on follow files of several directories (TAILDIR).
 const FOLLOWED: u64 = 1 << 40;
-/// So many of them are in a plain test run.
-const FOLLOWED_SEEDS: u64 = 1_000;
+/// Seeds from here on drop whole files (spooldir).
+const SPOOLED: u64 = 1 << 41;
+/// So many of each are in a plain test run.
+const KIND_SEEDS: u64 = 1_000;
 
 fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
     let mut draws = Rng::new(!seed);
-    let mut scenario = match seed < FOLLOWED {
-        true => Scenario::usual(&mut draws),
-        false => Scenario::followed(&mut draws),
+    let mut scenario = match seed {
+        ..FOLLOWED => Scenario::usual(&mut draws),
+        FOLLOWED..SPOOLED => Scenario::followed(&mut draws),
+        _ => Scenario::spooled(&mut draws),
     };
     scenario = scenario.divided(seed);
     if let Some(has) = number("FLUME_NG_SIM_NEW_NUMBERS") {
-        scenario.has_new_numbers = has == 1 && !scenario.loses_tracker && seed < FOLLOWED;
+        scenario.has_new_numbers = has == 1 && !scenario.loses_tracker && !scenario.is_followed();
     }
     trace.say(|| format!("{scenario:?}"));
     World::new(seed, &ground.0, scenario, plant, trace)
@@ -195,7 +198,13 @@ fn every_line_is_there_exactly_once_whatever_happens() {
 /// `FLUME_NG_SIM_FIRST` counts from the first of these.
 #[test]
 fn followed_files_are_there_exactly_once_whatever_happens() {
-    hunt(FOLLOWED, FOLLOWED_SEEDS, "files of two directories followed");
+    hunt(FOLLOWED, KIND_SEEDS, "files of two directories followed");
+}
+
+/// Likewise.
+#[test]
+fn dropped_files_are_there_exactly_once_whatever_happens() {
+    hunt(SPOOLED, KIND_SEEDS, "files dropped into directories");
 }
 
 fn hunt(base: u64, seeds: u64, what: &str) {

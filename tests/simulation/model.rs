@@ -16,6 +16,7 @@
 //! | | its file was copied and truncated under a name that nobody had seen, when so little of it was read that nothing but its name tells what the copy is | `mischief::copy_and_truncate` |
 //! | | it stood in the gap of a copytruncate | `mischief`: lines that are not required |
 //! | half a line is there | its file's time is over, and it was left alone for the grace time | `is_at_end`, `World::excuse_sent_half` |
+//! | | or it was dropped into a directory, and left alone for a second | `Scenario::half_ms` |
 //! | | or it was announced as such when the agent ended | `World::excuse_last_lines` |
 //! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |
 //! | | or its file is followed, and may have been moved away for a while, and back | `Scenario::has_rogue_writers`, `has_absences` |

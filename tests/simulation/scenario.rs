@@ -3,6 +3,7 @@
 mod divided;
 mod followed;
 mod mischief;
+mod spooled;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -461,6 +462,9 @@ pub fn act(world: &mut World) -> Result<(), String> {
 fn write(world: &mut World) {
     let wall_ms = world.clock.now_ms();
     let is_new = world.writers.inodes.is_empty() || world.rng.chance(20);
+    if is_new && world.scenario.is_spooled() && world.rng.chance(60) {
+        return spooled::drop_file(world);
+    }
     if is_new {
         let name = new_name(world);
         world.writers.now_ms = world.clock.monotonic_ms();
@@ -499,7 +503,7 @@ fn new_name(world: &mut World) -> String {
     let hour = hour_at(&world.clock, world.clock.now_ms() + ahead as i64 * HOUR_MS);
     // With the suffix it would be longer than a name can be.
     let filler = if is_odd && world.rng.chance(15) { "y".repeat(230) } else { String::new() };
-    let place = if world.writers.has_second && serial % 2 == 1 { "two/" } else { "" };
+    let place = world.writers.place_of(serial);
     let name = format!("{place}f{serial}-{filler}{hour}.log");
     world.say(|| format!("new file {serial}: {name}"));
     name
@@ -676,6 +680,7 @@ fn crash(world: &mut World) -> Result<(), String> {
 /// A whole run. What the fuse has left when the actions are over burns on while all calms down.
 pub fn run(world: &mut World) -> Result<(), String> {
     followed::prepare(world);
+    spooled::prepare(world);
     world.start()?;
     for _ in 0..world.scenario.actions {
         act(world)?;

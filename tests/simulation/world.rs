@@ -672,7 +672,8 @@ impl World {
     /// Does the agent know that this file has the name of this path?
     pub fn is_known_as(&self, inode: usize, path: &Path) -> bool {
         let number = self.writers.inodes[inode].number;
-        let is_it = |t: &Tracked| t.record.inode == number && Some(t.name()) == path.file_name();
+        let name = self.writers.name_of(path);
+        let is_it = |t: &Tracked| t.record.inode == number && t.name().to_string_lossy() == name;
         self.pipeline.as_ref().is_some_and(|p| p.files().tracked().any(is_it))
     }
 

@@ -87,8 +87,10 @@ pub struct Inode {
 
 pub struct Writers {
     pub spool: PathBuf,
-    /// There is a second directory of files, below the first.
-    pub has_second: bool,
+    /// The second directory of files, below the first, if there is one.
+    second: Option<&'static str>,
+    /// Files of others under names that finished files would get, and what is in each.
+    taken: Vec<(String, Vec<u8>)>,
     pub tracker: PathBuf,
     outside: PathBuf,
     /// The spool directory is there at present, and not under its name.
@@ -140,7 +142,8 @@ impl Writers {
         let [spool, tracker, outside] = dirs;
         Writers {
             spool,
-            has_second: false,
+            second: None,
+            taken: Vec::new(),
             tracker,
             outside,
             away: None,
@@ -171,8 +174,8 @@ impl Writers {
                 }
             };
             list(dir, name);
-            if self.has_second {
-                list(&dir.join(SECOND), &name.join(SECOND));
+            if let Some(second) = self.second {
+                list(&dir.join(second), &name.join(second));
             }
         }
         places
@@ -187,8 +190,55 @@ impl Writers {
 
     /// From now on there is a second directory.
     pub fn add_second(&mut self) {
-        self.has_second = true;
+        self.second = Some(SECOND);
         fs::create_dir(self.spool.join(SECOND)).expect("a directory of our own");
+    }
+
+    /// Where the file of that number is to be: the name of its directory and a slash, or nothing.
+    pub fn place_of(&self, serial: usize) -> String {
+        let second = self.second.filter(|_| serial % 2 == 1);
+        second.map_or_else(String::new, |second| format!("{second}/"))
+    }
+
+    /// The second directory gets another name, unless a file in it is known by its name alone.
+    pub fn rename_second(&mut self) {
+        let Some(second) = self.second else { return };
+        let places = self.places();
+        let is_there = |inode: &&Inode| {
+            let path = places.get(&inode.number);
+            path.is_some_and(|path| path.parent() == Some(&self.spool.join(second)))
+        };
+        if self.inodes.iter().filter(is_there).any(|inode| inode.is_bound) {
+            return;
+        }
+        let other = if second == SECOND { "three" } else { SECOND };
+        if fs::rename(self.spool.join(second), self.spool.join(other)).is_ok() {
+            self.second = Some(other);
+            for (name, _) in &mut self.taken {
+                if let Some(leaf) = name.strip_prefix(second).and_then(|n| n.strip_prefix('/')) {
+                    *name = format!("{other}/{leaf}");
+                }
+            }
+        }
+    }
+
+    /// Somebody makes a file under the name that this one is to get.
+    pub fn take_name(&mut self, path: &Path) {
+        let name = format!("{}.COMPLETED", self.name_of(path));
+        let content = format!("not ours, {}\n", self.next_serial()).into_bytes();
+        let file = OpenOptions::new().write(true).create_new(true).open(self.spool.join(&name));
+        if let Ok(file) = file {
+            file.write_all_at(&content, 0).expect("room on the disk");
+            self.taken.push((name, content));
+        }
+    }
+
+    /// The first file of others that is no longer as it was.
+    pub fn lost_of_others(&self) -> Option<&str> {
+        let is_lost = |(name, content): &&(String, Vec<u8>)| {
+            !fs::read(self.spool.join(name)).is_ok_and(|now| now == *content)
+        };
+        self.taken.iter().find(is_lost).map(|(name, _)| name.as_str())
     }
 
     /// The spool directory is unmounted, as it were: there is nothing under its name, or another
@@ -219,13 +269,18 @@ impl Writers {
         }
     }
 
-    /// Candidates in the spool directory, sorted.
+    /// Candidates in the spool directory and the one below it, sorted.
     pub fn candidates(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.spool).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries
-            .map(|e| e.file_name().to_string_lossy().into_owned())
-            .filter(|n| is_candidate(n))
-            .collect();
+        let mut names = Vec::new();
+        for place in [Some(""), self.second].into_iter().flatten() {
+            let entries = fs::read_dir(self.spool.join(place)).into_iter().flatten().flatten();
+            for entry in entries {
+                let leaf = entry.file_name().to_string_lossy().into_owned();
+                if is_candidate(&leaf) {
+                    names.push(if place.is_empty() { leaf } else { format!("{place}/{leaf}") });
+                }
+            }
+        }
         names.sort();
         names
     }
@@ -233,7 +288,7 @@ impl Writers {
     pub fn is_candidate_now(&self, places: &HashMap<u64, PathBuf>, number: u64) -> bool {
         places.get(&number).is_some_and(|path| {
             let is_in_second =
-                || self.has_second && path.parent() == Some(&self.spool.join(SECOND));
+                || self.second.is_some_and(|s| path.parent() == Some(&self.spool.join(s)));
             (path.parent() == Some(&self.spool) || is_in_second())
                 && is_candidate(&path.file_name().unwrap_or_default().to_string_lossy())
         })
@@ -280,6 +335,28 @@ impl Writers {
         let at = self.inodes.len() - 1;
         let lines = rng.below(3);
         self.append(at, lines, wall_ms, rng, true);
+        fs::rename(&path, self.spool.join(name)).expect("a rename of our own");
+        at
+    }
+
+    /// A new file that takes its name when these lines are in it, the last of them half perhaps.
+    pub fn drop_file(
+        &mut self,
+        name: &str,
+        count: u64,
+        has_half: bool,
+        wall_ms: i64,
+        rng: &mut Rng,
+    ) -> usize {
+        let serial = self.next_serial();
+        let path = self.spool.join(format!(".new-{serial}"));
+        let inode = self.begin(&path, wall_ms);
+        self.inodes.push(inode);
+        let at = self.inodes.len() - 1;
+        self.append(at, count, wall_ms, rng, true);
+        if has_half {
+            self.append_half(at, wall_ms, rng, true);
+        }
         fs::rename(&path, self.spool.join(name)).expect("a rename of our own");
         at
     }
@@ -443,7 +520,7 @@ impl Writers {
         let serial = self.next_serial();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = if matches { format!("{name}.{serial}") } else { format!("{name}-{serial}") };
-        let to = self.spool.join(&name);
+        let to = path.with_file_name(&name);
         fs::copy(path, &to).expect("a copy of our own");
         let file = OpenOptions::new().append(true).open(&to).expect("a copy of our own");
         touch(&file, wall_ms);
@@ -497,7 +574,7 @@ impl Writers {
     /// Under another candidate's name.
     pub fn rename(&mut self, path: &Path) {
         let serial = self.next_serial();
-        let place = if self.has_second && serial % 2 == 1 { "two/" } else { "" };
+        let place = self.place_of(serial as usize);
         let _ = fs::rename(path, self.spool.join(format!("{place}x{serial}.log.1")));
     }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use flume_ng::checkpoint::flume_positions::FlumePosition;
 use flume_ng::clock::Clock;
 use flume_ng::config::model::{
-    DeletePolicy, FileGroup, FirstByte, LineEnds, SourceKind, TailConfig,
+    DeletePolicy, FileGroup, FirstByte, LineEnds, SourceKind, SpoolDirConfig, TailConfig,
 };
 use flume_ng::java::pattern::Pattern;
 
@@ -24,11 +24,22 @@ pub enum Kind {
         /// An unfinished line is sent after so long.
         idle_ms: Option<u64>,
     },
+    Spooled {
+        is_recursive: bool,
+        /// A finished file keeps its name.
+        marks_done: bool,
+    },
 }
 
 impl Kind {
     pub(super) fn source_kind(self, pattern: &Pattern) -> SourceKind {
-        let Kind::Followed { first, idle_ms } = self else { return SourceKind::SpoolTail };
+        let (first, idle_ms) = match self {
+            Kind::SpoolTail => return SourceKind::SpoolTail,
+            Kind::Spooled { is_recursive, marks_done } => {
+                return SourceKind::SpoolDir(SpoolDirConfig { is_recursive, marks_done });
+            }
+            Kind::Followed { first, idle_ms } => (first, idle_ms),
+        };
         let group = |name: &str, place: &str| FileGroup {
             name: name.to_owned(),
             text: String::new(),
@@ -53,7 +64,7 @@ impl Kind {
 
 impl Scenario {
     pub fn is_followed(&self) -> bool {
-        self.kind != Kind::SpoolTail
+        matches!(self.kind, Kind::Followed { .. })
     }
 
     /// Drawn as any, and then files are followed.
@@ -77,6 +88,7 @@ impl Scenario {
         match self.kind {
             Kind::SpoolTail | Kind::Followed { idle_ms: None, .. } => self.grace_ms,
             Kind::Followed { idle_ms: Some(ms), .. } => ms.min(self.grace_ms),
+            Kind::Spooled { .. } => self.grace_ms.min(1_000),
         }
     }
 }

@@ -26,7 +26,11 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
         return Ok(());
     }
     world.writers.trim(at, wall_ms);
-    let kind = world.rng.below(if world.scenario.has_new_numbers { 10 } else { 7 });
+    let is_odd = world.scenario.is_spooled() && world.rng.chance(20);
+    let kind = match is_odd {
+        true => 10 + world.rng.below(2),
+        false => world.rng.below(if world.scenario.has_new_numbers { 10 } else { 7 }),
+    };
     world.say(|| format!("mischief {kind} with file {at}, {}", path.display()));
     let name = world.writers.name_of(&path);
     match kind {
@@ -64,6 +68,9 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
         9 if is_candidate && world.is_proven(at) => {
             world.writers.replace_by_same(at, &path, wall_ms)
         }
+        10 if is_candidate => world.writers.take_name(&path),
+        // What waits for its file in a directory that is gone does so for longer than a run lasts.
+        11 if !world.scenario.has_new_numbers => world.writers.rename_second(),
         _ => {}
     }
     Ok(())

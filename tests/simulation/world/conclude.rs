@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use flume_ng::channel::outlet::Outlet;
@@ -40,7 +41,7 @@ impl World {
         self.disk.borrow_mut().fail_in = None;
         self.fail_names(0);
         self.writers.bring_back();
-        if !self.scenario.is_followed() {
+        if self.scenario.kind == Kind::SpoolTail {
             scenario::write_last_file(self);
         }
         let calm_ms = self.clock.monotonic_ms();
@@ -104,14 +105,37 @@ impl World {
             && self.clusters.iter().all(is_quiet)
             && self.leftovers().is_empty()
             && pipeline.files().tracked().all(|t| t.is_named() && !t.has_uncommitted())
+            // Each is done when it was read.
+            && (!self.scenario.is_spooled() || pipeline.files().tracked().len() == 0)
             && pipeline.files().parked().all(|r| r.state != FileState::Draining)
             && !pipeline.files().tracked().any(|t| self.is_too_long(&t.name().to_string_lossy()))
+    }
+
+    /// Where this file is now.
+    pub fn path_of(&self, inode: usize) -> PathBuf {
+        let places = self.writers.places();
+        places.get(&self.writers.inodes[inode].number).cloned().unwrap_or_default()
+    }
+
+    /// Does a marker say of each candidate that it is done?
+    pub fn is_marked(&self) -> bool {
+        let is_marked = |name: &String| self.has_marker(name);
+        self.writers.candidates().iter().all(is_marked)
+    }
+
+    fn has_marker(&self, name: &str) -> bool {
+        self.writers.tracker.join(format!("{name}.COMPLETED")).exists()
     }
 
     /// Candidates that should have been retired.
     fn leftovers(&self) -> Vec<String> {
         let hour = scenario::hour(&self.clock);
         let mut names = self.writers.candidates();
+        if self.scenario.is_spooled() {
+            let is_marked = |name: &str| self.scenario.marks_done() && self.has_marker(name);
+            names.retain(|name| !is_marked(name) && !self.is_too_long(name));
+            return names;
+        }
         if names.len() > 1 && !self.scenario.is_followed() {
             names.retain(|n| scenario::is_past(n, &hour) && !self.may_stay(n));
             return names;
@@ -128,7 +152,8 @@ impl World {
     }
 
     fn is_too_long(&self, name: &str) -> bool {
-        let is_long = name.len() + ".COMPLETED".len() > 255;
+        let leaf = name.rsplit('/').next().unwrap_or(name);
+        let is_long = leaf.len() + ".COMPLETED".len() > 255;
         is_long && self.scenario.delete == DeletePolicy::Never
     }
 
@@ -151,6 +176,10 @@ impl World {
                     (false, _) => Some(true),
                 };
             }
+            if self.scenario.is_spooled() {
+                // When it was left alone it was whole, whatever its name.
+                return Some(true);
+            }
             let is_over = !is_candidate || scenario::is_past(&name, &hour);
             (is_over || !self.has_jumped).then_some(is_over)
         };
@@ -171,6 +200,9 @@ impl World {
         }
         model::check_receipts(&self.writers, &book)?;
         model::check_letter_file(&self.writers, &book, self.clusters.len())?;
+        if let Some(name) = self.writers.lost_of_others() {
+            return Err(format!("{name} of somebody else is gone"));
+        }
         if !leftovers.is_empty() {
             return Err(format!("not retired: {leftovers:?}"));
         }
@@ -199,12 +231,16 @@ impl World {
                     let is_followed = self.scenario.is_followed();
                     is_past && !is_followed && record.files.len() > 1 && !self.may_stay(&name)
                 };
-                let is_left = |f: &&FileRecord| !waiting.contains(&f.id) && is_done(&f.name);
+                let is_spooled = self.scenario.is_spooled();
+                let is_left =
+                    |f: &&FileRecord| !waiting.contains(&f.id) && (is_spooled || is_done(&f.name));
                 match record.files.iter().find(is_left) {
                     Some(f) => Err(format!("still in the checkpoint: {f:?}")),
                     None => Ok(()),
                 }
             }
+            // None of the files that were dropped was there when it was looked for: nothing had to be noted.
+            Ok(Opened::Absent(_)) if self.scenario.is_spooled() => Ok(()),
             Ok(_) => Err("no valid checkpoint is left".to_owned()),
             Err(e) => Err(e.to_string()),
         }
