@@ -225,7 +225,10 @@ impl Files {
         found: &OsStr,
         reached: Option<Announced>,
     ) -> Handle {
-        let here = self.directory_now(found);
+        // It may have been opened a while ago, and another directory stand there since.
+        let is_there = || Some((self.root.stat(found).ok()?, file.metadata().ok()?));
+        let is_it = |(now, stat): (Metadata, Metadata)| Hints::of(&now).agree(Hints::of(&stat));
+        let here = self.directory_now(found).filter(|_| is_there().is_some_and(is_it));
         if let Some(here) = here {
             self.homes.insert(((here.device, here.inode), was_in(&record)));
             self.has_news |=
