@@ -149,12 +149,24 @@ fn brokers(report: &mut Report, channel: &Destination, client: &Client) -> Optio
 
 /// A broker's fault, and what to look at first. `is_known`: its name has an address here.
 fn with_way_out(fault: &Fault, is_known: bool) -> String {
-    match is_known {
-        false => "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
-            .to_string(),
-        // These say by themselves what is to be done.
-        true if matches!(fault, Fault::Distrusted(_)) => fault.to_string(),
-        true => format!("{fault}; is it running, and is the list of brokers right?"),
+    if !is_known {
+        return "this name is not known here; correct it, or make it known in DNS or /etc/hosts"
+            .to_string();
+    }
+    match fault {
+        // These say by themselves what is to be done, and a broker that says so runs.
+        Fault::Distrusted(_)
+        | Fault::Incompatible(_)
+        | Fault::NoDescriptor(_)
+        | Fault::Unauthorised(_)
+        | Fault::NotReady(_)
+        | Fault::Stopped => fault.to_string(),
+        Fault::LoginRefused(_) => {
+            format!("{fault}; correct the user, the password or sasl.mechanism")
+        }
+        Fault::Unreachable(_) | Fault::Lost(_) | Fault::Overdue(_) | Fault::Idle(_) => {
+            format!("{fault}; is it running, and is the list of brokers right?")
+        }
     }
 }
 
@@ -533,6 +545,12 @@ mod tests {
         assert!(text.starts_with("Connection refused; is it running"), "{text}");
         let fault = Fault::Distrusted("its certificate is over; renew it".to_string());
         assert_eq!(with_way_out(&fault, true), "its certificate is over; renew it");
+    }
+
+    #[test]
+    fn a_broker_that_refuses_a_login_is_not_asked_whether_it_runs() {
+        let text = with_way_out(&Fault::LoginRefused("no login as alice".to_string()), true);
+        assert_eq!(text, "no login as alice; correct the user, the password or sasl.mechanism");
     }
 
     #[test]
