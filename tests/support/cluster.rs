@@ -385,7 +385,7 @@ impl Cluster {
 
     fn is_ready(&self, node: &str, logged: usize) -> bool {
         if node == "zookeeper" {
-            return std::net::TcpStream::connect(self.zookeeper()).is_ok();
+            return is_listened_at(&self.zookeeper());
         }
         self.node_log(node)[logged..]
             .lines()
@@ -418,6 +418,18 @@ impl Cluster {
         lock(&self.nodes).iter_mut().for_each(kill);
         self.dir.remove();
     }
+}
+
+/// Looked at, not knocked at: ZooKeeper 3.4 never forgets who hangs up while it still reads its
+/// database, logs that end for ever, and takes a core and the disk for it.
+fn is_listened_at(address: &str) -> bool {
+    let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    // Local address, remote address, and the state: 0A is LISTEN.
+    let listener = format!(":{:04X} ", port.expect("an address with a port"));
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        let sockets = fs::read_to_string(table).unwrap_or_default();
+        sockets.lines().any(|line| line.contains(&listener) && line.contains(" 0A "))
+    })
 }
 
 fn kill(node: &mut Node) {
