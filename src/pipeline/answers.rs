@@ -1,5 +1,6 @@
 //! What the brokers answer, and what becomes of the batches that it is about.
 
+use super::announced::Ticket;
 use super::{Announced, Observer, Pipeline, mark};
 use crate::channel::broker::{Answer, Fault, ResponseError, Verdict};
 use crate::checkpoint::record::{BatchRecord, Fate};
@@ -58,8 +59,8 @@ impl Pipeline {
         }
     }
 
-    fn find_announced(&self, outlet: usize, answer: &Answer) -> Option<usize> {
-        self.announced.iter().position(|a| {
+    fn find_announced(&self, outlet: usize, answer: &Answer) -> Option<Ticket> {
+        self.announced.find(|a| {
             a.record.fate.is_in_doubt()
                 && usize::from(a.record.channel) == outlet
                 && a.record.partition == answer.partition
@@ -68,12 +69,13 @@ impl Pipeline {
     }
 
     /// The batch is in the topic for good.
-    pub(super) fn mark_acked(&mut self, at: usize, base_offset: i64, observer: &mut dyn Observer) {
+    pub(super) fn mark_acked(&mut self, at: Ticket, base_offset: i64, observer: &mut dyn Observer) {
         let acked = &self.announced[at].record;
         let is_in_doubt_there = |b: &BatchRecord| {
             b.fate.is_in_doubt() && b.channel == acked.channel && b.partition == acked.partition
         };
-        let has_doubt_before = self.announced[..at].iter().any(|a| is_in_doubt_there(&a.record));
+        let has_doubt_before =
+            self.announced.before(at).iter().any(|a| is_in_doubt_there(&a.record));
         let Announced { record, encoded, .. } = &mut self.announced[at];
         record.fate = Fate::At(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];

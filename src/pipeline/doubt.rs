@@ -2,12 +2,15 @@
 //! that are in the topic but stand behind one in doubt.
 
 use super::Pipeline;
+use super::announced::Ticket;
 use crate::channel::batch::Batch;
 use crate::checkpoint::record::{BatchRecord, Fate, Mark, OffsetRange, TAIL_BYTES};
 use crate::source::Handle;
 
 /// A batch that was announced, with its encoding unless an earlier run made it.
 pub(crate) struct Announced {
+    /// Given by the list.
+    pub(super) id: u64,
     pub record: BatchRecord,
     pub encoded: Option<Batch>,
     /// Number of the round that it went out with; 0 for what an earlier run announced.
@@ -50,14 +53,14 @@ impl Announced {
         round: u64,
         copies: Copies,
     ) -> Announced {
-        Announced { record, encoded, round, copies, levels_times: false, on_disk: None }
+        Announced { id: 0, record, encoded, round, copies, levels_times: false, on_disk: None }
     }
 
     /// One that was read from the disk.
     pub(super) fn inherited(record: BatchRecord) -> Announced {
         let on_disk = Some(record.clone());
         let (round, copies) = (0, Copies::Any);
-        Announced { record, encoded: None, round, copies, levels_times: false, on_disk }
+        Announced { id: 0, record, encoded: None, round, copies, levels_times: false, on_disk }
     }
 
     /// Is it on the disk as it would be sent? Nothing else may go out.
@@ -80,16 +83,17 @@ impl Pipeline {
         self.join_acked();
     }
 
-    /// See [`next_foldable`]. What is looked for by its content waits until it is found.
-    fn next_foldable(&self) -> Option<usize> {
-        next_foldable(&self.announced, |b| {
+    /// See [`is_foldable`]. What is looked for by its content waits until it is found.
+    fn next_foldable(&self) -> Option<Ticket> {
+        let is_next = |b: &BatchRecord| {
             let is_waited_for =
                 self.files.is_sought(b.file) && self.files.handle_of(b.file).is_none();
             !is_waited_for && self.files.record(b.file).is_none_or(|r| r.position == b.start)
-        })
+        };
+        self.announced.find(|a| is_foldable(&self.announced, a, is_next))
     }
 
-    fn fold_one(&mut self, at: usize) {
+    fn fold_one(&mut self, at: Ticket) {
         let now_ms = self.clock.monotonic_ms();
         let lead = self.announced[at].record.clone();
         self.is_dirty = true;
@@ -123,7 +127,7 @@ impl Pipeline {
             self.files.at_mut(handle).update_head();
         }
         let mut kept = Vec::with_capacity(self.announced.len());
-        for announced in self.announced.drain(..) {
+        for announced in self.announced.take() {
             let b = &announced.record;
             if b.file == lead.file && b.end <= lead.end && !b.fate.is_in_doubt() {
                 if let Some(record) = self.files.record_mut(b.file) {
@@ -133,7 +137,7 @@ impl Pipeline {
                 kept.push(announced);
             }
         }
-        self.announced = kept;
+        self.announced.put_back(kept);
     }
 
     /// Bytes that were read at `stamp_ms` (Unix time) are delivered. They were written before that, and
@@ -146,15 +150,17 @@ impl Pipeline {
     }
 }
 
-/// A batch for which it is time by `is_next` (it begins at its file's position), and up to whose end every
-/// channel has everything that was announced for it. Any channel's: one that was added since has
+/// Is it a batch for which it is time by `is_next` (it begins at its file's position), and up to whose end every
+/// channel has everything that was announced for it? Any channel's: one that was added since has
 /// nothing there.
-fn next_foldable(announced: &[Announced], is_next: impl Fn(&BatchRecord) -> bool) -> Option<usize> {
-    let has_doubt_in = |b: &BatchRecord| {
-        let mut others = announced.iter().map(|o| &o.record);
-        others.any(|o| o.file == b.file && o.start < b.end && o.fate.is_in_doubt())
-    };
-    announced.iter().position(|a| is_next(&a.record) && !has_doubt_in(&a.record))
+fn is_foldable(
+    announced: &[Announced],
+    one: &Announced,
+    is_next: impl Fn(&BatchRecord) -> bool,
+) -> bool {
+    let b = &one.record;
+    let is_doubt_in = |o: &BatchRecord| o.file == b.file && o.start < b.end && o.fate.is_in_doubt();
+    is_next(b) && !announced.iter().any(|other| is_doubt_in(&other.record))
 }
 
 /// Does each byte that was announced from `first_new` on belong to one batch of its channel? Batches that
@@ -310,21 +316,25 @@ mod tests {
     #[test]
     fn a_position_moves_over_what_every_channel_has_and_nothing_else() {
         let at_position = |position: u64| move |b: &BatchRecord| b.start == position;
+        let next_foldable = |list: &[Announced], position: u64| {
+            list.iter().position(|one| is_foldable(list, one, at_position(position)))
+        };
         let mut list = vec![
             announced(0, 0, 10, Fate::At(5)),
             announced(1, 0, 10, Fate::InDoubt),
             announced(0, 10, 20, Fate::At(7)),
             announced(1, 10, 20, Fate::At(3)),
         ];
-        assert_eq!(next_foldable(&list, at_position(0)), None);
+        assert_eq!(next_foldable(&list, 0), None);
         // What stands behind it is not reached before it.
         list[1].record.fate = Fate::Nowhere;
-        assert_eq!(next_foldable(&list, at_position(0)), Some(0));
+        assert_eq!(next_foldable(&list, 0), Some(0));
         // Another file's doubts hold nothing up, and what is behind is no part of it.
         list[3].record.fate = Fate::InDoubt;
-        assert_eq!(next_foldable(&list, at_position(0)), Some(0));
-        assert_eq!(next_foldable(&list, at_position(10)), None);
+        assert_eq!(next_foldable(&list, 0), Some(0));
+        assert_eq!(next_foldable(&list, 10), None);
         list[3].record.file = 2;
-        assert_eq!(next_foldable(&list[2..], |b| b.file == 1), Some(0));
+        list.drain(..2);
+        assert!(is_foldable(&list, &list[0], |b| b.file == 1));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::announced::Ticket;
 use super::recovery::Pause;
 use super::{Announced, CHANNEL, Pipeline, add_range, combine_crc};
 use crate::channel::broker::Fault;
@@ -28,7 +29,7 @@ impl Pipeline {
     }
 
     /// Indices of what is in doubt in channel `at` and can be asked for, in sending order.
-    pub(super) fn asked_doubts(&self, at: usize) -> Vec<usize> {
+    pub(super) fn asked_doubts(&self, at: usize) -> Vec<Ticket> {
         let mut doubts = self.doubts(at);
         doubts.retain(|&n| self.is_under_way(&self.announced[n]));
         doubts
@@ -106,7 +107,7 @@ impl Pipeline {
         }
         let mut kept: Vec<Announced> = Vec::with_capacity(self.announced.len());
         let mut last_of: HashMap<u64, usize> = HashMap::new();
-        for next in std::mem::take(&mut self.announced) {
+        for next in self.announced.take() {
             let file = next.record.file;
             let last = last_of.get(&file).map(|&at| &mut kept[at]);
             let Some(last) = last.filter(|last| may_join(&last.record, &next.record)) else {
@@ -123,7 +124,7 @@ impl Pipeline {
             join(&mut last.record, &next.record);
             self.is_dirty = true;
         }
-        self.announced = kept;
+        self.announced.put_back(kept);
     }
 }
 

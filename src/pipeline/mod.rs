@@ -6,6 +6,7 @@
 //! nothing is sent that is not announced in an fsynced record, nothing is announced twice, and
 //! after any doubt [`recovery`] looks before it sends.
 
+mod announced;
 mod answers;
 mod doubt;
 pub(crate) mod handover;
@@ -53,6 +54,7 @@ use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
+use announced::Announcements;
 use doubt::{Announced, Copies, add_range, combine_crc, mark, merge_range};
 use positions::Positions;
 use rebuild::Rebuild;
@@ -151,7 +153,7 @@ pub struct Pipeline {
     clock: Rc<dyn Clock>,
     files: Files,
     outlets: Vec<Outlet>,
-    announced: Vec<Announced>,
+    announced: Announcements,
     journal: Box<dyn Journal>,
     ledger: Box<dyn Ledger>,
     interceptors: Arc<[Interceptor]>,

@@ -2,6 +2,7 @@
 //! cluster, another topic, or a topic that was deleted and made anew with fewer partitions. What
 //! was acknowledged there stays there; what is in doubt is sent here under a fresh identity.
 
+use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::assign;
 use super::{CHANNEL, Pipeline};
@@ -91,7 +92,7 @@ impl Pipeline {
     }
 
     /// Batch `n` as if it had never been announced, in another partition where its own is gone.
-    pub(super) fn rename(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    pub(super) fn rename(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         if !self.encode(n)? {
             let lost = self.keep_what_is_copied(at, n)?.unwrap_or(n);
             self.tell_lost(at, lost);

@@ -10,8 +10,9 @@
 //! *Before 0.11* the log has no identity: batches are looked for by content, and what is absent is
 //! sent again only after a settle time in which a copy that was still on its way would have shown.
 
+use super::announced::Ticket;
 use super::room::Halt;
-use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, answers, leaders};
+use super::{CHANNEL, Copies, Fatal, Observer, Pipeline, answers, leaders};
 use crate::channel::batch::{Batch, Identity};
 use crate::channel::broker::{Answer, Fault, Found, Progress, ResponseError, Sought, Verdict};
 use crate::channel::outlet::{
@@ -270,11 +271,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Indices of what is in doubt in channel `at`, in sending order.
-    pub(super) fn doubts(&self, at: usize) -> Vec<usize> {
-        let is_in_doubt =
-            |a: &Announced| a.record.fate.is_in_doubt() && usize::from(a.record.channel) == at;
-        (0..self.announced.len()).filter(|&n| is_in_doubt(&self.announced[n])).collect()
+    /// What is in doubt in channel `at`, in sending order.
+    pub(super) fn doubts(&self, at: usize) -> Vec<Ticket> {
+        self.announced
+            .tickets(|a| a.record.fate.is_in_doubt() && usize::from(a.record.channel) == at)
     }
 
     /// Looks for everything in doubt and marks what is found. Where the brokers do not prove that
@@ -286,16 +286,16 @@ impl Pipeline {
             doubts.iter().map(|&n| self.announced[n].record.partition).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        let of_partition = |partition: i32| -> Vec<usize> {
-            let is_its = |n: &usize| self.announced[*n].record.partition == partition;
+        let of_partition = |partition: i32| -> Vec<Ticket> {
+            let is_its = |n: &Ticket| self.announced[*n].record.partition == partition;
             doubts.iter().copied().filter(is_its).collect()
         };
-        let by_partition: Vec<Vec<usize>> = partitions.iter().copied().map(of_partition).collect();
+        let by_partition: Vec<Vec<Ticket>> = partitions.iter().copied().map(of_partition).collect();
         let outlet = &mut self.outlets[at];
         let is_proven = outlet.is_topic_proven();
         let marks = outlet.unproven_marks(&partitions);
         let mut floors = Vec::with_capacity(by_partition.len());
-        let sought = |of_partition: &Vec<usize>| {
+        let sought = |of_partition: &Vec<Ticket>| {
             let wanted: Vec<&BatchRecord> =
                 of_partition.iter().map(|&n| &self.announced[n].record).collect();
             let partition = wanted[0].partition;
@@ -333,7 +333,7 @@ impl Pipeline {
         Ok(if is_other { Log::Other } else { Log::Same })
     }
 
-    fn tell_doubt(&self, n: usize, offset: Option<i64>) {
+    fn tell_doubt(&self, n: Ticket, offset: Option<i64>) {
         let b = &self.announced[n].record;
         let outcome = match offset {
             Some(offset) => format!("found in the topic at offset {offset}"),
@@ -370,7 +370,7 @@ impl Pipeline {
             // What is absent gets another identity, by which the broker does not know a late copy.
             return self.wait_absent(at, self.late_ms(at));
         }
-        let is_sure = |&n: &usize| {
+        let is_sure = |&n: &Ticket| {
             self.announced[n].record.producer_id >= 0 || self.announced[n].copies == Copies::None
         };
         if self.asked_doubts(at).iter().all(is_sure) {
@@ -472,7 +472,7 @@ impl Pipeline {
     /// A batch of which records are none that the topic takes. Only what the same answer says of the
     /// records beside them tells whether that is true of every record, of a topic that is compacted
     /// for one: what passed a moment before may have done so before the topic was changed.
-    fn rejected(&mut self, at: usize, n: usize, code: i16, records: &[u32]) -> Result<(), Pause> {
+    fn rejected(&mut self, at: usize, n: Ticket, code: i16, records: &[u32]) -> Result<(), Pause> {
         match records.first() {
             Some(first) => {
                 self.bury_one(at, n, *first, &format!("the broker answers error {code}"))
@@ -498,8 +498,8 @@ impl Pipeline {
         Ok(answers)
     }
 
-    fn first_doubts(&self, at: usize) -> Vec<usize> {
-        let mut firsts: Vec<usize> = Vec::new();
+    fn first_doubts(&self, at: usize) -> Vec<Ticket> {
+        let mut firsts: Vec<Ticket> = Vec::new();
         for n in self.asked_doubts(at) {
             let partition = self.announced[n].record.partition;
             if firsts.iter().all(|&f| self.announced[f].record.partition != partition) {
@@ -509,7 +509,7 @@ impl Pipeline {
         firsts
     }
 
-    fn hand_over(&mut self, at: usize, batches: &[usize]) -> Result<(), Pause> {
+    fn hand_over(&mut self, at: usize, batches: &[Ticket]) -> Result<(), Pause> {
         // What was acknowledged stands before these: a start that does not know of it, and finds the
         // topic made anew meanwhile, would send it behind them.
         if self.is_dirty || !batches.iter().all(|&n| self.announced[n].is_on_disk()) {
@@ -533,9 +533,8 @@ impl Pipeline {
         answer: &Answer,
         observer: &mut dyn Observer,
     ) -> Result<(), Pause> {
-        // Of each partition the first batch in doubt was sent. (Places in the list shift when one
-        // is split, so they are not kept from answer to answer.)
-        let is_of_partition = |&n: &usize| self.announced[n].record.partition == answer.partition;
+        // Of each partition the first batch in doubt was sent.
+        let is_of_partition = |&n: &Ticket| self.announced[n].record.partition == answer.partition;
         let Some(n) = self.first_doubts(at).into_iter().find(is_of_partition) else {
             return Ok(());
         };
@@ -605,7 +604,7 @@ impl Pipeline {
     /// high watermark, invisible, for a while; after a minute the broker's state is lost. With 59 it
     /// says so itself: it has no batch of this producer that is young enough to be still unseen.
     /// Only a look at the end of that time proves something, not that an answer came after it.
-    fn out_of_sequence(&mut self, at: usize, n: usize, error: ResponseError) -> Result<(), Pause> {
+    fn out_of_sequence(&mut self, at: usize, n: Ticket, error: ResponseError) -> Result<(), Pause> {
         let now_ms = self.clock.monotonic_ms();
         let patience_ms = match error {
             ResponseError::UnknownProducerId => LOOK_AGAIN_MS,

@@ -1,6 +1,7 @@
 //! What is in doubt and cannot be sent as it was: a batch that is read again, one that the broker
 //! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
 
+use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
@@ -41,7 +42,7 @@ impl Pipeline {
     /// What is absent of a partition gets the next epoch, counted from 0: the broker takes it
     /// whatever it remembers, and refuses from then on any copy under the old epoch.
     pub(super) fn raise_epoch(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
-        let doubts: Vec<usize> = self
+        let doubts: Vec<Ticket> = self
             .doubts(at)
             .into_iter()
             .filter(|&n| self.announced[n].record.partition == partition)
@@ -82,7 +83,7 @@ impl Pipeline {
     /// when it was made. The stamp is no part of what a batch is known by, so everything in doubt is
     /// stamped with the present time and keeps its identity. What is stamped so already waits for
     /// the clocks to be set.
-    pub(super) fn stamp_anew(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    pub(super) fn stamp_anew(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         if self.announced[n].encoded.as_ref().is_some_and(Batch::has_times) {
             return self.level_times(at, n);
         }
@@ -124,7 +125,7 @@ impl Pipeline {
 
     /// The times that records have of their own are none that the topic takes: it has limits
     /// (`message.timestamp.before.max.ms`). The batch goes with its own time, under its identity.
-    fn level_times(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    fn level_times(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         let Announced { record, encoded, levels_times, .. } = &mut self.announced[n];
         *levels_times = true;
         let (file, start, end) = (record.file, record.start, record.end);
@@ -143,7 +144,7 @@ impl Pipeline {
         Err(Pause::Wait(0))
     }
 
-    pub(super) fn too_large(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    pub(super) fn too_large(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         let size = self.announced[n].encoded_bytes();
         let now_ms = self.clock.monotonic_ms();
         self.outlets[at].batch_limit.shrink(size, now_ms);
@@ -152,13 +153,18 @@ impl Pipeline {
 
     /// A batch that was refused whole: its halves are tried; a single event goes to the
     /// dead-letter file.
-    pub(super) fn split_or_bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
+    pub(super) fn split_or_bury(
+        &mut self,
+        at: usize,
+        n: Ticket,
+        reason: &str,
+    ) -> Result<(), Pause> {
         let count = self.announced[n].record.count;
         if count == 1 {
             return self.bury(at, n, reason);
         }
         self.tell_refused(at, n);
-        if self.split(at, n, count / 2)? {
+        if self.split(at, n, count / 2)?.is_some() {
             self.commit()?;
         }
         Ok(())
@@ -167,7 +173,7 @@ impl Pipeline {
     /// An absent batch of the wire before 0.10, which has no identity, is sent in halves where the link
     /// is too slow for a whole one. Nothing of it is in the topic, and a copy of the whole that comes
     /// all the same is found by its parts as well. Was it?
-    pub(super) fn halve_if_too_slow(&mut self, at: usize, n: usize) -> Result<bool, Pause> {
+    pub(super) fn halve_if_too_slow(&mut self, at: usize, n: Ticket) -> Result<bool, Pause> {
         let size = self.announced[n].encoded_bytes();
         let record = &self.announced[n].record;
         let is_alone = record.count == 1 || record.producer_id >= 0;
@@ -184,7 +190,7 @@ impl Pipeline {
                 self.file_text(file)
             ),
         );
-        if self.split(at, n, count / 2)? {
+        if self.split(at, n, count / 2)?.is_some() {
             self.commit()?;
         }
         Ok(true)
@@ -196,7 +202,7 @@ impl Pipeline {
     pub(super) fn bury_one(
         &mut self,
         at: usize,
-        n: usize,
+        n: Ticket,
         first: u32,
         reason: &str,
     ) -> Result<(), Pause> {
@@ -204,14 +210,14 @@ impl Pipeline {
         self.tell_refused(at, n);
         let mut n = n;
         if first > 0 {
-            if !self.split(at, n, first)? {
-                return Ok(());
+            match self.split(at, n, first)? {
+                Some(rest) => n = rest,
+                None => return Ok(()),
             }
-            n += 1;
         }
         if self.announced[n].record.count > 1 {
             let rest = self.split(at, n, 1);
-            if !matches!(rest, Ok(true)) {
+            if !matches!(rest, Ok(Some(_))) {
                 // What is before it is announced by itself all the same.
                 self.commit()?;
                 return rest.map(drop);
@@ -221,7 +227,7 @@ impl Pipeline {
     }
 
     /// One line for a batch, however often its parts are refused again.
-    fn tell_refused(&mut self, at: usize, n: usize) {
+    fn tell_refused(&mut self, at: usize, n: Ticket) {
         let whole = &self.announced[n].record;
         if self.outlets[at].refused.as_ref().is_some_and(|refused| refused.holds(whole)) {
             return;
@@ -256,13 +262,13 @@ impl Pipeline {
         }
     }
 
-    /// Makes two batches of `n`, `count` events in the first. `false`: its bytes are gone, and it was
-    /// given up. The caller commits.
-    fn split(&mut self, at: usize, n: usize, count: u32) -> Result<bool, Pause> {
+    /// Makes two batches of `n`, `count` events in the first, and returns the second. `None`: its bytes
+    /// are gone, and it was given up. The caller commits.
+    fn split(&mut self, at: usize, n: Ticket, count: u32) -> Result<Option<Ticket>, Pause> {
         let whole = self.announced[n].record.clone();
         self.make_readable(&whole)?;
         let Some(first) = self.read_part(at, &whole, count)? else {
-            return self.write_off(at, n).map(|()| false);
+            return self.write_off(at, n).map(|()| None);
         };
         let mut second = whole.clone();
         second.start = first.0.end;
@@ -271,14 +277,14 @@ impl Pipeline {
             second.base_sequence = sequence_after(whole.base_sequence, count);
         }
         let Some(second) = self.read_part(at, &second, second.count)? else {
-            return self.write_off(at, n).map(|()| false);
+            return self.write_off(at, n).map(|()| None);
         };
         // The file may have been overwritten since the whole was read, and then these are other
         // lines, which will be read as what they are.
         let length = second.0.end - second.0.start;
         let bytes_crc = combine_crc(first.0.bytes_crc, second.0.bytes_crc, length);
         if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
-            return self.write_off(at, n).map(|()| false);
+            return self.write_off(at, n).map(|()| None);
         }
         let mut first = first;
         first.0.speaks_for_no_range();
@@ -287,9 +293,8 @@ impl Pipeline {
             levels_times,
             ..Announced::new(record, Some(batch), round, copies)
         };
-        self.announced[n] = part(first);
-        self.announced.insert(n + 1, part(second));
-        Ok(true)
+        self.announced.replace(n, part(first));
+        Ok(Some(self.announced.push_behind(n, part(second))))
     }
 
     /// Takes note of where the bytes of a batch are now, before they are read again.
@@ -419,7 +424,7 @@ impl Pipeline {
 
     /// Makes sure that batch `n` has its encoding: from memory, or read again from its file.
     /// `false`: its bytes are gone.
-    pub(super) fn encode(&mut self, n: usize) -> Result<bool, Pause> {
+    pub(super) fn encode(&mut self, n: Ticket) -> Result<bool, Pause> {
         if self.announced[n].encoded.is_some() {
             return Ok(true);
         }
@@ -430,7 +435,7 @@ impl Pipeline {
 
     /// Batch `n` was encoded though its turn to be sent has not come. An earlier run may have left
     /// many in doubt: what does not fit beside the others is read once more then.
-    pub(super) fn keep_if_small(&mut self, n: usize) {
+    pub(super) fn keep_if_small(&mut self, n: Ticket) {
         if self.encoded_bytes() > IN_FLIGHT_BYTES_MAX
             && let Some(batch) = self.announced[n].encoded.take()
         {
@@ -441,7 +446,7 @@ impl Pipeline {
     /// Reads batch `n` again. The range must hold the bytes that were announced; how many events
     /// they make may differ if the configuration was changed since, and then what follows in the
     /// partition is counted anew under the next epoch.
-    pub(super) fn encode_for(&mut self, n: usize) -> Result<Option<Batch>, Pause> {
+    pub(super) fn encode_for(&mut self, n: Ticket) -> Result<Option<Batch>, Pause> {
         let old = self.announced[n].record.clone();
         let at = usize::from(old.channel);
         self.make_readable(&old)?;
@@ -469,7 +474,7 @@ impl Pipeline {
     /// The bytes of a batch in doubt that is not in the topic can no longer be read. A copy that is
     /// still on its way is waited for: it would save the batch, and those behind it in the
     /// partition, which get a new epoch here, would come twice.
-    pub(super) fn give_up(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    pub(super) fn give_up(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         if self.absent_ms(at) < self.late_ms(at) {
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
@@ -478,20 +483,20 @@ impl Pipeline {
 
     /// Batch `n` is not in the topic, will not come there, and cannot be sent. What a copy holds of it
     /// that lacks the last lines is a batch of its own: the rest is lost.
-    fn write_off(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    fn write_off(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         self.prepare_epoch(at, self.announced[n].record.partition)?;
         let lost = self.keep_what_is_copied(at, n)?.unwrap_or(n);
         self.tell_lost(at, lost);
         self.take_out(at, lost)
     }
 
-    /// Makes two batches of `n`, whose bytes are gone: what a copy holds of them, and the rest, of
-    /// which the place is returned.
+    /// Makes two batches of `n`, whose bytes are gone: what a copy holds of them, and the rest, which is
+    /// returned.
     pub(super) fn keep_what_is_copied(
         &mut self,
         at: usize,
-        n: usize,
-    ) -> Result<Option<usize>, Pause> {
+        n: Ticket,
+    ) -> Result<Option<Ticket>, Pause> {
         let whole = self.announced[n].record.clone();
         let end = self.files.copy_end(whole.file, whole.start);
         let end = end.map_err(|e| self.not_now(&whole, &e.to_string()))?;
@@ -511,13 +516,12 @@ impl Pipeline {
             ..whole
         };
         let Announced { round, copies, .. } = self.announced[n];
-        self.announced[n] = Announced::new(first, Some(batch), round, copies);
+        self.announced.replace(n, Announced::new(first, Some(batch), round, copies));
         // It will not be sent, so that its place among the others says nothing.
-        self.announced.push(Announced::new(rest, None, round, copies));
-        Ok(Some(self.announced.len() - 1))
+        Ok(Some(self.announced.push(Announced::new(rest, None, round, copies))))
     }
 
-    pub(super) fn tell_lost(&self, at: usize, n: usize) {
+    pub(super) fn tell_lost(&self, at: usize, n: Ticket) {
         let b = &self.announced[n].record;
         let file = self.file_text(b.file);
         let topic = Some(self.outlets[at].config.topic.as_str());
@@ -539,7 +543,7 @@ impl Pipeline {
     }
 
     /// An event that the broker never takes: to the dead-letter file, durable, then on.
-    fn bury(&mut self, at: usize, n: usize, reason: &str) -> Result<(), Pause> {
+    fn bury(&mut self, at: usize, n: Ticket, reason: &str) -> Result<(), Pause> {
         let b = self.announced[n].record.clone();
         self.prepare_epoch(at, b.partition)?;
         let name = self.file_text(b.file);
@@ -593,7 +597,7 @@ impl Pipeline {
 
     /// Batch `n` will not be sent: its range counts as done, and what follows it in its partition
     /// is counted anew.
-    fn take_out(&mut self, at: usize, n: usize) -> Result<(), Pause> {
+    fn take_out(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         let partition = self.announced[n].record.partition;
         self.void(at, n);
         self.raise_epoch(at, partition)?;
@@ -602,7 +606,7 @@ impl Pipeline {
     }
 
     /// The range of batch `n` counts as done, without an event in the topic.
-    pub(super) fn void(&mut self, at: usize, n: usize) {
+    pub(super) fn void(&mut self, at: usize, n: Ticket) {
         let Announced { record, encoded, .. } = &mut self.announced[n];
         record.fate = Fate::Nowhere;
         record.count = 0;

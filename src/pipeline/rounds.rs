@@ -147,8 +147,11 @@ impl Pipeline {
     /// Could each channel take one more batch into the round that begins with `first_new`?
     fn has_room_in_round(&self, first_new: usize) -> bool {
         self.outlets.iter().enumerate().all(|(at, outlet)| {
-            let of_channel =
-                self.announced[first_new..].iter().filter(|a| usize::from(a.record.channel) == at);
+            let of_channel = self
+                .announced
+                .iter()
+                .skip(first_new)
+                .filter(|a| usize::from(a.record.channel) == at);
             outlet.has_room_behind(of_channel.map(Announced::encoded_bytes).sum())
         })
     }
@@ -165,7 +168,7 @@ impl Pipeline {
 
     fn announced_of(&self, handle: Handle, from: usize) -> impl Iterator<Item = &Announced> {
         let id = self.files.at(handle).record.id;
-        self.announced[from..].iter().filter(move |a| a.record.file == id)
+        self.announced.iter().skip(from).filter(move |a| a.record.file == id)
     }
 
     /// Is there room under way for one more round?

@@ -8,6 +8,7 @@
 //! Nothing goes out that is not in a record on the disk, as it would be sent: each batch knows
 //! whether it is (`Announced::is_on_disk`), whatever has become of the turn that announced it.
 
+use super::announced::Ticket;
 use super::{Announced, Copies, Pipeline};
 use crate::channel::batch::Batch;
 use crate::channel::outlet::ROUND_BATCHES_MAX;
@@ -42,8 +43,8 @@ impl Pipeline {
         }
     }
 
-    /// Indices of what is announced in channel `at`, was not sent yet, and may be.
-    fn ready(&self, at: usize) -> Vec<usize> {
+    /// What is announced in channel `at`, was not sent yet, and may be.
+    fn ready(&self, at: usize) -> Vec<Ticket> {
         let outlet = &self.outlets[at];
         let has_identity = outlet.wire().has_identity();
         let (mut ready, mut bytes) = (Vec::new(), 0);

@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::announced::Announcements;
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
 use super::routes::place_of;
@@ -372,7 +373,7 @@ impl Pipeline {
             config,
             clock,
             outlets,
-            announced: Vec::new(),
+            announced: Announcements::default(),
             journal: inherited.journal,
             ledger,
             agent,
