@@ -109,6 +109,10 @@ pub struct FileRecord {
     pub directory: u64,
     /// Its time of birth, Unix ns; 0 where that is not known. No two directories have both alike.
     pub directory_born_ns: i64,
+    /// Of a file in a directory below the spool directory: inode and time of birth of the latter then. 0
+    /// where that is not known, or the file is in the spool directory itself.
+    pub root: u64,
+    pub root_born_ns: i64,
     /// What it held is read on in another file: only what is written to this very inode is left to do,
     /// and nothing else can be it.
     pub is_remnant: bool,

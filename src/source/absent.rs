@@ -411,7 +411,7 @@ impl Files {
             Ok(stat) => stat,
             Err(e) => return Absence::Unreachable(told(&dir, &e)),
         };
-        if self.is_directory_of(record, &stat) {
+        if self.is_directory_of(record, &stat) || self.has_lost_place(record) {
             return Absence::Gone;
         }
         let what = if stat.dev() == record.device {

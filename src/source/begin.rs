@@ -226,7 +226,7 @@ impl Files {
         }
         let mut record = self.new_record(name, position);
         record.inode = inode;
-        record.device = self.directory_now(name).map_or(0, |here| here.device);
+        record.device = self.directory_now(name).map_or(0, |here| here.own.device);
         let why = format!("{}: it cannot be asked now", self.path(name).display());
         self.put_absent(record, Absence::Unreachable(why), None);
     }

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::follow::{is_deleted, last_directory};
+use super::quest::{Quest, Whose};
+use super::scan::Scanner;
 use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
 use super::{Files, Handle, READER, reach, root};
 use crate::checkpoint::record::FileRecord;
@@ -35,6 +37,39 @@ pub(super) fn is_very_directory(stat: &Metadata, record: &FileRecord) -> bool {
     born_ns != 0 && (stat.ino(), born_ns) == (record.directory, record.directory_born_ns)
 }
 
+/// The directory in which a file is, and the spool directory, if that is another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Home {
+    pub own: Hints,
+    root: Option<Hints>,
+}
+
+impl Home {
+    /// Where files of that place were, by the last listing.
+    pub(super) fn listed(scanner: &Scanner, place: &OsStr) -> Option<Home> {
+        let above = (!place.is_empty()).then(|| scanner.directory_of(OsStr::new(""))).flatten();
+        Some(Home { own: scanner.directory_of(place)?, root: above })
+    }
+
+    pub(super) fn is_that_of(self, record: &FileRecord) -> bool {
+        let mut same = record.clone();
+        self.note(&mut same);
+        same == *record
+    }
+
+    pub(super) fn note(self, record: &mut FileRecord) {
+        (record.directory, record.directory_born_ns) = (self.own.inode, self.own.born_ns);
+        let root = self.root.map_or((0, 0), |root| (root.inode, root.born_ns));
+        (record.root, record.root_born_ns) = root;
+    }
+}
+
+/// The file of this record is where that of the other one is.
+pub(super) fn note_same_home(record: &mut FileRecord, other: &FileRecord) {
+    (record.directory, record.directory_born_ns) = (other.directory, other.directory_born_ns);
+    (record.root, record.root_born_ns) = (other.root, other.root_born_ns);
+}
+
 impl Files {
     /// Is it the directory in which the file of the record was?
     pub(super) fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
@@ -50,6 +85,45 @@ impl Files {
         let is_same =
             here.1 == record.directory && !is_other_birth(born_ns(stat), record.directory_born_ns);
         here.0 == record.device && (is_same || record.directory == 0)
+    }
+
+    /// Has the directory of the record, one below the spool directory, been renamed, moved away or removed?
+    /// Then it was listed without the file under its new name, or what is above it without it. What was
+    /// renamed since that listing is not in it.
+    pub(super) fn has_lost_place(&self, record: &FileRecord) -> bool {
+        let own = root::split(OsStr::from_bytes(&record.name)).0;
+        if own.is_empty() || record.directory == 0 || !self.scanner.knows_places() {
+            return false;
+        }
+        let is_it = |place: &OsStr| {
+            place != own
+                && self.root.stat_place(place).is_ok_and(|stat| self.is_directory_of(record, &stat))
+        };
+        if self.scanner.places().any(is_it) {
+            return true;
+        }
+        if !self.root.stat_place(own).is_err_and(|e| reach::is_nothing_there(&e)) {
+            return false;
+        }
+        let was_here = |left: &Hints| {
+            (left.device, left.inode) == was_in(record)
+                && !is_other_birth(left.born_ns, record.directory_born_ns)
+        };
+        // Nothing is known of the directories between.
+        let first = own.as_bytes().split(|b| *b == b'/').next().unwrap_or_default();
+        let is_first_there = self.scanner.places().any(|place| place.as_bytes() == first);
+        self.scanner.gone().any(was_here) || !is_first_there && self.is_root_of(record)
+    }
+
+    /// Is the spool directory the one below which the file of the record was?
+    fn is_root_of(&self, record: &FileRecord) -> bool {
+        let Ok(stat) = self.root.stat_place(OsStr::new("")) else { return false };
+        let (here, was) = ((stat.dev(), stat.ino()), (record.device, record.root));
+        let born_ns = born_ns(&stat);
+        let is_very = born_ns != 0 && (here.1, born_ns) == (was.1, record.root_born_ns);
+        let is_same = here == was && !is_other_birth(born_ns, record.root_born_ns);
+        let are_void = self.hints_are_void && self.is_restoring;
+        was.1 != 0 && (is_very || is_same && !are_void || self.homes.contains(&(here, was)))
     }
 
     /// The directory of the record, where that is known to be the one in its place.
@@ -140,8 +214,8 @@ impl Files {
     }
 
     /// The directory in which something of that name stands, as it was listed last.
-    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Hints> {
-        self.scanner.directory_of(root::split(name).0)
+    pub(super) fn listed_directory(&self, name: &OsStr) -> Option<Home> {
+        Home::listed(&self.scanner, root::split(name).0)
     }
 
     /// A file that was found when its directory could not be asked is in the one that was listed with it.
@@ -149,19 +223,22 @@ impl Files {
         let is_unknown = |t: &&mut Tracked| t.is_named() && t.record.directory == 0;
         for tracked in self.tracked.iter_mut().filter(is_unknown) {
             let (name, inode) = (tracked.name(), tracked.record.inode);
-            let here = self.scanner.directory_of(root::split(name).0);
+            let here = Home::listed(&self.scanner, root::split(name).0);
             if let Some(here) = here.filter(|_| !self.scanner.is_unjudged(name, inode)) {
-                let record = &mut tracked.record;
-                (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+                here.note(&mut tracked.record);
                 self.has_news = true;
             }
         }
     }
 
     /// The directory in which something of that name stands, as it is now, if files are looked for there.
-    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Hints> {
-        let stat = self.root.stat_place(root::split(name).0).ok()?;
-        self.is_in_place(name).then(|| Hints::of(&stat))
+    pub(super) fn directory_now(&self, name: &OsStr) -> Option<Home> {
+        let place = root::split(name).0;
+        let stat = self.root.stat_place(place).ok()?;
+        let above =
+            (!place.is_empty()).then(|| self.root.stat_place(OsStr::new("")).ok()).flatten();
+        let home = Home { own: Hints::of(&stat), root: above.map(|stat| Hints::of(&stat)) };
+        self.is_in_place(name).then_some(home)
     }
 
     /// Tells which directories are others than they were at the last listing.

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::directories::note_same_home;
 use super::tracked::{Hints, Tie};
 use super::{Files, Handle, tell};
 use crate::checkpoint::record::FileState;
@@ -54,8 +55,7 @@ impl Files {
         tracked.record.current_name.clone_from(&tracked.record.name);
         // It may be in another place now.
         if let Some(here) = here {
-            let record = &mut tracked.record;
-            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+            here.note(&mut tracked.record);
         }
         self.has_news = true;
     }
@@ -149,8 +149,7 @@ impl Files {
         tracked.record.name = name.as_bytes().to_vec();
         tracked.record.current_name.clone_from(&tracked.record.name);
         if let Some(here) = here {
-            let record = &mut tracked.record;
-            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+            here.note(&mut tracked.record);
         }
         self.has_news = true;
         true
@@ -193,7 +192,7 @@ impl Files {
         let record = &mut self.tracked[new].record;
         record.state = if old_tie == Tie::Named { FileState::Live } else { FileState::Draining };
         (record.device, record.inode, record.born_ns) = (old.device, old.inode, old.born_ns);
-        (record.directory, record.directory_born_ns) = (old.directory, old.directory_born_ns);
+        note_same_home(record, &old);
         record.current_name = old.current_name;
         self.has_news = true;
         if read_position > 0 {

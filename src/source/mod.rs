@@ -515,16 +515,18 @@ impl Files {
         let id = self.next_file_id;
         self.next_file_id += 1;
         let directory = self.directory_now(name).or_else(|| self.listed_directory(name));
-        FileRecord {
+        let mut record = FileRecord {
             id,
             name: name.as_bytes().to_vec(),
             current_name: name.as_bytes().to_vec(),
             position,
             opened_ms: self.clock.now_ms(),
-            directory: directory.map_or(0, |directory| directory.inode),
-            directory_born_ns: directory.map_or(0, |directory| directory.born_ns),
             ..FileRecord::default()
+        };
+        if let Some(directory) = directory {
+            directory.note(&mut record);
         }
+        record
     }
 
     fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> Handle {

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::absent::Absence;
+use super::directories::note_same_home;
 use super::kin::NOTICE_MS;
 use super::quest::{
     Common, Compared, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, prefix_crc,
@@ -389,8 +390,7 @@ impl Files {
         let here = self.directory_now(name).filter(|_| is_named);
         let tracked = &mut self.tracked[handle];
         if let Some(here) = here {
-            let record = &mut tracked.record;
-            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+            here.note(&mut tracked.record);
         }
         tracked.tie = Tie::of(is_named);
         tracked.record.current_name = name.as_bytes().to_vec();
@@ -443,7 +443,7 @@ impl Files {
         tracked.finished_at = (rest > common.lines_end && rest == common.end).then_some(rest);
         let record = &mut tracked.record;
         (record.bytes_crc, record.state, record.is_remnant) = (crc, old.state, true);
-        (record.directory, record.directory_born_ns) = (old.directory, old.directory_born_ns);
+        note_same_home(record, &old);
         record.current_name = old.current_name;
     }
 

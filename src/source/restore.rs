@@ -179,6 +179,7 @@ impl Files {
             let here = self.right_directory(&record);
             (record.inode, record.born_ns) = (0, 0);
             (record.directory, record.directory_born_ns) = (0, 0);
+            (record.root, record.root_born_ns) = (0, 0);
             if let Some(here) = here {
                 record.device = here.device;
                 (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
@@ -230,10 +231,9 @@ impl Files {
         let is_it = |(now, stat): (Metadata, Metadata)| Hints::of(&now).agree(Hints::of(&stat));
         let here = self.directory_now(found).filter(|_| is_there().is_some_and(is_it));
         if let Some(here) = here {
-            self.homes.insert(((here.device, here.inode), was_in(&record)));
-            self.has_news |=
-                (record.directory, record.directory_born_ns) != (here.inode, here.born_ns);
-            (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
+            self.homes.insert(((here.own.device, here.own.inode), was_in(&record)));
+            self.has_news |= !here.is_that_of(&record);
+            here.note(&mut record);
         }
         if record.is_unseen() && reached.is_none() {
             // What fails here fails again when it is read.
@@ -271,7 +271,7 @@ impl Files {
             record.born_ns = hints.born_ns;
         }
         if let Some(here) = here {
-            self.homes.insert(((here.device, here.inode), was_in(&record)));
+            self.homes.insert(((here.own.device, here.own.inode), was_in(&record)));
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let handle = self.push(record, file, announced.end);

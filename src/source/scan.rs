@@ -6,7 +6,7 @@
 //! was judged once is not matched or stat'ed again, so that a hundred thousand finished files
 //! cost one pass over their names and no more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -61,6 +61,10 @@ pub struct Scanner {
     marked: HashSet<OsString>,
     /// Names and inodes of the last listing of which could not be told what they are.
     unjudged: Vec<(OsString, u64)>,
+    /// Directories below the configured ones that the last listing lacked or could not judge.
+    has_missed_places: bool,
+    /// Those that were listed once and are not there any more, as far as that was seen.
+    gone: VecDeque<Hints>,
     /// Who reads the directories below the configured ones. `None`: this is only a look.
     claims: Option<Claims>,
 }
@@ -81,6 +85,8 @@ struct Place {
     is_faulty: bool,
     /// It is configured, or was found in another one at this listing.
     is_there: bool,
+    /// The directory is another one than at the listing before.
+    is_another: bool,
 }
 
 impl Place {
@@ -93,6 +99,7 @@ impl Place {
             is_confirmed: false,
             is_faulty: false,
             is_there: true,
+            is_another: false,
         }
     }
 }
@@ -153,6 +160,8 @@ impl Scanner {
             tracker_dir: config.tracker_dir.clone(),
             tracker: None,
             marked: Marks::of(config).map(|marks| marks.of_others()).unwrap_or_default(),
+            has_missed_places: false,
+            gone: VecDeque::new(),
             claims: None,
         }
     }
@@ -225,6 +234,19 @@ impl Scanner {
         self.places.iter().find(|p| p.name == place)?.directory
     }
 
+    /// Are the places all directories in which there may be files, unless one was renamed since their
+    /// listing?
+    pub fn knows_places(&self) -> bool {
+        let is_known = !self.has_missed_places && !self.places.iter().any(|place| place.is_faulty);
+        is_known && !self.is_stale().unwrap_or(true)
+    }
+
+    /// Directories below the configured ones that are gone: what is above them was listed with them, and
+    /// later without them.
+    pub fn gone(&self) -> impl Iterator<Item = &Hints> {
+        self.gone.iter()
+    }
+
     /// Did the last listing follow another with no change of a directory between them, by a
     /// stamp that is finer than whole seconds?
     pub fn is_confirmed(&self) -> bool {
@@ -286,6 +308,7 @@ impl Scanner {
         let mut problems = Vec::new();
         self.left.clear();
         self.unjudged.clear();
+        self.has_missed_places = false;
         self.slow.begin_listing();
         let mut found = Listed::of(&mut self.candidates);
         self.tracker = self.tracker_dir.metadata().ok().map(|stat| (stat.dev(), stat.ino()));
@@ -311,6 +334,7 @@ impl Scanner {
             self.places.iter_mut().for_each(|place| place.is_faulty = false);
             return Err(e);
         }
+        self.note_gone();
         self.places.retain(|place| place.is_there || place.is_faulty);
         if let Some(claims) = &mut self.claims {
             let seen = self.places.iter().filter_map(|place| place.seen);
@@ -329,12 +353,36 @@ impl Scanner {
         (place.seen, place.is_confirmed, place.is_faulty) = (None, false, is_unknown);
     }
 
+    /// Of a directory that has gone with the one above it the latter tells.
+    fn note_gone(&mut self) {
+        let has_gone = |place: &Place| !place.is_there && !place.is_faulty;
+        let above = |place: &Place| {
+            let (above, _) = root::split(&place.name);
+            self.places.iter().find(|p| p.name == above)
+        };
+        let is_seen = |place: &&Place| {
+            let mut at = *place;
+            while let Some(next) = above(at).filter(|_| has_gone(at)) {
+                at = next;
+            }
+            !at.is_another && !at.is_faulty
+        };
+        let gone = self.places.iter().filter(|place| has_gone(place)).filter(is_seen);
+        let gone: Vec<Hints> = gone.filter_map(|place| place.directory).collect();
+        self.gone.extend(gone);
+        let beyond = self.gone.len().saturating_sub(PLACES_MAX);
+        self.gone.drain(..beyond);
+    }
+
     /// A directory in a place: are files looked for there, too?
     fn note_place(&mut self, name: &OsStr, inode: u64, problems: &mut Vec<(OsString, String)>) {
         match self.names.descends(name) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(why) => return problems.push((name.to_owned(), why)),
+            Err(why) => {
+                self.has_missed_places = true;
+                return problems.push((name.to_owned(), why));
+            }
         }
         let is_tracker = self.tracker.is_some_and(|(device, own)| {
             own == inode && self.root.stat_place(name).is_ok_and(|stat| stat.dev() == device)
@@ -347,6 +395,7 @@ impl Scanner {
         } else if self.places.len() < PLACES_MAX {
             self.places.push(Place::new(name));
         } else {
+            self.has_missed_places = true;
             let why = format!("only {PLACES_MAX} directories are searched; this is one more");
             problems.push((name.to_owned(), why));
         }

@@ -65,6 +65,8 @@ fn renumbered(mut record: Record, renumbering: Option<Renumbering>) -> Record {
             if renumbering == Renumbering::Copy {
                 let (directory, born_ns) = (&mut file.directory, &mut file.directory_born_ns);
                 renumber(renumbering, &mut file.device, directory, born_ns);
+                let (root, born_ns) = (&mut file.root, &mut file.root_born_ns);
+                renumber(renumbering, &mut file.device, root, born_ns);
             }
         }
     }

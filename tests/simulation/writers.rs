@@ -222,6 +222,27 @@ impl Writers {
         }
     }
 
+    /// The second directory is removed with all that is in it.
+    pub fn remove_second(&mut self) {
+        let Some(second) = self.second.take() else { return };
+        let dir = self.spool.join(second);
+        let places = self.places_in(&dir);
+        for inode in &mut self.inodes {
+            inode.is_linked &= !places.contains(&inode.number);
+        }
+        self.taken.retain(|(name, _)| !Path::new(name).starts_with(second));
+        let _ = fs::remove_dir_all(dir);
+    }
+
+    /// Inodes of what is in the second directory.
+    pub fn in_second(&self) -> HashSet<u64> {
+        self.second.map_or_else(HashSet::new, |second| self.places_in(&self.spool.join(second)))
+    }
+
+    fn places_in(&self, dir: &Path) -> HashSet<u64> {
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.ino()).collect()
+    }
+
     /// Somebody makes a file under the name that this one is to get.
     pub fn take_name(&mut self, path: &Path) {
         let name = format!("{}.COMPLETED", self.name_of(path));

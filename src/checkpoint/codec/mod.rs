@@ -27,6 +27,11 @@ const WITH_READ_MARKS: u16 = 4;
 const WITH_DIRECTORY: u16 = 5;
 /// From this one on a file's record knows when that directory was born.
 const WITH_DIRECTORY_BORN: u16 = 6;
+/// Flags of a file's record.
+const REMNANT: u8 = 1;
+/// It is in a directory below the spool directory, and names the latter. A program that does not know that
+/// refuses the state.
+const HAS_ROOT: u8 = 2;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -68,6 +73,10 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
         encode_read_marks(&file.marks, out);
         encode_directory(file, out);
         put(out, file.directory_born_ns.to_le_bytes());
+        if has_root(file) {
+            put(out, file.root.to_le_bytes());
+            put(out, file.root_born_ns.to_le_bytes());
+        }
     }
     put_length(out, record.batches.len());
     for batch in &record.batches {
@@ -143,7 +152,12 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
 
 fn encode_directory(file: &FileRecord, out: &mut Vec<u8>) {
     put(out, file.directory.to_le_bytes());
-    put(out, [u8::from(file.is_remnant)]);
+    let is_remnant = if file.is_remnant { REMNANT } else { 0 };
+    put(out, [is_remnant | if has_root(file) { HAS_ROOT } else { 0 }]);
+}
+
+fn has_root(file: &FileRecord) -> bool {
+    (file.root, file.root_born_ns) != (0, 0)
 }
 
 fn encode_read_marks(marks: &[ReadMark], out: &mut Vec<u8>) {
@@ -303,8 +317,8 @@ fn decode_file(
     channels: usize,
     version: u16,
 ) -> Result<FileRecord, DecodeError> {
-    let mut skips_line = false;
-    Ok(FileRecord {
+    let (mut skips_line, mut flags) = (false, 0);
+    let mut file = FileRecord {
         id: input.u64()?,
         device: input.u64()?,
         inode: input.u64()?,
@@ -354,13 +368,24 @@ fn decode_file(
             })?
         },
         directory: if version < WITH_DIRECTORY { 0 } else { input.u64()? },
-        is_remnant: match if version < WITH_DIRECTORY { 0 } else { input.u8()? } {
-            0 => false,
-            1 => true,
-            _ => return Err(input.impossible("remnant of a file")),
+        is_remnant: {
+            flags |= if version < WITH_DIRECTORY { 0 } else { input.u8()? };
+            let known = if version < WITH_DIRECTORY_BORN { REMNANT } else { REMNANT | HAS_ROOT };
+            if flags & !known != 0 {
+                return Err(input.impossible("flag of a file"));
+            }
+            flags & REMNANT != 0
         },
         directory_born_ns: if version < WITH_DIRECTORY_BORN { 0 } else { input.i64()? },
-    })
+        ..FileRecord::default()
+    };
+    if flags & HAS_ROOT != 0 {
+        (file.root, file.root_born_ns) = (input.u64()?, input.i64()?);
+        if !has_root(&file) {
+            return Err(input.impossible("spool directory of a file"));
+        }
+    }
+    Ok(file)
 }
 
 fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, DecodeError> {

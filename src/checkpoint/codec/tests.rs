@@ -94,6 +94,8 @@ impl Random {
             directory: self.next(),
             is_remnant: self.below(2) == 0,
             directory_born_ns: self.next() as i64,
+            root: [0, self.next()][self.below(2)],
+            root_born_ns: [0, self.next() as i64][self.below(2)],
         }
     }
 
@@ -218,6 +220,7 @@ fn typical(batches: usize) -> Record {
     let name = b"010_2017041212.log".to_vec();
     let mut file = FileRecord { current_name: name.clone(), name, ..random.file(0) };
     file.ranges = vec![OffsetRange::default(); 3];
+    (file.root, file.root_born_ns) = (0, 0);
     Record {
         agent: "a1".into(),
         source: "r1".into(),
@@ -242,7 +245,9 @@ fn the_versions_before_are_read() {
     let mut random = Random(5);
     for _ in 0..1000 {
         let mut record = random.record();
-        record.files.iter_mut().for_each(|file| file.directory_born_ns = 0);
+        for file in &mut record.files {
+            (file.directory_born_ns, file.root, file.root_born_ns) = (0, 0, 0);
+        }
         assert_eq!(decode(&encode_old(&record, 5)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
         (record.receipts_void, record.letters_known) = (0, None);

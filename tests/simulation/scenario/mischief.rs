@@ -28,7 +28,7 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
     world.writers.trim(at, wall_ms);
     let is_odd = world.scenario.is_spooled() && world.rng.chance(20);
     let kind = match is_odd {
-        true => 10 + world.rng.below(2),
+        true => 10 + world.rng.below(3),
         false => world.rng.below(if world.scenario.has_new_numbers { 10 } else { 7 }),
     };
     world.say(|| format!("mischief {kind} with file {at}, {}", path.display()));
@@ -69,8 +69,8 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
             world.writers.replace_by_same(at, &path, wall_ms)
         }
         10 if is_candidate => world.writers.take_name(&path),
-        // What waits for its file in a directory that is gone does so for longer than a run lasts.
-        11 if !world.scenario.has_new_numbers => world.writers.rename_second(),
+        11 => world.writers.rename_second(),
+        12 => remove_second(world),
         _ => {}
     }
     Ok(())
@@ -140,6 +140,17 @@ pub(super) fn hide_files(world: &mut World) {
             world.fail_names(percent);
         }
     }
+}
+
+/// The subdirectory goes with all that is in it.
+fn remove_second(world: &mut World) {
+    let there = world.writers.in_second();
+    for at in 0..world.writers.inodes.len() {
+        if there.contains(&world.writers.inodes[at].number) {
+            excuse_unless_held(world, at);
+        }
+    }
+    world.writers.remove_second();
 }
 
 /// A file that leaves the directory is read on only by an agent that has it open.
