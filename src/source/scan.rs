@@ -127,10 +127,6 @@ impl Stamp {
         }
     }
 
-    fn is_same_directory(&self, other: &Stamp) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
     /// May the directory be changed once more without another stamp?
     fn is_fresh(&self) -> bool {
         is_within_tick(self.modified) || is_within_tick(self.changed)
@@ -413,10 +409,6 @@ impl Scanner {
         // Before the names are read: how long that takes must not count.
         let is_fresh = stamp.is_fresh();
         let seen = self.places[at].seen;
-        if seen.is_some_and(|seen| !seen.is_same_directory(&stamp)) {
-            // Another disk may have the same names and inode numbers.
-            found.forget(&mut self.candidates, &place);
-        }
         if at >= self.root.places().len()
             && let Some(claims) = &mut self.claims
             && !claims.may_list(&self.root.place(&place), (stamp.device, stamp.inode))?
@@ -426,10 +418,19 @@ impl Scanner {
             place.is_faulty = true;
             return Ok(());
         }
+        let entries = self.root.list(&place)?;
         let Stamp { device, inode, born_ns, .. } = stamp;
-        self.places[at].directory = Some(Hints { device, inode, born_ns });
+        let directory = Hints { device, inode, born_ns };
+        let before = self.places[at].directory.replace(directory);
+        self.places[at].is_another = before != Some(directory);
+        if before.is_some_and(|before| before != directory) {
+            // Another disk may have the same names and inode numbers. What was in the one before is not in
+            // this one, be its names read to the last or not.
+            found.forget(&mut self.candidates, &place);
+        }
+        self.gone.retain(|gone| *gone != directory);
         let mut is_whole = true;
-        for entry in self.root.list(&place)? {
+        for entry in entries {
             let Entry { name, inode, is_directory } = entry?;
             if is_directory && self.is_recursive {
                 self.note_place(&name, inode, problems);
@@ -534,10 +535,10 @@ impl Listed {
     }
 
     /// Nothing is known of a place any more.
-    fn forget(&mut self, candidates: &mut [Candidate], place: &OsStr) {
-        for candidate in candidates.iter_mut().filter(|c| root::split(&c.name).0 == place) {
-            self.places.remove(&candidate.inode);
-        }
+    fn forget(&mut self, candidates: &mut Vec<Candidate>, place: &OsStr) {
+        candidates.retain(|c| c.listed.is_some() || root::split(&c.name).0 != place);
+        let places = candidates.iter().enumerate().map(|(at, c)| (c.inode, at));
+        self.places = places.collect();
     }
 }
 
