@@ -574,6 +574,7 @@ impl Files {
         let now_ms = self.clock.monotonic_ms();
         let tracked = &mut self.tracked[handle];
         let goes_on = tracked.tail.as_slice().last() == Some(&0);
+        tracked.note_read(now_ms);
         tracked.read_position = slice.end;
         (tracked.tail, tracked.head) = (slice.tail, slice.head);
         tracked.served_ms = now_ms;

@@ -19,7 +19,7 @@ use super::{Files, READER, reach, root};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::log;
 
-/// Lines that a copy lacks were written while it was made, the last ms of the original.
+/// Lines that a copy lacks were written, and read, while it was made: in the last ms of the original.
 const COPYING_MS: u64 = 20_000;
 
 /// Descriptors of suspects that are kept: a copy may be deleted or packed before it is compared.
@@ -479,10 +479,9 @@ impl Files {
     /// The last position that is known not to be behind the end of a copy that lacks lines.
     pub(super) fn mark_before(&self, tracked: &Tracked, size: u64) -> Option<Mark> {
         let record = &tracked.record;
-        let since_ms = tracked.marks.last_ms().saturating_sub(COPYING_MS);
         let mark = match record.position <= size {
             true => Some(Mark::of(record)),
-            false => tracked.marks.before(size, since_ms),
+            false => tracked.marks.read_last(size, COPYING_MS),
         };
         mark.filter(|m| m.position > 0)
     }
