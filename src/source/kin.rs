@@ -139,8 +139,10 @@ impl Files {
             return true;
         }
         let may_be = |name: &OsStr| is_anywhere || name == tracked.name();
-        // A name of which could not be told what it is may be its.
+        // A name of which could not be told what it is may be its, and so may one that came since they were
+        // listed, where it has no name itself.
         let mut fault = self.scanner.unjudged().iter().any(|(name, _)| may_be(name));
+        fault |= is_anywhere && self.scanner.is_stale().unwrap_or(true);
         let mut suspects = Vec::new();
         for candidate in self.scanner.candidates() {
             if !may_be(&candidate.name) || self.is_told(candidate) {
@@ -154,9 +156,10 @@ impl Files {
         let id = tracked.record.id;
         let took_ms = self.clock().monotonic_ms() - now_ms;
         self.heirs_ms = now_ms + took_ms * 10;
-        let since_ms = tracked.lost_name_ms.unwrap_or(0);
+        let tracked = &mut self.tracked[handle];
+        let since_ms = *tracked.asks_heirs_ms.get_or_insert(now_ms);
         let is_asked = !fault || now_ms >= since_ms + COPY_WAIT_MS;
-        self.tracked[handle].has_asked_heirs = is_asked;
+        tracked.has_asked_heirs = is_asked;
         // What holds all of it comes before what may be a copy that lacks something.
         suspects.sort_by_key(|(len, _)| Reverse(*len));
         let suspects: VecDeque<Suspect> =

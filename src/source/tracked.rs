@@ -78,6 +78,8 @@ pub struct Tracked {
     pub away_ms: Option<u64>,
     /// The names of the directory were asked whether one holds what was read of it, since it has none.
     pub has_asked_heirs: bool,
+    /// Monotonic time since which they are asked.
+    pub asks_heirs_ms: Option<u64>,
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
     pub marks: Marks,
@@ -295,6 +297,7 @@ impl Tracked {
             lost_name_ms: None,
             away_ms: None,
             has_asked_heirs: false,
+            asks_heirs_ms: None,
             vetting: Vetting::Unasked,
             marks,
             reads: VecDeque::new(),
@@ -342,7 +345,7 @@ impl Tracked {
         self.modified = None;
         // That one may have a writer of its own.
         self.watch = Watch { since_ms: now_ms, written_ms: None, ..self.watch };
-        self.has_asked_heirs = false;
+        (self.has_asked_heirs, self.asks_heirs_ms) = (false, None);
         self.forget_rest();
         if self.tie == Tie::Superseded {
             self.tie = Tie::Nameless;
