@@ -104,8 +104,9 @@ pub fn read(
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
     let mut at_end = false;
-    if window.is_raw {
-        // What it holds beyond the last range may have been zeros, and may be lines by now.
+    if window.is_raw || start == 0 {
+        // What it holds beyond the last range may have been zeros, and may be lines by now. Of a file of
+        // which nothing was announced nothing tells whether what was read of it still stands there.
         window.clear();
     }
     window.is_raw = bound != Bound::Open;
@@ -368,5 +369,28 @@ mod tests {
             assert_eq!(events, [b"two".to_vec(), b"six".to_vec()], "{label}");
             assert_eq!(crc, crc32fast::hash(b"two\nsix\n"), "{label}");
         }
+    }
+
+    /// It can go nowhere yet, and its file is truncated and written anew meanwhile.
+    #[test]
+    fn what_was_read_and_not_announced_is_read_anew() {
+        let name = format!("flume-ng-slice-anew-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut window = Window::default();
+        std::fs::write(&path, b"one\ntwo\n").unwrap();
+        let mut tracked = tracked::new_for_test(&path);
+        let mut events = Vec::new();
+        for content in ["one\ntwo\n", "seven\nsix\n"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+            events.clear();
+            read(&mut window, &mut tracked, 0, Bound::Open, |body, _| {
+                events.push(body.to_vec());
+                Take::More
+            })
+            .unwrap();
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(events, [b"seven".to_vec(), b"six".to_vec()]);
     }
 }
