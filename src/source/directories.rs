@@ -204,9 +204,13 @@ impl Files {
 
     /// May this be the copy of a file that was truncated, whose directory has another one in its place?
     pub(super) fn may_be_copy_of_away(&self, fresh: &Tracked) -> bool {
-        let mut away = self.quests.away().filter_map(|id| self.handle_of(id));
-        away.any(|handle| {
-            let record = &self.tracked[handle].record;
+        let record_of = |quest: &'_ Quest| match &quest.whose {
+            Whose::Stray { record, .. } => Some((**record).clone()),
+            _ => Some(self.tracked[self.handle_of(quest.id()?)?].record.clone()),
+        };
+        let mut away = self.quests.away().filter_map(record_of);
+        away.any(|record| {
+            let record = &record;
             was_in(record) == was_in(&fresh.record)
                 && record.inode != fresh.record.inode
                 && tracked::head_matches(&fresh.file, record).unwrap_or(true)

@@ -120,6 +120,12 @@ pub struct Unasked {
 }
 
 impl Unasked {
+    /// Without names that are not those of a copy of that file.
+    pub(super) fn of_copies(mut self, name: &[u8]) -> Unasked {
+        self.names.retain(|unasked| is_copys_name(unasked, name));
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         !self.is_unlisted && !self.is_away && self.names.is_empty()
     }
@@ -137,6 +143,8 @@ pub struct Quest {
     pub unasked: Unasked,
     /// Monotonic time since which another directory stands in the place of its own.
     pub away_ms: Option<u64>,
+    /// Monotonic time since which a file that is gone is looked for in copies.
+    pub gone_ms: Option<u64>,
     /// Monotonic time before which nothing is compared, after a failed read.
     pub retry_ms: u64,
     /// That a long comparison has begun was said.
@@ -153,6 +161,7 @@ impl Quest {
             is_wide: false,
             unasked,
             away_ms: None,
+            gone_ms: None,
             retry_ms: 0,
             is_told: false,
         }
@@ -230,8 +239,8 @@ impl Quests {
     }
 
     /// Files that were truncated, and whose directory has another one in its place.
-    pub fn away(&self) -> impl Iterator<Item = u64> {
-        self.list.iter().filter(|quest| quest.unasked.is_away).filter_map(Quest::id)
+    pub fn away(&self) -> impl Iterator<Item = &Quest> {
+        self.list.iter().filter(|quest| quest.unasked.is_away)
     }
 
     pub(super) fn records_mut(&mut self) -> impl Iterator<Item = &mut FileRecord> {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use super::absent::Absence;
+use super::absent::{Absence, ELSEWHERE_MS};
 use super::directories::is_void;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose, is_copys_name};
 use super::restore::Announced;
@@ -21,6 +21,9 @@ use crate::log;
 
 /// Lines that a copy lacks were written, and read, while it was made: in the last ms of the original.
 const COPYING_MS: u64 = 20_000;
+
+/// For the log, of a file that was truncated.
+const COPY_IS_AWAY: &str = "was truncated, and is looked for in a copy when its directory is back";
 
 /// Descriptors of suspects that are kept: a copy may be deleted or packed before it is compared.
 const KEPT_OPEN_MAX: usize = 32;
@@ -168,6 +171,14 @@ impl Files {
             if quest.retry_ms <= now_ms && !std::mem::replace(&mut quest.is_listed, true) {
                 let mut unasked = Unasked::default();
                 quest.suspects = match &mut quest.whose {
+                    // Of what was truncated there may be a copy, but not in another directory.
+                    Whose::Stray { record, absence, .. }
+                        if absence.hope().is_none()
+                            && self.is_awaited(record, &mut quest.away_ms, COPY_IS_AWAY) =>
+                    {
+                        unasked.is_away = true;
+                        VecDeque::new()
+                    }
                     Whose::Stray { record, absence, reached } => {
                         let reached = reached.as_ref();
                         let (found, fault) = self.suspects_of_stray(
@@ -177,6 +188,9 @@ impl Files {
                             &mut names,
                             &mut unasked,
                         );
+                        let since_ms = &mut quest.away_ms;
+                        unasked.is_away = absence.hope().is_none()
+                            && self.is_awaited(record, since_ms, COPY_IS_AWAY);
                         quest.is_wide |= found.is_empty();
                         if let Some(why) = fault.filter(|_| *absence != Absence::Superseded) {
                             *absence = Absence::Unreachable(why);
@@ -189,17 +203,22 @@ impl Files {
                     }
                     Whose::Replaced { .. } | Whose::Finished { .. } => VecDeque::new(),
                 };
-                if quest.suspects.is_empty() {
+                if quest.suspects.is_empty() && !unasked.is_away {
                     self.seek_partly(&mut quest, &mut names, &mut unasked);
                 }
                 unasked.is_unlisted |= names.fault.is_some();
-                // Others are waited for with their records.
-                let is_cut = match &quest.whose {
-                    Whose::Stray { absence, .. } => *absence == Absence::Superseded,
-                    Whose::Truncated { .. } => true,
-                    _ => false,
-                };
-                quest.unasked = if is_cut { unasked } else { Unasked::default() };
+                quest.unasked = match &quest.whose {
+                    Whose::Stray { absence: Absence::Superseded, .. } => Some(unasked),
+                    Whose::Stray { record, absence: Absence::Gone, .. } => {
+                        let since_ms = *quest.gone_ms.get_or_insert(now_ms);
+                        let is_awaited = now_ms - since_ms < ELSEWHERE_MS;
+                        is_awaited.then(|| unasked.of_copies(&record.name))
+                    }
+                    Whose::Truncated { .. } => Some(unasked),
+                    // They are waited for with their records.
+                    _ => None,
+                }
+                .unwrap_or_default();
                 self.quests.hold(&quest);
             }
             self.quests.list.push_back(quest);
@@ -420,8 +439,7 @@ impl Files {
         unasked: &mut Unasked,
     ) -> VecDeque<Suspect> {
         let record = self.handle_of(id).map(|handle| &self.tracked[handle].record);
-        let why = "was truncated, and is looked for in a copy when its directory is back";
-        let mut is_awaited = || record.is_some_and(|r| self.is_awaited(r, since_ms, why));
+        let mut is_awaited = || record.is_some_and(|r| self.is_awaited(r, since_ms, COPY_IS_AWAY));
         unasked.is_away = is_awaited();
         if unasked.is_away {
             return VecDeque::new();
