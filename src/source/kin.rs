@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use super::follow::is_deleted;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
 use super::scan::Candidate;
-use super::tracked::{Hints, Tracked, Vetting, head_matches};
+use super::tracked::{Hints, Tracked, Vetting, bytes_match, head_matches};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, Handle, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
@@ -234,6 +234,17 @@ impl Files {
                 // Also of one that has no place any more: it had one when it was copied.
                 return Ok(Some((record.id, kin(fresh, other)?.unwrap_or(Kin::Copy))));
             }
+        }
+        // One that is parked may have been copied before its last lines were written.
+        let may_be_copied = |r: &&FileRecord| {
+            let len = r.head_len as usize;
+            is_copys_name(fresh.name(), &r.name)
+                && fresh.size < r.position
+                && (fresh.size < len as u64
+                    || bytes_match(&fresh.file, 0, len, r.head_crc).unwrap_or(true))
+        };
+        if let Some(record) = self.parking.records().find(may_be_copied) {
+            return Ok(Some((record.id, Kin::Parked)));
         }
         if !is_whole {
             return Ok(None);

@@ -21,6 +21,10 @@ const LOOK_INTERVAL_MS: u64 = 250;
 /// How often it is asked for one of them whether its directory is back, ms.
 const AWAY_LOOK_MS: u64 = 10_000;
 
+/// So long after the last reading its marks are kept: a copy that lacks the last lines is there by then, and
+/// was looked at. Thousands of files have no need of them in each checkpoint, ms.
+const MARKS_MS: u64 = 60_000;
+
 /// Notices that are kept until then at most; what is beyond is found in its turn.
 const NOTICES_MAX: usize = LOOK_MAX;
 
@@ -35,6 +39,8 @@ pub struct Parked {
     due_ms: u64,
     /// See [`Tracked::away_ms`].
     away_ms: Option<u64>,
+    /// Monotonic time from which on the record needs no marks.
+    marks_end_ms: u64,
 }
 
 impl Parked {
@@ -89,7 +95,6 @@ impl Parking {
     fn push(&mut self, mut parked: Parked) {
         let record = &mut parked.record;
         record.ranges.shrink_to_fit();
-        record.marks = Vec::new();
         self.identities.insert((record.device, record.inode));
         self.files.push(parked);
     }
@@ -115,8 +120,13 @@ impl Files {
         let tracked = self.tracked.remove(handle);
         // As it was when nothing was left to read: what is written from then on is a change.
         let (seen, watch) = (tracked.last_look(), Some(tracked.watch));
-        let Tracked { record, away_ms, .. } = tracked;
-        self.parking.push(Parked { record, seen, watch, due_ms, away_ms });
+        let now_ms = self.clock().monotonic_ms();
+        let marks_end_ms = tracked.marks.last_read_ms().map_or(0, |ms| ms + MARKS_MS);
+        let Tracked { mut record, away_ms, .. } = tracked;
+        if now_ms >= marks_end_ms {
+            record.marks = Vec::new();
+        }
+        self.parking.push(Parked { record, seen, watch, due_ms, away_ms, marks_end_ms });
         true
     }
 
@@ -185,7 +195,9 @@ impl Files {
     /// Parks the record of the last run without opening the file.
     pub(super) fn park_record(&mut self, record: FileRecord) {
         let seen = (0, 0, 0);
-        self.parking.push(Parked { record, seen, watch: None, due_ms: 0, away_ms: None });
+        let marks_end_ms = self.clock().monotonic_ms() + MARKS_MS;
+        let (watch, away_ms) = (None, None);
+        self.parking.push(Parked { record, seen, watch, due_ms: 0, away_ms, marks_end_ms });
     }
 
     /// The kernel says that `name` was written to.
@@ -237,6 +249,11 @@ impl Files {
     /// Opens a parked file if it has changed or may be retired. `false`: there is no descriptor
     /// for it.
     fn look_at(&mut self, at: usize) -> bool {
+        let now_ms = self.clock().monotonic_ms();
+        let parked = &mut self.parking.files[at];
+        if now_ms >= parked.marks_end_ms && !parked.record.marks.is_empty() {
+            parked.record.marks = Vec::new();
+        }
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
         let has_changed = reach::metadata(&path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;

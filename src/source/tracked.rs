@@ -225,6 +225,11 @@ impl Marks {
         self.0.retain(|noted| noted.mark.position <= position);
     }
 
+    /// When what stands behind the last one was read.
+    pub(super) fn last_read_ms(&self) -> Option<u64> {
+        self.0.back().map(|noted| noted.read_ms)
+    }
+
     /// In ascending order, of positions that the file had since that time.
     pub fn since(&self, since_ms: u64) -> impl DoubleEndedIterator<Item = Mark> {
         self.0.iter().filter(move |noted| noted.moved_ms >= since_ms).map(|noted| noted.mark)
