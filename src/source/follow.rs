@@ -78,6 +78,8 @@ impl Files {
         let tracked = &mut self.tracked[handle];
         tracked.begin_grace(now_ms);
         (tracked.lost_name_ms, tracked.has_asked_heirs) = (Some(now_ms), false);
+        // One that comes back keeps it anew.
+        (tracked.asks_heirs_ms, tracked.keeps_name) = (None, false);
         tell(
             Level::Info,
             &name,
@@ -184,6 +186,8 @@ impl Files {
         );
         let (old, read_position) = (tracked.record.clone(), tracked.read_position);
         let old_tie = std::mem::replace(&mut tracked.tie, Tie::Superseded);
+        // The name is that of what the file holds now.
+        tracked.keeps_name = false;
         tracked.record.state = FileState::Superseded;
         tracked.record.current_name.clear();
         self.window.clear();
