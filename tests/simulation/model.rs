@@ -19,7 +19,7 @@
 //! | | or it was dropped into a directory, and left alone for a second | `Scenario::half_ms` |
 //! | | or it was announced as such when the agent ended | `World::excuse_last_lines` |
 //! | | or it is not known whether that is so, since the wall clock jumped | `World::has_jumped` |
-//! | | or its file is followed, and may have been moved away for a while, and back | `Scenario::has_rogue_writers`, `has_absences` |
+//! | | or its file is followed, and had no candidate's name for a while when it was there: nobody can tell then whether it comes back | `OpenLine::may_have_been_last` |
 //! | the other half of it is there, as a line | the first half is there, or need not be, as its file was removed | `is_rest` |
 //! | zeros, as often as they like | a writer reserved them and did not use them before its file seemed finished | `are_zeros_of` |
 //! | a line is in two topics of one name | the first was deleted, or its cluster replaced, while the line was in doubt | `check_topic`, which counts in each |

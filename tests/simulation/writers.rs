@@ -24,12 +24,22 @@ pub struct Line {
 }
 
 /// A line of which the end is still to be written.
+#[derive(Default)]
 pub struct OpenLine {
     pub text: Vec<u8>,
     pub written: usize,
     /// Where it ended after each write.
     cuts: Vec<usize>,
     pub is_optional: bool,
+    /// So much of it was there when its file, which had no candidate's name for a while, got one again.
+    came_back: Option<usize>,
+}
+
+impl OpenLine {
+    /// May what is there have been sent as its file's last, while that had no candidate's name?
+    pub fn may_have_been_last(&self) -> bool {
+        self.came_back == Some(self.written)
+    }
 }
 
 /// The content of a file from when it was empty until it is truncated.
@@ -489,7 +499,7 @@ impl Writers {
         if self.generations[generation].open.is_none() {
             let text = self.new_line(generation, rng);
             self.generations[generation].open =
-                Some(OpenLine { text, written: 0, cuts: Vec::new(), is_optional: !required });
+                Some(OpenLine { text, is_optional: !required, ..OpenLine::default() });
         }
         let Some(open) = &mut self.generations[generation].open else { return };
         let head = open.text.iter().position(|b| *b == b':').unwrap_or(0) + 1;
@@ -590,6 +600,15 @@ impl Writers {
     pub fn hide(&mut self, path: &Path) {
         let serial = self.next_serial();
         let _ = fs::rename(path, self.spool.join(format!(".hidden-{serial}")));
+    }
+
+    /// A file without a candidate's name gets one.
+    pub fn come_back(&mut self, at: usize, path: &Path) {
+        let generation = self.inodes[at].generation;
+        if let Some(open) = &mut self.generations[generation].open {
+            open.came_back = Some(open.written);
+        }
+        self.rename(path);
     }
 
     /// Under another candidate's name.

@@ -62,7 +62,9 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
         }
         5 if is_candidate && !world.writers.inodes[at].is_bound => world.writers.rename(&path),
         // Only what the agent has not forgotten: a file that comes back later is a new one.
-        6 if name.starts_with(".hidden") && world.is_tracked(at) => world.writers.rename(&path),
+        6 if name.starts_with(".hidden") && world.is_tracked(at) => {
+            world.writers.come_back(at, &path)
+        }
         7 | 8 if is_candidate => copy_and_truncate(world, at, &path)?,
         // Of fewer bytes nothing could be proven.
         9 if is_candidate && world.is_proven(at) => {

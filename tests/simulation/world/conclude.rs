@@ -19,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::crash_store::CrashStore;
 use crate::model::{self, Rules};
 use crate::scenario::{self, Kind};
+use crate::writers::OpenLine;
 
 /// Longest way to rest after everything has calmed down, simulated ms.
 const REST_MAX_MS: u64 = 900_000;
@@ -169,9 +170,10 @@ impl World {
             if let Kind::Followed { idle_ms, .. } = self.scenario.kind {
                 // Of a line that stays as it is nobody waits for the end, unless the file was moved away
                 // for a while.
-                let may_have_moved = self.scenario.has_absences || self.scenario.has_rogue_writers;
+                let open = self.writers.generations[generation].open.as_ref();
+                let may_have_ended = open.is_some_and(OpenLine::may_have_been_last);
                 return match (is_candidate, idle_ms) {
-                    (true, None) => (!may_have_moved).then_some(false),
+                    (true, None) => (!may_have_ended).then_some(false),
                     (true, Some(_)) => None,
                     (false, _) => Some(true),
                 };
