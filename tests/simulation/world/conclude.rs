@@ -42,14 +42,17 @@ impl World {
         self.disk.borrow_mut().fail_in = None;
         self.fail_names(0);
         self.writers.bring_back();
-        if self.scenario.kind == Kind::SpoolTail {
-            scenario::write_last_file(self);
-        }
+        let mut hour = String::new();
         let calm_ms = self.clock.monotonic_ms();
         let mut end_ms = calm_ms + REST_MAX_MS;
         let mut quiet_since_ms = None;
         let mut is_over = false;
         for turn in 0..TURNS_MAX {
+            // The last candidate stays. Where a directory was waited for, the hour of the one before is over.
+            if self.scenario.kind == Kind::SpoolTail && hour != scenario::hour(&self.clock) {
+                scenario::write_last_file(self);
+                hour = scenario::hour(&self.clock);
+            }
             if !self.is_alive() && !self.start()? {
                 continue;
             }
