@@ -1,13 +1,16 @@
 //! Another directory stands in the place of the spool directory, or that cannot be asked, told step by step.
 
+use std::cell::RefCell;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use flume_ng::clock::Clock;
 use flume_ng::source::reach;
 
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
-use crate::scenario::Scenario;
+use crate::rng::Rng;
+use crate::scenario::{self, Scenario};
 use crate::world::{End, Renumbering};
 
 /// Longer than any wait but the hour, ms.
@@ -37,6 +40,26 @@ impl Story {
         self.until(|cluster| cluster.serial > serial);
         self.world.end(End::Kill);
         self.cluster().trouble.request_lost = 0;
+    }
+
+    /// Calls on the names for which this is so fail from now on.
+    fn refuse(&self, is_it: impl Fn(&Path) -> bool + 'static) {
+        let error = || io::Error::from_raw_os_error(libc::EIO);
+        reach::set_mishap(Some(Box::new(move |path| is_it(path).then(error))));
+    }
+
+    /// Copies the first file, writes a line behind that and truncates it. Returns where the copy is.
+    fn copy_and_truncate(&mut self) -> PathBuf {
+        let (path, wall_ms) = (self.world.path_of(0), self.world.clock.now_ms());
+        let copy = self.world.writers.copy(0, &path, true, wall_ms);
+        let sent = self.sent();
+        let world = &mut self.world;
+        world.writers.append(0, 1, wall_ms, &mut world.rng, false);
+        self.until(|cluster| cluster.logs.iter().map(ours).sum::<usize>() > sent);
+        self.pass(5_000);
+        self.world.end(End::Kill);
+        self.world.writers.truncate(0, wall_ms);
+        path.with_file_name(copy)
     }
 
     fn sent(&self) -> usize {
@@ -124,5 +147,102 @@ fn no_directory_is_believed_by_the_numbers_of_a_copied_state() {
     story.pass(5_000);
     story.write(2);
     story.until_sent(0, 22);
+    story.conclude();
+}
+
+/// A file that was replaced by its like while no agent ran is known by its content. After that was opened,
+/// and before it was compared, another directory takes the place of its own: what it lacks is not gone.
+#[test]
+fn a_directory_that_comes_while_a_file_is_compared_is_not_that_of_the_file() {
+    let mut story = Story::begin(calm());
+    story.write(20);
+    let wall_ms = story.world.clock.now_ms();
+    let name = format!("f99-{}.log", scenario::hour(&story.world.clock));
+    let other = story.world.writers.create(&name, wall_ms);
+    scenario::write_lines(&mut story.world, other, 20);
+    story.until(|cluster| ours(&cluster.logs[0]) == 40);
+    story.pass(5_000);
+    story.leave_in_doubt(5);
+    let path = story.world.path_of(other);
+    story.world.writers.replace_by_same(other, &path, wall_ms);
+    let own = story.world.path_of(0);
+    let cannot = move |path: &std::path::Path| {
+        (path == own).then(|| io::Error::from_raw_os_error(libc::EIO))
+    };
+    reach::set_mishap(Some(Box::new(cannot)));
+    story.start();
+    reach::set_mishap(None);
+    story.world.writers.take_away(true);
+    story.pass(LONG_MS);
+    story.world.writers.bring_back();
+    story.conclude();
+}
+
+/// A file was truncated while no agent ran, and has grown beyond what was read of it. Its copy lacks the last
+/// line and cannot be opened at first.
+#[test]
+fn a_copy_that_cannot_be_opened_at_a_start_is_waited_for() {
+    let mut story = Story::begin(calm());
+    story.write(20);
+    story.until_sent(0, 20);
+    let copy = story.copy_and_truncate();
+    story.write(60);
+    story.refuse(move |path| path == copy);
+    story.start();
+    story.pass(5_000);
+    reach::set_mishap(None);
+    story.conclude();
+}
+
+/// What was truncated is looked for in its copy, which cannot be opened, and then by the next run, while
+/// another directory stands in the place of its own.
+#[test]
+fn a_copy_is_looked_for_by_the_next_run_when_its_directory_is_back() {
+    let mut story = Story::begin(calm());
+    story.write(20);
+    story.until_sent(0, 20);
+    let copy = story.copy_and_truncate();
+    story.refuse(move |path| path == copy);
+    story.start();
+    story.pass(5_000);
+    story.world.end(End::Kill);
+    story.world.writers.take_away(true);
+    story.start();
+    story.pass(5_000);
+    reach::set_mishap(None);
+    story.pass(5_000);
+    story.world.writers.bring_back();
+    story.conclude();
+}
+
+/// The listing of another directory that stands there for a while is cut short. Then a file of the right one
+/// is opened, which was listed before.
+#[test]
+fn a_listing_that_is_cut_short_tells_of_no_file_that_was_listed_before() {
+    let mut story = Story::begin(calm());
+    story.cluster().restart(20_000);
+    let wall_ms = story.world.clock.now_ms();
+    let name = format!("f99-{}.log", scenario::hour(&story.world.clock));
+    let at = story.world.writers.create(&name, wall_ms);
+    scenario::write_lines(&mut story.world, at, 20);
+    story.pass(2_000);
+    let spool = story.world.writers.spool.clone();
+    story.world.writers.take_away(true);
+    // Half of all calls on it fail, so that none of its listings comes to an end.
+    (0..30).for_each(|n| std::fs::write(spool.join(format!(".other-{n}")), "").expect("a file"));
+    let draws = RefCell::new(Rng::new(1));
+    let own = spool.clone();
+    story.refuse(move |path| path == own && draws.borrow_mut().chance(50));
+    story.pass(8_000);
+    story.world.writers.bring_back();
+    story.refuse(move |path| path == spool);
+    story.pass(10_000);
+    reach::set_mishap(None);
+    story.until_sent(0, 20);
+    let path = story.world.path_of(at);
+    story.world.writers.copy(at, &path, false, wall_ms);
+    story.world.writers.truncate(at, wall_ms);
+    scenario::write_lines(&mut story.world, at, 3);
+    story.until_sent(0, 23);
     story.conclude();
 }

@@ -272,3 +272,117 @@ fn a_file_of_a_subdirectory_that_was_truncated_is_found_in_its_copy_at_a_start()
     story.start();
     story.conclude();
 }
+
+/// Lines are in doubt in a partition without a leader when their file is truncated. What it holds then is
+/// sent, and finished, before that is settled: the receipt of the first content is the newer one, with the
+/// same numbers. Then somebody gives the file its name back.
+#[test]
+fn a_receipt_of_what_was_truncated_away_is_not_that_of_what_came_after() {
+    let mut story = Story::begin(Scenario { partitions: 2, ..Scenario::calm(Version::V28) });
+    story.until(|cluster| cluster.connection.is_some());
+    story.cluster().trouble.request_lost = 100;
+    story.write(3);
+    story.until(|cluster| cluster.serial > 0);
+    story.cluster().trouble.request_lost = 0;
+    story.cluster().lose_leader(0, 3_600_000);
+    let wall_ms = story.world.clock.now_ms();
+    story.world.excuse(0, 0);
+    story.world.writers.truncate(0, wall_ms);
+    story.write(4);
+    story.until_sent(1, 4);
+    scenario::write_last_file(&mut story.world);
+    story.world.clock.advance(3_600_000);
+    scenario::write_last_file(&mut story.world);
+    story.turns_until(|world| world.book.borrow().receipts.len() == 2);
+    story.cluster().calm_down();
+    story.turns_until(|world| world.book.borrow().receipts.len() == 3);
+    let path = story.world.path_of(0);
+    story.world.writers.rename(&path);
+    story.world.clock.advance(3_600_000);
+    story.conclude();
+}
+
+/// The last file of a subdirectory is deleted while a batch of it is in doubt, and that is renamed or
+/// removed. No other directory stands in its place, and nothing has to be waited for.
+#[test]
+fn a_subdirectory_that_was_renamed_or_removed_is_gone() {
+    for is_removed in [false, true] {
+        for is_running in [false, true] {
+            let mut story = Story::begin(spooled());
+            story.world.writers.add_second();
+            let wall_ms = story.world.clock.now_ms();
+            let at = story.world.writers.create("two/log.log", wall_ms);
+            write_lines(&mut story.world, at, 60);
+            story.until(|cluster| ours(&cluster.logs[0]) == 60);
+            story.cluster().trouble.request_lost = 100;
+            let serial = story.cluster().serial;
+            write_lines(&mut story.world, at, 2);
+            story.until(|cluster| cluster.serial > serial);
+            story.world.end(End::Kill);
+            story.cluster().trouble.request_lost = 0;
+            let generation = story.world.writers.inodes[at].generation;
+            story.world.excuse(generation, 0);
+            if is_running {
+                // It cannot be opened at first.
+                story.world.fail_names(100);
+                story.start();
+                story.turns_until(|world| world.clock.monotonic_ms() > 10_000);
+                story.world.fail_names(0);
+            }
+            let path = story.world.path_of(at);
+            story.world.writers.delete(at, &path);
+            match is_removed {
+                true => story.world.writers.remove_second(),
+                false => story.world.writers.rename_second(),
+            }
+            story.start();
+            story.write(1);
+            // In less than the hour for which another directory is not believed.
+            story.until(|cluster| ours(&cluster.logs[0]) == 61);
+            story.conclude();
+        }
+    }
+}
+
+/// A file is replaced by its like while the brokers are away. When they are back that is renamed, behind the
+/// listing by which the agent goes on.
+#[test]
+fn a_file_is_not_done_by_a_listing_that_is_out_of_date() {
+    let mut story = Story::begin(Scenario { line_max: 500, ..Scenario::calm(Version::V28) });
+    story.write(20);
+    story.until_sent(0, 20);
+    story.cluster().restart(5_000);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    story.world.writers.replace_by_same(0, &path, wall_ms);
+    story.turns_until(|world| world.clock.monotonic_ms() > 4_000);
+    while !story.world.is_connected() {
+        story.world.clock.advance(5);
+        let _ = story.world.turn();
+    }
+    story.world.list_now();
+    story.world.writers.rename(&path);
+    for _ in 0..5 {
+        let _ = story.world.turn();
+    }
+    story.conclude();
+}
+
+/// A finished file that keeps its name is truncated before its grace time is over, and what it holds then
+/// has to wait for a leader. When the first content is done, that is not done with it.
+#[test]
+fn what_was_truncated_away_takes_no_name_with_it() {
+    let scenario = Scenario { partitions: 2, partition_by: PartitionBy::File, ..spooled() };
+    let mut story =
+        Story::with_file(scenario, |name| crc32fast::hash(name.as_bytes()).is_multiple_of(2));
+    story.write(3);
+    story.until_sent(0, 3);
+    story.cluster().lose_leader(0, 3_600_000);
+    let wall_ms = story.world.clock.now_ms();
+    story.world.writers.truncate(0, wall_ms);
+    story.write(1);
+    let end_ms = story.world.clock.monotonic_ms() + 20_000;
+    story.turns_until(|world| world.clock.monotonic_ms() > end_ms);
+    story.cluster().calm_down();
+    story.until_sent(0, 4);
+    story.conclude();
+}

@@ -115,6 +115,16 @@ impl World {
             && !pipeline.files().tracked().any(|t| self.is_too_long(&t.name().to_string_lossy()))
     }
 
+    /// Is every channel open?
+    pub fn is_connected(&self) -> bool {
+        self.pipeline.as_ref().is_some_and(|p| p.outlets().iter().all(Outlet::is_open))
+    }
+
+    /// Lets the agent list the directory now.
+    pub fn list_now(&mut self) {
+        self.pipeline.iter_mut().for_each(|pipeline| pipeline.list_now());
+    }
+
     /// Where this file is now.
     pub fn path_of(&self, inode: usize) -> PathBuf {
         let places = self.writers.places();
