@@ -96,6 +96,7 @@ impl Files {
             }
             if record.state == FileState::Superseded {
                 // Of what was truncated there may be a copy.
+                let record = self.without_void_hints(record);
                 self.seek_stray(record, Absence::Superseded, reached);
             } else if self.tracked.len() >= self.open_max * 3 / 4
                 && reached.is_none()
@@ -234,6 +235,10 @@ impl Files {
             self.homes.insert(((here.own.device, here.own.inode), was_in(&record)));
             self.has_news |= !here.is_that_of(&record);
             here.note(&mut record);
+        } else if self.hints_are_void {
+            // Of one that waits to be deleted elsewhere nothing else tells in which it was.
+            (record.directory, record.directory_born_ns) = (0, 0);
+            (record.root, record.root_born_ns) = (0, 0);
         }
         if record.is_unseen() && reached.is_none() {
             // What fails here fails again when it is read.
