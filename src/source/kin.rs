@@ -220,17 +220,26 @@ impl Files {
         for other in others {
             let record = &other.record;
             let may_be = match is_whole && other.read_position >= PROOF_BYTES {
-                true => record.head_len as usize != HEAD_BYTES || record.head_crc == crc,
+                true if record.head_len as usize == HEAD_BYTES => record.head_crc == crc,
+                // Nothing of it is in the topic yet.
+                true => {
+                    let read = other.head.as_slice();
+                    read.len() < HEAD_BYTES || read == head
+                }
                 false => other.names().any(|name| is_copys_name(fresh.name(), name)),
             };
+            // All that follows asks the file system, of each of hundreds of files.
+            if !may_be {
+                continue;
+            }
             // Its old writer may have gone on writing to the other one.
             let look = if may_succeed(fresh, other) { PROOF_BYTES } else { COPY_LOOK_BYTES };
             let end = fresh.size.min(other.read_position).min(look);
             let is_alike = || begin_alike(&fresh.file, &other.file, end).unwrap_or(false);
-            if may_be && is_alike() {
+            if is_alike() {
                 return Ok(kin(fresh, other)?.map(|kin| (record.id, kin)));
             }
-            if may_be && begins_as_was_read(fresh, other).unwrap_or(false) {
+            if begins_as_was_read(fresh, other).unwrap_or(false) {
                 // Also of one that has no place any more: it had one when it was copied.
                 return Ok(Some((record.id, kin(fresh, other)?.unwrap_or(Kin::Copy))));
             }

@@ -150,6 +150,8 @@ pub struct Files {
     grown: Vec<Receipt>,
     /// The spool directory does not permit names to be changed.
     stuck: retire::Stuck,
+    /// Names of candidates that were moved away.
+    moved_names: Vec<OsString>,
     /// Places in which names were changed that may not be on the disk yet.
     unsynced: Vec<OsString>,
     marks: Option<marks::Marks>,
@@ -207,6 +209,7 @@ impl Files {
             resumed: Vec::new(),
             grown: Vec::new(),
             stuck: retire::Stuck::default(),
+            moved_names: Vec::new(),
             unsynced: Vec::new(),
             marks,
             quests: Quests::default(),
@@ -255,6 +258,7 @@ impl Files {
     /// Lists the directory if it has changed, and takes note of tracked files that were renamed,
     /// replaced or deleted. A directory that cannot be listed is told once and tried again.
     pub fn refresh(&mut self, force: bool) {
+        self.forget_moved();
         let now_ms = self.clock.monotonic_ms();
         if !force && self.listed_ms.is_some_and(|t| now_ms - t < self.list_interval_ms) {
             return;
@@ -560,9 +564,14 @@ impl Files {
         &*self.clock
     }
 
-    fn scanner_forget(&mut self, name: &OsStr) {
-        self.scanner.forget(name);
-        self.refusals.forget(name);
+    /// Names that were moved away are no candidates: all at once, since each time is a pass over ten thousand,
+    /// and before another file that has got one of them is listed.
+    fn forget_moved(&mut self) {
+        let names = std::mem::take(&mut self.moved_names);
+        if !names.is_empty() {
+            self.scanner.forget(&names);
+            names.iter().for_each(|name| self.refusals.forget(name));
+        }
     }
 
     fn accepts(&self, name: &OsStr) -> bool {

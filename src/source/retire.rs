@@ -459,7 +459,7 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         self.tracked[handle].begin_grace(now_ms);
         self.tracked[handle].tie = Tie::Nameless;
-        self.scanner_forget(&name);
+        self.moved_names.push(name);
         Move::Moved
     }
 
@@ -516,6 +516,7 @@ impl Files {
     /// Makes moves durable. A rename that a power cut undoes would be done again at the next
     /// start, so a failure costs nothing but the repetition.
     pub fn sync_names(&mut self) {
+        self.forget_moved();
         let hides = self.policy.then == Then::Delete;
         let told = |dir: &Path, result: io::Result<()>| {
             if let Err(e) = result {

@@ -289,9 +289,11 @@ impl Scanner {
         }
     }
 
-    /// Forgets a name that we have renamed away ourselves.
-    pub fn forget(&mut self, name: &OsStr) {
-        self.candidates.retain(|c| c.name != name);
+    /// Forgets names that we have renamed away ourselves.
+    pub fn forget(&mut self, names: &[OsString]) {
+        // They are among the first.
+        let mut left: HashSet<&OsStr> = names.iter().map(OsString::as_os_str).collect();
+        self.candidates.retain(|c| left.is_empty() || !left.remove(c.name.as_os_str()));
     }
 
     /// Lists the directories again. Returns names that could not be judged or stat'ed, with the

@@ -36,6 +36,8 @@ pub(super) struct Turns {
     /// No file that was read to its end before has grown; looked at again from this time on, or
     /// when there is nothing else to read.
     none_late_ms: u64,
+    /// Files wait that there was no room for when one was chosen last.
+    lacks_room: bool,
     /// Every file of the present hour is open or parked; looked for again from this time on.
     none_waits_ms: u64,
 }
@@ -49,6 +51,7 @@ impl Turns {
             live_since_ms: None,
             was_late: false,
             none_late_ms: 0,
+            lacks_room: false,
             none_waits_ms: 0,
         }
     }
@@ -133,6 +136,9 @@ impl Files {
         // Each of hundreds of files would be asked for its length before every slice.
         let late_first = !self.turns.was_late && now_ms >= self.turns.none_late_ms;
         for late in [late_first, !late_first] {
+            if late && self.turns.lacks_room && now_ms < self.turns.none_late_ms {
+                continue;
+            }
             let found = if late { self.choose_late() } else { self.choose_fresh() };
             if late && found.is_none() {
                 self.turns.none_late_ms = now_ms + LATE_LOOK_MS;
@@ -163,6 +169,7 @@ impl Files {
     /// The first file in `consumeOrder` that is not of the present hour and was not read to its
     /// end yet.
     fn choose_fresh(&mut self) -> Option<Handle> {
+        self.turns.lacks_room = false;
         for at in 0..self.scanner.candidates().len() {
             let candidate = &self.scanner.candidates()[at];
             // First what most of ten thousand are, and what is found out without a search.
@@ -180,6 +187,7 @@ impl Files {
                     let has_room = self.has_backlog_room()
                         || self.names_are_stuck() && self.park_one(&[Spare::Backlog]);
                     if !has_room {
+                        self.turns.lacks_room = true;
                         return self.choose_begun();
                     }
                     match self.track(at) {
