@@ -239,8 +239,8 @@ pub trait Broker: Waits {
     /// buffered; on the legacy wire when they are answered.
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault>;
 
-    /// Where batches have no identity: may one of `partition` be handed over now? If not, an answer
-    /// is awaited first.
+    /// May a batch of `partition` be handed over now? If not, an answer is awaited first: one request
+    /// of a connection is under way at a time where batches have no identity, five where they have.
     fn takes(&self, partition: i32) -> bool {
         let _ = partition;
         true

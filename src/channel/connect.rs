@@ -274,8 +274,9 @@ impl Broker for Kafka {
 
     fn takes(&self, partition: i32) -> bool {
         match &self.link {
+            Link::Modern(modern) => modern.takes(partition),
             Link::Middle(middle) => middle.takes(partition),
-            Link::Closed | Link::Finding(_) | Link::Modern(_) | Link::Legacy(_) => true,
+            Link::Closed | Link::Finding(_) | Link::Legacy(_) => true,
         }
     }
 

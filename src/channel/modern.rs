@@ -368,6 +368,12 @@ impl Modern {
         self.lanes.leader(partition)
     }
 
+    /// See `Broker::takes`.
+    pub fn takes(&self, partition: i32) -> bool {
+        let lane = self.lanes.lane_of(partition);
+        lane.is_ok_and(|lane| self.lanes.all[lane].rounds() < ROUNDS_IN_FLIGHT_MAX)
+    }
+
     /// See `Broker::send`.
     pub fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         debug_assert!(round.iter().all(|batch| {

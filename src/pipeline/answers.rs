@@ -1,6 +1,7 @@
 //! What the brokers answer, and what becomes of the batches that it is about.
 
 use super::announced::Ticket;
+use super::sending::Flights;
 use super::{Announced, Observer, Pipeline, mark};
 use crate::channel::broker::{Answer, Fault, ResponseError, Verdict};
 use crate::checkpoint::record::{BatchRecord, Fate};
@@ -99,12 +100,8 @@ impl Pipeline {
     }
 
     pub(super) fn count_rounds(&mut self) {
-        // A round may fill some partitions only, so their queues do not tell how many requests a
-        // connection holds.
-        let mut rounds: Vec<u64> =
-            self.announced.iter().filter(|a| self.is_under_way(a)).map(|a| a.round).collect();
-        rounds.dedup();
-        self.rounds = rounds.len();
+        let under_way = self.announced.iter().filter(|a| self.is_under_way(a));
+        self.flights = Flights::of(under_way.map(|a| (a.round, a.copies)));
     }
 }
 

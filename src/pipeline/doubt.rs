@@ -160,7 +160,8 @@ fn is_foldable(
 ) -> bool {
     let b = &one.record;
     let is_doubt_in = |o: &BatchRecord| o.file == b.file && o.start < b.end && o.fate.is_in_doubt();
-    is_next(b) && !announced.iter().any(|other| is_doubt_in(&other.record))
+    // Most of what is next is in doubt itself.
+    !b.fate.is_in_doubt() && is_next(b) && !announced.iter().any(|other| is_doubt_in(&other.record))
 }
 
 /// Does each byte that was announced from `first_new` on belong to one batch of its channel? Batches that

@@ -59,6 +59,8 @@ use doubt::{Announced, Copies, add_range, combine_crc, mark, merge_range};
 use positions::Positions;
 use rebuild::Rebuild;
 use room::{Halt, Unwritten};
+use sending::Flights;
+use settle::Settling;
 
 pub use left::left_topics;
 pub(crate) use routes::{Choice, Router};
@@ -165,8 +167,8 @@ pub struct Pipeline {
     agent: String,
     /// Reused for each write.
     record: Record,
-    /// Rounds sent and not wholly answered, at most `rounds_in_flight_max`.
-    rounds: usize,
+    /// As of the last answers, and the last commit.
+    flights: Flights,
     /// Number of the round that is being filled, counted from 1.
     round: u64,
     /// Something was acked or changed that the last written record does not say.
@@ -177,8 +179,8 @@ pub struct Pipeline {
     is_stopping: bool,
     /// A little of the present file waits for the answer to what went before it.
     awaits_answer: bool,
-    /// Monotonic time of the last retirement, and before which receipts are not tried again.
-    settled_ms: u64,
+    settling: Settling,
+    /// Monotonic time before which receipts are not tried again.
     ledger_retry_ms: u64,
     /// Nothing is known but what the topic tells, which is being read.
     rebuild: Option<Rebuild>,
@@ -232,7 +234,7 @@ impl Pipeline {
         {
             return Ok(Pace::Rest(ms.min(REST_MS)));
         }
-        if !self.is_stopping && self.send_round(observer)? {
+        if !self.is_stopping && self.send_rounds()? {
             return Ok(Pace::Again);
         }
         if !self.is_stopping && self.settle()? {

@@ -3,7 +3,7 @@
 use super::doubt::{are_announced_once, doubts_before};
 use super::room::Halt;
 use super::settle::DEAD_LETTERS;
-use super::{Announced, Copies, Fatal, Observer, Pipeline, SOURCE};
+use super::{Announced, Copies, Fatal, Pipeline, SOURCE};
 use crate::channel::batch::Batch;
 use crate::channel::batch::Identity;
 use crate::channel::outlet::{Outlet, Stage, sequence_after};
@@ -31,6 +31,13 @@ const LITTLE_BYTES: u64 = 64 * 1024;
 /// After this time the answer is not waited for, ms: a broker may be far away.
 pub(super) const MOMENT_MS: u64 = 10;
 
+/// No further round is announced in one commit behind so many batches: each is an entry of the
+/// checkpoint.
+const GROUP_BATCHES_MAX: usize = 192;
+/// So many rounds may be announced beyond those that may be under way. More are read once half of them
+/// have gone out, so that a broker never waits for a commit, nor each round for one of its own.
+const WAITING_ROUNDS_MAX: usize = 16;
+
 /// Waits after a failed read of a file, ms.
 const READ_RETRY_MS: u64 = 4_000;
 
@@ -46,6 +53,15 @@ pub(super) enum Outcome {
     Later,
 }
 
+/// What comes behind a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    /// Another one, if there is room for it.
+    Further,
+    /// Nothing now.
+    Last,
+}
+
 /// Which events of a file make up a batch, and how the batch is made.
 pub(crate) struct Plan {
     pub bound: Bound,
@@ -58,43 +74,61 @@ pub(crate) struct Plan {
 }
 
 impl Pipeline {
-    /// Fills a round, announces it and hands it to the brokers. `false`: nothing to send now.
-    pub(super) fn send_round(&mut self, _: &mut dyn Observer) -> Result<bool, Halt> {
+    /// Fills a group of rounds, announces all of them in one commit and hands over what may go out.
+    /// `false`: nothing to send now.
+    pub(super) fn send_rounds(&mut self) -> Result<bool, Halt> {
         if !self.may_send() {
             return Ok(false);
         }
+        let group = self.announced.len();
+        let mut has_barred = false;
+        let patience = Patience::begin(&self.interceptors);
+        let guard = interceptor::guard(&self.interceptors);
+        while self.fill_round(group, patience, &mut has_barred)? == Filled::Further
+            && !patience.is_over()
+            && self.has_room_in_group(group)
+        {
+            self.round += 1;
+        }
+        drop(guard);
+        // Those behind it are chosen next.
+        Ok(self.dispatch(group)? || has_barred)
+    }
+
+    /// Fills one more round of the group that begins with the announcement `group`.
+    fn fill_round(
+        &mut self,
+        group: usize,
+        patience: Patience,
+        has_barred: &mut bool,
+    ) -> Result<Filled, Halt> {
         let width = self.outlets.iter().filter(|o| o.is_open()).map(Outlet::width);
         let width = width.min().unwrap_or(1);
         let first_new = self.announced.len();
         let mut filled = 0;
-        let mut has_barred = false;
-        let patience = Patience::begin(&self.interceptors);
-        let guard = interceptor::guard(&self.interceptors);
         // A file may turn out to hold nothing whole; a few of them do not end the round.
         for _ in 0..width + 16 {
-            let Some(handle) = self.files.choose() else { break };
+            let Some(handle) = self.files.choose() else { return Ok(Filled::Last) };
             if filled == 0 && self.may_wait(handle) {
-                self.awaits_answer = true;
-                break;
+                self.awaits_answer |= first_new == group && self.is_of_this_moment(handle);
+                return Ok(Filled::Last);
             }
-            if self.is_in_round(handle, first_new) {
-                break;
+            if self.is_in_group(handle, group) {
+                return Ok(Filled::Last);
             }
             let share = (width - filled).max(1) as u64;
             let bound = if self.files.is_ending(handle) { Bound::Final } else { Bound::Open };
             match self.announce(handle, bound, share, patience, first_new)? {
                 Outcome::Announced => filled += 1,
                 Outcome::Nothing => {}
-                Outcome::Barred => has_barred = true,
+                Outcome::Barred => *has_barred = true,
                 Outcome::Later => break,
             }
-            if filled == width || patience.is_over() || !self.has_room_in_round(first_new) {
+            if filled == width || patience.is_over() || !self.has_room_behind(group) {
                 break;
             }
         }
-        drop(guard);
-        // Those behind it are chosen next.
-        Ok(self.dispatch(first_new)? || has_barred)
+        Ok(if filled > 0 { Filled::Further } else { Filled::Last })
     }
 
     /// Announces the unterminated last line of a finished file and sends it. `false`: it has to
@@ -123,29 +157,54 @@ impl Pipeline {
     /// Is it a little of the present file, of which something was sent a moment ago? With the
     /// answer to that it goes out in one request with what comes until then, as Nagle has it for
     /// TCP: a broker that is busy with five small requests answers each of them later than two
-    /// larger ones, one after the other.
+    /// larger ones, one after the other. Nor is it put behind what waits to go out.
     fn may_wait(&self, handle: Handle) -> bool {
-        if !self.is_little(handle) {
-            return false;
-        }
+        let is_queued = self.flights.all >= self.rounds_in_flight_max();
+        self.is_little(handle)
+            && match self.youngest_doubt_ms(handle) {
+                Some(age_ms) => is_queued || age_ms < MOMENT_MS,
+                None => false,
+            }
+    }
+
+    fn is_of_this_moment(&self, handle: Handle) -> bool {
+        self.youngest_doubt_ms(handle).is_some_and(|age_ms| age_ms < MOMENT_MS)
+    }
+
+    /// How long ago the last batch of the file was made that is in doubt, ms.
+    fn youngest_doubt_ms(&self, handle: Handle) -> Option<u64> {
         let now_ms = self.clock.now_ms();
-        self.announced_of(handle, 0).any(|a| {
-            let age_ms = now_ms.saturating_sub(a.record.stamp_ms);
-            a.record.fate.is_in_doubt() && (0..MOMENT_MS as i64).contains(&age_ms)
-        })
+        let in_doubt = self.announced_of(handle, 0).filter(|a| a.record.fate.is_in_doubt());
+        // A clock that was put back makes none younger than it is.
+        let age_ms = |a: &Announced| u64::try_from(now_ms.saturating_sub(a.record.stamp_ms));
+        in_doubt.map(|a| age_ms(a).unwrap_or(u64::MAX)).min()
     }
 
-    /// Is all that the present file had in this round, and what has come since but a little? One
+    /// Is all that the present file had in this group, and what has come since but a little? One
     /// more batch for a line or two would cost as much as the next round's.
-    fn is_in_round(&self, handle: Handle, first_new: usize) -> bool {
+    fn is_in_group(&self, handle: Handle, group: usize) -> bool {
         let is_exhausted = self.files.at(handle).exhausted_at.is_some();
-        is_exhausted
-            && self.is_little(handle)
-            && self.announced_of(handle, first_new).next().is_some()
+        is_exhausted && self.is_little(handle) && self.announced_of(handle, group).next().is_some()
     }
 
-    /// Could each channel take one more batch into the round that begins with `first_new`?
-    fn has_room_in_round(&self, first_new: usize) -> bool {
+    /// May another round come into the group that begins with `group`? All of them together are no
+    /// larger than a single one may be: what is announced takes memory until it is answered.
+    fn has_room_in_group(&self, group: usize) -> bool {
+        let new = self.announced.get(group..).unwrap_or_default();
+        let rounds = match (new.first(), new.last()) {
+            (Some(first), Some(last)) => (last.round - first.round) as usize + 1,
+            _ => 0,
+        };
+        // Without identity one waits behind each that is under way.
+        let most = self.rounds_in_flight_max();
+        let most = if self.has_identity() { most + WAITING_ROUNDS_MAX } else { most };
+        self.flights.all + rounds < most
+            && new.len() < GROUP_BATCHES_MAX
+            && self.has_room_behind(group)
+    }
+
+    /// Could each channel take one more batch behind what was announced from `first_new` on?
+    fn has_room_behind(&self, first_new: usize) -> bool {
         self.outlets.iter().enumerate().all(|(at, outlet)| {
             let of_channel = self
                 .announced
@@ -171,25 +230,35 @@ impl Pipeline {
         self.announced.iter().skip(from).filter(move |a| a.record.file == id)
     }
 
-    /// Is there room under way for one more round?
+    /// Is there room for one more round?
     pub(super) fn may_send(&self) -> bool {
-        let open = self.outlets.iter().filter(|o| o.is_open());
-        let most = open.map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1);
+        let most = self.rounds_in_flight_max();
         // What a socket does not take at once is copied: it is emptied first.
-        let mut is_congested = false;
-        for outlet in &self.outlets {
-            outlet.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
-        }
+        let is_congested = self.outlets.iter().any(Outlet::is_congested);
         let rounds = self.outlets.iter().map(|o| 2 * o.round_limit.bytes());
         let bytes_max = rounds.min().unwrap_or(usize::MAX).min(IN_FLIGHT_BYTES_MAX);
         let is_outdated = self.outlets.iter().any(|o| matches!(o.stage, Stage::Outdated));
         let under_way = self.announced.iter().filter(|a| self.is_under_way(a));
         let bytes: usize = under_way.map(Announced::encoded_bytes).sum();
+        let has_room = match self.has_identity() {
+            true => most > 0 && self.flights.waiting <= WAITING_ROUNDS_MAX / 2,
+            false => self.flights.all < most,
+        };
         !is_outdated
-            && self.rounds < most
+            && has_room
             && self.announced.len() < ANNOUNCED_MAX
             && bytes < bytes_max
             && !is_congested
+    }
+
+    /// How many rounds may be under way at once, in each channel that is open.
+    fn rounds_in_flight_max(&self) -> usize {
+        let open = self.outlets.iter().filter(|o| o.is_open());
+        open.map(|o| o.broker.rounds_in_flight_max()).min().unwrap_or(1)
+    }
+
+    fn has_identity(&self) -> bool {
+        self.outlets.iter().filter(|o| o.is_open()).all(|o| o.wire().has_identity())
     }
 
     fn dispatch(&mut self, first_new: usize) -> Result<bool, Halt> {
@@ -203,9 +272,9 @@ impl Pipeline {
             self.outlets[at].batch_limit.regrow(now_ms);
             self.outlets[at].round_limit.regrow(now_ms);
         }
-        self.send_ready();
-        self.rounds += 1;
         self.round += 1;
+        self.send_ready();
+        self.count_rounds();
         Ok(true)
     }
 

@@ -19,43 +19,93 @@ const LEDGER_RETRY_MS: u64 = 4_000;
 const RECEIPTS: &str = "receipts";
 pub(super) const DEAD_LETTERS: &str = "dead-letter";
 
+/// When it was asked last what is to be done for files that are read.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    /// Monotonic time.
+    asked_ms: u64,
+    /// How many there were then, if nothing was done for them.
+    read: usize,
+}
+
 impl Pipeline {
     /// Does the next step for the files that are due. `false`: there is none to do now.
     pub(super) fn settle(&mut self) -> Result<bool, Halt> {
         if self.settle_gone()? {
             return Ok(true);
         }
+        if !self.is_worth_asking() {
+            return Ok(false);
+        }
         let due = self.files.due();
         if let Some(handle) = due.finish.and_then(|id| self.files.handle_of(id))
             && self.may_send()
             && self.send_final(handle)?
         {
+            self.settling.read = 0;
             return Ok(true);
         }
         let now_ms = self.clock.monotonic_ms();
         let may_note = now_ms >= self.ledger_retry_ms;
-        let done = if may_note { due.done.len() } else { 0 };
-        let is_due = due.retire.len() + done >= SETTLE_MIN
+        let count = due.retire.len() + if may_note { due.done.len() } else { 0 };
+        let is_due = count >= SETTLE_MIN
             || self.is_idle()
-            || now_ms - self.settled_ms >= SETTLE_WAIT_MS;
-        if due.retire.len() + done == 0 || !is_due {
+            || now_ms - self.settling.asked_ms >= SETTLE_WAIT_MS;
+        self.settling.asked_ms = now_ms;
+        if count == 0 || !is_due {
             return Ok(false);
         }
-        self.settled_ms = now_ms;
-        if due.retire.is_empty() { self.done(&due.done) } else { self.retire(&due.retire) }
+        // The next step of these files may be due at once.
+        self.settling.read = 0;
+        let done = if may_note { due.done } else { Vec::new() };
+        self.carry_out(&due.retire, &done)
     }
 
-    /// The new names are in the checkpoint before the files get them.
-    fn retire(&mut self, ids: &[u64]) -> Result<bool, Halt> {
-        for id in ids {
+    /// To ask for the steps that are due is a look at each open file. While batches are under way that is done only
+    /// when so many more files are read that a step is worth its syncs, and twice a second.
+    fn is_worth_asking(&mut self) -> bool {
+        let read = self.files.read_to_the_end();
+        let more = read.saturating_sub(self.settling.read);
+        let is_worth_it = more >= SETTLE_MIN
+            || self.is_idle()
+            || self.clock.monotonic_ms() - self.settling.asked_ms >= SETTLE_WAIT_MS;
+        self.settling.read = if is_worth_it { read } else { self.settling.read.min(read) };
+        is_worth_it
+    }
+
+    /// The receipts of files that are done first, then their end (they are deleted, if so configured). One
+    /// commit takes them off the list and has the new names of those that are retired, which get them behind it.
+    fn carry_out(&mut self, retired: &[u64], done: &[u64]) -> Result<bool, Halt> {
+        let records: Vec<FileRecord> = done
+            .iter()
+            .filter_map(|id| self.files.handle_of(*id).map(|handle| self.files.at(handle)))
+            .filter(|t| !(t.keeps_name && t.receipted_at == Some(t.record.position)))
+            .map(|t| t.record.clone())
+            .filter(is_worth_a_receipt)
+            .collect();
+        let are_noted = records.is_empty() || self.write_receipts(&records)?;
+        if are_noted {
+            done.iter().rev().for_each(|id| self.files.forget(*id));
+        } else if retired.is_empty() {
+            return Ok(false);
+        }
+        for id in retired {
             if let Some(handle) = self.files.handle_of(*id) {
                 self.files.intend_retirement(handle);
             }
         }
         if let Err(halt) = self.commit() {
-            self.stay_live(ids);
+            self.stay_live(retired);
             return Err(halt);
         }
+        if !retired.is_empty() {
+            self.move_aside(retired);
+        }
+        Ok(true)
+    }
+
+    /// Gives files the names that the checkpoint has.
+    fn move_aside(&mut self, ids: &[u64]) {
         for (n, id) in ids.iter().enumerate() {
             let Some(handle) = self.files.handle_of(*id) else { continue };
             // A name that was taken in this moment: another one is chosen next time.
@@ -66,7 +116,6 @@ impl Pipeline {
         }
         self.files.sync_names();
         self.is_dirty = true;
-        Ok(true)
     }
 
     fn stay_live(&mut self, ids: &[u64]) {
@@ -75,23 +124,6 @@ impl Pipeline {
                 self.files.stay_live(handle);
             }
         }
-    }
-
-    /// The receipts first, then the files' end (deleted, if so configured), then off the list.
-    fn done(&mut self, ids: &[u64]) -> Result<bool, Halt> {
-        let records: Vec<FileRecord> = ids
-            .iter()
-            .filter_map(|id| self.files.handle_of(*id).map(|handle| self.files.at(handle)))
-            .filter(|t| !(t.keeps_name && t.receipted_at == Some(t.record.position)))
-            .map(|t| t.record.clone())
-            .filter(is_worth_a_receipt)
-            .collect();
-        if !records.is_empty() && !self.write_receipts(&records)? {
-            return Ok(false);
-        }
-        ids.iter().rev().for_each(|id| self.files.forget(*id));
-        self.commit()?;
-        Ok(true)
     }
 
     /// Files that are nowhere to be found end when nothing of them is in doubt.

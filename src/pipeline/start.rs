@@ -10,6 +10,8 @@ use super::announced::Announcements;
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
 use super::routes::place_of;
+use super::sending::Flights;
+use super::settle::Settling;
 use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{Demand, DoubtIdentity, FLOOR_UNKNOWN, Outlet, Unreached};
@@ -378,14 +380,14 @@ impl Pipeline {
             ledger,
             agent,
             record: Record::default(),
-            rounds: 0,
+            flights: Flights::default(),
             round: 1,
             is_dirty: false,
             unwritten: None,
             last_ack_ms: now_ms,
             is_stopping: false,
             awaits_answer: false,
-            settled_ms: now_ms,
+            settling: Settling::default(),
             ledger_retry_ms: now_ms,
             rebuild: None,
             is_rebuilt: false,

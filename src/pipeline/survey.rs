@@ -4,7 +4,8 @@
 //! What has changed is taken in by opening the channel anew, once nothing is under way there, so that
 //! there is one place only where a topic is compared with the record.
 
-use super::Pipeline;
+use super::announced::Ticket;
+use super::{Copies, Pipeline};
 use crate::channel::broker::{Fault, Progress, Topic};
 use crate::channel::outlet::Stage;
 
@@ -19,7 +20,9 @@ impl Pipeline {
                 self.survey_one(at, now_ms);
             }
             let is_outdated = matches!(self.outlets[at].stage, Stage::Outdated);
-            if is_outdated && self.asked_doubts(at).is_empty() {
+            // What waits to go out is looked for behind that, as what was lost would be.
+            let is_sent = |n: &Ticket| self.announced[*n].copies != Copies::None;
+            if is_outdated && !self.asked_doubts(at).iter().any(is_sent) {
                 let topic = self.outlets[at].config.topic.clone();
                 self.reopen(
                     at,

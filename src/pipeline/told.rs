@@ -1,6 +1,6 @@
 //! What others are told of a pipeline, without changing it.
 
-use super::{Announced, Pipeline};
+use super::{Announced, Copies, Pipeline};
 use crate::channel::outlet::Outlet;
 use crate::checkpoint::lock::Place;
 use crate::source::Files;
@@ -30,7 +30,8 @@ impl Pipeline {
     /// The same of those that are on their way over a connection that is trusted.
     pub fn flights_by_partition(&self) -> impl Iterator<Item = (usize, i32)> {
         let is_open = |a: &&Announced| self.outlets[usize::from(a.record.channel)].is_open();
-        let in_flight = self.announced.iter().filter(|a| self.is_under_way(a)).filter(is_open);
+        let is_sent = |a: &&Announced| self.is_under_way(a) && a.copies != Copies::None;
+        let in_flight = self.announced.iter().filter(is_sent).filter(is_open);
         in_flight.map(|a| (usize::from(a.record.channel), a.record.partition))
     }
 

@@ -107,6 +107,11 @@ impl Files {
         self.tracked.iter()
     }
 
+    /// How many files are open of which nothing was left to read at the last look, and which is in the topic.
+    pub fn read_to_the_end(&self) -> usize {
+        self.tracked.iter().filter(|t| t.exhausted_at.is_some() && !t.has_uncommitted()).count()
+    }
+
     /// An open file.
     pub fn at(&self, handle: Handle) -> &Tracked {
         &self.tracked[handle]

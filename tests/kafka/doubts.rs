@@ -6,6 +6,8 @@
 //! lines are lost in silence. Here the new cluster's coordinator is not ready at first, which once
 //! made the second try forget that the cluster was another one.
 
+mod ahead;
+
 use crate::support::torture::{Group, V010, hazard};
 use std::cell::RefCell;
 use std::fs;
@@ -57,6 +59,8 @@ struct Cluster {
     heads: Vec<(i64, i16, i32, i64)>,
     appended: Vec<Vec<u8>>,
     pending: Vec<Answer>,
+    /// Base sequences of what was sent and is not answered, as requests.
+    unanswered: Vec<i32>,
     /// Partition of what was looked for last, and whether it was to be read whatever was read.
     sought: Vec<(i32, bool)>,
 }
@@ -82,6 +86,7 @@ impl Default for Cluster {
             heads: Vec::new(),
             appended: Vec::new(),
             pending: Vec::new(),
+            unanswered: Vec::new(),
             sought: Vec::new(),
         }
     }
@@ -133,6 +138,7 @@ impl Broker for Link {
     fn open(&mut self) -> Result<Progress<Topic>, Fault> {
         let mut cluster = self.0.borrow_mut();
         cluster.pending.clear();
+        cluster.unanswered.clear();
         if cluster.is_down {
             return Err(Fault::Unreachable("down".to_string()));
         }
@@ -163,6 +169,9 @@ impl Broker for Link {
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         let mut cluster = self.0.borrow_mut();
+        if !cluster.answers {
+            cluster.unanswered.extend(round.iter().map(|batch| batch.base_sequence()));
+        }
         for batch in round.iter().filter(|_| cluster.answers).collect::<Vec<_>>() {
             let (partition, base_sequence) = (batch.partition(), batch.base_sequence());
             assert!(cluster.partitions.contains(&partition), "there is no partition {partition}");
@@ -185,6 +194,10 @@ impl Broker for Link {
             cluster.pending.push(Answer { partition, base_sequence, verdict });
         }
         Ok(())
+    }
+
+    fn takes(&self, _: i32) -> bool {
+        self.0.borrow().unanswered.len() < self.rounds_in_flight_max()
     }
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {

@@ -357,7 +357,11 @@ impl Broker for Scripted {
     }
 
     fn takes(&self, _: i32) -> bool {
-        self.wire != Wire::Middle || self.in_flight() == 0
+        match self.wire {
+            Wire::Modern => self.in_flight() < ROUNDS_IN_FLIGHT_MAX,
+            Wire::Middle => self.in_flight() == 0,
+            Wire::Legacy => true,
+        }
     }
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {

@@ -18,13 +18,15 @@ pub struct Instant {
     answers: Vec<Answer>,
     rounds: Rc<Cell<u64>>,
     is_mute: Rc<Cell<bool>>,
+    /// Rounds that are not answered.
+    in_flight: usize,
 }
 
 impl Instant {
     pub fn new(wire: Wire) -> Instant {
         let ends = [0; PARTITIONS as usize];
         let (rounds, is_mute) = Default::default();
-        Instant { wire, ends, answers: Vec::new(), rounds, is_mute }
+        Instant { wire, ends, answers: Vec::new(), rounds, is_mute, in_flight: 0 }
     }
 
     /// While it is set, answers are kept back.
@@ -67,6 +69,8 @@ impl Broker for Instant {
 
     fn send(&mut self, round: &[&Batch]) -> Result<(), Fault> {
         self.rounds.set(self.rounds.get() + 1);
+        self.in_flight += 1;
+        assert!(self.in_flight <= self.rounds_in_flight_max(), "rounds under way");
         for batch in round {
             let partition = batch.partition();
             let end = &mut self.ends[partition as usize];
@@ -78,9 +82,14 @@ impl Broker for Instant {
         Ok(())
     }
 
+    fn takes(&self, _: i32) -> bool {
+        self.in_flight < self.rounds_in_flight_max()
+    }
+
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         if !self.is_mute.get() {
             answers.append(&mut self.answers);
+            self.in_flight = 0;
         }
         Ok(())
     }

@@ -211,6 +211,28 @@ fn a_writer_that_never_rests_does_not_get_a_batch_for_each_line() {
     assert_eq!(acked.batches, rounds.get(), "batches, rounds of {LINES} lines");
 }
 
+/// Each three of them had a commit of their own: ten thousand files took more than three thousand syncs.
+#[test]
+fn small_files_share_commits() {
+    const FILES: u64 = 45;
+    let work = work(1);
+    for n in 0..FILES {
+        work.write(&format!("{n:03}_{{H-1}}.log"), b"a line\n", 10);
+    }
+    let broker = Instant::new(Wire::Modern);
+    let rounds = broker.rounds();
+    let mut pipeline = pipeline(&work, broker, Rc::new(SystemClock::new()));
+    let mut acked = Acked::default();
+    while acked.lines < FILES {
+        pipeline.step(&mut acked).expect("no fault");
+    }
+    let (commits, rounds) = (pipeline.generation(), rounds.get());
+    println!("{commits} commits, {rounds} rounds");
+    assert!(rounds >= FILES / 3, "{rounds} rounds");
+    // The first round goes alone: only its answer proves that the broker knows the producer.
+    assert!(commits <= 5, "{commits} commits for {rounds} rounds");
+}
+
 /// Runs the agent over `count` lines and counts its calls.
 fn calls_of(version: &str, count: usize) -> Calls {
     let topic = shared(version).fresh_topic("calls", 3);
