@@ -13,7 +13,8 @@
 //!     BENCH_SIZE_MB=300       size of a backlog of lines of one length
 //!     BENCH_VERIFY_MB=1000    size of what is verified
 //!     BENCH_BIG=1             a backlog of ten times BENCH_MB as well
-//!     BENCH_ONLY=micro,...    of: throughput tls elders sizes codecs text latency flat verify micro
+//!     BENCH_ONLY=micro,...    of: throughput tls elders kinds sizes codecs text latency flat
+//!                             verify micro
 //!
 //! `make bench-quick BASE=commit` compares with another build: quick.rs.
 
@@ -44,10 +45,11 @@ const NEW: &str = "4.3.1";
 const OLD: &str = "0.10.2.0";
 /// They are written to by the crate `kafka`.
 const ELDERS: [&str; 2] = ["0.8.2.2", "0.9.0.1"];
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "throughput",
     "tls",
     "elders",
+    "kinds",
     "sizes",
     "codecs",
     "text",
@@ -96,6 +98,7 @@ fn main() {
             "throughput" => bench.throughput(),
             "tls" => bench.tls(),
             "elders" => bench.elders(),
+            "kinds" => bench.kinds(),
             "sizes" => bench.sizes(),
             "codecs" => bench.codecs(),
             "text" => bench.text(),

@@ -47,6 +47,8 @@ pub struct Job {
     pub partitions: i32,
     /// Codec of the producer, as Kafka names it.
     pub codec: Option<&'static str>,
+    /// Ours in place of the reference; `@TOPIC@` and `@BROKERS@` are filled in.
+    pub configuration: Option<String>,
     /// Further properties of our configuration.
     pub properties: String,
     /// `None`: in the clear.
@@ -60,7 +62,7 @@ impl Job {
         // The hour must not end while the job runs.
         let hour = Hour::calm(HOUR);
         let (partitions, properties) = (PARTITIONS, String::new());
-        Job { dir, hour, partitions, codec: None, properties, way: None }
+        Job { dir, hour, partitions, codec: None, configuration: None, properties, way: None }
     }
 
     pub fn spool(&self) -> PathBuf {
@@ -137,7 +139,8 @@ impl Contender {
 
 /// Our configuration for a job, written into its directory.
 pub fn configure(job: &Job, topic: &str, bootstrap: &str) -> PathBuf {
-    let mut conf = REFERENCE
+    let configuration = job.configuration.as_deref().unwrap_or(REFERENCE);
+    let mut conf = (configuration.to_string() + &job.properties)
         .replace("@SPOOL@", job.spool().to_str().expect("UTF-8"))
         .replace("@TOPIC@", topic)
         .replace("@BROKERS@", bootstrap)
@@ -146,7 +149,6 @@ pub fn configure(job: &Job, topic: &str, bootstrap: &str) -> PathBuf {
     if let Some(codec) = job.codec {
         conf += &format!("\na1.channels.c1.kafka.producer.compression.type = {codec}\n");
     }
-    conf += &job.properties;
     conf += job.way.as_ref().map_or("", |way| &way.properties);
     let path = job.dir.path().join("flume.conf");
     fs::write(&path, conf).expect("a configuration file");

@@ -9,7 +9,7 @@ use crate::contenders::{Contender, Job};
 use crate::data::{LINE_BYTES, Lines, Text};
 use crate::machine;
 use crate::rate::{PARTITIONS, Rate, measure};
-use crate::support::{Brokers, TempDir};
+use crate::support::{Brokers, TempDir, Topic};
 use crate::watch::Watch;
 
 const MB: u64 = 1_000_000;
@@ -132,7 +132,7 @@ fn lay_out(store: &Path, sizes: Sizes) -> (Vec<Shape>, Vec<String>) {
 }
 
 /// How fast the disk is that the files stand on is not what is measured.
-fn read_into_cache(job: &Job) {
+pub fn read_into_cache(job: &Job) {
     let mut buffer = vec![0; 1 << 20];
     for entry in fs::read_dir(job.spool()).expect("a spool directory").flatten() {
         let mut file = File::open(entry.path()).expect("a file");
@@ -155,7 +155,7 @@ fn beside_finished(file: &Path, count: usize) -> Job {
     job
 }
 
-fn of_files(files: &[PathBuf]) -> Job {
+pub fn of_files(files: &[PathBuf]) -> Job {
     let job = Job::new();
     for path in files {
         let name = path.file_name().expect("it has a name");
@@ -177,15 +177,22 @@ pub struct Candidates {
 }
 
 pub fn candidates(brokers: &Brokers, count: usize, length: Duration) -> Candidates {
-    let job = Job::new();
+    let (job, topic) = (Job::new(), brokers.fresh_topic("candidates", PARTITIONS));
+    let found = candidates_of(&job, &topic, count, length);
+    Watch::new(&topic, PARTITIONS).delete();
+    found
+}
+
+/// `job` has no files yet, or those of the same call before.
+pub fn candidates_of(job: &Job, topic: &Topic, count: usize, length: Duration) -> Candidates {
     let first = job.live();
     let name = first.file_name().expect("it has a name").to_str().expect("UTF-8");
-    for n in 0..count {
+    let is_first = !job.spool().join(format!("{:06}_{name}", 0)).exists();
+    for n in (0..count).filter(|_| is_first) {
         fs::write(job.spool().join(format!("{n:06}_{name}")), "one line\n").expect("a file");
     }
-    let topic = brokers.fresh_topic("candidates", PARTITIONS);
-    let mut watch = Watch::new(&topic, PARTITIONS);
-    let process = Contender::Ours.start(&job, &topic);
+    let mut watch = Watch::new(topic, PARTITIONS);
+    let process = Contender::Ours.start(job, topic);
     let (mut seen, mut moved) = (0, Instant::now());
     // Until all were read, or no more are: how many are held open at once is its own business.
     while seen < count as u64 && moved.elapsed() < Duration::from_secs(5) {
@@ -215,6 +222,5 @@ pub fn candidates(brokers: &Brokers, count: usize, length: Duration) -> Candidat
     let (look_ms, _) = spend(true);
     let resident_mb = process.status("VmRSS").expect("VmRSS") as f64 / 1024.0;
     process.stop();
-    watch.delete();
     Candidates { read: seen, look_ms, idle_percent, resident_mb }
 }

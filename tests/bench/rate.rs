@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::contenders::{Contender, Job};
 use crate::machine;
 use crate::stats::median;
-use crate::support::Brokers;
+use crate::support::{Brokers, Topic};
 use crate::watch::Watch;
 
 pub const PARTITIONS: i32 = 3;
@@ -47,13 +47,18 @@ impl Rate {
 
 /// From the start of the process until the topic holds all `lines` of the job's files.
 pub fn measure(contender: &Contender, job: &Job, brokers: &Brokers, lines: u64) -> Rate {
-    let topic = brokers.fresh_topic("bench", job.partitions);
-    let mut watch = Watch::new(&topic, job.partitions);
+    measure_all(contender, job, &[brokers.fresh_topic("bench", job.partitions)], lines)
+}
+
+/// The same where lines go to several topics; the first is told to the contender.
+pub fn measure_all(contender: &Contender, job: &Job, topics: &[Topic], lines: u64) -> Rate {
+    let mut watches: Vec<Watch> = topics.iter().map(|t| Watch::new(t, job.partitions)).collect();
+    let mut count = || watches.iter_mut().map(Watch::count).sum::<u64>();
     machine::wait_for_calm_disk();
-    let mut process = contender.start(job, &topic);
+    let mut process = contender.start(job, &topics[0]);
     let (mut seen, mut moved) = (0, Instant::now());
     let took = loop {
-        let count = watch.count();
+        let count = count();
         if count >= lines {
             break process.started.elapsed();
         }
@@ -71,9 +76,9 @@ pub fn measure(contender: &Contender, job: &Job, brokers: &Brokers, lines: u64) 
         std::thread::sleep(LOOK_INTERVAL);
     };
     let usage = process.stop();
-    let count = watch.count();
+    let count = count();
     assert_eq!(count, lines, "{}: records in the topic", contender.name());
-    watch.delete();
+    watches.into_iter().for_each(Watch::delete);
     Rate {
         lines_per_s: lines as f64 / took.as_secs_f64(),
         cpu_us_per_line: usage.cpu.as_secs_f64() * 1e6 / lines as f64,

@@ -1,5 +1,7 @@
 //! The tables of the report, one after the other.
 
+mod kinds;
+
 use std::path::Path;
 use std::time::Duration;
 
