@@ -140,21 +140,25 @@ impl Batch {
 
     /// Appends an event: `headers` is its encoded Avro header map (`event::avro_headers`; unused
     /// where the value is the bare body).
+    #[inline]
     pub fn push(&mut self, headers: &[u8], body: &[u8]) {
         debug_assert!(!self.sealed, "begin comes before the first event");
         match self.wire {
             Wire::Modern => self.push_record(headers, body),
             Wire::Middle => self.push_message(headers, body),
-            Wire::Legacy => {
-                if self.format == ValueFormat::Avro {
-                    self.plain.extend_from_slice(headers);
-                    Field::varint(body.len() as u64).append_to(&mut self.plain);
-                }
-                self.plain.extend_from_slice(body);
-                self.ends.push(self.plain.len() as u32);
-            }
+            Wire::Legacy => self.push_value(headers, body),
         }
         self.count += 1;
+    }
+
+    #[inline(never)]
+    fn push_value(&mut self, headers: &[u8], body: &[u8]) {
+        if self.format == ValueFormat::Avro {
+            self.plain.extend_from_slice(headers);
+            Field::varint(body.len() as u64).append_to(&mut self.plain);
+        }
+        self.plain.extend_from_slice(body);
+        self.ends.push(self.plain.len() as u32);
     }
 
     /// Appends an event whose record has more than a value. All events of a batch come so, or none.
@@ -187,6 +191,7 @@ impl Batch {
         self.count += 1;
     }
 
+    #[inline(never)]
     fn push_message(&mut self, headers: &[u8], body: &[u8]) {
         match self.format {
             ValueFormat::Bare => message_set::push(&mut self.plain, self.count, [&[], &[], body]),
@@ -201,6 +206,7 @@ impl Batch {
 
     /// A record: length, attributes, timestamp delta, offset delta, key, value, headers; all
     /// numbers zigzag varints (KIP-98).
+    #[inline(always)]
     fn push_record(&mut self, headers: &[u8], body: &[u8]) {
         let body_len = Field::varint(body.len() as u64);
         let value_len = match self.format {
