@@ -154,6 +154,10 @@ impl Greeting {
                 Err(Fault::Lost(_)) if Instant::now() < self.deadline && self.may_be_elder() => {
                     Next::Stage(Stage::ConnectingAgain(None, self.connect()?))
                 }
+                // What it said instead tells more.
+                Err(other @ Fault::Lost(_)) if question.connection.is_speaking() => {
+                    return Err(other);
+                }
                 Err(Fault::Lost(why)) if !self.may_be_elder() => {
                     return Err(Fault::Lost(format!("{why}{OLD_HINT}")));
                 }
@@ -384,6 +388,8 @@ mod tests {
         /// It answers so much later, ms.
         Answer(u64),
         Nothing,
+        /// The alert of a peer that expects TLS.
+        Alert,
     }
 
     /// A peer that does so with each question for its versions, and with each for a topic.
@@ -405,6 +411,7 @@ mod tests {
             match if is_versions { versions } else { topic } {
                 Does::Close => return,
                 Does::Nothing => {}
+                Does::Alert => drop(stream.write_all(&[0x15, 3, 1, 0, 2, 2, 80])),
                 Does::Answer(ms) => {
                     std::thread::sleep(Duration::from_millis(ms));
                     // No error and one request that is known; or no brokers and no topics.
@@ -449,6 +456,10 @@ mod tests {
             let Err(Fault::Lost(why)) = met.map(drop) else { panic!("{versions:?}") };
             assert!(why.ends_with(OLD_HINT), "{why}");
         }
+        let deadline = Instant::now() + Duration::from_millis(1_500);
+        let met = greet(&peer(Does::Alert, Does::Nothing), "t", &client, deadline);
+        let Err(Fault::Lost(why)) = met.map(drop) else { panic!("an alert") };
+        assert!(why.contains("speaks TLS") && !why.contains(OLD_HINT), "{why}");
     }
 
     /// It was frozen, or is far away: its versions come, if later than an answer of one before 0.10.

@@ -119,6 +119,11 @@ impl Connection {
         self.has_ended
     }
 
+    /// Has it sent something that was not taken yet?
+    pub fn is_speaking(&self) -> bool {
+        self.input_at < self.input.len()
+    }
+
     /// We have logged in; `None` where that is believed for good.
     pub fn set_session(&mut self, session: Option<Session>) {
         self.session = session;
@@ -290,8 +295,8 @@ impl Connection {
             // An alert, or a greeting: the kind of record, and the version 3.x.
             [0x15 | 0x16, 0x03, ..] => {
                 return format!(
-                    "{peer} speaks TLS; set kafka.producer.security.protocol = SSL, or name a plaintext \
-                     listener of the brokers"
+                    "{peer} speaks TLS; set kafka.producer.security.protocol to SSL (with a login to SASL_SSL), \
+                     or name a plaintext listener of the brokers"
                 );
             }
             b"HTTP" => "HTTP",
@@ -535,7 +540,7 @@ mod tests {
     #[test]
     fn a_peer_that_speaks_something_else_is_told_by_its_first_bytes() {
         let tls = vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50];
-        let set = "TLS; set kafka.producer.security.protocol = SSL, or name a plaintext";
+        let set = "TLS; set kafka.producer.security.protocol to SSL (with a login to SASL_SSL), or name a plaintext";
         for (answer, spoken) in [(tls, set), (b"HTTP/1.1 400 Bad".to_vec(), "HTTP; name a")] {
             let Err(Fault::Lost(why)) = call(answer) else { panic!("{spoken} is no answer") };
             let word = format!(" speaks {spoken} listener of the brokers");
