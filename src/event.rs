@@ -51,20 +51,45 @@ fn take_long(bytes: &mut &[u8]) -> Option<i64> {
 
 /// The headers of an event, in the order in which a `java.util.HashMap<String, String>`
 /// gives them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// One is made for each event where interceptors look at bodies, so it allocates nothing once it has
+/// grown: `clone_from` another, then `insert`.
+#[derive(Debug, Default)]
 pub struct HeaderMap {
     /// By bucket, then by age; `hash` is the spread one.
     entries: Vec<Entry>,
+    /// What keys and values are made of, and values that were replaced.
+    text: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: u32,
     /// How many entries the map had when this one came: the order within a bucket.
     age: usize,
-    key: String,
-    value: String,
+    /// Where they are in the text, from and to.
+    key: (usize, usize),
+    value: (usize, usize),
 }
+
+impl Clone for HeaderMap {
+    fn clone(&self) -> HeaderMap {
+        HeaderMap { entries: self.entries.clone(), text: self.text.clone() }
+    }
+
+    fn clone_from(&mut self, other: &HeaderMap) {
+        self.entries.clone_from(&other.entries);
+        self.text.clone_from(&other.text);
+    }
+}
+
+impl PartialEq for HeaderMap {
+    fn eq(&self, other: &HeaderMap) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for HeaderMap {}
 
 /// The number of buckets of a map that has grown to `count` entries: 16 up to 12, then
 /// doubled whenever the load goes over three quarters.
@@ -84,34 +109,67 @@ impl HeaderMap {
 
     /// Sets a header. One that is there keeps its place.
     pub fn insert(&mut self, key: &str, value: &str) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) {
-            entry.value = value.to_string();
+        if let Some(at) = self.entries.iter().position(|entry| self.part(entry.key) == key) {
+            self.replace(at, value);
             return;
         }
         // Spread as `HashMap` does.
         let code = string_hash(key);
         let hash = code ^ code >> 16;
         let age = self.entries.iter().map(|entry| entry.age + 1).max().unwrap_or(0);
-        self.entries.push(Entry { hash, age, key: key.to_string(), value: value.to_string() });
+        let (key, value) = (self.append(key), self.append(value));
+        self.entries.push(Entry { hash, age, key, value });
         // Growing keeps the order within a bucket, so the order follows from the final
         // size and the ages alone.
         let mask = buckets(self.entries.len()) - 1;
         self.entries.sort_by_key(|entry| (entry.hash as usize & mask, entry.age));
     }
 
+    /// What was replaced is left behind, but no more of it than is in use.
+    fn replace(&mut self, at: usize, value: &str) {
+        let (from, to) = self.entries[at].value;
+        if to == self.text.len() {
+            self.text.truncate(from);
+        }
+        self.entries[at].value = self.append(value);
+        let in_use = |entry: &Entry| entry.key.1 - entry.key.0 + entry.value.1 - entry.value.0;
+        if self.text.len() > 2 * self.entries.iter().map(in_use).sum::<usize>() {
+            let old = std::mem::take(&mut self.text);
+            for entry in &mut self.entries {
+                for part in [&mut entry.key, &mut entry.value] {
+                    let from = self.text.len();
+                    self.text.push_str(&old[part.0..part.1]);
+                    *part = (from, self.text.len());
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, part: &str) -> (usize, usize) {
+        let from = self.text.len();
+        self.text.push_str(part);
+        (from, self.text.len())
+    }
+
+    fn part(&self, (from, to): (usize, usize)) -> &str {
+        &self.text[from..to]
+    }
+
     /// Takes out the headers of which this is said.
     pub fn remove(&mut self, is_removed: impl Fn(&str) -> bool) {
-        self.entries.retain(|entry| !is_removed(&entry.key));
+        let text = &self.text;
+        self.entries.retain(|entry| !is_removed(&text[entry.key.0..entry.key.1]));
     }
 
     /// The value of a header.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+        let entry = self.entries.iter().find(|entry| self.part(entry.key) == key)?;
+        Some(self.part(entry.value))
     }
 
     /// Keys and values in Java's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()))
+        self.entries.iter().map(|entry| (self.part(entry.key), self.part(entry.value)))
     }
 
     /// Number of headers.
@@ -299,6 +357,23 @@ mod tests {
         assert_eq!(map.to_string(), "{Aa=3, BB=2}");
         assert_eq!((map.get("Aa"), map.get("x"), map.len()), (Some("3"), None, 2));
         assert_eq!(HeaderMap::new().to_string(), "{}");
+    }
+
+    #[test]
+    fn what_is_replaced_again_and_again_takes_no_more_room() {
+        let mut map = HeaderMap::new();
+        ["offset", "line", "x"].iter().for_each(|key| map.insert(key, ""));
+        for n in 0..10_000 {
+            map.insert("offset", &n.to_string());
+            map.insert("line", &(n * 7).to_string());
+        }
+        assert_eq!(map.get("offset").zip(map.get("line")), Some(("9999", "69993")));
+        assert_eq!((map.get("x"), map.len()), (Some(""), 3));
+        assert!(map.text.len() < 100, "{}", map.text.len());
+        let mut same = HeaderMap::new();
+        same.insert("old", "gone");
+        same.clone_from(&map);
+        assert_eq!(same, map);
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub use gssapi::{KerberosContext, use_kerberos_configuration};
 pub use host::{host_name, local_zone, read_time_zone};
 pub use notice::Inotify;
 pub use own::{Custody, custody, make_unforeseen, open_own, read_own, write_anew};
-pub use process::{Usage, become_guard, exit_now, fork, keep_freed_memory, kill, usage};
+pub use process::{
+    Usage, become_guard, coarse_time, exit_now, fork, keep_freed_memory, kill, usage,
+};
 pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_requested};
 pub use socket::{
     connect_start, open_sockets, peer_port, reset_at_close, set_io_timeout, unacknowledged_bytes,

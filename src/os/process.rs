@@ -1,6 +1,7 @@
 //! This process, and a second one that watches over it.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::process::{
     Pid, Signal, getppid, kill_process, set_parent_process_death_signal as set_death_signal,
@@ -29,6 +30,13 @@ pub fn usage() -> Usage {
         cpu_us: cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1_000,
         memory_bytes: memory_kb.unwrap_or(0) * 1_024,
     }
+}
+
+/// A time that never goes back, a few milliseconds late at most, and at a fifth of the cost of
+/// `Instant::now`: for who asks at every line.
+pub fn coarse_time() -> Duration {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Keeps up to so many freed bytes for the next use, 32 MiB at most, in place of giving them back to the

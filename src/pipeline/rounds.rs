@@ -451,12 +451,13 @@ impl Pipeline {
         let has_filter = interceptor::filters(interceptors);
         let (mut events, mut bytes, mut in_transaction) = (0u32, 0usize, 0u32);
         let (window, tracked) = self.files.to_read(handle);
+        let mut own = HeaderMap::new();
         let slice = slice::read(window, tracked, start, plan.bound, |line, at| {
             let is_late = plan.patience.is_over();
             let shaped;
             let mut body = line;
             if is_per_event {
-                let mut own = of_file.clone();
+                own.clone_from(&of_file);
                 if has_place {
                     own.insert(headers::BYTE_OFFSET, &at.to_string());
                 }

@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::json::is_json;
 use crate::config::model::{InterceptorConfig, Serializer};
@@ -257,7 +257,7 @@ pub fn shape<'b>(
 }
 
 fn extract(groups: &Groups, serializers: &[Serializer], body: &[u8], headers: &mut HeaderMap) {
-    let text = String::from_utf8_lossy(body);
+    let text = text_of(body);
     let found = match groups.first(&text) {
         Ok(Some(found)) => found,
         Ok(None) => return,
@@ -310,8 +310,8 @@ const ROUND_MAX: Duration = Duration::from_millis(250);
 /// Until when the filters of a round may take events.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// `None`: for as long as it takes.
-    until: Option<Instant>,
+    /// By [`os::coarse_time`]. `None`: for as long as it takes.
+    until: Option<Duration>,
 }
 
 impl Patience {
@@ -321,12 +321,12 @@ impl Patience {
     /// Of a round that begins now. Without filters nothing takes time.
     pub fn begin(chain: &[Interceptor]) -> Patience {
         Patience {
-            until: (filters(chain) || is_per_event(chain)).then(|| Instant::now() + ROUND_MAX),
+            until: (filters(chain) || is_per_event(chain)).then(|| os::coarse_time() + ROUND_MAX),
         }
     }
 
     pub fn is_over(self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
+        self.until.is_some_and(|until| os::coarse_time() >= until)
     }
 }
 
@@ -351,15 +351,23 @@ pub fn keeps(chain: &[Interceptor], body: &[u8]) -> bool {
     chain.iter().all(|interceptor| pass(interceptor, &mut body))
 }
 
+/// What is not UTF-8 is U+FFFD.
+fn text_of(body: &[u8]) -> Cow<'_, str> {
+    match simdutf8::basic::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    }
+}
+
 /// Takes a body through an interceptor; `false`: it is filtered out.
 fn pass(interceptor: &Interceptor, body: &mut Cow<'_, [u8]>) -> bool {
     match interceptor {
         Interceptor::RegexFilter { find, exclude_events } => {
-            find(&String::from_utf8_lossy(body)) != *exclude_events
+            find(&text_of(body)) != *exclude_events
         }
         Interceptor::JsonFilter => is_json(body),
         Interceptor::SearchReplace { groups, replacement } => {
-            let replaced = groups.replace_all(&String::from_utf8_lossy(body), replacement);
+            let replaced = groups.replace_all(&text_of(body), replacement);
             match replaced {
                 Ok(Some(text)) => *body = Cow::Owned(text.into_bytes()),
                 // Without a match every byte stays as it is.

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{BACKTRACK_LIMIT, Engine, MatchError, Pattern, PatternError, is_plain, translate};
+use super::{
+    BACKTRACK_LIMIT, Engine, MatchError, Pattern, PatternError, TOO_LONG, Text, translate,
+};
 
 /// Where the groups of a match are, the whole of it first; a group that took no part is `None`.
 pub type Match = Vec<Option<Range<usize>>>;
@@ -51,16 +53,14 @@ impl Groups {
     ///
     /// The match was given up; see [`MatchError`].
     pub fn first(&self, text: &str) -> Result<Option<Match>, MatchError> {
-        if !self.pattern.find(text)? {
-            return Ok(None);
-        }
-        self.next(&self.engine, text, 0)
+        let kind = self.pattern.tell(text)?;
+        self.next(&self.engine, (text, kind), 0)
     }
 
     /// The next match of several in one text; `counted`: how many of them have fallen back so far.
     fn next_of_many(
         &self,
-        text: &str,
+        text: (&str, Text),
         from: usize,
         counted: &mut usize,
     ) -> Result<Option<Match>, MatchError> {
@@ -76,15 +76,16 @@ impl Groups {
         })
     }
 
-    fn next(&self, engine: &Engine, text: &str, from: usize) -> Result<Option<Match>, MatchError> {
-        let regex = match &engine.plain {
-            Some(regex) if is_plain(text) => regex,
-            _ => &engine.exact,
-        };
-        let found = regex.captures_from_pos(text, from).map_err(|_| MatchError {
-            pattern: self.pattern.as_str().to_owned(),
-            why: "gave up after too many steps of backtracking",
-        })?;
+    fn next(
+        &self,
+        engine: &Engine,
+        (text, kind): (&str, Text),
+        from: usize,
+    ) -> Result<Option<Match>, MatchError> {
+        let found = engine
+            .regex(kind)
+            .captures_from_pos(text, from)
+            .map_err(|_| self.pattern.give_up(TOO_LONG))?;
         Ok(found.map(|found| {
             (0..=self.count).map(|group| found.get(group).map(|m| m.range())).collect()
         }))
@@ -103,9 +104,10 @@ impl Groups {
         if !self.pattern.find(text)? {
             return Ok(None);
         }
+        let kind = self.pattern.tell(text)?;
         let mut out = String::with_capacity(text.len());
         let (mut copied, mut from, mut counted) = (0, 0, 0);
-        while let Some(groups) = self.next_of_many(text, from, &mut counted)? {
+        while let Some(groups) = self.next_of_many((text, kind), from, &mut counted)? {
             let Some(whole) = groups[0].clone() else { break };
             out.push_str(&text[copied..whole.start]);
             replacement.write(text, &groups, &mut out);

@@ -109,18 +109,29 @@ impl Pattern {
     }
 
     fn run(&self, engine: &Engine, text: &str) -> Result<bool, MatchError> {
-        let give_up = |why: &'static str| MatchError { pattern: self.compiled.java.clone(), why };
-        let plain = is_plain(text);
-        if let (Some(marks), false) = (&self.compiled.marks, plain)
-            && marks.is_match(text).unwrap_or(true)
-        {
-            return Err(give_up(r"\b beside a long run of combining marks is not supported"));
+        let regex = engine.regex(self.tell(text)?);
+        regex.is_match(text).map_err(|_| self.give_up(TOO_LONG))
+    }
+
+    /// Of which kind a text is.
+    ///
+    /// # Errors
+    ///
+    /// The pattern has no meaning on it.
+    fn tell(&self, text: &str) -> Result<Text, MatchError> {
+        if is_plain(text) {
+            return Ok(Text::Plain);
         }
-        let regex = match &engine.plain {
-            Some(regex) if plain => regex,
-            _ => &engine.exact,
-        };
-        regex.is_match(text).map_err(|_| give_up("gave up after too many steps of backtracking"))
+        match &self.compiled.marks {
+            Some(marks) if marks.is_match(text).unwrap_or(true) => {
+                Err(self.give_up(r"\b beside a long run of combining marks is not supported"))
+            }
+            _ => Ok(Text::Any),
+        }
+    }
+
+    fn give_up(&self, why: &'static str) -> MatchError {
+        MatchError { pattern: self.compiled.java.clone(), why }
     }
 }
 
@@ -136,6 +147,14 @@ struct Engine {
 }
 
 impl Engine {
+    /// The one for texts of a kind.
+    fn regex(&self, text: Text) -> &Regex {
+        match (&self.plain, text) {
+            (Some(regex), Text::Plain) => regex,
+            _ => &self.exact,
+        }
+    }
+
     fn compile(
         java: &str,
         translation: &Translation,
@@ -152,9 +171,18 @@ impl Engine {
     }
 }
 
+const TOO_LONG: &str = "gave up after too many steps of backtracking";
+
+#[derive(Debug, Clone, Copy)]
+enum Text {
+    /// See [`is_plain`].
+    Plain,
+    Any,
+}
+
 /// Whether a text is ASCII without line terminators, the common case.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii() && b != b'\n' && b != b'\r')
+    text.is_ascii() && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none()
 }
 
 fn build(java: &str, translated: &str, limit: usize) -> Result<Regex, PatternError> {
