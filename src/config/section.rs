@@ -151,8 +151,11 @@ impl Section {
     }
 
     fn warn_if_quoted(&self, found: &mut Diagnostics, prop: &Prop) {
-        let quoted =
-            |q: char| prop.value.len() > 1 && prop.value.starts_with(q) && prop.value.ends_with(q);
+        // With more of them inside, as in "en":"(\\w+)", the outer ones are meant.
+        let quoted = |q: char| {
+            let inside = prop.value.strip_prefix(q).and_then(|rest| rest.strip_suffix(q));
+            inside.is_some_and(|inside| !inside.contains(q))
+        };
         if quoted('"') || quoted('\'') && prop.name != "targetFilename" {
             self.warn(found, &prop.name, "the quotes are part of the value; leave them out");
         }
