@@ -16,14 +16,14 @@ pub(super) const TYPE: &str = "org.apache.flume.sink.kafka.KafkaSink";
 /// What a sink's properties may be; a channel's own that mean nothing to a sink are refused before.
 pub(super) const SCOPES: [Scope; 3] = [Scope::Sink, Scope::KafkaSink, Scope::Channel];
 
-/// Names of 1.6 that 1.7 and later do not look at, and what they are called there.
+/// Names of 1.6 that 1.7 and later do not look at, and what is meant there.
 const UNREAD: [(&str, &str); 6] = [
-    ("kafka.flumeBatchSize", "flumeBatchSize"),
-    ("kafka.compression.codec", "kafka.producer.compression.type"),
-    ("kafka.request.required.acks", "kafka.producer.acks"),
-    ("kafka.producer.type", "nothing: it is always sync"),
-    ("kafka.serializer.class", "nothing: values are bytes"),
-    ("kafka.key.serializer.class", "nothing: keys are text"),
+    ("kafka.flumeBatchSize", "flumeBatchSize?"),
+    ("kafka.compression.codec", "kafka.producer.compression.type?"),
+    ("kafka.request.required.acks", "kafka.producer.acks?"),
+    ("kafka.producer.type", "to remove it? It is always sync"),
+    ("kafka.serializer.class", "to remove it? Values are bytes"),
+    ("kafka.key.serializer.class", "to remove it? Keys are text"),
 ];
 
 const fn of(name: &str) -> &'static Property {
@@ -172,7 +172,7 @@ fn warn_of_names_unread(sink: &Section, found: &mut Diagnostics) {
     }
     for (name, meant) in UNREAD {
         if sink.get(name).is_some() {
-            let message = format!("Flume 1.7 and later do not read it; did you mean {meant}?");
+            let message = format!("Flume 1.7 and later do not read it; did you mean {meant}");
             sink.warn(found, name, message);
         }
     }
