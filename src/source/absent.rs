@@ -402,8 +402,11 @@ impl Files {
     /// unless some file that was in the same one was found there: numbers change with a reboot, or
     /// when all is copied.
     pub(super) fn absence_here(&self, record: &FileRecord, census: &Census) -> Absence {
-        // A run that had the directory has seen it go; or its inode holds something else by now.
-        if record.current_name.is_empty() || self.is_inode_here(record, census) {
+        // Its inode holds something else by now. Or a run that had the directory has seen it go, and so
+        // little was read of it that nothing else can hold that: what is more may live on in the file
+        // that has got its name.
+        let is_little = record.position < PROOF_BYTES;
+        if record.current_name.is_empty() && is_little || self.is_inode_here(record, census) {
             return Absence::Gone;
         }
         let dir = self.dir_of(record);

@@ -86,6 +86,34 @@ fn the_hour_for_which_another_directory_is_not_believed_is_unbroken() {
     story.conclude();
 }
 
+/// A file is replaced by its like while lines of it are in doubt. The agent has seen that it has no name any
+/// more, is killed, and finds another directory when it starts.
+#[test]
+fn what_was_read_of_a_replaced_file_waits_for_the_directory_in_which_it_lives_on() {
+    let mut story = Story::begin(calm());
+    story.write(20);
+    story.until_sent(0, 20);
+    story.cluster().trouble.request_lost = 100;
+    let serial = story.cluster().serial;
+    story.write(2);
+    story.until(|cluster| cluster.serial > serial);
+    let path = story.world.path_of(0);
+    let wall_ms = story.world.clock.now_ms();
+    story.world.writers.replace_by_same(0, &path, wall_ms);
+    // It is seen, and in the checkpoint with the next try to send what is in doubt.
+    story.pass(5_000);
+    story.world.end(End::Kill);
+    story.cluster().trouble.request_lost = 0;
+    story.world.writers.take_away(true);
+    story.start();
+    story.pass(LONG_MS);
+    assert_eq!(story.sent(), 20);
+    story.world.writers.bring_back();
+    story.write(1);
+    story.until_sent(0, 23);
+    story.conclude();
+}
+
 /// The directory is listed, cannot be asked for a while, and then a file in it is opened.
 #[test]
 fn a_file_is_known_by_the_directory_that_was_listed_though_that_cannot_be_asked_any_more() {
