@@ -52,6 +52,8 @@ impl Files {
         let former = std::mem::replace(&mut tracked.record.name, new.as_bytes().to_vec());
         tracked.former_name = Some(former);
         tracked.lost_name_ms = Some(now_ms);
+        // What there is of a receipt has the other name, and a copy of everything keeps but names.
+        tracked.receipted_at = None;
         tracked.record.current_name.clone_from(&tracked.record.name);
         // It may be in another place now.
         if let Some(here) = here {

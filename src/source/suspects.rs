@@ -264,6 +264,7 @@ impl Files {
         }
         if !is_wide && found.is_empty() && ends.end >= PROOF_BYTES {
             self.open_suspects(&ends, &mut found);
+            self.unread_suspects(record, &ends, &mut found);
         }
         if ends.end < PROOF_BYTES && !is_superseded {
             found.retain(|suspect: &Suspect| self.do_names_decide(record, suspect));
@@ -305,6 +306,17 @@ impl Files {
                 && ends.fit(&file, &stat).unwrap_or(false)
             {
                 found.push_back(Suspect::new(tracked.current_name(), Hints::of(&stat), Some(file)));
+            }
+        }
+    }
+
+    /// Adds what is looked for itself, has no name among the listed ones, and was not read yet.
+    fn unread_suspects(&self, of: &FileRecord, ends: &Ends, found: &mut VecDeque<Suspect>) {
+        for record in self.quests.records().filter(|r| r.position == 0) {
+            let name = OsStr::from_bytes(&record.current_name);
+            if root::is_outside(name) {
+                // What cannot be opened is waited for by its own record.
+                let _ = self.suspect(name, of, ends, found);
             }
         }
     }

@@ -7,7 +7,7 @@ use flume_ng::log::{self, Level};
 use crate::cluster::{Cluster, Fate, Log, Version};
 use crate::fuse::Trace;
 use crate::scenario::{self, Kind, Scenario, write_lines};
-use crate::world::{End, World};
+use crate::world::{End, Renumbering, World};
 use crate::{Ground, Plant};
 
 /// Turns in which what is waited for must have come.
@@ -384,5 +384,50 @@ fn what_was_truncated_away_takes_no_name_with_it() {
     story.turns_until(|world| world.clock.monotonic_ms() > end_ms);
     story.cluster().calm_down();
     story.until_sent(0, 4);
+    story.conclude();
+}
+
+/// A file is replaced by its like. The new one is opened, and moved out of the directory before it was compared.
+/// Then everything is copied.
+#[test]
+fn what_took_a_files_place_and_was_moved_away_is_known_in_a_copied_state() {
+    let mut story = Story::begin(Scenario { line_max: 500, ..Scenario::calm(Version::V28) });
+    story.write(20);
+    story.until_sent(0, 20);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    story.world.writers.replace_by_same(0, &path, wall_ms);
+    story.write(2);
+    story.turns_until(|world| world.is_tracked(0));
+    story.world.writers.move_out(0, &path);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.world.renumbering = Some(Renumbering::Copy);
+    story.start();
+    story.until_sent(0, 22);
+    story.conclude();
+}
+
+/// A finished file whose name has no room for the suffix is opened again by its receipt at a start, and renamed
+/// by somebody. Then everything is copied.
+#[test]
+fn a_finished_file_that_was_renamed_is_known_by_its_new_name_in_a_copied_state() {
+    let mut story = Story::begin(Scenario { line_max: 500, ..Scenario::calm(Version::V28) });
+    let wall_ms = story.world.clock.now_ms();
+    let name = format!("g-{}2024030101.log", "y".repeat(230));
+    let at = story.world.writers.create(&name, wall_ms);
+    write_lines(&mut story.world, at, 20);
+    story.write(1);
+    story.turns_until(|world| world.book.borrow().receipts.len() == 1);
+    story.world.end(End::Kill);
+    story.start();
+    story.turns_until(|world| world.is_tracked(at));
+    let path = story.world.path_of(at);
+    story.world.writers.rename(&path);
+    for _ in 0..50 {
+        let _ = story.world.turn();
+        story.world.clock.advance(100);
+    }
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.world.renumbering = Some(Renumbering::Copy);
+    story.start();
     story.conclude();
 }
