@@ -233,9 +233,7 @@ impl Pipeline {
         outlet.last_wire = Some(wire);
         if is_other_wire {
             outlet.has_own_identity = false;
-            for n in self.doubts(at) {
-                self.announced[n].encoded = None;
-            }
+            self.forget_encodings(at, wire);
         }
         if is_other_cluster || is_other_topic {
             self.need_leaders(at)?;
@@ -249,24 +247,6 @@ impl Pipeline {
         }
         if !wire.has_identity() {
             self.drop_identities(at)?;
-        }
-        Ok(())
-    }
-
-    /// On the wire before 0.11 batches go without identity, whatever they had before, and are
-    /// looked for by content: which needs reading them again.
-    fn drop_identities(&mut self, at: usize) -> Result<(), Pause> {
-        for n in self.doubts(at) {
-            let announced = &mut self.announced[n];
-            if announced.record.producer_id != -1 {
-                announced.record.producer_id = -1;
-                announced.record.producer_epoch = -1;
-                announced.record.base_sequence = -1;
-                announced.encoded = None;
-                // What cannot be read is given up when it is to be sent.
-                self.encode(n)?;
-                self.keep_if_small(n);
-            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
 use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
-use crate::channel::batch::{Batch, Extras, Identity};
+use crate::channel::batch::{Batch, Extras, Identity, Wire};
 use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
 use crate::checkpoint::ledger::{DeadLetter, Kept, LedgerError};
@@ -26,6 +26,42 @@ const STAMP_FRESH_MS: u64 = 1_000;
 const LETTER_RETRY_MS: u64 = 4_000;
 
 impl Pipeline {
+    /// The wire is another one than that for which what is in doubt was encoded.
+    pub(super) fn forget_encodings(&mut self, at: usize, wire: Wire) {
+        for n in self.doubts(at) {
+            let Announced { record, encoded, .. } = &mut self.announced[n];
+            if let Some(batch) = encoded.take()
+                && !wire.has_identity()
+                && record.producer_id != -1
+            {
+                // As it was sent: read again it may have another name of its file in its headers.
+                drop_identity(record);
+                (record.values_crc, record.first_crc) = batch.content_crcs();
+            }
+        }
+    }
+
+    /// On the wire before 0.11 batches go without identity, whatever they had before, and are
+    /// looked for by content: which needs reading them again.
+    pub(super) fn drop_identities(&mut self, at: usize) -> Result<(), Pause> {
+        for n in self.doubts(at) {
+            let announced = &mut self.announced[n];
+            if announced.record.producer_id != -1 {
+                let before = announced.record.clone();
+                drop_identity(&mut announced.record);
+                announced.encoded = None;
+                // What cannot be read is given up when it is to be sent; what cannot be read now is not
+                // looked for without knowing what is in it.
+                if let Err(pause) = self.encode(n) {
+                    self.announced[n].record = before;
+                    return Err(pause);
+                }
+                self.keep_if_small(n);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes sure that [`Pipeline::raise_epoch`] has an identity to give, should the epochs of the
     /// present one be out. Asked for before anything is changed: recovery begins anew for it.
     pub(super) fn prepare_epoch(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
@@ -615,4 +651,8 @@ impl Pipeline {
         }
         self.is_dirty = true;
     }
+}
+
+fn drop_identity(record: &mut BatchRecord) {
+    (record.producer_id, record.producer_epoch, record.base_sequence) = (-1, -1, -1);
 }

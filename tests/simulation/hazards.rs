@@ -387,6 +387,24 @@ fn what_was_truncated_away_takes_no_name_with_it() {
     story.conclude();
 }
 
+/// A batch stands above the high watermark when the topic's format is lowered and its file is renamed: what is
+/// looked for by its content from then on has the old name in its headers.
+#[test]
+fn what_was_sent_is_known_without_an_identity_though_its_file_was_renamed() {
+    let scenario = Scenario { replicas: 3, has_headers: true, ..Scenario::calm(Version::V28) };
+    let mut story = Story::begin(scenario);
+    story.write(3);
+    story.until_sent(0, 3);
+    story.cluster().held_ms = 10_000;
+    story.write(2);
+    story.until(|cluster| cluster.logs[0].end == 5);
+    story.cluster().held_ms = 0;
+    story.cluster().old_format = true;
+    let path = story.world.path_of(0);
+    story.world.writers.rename(&path);
+    story.conclude();
+}
+
 /// A file is replaced by its like. The new one is opened, and moved out of the directory before it was compared.
 /// Then everything is copied.
 #[test]
