@@ -436,6 +436,8 @@ fn a_finished_file_that_was_renamed_is_known_by_its_new_name_in_a_copied_state()
     story.write(1);
     story.turns_until(|world| world.book.borrow().receipts.len() == 1);
     story.world.end(End::Kill);
+    // What is under way lets it wait for its end.
+    story.write(1);
     story.start();
     story.turns_until(|world| world.is_tracked(at));
     let path = story.world.path_of(at);
