@@ -176,7 +176,7 @@ impl Files {
     /// Numbers from a state that was copied say nothing, at a later start either, which does not see
     /// any more that it was copied.
     fn without_void_hints(&mut self, mut record: FileRecord) -> FileRecord {
-        if self.hints_are_void && record.inode != 0 {
+        if self.hints_are_void && (record.inode, record.directory) != (0, 0) {
             let here = self.right_directory(&record);
             (record.inode, record.born_ns) = (0, 0);
             (record.directory, record.directory_born_ns) = (0, 0);
