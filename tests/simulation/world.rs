@@ -6,7 +6,6 @@ mod excuses;
 use std::any::Any;
 use std::cell::RefCell;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -367,16 +366,6 @@ impl World {
         }
         let (renumbering, at) = self.last_renumbering?;
         (at == generation).then_some(renumbering)
-    }
-
-    /// Was a file renamed, unseen, of which so little was read that nothing else would tell what it is in a
-    /// copied state?
-    fn has_unknown(&self, record: &Record) -> bool {
-        let places = self.writers.places();
-        record.files.iter().filter(|file| file.position < PROOF_BYTES).any(|file| {
-            let place = places.get(&file.inode).map(|place| place.as_os_str().as_bytes());
-            place.is_some_and(|at| !at.ends_with(&file.name) && !at.ends_with(&file.current_name))
-        })
     }
 
     /// Of a copied state nothing but the name tells what a file is of which so little was read.

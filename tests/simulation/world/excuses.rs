@@ -1,14 +1,15 @@
 //! What need not be in a topic though somebody wrote it: see the table in `model`.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
-use flume_ng::checkpoint::record::{FileState, Record};
+use flume_ng::checkpoint::record::{FileRecord, FileState, Record};
 use flume_ng::clock::Clock;
 use flume_ng::source::tracked::Tracked;
 
-use super::World;
+use super::{PROOF_BYTES, World};
 use crate::cluster::Cluster;
 use crate::model;
 use crate::writers::Inode;
@@ -93,6 +94,26 @@ impl World {
                 _ => self.excuse(generation, 0),
             }
         }
+    }
+
+    /// Was a file renamed, unseen, of which nothing else would tell what it is in a copied state? So little was
+    /// read of it, or it was finished: under another name it would be a copy of a finished file.
+    pub(super) fn has_unknown(&self, record: &Record) -> bool {
+        let places = self.writers.places();
+        let has_other_name = |file: &FileRecord| {
+            let place = places.get(&file.inode).map(|place| place.as_os_str().as_bytes());
+            place.is_some_and(|at| !at.ends_with(&file.name) && !at.ends_with(&file.current_name))
+        };
+        let is_in_state = |inode: u64| record.files.iter().any(|file| file.inode == inode);
+        let book = self.book.borrow();
+        let kept = book.receipts.iter().filter(|r| r.state != FileState::Superseded);
+        let newest: HashMap<u64, &FileRecord> = kept.map(|r| (r.inode, r)).collect();
+        let is_unknown = |(inode, receipt): (&u64, &&FileRecord)| {
+            let is_candidate = self.writers.is_candidate_now(&places, *inode);
+            is_candidate && !is_in_state(*inode) && has_other_name(receipt)
+        };
+        newest.iter().any(is_unknown)
+            || record.files.iter().any(|f| f.position < PROOF_BYTES && has_other_name(f))
     }
 
     /// What was announced as the last line of a file gets its other half later: another file with the same
