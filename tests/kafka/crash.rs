@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::torture::{
     ARRIVE_MAX, Chance, ELDERS, Group, Growing, Tally, is_long, lines, rounds,
@@ -15,6 +15,8 @@ const FILE: &str = "010_{H}.log";
 const STOP_MAX: Duration = Duration::from_secs(2);
 const KILLS: u64 = 20;
 const DELETIONS: u64 = 10;
+/// A topic to which nothing came for so long gets no more.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Kills the agent at a moment that chance chooses: in its first moments, or when it has
 /// brought something to the topic.
@@ -22,9 +24,18 @@ pub fn kill_sometime(agent: &mut Agent, topic: &Topic, chance: &mut Chance) {
     if chance.below(2) == 0 {
         std::thread::sleep(Duration::from_millis(chance.below(400)));
     } else {
-        let (before, more) = (topic.count(), 1 + chance.below(3_000) as usize);
-        // Not always comes so much: its end is no condition of the kill.
-        wait_for(Duration::from_secs(5), || topic.count() >= before + more);
+        let before = topic.count();
+        let enough = before + 1 + chance.below(3_000) as usize;
+        let (mut last, mut since) = (before, Instant::now());
+        // Not always comes so much: its end is no condition of the kill. Nor is it waited for when
+        // all is there.
+        wait_for(Duration::from_secs(5), || {
+            let count = topic.count();
+            if count != last {
+                (last, since) = (count, Instant::now());
+            }
+            count >= enough || since.elapsed() > if count > before { QUIET } else { 4 * QUIET }
+        });
         std::thread::sleep(Duration::from_micros(chance.below(20_000)));
     }
     agent.kill9();

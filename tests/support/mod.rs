@@ -38,9 +38,13 @@ pub use records::{Producer, Record};
 pub use topic::Topic;
 pub use work::{Agent, Hour, Work, java_tracker};
 
+/// Longest pause before `condition` is asked again: what is asked of brokers takes them time.
+const PAUSE_MAX: Duration = Duration::from_millis(25);
+
 /// Asks `condition` every few milliseconds until it holds. False when the time is over.
 pub fn wait_for(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + timeout;
+    let mut pause = Duration::from_millis(2);
     loop {
         if condition() {
             return true;
@@ -48,7 +52,8 @@ pub fn wait_for(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool 
         if Instant::now() >= deadline {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(PAUSE_MAX);
     }
 }
 

@@ -69,17 +69,45 @@ impl Topic {
 
     /// How many records there are, by the offsets alone.
     pub fn count(&self) -> usize {
-        (0..self.partitions() as i32)
-            .map(|partition| self.on_leader(partition, |leader| self.range(leader, partition)))
-            .map(|(start, end)| (end - start) as usize)
-            .sum()
+        self.bounds().into_iter().map(|(start, end)| (end - start) as usize).sum()
     }
 
     /// Offset of the next record of each partition.
     pub fn ends(&self) -> Vec<i64> {
-        (0..self.partitions() as i32)
-            .map(|partition| self.on_leader(partition, |leader| self.range(leader, partition)).1)
-            .collect()
+        self.bounds().into_iter().map(|(_, end)| end).collect()
+    }
+
+    /// First offset and high watermark of each partition, by as few questions as there can be: it is what
+    /// nearly every test waits for, and asks again and again.
+    fn bounds(&self) -> Vec<(i64, i64)> {
+        eventually(&format!("offsets of {}", self.name), PATIENCE, || {
+            let (asked, connection, metadata) = ask_metadata(&self.bootstrap, &self.name)?;
+            let mut partitions: HashMap<String, Vec<i32>> = HashMap::new();
+            for (partition, leader) in &metadata.leaders {
+                let leader = leader.as_ref().ok_or("no leader")?;
+                partitions.entry(leader.clone()).or_default().push(*partition);
+            }
+            if partitions.is_empty() {
+                return Err("no partitions".to_string());
+            }
+            let mut first = Some(connection).filter(|_| partitions.contains_key(&asked));
+            let mut bounds = vec![(0, 0); metadata.leaders.len()];
+            for (leader, partitions) in partitions {
+                let connection = first.take_if(|_| leader == asked);
+                let mut connection = match connection {
+                    Some(connection) => connection,
+                    None => Connection::open(&leader).map_err(text)?,
+                };
+                let starts = self.offsets(&mut connection, &partitions, -2)?;
+                let ends = self.offsets(&mut connection, &partitions, -1)?;
+                for ((partition, start), end) in partitions.into_iter().zip(starts).zip(ends) {
+                    let bound =
+                        bounds.get_mut(partition as usize).ok_or("a gap in the partitions")?;
+                    *bound = (start, end);
+                }
+            }
+            Ok(bounds)
+        })
     }
 
     /// Waits until there are at least `count` records.
@@ -120,23 +148,43 @@ impl Topic {
 
     /// First offset and high watermark.
     fn range(&self, leader: &mut Connection, partition: i32) -> Result<(i64, i64), String> {
-        Ok((self.offset(leader, partition, -2)?, self.offset(leader, partition, -1)?))
+        let mut bound = |at| self.offsets(leader, &[partition], at).map(|offsets| offsets[0]);
+        Ok((bound(-2)?, bound(-1)?))
     }
 
-    fn offset(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<i64, String> {
-        let mut body = Body::new();
-        body.i32(-1).i32(1).string(&self.name).i32(1).i32(partition).i64(at);
+    /// Of these partitions, in their order.
+    fn offsets(
+        &self,
+        leader: &mut Connection,
+        partitions: &[i32],
+        at: i64,
+    ) -> Result<Vec<i64>, String> {
         if elder::is_one(&self.bootstrap) {
-            return elder::offset(leader, body.i32(1));
+            let one = |partition: &i32| {
+                let mut body = Body::new();
+                body.i32(-1).i32(1).string(&self.name).i32(1).i32(*partition).i64(at);
+                elder::offset(leader, body.i32(1))
+            };
+            return partitions.iter().map(one).collect();
+        }
+        let mut body = Body::new();
+        body.i32(-1).i32(1).string(&self.name).i32(partitions.len() as i32);
+        for partition in partitions {
+            body.i32(*partition).i64(at);
         }
         let answer = leader.call(LIST_OFFSETS, 1, &body).map_err(text)?;
         let mut input = Input(&answer);
         input.i32(); // topics
         input.string();
-        input.take(8); // partitions, partition
-        good(input.i16(), "ListOffsets")?;
-        input.i64(); // timestamp
-        Ok(input.i64())
+        let mut found = HashMap::new();
+        for _ in 0..input.i32() {
+            let partition = input.i32();
+            good(input.i16(), "ListOffsets")?;
+            input.i64(); // timestamp
+            found.insert(partition, input.i64());
+        }
+        let of = |partition| found.get(partition).copied().ok_or("an answer without a partition");
+        Ok(partitions.iter().map(of).collect::<Result<_, _>>()?)
     }
 
     fn fetch(&self, leader: &mut Connection, partition: i32, at: i64) -> Result<Vec<u8>, String> {
@@ -224,16 +272,25 @@ pub(super) struct Metadata {
 }
 
 fn metadata(bootstrap: &str, topic: &str) -> Result<Metadata, String> {
+    ask_metadata(bootstrap, topic).map(|(_, _, metadata)| metadata)
+}
+
+/// Also who has answered, and the connection on which.
+fn ask_metadata(bootstrap: &str, topic: &str) -> Result<(String, Connection, Metadata), String> {
     let mut last = "no address".to_string();
     for address in bootstrap.split(',') {
-        let answer = Connection::open(address).and_then(|mut connection| {
+        let asked = Connection::open(address).and_then(|mut connection| {
             let mut body = Body::new();
             let version = i16::from(!elder::is_one(bootstrap));
-            connection.call(METADATA, version, body.i32(1).string(topic))
+            let answer = connection.call(METADATA, version, body.i32(1).string(topic))?;
+            Ok((connection, answer))
         });
-        match answer {
-            Ok(answer) if elder::is_one(bootstrap) => return Ok(elder::metadata(&answer)),
-            Ok(answer) => return Ok(parse_metadata(&answer)),
+        match asked {
+            Ok((connection, answer)) => {
+                let is_elder = elder::is_one(bootstrap);
+                let parse = if is_elder { elder::metadata } else { parse_metadata };
+                return Ok((address.to_string(), connection, parse(&answer)));
+            }
             Err(error) => last = format!("{address}: {error}"),
         }
     }
