@@ -382,17 +382,35 @@ impl Batch {
             Wire::Legacy => self.keys.first()?.as_deref(),
             Wire::Middle => message_set::first_key(&self.plain),
             Wire::Modern => {
-                let mut at = HEADER_BYTES;
-                read_varint(&self.plain, &mut at);
-                // Attributes, time, place.
-                at += 1;
-                read_varint(&self.plain, &mut at);
-                read_varint(&self.plain, &mut at);
+                let mut at = self.first_key_at();
                 let is_none = self.plain[at] & 1 == 1;
-                let length = read_varint(&self.plain, &mut at);
-                (!is_none).then(|| &self.plain[at..at + length])
+                let key = read_bytes(&self.plain, &mut at);
+                (!is_none).then_some(key)
             }
         }
+    }
+
+    /// The headers of the first record; none on wires that have none.
+    pub fn first_headers(&self) -> Vec<(String, String)> {
+        if self.count == 0 || self.wire != Wire::Modern {
+            return Vec::new();
+        }
+        let (plain, mut at) = (&self.plain[..], self.first_key_at());
+        let (_key, _value) = (read_bytes(plain, &mut at), read_bytes(plain, &mut at));
+        let text = |at: &mut usize| String::from_utf8_lossy(read_bytes(plain, at)).into_owned();
+        let headers = read_varint(plain, &mut at);
+        (0..headers).map(|_| (text(&mut at), text(&mut at))).collect()
+    }
+
+    /// Where the length of the first record's key stands.
+    fn first_key_at(&self) -> usize {
+        let mut at = HEADER_BYTES;
+        read_varint(&self.plain, &mut at);
+        // Attributes, time, place.
+        at += 1;
+        read_varint(&self.plain, &mut at);
+        read_varint(&self.plain, &mut at);
+        at
     }
 
     /// CRC-32 over the CRC-32s (each little endian) of the values, and the CRC-32 of the first
@@ -467,6 +485,13 @@ fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
         }
         shift += 7;
     }
+}
+
+/// Bytes behind their length.
+fn read_bytes<'a>(bytes: &'a [u8], at: &mut usize) -> &'a [u8] {
+    let length = read_varint(bytes, at);
+    *at += length;
+    &bytes[*at - length..*at]
 }
 
 #[cfg(test)]

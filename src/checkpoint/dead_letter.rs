@@ -13,8 +13,15 @@ use std::path::Path;
 
 use crate::os;
 
-/// A head is a line of words; a longer one is not a head.
-const HEAD_BYTES_MAX: u64 = 64 << 10;
+/// A head is a line of words; a longer one is not a head. It may have a key and headers that are as long
+/// as a line each.
+pub(super) const HEAD_BYTES_MAX: u64 = 64 << 20;
+
+/// The last word of a head without the record's key and headers, which are too long for it.
+const SHORT: &str = "record=short";
+
+/// Between names and values of headers.
+const SEPARATORS: &[u8] = b":,";
 
 /// What has become of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,19 +87,40 @@ pub(super) struct Head<'a> {
     pub(super) bytes: u64,
     pub(super) reason: &'a str,
     pub(super) key: Option<&'a [u8]>,
+    pub(super) headers: &'a [(String, String)],
 }
 
 impl Head<'_> {
     pub(super) fn written(&self, now_ms: i64) -> String {
-        format!("time={now_ms}{}{}{}", self.before_name(), escape(self.file), self.behind_name())
+        let head = format!(
+            "time={now_ms}{}{}{}{}\n",
+            self.before_name(),
+            escape(self.file, &[]),
+            self.behind_name(),
+            self.of_record()
+        );
+        match head.len() as u64 > HEAD_BYTES_MAX {
+            // It would hide whatever stands behind it.
+            true => Head { key: None, headers: &[], ..*self }.written_short(now_ms),
+            false => head,
+        }
+    }
+
+    fn written_short(&self, now_ms: i64) -> String {
+        let (before, behind) = (self.before_name(), self.behind_name());
+        format!("time={now_ms}{before}{}{behind} {SHORT}\n", escape(self.file, &[]))
     }
 
     /// Is this the head of the same letter? Its file may have another name since: what was read of it was
     /// found in a copy. Before these words stands the one that tells when it was written, or settled.
     pub(super) fn is_in(&self, line: &[u8]) -> bool {
         let words = line.iter().position(|b| *b == b' ').map_or(line, |at| &line[at..]);
+        let behind = self.behind_name();
+        let is_end = |rest: &str| words.ends_with(format!("{behind}{rest}\n").as_bytes());
+        // Versions before headers were kept left them out.
+        let key = Head { headers: &[], ..*self }.of_record();
         words.starts_with(self.before_name().as_bytes())
-            && words.ends_with(self.behind_name().as_bytes())
+            && (is_end(&self.of_record()) || is_end(&key) || is_end(&format!(" {SHORT}")))
     }
 
     fn before_name(&self) -> String {
@@ -101,9 +129,20 @@ impl Head<'_> {
 
     fn behind_name(&self) -> String {
         let Head { start, end, bytes, .. } = self;
-        let reason = escape(self.reason.as_bytes());
-        let key = self.key.map_or(String::new(), |key| format!(" key={}", escape(key)));
-        format!(" start={start} end={end} bytes={bytes} reason={reason}{key}\n")
+        let reason = escape(self.reason.as_bytes(), &[]);
+        format!(" start={start} end={end} bytes={bytes} reason={reason}")
+    }
+
+    /// What its record has beside the value.
+    fn of_record(&self) -> String {
+        let mut words = self.key.map_or(String::new(), |key| format!(" key={}", escape(key, &[])));
+        for (n, (name, value)) in self.headers.iter().enumerate() {
+            words += if n == 0 { " headers=" } else { "," };
+            words += &escape(name.as_bytes(), SEPARATORS);
+            words.push(':');
+            words += &escape(value.as_bytes(), SEPARATORS);
+        }
+        words
     }
 }
 
@@ -127,6 +166,9 @@ pub(crate) struct Letter {
     pub reason: String,
     /// The record's.
     pub key: Option<Vec<u8>>,
+    pub headers: Vec<(String, String)>,
+    /// Its record had a key or headers that were too long to be kept.
+    pub is_short: bool,
     /// Where its entry begins in the dead-letter file, where its body does, and how long that is.
     pub head_at: u64,
     pub at: u64,
@@ -187,10 +229,18 @@ fn parse(head: &[u8], head_at: u64, at: u64) -> Option<Letter> {
         is_giant: partition == -1,
         reason: String::from_utf8_lossy(&unescape(word("reason").unwrap_or(""))).into_owned(),
         key: word("key").map(unescape),
+        headers: word("headers").map(headers_of).unwrap_or_default(),
+        is_short: head.split(' ').next_back() == Some(SHORT),
         head_at,
         at,
         bytes: number("bytes")?,
     })
+}
+
+fn headers_of(word: &str) -> Vec<(String, String)> {
+    let text = |word: &str| String::from_utf8_lossy(&unescape(word)).into_owned();
+    let pairs = word.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn number_of<T: std::str::FromStr>(word: &str) -> Option<T> {
@@ -198,13 +248,14 @@ fn number_of<T: std::str::FromStr>(word: &str) -> Option<T> {
 }
 
 /// Blanks, control characters, `%` and what is not ASCII as `%XX`, so that an entry's head is one
-/// line of words.
-fn escape(bytes: &[u8]) -> String {
+/// line of words, and so are the bytes of `also`.
+fn escape(bytes: &[u8], also: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {
             // Writing to a String does not fail.
             b'%' | 0..=b' ' | 0x7f.. => drop(write!(out, "%{byte:02X}")),
+            _ if also.contains(&byte) => drop(write!(out, "%{byte:02X}")),
             _ => out.push(char::from(byte)),
         }
     }
@@ -247,7 +298,7 @@ mod tests {
 
     #[test]
     fn entries_are_found_by_their_heads_whatever_their_bodies_hold() {
-        let entry = "time=1 topic=t partition=2 file=a%20%25b start=3 end=9 bytes=12 reason=x key=k%20\n\
+        let entry = "time=1 topic=t partition=2 file=a%20%25b start=3 end=9 bytes=12 reason=x key=k%20 headers=a%3A:b%2C%20,c:\n\
                      bytes=99\nabc\n";
         let letters = read(&[entry, entry].concat());
         let head = entry.find('\n').unwrap() as u64 + 1;
@@ -262,6 +313,8 @@ mod tests {
             is_giant: false,
             reason: "x".to_string(),
             key: Some(b"k ".to_vec()),
+            headers: vec![("a:".to_string(), "b, ".to_string()), ("c".to_string(), String::new())],
+            is_short: false,
             head_at: 0,
             at: head,
             bytes: 12,
@@ -269,6 +322,37 @@ mod tests {
         let length = entry.len() as u64;
         let second = Letter { head_at: length, at: head + length, ..first.clone() };
         assert_eq!(letters, [first, second]);
+    }
+
+    #[test]
+    fn what_a_record_has_beside_its_value_comes_back() {
+        let headers = vec![("a b".to_string(), "1,2:3%".to_string()), ("ä".to_string(), "".into())];
+        let head = Head {
+            topic: "t",
+            partition: 2,
+            file: b"f",
+            start: 0,
+            end: 9,
+            bytes: 3,
+            reason: "too large",
+            key: Some(b"k"),
+            headers: &headers,
+        };
+        let letters = read(&format!("{}abc\n", head.written(1)));
+        assert_eq!((letters[0].key.as_deref(), &letters[0].headers), (Some(&b"k"[..]), &headers));
+        assert!(head.is_in(head.written(7).as_bytes()));
+        // That of a version before is known again; that of another record is not.
+        let before = Head { headers: &[], ..head };
+        assert!(head.is_in(before.written(7).as_bytes()));
+        assert!(!before.is_in(head.written(7).as_bytes()));
+        // What is too long for a head would hide what stands behind it.
+        let long = vec![b' '; HEAD_BYTES_MAX as usize / 3];
+        let long = Head { key: Some(&long), ..head };
+        let text = [long.written(1), "abc\n".into(), head.written(2), "abc\n".into()].concat();
+        let letters = read(&text);
+        assert_eq!(letters.len(), 2);
+        assert_eq!((letters[0].is_short, &letters[0].key), (true, &None));
+        assert!(long.is_in(long.written(3).as_bytes()) && !letters[1].is_short);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub trait Ledger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     pub key: Option<Vec<u8>>,
+    /// Of the record, from Kafka 0.11 on.
+    pub headers: Vec<(String, String)>,
     pub value: Vec<u8>,
 }
 
@@ -101,6 +103,7 @@ pub struct DeadLetter<'a> {
     pub batch: &'a BatchRecord,
     /// The record that was refused.
     pub key: Option<&'a [u8]>,
+    pub headers: &'a [(String, String)],
     pub value: &'a [u8],
     pub reason: &'a str,
     pub now_ms: i64,
@@ -183,16 +186,17 @@ impl FileLedger {
         same: impl Fn(u64, &[u8]) -> io::Result<bool>,
     ) -> bool {
         let is_it = |entry: &Entry| -> io::Result<bool> {
-            let head_bytes = usize::try_from(entry.at - entry.head_at).unwrap_or(usize::MAX);
-            if entry.bytes != body_bytes || head_bytes > PIECE_BYTES {
+            let head_bytes = entry.at - entry.head_at;
+            if entry.bytes != body_bytes || head_bytes > dead_letter::HEAD_BYTES_MAX {
                 return Ok(false);
             }
             let file = os::read_own(&self.dead_letters)?;
-            let mut piece = vec![0; PIECE_BYTES];
-            file.read_exact_at(&mut piece[..head_bytes], entry.head_at)?;
-            if !head.is_in(&piece[..head_bytes]) {
+            let mut piece = vec![0; head_bytes as usize];
+            file.read_exact_at(&mut piece, entry.head_at)?;
+            if !head.is_in(&piece) {
                 return Ok(false);
             }
+            piece.resize(PIECE_BYTES, 0);
             let mut at = 0;
             while at < body_bytes {
                 let len = PIECE_BYTES.min(usize::try_from(body_bytes - at).unwrap_or(PIECE_BYTES));
@@ -256,6 +260,7 @@ impl Ledger for FileLedger {
             bytes: letter.value.len() as u64,
             reason: letter.reason,
             key: letter.key,
+            headers: letter.headers,
         };
         let value = letter.value;
         let same = |at: u64, piece: &[u8]| Ok(value[at as usize..].starts_with(piece));
@@ -275,6 +280,7 @@ impl Ledger for FileLedger {
             bytes: line.end - line.start,
             reason: line.reason,
             key: None,
+            headers: &[],
         };
         let name = String::from_utf8_lossy(line.name);
         let unreadable = |e: io::Error| io::Error::other(format!("{name} cannot be read: {e}"));
@@ -380,11 +386,13 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("flume-ng-renamed-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let batch = BatchRecord { start: 10, end: 19, ..BatchRecord::default() };
+        let headers = [("origin".to_string(), "a, b".to_string())];
         let letter = |file: &'static str, value: &'static str| DeadLetter {
             topic: "t",
             file: file.as_bytes(),
             batch: &batch,
             key: Some(b"k 1"),
+            headers: &headers,
             value: value.as_bytes(),
             reason: "too large",
             now_ms: 1,
@@ -415,6 +423,7 @@ mod tests {
                 file: b"log",
                 batch: &batch,
                 key: None,
+                headers: &[],
                 value,
                 reason: "large",
                 now_ms: start as i64,

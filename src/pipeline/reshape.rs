@@ -430,9 +430,13 @@ impl Pipeline {
     fn batch_of_kept(&mut self, at: usize, of: &BatchRecord, kept: &Kept) -> (BatchRecord, Batch) {
         let mut batch = self.outlets[at].take_batch();
         batch.begin(of.partition, of.stamp_ms);
-        match kept.key.as_deref() {
-            None => batch.push(&[], &kept.value),
-            key => batch.push_with(&[], &kept.value, Extras { key, ..Extras::default() }),
+        let headers: Vec<(&str, &str)> =
+            kept.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        match (kept.key.as_deref(), &headers[..]) {
+            (None, []) => batch.push(&[], &kept.value),
+            (key, headers) => {
+                batch.push_with(&[], &kept.value, Extras { key, time_ms: None, headers });
+            }
         }
         let (values_crc, first_crc) =
             if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
@@ -587,11 +591,13 @@ impl Pipeline {
         let value = encoded.and_then(|batch| batch.values().next().map(<[u8]>::to_vec));
         let value = value.unwrap_or_default();
         let key = encoded.and_then(|batch| batch.first_key().map(<[u8]>::to_vec));
+        let headers = encoded.map_or_else(Vec::new, Batch::first_headers);
         let letter = DeadLetter {
             topic: &self.outlets[at].config.topic,
             file: name.as_bytes(),
             batch: &b,
             key: key.as_deref(),
+            headers: &headers,
             value: &value,
             reason,
             now_ms: self.clock.now_ms(),

@@ -154,6 +154,52 @@ fn a_line_that_is_sent_again_keeps_its_key() {
     assert_eq!(agent.term().code(), Some(0));
 }
 
+/// A sink puts what stands in headers of an event into headers of its record.
+#[test]
+fn a_line_that_is_sent_again_keeps_the_headers_of_its_record() {
+    let _row = hazard(Group::Sticks, "dead letters with headers of records sent again", V43);
+    let topic = shared("4.3.1").fresh_topic("letters-headers", 1);
+    topic.configure(&[("max.message.bytes", "2000")]);
+    let long = "x".repeat(5_000);
+    let text = format!("k=a, {long}\nk=b: short\n");
+    let conf = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = spooltail\n\
+        a1.sources.r1.spoolDir = @SPOOL@\na1.sources.r1.targetPattern = .*(\\\\d){10}.*\n\
+        a1.sources.r1.targetFilename = yyyyMMddHH\na1.sources.r1.channels = c1\n\
+        a1.sources.r1.deserializer.maxLineLength = 10000\na1.sources.r1.basenameHeader = true\n\
+        a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = regex_extractor\n\
+        a1.sources.r1.interceptors.i1.regex = ^(k=.. ?)\n\
+        a1.sources.r1.interceptors.i1.serializers = s1\n\
+        a1.sources.r1.interceptors.i1.serializers.s1.name = kind\n\
+        a1.channels.c1.type = memory\na1.sinks.k1.type = org.apache.flume.sink.kafka.KafkaSink\n\
+        a1.sinks.k1.channel = c1\na1.sinks.k1.kafka.bootstrap.servers = @BROKERS@\n\
+        a1.sinks.k1.kafka.topic = @TOPIC@\na1.sinks.k1.header.kind = x-kind\n\
+        a1.sinks.k1.header.basename = x:file\n";
+    let work = Work::new(&topic).conf(conf).file(FILE, text.as_bytes(), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, PATIENCE);
+    agent.expect("all of it is committed", PATIENCE, || work.is_committed());
+    assert_eq!(states(&work), ["unsettled"], "{}", agent.log());
+    topic.configure(&[("max.message.bytes", "1000000")]);
+    let sent = letters(&work, &["--resend"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    let name = work.name(FILE);
+    let header = |name: &str, value: &str| (name.to_string(), Some(value.as_bytes().to_vec()));
+    let headers: Vec<_> = topic.all().into_iter().map(|record| record.headers).collect();
+    let expected = |kind: &str| vec![header("x-kind", kind), header("x:file", &name)];
+    assert_eq!(headers.len(), 2);
+    for kind in ["k=a, ", "k=b: "] {
+        let mut expected = expected(kind);
+        expected.sort();
+        let is_it = |headers: &Vec<(String, Option<Vec<u8>>)>| {
+            let mut headers = headers.clone();
+            headers.sort();
+            headers == expected
+        };
+        assert!(headers.iter().any(is_it), "{kind}: {headers:?}");
+    }
+    assert_eq!(agent.term().code(), Some(0));
+}
+
 /// What cannot be done is said, and nothing is done of it.
 #[test]
 fn wrong_numbers_settle_nothing() {

@@ -241,8 +241,10 @@ impl Ledger for LetterLedger {
             if crc32fast::hash(&value) != batch.bytes_crc {
                 return Err(io::Error::other("other bytes are in its place"));
             }
-            let key = post.letter_at(batch.start).and_then(|letter| letter.key.clone());
-            Ok(Kept { key, value })
+            let letter = post.letter_at(batch.start);
+            let key = letter.and_then(|letter| letter.key.clone());
+            let headers = letter.map_or_else(Vec::new, |letter| letter.headers.clone());
+            Ok(Kept { key, headers, value })
         };
         Some(read().map_err(|e| io::Error::other(format!("{}: {e}", path.display()))))
     }
@@ -308,6 +310,10 @@ impl Run<'_> {
             let mut leave = |why: &str| outcome.left.push((*begun, why.to_string()));
             if letter.is_giant {
                 leave("it is a line that is longer than an event may be; --raw writes it out");
+                continue;
+            }
+            if letter.is_short {
+                leave("its key or headers were too long to be kept; --raw writes out its value");
                 continue;
             }
             let Some(channel) = self.channel_of(letter) else {

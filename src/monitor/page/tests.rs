@@ -63,6 +63,8 @@ fn named(name: &str) -> Stats {
         is_giant: false,
         reason: name.into(),
         key: None,
+        headers: Vec::new(),
+        is_short: false,
         at: 0,
         bytes: 1,
     }];
