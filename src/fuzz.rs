@@ -145,7 +145,9 @@ fn read<A: Decodable>(api: Api, version: i16, answer: &[u8]) {
 fn batches(data: &[u8]) {
     let (mut log, mut scratch, mut bytes) = (data, Vec::new(), 0);
     while let Ok(Some(entry)) = records::next_entry(&mut log) {
-        let mut visit = |_, value: Option<&[u8]>| bytes += value.map_or(0, <[u8]>::len);
+        let mut visit = |_, content: records::Content<'_>| {
+            bytes += content.value.map_or(0, <[u8]>::len);
+        };
         let _ = entry.values(&mut scratch, &mut visit);
     }
     if let [codec, packed @ ..] = data {

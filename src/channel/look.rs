@@ -288,9 +288,9 @@ impl Search {
 
     fn read(&mut self, entry: &Entry<'_>, from: i64) -> Result<(), ReadError> {
         let content = &mut self.content;
-        entry.values(&mut self.scratch, &mut |offset, value| {
+        entry.values(&mut self.scratch, &mut |offset, record| {
             if offset >= from {
-                content.feed(offset, value);
+                content.feed(offset, record.value);
             }
         })
     }

@@ -133,7 +133,7 @@ pub(super) fn next_value<'a>(set: &'a [u8], at: &mut usize) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::super::batch::{Batch, Identity, Wire};
-    use super::super::records::next_entry;
+    use super::super::records::{Content, next_entry};
     use crate::config::model::{Compression, ValueFormat};
 
     /// What stood in the log of a broker 0.10.2.0 after `kafka.tools.ConsoleProducer` of the same
@@ -184,8 +184,9 @@ mod tests {
     fn read(mut set: &[u8]) -> Vec<(i64, String)> {
         let (mut read, mut scratch) = (Vec::new(), Vec::new());
         while let Some(entry) = next_entry(&mut set).expect("a message set") {
-            let mut visit = |offset, value: Option<&[u8]>| {
-                let text = String::from_utf8_lossy(value.expect("no null")).into_owned();
+            let mut visit = |offset, content: Content<'_>| {
+                let value = content.value.expect("no null");
+                let text = String::from_utf8_lossy(value).into_owned();
                 read.push((offset, text));
             };
             entry.values(&mut scratch, &mut visit).expect("values");

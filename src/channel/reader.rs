@@ -9,7 +9,7 @@ use super::cluster::{Quest, find};
 use super::finish::{Waits, finish};
 use super::middle::Middle;
 use super::modern::Modern;
-use super::records::next_entry;
+use super::records::{Content, next_entry};
 use super::walk::{END, FIRST, Log, Piece, Step, each_entry, untold, walk, walk_ahead};
 use super::wire::pause;
 use crate::config::model::Destination;
@@ -27,6 +27,7 @@ pub struct TopicRecord<'a> {
     pub offset: i64,
     /// -1 where it was written without one, or where the wire does not show it.
     pub producer_id: i64,
+    pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
 }
 
@@ -325,9 +326,9 @@ fn hand_over(
 ) -> Result<i64, Fault> {
     each_entry(records, *at, &mut |entry| {
         let producer_id = entry.producer_id;
-        entry.values(scratch, &mut |offset, value| {
+        entry.values(scratch, &mut |offset, Content { key, value }| {
             if (*at..to).contains(&offset) {
-                visit(TopicRecord { partition, offset, producer_id, value });
+                visit(TopicRecord { partition, offset, producer_id, key, value });
                 *at = offset + 1;
             }
         })

@@ -124,19 +124,32 @@ fn batch_entry(base_offset: i64, bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
     })
 }
 
+/// What a record is made of. `None`: null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+}
+
+impl Content<'_> {
+    fn part(bytes: &[u8]) -> Content<'_> {
+        Content { key: None, value: Some(bytes) }
+    }
+}
+
 impl Entry<'_> {
-    /// Hands each record's offset and value (`None`: null) to `visit`, in order. `scratch` is
+    /// Hands each record's offset and content to `visit`, in order. `scratch` is
     /// where compressed ones are unfolded; it may be reused.
     ///
     /// Of a record that unfolds to more than [`HELD_BYTES_MAX`](super::unfolded::HELD_BYTES_MAX) its first bytes are handed over, so many,
-    /// in place of the value. No event is so long, so nothing takes it for one.
+    /// in place of the value, and no key. No event is so long, so nothing takes it for one.
     ///
     /// # Errors
     /// What comes before the fault has been handed over.
     pub fn values(
         &self,
         scratch: &mut Vec<u8>,
-        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+        visit: &mut dyn FnMut(i64, Content<'_>),
     ) -> Result<(), ReadError> {
         if self.magic == 2 { self.batch_values(scratch, visit) } else { self.set(scratch, visit) }
     }
@@ -144,7 +157,7 @@ impl Entry<'_> {
     fn batch_values(
         &self,
         scratch: &mut Vec<u8>,
-        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+        visit: &mut dyn FnMut(i64, Content<'_>),
     ) -> Result<(), ReadError> {
         // Markers of transactions: not anybody's events.
         if self.attributes & IS_CONTROL != 0 {
@@ -160,7 +173,7 @@ impl Entry<'_> {
             let length = r.varint()?;
             let mut record = Reader(r.take(to_len(length)?)?);
             let offset = self.offset(&mut record)?;
-            visit(offset, record_value(&mut record)?);
+            visit(offset, record_content(&mut record)?);
         }
         Ok(())
     }
@@ -168,7 +181,7 @@ impl Entry<'_> {
     fn unfolded_values(
         &self,
         mut records: Unfolded<'_, '_>,
-        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+        visit: &mut dyn FnMut(i64, Content<'_>),
     ) -> Result<(), ReadError> {
         loop {
             let head = records.peek(VARINT_BYTES_MAX)?;
@@ -182,7 +195,10 @@ impl Entry<'_> {
             let (bytes, is_whole) = records.take(length)?;
             let mut record = Reader(bytes);
             let offset = self.offset(&mut record)?;
-            visit(offset, if is_whole { record_value(&mut record)? } else { Some(bytes) });
+            visit(
+                offset,
+                if is_whole { record_content(&mut record)? } else { Content::part(bytes) },
+            );
             records.skip(length)?;
         }
     }
@@ -202,15 +218,15 @@ impl Entry<'_> {
     fn set(
         &self,
         scratch: &mut Vec<u8>,
-        visit: &mut dyn FnMut(i64, Option<&[u8]>),
+        visit: &mut dyn FnMut(i64, Content<'_>),
     ) -> Result<(), ReadError> {
-        let value = self.message_value()?;
+        let content = self.message_content()?;
         let codec = self.attributes & CODEC_MASK;
         if codec == 0 {
-            visit(self.base_offset, value);
+            visit(self.base_offset, content);
             return Ok(());
         }
-        let packed = value.ok_or(ReadError::Malformed)?;
+        let packed = content.value.ok_or(ReadError::Malformed)?;
         // Magic 0 has true offsets inside; magic 1 counts from the first and the wrapper bears the
         // last (KIP-31).
         let mut shift = 0;
@@ -221,33 +237,33 @@ impl Entry<'_> {
             shift = self.base_offset.saturating_sub(last);
         }
         let inner = Unfolded::new(codec, packed, scratch)?;
-        each_message(inner, &mut |offset, value| visit(offset.saturating_add(shift), value))
+        each_message(inner, &mut |offset, content| {
+            visit(offset.saturating_add(shift), content);
+        })
     }
 
-    fn message_value(&self) -> Result<Option<&[u8]>, ReadError> {
+    fn message_content(&self) -> Result<Content<'_>, ReadError> {
         let mut r = Reader(&self.bytes[MAGIC_AT + 2..]);
         if self.magic == 1 {
             r.i64()?;
         }
-        r.bytes()?;
-        r.bytes()
+        Ok(Content { key: r.bytes()?, value: r.bytes()? })
     }
 }
 
-/// What follows the offset in a record of a batch.
-fn record_value<'a>(record: &mut Reader<'a>) -> Result<Option<&'a [u8]>, ReadError> {
-    let key_len = record.varint()?;
-    if key_len > 0 {
-        record.take(to_len(key_len)?)?;
-    }
-    let value_len = record.varint()?;
-    if value_len < 0 { Ok(None) } else { record.take(to_len(value_len)?).map(Some) }
+/// What follows the offset in a record of a batch, but for its headers.
+fn record_content<'a>(record: &mut Reader<'a>) -> Result<Content<'a>, ReadError> {
+    let mut next = || match record.varint()? {
+        ..0 => Ok(None),
+        length => record.take(to_len(length)?).map(Some),
+    };
+    Ok(Content { key: next()?, value: next()? })
 }
 
-/// The messages of a set that a wrapper held: offset and value.
+/// The messages of a set that a wrapper held.
 fn each_message(
     mut set: Unfolded<'_, '_>,
-    visit: &mut dyn FnMut(i64, Option<&[u8]>),
+    visit: &mut dyn FnMut(i64, Content<'_>),
 ) -> Result<(), ReadError> {
     loop {
         let head = set.peek(LOG_OVERHEAD)?;
@@ -263,9 +279,9 @@ fn each_message(
             if message.magic == 2 || message.attributes & CODEC_MASK != 0 {
                 return Err(ReadError::Malformed);
             }
-            visit(offset, message.message_value()?);
+            visit(offset, message.message_content()?);
         } else if (0..=OFFSET_MAX).contains(&offset) {
-            visit(offset, Some(bytes));
+            visit(offset, Content::part(bytes));
         } else {
             return Err(ReadError::Malformed);
         }
@@ -370,8 +386,8 @@ mod tests {
     fn read(mut log: &[u8]) -> Result<Vec<Found>, ReadError> {
         let (mut found, mut scratch) = (Vec::new(), Vec::new());
         while let Some(entry) = next_entry(&mut log)? {
-            entry.values(&mut scratch, &mut |offset, value| {
-                found.push((offset, value.map(<[u8]>::to_vec)));
+            entry.values(&mut scratch, &mut |offset, content| {
+                found.push((offset, content.value.map(<[u8]>::to_vec)));
             })?;
         }
         Ok(found)
@@ -450,8 +466,8 @@ mod tests {
             assert!(log.len() < 100_000);
             let entry = next_entry(&mut &log[..]).unwrap().unwrap();
             let (mut found, mut scratch) = (Vec::new(), Vec::new());
-            let mut visit = |offset, value: Option<&[u8]>| {
-                let value = value.unwrap();
+            let mut visit = |offset, content: Content<'_>| {
+                let value = content.value.unwrap();
                 found.push((offset, value.len(), value[..6].to_vec()));
             };
             entry.values(&mut scratch, &mut visit).unwrap();

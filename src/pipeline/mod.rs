@@ -63,7 +63,7 @@ use sending::Flights;
 use settle::Settling;
 
 pub use left::left_topics;
-pub(crate) use routes::{Choice, Router};
+pub(crate) use routes::{Choice, Router, partition_of};
 pub use start::{Begin, Connect, Inheritance, Predecessor, StartError, Startup, inherit};
 
 /// Class names in log lines, as Flume's.

@@ -349,7 +349,8 @@ fn time(text: &str) -> Option<i64> {
     text.parse().ok().filter(|ms| *ms >= 0)
 }
 
-fn partition_of(partitioner: KeyPartitioner, key: &str, partitions: u32) -> i32 {
+/// Where the producer of a version of Flume puts a record with that key.
+pub(crate) fn partition_of(partitioner: KeyPartitioner, key: &str, partitions: u32) -> i32 {
     let hash = match partitioner {
         KeyPartitioner::HashCode => string_hash(key),
         KeyPartitioner::Murmur2 => murmur2(key.as_bytes()),

@@ -100,6 +100,45 @@ fn partitions_that_are_added_while_keys_choose_them() {
     tally.exact("growing", &topic, &[("new", written)], &agent);
 }
 
+/// `verify` says when keys lead elsewhere now than where their records stand.
+#[test]
+fn verify_tells_records_that_their_keys_do_not_lead_to() {
+    let _row = hazard(Group::Claims, "verify of keys after partitions were added", "4.3.1");
+    let topic = shared("4.3.1").fresh_topic("astray", 2);
+    let work = keyed(&topic, LAST_DIGIT).file("010_{H-1}.log", &lines("old", 0, 1_000), 3_600);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1_000, ARRIVE_MAX);
+    agent.expect("all of it is done", ARRIVE_MAX, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let (code, told) = verify(&work);
+    assert!(code == Some(0) && !told.contains("than their keys choose"), "{told}");
+    topic.grow(5);
+    let (code, told) = verify(&work);
+    assert!(code == Some(0) && told.contains("\nExact: "), "{told}");
+    let stray = (0..10u8).filter(|digit| {
+        let key = [b'0' + digit];
+        let places = topic.records().into_iter().position(|records| {
+            records.iter().any(|record| record.key.as_deref() == Some(&key[..]))
+        });
+        places != Some(murmur2_of(&key, 5))
+    });
+    let records = 100 * stray.count();
+    assert!(
+        records > 0 && told.contains(&format!("{records} records in another partition")),
+        "{told}"
+    );
+}
+
+/// Kafka's hash of one byte, by its definition.
+fn murmur2_of(key: &[u8; 1], partitions: u32) -> usize {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash: u32 = 0x9747_b28c ^ 1;
+    hash = (hash ^ u32::from(key[0])).wrapping_mul(M);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^= hash >> 15;
+    ((hash & 0x7fff_ffff) % partitions) as usize
+}
+
 /// What is in doubt was chosen by another rule: it is found in the topic, or waits until that rule is back.
 #[test]
 fn a_rule_that_changes_while_batches_are_in_doubt() {

@@ -585,7 +585,7 @@ impl History for Reader {
                 if offset >= *at {
                     let producer_id = stored.producer_id;
                     let value = Some(&value[..]);
-                    visit(TopicRecord { partition, offset, producer_id, value });
+                    visit(TopicRecord { partition, offset, producer_id, key: None, value });
                     *at = offset + 1;
                 }
             }

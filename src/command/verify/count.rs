@@ -23,6 +23,7 @@ use super::content::{FileEvent, Survey, each_event};
 use super::divide::Sieve;
 use super::inventory::{Bytes, Extent, State, Subject};
 use super::judge::{Cover, GONE_FILES, Judge, Place, Strangers, behind};
+use super::keys::Keys;
 use super::letters::{Letters, Refused};
 use super::progress::Progress;
 use super::reach::{self, Bounds, Reach, Searched};
@@ -166,9 +167,10 @@ impl Counting<'_> {
         let events: u64 = plan.rows.iter().map(|row| row.events).sum();
         // A value that other files have, too, has an entry for them.
         let values = if plan.others.is_empty() { events } else { 2 * events };
+        let mut keys = Keys::of(&self.target.channel, reader.partitions().len());
         let room = capacity(self.table_bytes).max(1) as u64;
         let summed = match values > room {
-            true => Some(self.sum(&plan, &mut reader, progress)?),
+            true => Some(self.sum(&plan, &mut reader, keys.as_mut(), progress)?),
             false => None,
         };
         let values = summed.as_ref().map_or(values, |summed| summed.doubtful.part_of(values));
@@ -183,8 +185,9 @@ impl Counting<'_> {
             for number in 0..passes {
                 progress.begin(&self.label(number, passes), plan.work());
                 let share = Share { number, passes, doubtful };
+                let keys = keys.as_mut().filter(|_| summed.is_none());
                 let mut count =
-                    Pass { plan: &mut plan, table: &mut table, share, counted: &mut counted };
+                    Pass { plan: &mut plan, table: &mut table, share, keys, counted: &mut counted };
                 count.run(self, &mut reader, progress, report)?;
             }
         }
@@ -192,6 +195,7 @@ impl Counting<'_> {
             plan.add_agreed(seen, &counted);
         }
         report.rows.append(&mut plan.rows);
+        report.remarks.extend(keys.and_then(|keys| keys.remark(&self.target.channel.topic)));
         Ok(())
     }
 
@@ -208,6 +212,7 @@ impl Counting<'_> {
         &self,
         plan: &Plan<'_>,
         reader: &mut TopicReader,
+        mut keys: Option<&mut Keys>,
         progress: &mut Progress,
     ) -> Result<Summed, Trouble> {
         let mut sums = Sums::new();
@@ -240,6 +245,11 @@ impl Counting<'_> {
                     !plan.shows_producers || place.range.producer_id == record.producer_id
                 };
                 let mut by = covering.iter().map(|at| &plan.places[*at]).filter(is_by);
+                if plan.shows_producers
+                    && let Some(keys) = keys.as_mut().filter(|_| by.clone().next().is_some())
+                {
+                    keys.look_at(&record);
+                }
                 match by.find(|place| place.group != NO_GROUP) {
                     Some(place) => sums.meet(key, place.group),
                     None => sums.meet_stray(key),
@@ -504,6 +514,8 @@ struct Pass<'p, 'a> {
     plan: &'p mut Plan<'a>,
     table: &'p mut Table,
     share: Share<'p>,
+    /// `None` also where all records were looked at before.
+    keys: Option<&'p mut Keys>,
     /// By all readings.
     counted: &'p mut Seen,
 }
@@ -550,7 +562,13 @@ impl Pass<'_, '_> {
                 progress.advance(each_record);
                 let key = judge.keyer.of_record(record.value);
                 if share.has(key) {
-                    judge.judge(key, record, cover.at(record.offset), &plan.places);
+                    let covering = cover.at(record.offset);
+                    if let Some(keys) = &mut self.keys
+                        && judge.is_of_files(key, &record, covering, &plan.places)
+                    {
+                        keys.look_at(&record);
+                    }
+                    judge.judge(key, record, covering, &plan.places);
                 }
             })?;
         }

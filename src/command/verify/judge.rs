@@ -114,6 +114,21 @@ impl Judge<'_> {
         }
     }
 
+    /// Is it an event of some file, by its place or, where no producer is shown, by its value as well?
+    pub(super) fn is_of_files(
+        &self,
+        key: u64,
+        record: &TopicRecord<'_>,
+        covering: &[usize],
+        places: &[Place],
+    ) -> bool {
+        let is_by = |place: &Place| place.range.producer_id == record.producer_id;
+        match self.shows_producers {
+            true => covering.iter().any(|at| is_by(&places[*at])),
+            false => !covering.is_empty() && self.table.has_any(key),
+        }
+    }
+
     /// No file that was read has this value, and no recorded producer wrote it there.
     fn add_unclaimed(&mut self, key: u64, record: &TopicRecord<'_>) {
         if self.report.unclaimed.len() < EXAMPLES_MAX {

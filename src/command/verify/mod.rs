@@ -10,6 +10,7 @@ mod count;
 mod divide;
 mod inventory;
 mod judge;
+mod keys;
 mod letters;
 mod progress;
 mod reach;

@@ -119,7 +119,7 @@ impl Table {
     }
 
     /// Does any file have an event with this value?
-    fn has_any(&self, key: u64) -> bool {
+    pub(super) fn has_any(&self, key: u64) -> bool {
         self.slots[self.seek(key, |_| true)].file != 0
     }
 
