@@ -3,7 +3,7 @@
 use super::diagnostics::Diagnostics;
 use super::model::{
     BYTE_OFFSET, Destination, InterceptorConfig, KEY_HEADER, KeyPartitioner, OnBadCheckpoint,
-    OnNoCheckpoint, Selector, SourceConfig,
+    OnNoCheckpoint, Selector, SourceConfig, TopicRule,
 };
 use super::section::Section;
 
@@ -20,22 +20,17 @@ pub(super) fn check_routes(
         if has(KEY_HEADER) {
             tell_key(section, destination, found);
         }
-        let is_plain = destination.rule.for_headers(&headers).is_plain();
-        if source.selector != Selector::Replicating || !is_plain {
-            refuse_rebuilding(section, source, found);
+    }
+    let asked = [
+        ("onBadCheckpoint", source.on_bad_checkpoint == OnBadCheckpoint::Topic),
+        ("onNoCheckpoint", source.on_no_checkpoint == OnNoCheckpoint::Topic),
+    ];
+    for (name, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
+        if let Some(why) = source.hides_topics(destinations) {
+            let message =
+                format!("{why}: a state cannot be read back; write fail, beginning or end");
+            section.error(found, name, &message);
         }
-    }
-}
-
-/// What a topic holds does not tell which events of a file should have been there.
-fn refuse_rebuilding(section: &Section, source: &SourceConfig, found: &mut Diagnostics) {
-    let message = "a state cannot be read back from the topic where headers say the key, the partition or \
-                   the channel of an event; write fail, beginning or end";
-    if source.on_bad_checkpoint == OnBadCheckpoint::Topic {
-        section.error(found, "onBadCheckpoint", message);
-    }
-    if source.on_no_checkpoint == OnNoCheckpoint::Topic {
-        section.error(found, "onNoCheckpoint", message);
     }
 }
 
@@ -64,6 +59,47 @@ fn tell_key(section: &Section, destination: &Destination, found: &mut Diagnostic
 }
 
 impl SourceConfig {
+    /// Why its files do not tell which event should be in which topic, if they do not.
+    pub fn hides_topics(&self, destinations: &[Destination]) -> Option<String> {
+        if !self.optional.is_empty() {
+            return Some(
+                "an optional channel holds nothing up, and would have to be waited for".to_owned(),
+            );
+        }
+        let own = self.destinations.iter().filter_map(|at| destinations.get(*at));
+        if own.clone().any(Destination::is_on_demand) {
+            return Some(
+                "events name topics that nobody knows before the lines are read".to_owned(),
+            );
+        }
+        let possible = self.header_names();
+        let rules: Vec<_> = own.map(|d| d.rule.for_headers(&possible)).collect();
+        let mut choosing: Vec<&str> = rules
+            .iter()
+            .filter_map(|rule| rule.topic.as_ref())
+            .flat_map(TopicRule::names)
+            .collect();
+        if let Selector::Multiplexing { header, .. } = &self.selector {
+            choosing.push(header);
+        }
+        let passing = self.passing_headers();
+        let header = choosing.into_iter().find(|header| passing.contains(header))?;
+        Some(format!(
+            "the header {header} chooses topics or channels, and its values are those of the moment or the \
+             place of reading"
+        ))
+    }
+
+    /// Headers whose values are drawn or measured when an event is read.
+    pub fn passing_headers(&self) -> Vec<&str> {
+        let of_moment = self.interceptors.iter().filter_map(|interceptor| match interceptor {
+            InterceptorConfig::Timestamp { header, .. }
+            | InterceptorConfig::Uuid { header, .. } => Some(header.as_str()),
+            _ => None,
+        });
+        of_moment.chain([BYTE_OFFSET]).collect()
+    }
+
     /// The names of all headers that its events may have.
     pub fn header_names(&self) -> Vec<String> {
         possible(self)

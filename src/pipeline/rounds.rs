@@ -42,6 +42,7 @@ const WAITING_ROUNDS_MAX: usize = 16;
 const READ_RETRY_MS: u64 = 4_000;
 
 /// What became of an attempt to announce a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Announced,
     /// Nothing whole to read there now.

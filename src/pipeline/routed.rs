@@ -28,7 +28,7 @@ use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 use crate::source::{Handle, headers};
 
 /// A slice ends when it has made so many batches: each is an entry of the checkpoint.
-const BATCHES_MAX: usize = 128;
+pub(super) const BATCHES_MAX: usize = 128;
 
 /// Waits after a dead letter that could not be written, ms.
 const LETTER_RETRY_MS: u64 = 4_000;
@@ -77,7 +77,7 @@ enum Refusal {
 }
 
 /// Makes events with headers of the lines of a file.
-struct Maker {
+pub(super) struct Maker {
     chain: Arc<[Interceptor]>,
     of_file: HeaderMap,
     has_place: bool,
@@ -92,7 +92,7 @@ struct Maker {
 
 impl Maker {
     /// The body of an event; `None`: it is filtered out.
-    fn make<'l>(&mut self, line: &'l [u8], at: u64) -> Option<Cow<'l, [u8]>> {
+    pub(super) fn make<'l>(&mut self, line: &'l [u8], at: u64) -> Option<Cow<'l, [u8]>> {
         if self.is_per_event {
             self.headers.clone_from(&self.of_file);
             if self.has_place {
@@ -113,6 +113,11 @@ impl Maker {
         Some(Cow::Borrowed(line))
     }
 
+    /// Those of the event made last.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     fn encode(&mut self) {
         self.encoded.clear();
         event::avro_headers(&self.headers, &mut self.encoded);
@@ -120,7 +125,7 @@ impl Maker {
 }
 
 impl Pipeline {
-    fn maker(&self, handle: Handle, stamp_ms: i64) -> Maker {
+    pub(super) fn maker(&self, handle: Handle, stamp_ms: i64) -> Maker {
         let tracked = self.files.at(handle);
         let of_file = headers::of_file(&self.config, tracked.name());
         let chain = self.interceptors.clone();
@@ -350,7 +355,7 @@ impl Pipeline {
 
     /// An event that can go nowhere, and what was filtered out before it: to the dead-letter file,
     /// durable, then on.
-    fn bury_stray(
+    pub(super) fn bury_stray(
         &mut self,
         handle: Handle,
         slice: &Slice,
@@ -463,6 +468,13 @@ impl Pipeline {
     }
 }
 
+/// Why an event can go nowhere whose header names its partition.
+pub(super) fn why_none(header: &str, value: &str, partitions: u32) -> String {
+    format!(
+        "the header {header} = \"{value}\" is no partition of the topic, which has {partitions}"
+    )
+}
+
 /// Is an event with these headers one of that share of channel `at`?
 fn is_of(router: &Router, at: usize, share: Share, headers: &HeaderMap) -> bool {
     router.selects(at, headers)
@@ -508,10 +520,7 @@ impl Lot {
             Place::Partition(partition) => Ok(partition),
             Place::None { header, value } => Err(Refusal::Stray {
                 channel: at,
-                reason: format!(
-                    "the header {header} = \"{value}\" is no partition of the topic, which has {}",
-                    shelf.partitions
-                ),
+                reason: why_none(&header, &value, shelf.partitions),
             }),
         };
         let choice = router.choose(headers);

@@ -4,7 +4,10 @@
 //! and every record [met](Evidence::meet), the files are read again and every event
 //! [claims](Evidence::claim) a record. The first passes go by value. Values that the topic holds
 //! more often than the files (*common* ones) are looked at once more in pairs with their
-//! neighbours: two events that follow each other in a file, two records with offsets that do.
+//! neighbours: two events that follow each other in a file, two records with offsets that do. Where keys
+//! choose the partitions, those of an event are the ones of its file that go to its partition (its *lane*).
+
+use std::collections::HashMap;
 
 use super::marks::Marks;
 use super::tally::{Claim, Tally, capacity};
@@ -30,11 +33,21 @@ pub(crate) struct Evidence {
     common: Vec<u64>,
     has_overflown: bool,
     common_events: u64,
-    /// The event or record before, and its offset.
-    before: Option<(u64, i64)>,
+    /// The event before in each lane, or the record before in that of the records.
+    before: HashMap<i32, Before>,
     /// That of the records.
     partition: i32,
 }
+
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    key: u64,
+    /// Number of an event, offset of a record.
+    at: i64,
+}
+
+/// The lane of records, and that of events that may be in any partition.
+pub(crate) const ANYWHERE: i32 = -1;
 
 impl Evidence {
     /// For files with so many events together, and so many bytes for the table.
@@ -49,7 +62,7 @@ impl Evidence {
             common: Vec::new(),
             has_overflown: false,
             common_events: 0,
-            before: None,
+            before: HashMap::new(),
             partition: 0,
         };
         evidence.begin(Kind::Values, events);
@@ -107,24 +120,24 @@ impl Evidence {
 
     /// Another file begins.
     pub(crate) fn begin_file(&mut self) {
-        self.before = None;
+        self.before.clear();
     }
 
     /// Another partition begins.
     pub(crate) fn begin_partition(&mut self, partition: i32) {
-        self.before = None;
+        self.before.clear();
         self.partition = partition;
     }
 
-    /// The next event of `file`.
-    pub(crate) fn expect(&mut self, key: u64, file: u32) {
+    /// The next event of `file`, in that lane.
+    pub(crate) fn expect(&mut self, key: u64, file: u32, lane: i32) {
         if self.kind == Kind::Values {
             if self.is_of_pass(key) {
                 self.tally.expect(key, file);
             }
             return;
         }
-        if let Some(pair) = self.pair(key, 0)
+        if let Some((_, pair)) = self.pair(Before { key, at: 0 }, lane)
             && self.is_of_pass(pair)
         {
             self.tally.expect(pair, file);
@@ -137,7 +150,8 @@ impl Evidence {
         if self.kind == Kind::Values {
             return if self.is_of_pass(key) { self.tally.meet(key, self.partition) } else { None };
         }
-        if let Some(pair) = self.pair(key, offset)
+        if let Some((before, pair)) = self.pair(Before { key, at: offset }, ANYWHERE)
+            && before.at.checked_add(1) == Some(offset)
             && self.is_of_pass(pair)
         {
             self.tally.meet(pair, self.partition);
@@ -146,7 +160,7 @@ impl Evidence {
     }
 
     /// The next event, which is the `event`th of its file, asks whether it is in the topic.
-    pub(crate) fn claim(&mut self, key: u64, event: u64, marks: &mut Marks) {
+    pub(crate) fn claim(&mut self, key: u64, event: u64, lane: i32, marks: &mut Marks) {
         if self.kind == Kind::Values {
             if !self.is_of_pass(key) {
                 return;
@@ -161,16 +175,15 @@ impl Evidence {
             }
             return;
         }
-        let before = self.before;
-        let Some(pair) = self.pair(key, 0) else { return };
+        let Some((before, pair)) = self.pair(Before { key, at: event as i64 }, lane) else {
+            return;
+        };
         if self.is_of_pass(pair)
             && let Claim::There { partition } = self.tally.claim(pair)
         {
             // A value of its own was decided by itself.
-            if let Some((before, _)) = before
-                && self.is_common(before)
-            {
-                marks.is_there(event - 1, partition);
+            if self.is_common(before.key) {
+                marks.is_there(before.at as u64, partition);
             }
             if self.is_common(key) {
                 marks.is_there(event, partition);
@@ -186,17 +199,14 @@ impl Evidence {
         self.common.binary_search(&key).is_ok()
     }
 
-    /// The key of a pair with its predecessor in which there is a common value. Events have no
-    /// offsets: each follows the one before.
-    fn pair(&mut self, key: u64, offset: i64) -> Option<u64> {
-        let before = self.before.replace((key, offset));
-        let (first, at) = before?;
-        let follows = at == offset || at.checked_add(1) == Some(offset);
-        if !follows || !(self.is_common(first) || self.is_common(key)) {
+    /// The predecessor, and the key of the pair, if there is a common value in it.
+    fn pair(&mut self, next: Before, lane: i32) -> Option<(Before, u64)> {
+        let before = self.before.insert(lane, next)?;
+        if !(self.is_common(before.key) || self.is_common(next.key)) {
             return None;
         }
-        let mixed = first.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ key;
-        Some((mixed ^ (mixed >> 32)).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+        let mixed = before.key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ next.key;
+        Some((before, (mixed ^ (mixed >> 32)).wrapping_mul(0xbf58_476d_1ce4_e5b9)))
     }
 }
 
@@ -211,6 +221,11 @@ mod tests {
         hasher.finish()
     }
 
+    /// `2/word` goes to lane 2.
+    fn lane(word: &str) -> (i32, &str) {
+        word.split_once('/').map_or((ANYWHERE, word), |(lane, word)| (lane.parse().unwrap(), word))
+    }
+
     /// What is known of each event: `+` there, `-` to be sent.
     fn compare_with(room: usize, files: &[(bool, &str)], partitions: &[&str]) -> Vec<String> {
         let mut marks: Vec<Marks> = files
@@ -223,7 +238,9 @@ mod tests {
         loop {
             for (n, (_, text)) in files.iter().enumerate() {
                 evidence.begin_file();
-                text.split_whitespace().for_each(|word| evidence.expect(key(word), n as u32));
+                text.split_whitespace().map(lane).for_each(|(lane, word)| {
+                    evidence.expect(key(word), n as u32, lane);
+                });
             }
             for (n, partition) in partitions.iter().enumerate() {
                 evidence.begin_partition(n as i32);
@@ -236,8 +253,8 @@ mod tests {
             }
             for ((_, text), marks) in files.iter().zip(&mut marks) {
                 evidence.begin_file();
-                for (n, word) in text.split_whitespace().enumerate() {
-                    evidence.claim(key(word), n as u64, marks);
+                for (n, (lane, word)) in text.split_whitespace().map(lane).enumerate() {
+                    evidence.claim(key(word), n as u64, lane, marks);
                 }
             }
             if !evidence.next_pass(events) {
@@ -296,6 +313,14 @@ mod tests {
         assert_eq!(one("head c", &["head a head . c"]), "-+");
         // A run of equal lines hangs on to what is at its ends.
         assert_eq!(one("a tick tick b", &["tick x a tick tick b"]), "++++");
+    }
+
+    #[test]
+    fn neighbours_are_those_of_the_partition_that_a_key_chooses() {
+        // Headings of other hours stand in both partitions.
+        let partitions = ["head a head b head c", "head x head"];
+        assert_eq!(one("0/head 1/head 0/c 1/d", &partitions), "+-+-");
+        assert_eq!(one("0/head 1/c 0/d", &partitions), "-+-");
     }
 
     #[test]

@@ -84,14 +84,25 @@ impl Marks {
     /// in which none of the file stands that comes after it, or else the one that comes closest.
     pub(crate) fn suitable(&self, event: u64, partitions: &[i32], turn: usize) -> Option<i32> {
         let first = turn % partitions.len().max(1);
-        let Marks::Each(each) = self else { return partitions.get(first).copied() };
-        let latest = |partition: &i32| {
-            let found = each.latest.iter().find(|(p, _)| p == partition);
-            found.map_or(0, |(_, latest)| *latest)
-        };
         let mut in_turn = partitions[first..].iter().chain(&partitions[..first]).copied();
-        let closest = || partitions.iter().copied().min_by_key(latest);
-        in_turn.find(|p| latest(p) <= event).or_else(closest)
+        let closest = || partitions.iter().copied().min_by_key(|p| self.latest(*p));
+        in_turn.find(|p| self.latest(*p) <= event).or_else(closest)
+    }
+
+    /// Those of `partitions` that suit it.
+    pub(crate) fn all_suitable(&self, event: u64, partitions: &[i32]) -> Vec<i32> {
+        let suitable = partitions.iter().copied().filter(|p| self.latest(*p) <= event).collect();
+        match partitions {
+            _ if !Vec::is_empty(&suitable) => suitable,
+            partitions => self.suitable(event, partitions, 0).into_iter().collect(),
+        }
+    }
+
+    /// The last event in a partition, where that is known.
+    fn latest(&self, partition: i32) -> u64 {
+        let Marks::Each(each) = self else { return 0 };
+        let found = each.latest.iter().find(|(p, _)| *p == partition);
+        found.map_or(0, |(_, latest)| *latest)
     }
 
     /// Is it known of this event that it is in the topic?
@@ -205,5 +216,7 @@ mod tests {
         assert_eq!(marks.suitable(4, &[0, 1, 2], 1), Some(1));
         assert_eq!(marks.suitable(4, &[0, 1, 2], 0), Some(0));
         assert_eq!(marks.suitable(2, &[0, 2], 0), Some(0));
+        assert_eq!(marks.all_suitable(4, &[0, 1, 2]), [0, 1]);
+        assert_eq!(marks.all_suitable(2, &[0, 2]), [0]);
     }
 }

@@ -11,6 +11,7 @@ use crate::support::{Agent, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
 const KILLS: u64 = 8;
+const DELETIONS: u64 = 8;
 /// The last digit of a line's number is its key.
 pub const LAST_DIGIT: &str = "^\\\\S+ \\\\d*(\\\\d) ";
 
@@ -174,20 +175,21 @@ fn a_rule_that_changes_while_batches_are_in_doubt() {
     tally.add(KILLS - 1, 0);
 }
 
-/// A channel for each kind of line, one kind to both, one to neither.
-#[test]
-fn kill_9_while_a_header_chooses_the_channel() {
-    let version = "4.3.1";
-    let mut tally = Tally::new("kill -9 of the agent while a header chooses the channel", version);
-    let (one, two) = (shared(version).fresh_topic("one", 2), shared(version).fresh_topic("two", 1));
+/// Lines of four kinds in turns, so many of each.
+fn kinds(count: u64) -> Vec<u8> {
     let mut text = Vec::new();
-    for first in (0..10_000).step_by(50) {
+    for first in (0..count).step_by(50) {
         for label in ["a", "b", "both", "none"] {
             text.extend(lines(label, first, first + 50));
         }
     }
+    text
+}
+
+/// Of these `a` is for the first topic, `b` for the second.
+fn by_kind(one: &Topic, two: &Topic) -> Work {
     let kind = "a1.sources.r1.interceptors.i1";
-    let work = Work::new(&one)
+    Work::new(one)
         .set("a1.channels", "c1 c2")
         .set("a1.sources.r1.channels", "c1 c2")
         .set("a1.channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel")
@@ -203,13 +205,99 @@ fn kill_9_while_a_header_chooses_the_channel() {
         .set("a1.sources.r1.selector.mapping.a", "c1")
         .set("a1.sources.r1.selector.mapping.b", "c2")
         .set("a1.sources.r1.selector.mapping.both", "c1 c2")
-        .file("010_{H-1}.log", &text, 3_600);
+}
+
+/// A channel for each kind of line, one kind to both, one to neither.
+#[test]
+fn kill_9_while_a_header_chooses_the_channel() {
+    let version = "4.3.1";
+    let mut tally = Tally::new("kill -9 of the agent while a header chooses the channel", version);
+    let (one, two) = (shared(version).fresh_topic("one", 2), shared(version).fresh_topic("two", 1));
+    let work = by_kind(&one, &two).file("010_{H-1}.log", &kinds(10_000), 3_600);
     let agent = killed_until_both_have_all(&work, &one, &two);
     let (code, told) = verify(&work);
     assert!(code == Some(0) && told.contains("\nExact: "), "{told}");
     tally.exact("kills", &one, &[("a", 10_000), ("both", 10_000)], &agent);
     tally.exact("kills", &two, &[("b", 10_000), ("both", 10_000)], &agent);
     tally.add(KILLS - 1, 0);
+}
+
+/// Kills the agent again and again and takes away all that it knew, while lines of several kinds are written.
+fn without_state(work: &Work, topic: &Topic) {
+    let mut chance = Chance::new();
+    for _ in 0..DELETIONS {
+        kill_sometime(&mut work.start(), topic, &mut chance);
+        match std::fs::remove_dir_all(work.tracker_dir()) {
+            // Killed before it was made.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.expect("it is ours"),
+        }
+    }
+}
+
+fn expect_trusted(work: &Work, agent: &mut Agent) {
+    let (checkpoint, marker) =
+        (work.tracker_dir().join("checkpoint"), work.tracker_dir().join("rebuilding"));
+    agent.expect("a state", ARRIVE_MAX, || checkpoint.exists() && !marker.exists());
+    agent.expect("all of it is done", ARRIVE_MAX, || work.is_committed());
+}
+
+/// The topic alone tells which keys of a range are there: each has its own end in its own partition.
+fn trackerless_keys(version: &str) {
+    let what = "kill -9, and the tracker directory deleted, while keys choose the partition";
+    let mut tally = Tally::row(Group::StateLost, what, version);
+    let topic = shared(version).fresh_topic("trackerless-keys", 3);
+    // Lines of which the number ends with 7 have no key, and go anywhere.
+    let work = keyed(&topic, "^\\\\S+ \\\\d*([0-689]) ")
+        .set("a1.sources.r1.onNoCheckpoint", "topic")
+        .file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
+    let growing = Growing::start(&work, FILE, "new", 0, 40);
+    without_state(&work, &topic);
+    let mut agent = work.start();
+    let written = growing.stop();
+    agent.expect_records(&topic, 30_000 + written as usize, ARRIVE_MAX);
+    expect_trusted(&work, &mut agent);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("deletions", &topic, &[("old", 30_000), ("new", written)], &agent);
+    tally.add(DELETIONS - 1, 0);
+    let keys = topic.records().into_iter().enumerate().flat_map(|(partition, records)| {
+        records.into_iter().filter_map(move |record| Some((record.key?, partition)))
+    });
+    let places: BTreeSet<(Vec<u8>, usize)> = keys.collect();
+    assert_eq!(places.len(), 9, "each key has one partition: {places:?}");
+}
+
+#[test]
+fn the_tracker_is_deleted_while_keys_choose_with_4_3_1() {
+    trackerless_keys("4.3.1");
+}
+
+#[test]
+fn the_tracker_is_deleted_while_keys_choose_with_0_10_2_0() {
+    trackerless_keys("0.10.2.0");
+}
+
+/// Each channel's topic is asked for the events that are for it, and for no others.
+#[test]
+fn the_tracker_is_deleted_while_a_header_chooses_the_channel() {
+    let version = "4.3.1";
+    let what = "kill -9, and the tracker directory deleted, while a header chooses the channel";
+    let mut tally = Tally::row(Group::StateLost, what, version);
+    let (one, two) = (shared(version).fresh_topic("one", 2), shared(version).fresh_topic("two", 1));
+    let work = by_kind(&one, &two).set("a1.sources.r1.onNoCheckpoint", "topic").file(
+        "010_{H-1}.log",
+        &kinds(10_000),
+        3_600,
+    );
+    without_state(&work, &one);
+    let mut agent = work.start();
+    agent.expect_records(&one, 20_000, ARRIVE_MAX);
+    agent.expect_records(&two, 20_000, ARRIVE_MAX);
+    expect_trusted(&work, &mut agent);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    tally.exact("deletions", &one, &[("a", 10_000), ("both", 10_000)], &agent);
+    tally.exact("deletions", &two, &[("b", 10_000), ("both", 10_000)], &agent);
+    tally.add(DELETIONS - 2, 0);
 }
 
 /// It goes to the dead letters with its bytes, once, and what is behind it goes on.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::clock::SystemClock;
-use crate::config::model::{BYTE_OFFSET, Destination, InterceptorConfig, SourceConfig};
+use crate::config::model::{Destination, SourceConfig};
 use crate::event::HeaderMap;
 use crate::pipeline::{Choice, Router};
 use crate::source::headers;
@@ -40,12 +40,7 @@ impl Division {
         if router.choosing().is_empty() {
             return Ok(None);
         }
-        let passing = source.interceptors.iter().filter_map(|interceptor| match interceptor {
-            InterceptorConfig::Timestamp { header, .. }
-            | InterceptorConfig::Uuid { header, .. } => Some(header.as_str()),
-            _ => None,
-        });
-        let passing: Vec<&str> = passing.chain([BYTE_OFFSET]).collect();
+        let passing = source.passing_headers();
         match router.choosing().iter().find(|header| passing.contains(&header.as_str())) {
             Some(header) => Err(format!(
                 "chooses topics or channels by the header {header}, whose values are those of the moment or the \

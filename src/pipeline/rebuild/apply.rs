@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt;
 
+use super::super::rounds::Outcome;
 use super::super::{Announced, Copies, SOURCE};
-use super::{Log, Pipeline, Subject, Trouble};
+use super::{Log, Pipeline, RETRY_MS, Subject, Trouble};
 use crate::checkpoint::record::{BatchRecord, Fate};
 use crate::config::model::PartitionBy;
 use crate::log::{self, counted};
@@ -14,9 +15,9 @@ use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 use crate::source::{Handle, interceptor};
 
 /// Encoded bytes of a missing batch, at most and about.
-const BATCH_BYTES: usize = 512 * 1024;
+pub(super) const BATCH_BYTES: usize = 512 * 1024;
 /// What an event costs beside its body and headers, bytes.
-const EVENT_OVERHEAD: usize = 40;
+pub(super) const EVENT_OVERHEAD: usize = 40;
 
 /// Where it is.
 #[derive(Default)]
@@ -28,14 +29,14 @@ pub(super) struct Apply {
 }
 
 /// A file, and what is left to be done with it.
-struct Work {
+pub(super) struct Work {
     /// Id of its record, if something of it is in the topic.
     id: Option<u64>,
-    left: VecDeque<Segment>,
+    pub(super) left: VecDeque<Segment>,
     /// Number of the next event.
-    event: u64,
+    pub(super) event: u64,
     /// It is read as a whole, its last line too.
-    is_whole: bool,
+    pub(super) is_whole: bool,
     check: Option<Check>,
 }
 
@@ -114,7 +115,9 @@ impl Pipeline {
     /// `None`: a finished file of which nothing is to be done.
     fn begin_apply(&mut self, subject: &Subject) -> Result<Option<Work>, Trouble> {
         let past = &subject.past;
-        let ends: Option<Vec<u64>> = subject.marks.iter().map(|m| m.end_of_there()).collect();
+        // Of a channel that nothing of the file is for nothing is missing.
+        let of_channels = subject.marks.iter().zip(&subject.expected).filter(|(_, n)| **n > 0);
+        let ends: Option<Vec<u64>> = of_channels.map(|(marks, _)| marks.end_of_there()).collect();
         let Some(ends) = ends else { return Ok(None) };
         let most = ends.iter().copied().max().unwrap_or(0).min(subject.events);
         let is_complete = past.is_finished && ends.iter().all(|end| *end >= subject.events);
@@ -134,7 +137,11 @@ impl Pipeline {
         let record = &mut self.files.at_mut(handle).record;
         record.ranges.clone_from(&subject.ranges);
         let marks: Vec<_> = subject.marks.iter().collect();
-        let left = segments(&marks, most).into();
+        let left = match self.router {
+            // What is lacking is told by each event's headers.
+            Some(_) => VecDeque::from([Segment { events: most, lacking: Vec::new() }]),
+            None => segments(&marks, most).into(),
+        };
         let is_whole = past.is_ended && most == subject.events;
         Ok(Some(Work { id: Some(record.id), left, event: 0, is_whole, check: None }))
     }
@@ -143,13 +150,17 @@ impl Pipeline {
         if is_complete || subject.events == 0 {
             return;
         }
-        for (outlet, marks) in self.outlets.iter().zip(&subject.marks) {
-            let there = marks.count(subject.events);
+        let of_channels = subject.marks.iter().zip(&subject.expected);
+        for (outlet, (marks, expected)) in self.outlets.iter().zip(of_channels) {
+            if *expected == 0 {
+                continue;
+            }
+            let there = marks.count(subject.events).min(*expected);
             self.files.tell_past(
                 &subject.past.found_as,
                 format_args!(
                     "{there} of {} in topic {}; the rest is sent.",
-                    counted(subject.events, "event"),
+                    counted(*expected, "event"),
                     outlet.config.topic
                 ),
             );
@@ -180,8 +191,13 @@ impl Pipeline {
         turn: &mut usize,
     ) -> Result<Option<Segment>, Trouble> {
         if self.files.at(handle).giant_scanned.is_some() {
-            self.pass_giant(handle, subject.past.is_ended)?;
+            if self.pass_giant(handle, subject.past.is_ended)? == Outcome::Later {
+                self.retry_at_ms = self.clock.monotonic_ms() + RETRY_MS;
+            }
             return Ok(Some(segment));
+        }
+        if let Some(router) = self.router.clone() {
+            return self.apply_run(&router, (handle, subject), segment, work, logs, turn);
         }
         let is_missing = !segment.lacking.is_empty();
         let bytes_max = if is_missing { BATCH_BYTES } else { usize::MAX };
@@ -238,7 +254,7 @@ impl Pipeline {
         Ok((slice, events))
     }
 
-    fn is_at_end(&self, handle: Handle, end: u64) -> bool {
+    pub(super) fn is_at_end(&self, handle: Handle, end: u64) -> bool {
         self.files.at(handle).file.metadata().is_ok_and(|stat| stat.len() == end)
     }
 

@@ -1,6 +1,7 @@
 //! Reading files and topics against each other, a slice or an answer in each turn.
 
 use super::super::merge_range;
+use super::divide::Lanes;
 use super::{Log, Pipeline, Subject, TABLE_BYTES, Trouble};
 use crate::checkpoint::record::OffsetRange;
 use crate::rebuild::Evidence;
@@ -38,7 +39,14 @@ enum Part {
 #[derive(Default)]
 struct Walk {
     subject: usize,
-    reading: Option<(Reading, Option<FileKey>)>,
+    reading: Option<Open>,
+}
+
+/// A file that is read: how far, what its events have in common, and where they go.
+struct Open {
+    reading: Reading,
+    key: Option<FileKey>,
+    lanes: Lanes,
 }
 
 impl Compare {
@@ -60,7 +68,7 @@ impl Pipeline {
             compare.part = next;
             return Ok(false);
         }
-        if !self.walk_on(compare, subjects)? {
+        if !self.walk_on(compare, logs, subjects)? {
             return Ok(false);
         }
         compare.walk = Walk::default();
@@ -97,13 +105,14 @@ impl Pipeline {
     fn walk_on(
         &mut self,
         compare: &mut Compare,
+        logs: &[Log],
         subjects: &mut [Subject],
     ) -> Result<bool, Trouble> {
         let Compare { part, walk, channel, work } = compare;
         let Some(subject) = subjects.get_mut(walk.subject) else { return Ok(true) };
         let past = &subject.past;
         let failed = |e| Trouble::File(past.found_as.clone(), e);
-        let (mut reading, key) = match walk.reading.take() {
+        let Open { mut reading, key, mut lanes } = match walk.reading.take() {
             Some(reading) => reading,
             None => {
                 let begun = self.files.read_past(past, walk.subject).map_err(failed)?;
@@ -114,17 +123,22 @@ impl Pipeline {
                     work.evidence.begin_file();
                     work.keyer.of_file(&self.config, &self.interceptors, &past.name)
                 });
-                (reading, key)
+                let lanes = Lanes::of(self.router.as_ref(), &self.config, &self.interceptors, past);
+                Open { reading, key, lanes }
             }
         };
         let most = if *part == Part::Measure { u64::MAX } else { subject.events };
         let file = walk.subject as u32;
         let mut visit = |event: u64, body: &[u8]| {
+            if *part == Part::Measure {
+                return lanes.count(body, &mut subject.expected);
+            }
             let (Some(work), Some(key)) = (work.as_mut(), &key) else { return };
-            let key = key.of_event(body);
+            let Some(lane) = lanes.lane(body, *channel, logs[*channel].spans.len()) else { return };
+            let (key, evidence) = (key.of_event(body), &mut work.evidence);
             match part {
-                Part::Expect => work.evidence.expect(key, file),
-                Part::Claim => work.evidence.claim(key, event, &mut subject.marks[*channel]),
+                Part::Expect => evidence.expect(key, file, lane),
+                Part::Claim => evidence.claim(key, event, lane, &mut subject.marks[*channel]),
                 Part::Measure | Part::Meet { .. } => {}
             }
         };
@@ -132,7 +146,7 @@ impl Pipeline {
         let is_over =
             self.files.read_past_on(&mut reading, past, chain, most, &mut visit).map_err(failed)?;
         if !is_over {
-            walk.reading = Some((reading, key));
+            walk.reading = Some(Open { reading, key, lanes });
             return Ok(false);
         }
         if *part == Part::Measure {

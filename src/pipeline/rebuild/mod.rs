@@ -6,7 +6,8 @@
 //!    have shown (see [`super::recovery`]).
 //! 2. *Compare* ([`compare`]): which events of which files are in the topic, for each channel.
 //! 3. *Apply* ([`apply`]): what is there counts as acknowledged; what is missing before something
-//!    that is there is announced; what is behind is read as usual.
+//!    that is there is announced; what is behind is read as usual. Where headers choose channels or
+//!    partitions, each event is looked for where it goes ([`divide`]).
 //!
 //! Recovery then gives an identity to what was announced, commits, and sends it. Until every
 //! channel has done so a marker stands in the tracker directory ([`super::marker`]), and a start
@@ -16,6 +17,7 @@
 
 mod apply;
 mod compare;
+mod divide;
 
 use std::ffi::OsString;
 use std::io;
@@ -86,6 +88,8 @@ struct Subject {
     crc: u32,
     /// One for each channel.
     marks: Vec<Marks>,
+    /// Events that are for each channel.
+    expected: Vec<u64>,
     ranges: Vec<OffsetRange>,
 }
 
@@ -173,7 +177,8 @@ impl Pipeline {
     fn subject(&self, past: PastFile) -> Subject {
         let marks = |_| if past.is_finished { Marks::end() } else { Marks::each() };
         let marks = (0..self.outlets.len()).map(marks).collect();
-        Subject { past, events: 0, end: 0, crc: 0, marks, ranges: Vec::new() }
+        let expected = vec![0; self.outlets.len()];
+        Subject { past, events: 0, end: 0, crc: 0, marks, expected, ranges: Vec::new() }
     }
 
     fn tell_begin(&self, rebuild: &Rebuild) {
