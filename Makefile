@@ -81,7 +81,7 @@ TEST_THREADS ?= 4
 # One broker of each wire for all tests; they start others for themselves where they break them.
 test: check
 	FLUME_NG_PACKAGES=1 $(CARGO) test --locked --test fast -- packaging
-	$(CARGO) test --locked --no-run
+	$(CARGO) test --locked --no-run --test kafka $(PAGE_TESTS)
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
 	$(if $(PAGE_TESTS),,@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
 	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- \
