@@ -7,12 +7,13 @@ use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use crate::support::torture::{
-    ARRIVE_MAX, Chance, ELDERS, Group, Growing, Tally, is_long, lines, rounds,
+    ARRIVE_MAX, Chance, ELDERS, Group, Growing, Tally, is_long, lines, rounds, times,
 };
 use crate::support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
 const STOP_MAX: Duration = Duration::from_secs(2);
+/// In the long part.
 const KILLS: u64 = 20;
 const DELETIONS: u64 = 10;
 /// A topic to which nothing came for so long gets no more.
@@ -53,7 +54,7 @@ fn kill_loop_with(brokers: &Brokers, partitions: i32, codec: &str, tally: Tally)
         .set("a1.sources.r1.retireGraceMs", 300)
         .set("a1.channels.c1.kafka.compression.codec", codec)
         .file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
-    killed_while_growing(&work, &topic, KILLS, tally);
+    killed_while_growing(&work, &topic, times(KILLS), tally);
 }
 
 /// Kills the agent while one file grows and `old` with 30,000 lines is read beside it; in the end each
@@ -383,7 +384,7 @@ fn tracker_loop(version: &str, partitions: i32) {
         .set("a1.sources.r1.onNoCheckpoint", "topic")
         .file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
     let growing = Growing::start(&work, FILE, "new", 0, 40);
-    for _ in 0..DELETIONS {
+    for _ in 0..times(DELETIONS) {
         kill_sometime(&mut work.start(), &topic, &mut chance);
         match fs::remove_dir_all(work.tracker_dir()) {
             // Killed before it was made.
@@ -398,8 +399,8 @@ fn tracker_loop(version: &str, partitions: i32) {
         (work.tracker_dir().join("checkpoint"), work.tracker_dir().join("rebuilding"));
     agent.expect("a state", ARRIVE_MAX, || checkpoint.exists() && !marker.exists());
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
-    tally.exact("10 deletions", &topic, &[("old", 30_000), ("new", written)], &agent);
-    tally.add(DELETIONS - 1, 0);
+    tally.exact("deletions", &topic, &[("old", 30_000), ("new", written)], &agent);
+    tally.add(times(DELETIONS) - 1, 0);
 }
 
 #[test]

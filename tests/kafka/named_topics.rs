@@ -2,7 +2,7 @@
 
 use crate::broker_faults::log_lines_of;
 use crate::crash::kill_sometime;
-use crate::support::torture::{ARRIVE_MAX, Chance, Group, Tally, hazard, lines};
+use crate::support::torture::{ARRIVE_MAX, Chance, Group, Tally, hazard, lines, times};
 use crate::support::{Brokers, Cluster, Topic, Work, shared};
 
 const KILLS: u64 = 8;
@@ -44,7 +44,7 @@ fn kill_loop(version: &str) {
     }
     let work = named(&topics[0], "%{level}", "^(\\\\S+)").file("a.log", &text, 60);
     let mut chance = Chance::new();
-    for _ in 0..KILLS {
+    for _ in 0..times(KILLS) {
         kill_sometime(&mut work.start(), &topics[0], &mut chance);
     }
     let mut agent = work.start();
@@ -56,7 +56,7 @@ fn kill_loop(version: &str) {
     for topic in &topics {
         tally.exact("kills", topic, &[(topic.name(), 10_000)], &agent);
     }
-    tally.add(KILLS - 1, 0);
+    tally.add(times(KILLS) - 1, 0);
 }
 
 #[test]

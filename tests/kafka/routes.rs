@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::crash::{kill_sometime, killed_while_growing};
 use crate::named_topics::verify;
-use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines};
+use crate::support::torture::{ARRIVE_MAX, Chance, Group, Growing, Tally, hazard, lines, times};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
@@ -32,7 +32,7 @@ pub fn with_keys(work: Work, topic: &Topic, pattern: &str) -> Work {
 /// Kills the agent while it fills two topics, and lets it end in order when each has 20,000 events.
 fn killed_until_both_have_all(work: &Work, one: &Topic, two: &Topic) -> Agent {
     let mut chance = Chance::new();
-    for _ in 0..KILLS {
+    for _ in 0..times(KILLS) {
         kill_sometime(&mut work.start(), one, &mut chance);
     }
     let mut agent = work.start();
@@ -61,7 +61,7 @@ fn kill_loop(version: &str) {
     let tally = Tally::new("kill -9 of the agent while keys choose the partition", version);
     let topic = shared(version).fresh_topic("keys", 3);
     let work = keyed(&topic, LAST_DIGIT).file("010_{H-1}.log", &lines("old", 0, 30_000), 3_600);
-    killed_while_growing(&work, &topic, KILLS, tally);
+    killed_while_growing(&work, &topic, times(KILLS), tally);
     check_keys(&topic);
 }
 
@@ -151,7 +151,7 @@ fn a_rule_that_changes_while_batches_are_in_doubt() {
     let rules = [LAST_DIGIT, "^\\\\S+ (\\\\d)"];
     let mut work = keyed(&topic, rules[0]).file("010_{H-1}.log", &lines("old", 0, 20_000), 3_600);
     let growing = Growing::start(&work, FILE, "new", 0, 40);
-    for kill in 1..=KILLS {
+    for kill in 1..=times(KILLS) {
         kill_sometime(&mut work.start(), &topic, &mut chance);
         let rule = rules[kill as usize % 2];
         work = work.set("a1.sources.r1.interceptors.i1.regex", rule);
@@ -172,7 +172,7 @@ fn a_rule_that_changes_while_batches_are_in_doubt() {
     agent.expect_records(&topic, count, ARRIVE_MAX);
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("kills", &topic, &[("old", 20_000), ("new", written)], &agent);
-    tally.add(KILLS - 1, 0);
+    tally.add(times(KILLS) - 1, 0);
 }
 
 /// Lines of four kinds in turns, so many of each.
@@ -219,13 +219,13 @@ fn kill_9_while_a_header_chooses_the_channel() {
     assert!(code == Some(0) && told.contains("\nExact: "), "{told}");
     tally.exact("kills", &one, &[("a", 10_000), ("both", 10_000)], &agent);
     tally.exact("kills", &two, &[("b", 10_000), ("both", 10_000)], &agent);
-    tally.add(KILLS - 1, 0);
+    tally.add(times(KILLS) - 1, 0);
 }
 
 /// Kills the agent again and again and takes away all that it knew, while lines of several kinds are written.
 fn without_state(work: &Work, topic: &Topic) {
     let mut chance = Chance::new();
-    for _ in 0..DELETIONS {
+    for _ in 0..times(DELETIONS) {
         kill_sometime(&mut work.start(), topic, &mut chance);
         match std::fs::remove_dir_all(work.tracker_dir()) {
             // Killed before it was made.
@@ -259,7 +259,7 @@ fn trackerless_keys(version: &str) {
     expect_trusted(&work, &mut agent);
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("deletions", &topic, &[("old", 30_000), ("new", written)], &agent);
-    tally.add(DELETIONS - 1, 0);
+    tally.add(times(DELETIONS) - 1, 0);
     let keys = topic.records().into_iter().enumerate().flat_map(|(partition, records)| {
         records.into_iter().filter_map(move |record| Some((record.key?, partition)))
     });
@@ -297,7 +297,7 @@ fn the_tracker_is_deleted_while_a_header_chooses_the_channel() {
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("deletions", &one, &[("a", 10_000), ("both", 10_000)], &agent);
     tally.exact("deletions", &two, &[("b", 10_000), ("both", 10_000)], &agent);
-    tally.add(DELETIONS - 2, 0);
+    tally.add(times(DELETIONS) - 2, 0);
 }
 
 /// It goes to the dead letters with its bytes, once, and what is behind it goes on.
@@ -381,5 +381,5 @@ fn kill_9_while_groups_of_files_name_their_topics() {
     let agent = killed_until_both_have_all(&work, &one, &two);
     tally.exact("kills", &one, &[("a", 20_000)], &agent);
     tally.exact("kills", &two, &[("b", 20_000)], &agent);
-    tally.add(KILLS - 1, 0);
+    tally.add(times(KILLS) - 1, 0);
 }

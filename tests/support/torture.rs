@@ -30,6 +30,12 @@ pub fn is_long() -> bool {
     std::env::var("FLUME_NG_TORTURE").is_ok_and(|v| v == "1")
 }
 
+/// So many times a fault at a moment that chance chooses is done: `most` in the long part, and a few of
+/// them in `make test`, which runs more often.
+pub fn times(most: u64) -> u64 {
+    if is_long() { most } else { most.min(5) }
+}
+
 /// How often the long part repeats what is left to chance; 1 in the quick part.
 pub fn rounds() -> u64 {
     let rounds = std::env::var("TORTURE_ROUNDS").ok().and_then(|v| v.parse().ok());
