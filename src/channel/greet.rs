@@ -154,11 +154,11 @@ impl Greeting {
                 Err(Fault::Lost(_)) if Instant::now() < self.deadline && self.may_be_elder() => {
                     Next::Stage(Stage::ConnectingAgain(None, self.connect()?))
                 }
-                // What it said instead tells more.
-                Err(other @ Fault::Lost(_)) if question.connection.is_speaking() => {
-                    return Err(other);
-                }
-                Err(Fault::Lost(why)) if !self.may_be_elder() => {
+                // What a peer says instead, in words of its own or by TLS, tells more.
+                Err(Fault::Lost(why))
+                    if !self.may_be_elder()
+                        && (question.connection.has_ended() || Instant::now() >= self.deadline) =>
+                {
                     return Err(Fault::Lost(format!("{why}{OLD_HINT}")));
                 }
                 Err(other) => return Err(other),

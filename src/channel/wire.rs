@@ -119,11 +119,6 @@ impl Connection {
         self.has_ended
     }
 
-    /// Has it sent something that was not taken yet?
-    pub fn is_speaking(&self) -> bool {
-        self.input_at < self.input.len()
-    }
-
     /// We have logged in; `None` where that is believed for good.
     pub fn set_session(&mut self, session: Option<Session>) {
         self.session = session;
