@@ -459,7 +459,9 @@ impl Scanner {
                     self.candidates.push(Candidate { listed, seen_ms: now_ms, ..candidate });
                 }
                 Ok(None) => {}
-                Err(why) => {
+                // It is known that no file has this name.
+                Err(Unfit::NoFile) => problems.push((name, "not a regular file".to_string())),
+                Err(Unfit::Unknown(why)) => {
                     self.unjudged.push((name.clone(), inode));
                     problems.push((name, why));
                 }
@@ -473,14 +475,16 @@ impl Scanner {
         Ok(())
     }
 
-    fn judge(&mut self, name: &OsStr) -> Result<Option<Candidate>, String> {
-        if self.marked.contains(name) || !self.slow.accept(&self.names, name)? {
+    fn judge(&mut self, name: &OsStr) -> Result<Option<Candidate>, Unfit> {
+        if self.marked.contains(name)
+            || !self.slow.accept(&self.names, name).map_err(Unfit::Unknown)?
+        {
             return Ok(None);
         }
-        match stat_file(&self.root, name) {
-            Ok(found) => Ok(found),
+        match self.root.stat(name) {
+            Ok(stat) => candidate(name, &stat),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(Unfit::Unknown(e.to_string())),
         }
     }
 
@@ -544,21 +548,27 @@ impl Listed {
     }
 }
 
+/// Why what has a name is no candidate, which is told.
+enum Unfit {
+    /// A pipe or a device: it has no positions to go back to, so nothing could be promised of it.
+    NoFile,
+    /// It could not be asked what it is.
+    Unknown(String),
+}
+
 /// Directories are no candidates, and links only if they are followed, as Java's `File` does.
-fn stat_file(root: &Root, name: &OsStr) -> io::Result<Option<Candidate>> {
-    let stat = root.stat(name)?;
+fn candidate(name: &OsStr, stat: &fs::Metadata) -> Result<Option<Candidate>, Unfit> {
     if stat.is_dir() || stat.is_symlink() {
         return Ok(None);
     }
     if !stat.is_file() {
-        // A pipe or a device has no positions to go back to, so nothing could be promised of it.
-        return Err(io::Error::other("not a regular file"));
+        return Err(Unfit::NoFile);
     }
     Ok(Some(Candidate {
         name: name.to_owned(),
         device: stat.dev(),
         inode: stat.ino(),
-        mtime_ms: modified_ms(&stat),
+        mtime_ms: modified_ms(stat),
         is_present: false,
         seen_ms: 0,
         seen: (stat.len(), stat.mtime(), stat.mtime_nsec()),

@@ -73,6 +73,18 @@ fn it_takes_what_is_there_retires_what_is_finished_and_ends() {
     assert_eq!(sorted(&topic), ["five", "four", "one", "seven", "six", "three", "two"]);
 }
 
+/// It holds nothing that could be owed, and is never opened.
+#[test]
+fn a_fifo_among_the_files_keeps_no_run_from_its_end() {
+    let (topic, work) = fresh("once-fifo");
+    let work = work.file("010_{H}.log", b"one\n", 0);
+    let fifo = work.spool().join(work.name("020_{H}.log"));
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo runs").success());
+    ends_with_all_acknowledged(once(&work, &[]));
+    assert_eq!(sorted(&topic), ["one"]);
+}
+
 /// Only what was there at the start is owed.
 #[test]
 fn files_that_grow_without_end_do_not_keep_it() {
