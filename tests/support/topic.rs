@@ -10,7 +10,7 @@ use super::records::{self, Record};
 use super::wire::{Body, Connection, Input};
 
 /// Failovers take a while.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const FETCH_BYTES_MAX: i32 = 32 << 20;
 
 const FETCH: i16 = 1;
@@ -340,6 +340,11 @@ impl Topic {
         let mut body = Body::new();
         body.i32(1).string(&self.name).i32(partitions).i32(-1).i32(30_000).i8(0);
         self.on_controller("CreatePartitions", CREATE_PARTITIONS, &body);
+        // Their leaders take a moment to know that they are.
+        eventually("the new partitions", PATIENCE, || match self.bounds().len() {
+            count if count == partitions as usize => Ok(()),
+            count => Err(format!("{count} partitions")),
+        });
     }
 
     /// Lets a client of this name write so many bytes in a second to each broker of the cluster
