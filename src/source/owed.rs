@@ -57,12 +57,7 @@ impl Files {
         let mut files = HashMap::new();
         for candidate in self.scanner.candidates() {
             // By now it may be longer than it was when it was listed: what it had then was there.
-            let bytes = match self.path(&candidate.name).metadata() {
-                // A FIFO or a socket holds nothing, and is never opened.
-                Ok(meta) if !meta.is_file() => continue,
-                Ok(meta) => meta.len(),
-                Err(_) => candidate.seen.0,
-            };
+            let bytes = self.path(&candidate.name).metadata().map_or(candidate.seen.0, |m| m.len());
             let was_live = self.present.is_current(&candidate.name);
             files.insert((candidate.device, candidate.inode), Debt { bytes, was_live });
         }
