@@ -28,7 +28,7 @@ impl Pipeline {
             && self.outlets[usize::from(record.channel)].leads(record.partition)
     }
 
-    /// Indices of what is in doubt in channel `at` and can be asked for, in sending order.
+    /// Tickets of what is in doubt in channel `at` and can be asked for, in sending order.
     pub(super) fn asked_doubts(&self, at: usize) -> Vec<Ticket> {
         let mut doubts = self.doubts(at);
         doubts.retain(|&n| self.is_under_way(&self.announced[n]));

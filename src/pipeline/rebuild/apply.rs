@@ -204,16 +204,7 @@ impl Pipeline {
         let is_last = work.left.is_empty() && work.is_whole;
         let (slice, events) = match self.read_segment(handle, segment.events, bytes_max, is_last) {
             Ok(read) => read,
-            Err(SliceError::Giant) => {
-                self.files.begin_giant(handle);
-                return Ok(Some(segment));
-            }
-            Err(SliceError::Io(e)) => {
-                return Err(Trouble::File(subject.past.found_as.clone(), e));
-            }
-            Err(SliceError::Malformed { .. } | SliceError::Changed) => {
-                return Err(Trouble::Changed(subject.past.found_as.clone()));
-            }
+            Err(e) => return self.unread(handle, subject, e).map(|()| Some(segment)),
         };
         if slice.end == slice.start {
             return Err(Trouble::Changed(subject.past.found_as.clone()));
@@ -226,6 +217,24 @@ impl Pipeline {
         self.push_segment(handle, &slice, events, is_final, &partitions);
         self.fold();
         Ok((left > 0).then_some(Segment { events: left, ..segment }))
+    }
+
+    /// A part of the file could not be read. `Ok`: a giant line has to be passed first.
+    pub(super) fn unread(
+        &mut self,
+        handle: Handle,
+        subject: &Subject,
+        error: SliceError,
+    ) -> Result<(), Trouble> {
+        let name = || subject.past.found_as.clone();
+        match error {
+            SliceError::Giant => {
+                self.files.begin_giant(handle);
+                Ok(())
+            }
+            SliceError::Io(e) => Err(Trouble::File(name(), e)),
+            SliceError::Malformed { .. } | SliceError::Changed => Err(Trouble::Changed(name())),
+        }
     }
 
     fn read_segment(

@@ -208,14 +208,7 @@ impl Pipeline {
         };
         let (slice, run) = match read {
             Ok(read) => read,
-            Err(SliceError::Giant) => {
-                self.files.begin_giant(handle);
-                return Ok(Some(segment));
-            }
-            Err(SliceError::Io(e)) => {
-                return Err(Trouble::File(subject.past.found_as.clone(), e));
-            }
-            Err(SliceError::Malformed { .. } | SliceError::Changed) => return Err(changed()),
+            Err(e) => return self.unread(handle, subject, e).map(|()| Some(segment)),
         };
         if slice.end == slice.start {
             return Err(changed());
