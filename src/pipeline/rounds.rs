@@ -595,7 +595,9 @@ impl Pipeline {
             }
             // What is under way is finished first; the same bytes end the agent then.
             SliceError::Malformed { .. } => Ok(()),
-            SliceError::Io(_) | SliceError::Giant | SliceError::Changed => {
+            // The next look finds out what became of the file, and says so.
+            SliceError::Changed => Ok(()),
+            SliceError::Io(_) | SliceError::Giant => {
                 log::warn(
                     SOURCE,
                     format_args!(

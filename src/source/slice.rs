@@ -6,6 +6,7 @@ use std::io;
 use super::line::{CutCharacter, LineDecoder, LineEnds, Tail, verbatim};
 use super::tracked::Tracked;
 use super::window::{HeadBytes, TailBytes, Window};
+use crate::checkpoint::record::HEAD_BYTES;
 
 /// A slice ends after so many bytes at the latest, so that a file of which every event is
 /// filtered out is committed on the way, too.
@@ -136,6 +137,16 @@ pub fn read(
             }
             Err(e) => return Err(e.into()),
         };
+        if !progress.still_stands(window, tracked, bound)? {
+            // Another content stands there since the last look. What came of it is none of this one; what
+            // was taken before is.
+            window.clear();
+            tracked.forget_look();
+            if progress.position > start {
+                break;
+            }
+            return Err(SliceError::Changed);
+        }
         if came == 0 {
             progress.exhausted = true;
             if bound == Bound::Final {
@@ -238,6 +249,20 @@ impl Progress {
         })
     }
 
+    /// Does that still stand in the file behind which the last read came? It may have been truncated, and
+    /// have grown past this place, since it was looked at. What is read again is known by its CRC-32.
+    fn still_stands(&self, window: &Window, tracked: &Tracked, bound: Bound) -> io::Result<bool> {
+        if bound.is_exact() || self.start != tracked.read_position {
+            return Ok(true);
+        }
+        let held = match self.position {
+            0 => window.bytes(tracked.record.id, 0),
+            _ => self.head.as_slice(),
+        };
+        let head = &held[..held.len().min(HEAD_BYTES)];
+        tracked.stands_there(self.position, self.tail.as_slice(), head)
+    }
+
     /// Decodes what the window holds. Returns whether the taker has enough.
     fn advance(
         &mut self,
@@ -335,6 +360,7 @@ mod tests {
 
     use super::*;
     use crate::source::tracked::{self, Look};
+    use crate::source::window;
 
     /// Reads two ranges one behind the other, with a line written over zeros in between.
     fn read_around_a_write(label: &str, second: Bound) -> (Vec<Vec<u8>>, u32) {
@@ -392,5 +418,70 @@ mod tests {
         }
         std::fs::remove_file(&path).unwrap();
         assert_eq!(events, [b"seven".to_vec(), b"six".to_vec()]);
+    }
+
+    /// Rows of 64 bytes, of which only the first tell one content from another: all end alike.
+    fn rows(label: &str, count: usize) -> String {
+        (0..count).map(|at| format!("{label} {at:<6}{:x<53}\n", "")).collect()
+    }
+
+    /// A file of which the first rows were read and announced.
+    fn read_so_far(name: &str, content: &str, count: usize) -> (std::path::PathBuf, Tracked) {
+        let name = format!("flume-ng-slice-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        let mut tracked = tracked::new_for_test(&path);
+        assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+        let bound = Bound::Exactly { end: (count * 64) as u64, is_final: false };
+        let slice =
+            read(&mut Window::default(), &mut tracked, 0, bound, |_, _| Take::More).unwrap();
+        (tracked.read_position, tracked.tail, tracked.head) = (slice.end, slice.tail, slice.head);
+        (path, tracked)
+    }
+
+    /// A pause of the process or of the machine is enough for that.
+    #[test]
+    fn a_file_that_is_truncated_and_grows_between_look_and_read_is_not_read_on() {
+        for bound in [Bound::Open, Bound::Final] {
+            let (path, mut tracked) = read_so_far("between", &rows("old", 300), 100);
+            assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+            std::fs::write(&path, rows("new", 300)).unwrap();
+            let mut taken = 0;
+            let start = tracked.read_position;
+            let found = read(&mut Window::default(), &mut tracked, start, bound, |_, _| {
+                taken += 1;
+                Take::More
+            });
+            assert!(matches!(found, Err(SliceError::Changed)), "{found:?}");
+            assert_eq!(taken, 0);
+            assert_eq!(tracked.look(0).unwrap(), Look::Rewritten);
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_truncated_and_grows_between_two_reads_gives_only_what_came_before() {
+        for first in [0, 100] {
+            let count = 3 * window::BLOCK_BYTES / 64;
+            let (path, mut tracked) = read_so_far("blocks", &rows("old", count), first);
+            assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+            let mut events: Vec<Vec<u8>> = Vec::new();
+            let start = tracked.read_position;
+            let slice =
+                read(&mut Window::default(), &mut tracked, start, Bound::Open, |body, _| {
+                    if events.is_empty() {
+                        std::fs::write(&path, rows("new", count)).unwrap();
+                    }
+                    events.push(body.to_vec());
+                    Take::More
+                });
+            let slice = slice.unwrap();
+            assert!(!events.is_empty() && events.iter().all(|body| body.starts_with(b"old")));
+            assert_eq!(slice.end, ((first + events.len()) * 64) as u64);
+            (tracked.read_position, tracked.tail, tracked.head) =
+                (slice.end, slice.tail, slice.head);
+            assert_eq!(tracked.look(0).unwrap(), Look::Rewritten);
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 }

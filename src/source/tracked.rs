@@ -511,21 +511,31 @@ impl Tracked {
     /// Do the first bytes and those before the position still stand there? All that was announced
     /// counts, acknowledged or not: rows of one shape end alike.
     pub(super) fn is_intact(&self) -> io::Result<bool> {
+        self.stands_there(self.read_position, self.tail.as_slice(), self.head.as_slice())
+    }
+
+    /// The same of what was read of it so far, announced or not: these first bytes, and these before
+    /// `position`.
+    pub(super) fn stands_there(&self, position: u64, tail: &[u8], head: &[u8]) -> io::Result<bool> {
         let is_it = || -> io::Result<bool> {
-            let tail = TailBytes::read(&self.file, self.read_position)?;
             let record_len = self.record.head_len as usize;
-            let len = self.head.as_slice().len().max(record_len);
-            let head = HeadBytes::read(&self.file, len as u64)?;
-            let head = head.as_slice();
-            Ok(tail.as_slice().ends_with(self.tail.as_slice())
-                && head.starts_with(self.head.as_slice())
-                && crc32fast::hash(&head[..record_len]) == self.record.head_crc
+            let found = HeadBytes::read(&self.file, head.len().max(record_len) as u64)?;
+            let found = found.as_slice();
+            Ok(TailBytes::read(&self.file, position)?.as_slice().ends_with(tail)
+                && found.starts_with(head)
+                && crc32fast::hash(&found[..record_len]) == self.record.head_crc
                 && self.are_zeros_left()?)
         };
         match is_it() {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             result => result,
         }
+    }
+
+    /// It was truncated or overwritten since the last look, and written anew: the next one finds that, even
+    /// where the file has the length and the time of that look.
+    pub(super) fn forget_look(&mut self) {
+        self.modified = None;
     }
 
     /// Are the zeros that were read as the last line unused? More of them than the tail has bytes may

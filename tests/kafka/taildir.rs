@@ -7,7 +7,9 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use crate::support::torture::{ARRIVE_MAX, Chance, Tally, V010, difference, lines, rounds, times};
+use crate::support::torture::{
+    ARRIVE_MAX, Chance, Halting, Tally, V010, difference, lines, rounds, times,
+};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 
 const V4: &str = "4.3.1";
@@ -246,15 +248,25 @@ enum Rotation {
     CopyTruncate,
 }
 
+/// What becomes of the agent meanwhile.
+#[derive(Clone, Copy, PartialEq)]
+enum Agents {
+    LeftAlone,
+    Killed,
+    /// Halted for a moment again and again, wherever it is: between a look at a file and the read, too.
+    Halted,
+}
+
 /// A writer that is rotated again and again, with an agent that is killed or left alone. Lines that
 /// were destroyed before anybody could have read them do not count: there are none, since the writer
 /// waits for the agent before it deletes.
-fn rotated(conf: &str, rotation: Rotation, kills: bool) {
+fn rotated(conf: &str, rotation: Rotation, agents: Agents) {
     const ROTATIONS: u64 = 12;
     const EACH: u64 = 400;
     let (topic, work) = scene_of(conf, 3);
     let mut chance = Chance::new();
     let mut agent = work.start();
+    let halting = (agents == Agents::Halted).then(|| Halting::start(agent.pid()));
     let path = work.path("one/app.log");
     let labels: Vec<String> = (0..ROTATIONS).map(|at| format!("a{at}")).collect();
     for (at, label) in labels.iter().enumerate() {
@@ -262,7 +274,7 @@ fn rotated(conf: &str, rotation: Rotation, kills: bool) {
         for number in 0..EACH {
             let file = OpenOptions::new().append(true).create(true).open(&path);
             file.and_then(|mut f| f.write_all(&lines(label, number, number + 1))).expect("a line");
-            if kills && chance.below(150) == 0 {
+            if agents == Agents::Killed && chance.below(150) == 0 {
                 agent.kill9();
                 agent = work.start();
             }
@@ -286,6 +298,7 @@ fn rotated(conf: &str, rotation: Rotation, kills: bool) {
     }
     agent.expect_records(&topic, (ROTATIONS * EACH) as usize, ARRIVE_MAX);
     agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    drop(halting);
     ends_well(&mut agent);
     let what = match rotation {
         Rotation::Rename => "a writer is rotated by renaming",
@@ -301,23 +314,30 @@ fn rotated(conf: &str, rotation: Rotation, kills: bool) {
 #[test]
 fn rotated_by_renaming() {
     for conf in [CONF, EXEC] {
-        rotated(conf, Rotation::Rename, false);
-        rotated(conf, Rotation::Rename, true);
+        rotated(conf, Rotation::Rename, Agents::LeftAlone);
+        rotated(conf, Rotation::Rename, Agents::Killed);
     }
 }
 
 #[test]
 fn deleted_and_made_anew() {
     for conf in [CONF, EXEC] {
-        rotated(conf, Rotation::Delete, false);
+        rotated(conf, Rotation::Delete, Agents::LeftAlone);
     }
 }
 
 #[test]
 fn rotated_by_copying_and_truncating() {
     for conf in [CONF, EXEC] {
-        rotated(conf, Rotation::CopyTruncate, false);
-        rotated(conf, Rotation::CopyTruncate, true);
+        rotated(conf, Rotation::CopyTruncate, Agents::LeftAlone);
+        rotated(conf, Rotation::CopyTruncate, Agents::Killed);
+    }
+}
+
+#[test]
+fn rotated_while_the_agent_is_halted() {
+    for rotation in [Rotation::Rename, Rotation::CopyTruncate] {
+        rotated(CONF, rotation, Agents::Halted);
     }
 }
 

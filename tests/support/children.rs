@@ -53,8 +53,13 @@ fn die_with_parent(command: &mut Command) {
 }
 
 pub fn signal(child: &Child, number: i32) {
-    // SAFETY: the child has not been waited for, as we hold it; its pid is still its own.
-    unsafe { libc::kill(child.id() as libc::pid_t, number) };
+    signal_pid(child.id(), number);
+}
+
+/// To a child that has not been waited for.
+pub fn signal_pid(pid: u32, number: i32) {
+    // SAFETY: whoever calls holds the child and has not waited for it; its pid is still its own.
+    unsafe { libc::kill(pid as libc::pid_t, number) };
 }
 
 /// Waits for the end of a process, but not for ever.

@@ -374,3 +374,39 @@ impl Drop for Growing {
         }
     }
 }
+
+/// Halts a process at moments that chance chooses (SIGSTOP, SIGCONT), as a machine under load does, until it
+/// goes.
+#[derive(Debug)]
+pub struct Halting {
+    stop: Arc<AtomicBool>,
+    halter: Option<JoinHandle<()>>,
+}
+
+impl Halting {
+    /// The process has to live on until this has gone.
+    pub fn start(pid: u32) -> Halting {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = stop.clone();
+        let halter = std::thread::spawn(move || {
+            let mut chance = Chance::new();
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(chance.below(60)));
+                super::children::signal_pid(pid, libc::SIGSTOP);
+                let most = [20, 100, 400][chance.below(3) as usize];
+                std::thread::sleep(Duration::from_millis(chance.below(most)));
+                super::children::signal_pid(pid, libc::SIGCONT);
+            }
+        });
+        Halting { stop, halter: Some(halter) }
+    }
+}
+
+impl Drop for Halting {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(halter) = self.halter.take() {
+            let _ = halter.join();
+        }
+    }
+}
