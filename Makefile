@@ -60,11 +60,13 @@ demo:
 # cargo-deny looks after licenses, sources and crates that are there twice.
 DENY := $(shell $(CARGO) deny --version >/dev/null 2>&1 && echo yes)
 
-# All that needs no broker: after a build, a matter of seconds.
+# All that needs no broker: after a build, a matter of seconds. What `make fuzz` is built of is looked at,
+# too.
 check:
 	$(CARGO) fmt --check
 	$(if $(DENY),$(CARGO) deny --offline check bans licenses sources,@echo 'cargo-deny is not installed: deny.toml is not looked at' >&2)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) rustc --locked --lib --profile check -- --cfg fuzzing
 	$(CARGO) test --locked --lib --bins --test fast --test simulation
 
 # Tests that strike at system calls need strace, and the right to trace.

@@ -127,7 +127,7 @@ fn read_properties(bytes: &[u8], found: &mut Diagnostics) -> Properties {
 }
 
 /// One file with these bytes.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 fn parse(
     bytes: &[u8],
     agent: &str,
