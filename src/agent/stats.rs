@@ -13,7 +13,7 @@ use crate::monitor::{
     Apart, ChannelStats, ConfStats, LinkStats, OWN, SinkStats, SourceStats, Stats,
 };
 use crate::os;
-use crate::source::tracked::modified_ms;
+use crate::source::hints::modified_ms;
 
 /// Points of the chart of the last hour.
 const CURVE_POINTS: usize = 240;

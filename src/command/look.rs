@@ -25,9 +25,10 @@ use crate::exit::Exit;
 use crate::log::{self, Level};
 use crate::monitor::exposition::FileView;
 use crate::pipeline::handover::{Handover, HandoverError, handover};
+use crate::source::hints::modified_ms;
 use crate::source::odd_names;
 use crate::source::scan::{Candidate, Scanner};
-use crate::source::tracked::{self, modified_ms};
+use crate::source::tracked;
 
 /// Lines behind are counted in so many bytes of all files, and estimated beyond.
 const COUNTED_BYTES_MAX: u64 = 64 << 20;

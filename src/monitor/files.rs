@@ -14,8 +14,9 @@ use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::receipt::Receipt;
 use crate::pipeline::Pipeline;
+use crate::source::hints::modified_ms;
 use crate::source::scan::Candidate;
-use crate::source::tracked::{Tracked, modified_ms};
+use crate::source::tracked::Tracked;
 
 /// How often waiting files are looked at, ms: there may be thousands, and requests are not limited.
 const LOOK_INTERVAL_MS: u64 = 1_000;

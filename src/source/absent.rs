@@ -16,11 +16,12 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::Path;
 
 use super::directories::is_void;
+use super::hints::{Hints, born_ns, is_other_birth};
 use super::parked::Spare;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
 use super::restore::Announced;
 use super::root::Entry;
-use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
+use super::tracked::{self, Tracked};
 use super::{Files, Handle, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;

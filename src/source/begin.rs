@@ -13,12 +13,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
+use super::hints::born_ns;
 use super::policy::Current;
 use super::quest::prefix_crc;
 use super::scan::Candidate;
 use super::unwritten::text_end;
 use super::window::{HeadBytes, TailBytes};
-use super::{Files, READER, reach, tell, tracked};
+use super::{Files, READER, reach, tell};
 use crate::checkpoint::record::FileRecord;
 use crate::checkpoint::room::why_not_opened;
 use crate::config::model::FirstByte;
@@ -213,7 +214,7 @@ impl Files {
         let mut record = self.new_record(&candidate.name, position);
         record.device = candidate.device;
         record.inode = candidate.inode;
-        record.born_ns = self.root.stat(&candidate.name).map_or(0, |stat| tracked::born_ns(&stat));
+        record.born_ns = self.root.stat(&candidate.name).map_or(0, |stat| born_ns(&stat));
         record.skips_line = skips_line;
         let why = format!("{}: {}", self.path(&candidate.name).display(), why_not_opened(e));
         self.put_absent(record, Absence::Unreachable(why), None);

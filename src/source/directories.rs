@@ -10,9 +10,10 @@ use std::path::PathBuf;
 
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::follow::{is_deleted, last_directory};
+use super::hints::{Hints, born_ns, is_other_birth};
 use super::quest::{Quest, Whose};
 use super::scan::Scanner;
-use super::tracked::{self, Hints, Tracked, born_ns, is_other_birth};
+use super::tracked::{self, Tracked};
 use super::{Files, Handle, READER, reach, root};
 use crate::checkpoint::record::FileRecord;
 use crate::log;

@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::directories::note_same_home;
-use super::tracked::{Hints, Tie};
+use super::hints::Hints;
+use super::tracked::Tie;
 use super::{Files, Handle, tell};
 use crate::checkpoint::record::FileState;
 use crate::log::Level;

@@ -8,9 +8,10 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::follow::is_deleted;
+use super::hints::Hints;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
 use super::scan::Candidate;
-use super::tracked::{Hints, Tracked, Vetting, bytes_match, head_matches};
+use super::tracked::{Tracked, Vetting, bytes_match, head_matches};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, Handle, reach, tell};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};

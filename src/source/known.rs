@@ -14,10 +14,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::hints::{Hints, is_other_birth, modified_ms};
 use super::quest::PROOF_BYTES;
 use super::reach;
 use super::retire::{HIDDEN, HIDDEN_BESIDE};
-use super::tracked::{self, Hints, is_other_birth};
+use super::tracked;
 use super::trimmed::{padded_crc, zeros_before};
 use crate::checkpoint::receipt::{self, ReadAll, Receipt, ReceiptError};
 use crate::checkpoint::receipt_index::ReceiptIndex;
@@ -291,7 +292,7 @@ pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Sam
     // Without a time of birth, an inode that was used again may hold the same few bytes: then only
     // a file that has not been written to since can be the old one without a comparison.
     let is_born = now.born_ns != 0 && old.born_ns != 0;
-    let is_unwritten = tracked::modified_ms(stat) <= receipt.finished_ms;
+    let is_unwritten = modified_ms(stat) <= receipt.finished_ms;
     if now.agree(old) && (is_born || is_unwritten || place == Place::Own) {
         return Same::Yes(receipt);
     }

@@ -16,6 +16,7 @@ mod flume;
 mod follow;
 pub mod giant;
 pub mod headers;
+pub mod hints;
 pub mod interceptor;
 mod json;
 mod kept;
@@ -504,7 +505,7 @@ impl Files {
         let mut record = self.new_record(&name, at);
         if let Ok(stat) = file.metadata() {
             (record.device, record.inode) = (stat.dev(), stat.ino());
-            record.born_ns = tracked::born_ns(&stat);
+            record.born_ns = hints::born_ns(&stat);
         }
         let handle = self.push(record, file, at);
         let tracked = &mut self.tracked[handle];

@@ -8,9 +8,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use super::hints::modified_ms;
 use super::interceptor::{self, Interceptor, Patience};
 use super::slice::{self, Bound, SliceError, Take};
-use super::tracked::{self, Tie, Tracked, modified_ms};
+use super::tracked::{self, Tie, Tracked};
 use super::{Files, Handle, READER, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
 

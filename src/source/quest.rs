@@ -13,8 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::absent::Absence;
+use super::hints::Hints;
 use super::restore::Announced;
-use super::tracked::{Hints, Mark};
+use super::tracked::Mark;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
 

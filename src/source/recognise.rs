@@ -9,12 +9,13 @@ use std::os::unix::fs::MetadataExt;
 
 use super::absent::Absence;
 use super::directories::note_same_home;
+use super::hints::Hints;
 use super::kin::NOTICE_MS;
 use super::quest::{
     Common, Compared, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, prefix_crc,
 };
 use super::restore::Announced;
-use super::tracked::{Hints, Mark, Tie, Tracked, Vetting};
+use super::tracked::{Mark, Tie, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
 use super::{Files, Handle, READER, tell};
 use crate::checkpoint::receipt::Receipt;

@@ -10,10 +10,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
 use super::directories::{is_very_directory, was_in};
+use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
-use super::tracked::{Hints, Tie, Tracked, born_ns, is_other_birth};
+use super::tracked::{Tie, Tracked};
 use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, Handle, READER, reach, tell};

@@ -296,7 +296,7 @@ impl Files {
         let Ok(stat) = tracked.file.metadata() else { return false };
         let watched_ms = tracked.watched_ms(self.clock().monotonic_ms()).unwrap_or(0);
         watched_ms < self.policy.grace_ms()
-            || self.is_of_this_hour(super::tracked::modified_ms(&stat))
+            || self.is_of_this_hour(super::hints::modified_ms(&stat))
     }
 
     /// Is that time of modification in the present hour, or later?

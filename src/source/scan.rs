@@ -18,12 +18,12 @@ use std::rc::Rc;
 use crate::checkpoint::spool_lock::SpoolLock;
 use crate::config::model::{ConsumeOrder, SourceConfig};
 use crate::source::claims::Claims;
+use crate::source::hints::{Hints, born_ns, modified_ms};
 use crate::source::marks::Marks;
 use crate::source::policy::Names;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::root::{self, Entry, Root};
 use crate::source::slow_names::SlowNames;
-use crate::source::tracked::{Hints, born_ns, modified_ms};
 
 /// A name that Flume would read.
 #[derive(Debug, Clone, PartialEq, Eq)]

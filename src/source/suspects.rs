@@ -10,10 +10,11 @@ use std::os::unix::fs::FileExt;
 
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::directories::is_void;
+use super::hints::{Hints, is_other_birth};
 use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose, is_copys_name};
 use super::restore::Announced;
 use super::retire::HIDDEN;
-use super::tracked::{self, Hints, Mark, Tie, Tracked};
+use super::tracked::{self, Mark, Tie, Tracked};
 use super::window::TailBytes;
 use super::{Files, READER, reach, root};
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
@@ -370,8 +371,7 @@ impl Files {
     /// Too little was read to prove anything: is the file of the recorded name the recorded one?
     pub(super) fn do_names_decide(&self, record: &FileRecord, suspect: &Suspect) -> bool {
         let (hints, old) = (suspect.hints, Hints::of_record(record));
-        let is_same_inode =
-            hints.inode == old.inode && !tracked::is_other_birth(hints.born_ns, old.born_ns);
+        let is_same_inode = hints.inode == old.inode && !is_other_birth(hints.born_ns, old.born_ns);
         let are_void = self.hints_are_void || old.inode == 0;
         let is_same = is_same_inode || hints.device != old.device || are_void;
         let name = String::from_utf8_lossy(&record.name);

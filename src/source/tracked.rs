@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::time::UNIX_EPOCH;
 
+use super::hints::{Hints, modified_ms};
 use super::line::LineDecoder;
 use super::quest::is_copys_name;
 pub use super::reach::open;
@@ -124,31 +124,6 @@ pub enum Vetting {
     Copy { of: u64, until_ms: u64 },
     /// A file of its own.
     Passed,
-}
-
-/// What the file system says of a file. Hints, no more: they change with a remount, a reboot, a
-/// restore or a copy, and equal ones may be another file's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hints {
-    pub device: u64,
-    pub inode: u64,
-    /// 0 where it is not known.
-    pub born_ns: i64,
-}
-
-impl Hints {
-    pub fn of(stat: &Metadata) -> Hints {
-        Hints { device: stat.dev(), inode: stat.ino(), born_ns: born_ns(stat) }
-    }
-
-    pub fn of_record(record: &FileRecord) -> Hints {
-        Hints { device: record.device, inode: record.inode, born_ns: record.born_ns }
-    }
-
-    pub fn agree(self, other: Hints) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-            && !is_other_birth(self.born_ns, other.born_ns)
-    }
 }
 
 /// Since when a file is watched, and how; it outlives the descriptor.
@@ -606,22 +581,6 @@ impl Tracked {
             self.record.head_crc = crc32fast::hash(&read[..len]);
         }
     }
-}
-
-/// Modification time, Unix ms; a file system may hold any, and the furthest ones are cut off.
-pub fn modified_ms(stat: &Metadata) -> i64 {
-    stat.mtime().saturating_mul(1000).saturating_add(stat.mtime_nsec() / 1_000_000)
-}
-
-/// When the inode was made, ns since 1970; 0 where the file system does not say.
-pub fn born_ns(stat: &Metadata) -> i64 {
-    let since = stat.created().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(0))
-}
-
-/// Two birth times that tell two files apart. One that is not known tells nothing.
-pub fn is_other_birth(a: i64, b: i64) -> bool {
-    a != 0 && b != 0 && a != b
 }
 
 /// Is this the file that the record speaks of, by the bytes it begins with?

@@ -13,9 +13,9 @@ use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
 use crate::pipeline::handover;
+use crate::source::hints::Hints;
 use crate::source::quest::{PROOF_BYTES, prefix_crc};
 use crate::source::reach;
-use crate::source::tracked::Hints;
 
 /// Bytes of a file that are read. A `start` other than 0 is where an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
