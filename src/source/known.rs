@@ -4,7 +4,7 @@
 //! one that has grown since its receipt had a writer that outlived the grace time, and is read
 //! from where the receipt ends. *A candidate* that is the very inode of a receipt (another hard
 //! link, a file renamed back, a directory that was away) goes on there, too. Of a hundred thousand
-//! receipts 16 bytes each are held in memory; the rest is looked up in the file.
+//! receipts 24 bytes each are held in memory; the rest is looked up in the file.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::hints::{Hints, is_other_birth, modified_ms};
+use super::hints::{Hints, born_ns, is_other_birth, modified_ms};
 use super::quest::PROOF_BYTES;
 use super::reach;
 use super::retire::{HIDDEN, HIDDEN_BESIDE};
@@ -36,7 +36,8 @@ const SWEEP_RETRY_MS: u64 = 4_000;
 /// What is held of all receipts, and whose turn it is to be looked at.
 pub struct Known {
     dir: PathBuf,
-    /// By device and inode, by name and first bytes, and by the name of what waits to be deleted.
+    /// By device and inode, by inode and time of birth, by name and first bytes, and by the name of what
+    /// waits to be deleted.
     index: ReceiptIndex,
     /// Files that turned out to be others than the receipts with their names.
     dismissed: HashSet<(u64, u64)>,
@@ -170,10 +171,15 @@ impl Known {
         }))
     }
 
+    /// The newest of this very inode, whatever number its device has by now, else of one with its numbers.
     fn by_numbers(&mut self, stat: &Metadata) -> Result<Option<Receipt>, ReceiptError> {
         // What was thrown away stands nowhere, though what the file holds now has its numbers.
-        let is_its = |r: &Receipt| has_numbers(r, stat) && !r.completed.is_empty();
-        let found = self.index.newest(key(stat.dev(), stat.ino()), is_its)?;
+        let is_very = |r: &Receipt| is_very_inode(r, stat) && !r.completed.is_empty();
+        let mut found = self.index.newest(birth_key(stat.ino(), born_ns(stat)), is_very)?;
+        if found.is_none() {
+            let is_its = |r: &Receipt| has_numbers(r, stat) && !r.completed.is_empty();
+            found = self.index.newest(key(stat.dev(), stat.ino()), is_its)?;
+        }
         Ok(found.map(|(receipt, _)| receipt))
     }
 
@@ -273,7 +279,8 @@ impl Sweep {
 /// Is `file`, found at such a place, the one that the receipt speaks of?
 pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Same {
     let tail_len = receipt.size.min(TAIL_BYTES as u64);
-    let is_here = place != Place::Other || has_numbers(&receipt, stat);
+    let is_very = is_very_inode(&receipt, stat);
+    let is_here = place != Place::Other || is_very || has_numbers(&receipt, stat);
     if stat.len() < receipt.size {
         let may_be = is_here && may_be_trimmed(file, stat.len(), &receipt).unwrap_or(false);
         return if may_be { Same::Perhaps(receipt) } else { Same::No };
@@ -303,7 +310,7 @@ pub fn same(file: &File, stat: &Metadata, receipt: Receipt, place: Place) -> Sam
     // So few bytes prove nothing: name and numbers decide.
     let is_renumbered = now.inode == old.inode
         && !is_other_birth(now.born_ns, old.born_ns)
-        && place != Place::Other;
+        && (is_very || place != Place::Other);
     if is_renumbered || place == Place::Copied { Same::Yes(receipt) } else { Same::No }
 }
 
@@ -326,9 +333,18 @@ fn has_numbers(receipt: &Receipt, stat: &Metadata) -> bool {
     (receipt.device, receipt.inode) == (stat.dev(), stat.ino())
 }
 
+/// The same inode, by its time of birth?
+fn is_very_inode(receipt: &Receipt, stat: &Metadata) -> bool {
+    let born_ns = born_ns(stat);
+    born_ns != 0 && (receipt.inode, receipt.born_ns) == (stat.ino(), born_ns)
+}
+
 /// What a receipt is asked for by.
 fn keys(receipt: &Receipt, tell: &mut dyn FnMut(u64)) {
     tell(key(receipt.device, receipt.inode));
+    if receipt.born_ns != 0 {
+        tell(birth_key(receipt.inode, receipt.born_ns));
+    }
     tell(name_key(&receipt.name, receipt.head_len, receipt.head_crc));
     let leaf = leaf(&receipt.completed);
     if is_hidden(leaf) {
@@ -352,6 +368,10 @@ fn leaf_key(leaf: &[u8]) -> u64 {
 
 fn key(device: u64, inode: u64) -> u64 {
     inode ^ device.rotate_left(40)
+}
+
+fn birth_key(inode: u64, born_ns: i64) -> u64 {
+    inode ^ (born_ns as u64).rotate_left(23)
 }
 
 /// Of a file that is shorter than its fingerprint may become, the name alone.

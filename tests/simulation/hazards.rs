@@ -470,3 +470,26 @@ fn a_finished_file_that_was_renamed_is_known_by_its_new_name_in_a_copied_state()
     story.start();
     story.conclude();
 }
+
+/// A finished file whose name has no room for the suffix is renamed while no agent runs, and the device gets
+/// another number. So little was read of it that its inode alone tells what it is, or more.
+#[test]
+fn a_finished_file_that_was_renamed_is_known_on_another_device() {
+    for lines in [2, 20] {
+        let mut story = Story::begin(Scenario { line_max: 500, ..Scenario::calm(Version::V28) });
+        let wall_ms = story.world.clock.now_ms();
+        let name = format!("g-{}2024030101.log", "y".repeat(230));
+        let at = story.world.writers.create(&name, wall_ms);
+        write_lines(&mut story.world, at, lines);
+        story.write(1);
+        story.turns_until(|world| world.book.borrow().receipts.len() == 1);
+        assert_eq!(story.world.stop_in_order(), Ok(true));
+        let path = story.world.path_of(at);
+        story.world.writers.rename(&path);
+        story.world.renumbering = Some(Renumbering::Device);
+        story.start();
+        story.write(1);
+        story.until_sent(0, lines as usize + 2);
+        story.conclude();
+    }
+}
