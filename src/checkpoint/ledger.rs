@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::dead_letter::{self, Head};
+use crate::checkpoint::dead_letter::{self, Head, Letter};
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
 use crate::checkpoint::room::way_out;
@@ -32,6 +32,20 @@ pub trait Ledger {
 
     /// What the record that a run begins with says of that; `None` where it does not.
     fn inherit_letters(&mut self, _known: Option<u64>) {}
+
+    /// Where events may stand that are among the letters, and no record says so: those of a topic in the
+    /// range of this batch, of the file that has this name.
+    fn letters_in(&self, _topic: &str, _file: &str, _batch: &BatchRecord) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
+
+    /// Is the event of this topic that stands there, with that body, such a letter?
+    ///
+    /// # Errors
+    /// It cannot be read now.
+    fn is_letter(&self, _topic: &str, _range: (u64, u64), _body: &[u8]) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// The record of a batch whose bytes are in no file of the source, but kept elsewhere.
     fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Kept>> {
@@ -105,6 +119,8 @@ pub struct DeadLetter<'a> {
     pub key: Option<&'a [u8]>,
     pub headers: &'a [(String, String)],
     pub value: &'a [u8],
+    /// What the value has of the line: the value may begin with headers, which change with the file's name.
+    pub body: &'a [u8],
     pub reason: &'a str,
     pub now_ms: i64,
 }
@@ -129,6 +145,11 @@ pub struct FileLedger {
 
 /// Where a letter stands in its file.
 struct Entry {
+    topic: String,
+    file: String,
+    /// Of the event in its file.
+    start: u64,
+    end: u64,
     head_at: u64,
     at: u64,
     bytes: u64,
@@ -206,12 +227,41 @@ impl FileLedger {
                 }
                 at += len as u64;
             }
-            file.sync_data()?;
-            os::sync_directory(&self.dir)?;
+            self.sync_letters(&file)?;
             Ok(true)
         };
         let found = self.unclaimed.iter().position(|entry| is_it(entry).unwrap_or(false));
         found.map(|at| self.unclaimed.remove(at)).is_some()
+    }
+
+    /// What a run before has written of a letter was durable only if it lived to sync it.
+    fn sync_letters(&self, file: &File) -> io::Result<()> {
+        file.sync_data()?;
+        os::sync_directory(&self.dir)
+    }
+
+    /// The place of the letter that is of the event there, whatever headers that had when it was refused.
+    fn unclaimed_at(
+        &self,
+        topic: &str,
+        range: (u64, u64),
+        body: &[u8],
+    ) -> io::Result<Option<usize>> {
+        let body_bytes = body.len() as u64;
+        for (n, entry) in self.unclaimed.iter().enumerate() {
+            let is_there = entry.topic == topic && (entry.start, entry.end) == range;
+            if !is_there || entry.bytes < body_bytes {
+                continue;
+            }
+            let mut end = vec![0; body.len()];
+            let file = os::read_own(&self.dead_letters)?;
+            file.read_exact_at(&mut end, entry.at + entry.bytes - body_bytes)?;
+            if end == body {
+                self.sync_letters(&file)?;
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
     }
 
     fn dead_letter_error(&self, e: &io::Error) -> String {
@@ -233,12 +283,27 @@ impl Ledger for FileLedger {
                 // Each was followed by a checkpoint, but perhaps the last.
                 unclaimed.clear();
             }
-            let (head_at, at, bytes) = (letter.head_at, letter.at, letter.bytes);
-            unclaimed.push(Entry { head_at, at, bytes });
+            let Letter { topic, file, start, end, head_at, at, bytes, .. } = letter;
+            unclaimed.push(Entry { topic, file, start, end, head_at, at, bytes });
         });
         if result.is_ok() {
             self.unclaimed = unclaimed;
         }
+    }
+
+    fn letters_in(&self, topic: &str, file: &str, batch: &BatchRecord) -> Vec<(u64, u64)> {
+        // One by itself may have got another name since. What is beside others is sought under its own.
+        let may_be = |entry: &&Entry| {
+            let is_all = (entry.start, entry.end) == (batch.start, batch.end);
+            let is_in = batch.start <= entry.start && entry.end <= batch.end;
+            entry.topic == topic && (is_all && batch.count == 1 || is_in && entry.file == file)
+        };
+        let found = self.unclaimed.iter().filter(may_be);
+        found.map(|entry| (entry.start, entry.end)).collect()
+    }
+
+    fn is_letter(&self, topic: &str, range: (u64, u64), body: &[u8]) -> io::Result<bool> {
+        Ok(self.unclaimed_at(topic, range, body)?.is_some())
     }
 
     fn receipt(&mut self, finished: &FinishedFile<'_>) -> Result<(), LedgerError> {
@@ -265,6 +330,12 @@ impl Ledger for FileLedger {
         let value = letter.value;
         let same = |at: u64, piece: &[u8]| Ok(value[at as usize..].starts_with(piece));
         if self.is_inherited(&head, value.len() as u64, same) {
+            return Ok(());
+        }
+        let range = (head.start, head.end);
+        let again = self.unclaimed_at(letter.topic, range, letter.body);
+        if let Some(at) = again.map_err(|e| LedgerError::Later(self.dead_letter_error(&e)))? {
+            self.unclaimed.remove(at);
             return Ok(());
         }
         self.append_letter(&head.written(letter.now_ms), |file| file.write_all(letter.value))
@@ -394,6 +465,7 @@ mod tests {
             key: Some(b"k 1"),
             headers: &headers,
             value: value.as_bytes(),
+            body: value.as_bytes(),
             reason: "too large",
             now_ms: 1,
         };
@@ -425,6 +497,7 @@ mod tests {
                 key: None,
                 headers: &[],
                 value,
+                body: value,
                 reason: "large",
                 now_ms: start as i64,
             };

@@ -8,6 +8,7 @@
 
 mod announced;
 mod answers;
+mod buried;
 mod doubt;
 pub(crate) mod handover;
 mod leaders;

@@ -422,6 +422,9 @@ impl Pipeline {
             if self.clock.monotonic_ms() - since_ms > ABSENT_MS_MAX {
                 return Ok(Resent::TooLateForMore);
             }
+            if self.leave_buried(at, &firsts)? {
+                continue;
+            }
             let mut ready = Vec::new();
             let mut has_changed = false;
             let mut bytes = 0;

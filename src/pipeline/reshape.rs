@@ -2,6 +2,7 @@
 //! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
 
 use super::announced::Ticket;
+use super::buried::body_of;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
@@ -334,7 +335,7 @@ impl Pipeline {
     }
 
     /// Takes note of where the bytes of a batch are now, before they are read again.
-    fn make_readable(&mut self, of: &BatchRecord) -> Result<(), Pause> {
+    pub(super) fn make_readable(&mut self, of: &BatchRecord) -> Result<(), Pause> {
         self.files.look_again(of.file);
         if self.files.is_lost(of.file) {
             // Its bytes may be in another file, which is being compared.
@@ -346,7 +347,7 @@ impl Pipeline {
     }
 
     /// Reads the first `count` events of a batch's range again, as a batch of their own.
-    fn read_part(
+    pub(super) fn read_part(
         &mut self,
         at: usize,
         of: &BatchRecord,
@@ -583,7 +584,7 @@ impl Pipeline {
     }
 
     /// An event that the broker never takes: to the dead-letter file, durable, then on.
-    fn bury(&mut self, at: usize, n: Ticket, reason: &str) -> Result<(), Pause> {
+    pub(super) fn bury(&mut self, at: usize, n: Ticket, reason: &str) -> Result<(), Pause> {
         let b = self.announced[n].record.clone();
         self.prepare_epoch(at, b.partition)?;
         let name = self.file_text(b.file);
@@ -599,6 +600,7 @@ impl Pipeline {
             key: key.as_deref(),
             headers: &headers,
             value: &value,
+            body: body_of(self.outlets[at].config.value_format, &value),
             reason,
             now_ms: self.clock.now_ms(),
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use flume_ng::checkpoint::ledger::{DeadLetter, FileLedger, FinishedFile, Ledger, LedgerError};
-use flume_ng::checkpoint::record::{FileRecord, Record};
+use flume_ng::checkpoint::record::{BatchRecord, FileRecord, Record};
 use flume_ng::checkpoint::slots::{Slots, Store, WriteError};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
 use flume_ng::pipeline::Journal;
@@ -240,5 +240,13 @@ impl Ledger for FusedLedger {
 
     fn inherit_letters(&mut self, known: Option<u64>) {
         self.real.inherit_letters(known);
+    }
+
+    fn letters_in(&self, topic: &str, file: &str, batch: &BatchRecord) -> Vec<(u64, u64)> {
+        self.real.letters_in(topic, file, batch)
+    }
+
+    fn is_letter(&self, topic: &str, range: (u64, u64), body: &[u8]) -> io::Result<bool> {
+        self.real.is_letter(topic, range, body)
     }
 }

@@ -493,3 +493,35 @@ fn a_finished_file_that_was_renamed_is_known_on_another_device() {
         story.conclude();
     }
 }
+
+/// An event goes to the dead letters, the agent dies at any call, and its file is renamed: with the shorter
+/// name in its headers the event would be taken now.
+#[test]
+fn what_lies_among_the_dead_letters_is_not_sent_though_it_fits_by_now() {
+    for calls in 1.. {
+        // Less than with the name that it has, more than with the one that it gets.
+        let limit = 102;
+        let mut story =
+            Story::begin(Scenario { limit, has_headers: true, ..Scenario::calm(Version::V28) });
+        story.until(|cluster| cluster.connection.is_some());
+        story.write(1);
+        story.world.fuse.light(calls);
+        let is_buried = |world: &World| !world.book.borrow().letters.is_empty();
+        story.turns_until(|world| !world.is_alive() || is_buried(world));
+        for _ in 0..20 {
+            let _ = story.world.turn();
+        }
+        let (is_over, is_letter) = (story.world.is_alive(), is_buried(&story.world));
+        story.world.fuse.put_out();
+        if !is_over {
+            let path = story.world.path_of(0);
+            story.world.writers.rename(&path);
+            story.start();
+        }
+        story.conclude();
+        if is_over {
+            assert!(is_letter && calls > 10);
+            return;
+        }
+    }
+}

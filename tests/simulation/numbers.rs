@@ -297,6 +297,12 @@ fn a_receipt_is_found_by_the_inode_that_was_born_then() {
     run_as_drawn(951_003_883);
 }
 
+/// An event goes to the dead letters, there is no room to note it, and its file gets a shorter name.
+#[test]
+fn a_letter_that_no_record_knows_is_not_sent() {
+    run_as_drawn(910_016_243);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
