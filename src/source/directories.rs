@@ -110,10 +110,28 @@ impl Files {
             (left.device, left.inode) == was_in(record)
                 && !is_other_birth(left.born_ns, record.directory_born_ns)
         };
-        // Nothing is known of the directories between.
         let first = own.as_bytes().split(|b| *b == b'/').next().unwrap_or_default();
         let is_first_there = self.scanner.places().any(|place| place.as_bytes() == first);
-        self.scanner.gone().any(was_here) || !is_first_there && self.is_root_of(record)
+        self.scanner.gone().any(was_here)
+            || self.is_root_of(record)
+                && (!is_first_there || self.is_removed_from_above(record, own))
+    }
+
+    /// Was the directory in the one above it that is still there? No record says which that was. But it is
+    /// on the same file system, is as old as the directory that was in it, and names were put into it or
+    /// taken from it when there was the file. What is below a file system that is not mounted is none of that.
+    fn is_removed_from_above(&self, record: &FileRecord, own: &OsStr) -> bool {
+        let is_listed = |place: &OsStr| self.scanner.places().any(|p| p == place);
+        let mut above = root::split(own).0;
+        while !above.is_empty() && !is_listed(above) {
+            above = root::split(above).0;
+        }
+        let stats = (self.root.stat_place(above), self.root.stat_place(OsStr::new("")));
+        let (Ok(stat), Ok(root)) = stats else { return false };
+        let modified_ns = stat.mtime().saturating_mul(1_000_000_000) + stat.mtime_nsec();
+        let is_old = born_ns(&stat) != 0 && born_ns(&stat) <= record.directory_born_ns;
+        let was_changed = record.born_ns != 0 && modified_ns >= record.born_ns;
+        [stat.dev(), root.dev()] == [record.device; 2] && is_old && was_changed
     }
 
     /// Is the spool directory the one below which the file of the record was?

@@ -471,6 +471,35 @@ fn a_finished_file_that_was_renamed_is_known_by_its_new_name_in_a_copied_state()
     story.conclude();
 }
 
+/// The same of a subdirectory that was in another one, which is left.
+#[test]
+fn a_subdirectory_that_was_removed_from_one_that_is_left_is_gone() {
+    let mut story = Story::begin(spooled());
+    story.world.writers.add_second();
+    let deep = story.world.writers.spool.join("two/deep");
+    fs::create_dir(&deep).expect("a directory of our own");
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create("two/deep/log.log", wall_ms);
+    write_lines(&mut story.world, at, 60);
+    story.until(|cluster| ours(&cluster.logs[0]) == 60);
+    story.cluster().trouble.request_lost = 100;
+    let serial = story.cluster().serial;
+    write_lines(&mut story.world, at, 2);
+    story.until(|cluster| cluster.serial > serial);
+    story.world.end(End::Kill);
+    story.cluster().trouble.request_lost = 0;
+    let generation = story.world.writers.inodes[at].generation;
+    story.world.excuse(generation, 0);
+    story.world.writers.delete(at, &deep.join("log.log"));
+    fs::remove_dir(&deep).expect("it is empty");
+    story.until_stamps_are_old();
+    story.start();
+    story.write(1);
+    // In less than the hour for which another directory is not believed.
+    story.until(|cluster| ours(&cluster.logs[0]) == 61);
+    story.conclude();
+}
+
 /// A finished file whose name has no room for the suffix is renamed while no agent runs, and the device gets
 /// another number. So little was read of it that its inode alone tells what it is, or more.
 #[test]
