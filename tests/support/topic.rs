@@ -465,6 +465,8 @@ fn led(bootstrap: &str, name: &str, partitions: i32) -> Topic {
         let whole = leaders.len() == partitions as usize && leaders.values().all(Option::is_some);
         if whole { Ok(()) } else { Err(format!("{leaders:?}")) }
     });
+    // Who is named as a leader takes a moment to know that it is one.
+    topic.bounds();
     topic
 }
 
