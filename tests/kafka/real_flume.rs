@@ -21,7 +21,8 @@ fn jars() -> Option<String> {
 fn flume(jars: &str, work: &Work, name: &str) -> Agent {
     let conf = work.write_conf();
     let mut command = Command::new("java");
-    command.args(["-Xmx256m", "-cp", &format!("{jars}/*"), "org.apache.flume.node.Application"]);
+    command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]);
+    command.args(["-cp", &format!("{jars}/*"), "org.apache.flume.node.Application"]);
     command.args(["--name", "a1", "--no-reload-conf", "--conf-file"]).arg(conf);
     command.current_dir(work.dir());
     Agent::start(command, &work.dir().join(name))
