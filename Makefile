@@ -78,7 +78,7 @@ export FLUME_NG_CHROMIUM = $(CHROMIUM)
 PAGE_TESTS := $(shell command -v "$(CHROMIUM)" >/dev/null 2>&1 && echo --test page)
 
 # Tests of brokers wait more than they compute.
-TEST_THREADS ?= 4
+TEST_THREADS ?= 8
 
 # One broker of each wire for all tests; they start others for themselves where they break them.
 test: check
@@ -99,6 +99,8 @@ soak:
 	FLUME_NG_SOAK_MINUTES=$(MINUTES) $(CARGO) test --release --locked --test soak -- --ignored --nocapture
 
 TORTURE_ROUNDS ?= 1
+# Fewer: most of these have brokers of their own.
+TORTURE_THREADS ?= 4
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
 # The modules with rows of the table. Each test notes its own.
 TORTURE_TESTS = lost_answers crash syscalls broker_faults other_log changes silent_brokers limits \
@@ -113,7 +115,7 @@ torture:
 	export FLUME_NG_TORTURE=1 TORTURE_ROUNDS=$(TORTURE_ROUNDS); \
 	export FLUME_NG_TORTURE_RESULTS="$(TORTURE_RESULTS)"; \
 	$(CARGO) test --locked --test simulation every_line; simulation=$$?; \
-	$(CARGO) test --locked --test kafka -- --include-ignored --test-threads=$(TEST_THREADS) $(TORTURE_TESTS:%=%::) $(WITHOUT_STRACE); \
+	$(CARGO) test --locked --test kafka -- --include-ignored --test-threads=$(TORTURE_THREADS) $(TORTURE_TESTS:%=%::) $(WITHOUT_STRACE); \
 	status=$$(($$? | simulation)); \
 	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
 

@@ -39,7 +39,7 @@ pub use topic::Topic;
 pub use work::{Agent, Hour, Work, java_tracker};
 
 /// Longest pause before `condition` is asked again: what is asked of brokers takes them time.
-const PAUSE_MAX: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Asks `condition` every few milliseconds until it holds. False when the time is over.
 pub fn wait_for(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
