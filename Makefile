@@ -105,7 +105,7 @@ TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
 # The modules with rows of the table. Each test notes its own.
 TORTURE_TESTS = lost_answers crash syscalls broker_faults other_log changes silent_brokers limits \
   files economy::finished doubts once verify check status monitor letters wire_faults sasl tls \
-  taildir spooldir first_start logrotate routes real_flume
+  taildir spooldir first_start logrotate routes real_flume brokers recipes
 
 # The table is written in any case: a fault that was not survived belongs into it, too. A few
 # tests at a time: each has brokers of its own.

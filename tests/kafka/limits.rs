@@ -52,6 +52,7 @@ fn many_partitions_of_0_10_2_0() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn many_partitions_of_4_3_1() {
     many_partitions("4.3.1");
 }
