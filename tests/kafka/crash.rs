@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::torture::{
     ARRIVE_MAX, Chance, ELDERS, Group, Growing, Tally, is_long, lines, rounds, times,
 };
-use crate::support::{Agent, Brokers, Cluster, Topic, Work, shared, wait_for};
+use crate::support::{Agent, Brokers, Cluster, Topic, Work, lend, shared, wait_for};
 
 const FILE: &str = "010_{H}.log";
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -237,8 +237,8 @@ fn checkpoint(work: &Work) -> Vec<u8> {
 }
 
 fn stop_with_frozen_broker(version: &str) {
-    let cluster = Cluster::start(version);
-    let topic = cluster.create_topic("frozen", 1);
+    let cluster = lend(version);
+    let topic = cluster.fresh_topic("frozen", 1);
     let work = Work::new(&topic).file(FILE, &lines("a", 0, 100), 0);
     let mut tally = Tally::new("SIGTERM while the broker is frozen", version);
     let mut agent = work.start();

@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::routes::{LAST_DIGIT, with_keys};
 use crate::support::certificates::Certificates;
 use crate::support::proxy::{Cut, Proxy};
-use crate::support::torture::{ARRIVE_MAX, Group, Growing, Tally, V010, V39, V43, is_long, lines};
+use crate::support::torture::{
+    ARRIVE_MAX, ELDERS, Group, Growing, Tally, V010, V39, V43, is_long, lines,
+};
 use crate::support::tunnel::Tunnel;
-use crate::support::{Agent, Brokers, Cluster, Topic, Work, eventually};
+use crate::support::{Agent, Brokers, Cluster, Topic, Work, eventually, shared};
 use flume_ng::checkpoint::slots::read_newest;
 
 /// `kafka.request.timeout.ms` here; the agent waits two seconds more for an answer.
@@ -50,7 +52,8 @@ struct Field {
     proxy: Proxy,
     /// As the tests see it.
     brokers: Brokers,
-    _cluster: Cluster,
+    /// Where it is of this test's own.
+    _cluster: Option<Cluster>,
     /// Properties of the channel besides the usual ones.
     settings: Vec<(&'static str, String)>,
     _ends: Vec<Tunnel>,
@@ -137,17 +140,20 @@ fn second_request_lost(
 /// A broker of today that has to be spoken to like one before 0.10.
 const OLD: &str = "before 0.10";
 
-fn cluster(version: &str) -> (Proxy, Cluster, Brokers) {
-    if version != OLD {
-        return Proxy::cluster(version);
+fn behind_a_proxy(version: &str) -> (Proxy, Option<Cluster>, Brokers) {
+    if ELDERS.contains(&version) {
+        let (proxy, cluster, brokers) = Proxy::cluster(version);
+        return (proxy, Some(cluster), brokers);
     }
-    let all = Proxy::cluster("0.10.2.0");
-    all.0.be_old();
-    all
+    let (proxy, brokers) = Proxy::to_shared(if version == OLD { V010 } else { version });
+    if version == OLD {
+        proxy.be_old();
+    }
+    (proxy, None, brokers)
 }
 
 fn run(version: &str, cuts: &[Cut]) {
-    let (proxy, _cluster, brokers) = cluster(version);
+    let (proxy, _cluster, brokers) = behind_a_proxy(version);
     let (settings, _ends, _certificates) = (Vec::new(), Vec::new(), None);
     run_in(&Field { proxy, brokers, _cluster, settings, _ends, _certificates }, version, cuts);
 }
@@ -208,7 +214,7 @@ fn behind_a_login_over_tls(version: &str) -> Field {
     Field {
         proxy,
         brokers: Brokers::at(cluster.bootstrap()),
-        _cluster: cluster,
+        _cluster: Some(cluster),
         settings,
         _ends: vec![near, far],
         _certificates: Some(certificates),
@@ -218,7 +224,7 @@ fn behind_a_login_over_tls(version: &str) -> Field {
 /// A link that needs far longer for a round than a broker has for its answer. Each round was once
 /// given up and sent again as a whole, for ever.
 fn slow_link(version: &str, total: u64, bytes_s: u64) {
-    let (proxy, _cluster, brokers) = cluster(version);
+    let (proxy, _cluster, brokers) = behind_a_proxy(version);
     let mut tally = Tally::new("a link that is too slow for a round in its time", version);
     let topic = brokers.fresh_topic("slow", 3);
     let text = lines("a", 0, total);
@@ -239,21 +245,26 @@ fn a_slow_link_of_4_3_1() {
 }
 
 #[test]
+#[ignore = "long: make torture"]
 fn a_slow_link_of_0_10_2_0() {
     slow_link("0.10.2.0", 40_000, 250_000);
 }
 
 /// A quota has the broker read nothing for longer than an answer may take. Requests under way were
 /// once given up for that.
-#[ignore = "long: make torture"]
 #[test]
 fn a_quota_is_waited_for() {
     const TOTAL: u64 = 25_000;
-    let cluster = Cluster::start(V43);
     let mut tally = Tally::row(Group::Sticks, "quota of the client used up", V43);
-    let topic = cluster.create_topic("quota", 1);
-    topic.set_quota("a1", 100_000.0);
-    let work = work(&topic).file(FILE, &lines("a", 0, TOTAL), 0);
+    let topic = shared(V43).fresh_topic("quota", 1);
+    // Nobody else has it.
+    let client = topic.name();
+    topic.set_quota(client, 100_000.0);
+    let work = work(&topic).set("a1.channels.c1.kafka.client.id", client).file(
+        FILE,
+        &lines("a", 0, TOTAL),
+        0,
+    );
     let metrics = work.dir().join("a1.prom");
     let work = work.set("a1.monitoring.textfile", metrics.display());
     let mut agent = work.start();
@@ -262,7 +273,8 @@ fn a_quota_is_waited_for() {
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("quota", &topic, &[("a", TOTAL)], &agent);
     let log = agent.log();
-    assert_eq!(log.matches(" throttles client.id a1").count(), 1, "{log}");
+    let told = format!(" throttles client.id {client}");
+    assert_eq!(log.matches(&told).count(), 1, "{log}");
     assert_eq!(log.matches("no answer in").count() + log.matches("in doubt").count(), 0, "{log}");
     let page = std::fs::read_to_string(metrics).expect("the metrics");
     let line = page.lines().find(|line| line.starts_with("flume_ng_throttle_seconds_total{"));
@@ -331,7 +343,7 @@ fn over_sasl_ssl_with_0_10_2_0() {
 /// two processes under one id lose data in silence.
 #[test]
 fn a_copied_checkpoint_never_uses_its_producer_id_again() {
-    let (proxy, _cluster, brokers) = Proxy::cluster("4.3.1");
+    let (proxy, brokers) = Proxy::to_shared("4.3.1");
     let (topic, work, mut agent) = second_request_lost(&proxy, &brokers, "copied", Cut::Silence);
     agent.kill9();
 
@@ -358,7 +370,7 @@ fn a_copied_checkpoint_never_uses_its_producer_id_again() {
 /// ends under it, and the broker gets it only after the agent is back.
 #[test]
 fn a_resend_that_is_late_is_waited_for() {
-    let (proxy, _cluster, brokers) = Proxy::cluster("0.10.2.0");
+    let (proxy, brokers) = Proxy::to_shared("0.10.2.0");
     let (topic, _work, mut agent) =
         second_request_lost(&proxy, &brokers, "late", Cut::BeforeRequest);
     proxy.arm(Cut::LateRequest(WITHIN_SETTLE), 1);
@@ -375,7 +387,7 @@ fn a_resend_that_is_late_is_waited_for() {
 #[test]
 fn a_stop_with_an_answer_outstanding() {
     for version in ["0.10.2.0", "4.3.1"] {
-        let (proxy, _cluster, brokers) = Proxy::cluster(version);
+        let (proxy, brokers) = Proxy::to_shared(version);
         let mut tally = Tally::new("SIGTERM while an answer is outstanding", version);
         for cut in [Cut::Silence, Cut::LateAnswer(PAST_TIMEOUT)] {
             let topic = brokers.fresh_topic("stop", 1);
@@ -398,12 +410,12 @@ fn a_stop_with_an_answer_outstanding() {
     }
 }
 
-/// Two sources, two clusters: the one that keeps silent does not take the time in which the other
+/// Two sources, two addresses: the one that keeps silent does not take the time in which the other
 /// answers, whose lines would be in doubt at the next start.
 #[test]
 fn a_stop_waits_for_one_broker_though_another_is_silent() {
-    let (silent, _first, first_brokers) = Proxy::cluster("4.3.1");
-    let (late, _second, second_brokers) = Proxy::cluster("4.3.1");
+    let (silent, first_brokers) = Proxy::to_shared("4.3.1");
+    let (late, second_brokers) = Proxy::to_shared("4.3.1");
     let topics = [first_brokers.fresh_topic("one", 1), second_brokers.fresh_topic("two", 1)];
     let work = Work::new(&topics[0]).file(FILE, &lines("a", 0, 10), 0);
     let other = Work::new(&topics[1]).file(FILE, &lines("a", 0, 10), 0);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::json::{Json, Members as _};
 use crate::support::torture::{Group, V010, V43, hazard};
-use crate::support::{Agent, Cluster, Topic, Work, shared, wait_for};
+use crate::support::{Agent, Topic, Work, lend, shared, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -165,7 +165,7 @@ fn what_piles_up_while_the_brokers_are_away_is_behind() {
 
 #[test]
 fn what_piles_up_while_a_broker_hangs_is_behind() {
-    let cluster = Cluster::start("4.3.1");
+    let cluster = lend("4.3.1");
     let topic = cluster.fresh_topic("monitor-hangs", 1);
     let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
     let (mut agent, port) = start_with_http(&work);
@@ -217,7 +217,7 @@ fn without_brokers_it_is_healthy_and_not_ready() {
 
 #[test]
 fn while_a_broker_hangs_the_loop_turns() {
-    let cluster = Cluster::start("4.3.1");
+    let cluster = lend("4.3.1");
     let topic = cluster.fresh_topic("monitor-hang", 1);
     let work = Work::new(&topic).file("010_{H}.log", b"one\n", 0);
     let (mut agent, port) = start_with_http(&work);
@@ -486,7 +486,7 @@ fn dead_letters_are_on_the_page() {
 #[test]
 fn no_more_is_accepted_than_received_after_a_restart() {
     let _row = hazard(Group::Claims, "counters after a kill with batches in doubt", V43);
-    let cluster = Cluster::start("4.3.1");
+    let cluster = lend("4.3.1");
     let topic = cluster.fresh_topic("monitor-restart", 1);
     let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
     let (mut agent, _) = start_with_http(&work);

@@ -250,8 +250,8 @@ const GUARDED: [Guarded; 4] = [
 ];
 
 /// A login by the recipe, at brokers that permit nobody anything; each right by its recipe, each taken away
-/// again, and given back.
-fn rights(guarded: &Guarded) {
+/// again, and given back. Returns the brokers.
+fn rights(guarded: &Guarded) -> Cluster {
     let Guarded { version, authorizer, numbers_apart, tells } = *guarded;
     let what = "docs/security.md: a login, and each right given and taken away";
     let mut tally = Tally::row(Group::Claims, what, version);
@@ -372,11 +372,13 @@ fn rights(guarded: &Guarded) {
     agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     tally.exact("each right", &topic, &[("a", count as u64)], &agent);
+    cluster
 }
 
 #[test]
 fn a_login_and_the_rights_that_it_needs_with_4_3_1() {
-    rights(&GUARDED[0]);
+    let cluster = rights(&GUARDED[0]);
+    the_right_to_make_the_topic(&cluster);
 }
 
 #[test]
@@ -397,13 +399,8 @@ fn a_login_and_the_rights_that_it_needs_with_0_11_0_3() {
 }
 
 /// A topic that is not there, with the rights on its name, and then that to make it.
-#[test]
-fn the_right_to_make_the_topic() {
+fn the_right_to_make_the_topic(cluster: &Cluster) {
     let mut tally = Tally::row(Group::Claims, "docs/security.md: the right to make the topic", V43);
-    let plan = Cluster::with(V43)
-        .set("authorizer.class.name", GUARDED[0].authorizer)
-        .set("super.users", "User:ANONYMOUS");
-    let cluster = start(plan, V43);
     let topic = cluster.topic("made-by-alice");
     let properties = recipe(LOGIN, &[("h1:9094,h2:9094", &cluster.logins())]);
     let work = work(&topic, &properties).variable("KAFKA_PASSWORD", SECRET).file(

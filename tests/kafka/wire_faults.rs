@@ -1,14 +1,14 @@
 //! Brokers that hang, die, close and refuse: what the wires make of it.
 //!
-//! Each test has a cluster of its own, because it does to it what no other test could bear.
+//! Each test has a cluster of its own, or for its time, because it does to it what no other test could bear.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::Cluster;
 use crate::support::patient::Patient as _;
 use crate::support::torture::{ELDERS, Group, V010, V43, hazard};
+use crate::support::{Cluster, fresh_name, lend};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Verdict};
@@ -114,8 +114,8 @@ fn acked(answers: Result<Vec<Answer>, Fault>) -> i64 {
 /// A broker that hangs is given up after the request timeout and a margin; one that dies, at
 /// once; afterwards the log tells what had arrived.
 fn hangs_and_dies(version: &str) {
-    let cluster = Cluster::start(version);
-    let mut broker = broker_at(cluster.bootstrap(), "hang");
+    let cluster = lend(version);
+    let mut broker = broker_at(cluster.bootstrap(), &fresh_name("hang"));
     let topic = broker.ready();
     let wire = topic.wire;
     let identity = broker.producer().unwrap();

@@ -88,7 +88,7 @@ fn caught_up_and_followed_each_second() {
 
 #[test]
 fn behind_a_slow_link_it_says_how_far() {
-    let (proxy, _cluster, brokers) = Proxy::cluster("4.3.1");
+    let (proxy, brokers) = Proxy::to_shared("4.3.1");
     let topic = brokers.create_topic("page-behind", 1);
     proxy.slow_down(100_000);
     let work = Work::new(&topic).file("010_{H}.log", &lines("a", 0, 100_000), 0);

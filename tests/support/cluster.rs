@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::children::{TempDir, lock, signal, spawn, wait_exit};
@@ -84,15 +84,64 @@ pub fn shared(version: &str) -> &'static Brokers {
         Ok(bootstrap) if !bootstrap.is_empty() && !elder::is_release(version) => {
             Box::leak(Box::new(Brokers { bootstrap }))
         }
-        _ => end_with_program(Cluster::start(version)),
+        _ => shared_cluster(version),
     };
     by_version.insert(version.to_string(), brokers);
     brokers
 }
 
+/// The same where a test needs more than its address, as Kafka's own commands do: one that is started here in
+/// any case.
+pub fn shared_cluster(version: &str) -> &'static Cluster {
+    static SHARED: Mutex<Option<HashMap<String, &'static Cluster>>> = Mutex::new(None);
+    let mut shared = lock(&SHARED);
+    let by_version = shared.get_or_insert_default();
+    by_version
+        .entry(version.to_string())
+        .or_insert_with(|| end_with_program(Cluster::start(version)))
+}
+
+/// A broker that a test has for itself for a while.
+#[derive(Debug)]
+pub struct Lent(MutexGuard<'static, Option<&'static Cluster>>);
+
+/// One broker of a version for the tests that freeze, kill and restart it, one after the other: it costs
+/// more than most of them. Each leaves it running.
+pub fn lend(version: &str) -> Lent {
+    type Place = &'static Mutex<Option<&'static Cluster>>;
+    static PLACES: Mutex<Option<HashMap<String, Place>>> = Mutex::new(None);
+    let place: Place = lock(&PLACES)
+        .get_or_insert_default()
+        .entry(version.to_string())
+        .or_insert_with(|| Box::leak(Box::default()));
+    let mut cluster = lock(place);
+    cluster.get_or_insert_with(|| end_with_program(Cluster::start(version)));
+    Lent(cluster)
+}
+
+impl Deref for Lent {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        self.0.expect("it was started")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Nobody knows what a failed test leaves: the next one has another.
+        if std::thread::panicking()
+            && let Some(cluster) = self.0.take()
+        {
+            cluster.tell();
+            cluster.end();
+        }
+    }
+}
+
 /// Statics are not dropped. The processes would be killed with us anyhow; their
 /// directory would stay.
-fn end_with_program(cluster: Cluster) -> &'static Cluster {
+pub(super) fn end_with_program(cluster: Cluster) -> &'static Cluster {
     static ENDING: Mutex<Vec<&'static Cluster>> = Mutex::new(Vec::new());
     static REGISTERED: OnceLock<()> = OnceLock::new();
     extern "C" fn end() {
@@ -156,7 +205,8 @@ impl Plan {
         self
     }
 
-    /// Another listener of this protocol (`SSL`, `SASL_SSL`, ...) beside the plaintext one.
+    /// Another listener of this protocol (`SSL`, `SASL_SSL`, ...) beside the plaintext one; `NAME:PROTOCOL`
+    /// where there are several.
     pub fn listener(mut self, protocol: &str) -> Plan {
         self.options.extend(["--listener".to_string(), protocol.to_string()]);
         self

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 pub use avro::{Event, decode_event};
 pub use children::{MEMORY, TempDir, signal, spawn, wait_exit};
-pub use cluster::{Brokers, Cluster, Plan, shared};
+pub use cluster::{Brokers, Cluster, Plan, fresh_name, lend, shared, shared_cluster};
 pub use records::{Producer, Record};
 pub use topic::Topic;
 pub use work::{Agent, Hour, Work, java_tracker};

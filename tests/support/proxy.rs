@@ -4,6 +4,7 @@
 //! Brokers advertise their own address, so a broker behind a proxy has to be started with
 //! `advertised.listeners` naming the proxy: see [`Proxy::cluster`].
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::children::lock;
-use super::cluster::{Brokers, Cluster};
+use super::cluster::{Brokers, Cluster, end_with_program};
 use super::elder;
 
 /// What happens to a Produce request.
@@ -98,6 +99,35 @@ impl Proxy {
         }
         let brokers = Brokers::at(&address);
         (proxy, cluster, brokers)
+    }
+
+    /// The same, with a broker that other tests have, too (from 0.10.2 on): it has a listener for each of a
+    /// few proxies, since a broker costs more than most of the tests that want one.
+    pub fn to_shared(version: &str) -> (Proxy, Brokers) {
+        static FREE: Mutex<Option<HashMap<String, Vec<Proxy>>>> = Mutex::new(None);
+        let mut free = lock(&FREE);
+        let free = free.get_or_insert_default().entry(version.to_string()).or_default();
+        if free.is_empty() {
+            *free = Proxy::before_one(version);
+        }
+        let proxy = free.pop().expect("some were made");
+        let brokers = Brokers::at(&proxy.address());
+        (proxy, brokers)
+    }
+
+    /// Proxies before the listeners of one broker, which ends with the program.
+    fn before_one(version: &str) -> Vec<Proxy> {
+        const COUNT: usize = 8;
+        let named: Vec<_> = (0..COUNT).map(|n| (format!("LINK{n}"), Proxy::new())).collect();
+        let plan = named.iter().fold(Cluster::with(version), |plan, (name, proxy)| {
+            plan.listener(&format!("{name}:PLAINTEXT")).advertised(name, &proxy.address())
+        });
+        let cluster = end_with_program(plan.start());
+        let aimed = named.into_iter().map(|(name, proxy)| {
+            proxy.aim(&cluster.listener(&name));
+            proxy
+        });
+        aimed.collect()
     }
 
     pub fn address(&self) -> String {
