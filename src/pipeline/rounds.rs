@@ -38,6 +38,10 @@ const GROUP_BATCHES_MAX: usize = 192;
 /// have gone out, so that a broker never waits for a commit, nor each round for one of its own.
 const WAITING_ROUNDS_MAX: usize = 16;
 
+/// A group that took so long to fill goes out, ms: where headers are made of each line, the brokers would
+/// wait for it.
+const FILL_MS: u64 = 3;
+
 /// Waits after a failed read of a file, ms.
 const READ_RETRY_MS: u64 = 4_000;
 
@@ -85,8 +89,10 @@ impl Pipeline {
         let mut has_barred = false;
         let patience = Patience::begin(&self.interceptors);
         let guard = interceptor::guard(&self.interceptors);
+        self.filling_since_ms = self.clock.monotonic_ms();
         while self.fill_round(group, patience, &mut has_barred)? == Filled::Further
             && !patience.is_over()
+            && !self.has_filled_long()
             && self.has_room_in_group(group)
         {
             self.round += 1;
@@ -125,11 +131,16 @@ impl Pipeline {
                 Outcome::Barred => *has_barred = true,
                 Outcome::Later => break,
             }
-            if filled == width || patience.is_over() || !self.has_room_behind(group) {
+            let is_full = filled == width || !self.has_room_behind(group);
+            if is_full || patience.is_over() || filled > 0 && self.has_filled_long() {
                 break;
             }
         }
         Ok(if filled > 0 { Filled::Further } else { Filled::Last })
+    }
+
+    fn has_filled_long(&self) -> bool {
+        self.clock.monotonic_ms() >= self.filling_since_ms + FILL_MS
     }
 
     /// Announces the unterminated last line of a finished file and sends it. `false`: it has to

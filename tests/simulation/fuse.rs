@@ -78,6 +78,8 @@ impl Trace {
 pub struct FusedClock {
     pub clock: ManualClock,
     pub fuse: Fuse,
+    /// How long it takes the agent to get from one look at the clock to the next, ms.
+    pub labour_ms: Rc<Cell<u64>>,
 }
 
 impl Clock for FusedClock {
@@ -88,6 +90,9 @@ impl Clock for FusedClock {
 
     fn monotonic_ms(&self) -> u64 {
         self.fuse.tick();
+        if self.labour_ms.get() > 0 {
+            self.clock.advance(self.labour_ms.get());
+        }
         self.clock.monotonic_ms()
     }
 

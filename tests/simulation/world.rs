@@ -4,7 +4,7 @@ mod conclude;
 mod excuses;
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,6 +93,7 @@ pub struct World {
     pub rng: Rng,
     pub clock: ManualClock,
     pub fuse: Fuse,
+    pub labour_ms: Rc<Cell<u64>>,
     pub no_room: NoRoom,
     pub trace: Trace,
     pub clusters: Vec<Rc<RefCell<Cluster>>>,
@@ -153,6 +154,7 @@ impl World {
         World {
             rng,
             clock,
+            labour_ms: Rc::default(),
             fuse: Fuse::default(),
             no_room: NoRoom::default(),
             trace,
@@ -270,7 +272,11 @@ impl World {
             .enumerate()
             .map(|(at, config)| (config.base.unwrap_or(at), config.clone(), connect(&config)))
             .collect();
-        let clock = FusedClock { clock: self.clock.clone(), fuse: self.fuse.clone() };
+        let clock = FusedClock {
+            clock: self.clock.clone(),
+            fuse: self.fuse.clone(),
+            labour_ms: self.labour_ms.clone(),
+        };
         let startup = Startup {
             agent: "a1".to_owned(),
             config: self.config.clone(),
