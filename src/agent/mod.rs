@@ -481,10 +481,15 @@ impl Agent {
             std::thread::sleep(Duration::from_millis(POLL_MS));
         }
         for running in &mut self.running {
-            if let Some(watch) = &mut running.watch {
-                let pipeline = &mut running.pipeline;
-                watch.drain(&mut |name| pipeline.notice(name));
-            }
+            let pipeline = &mut running.pipeline;
+            let (is_told, are_lost) = match &mut running.watch {
+                Some(watch) => {
+                    let are_lost = watch.drain(&mut |name| pipeline.notice(name));
+                    (watch.tells_all(), are_lost)
+                }
+                None => (false, false),
+            };
+            pipeline.trust_notices(is_told, are_lost);
         }
     }
 

@@ -261,6 +261,11 @@ impl Pipeline {
         self.files.notice(name);
     }
 
+    /// Does the kernel tell of each change in the directories, and were notices lost since the last call?
+    pub fn trust_notices(&mut self, is_told: bool, are_lost: bool) {
+        self.files.trust_notices(is_told, are_lost);
+    }
+
     /// Lists the directory now, whatever is known of it.
     pub fn list_now(&mut self) {
         self.files.refresh(true);

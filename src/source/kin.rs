@@ -248,8 +248,9 @@ impl Files {
         // One that is parked may have been copied before its last lines were written.
         let may_be_copied = |r: &&FileRecord| {
             let len = r.head_len as usize;
-            is_copys_name(fresh.name(), &r.name)
-                && fresh.size < r.position
+            // Of thousands most are told apart by that.
+            fresh.size < r.position
+                && is_copys_name(fresh.name(), &r.name)
                 && (fresh.size < len as u64
                     || bytes_match(&fresh.file, 0, len, r.head_crc).unwrap_or(true))
         };

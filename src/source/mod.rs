@@ -311,6 +311,8 @@ impl Files {
         self.scanner.mark(|name| self.present.is_current(name));
         self.turns.look_for_waiting();
         for handle in self.moved() {
+            // Notices that came since have its new name.
+            self.tracked[handle].may_be_unseen = true;
             self.follow(handle);
         }
         self.learn_directories();

@@ -26,20 +26,22 @@ impl PartialEq for Handle {
 impl Eq for Handle {}
 
 /// See the module.
+// A file is large, and each that goes moves those behind it.
+#[allow(clippy::vec_box)]
 #[derive(Default)]
-pub(super) struct OpenFiles(Vec<Tracked>);
+pub(super) struct OpenFiles(Vec<Box<Tracked>>);
 
 impl OpenFiles {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Tracked> {
-        self.0.iter()
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Tracked> {
+        self.0.iter().map(Box::as_ref)
     }
 
-    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Tracked> {
-        self.0.iter_mut()
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tracked> {
+        self.0.iter_mut().map(Box::as_mut)
     }
 
     /// Those of all files. Files may be opened and let go while one goes through them.
@@ -49,21 +51,21 @@ impl OpenFiles {
     }
 
     /// That of the first file of which `is_it` holds.
-    pub(super) fn find(&self, is_it: impl FnMut(&Tracked) -> bool) -> Option<Handle> {
-        let place = self.0.iter().position(is_it)?;
+    pub(super) fn find(&self, mut is_it: impl FnMut(&Tracked) -> bool) -> Option<Handle> {
+        let place = self.0.iter().position(|tracked| is_it(tracked))?;
         Some(Handle { id: self.0[place].record.id, place })
     }
 
     pub(super) fn push(&mut self, tracked: Tracked) -> Handle {
         let handle = Handle { id: tracked.record.id, place: self.0.len() };
-        self.0.push(tracked);
+        self.0.push(Box::new(tracked));
         handle
     }
 
     /// Takes the file off the list. It has to be on it.
     pub(super) fn remove(&mut self, handle: Handle) -> Tracked {
         let place = self.place(handle).unwrap_or_else(|| not_open(handle));
-        self.0.remove(place)
+        *self.0.remove(place)
     }
 
     pub(super) fn clear(&mut self) {
@@ -72,19 +74,19 @@ impl OpenFiles {
 
     /// `None`: it is not open any more.
     pub(super) fn get(&self, handle: Handle) -> Option<&Tracked> {
-        self.place(handle).map(|place| &self.0[place])
+        self.place(handle).map(|place| &*self.0[place])
     }
 
     /// The same, to be changed.
     pub(super) fn get_mut(&mut self, handle: Handle) -> Option<&mut Tracked> {
-        self.place(handle).map(|place| &mut self.0[place])
+        self.place(handle).map(|place| &mut *self.0[place])
     }
 
     fn place(&self, handle: Handle) -> Option<usize> {
         let is_it = |tracked: &Tracked| tracked.record.id == handle.id;
         match self.0.get(handle.place) {
             Some(tracked) if is_it(tracked) => Some(handle.place),
-            _ => self.0.iter().position(is_it),
+            _ => self.0.iter().position(|tracked| is_it(tracked)),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::policy::Current;
 use super::tracked::{Look, Tracked, Watch};
 use super::{BACKLOG_OPEN_MAX, Files, Handle, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
@@ -17,6 +18,12 @@ const LOOK_MAX: usize = 512;
 
 /// How often they are looked at, ms.
 const LOOK_INTERVAL_MS: u64 = 250;
+
+/// Where notices tell of each change, the looks are for those that no notice tells of all the same (who
+/// writes through a mapping, or another hard link): in so many turns each file is looked at, two a second
+/// while nothing happens, and so many files in each turn at least.
+const TOLD_TURNS: usize = 60;
+const TOLD_LOOK_MIN: usize = 128;
 
 /// How often it is asked for one of them whether its directory is back, ms.
 const AWAY_LOOK_MS: u64 = 10_000;
@@ -68,8 +75,15 @@ pub struct Parking {
     files: Vec<Parked>,
     /// Device and inode of each of them: a candidate of ten thousand is asked for every listing.
     identities: HashSet<(u64, u64)>,
+    /// How many of them are draining.
+    draining: usize,
     next: usize,
     looked_ms: u64,
+    /// A notice tells of each change.
+    is_told: bool,
+    /// So many are to be looked at all the same, and soon: notices were lost, or they changed before there
+    /// were any.
+    untold: usize,
     /// Names that were written to, as the kernel says, and that no open file has.
     notices: HashSet<OsString>,
 }
@@ -96,13 +110,25 @@ impl Parking {
         let record = &mut parked.record;
         record.ranges.shrink_to_fit();
         self.identities.insert((record.device, record.inode));
+        self.draining += usize::from(parked.is_draining());
         self.files.push(parked);
     }
 
     fn take(&mut self, at: usize) -> Parked {
         let parked = self.files.swap_remove(at);
         self.identities.remove(&(parked.record.device, parked.record.inode));
+        self.draining -= usize::from(parked.is_draining());
         parked
+    }
+
+    /// Does a notice tell of each change?
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Each file may have changed without a notice.
+    fn distrust_notices(&mut self) {
+        self.untold = self.files.len();
     }
 }
 
@@ -198,18 +224,31 @@ impl Files {
         let marks_end_ms = self.clock().monotonic_ms() + MARKS_MS;
         let (watch, away_ms) = (None, None);
         self.parking.push(Parked { record, seen, watch, due_ms: 0, away_ms, marks_end_ms });
+        self.parking.distrust_notices();
+    }
+
+    /// Does a notice tell of each change in the directories from now on, and did it since the last call?
+    pub fn trust_notices(&mut self, is_told: bool, are_lost: bool) {
+        if are_lost || is_told && !self.parking.is_told {
+            self.parking.distrust_notices();
+            self.tracked.iter_mut().for_each(|tracked| tracked.may_be_unseen = true);
+        }
+        self.parking.is_told = is_told;
     }
 
     /// The kernel says that `name` was written to.
     pub fn notice(&mut self, name: &OsStr) {
         self.notice_kept(name);
         self.notice_late(name);
-        let is_wanted = !self.parking.files.is_empty()
-            && self.parking.notices.len() < NOTICES_MAX
-            && !self.parking.notices.contains(name)
-            && self.handle_by_name(name).is_none();
-        if is_wanted {
+        if let Some(handle) = self.handle_by_name(name) {
+            self.tracked[handle].may_be_unseen = true;
+            return;
+        }
+        let is_wanted = !self.parking.files.is_empty() && !self.parking.notices.contains(name);
+        if is_wanted && self.parking.notices.len() < NOTICES_MAX {
             self.parking.notices.insert(name.to_owned());
+        } else if is_wanted {
+            self.parking.distrust_notices();
         }
     }
 
@@ -222,13 +261,33 @@ impl Files {
             return;
         }
         self.parking.looked_ms = now_ms;
-        for _ in 0..LOOK_MAX.min(self.parking.files.len()) {
-            self.parking.next = (self.parking.next + 1) % self.parking.files.len().max(1);
-            let at = self.parking.next;
-            if at < self.parking.files.len() && !self.look_at(at) {
+        for _ in 0..self.looks_now() {
+            let count = self.parking.files.len();
+            if self.parking.next >= count {
+                self.parking.next = 0;
+            }
+            let has_room = count == 0 || self.look_at(self.parking.next);
+            // Another one has the place of one that was opened.
+            if !has_room || self.parking.files.len() >= count {
+                self.parking.next += 1;
+            }
+            if !has_room {
                 return;
             }
+            self.parking.untold = self.parking.untold.saturating_sub(1);
         }
+    }
+
+    /// How many are to be looked at in this turn.
+    fn looks_now(&self) -> usize {
+        let Parking { files, draining, is_told, untold, .. } = &self.parking;
+        // Others may be due without having changed.
+        let may_wait = matches!(self.policy.current, Current::Each) && *draining == 0;
+        let most = match may_wait && *is_told && *untold == 0 {
+            true => files.len().div_ceil(TOLD_TURNS).clamp(TOLD_LOOK_MIN, LOOK_MAX),
+            false => LOOK_MAX,
+        };
+        most.min(files.len())
     }
 
     fn look_at_noticed(&mut self) {
@@ -241,7 +300,7 @@ impl Files {
             let Some(parked) = self.parking.files.get(at) else { continue };
             if notices.contains(OsStr::from_bytes(&parked.record.current_name)) && !self.look_at(at)
             {
-                return;
+                return self.parking.distrust_notices();
             }
         }
     }

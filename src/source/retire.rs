@@ -166,7 +166,9 @@ impl Files {
     fn step_of_current(&mut self, handle: Handle) -> Option<Step> {
         let rest_ms = self.policy.rest_ms()?;
         let now_ms = self.clock().monotonic_ms();
-        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
+        // Each was looked at a moment ago, when one was chosen: hundreds that have no rest are not asked twice.
+        let may_have_rest = self.tracked[handle].has_rest();
+        if !may_have_rest || self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
         let tracked = &self.tracked[handle];

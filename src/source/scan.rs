@@ -50,6 +50,8 @@ pub struct Scanner {
     order: ConsumeOrder,
     places: Vec<Place>,
     candidates: Vec<Candidate>,
+    /// One of them may not be of the present hour.
+    has_past: bool,
     left: Vec<OsString>,
     slow: SlowNames,
     is_recursive: bool,
@@ -149,6 +151,7 @@ impl Scanner {
             names: Names::of(config),
             order: config.consume_order,
             candidates: Vec::new(),
+            has_past: false,
             left: Vec::new(),
             slow: SlowNames::default(),
             unjudged: Vec::new(),
@@ -287,6 +290,12 @@ impl Scanner {
         for candidate in &mut self.candidates {
             candidate.is_present = is_present(&candidate.name);
         }
+        self.has_past = self.candidates.iter().any(|candidate| !candidate.is_present);
+    }
+
+    /// May one of the candidates not be of the present hour?
+    pub fn has_past(&self) -> bool {
+        self.has_past
     }
 
     /// Forgets names that we have renamed away ourselves.
@@ -339,6 +348,8 @@ impl Scanner {
             claims.keep(&seen.map(|stamp| (stamp.device, stamp.inode)).collect());
         }
         self.candidates.retain(|c| c.listed.is_some());
+        // Until they are marked.
+        self.has_past = true;
         self.sort();
         Ok(problems)
     }

@@ -70,6 +70,8 @@ pub struct Tracked {
     pub read_retry_ms: u64,
     /// What it has can go nowhere now.
     pub is_barred: bool,
+    /// The last look found something to do, or notices tell that it may have changed since.
+    pub may_be_unseen: bool,
     /// The name that it had before it was renamed.
     pub former_name: Option<Vec<u8>>,
     /// Monotonic time at which it was seen to have lost its name.
@@ -273,6 +275,7 @@ impl Tracked {
             receipted_at: None,
             read_retry_ms: 0,
             is_barred: false,
+            may_be_unseen: true,
             former_name: None,
             lost_name_ms: None,
             away_ms: None,
@@ -321,9 +324,8 @@ impl Tracked {
             self.opened = Some((stat.mtime(), stat.mtime_nsec(), stat.len()));
         }
         self.tail = TailBytes::read(&file, self.read_position).unwrap_or_default();
-        self.size = self.read_position;
-        self.modified = None;
-        // That one may have a writer of its own.
+        (self.size, self.modified) = (self.read_position, None);
+        // It may have a writer of its own.
         self.watch = Watch { since_ms: now_ms, written_ms: None, ..self.watch };
         (self.has_asked_heirs, self.asks_heirs_ms) = (false, None);
         self.forget_rest();
@@ -404,9 +406,9 @@ impl Tracked {
         if self.is_superseded() {
             return Ok(Look::Quiet);
         }
+        self.may_be_unseen = true;
         let stat = self.file.metadata()?;
-        let size = stat.len();
-        let modified = (stat.mtime(), stat.mtime_nsec());
+        let (size, modified) = (stat.len(), (stat.mtime(), stat.mtime_nsec()));
         let last = self.modified.replace(modified);
         let was_written = last != Some(modified) || size != self.size;
         // Before the first look it is watched as it was when it was opened.
@@ -420,10 +422,11 @@ impl Tracked {
             (self.exhausted_at, self.giant_scanned) = (None, None);
         }
         self.size = size;
-        if let Some(size) = self.trimmed {
-            // Until then, whatever it holds now.
-            let waits = self.has_uncommitted();
-            return Ok(if waits { Look::Quiet } else { Look::Truncated { size } });
+        // Until then, whatever it holds now.
+        match self.trimmed {
+            Some(_) if self.has_uncommitted() => return Ok(Look::Quiet),
+            Some(size) => return Ok(Look::Truncated { size }),
+            None => {}
         }
         if size < self.read_position {
             return Ok(Look::Truncated { size });
@@ -437,11 +440,12 @@ impl Tracked {
             self.modified = last;
             return Ok(Look::Rewritten);
         }
-        if is_quiet {
-            self.served_ms = now_ms;
-            return Ok(Look::Quiet);
+        if !is_quiet {
+            return Ok(Look::Readable);
         }
-        Ok(Look::Readable)
+        // Who maps a file fills zeros unseen.
+        (self.served_ms, self.may_be_unseen) = (now_ms, self.gap.is_some());
+        Ok(Look::Quiet)
     }
 
     /// Is there text by now where there was none? Who maps a file changes neither its length nor,
@@ -554,8 +558,7 @@ impl Tracked {
         Ok(by_stamp.max(watched_ms))
     }
 
-    /// It was watched like this before it was opened, and has changed since where `written_ms` tells
-    /// when that was seen.
+    /// It was watched like this before it was opened; `written_ms`: when a change since was seen.
     pub fn watch_on(&mut self, watch: Watch, written_ms: Option<u64>) {
         self.watch = Watch { written_ms: written_ms.or(watch.written_ms), ..watch };
     }
@@ -654,9 +657,9 @@ mod tests {
         std::fs::write(&path, row('1')).unwrap();
         let mut tracked = new_for_test(&path);
         assert_eq!(tracked.look(0).unwrap(), Look::Readable);
-        let mut window = Window::default();
+        let read = |_: &[u8], _| Take::More;
         let slice =
-            slice::read(&mut window, &mut tracked, 0, Bound::Open, |_, _| Take::More).unwrap();
+            slice::read(&mut Window::default(), &mut tracked, 0, Bound::Open, read).unwrap();
         (tracked.read_position, tracked.tail, tracked.head) = (slice.end, slice.tail, slice.head);
         assert_eq!(tracked.look(1).unwrap(), Look::Quiet);
         std::fs::write(&path, [row('2'), row('3')].concat()).unwrap();

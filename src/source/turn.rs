@@ -6,11 +6,12 @@
 //! that is written to under an old name) take turns with those that were not, so that a busy one
 //! holds up no other.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 
 use super::parked::Spare;
 use super::scan::Candidate;
-use super::tracked::Look;
+use super::tracked::{Look, Tracked};
 use super::{Files, Handle};
 use crate::config::model::ConsumeOrder;
 
@@ -19,6 +20,11 @@ const TURN_MS: u64 = 1_000;
 
 /// How often files that were read to their end are looked at while there is other backlog, ms.
 const LATE_LOOK_MS: u64 = 20;
+
+/// Of open files that no notice tells of, where one tells of each change, so many are looked at in each turn
+/// at least, and each in so many turns.
+const UNTOLD_LOOK_MIN: usize = 128;
+const UNTOLD_TURNS: usize = 4;
 
 /// When each file was served.
 pub(super) struct Turns {
@@ -40,6 +46,9 @@ pub(super) struct Turns {
     lacks_room: bool,
     /// Every file of the present hour is open or parked; looked for again from this time on.
     none_waits_ms: u64,
+    /// Some wait, and no file could spare its descriptor; it is asked again from this time on, or when there is
+    /// nothing else to read.
+    no_room_ms: u64,
 }
 
 impl Turns {
@@ -53,6 +62,7 @@ impl Turns {
             none_late_ms: 0,
             lacks_room: false,
             none_waits_ms: 0,
+            no_room_ms: 0,
         }
     }
 
@@ -109,21 +119,36 @@ impl Files {
 
     /// The live file that has waited longest, of those that were last served before `before_ms`.
     fn choose_live(&mut self, before_ms: u64) -> Option<Handle> {
-        self.open_waiting();
-        let mut best: Option<Handle> = None;
-        for handle in self.tracked.handles() {
-            let tracked = &self.tracked[handle];
-            let is_due = tracked.is_named()
-                && tracked.served_ms < before_ms
-                && best.is_none_or(|b| tracked.served() < self.tracked[b].served());
-            if is_due && self.is_live(handle) {
-                self.tracked[handle].watch.was_live = true;
-                if self.is_readable(handle) {
-                    best = Some(handle);
-                }
-            }
+        self.open_waiting(false);
+        let found = self.choose_open(before_ms);
+        if found.is_none() && self.open_waiting(true) {
+            return self.choose_open(before_ms);
         }
-        best
+        found
+    }
+
+    /// The same, of those that are open. They are looked at in this order, so that of hundreds that were read
+    /// a moment ago not each is looked at again before the one that comes next. Where notices tell of each
+    /// change, a part of those that they do not tell of is enough, those looked at longest ago.
+    fn choose_open(&mut self, before_ms: u64) -> Option<Handle> {
+        let mut due = self.tracked.handles();
+        due.retain(|&handle| self.tracked[handle].served_ms < before_ms && self.is_live(handle));
+        due.sort_by_key(|&handle| self.tracked[handle].served());
+        let mut looks = match self.parking.is_told() {
+            true => due.len().div_ceil(UNTOLD_TURNS).max(UNTOLD_LOOK_MIN),
+            false => usize::MAX,
+        };
+        due.into_iter().find(|&handle| {
+            let tracked = &mut self.tracked[handle];
+            tracked.watch.was_live = true;
+            if !tracked.may_be_unseen {
+                if looks == 0 {
+                    return false;
+                }
+                looks -= 1;
+            }
+            self.is_readable(handle)
+        })
     }
 
     /// Has the file the present hour in its name, or one to come, as of the last look at the clock?
@@ -170,6 +195,9 @@ impl Files {
     /// end yet.
     fn choose_fresh(&mut self) -> Option<Handle> {
         self.turns.lacks_room = false;
+        if !self.scanner.has_past() {
+            return None;
+        }
         for at in 0..self.scanner.candidates().len() {
             let candidate = &self.scanner.candidates()[at];
             // First what most of ten thousand are, and what is found out without a search.
@@ -231,38 +259,55 @@ impl Files {
         self.tracked.find(|t| t.is_named() && t.name() == name)
     }
 
-    /// Opens the waiting files of the present hour.
-    fn open_waiting(&mut self) {
+    /// Opens the waiting files of the present hour. If there was no room for them a moment ago, only with
+    /// `at_once`: thousands of names are gone through. `false`: none was opened.
+    fn open_waiting(&mut self, at_once: bool) -> bool {
         let now_ms = self.clock().monotonic_ms();
-        if now_ms < self.turns.none_waits_ms {
-            return;
+        if now_ms < self.turns.none_waits_ms || now_ms < self.turns.no_room_ms && !at_once {
+            return false;
         }
-        let mut none_waits = true;
-        for at in 0..self.scanner.candidates().len() {
+        let waiting = self.waiting();
+        if waiting.is_empty() && self.refusals.count() == 0 {
+            self.turns.none_waits_ms = now_ms + TURN_MS;
+        }
+        let mut is_any_open = false;
+        for at in waiting {
             let candidate = &self.scanner.candidates()[at];
-            let is_held = !candidate.is_present
-                || self.is_closed(candidate)
-                || self.is_tracked(candidate)
-                || self.handle_by_name(&candidate.name).is_some();
-            if is_held {
-                continue;
-            }
-            none_waits = false;
-            if self.is_refused(&candidate.name) {
+            // Opened since under another name.
+            if self.is_closed(candidate) || self.is_tracked(candidate) {
                 continue;
             }
             let kinds = [Spare::Draining, Spare::Empty, Spare::Live];
             if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
-                return;
+                self.turns.no_room_ms = now_ms + LATE_LOOK_MS;
+                break;
             }
             // It has waited since before the turn that it is opened in: it is not left for the next.
-            if let (Some(handle), Some(since_ms)) = (self.track(at), self.turns.live_since_ms) {
+            let Some(handle) = self.track(at) else { continue };
+            is_any_open = true;
+            if let Some(since_ms) = self.turns.live_since_ms {
                 self.tracked[handle].served_ms = since_ms.saturating_sub(1);
             }
         }
-        if none_waits {
-            self.turns.none_waits_ms = now_ms + TURN_MS;
-        }
+        is_any_open
+    }
+
+    /// Places of the candidates of the present hour that are neither open nor parked, in their order, and not
+    /// more of them than can be open.
+    fn waiting(&self) -> Vec<usize> {
+        let named = || self.tracked.iter().filter(|t| t.is_named());
+        let inodes: HashSet<_> = named().map(|t| (t.record.device, t.record.inode)).collect();
+        let names: HashSet<_> = named().map(Tracked::name).collect();
+        let waits = |c: &Candidate| {
+            c.is_present
+                && !self.is_closed(c)
+                && !inodes.contains(&(c.device, c.inode))
+                && !names.contains(c.name.as_os_str())
+                && !self.is_refused(&c.name)
+        };
+        let candidates = self.scanner.candidates().iter().enumerate();
+        let waiting = candidates.filter(|(_, candidate)| waits(candidate)).map(|(at, _)| at);
+        waiting.take(self.open_max).collect()
     }
 
     /// Takes note of what became of this file, before bytes of it are read once more: what was

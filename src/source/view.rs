@@ -103,7 +103,7 @@ impl Files {
     }
 
     /// All that are open.
-    pub fn tracked(&self) -> std::slice::Iter<'_, Tracked> {
+    pub fn tracked(&self) -> impl ExactSizeIterator<Item = &Tracked> {
         self.tracked.iter()
     }
 

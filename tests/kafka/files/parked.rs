@@ -2,12 +2,16 @@
 //! and those that wait for the end of their grace time keep none from them.
 
 use crate::support::torture::{Group, NONE, V010, hazard};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::rc::Rc;
 
 use flume_ng::clock::ManualClock;
 use flume_ng::source::Files;
+use flume_ng::source::reach;
 use flume_ng::source::retire::Move;
 use flume_ng::source::window::TailBytes;
 
@@ -94,6 +98,114 @@ fn a_parked_file_that_nobody_tells_of_is_read_in_its_turn() {
         found.extend(read_all(&mut files));
     }
     assert_eq!(found, names.into_iter().collect());
+}
+
+/// Files that are followed for ever.
+const FOLLOWED: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = TAILDIR
+a1.sources.r1.positionFile = @SPOOL@/../state/position.json
+a1.sources.r1.filegroups = f1
+a1.sources.r1.filegroups.f1 = @SPOOL@/.*
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = @BROKERS@
+a1.channels.c1.kafka.topic = @TOPIC@
+";
+
+/// Files that are followed, all of them read, in directories in which notices tell of each change; the
+/// parked ones, which were looked at since.
+fn told(clock: &ManualClock) -> (Scene, Files, Vec<OsString>) {
+    let mut scene = spool("told");
+    scene.work = scene.work.conf(FOLLOWED);
+    let mut files = reader_of(&scene, clock);
+    for n in 0..FILES {
+        std::fs::write(scene.work.path(&format!("{n:04}")), "first\n").expect("a file");
+    }
+    files.refresh(true);
+    assert_eq!(read_all(&mut files).len(), FILES);
+    files.trust_notices(true, false);
+    assert!(read_in(&mut files, clock, 4).is_empty());
+    let names = files.parked().map(|record| OsString::from_vec(record.current_name.clone()));
+    let names: Vec<OsString> = names.collect();
+    assert!(names.len() > 512, "{} are parked", names.len());
+    (scene, files, names)
+}
+
+/// What is found in so many turns of half a second.
+fn read_in(files: &mut Files, clock: &ManualClock, turns: usize) -> Vec<OsString> {
+    let mut found = Vec::new();
+    for _ in 0..turns {
+        clock.advance(500);
+        found.extend(read_all(files));
+    }
+    found.sort();
+    found
+}
+
+fn sorted(mut names: Vec<OsString>) -> Vec<OsString> {
+    names.sort();
+    names
+}
+
+/// Ten thousand files that nobody writes to cost next to nothing.
+#[test]
+fn files_of_which_notices_tell_are_rarely_looked_at() {
+    let clock = ManualClock::new(NOW_MS, 0);
+    let (_scene, mut files, _) = told(&clock);
+    let looks = Rc::new(Cell::new(0));
+    let counted = looks.clone();
+    reach::set_mishap(Some(Box::new(move |_| {
+        counted.set(counted.get() + 1);
+        None
+    })));
+    assert!(read_in(&mut files, &clock, 1).is_empty());
+    let told = looks.take();
+    files.trust_notices(false, false);
+    assert!(read_in(&mut files, &clock, 1).is_empty());
+    reach::set_mishap(None);
+    assert_eq!((told, looks.get()), (128, 512));
+}
+
+/// Who writes through a mapping, or another hard link, gives no notice.
+#[test]
+fn a_file_that_notices_should_tell_of_and_do_not_is_read_in_its_turn() {
+    let clock = ManualClock::new(NOW_MS, 0);
+    let (_scene, mut files, _) = told(&clock);
+    let names: Vec<OsString> = (0..FILES).map(|n| OsString::from(format!("{n:04}"))).collect();
+    names.iter().for_each(|name| append(&files, name));
+    assert_eq!(read_in(&mut files, &clock, 60), names);
+}
+
+/// The kernel keeps so many notices and no more, and so does the agent.
+#[test]
+fn files_of_which_notices_were_lost_are_read_soon() {
+    let clock = ManualClock::new(NOW_MS, 0);
+    let (_scene, mut files, names) = told(&clock);
+    let open = files.tracked().map(|tracked| tracked.name().to_owned()).collect();
+    let all = sorted([names.clone(), open].concat());
+    all.iter().for_each(|name| append(&files, name));
+    files.trust_notices(true, true);
+    assert_eq!(read_in(&mut files, &clock, 4), all);
+    all.iter().for_each(|name| append(&files, name));
+    all.iter().for_each(|name| files.notice(name));
+    assert_eq!(read_in(&mut files, &clock, 4), all);
+}
+
+/// An open file is as quick as a parked one.
+#[test]
+fn an_open_file_that_a_notice_tells_of_is_read_at_once() {
+    let clock = ManualClock::new(NOW_MS, 0);
+    let (_scene, mut files, _) = told(&clock);
+    let open: Vec<OsString> = files.tracked().map(|tracked| tracked.name().to_owned()).collect();
+    let open = sorted(open);
+    open.iter().for_each(|name| append(&files, name));
+    open.iter().for_each(|name| files.notice(name));
+    assert_eq!(sorted(read_all(&mut files)), open);
+    // Nobody tells.
+    open.iter().for_each(|name| append(&files, name));
+    assert_eq!(read_in(&mut files, &clock, 4), open);
 }
 
 /// Retires what is due, as the pipeline would; how many files are done.
