@@ -52,6 +52,15 @@ pub fn keep_freed_memory(bytes: i32) {
     let _ = bytes;
 }
 
+/// Gives freed memory back to the kernel that lies between what is in use. Only glibc is told.
+pub fn give_back_memory() {
+    // SAFETY: it has no preconditions.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Makes a copy of this process. `true` in the copy.
 pub fn fork() -> io::Result<bool> {
     // SAFETY: the process has one thread, so that the copy has no lock of another one in it.

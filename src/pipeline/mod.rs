@@ -422,6 +422,7 @@ impl Pipeline {
         let idle_ms = now_ms - self.last_ack_ms;
         if self.is_dirty && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
             self.commit()?;
+            self.files.give_back_memory();
         }
         if self.is_dirty && self.is_idle() {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));

@@ -12,6 +12,7 @@ use super::policy::Current;
 use super::tracked::{Look, Tracked, Watch};
 use super::{BACKLOG_OPEN_MAX, Files, Handle, reach};
 use crate::checkpoint::record::{FileRecord, FileState};
+use crate::os;
 
 /// Parked files that are looked at in one turn of the loop.
 const LOOK_MAX: usize = 512;
@@ -31,6 +32,9 @@ const AWAY_LOOK_MS: u64 = 10_000;
 /// So long after the last reading its marks are kept: a copy that lacks the last lines is there by then, and
 /// was looked at. Thousands of files have no need of them in each checkpoint, ms.
 const MARKS_MS: u64 = 60_000;
+
+/// With more files than that it is worth a pass over the memory when a time of much reading is over.
+const GIVE_BACK_MIN: usize = 1_000;
 
 /// Notices that are kept until then at most; what is beyond is found in its turn.
 const NOTICES_MAX: usize = LOOK_MAX;
@@ -262,6 +266,7 @@ impl Files {
         }
         self.parking.looked_ms = now_ms;
         for _ in 0..self.looks_now() {
+            let was_untold = self.parking.untold > 0;
             let count = self.parking.files.len();
             if self.parking.next >= count {
                 self.parking.next = 0;
@@ -275,6 +280,17 @@ impl Files {
                 return;
             }
             self.parking.untold = self.parking.untold.saturating_sub(1);
+            if self.parking.untold == 0 && was_untold {
+                self.give_back_memory();
+            }
+        }
+    }
+
+    /// What was read of thousands of files one after the other, and the records written of them, leave holes
+    /// of more than a megabyte.
+    pub fn give_back_memory(&self) {
+        if self.parking.files.len() > GIVE_BACK_MIN {
+            os::give_back_memory();
         }
     }
 
