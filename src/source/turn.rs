@@ -292,8 +292,8 @@ impl Files {
         is_any_open
     }
 
-    /// Places of the candidates of the present hour that are neither open nor parked, in their order, and not
-    /// more of them than can be open.
+    /// Places of the candidates of the present hour that are neither open nor parked, in their order. All of them:
+    /// thousands that cannot be opened may stand before one that can.
     fn waiting(&self) -> Vec<usize> {
         let named = || self.tracked.iter().filter(|t| t.is_named());
         let inodes: HashSet<_> = named().map(|t| (t.record.device, t.record.inode)).collect();
@@ -306,8 +306,7 @@ impl Files {
                 && !self.is_refused(&c.name)
         };
         let candidates = self.scanner.candidates().iter().enumerate();
-        let waiting = candidates.filter(|(_, candidate)| waits(candidate)).map(|(at, _)| at);
-        waiting.take(self.open_max).collect()
+        candidates.filter(|(_, candidate)| waits(candidate)).map(|(at, _)| at).collect()
     }
 
     /// Takes note of what became of this file, before bytes of it are read once more: what was
