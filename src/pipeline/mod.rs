@@ -180,8 +180,8 @@ pub struct Pipeline {
     is_stopping: bool,
     /// A little of the present file waits for the answer to what went before it.
     awaits_answer: bool,
-    /// Monotonic time at which the group that is being filled was begun.
-    filling_since_ms: u64,
+    /// Monotonic time at which the group that is being filled goes out. `u64::MAX`: when it is full.
+    fills_until_ms: u64,
     settling: Settling,
     /// Monotonic time before which receipts are not tried again.
     ledger_retry_ms: u64,

@@ -89,7 +89,10 @@ impl Pipeline {
         let mut has_barred = false;
         let patience = Patience::begin(&self.interceptors);
         let guard = interceptor::guard(&self.interceptors);
-        self.filling_since_ms = self.clock.monotonic_ms();
+        self.fills_until_ms = match interceptor::takes_time(&self.interceptors) {
+            true => self.clock.monotonic_ms() + FILL_MS,
+            false => u64::MAX,
+        };
         while self.fill_round(group, patience, &mut has_barred)? == Filled::Further
             && !patience.is_over()
             && !self.has_filled_long()
@@ -140,7 +143,7 @@ impl Pipeline {
     }
 
     fn has_filled_long(&self) -> bool {
-        self.clock.monotonic_ms() >= self.filling_since_ms + FILL_MS
+        self.fills_until_ms != u64::MAX && self.clock.monotonic_ms() >= self.fills_until_ms
     }
 
     /// Announces the unterminated last line of a finished file and sends it. `false`: it has to

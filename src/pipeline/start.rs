@@ -387,7 +387,7 @@ impl Pipeline {
             last_ack_ms: now_ms,
             is_stopping: false,
             awaits_answer: false,
-            filling_since_ms: 0,
+            fills_until_ms: u64::MAX,
             settling: Settling::default(),
             ledger_retry_ms: now_ms,
             rebuild: None,

@@ -320,9 +320,7 @@ impl Patience {
 
     /// Of a round that begins now. Without filters nothing takes time.
     pub fn begin(chain: &[Interceptor]) -> Patience {
-        Patience {
-            until: (filters(chain) || is_per_event(chain)).then(|| os::coarse_time() + ROUND_MAX),
-        }
+        Patience { until: takes_time(chain).then(|| os::coarse_time() + ROUND_MAX) }
     }
 
     pub fn is_over(self) -> bool {
@@ -334,7 +332,12 @@ impl Patience {
 /// its steps are counted, each may read the line to its end. Nothing but events may be made meanwhile.
 pub fn guard(chain: &[Interceptor]) -> Option<LastWords> {
     let words = || "stopped while an interceptor looked at a line\n".to_owned();
-    (filters(chain) || is_per_event(chain)).then(|| os::arm_last_words(words()))
+    takes_time(chain).then(|| os::arm_last_words(words()))
+}
+
+/// Is something done with each line?
+pub fn takes_time(chain: &[Interceptor]) -> bool {
+    filters(chain) || is_per_event(chain)
 }
 
 /// Whether [`keeps`] can be false, so that bodies need looking at.
