@@ -33,6 +33,9 @@ use crate::config::sasl::Login;
 use exchange::{Exchange, Refusal, Step};
 use fetch::Fetch;
 
+/// A broker takes no second login on a connection within a second (KIP-368): it answers with error 34.
+const AGAIN_MIN: Duration = Duration::from_millis(1_200);
+
 /// Largest answer of a broker during a login. A ticket of Kerberos takes some kilobytes.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
 /// An exchange has a few tokens; one that never ends is refused.
@@ -45,7 +48,7 @@ const LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// For how long a broker believes who we are, on one connection.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// When it has to be told again: after four fifths of the time that it has named.
+    /// When it has to be told again: after four fifths of the time that it has named, but not at once.
     renew_at: Instant,
     client: Client,
 }
@@ -135,7 +138,8 @@ impl Authentication {
                 }
                 Next::Done(lifetime) => {
                     connection.set_session(lifetime.map(|lifetime| Session {
-                        renew_at: Instant::now() + lifetime.min(LIFETIME_MAX) / 5 * 4,
+                        renew_at: Instant::now()
+                            + (lifetime.min(LIFETIME_MAX) / 5 * 4).max(AGAIN_MIN),
                         client: self.client.clone(),
                     }));
                     return Ok(Progress::Done(()));

@@ -86,14 +86,22 @@ fn log_in(login: Login, address: &str) -> Result<Connection, Fault> {
 
 #[test]
 fn a_login_is_believed_for_as_long_as_the_broker_says() {
-    for (lifetime_ms, ends) in [(0, false), (-5, false), (5_000, true), (i64::MAX, true)] {
+    for (lifetime_ms, ends) in
+        [(0, false), (-5, false), (900, true), (5_000, true), (i64::MAX, true)]
+    {
         let answers = vec![handshake(0, &["PLAIN"]), told(0, "", b"", lifetime_ms)];
+        let begun = Instant::now();
         let connection = log_in(plain(), &broker(MODERN, answers)).unwrap();
         assert_eq!(connection.session().is_some(), ends, "{lifetime_ms}");
         let is_due = |ms| {
             let session = connection.session().unwrap();
             session.is_due(Instant::now() + Duration::from_millis(ms))
         };
+        if lifetime_ms == 900 {
+            // No broker takes a second one within a second.
+            let session = connection.session().unwrap();
+            assert!(!session.is_due(begun + Duration::from_millis(1_000)) && is_due(1_300));
+        }
         if lifetime_ms == 5_000 {
             assert!(!is_due(0) && is_due(4_000));
         }
