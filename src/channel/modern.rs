@@ -97,32 +97,7 @@ enum Coordinator {
 
 impl Modern {
     /// Takes over the connections of `cluster`.
-    pub fn new(
-        mut cluster: Cluster,
-        topic: &str,
-        client: &Client,
-        request_timeout_ms: u32,
-    ) -> Modern {
-        if std::env::var_os("FLUME_NG_TWO").is_some() {
-            let count = cluster.leaders.len();
-            for at in 0..count {
-                let peer = cluster.leaders[at].connection.peer().to_owned();
-                let mut greeting =
-                    Greeting::start(&peer, topic, client, Instant::now() + OPEN_TIMEOUT).unwrap();
-                let (connection, spoken) =
-                    super::finish::finish(&mut greeting, Greeting::poll).unwrap();
-                cluster.leaders.push(super::cluster::Leader { connection, spoken });
-                let mut n = 0;
-                for led in &mut cluster.led_by {
-                    if *led == Some(at) {
-                        if n % 2 == 1 {
-                            *led = Some(count + at);
-                        }
-                        n += 1;
-                    }
-                }
-            }
-        }
+    pub fn new(cluster: Cluster, topic: &str, client: &Client, request_timeout_ms: u32) -> Modern {
         let timeout = answer_timeout(request_timeout_ms);
         let speaker = Speaker { topic, client_id: &client.id, request_timeout_ms };
         let partitions = cluster.topic.partitions;
