@@ -108,10 +108,14 @@ impl Pipeline {
     fn move_aside(&mut self, ids: &[u64]) {
         for (n, id) in ids.iter().enumerate() {
             let Some(handle) = self.files.handle_of(*id) else { continue };
-            // A name that was taken in this moment: another one is chosen next time.
-            if self.files.move_aside(handle) == Move::Refused {
-                self.stay_live(&ids[n + 1..]);
-                break;
+            match self.files.move_aside(handle) {
+                Move::Refused => {
+                    self.stay_live(&ids[n + 1..]);
+                    break;
+                }
+                Move::Lost => self.files.follow_lost(handle),
+                // A name that was taken in this moment: another one is chosen next time.
+                Move::Moved | Move::Taken | Move::Kept => {}
             }
         }
         self.files.sync_names();

@@ -254,10 +254,10 @@ impl Files {
         });
         let is_own_name = found.as_bytes() == record.name;
         let former_name = (!is_own_name).then(|| record.name.clone());
+        let current = OsStr::from_bytes(&record.current_name);
         let is_to_be_moved = record.state == FileState::Draining
             && is_own_name
-            && record.current_name != record.name
-            && !record.current_name.is_empty();
+            && self.is_name_when_done(found, current);
         let is_named = self.accepts(found);
         let names = |r: &FileRecord| (r.state, r.name.clone(), r.current_name.clone());
         let before = names(&record);
@@ -290,7 +290,8 @@ impl Files {
             match self.move_aside(handle) {
                 Move::Moved => self.sync_names(),
                 Move::Taken => self.stay_live(handle),
-                Move::Kept | Move::Refused => {}
+                // What became of it is for the next listing: this one may be part of one.
+                Move::Lost | Move::Kept | Move::Refused => {}
             }
         }
         self.tell_restored(handle);

@@ -63,6 +63,8 @@ pub enum Move {
     Moved,
     /// The new name was taken in this moment: intend again.
     Taken,
+    /// Another program has renamed, replaced or deleted it since the last listing.
+    Lost,
     /// The file keeps its name for now; others may have more luck.
     Kept,
     /// The directory does not permit it, for no file.
@@ -433,13 +435,29 @@ impl Files {
             .any(|start| name.as_bytes().starts_with(start))
     }
 
+    /// Is that the name that we give a finished file of this name? Any other one it got from another program,
+    /// which may take that back.
+    pub(super) fn is_name_when_done(&self, name: &OsStr, target: &OsStr) -> bool {
+        match self.policy.then {
+            Then::Rename => {
+                let plain = self.policy.names.completed(name);
+                let number = target.as_bytes().strip_prefix(plain.as_bytes());
+                number.is_some_and(|n| {
+                    n.is_empty() || n.starts_with(b".") && n[1..].iter().all(u8::is_ascii_digit)
+                })
+            }
+            Then::Delete => self.is_hidden(target),
+            Then::Mark | Then::Nothing => false,
+        }
+    }
+
     /// Carries the announced move out; durable after [`Files::sync_names`].
     pub fn move_aside(&mut self, handle: Handle) -> Move {
         let tracked = &self.tracked[handle];
         let (name, target) = (tracked.name().to_owned(), tracked.current_name());
         let (from, to) = (self.path(&name), self.path(&target));
         if is_other_file(&self.tracked[handle], &from) {
-            return self.lost_its_name(handle);
+            return self.is_lost_move(handle);
         }
         match self.root.rename(&name, &target) {
             Ok(()) if is_other_file(&self.tracked[handle], &to) => {
@@ -448,11 +466,11 @@ impl Files {
                     let (from, to) = (from.display(), to.display());
                     log::error(READER, format_args!("{from} was moved to {to} by mistake: {e}"));
                 }
-                return self.lost_its_name(handle);
+                return self.is_lost_move(handle);
             }
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.lost_its_name(handle),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.is_lost_move(handle),
             Err(e) => return self.is_refused_move(handle, &from, &e),
         }
         self.stuck = Stuck::default();
@@ -465,19 +483,23 @@ impl Files {
         Move::Moved
     }
 
+    fn is_lost_move(&mut self, handle: Handle) -> Move {
+        self.stay_live(handle);
+        Move::Lost
+    }
+
     /// Another program has renamed, replaced or deleted it since the last listing: it is
     /// followed to its new name, if it has one, and not taken for a new file there.
-    fn lost_its_name(&mut self, handle: Handle) -> Move {
-        self.stay_live(handle);
+    pub fn follow_lost(&mut self, handle: Handle) {
         self.refresh(true);
-        let tracked = &self.tracked[handle];
+        // It may have spared its descriptor to one that was found by that listing.
+        let Some(tracked) = self.tracked.get(handle) else { return };
         let path = self.path(tracked.name());
         let is_there = !matches!(reach::metadata(&path), Err(e) if reach::is_nothing_there(&e));
         if tracked.is_named() && (!is_there || is_other_file(tracked, &path)) {
             // The directory could not be listed.
             self.is_gone(handle, is_there);
         }
-        Move::Moved
     }
 
     /// One file that cannot be renamed is that file's trouble; where none can, it is the

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use flume_ng::clock::Clock;
-use flume_ng::config::model::PartitionBy;
+use flume_ng::config::model::{FirstByte, PartitionBy};
 use flume_ng::log::{self, Level};
 
 use crate::cluster::{Cluster, Fate, Log, Version};
@@ -577,4 +577,28 @@ fn what_lies_among_the_dead_letters_is_not_sent_though_it_fits_by_now() {
             return;
         }
     }
+}
+
+/// A followed file is moved out of its directory and is read on there. The agent dies, and the file is put back.
+#[test]
+fn a_file_that_was_put_back_is_not_moved_away_again() {
+    let kind = Kind::Followed { first: FirstByte::Beginning, idle_ms: None };
+    let calm = Scenario::calm(Version::V28);
+    let mut story = Story::begin(Scenario { kind, grace_ms: 60_000, ..calm });
+    story.write(3);
+    story.until_sent(0, 3);
+    let path = story.world.path_of(0);
+    let aside = story.world.writers.spool.with_file_name("aside");
+    story.until_stamps_are_old();
+    fs::rename(&path, &aside).expect("a name of our own");
+    story.world.list_now();
+    story.write(1);
+    story.until_sent(0, 4);
+    story.world.end(End::Kill);
+    fs::rename(&aside, &path).expect("a name of our own");
+    story.start();
+    story.write(2);
+    story.until_sent(0, 6);
+    assert!(path.exists(), "moved away again");
+    story.conclude();
 }

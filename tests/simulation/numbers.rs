@@ -291,6 +291,13 @@ fn a_file_that_was_moved_to_another_of_its_directories_is_not_waited_for() {
     run_as_drawn(crate::FOLLOWED + 2_122);
 }
 
+/// A followed file was moved away with its directory, has given its descriptor to another, and is opened again
+/// when the directory is back.
+#[test]
+fn a_file_that_is_back_in_its_place_is_not_moved() {
+    run_as_drawn(crate::FOLLOWED + 1_200_037_539);
+}
+
 /// A finished file is renamed where nobody sees it, and the device gets another number.
 #[test]
 fn a_receipt_is_found_by_the_inode_that_was_born_then() {
