@@ -104,7 +104,7 @@ TORTURE_THREADS ?= 4
 TORTURE_RESULTS = $(abspath $(CARGO_TARGET_DIR))/torture-results
 # The modules with rows of the table. Each test notes its own.
 TORTURE_TESTS = lost_answers crash syscalls broker_faults other_log changes silent_brokers limits \
-  files economy::finished doubts once verify check status monitor letters wire_faults sasl tls \
+  files economy::finished doubts once verify check status monitor letters wire_faults growth sasl tls \
   taildir spooldir first_start logrotate routes real_flume brokers recipes
 
 # The table is written in any case: a fault that was not survived belongs into it, too. A few

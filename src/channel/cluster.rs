@@ -159,6 +159,12 @@ impl Word {
         })
     }
 
+    /// `host:port` of the leader of `partition`.
+    pub(super) fn leader(&self, partition: i32) -> Option<&str> {
+        let at = self.partitions.binary_search(&partition).ok()?;
+        self.led_by[at].map(|leader| self.leaders[leader].1.as_str())
+    }
+
     /// Does every partition have a leader?
     pub(super) fn is_whole(&self) -> bool {
         self.led_by.iter().all(Option::is_some)

@@ -40,15 +40,23 @@ enum Stage {
 }
 
 impl Connecting {
-    /// Begins to connect to `peer` (`host:port`); every address of the name is tried until
-    /// `deadline`.
+    /// Begins to connect to `peer` (`host:port`), at `address` if that is known, else at every address
+    /// of its name in turn, until `deadline`.
     ///
     /// # Errors
     /// `Fault::Unreachable` with the last address's reason alone; `Distrusted` where TLS does not come
     /// about.
-    pub fn start(peer: &str, client: &Client, deadline: Instant) -> Result<Connecting, Fault> {
+    pub fn start(
+        peer: &str,
+        address: Option<SocketAddr>,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<Connecting, Fault> {
         let session = client.session(peer).map_err(Fault::Distrusted)?;
-        let mut left = resolve(peer)?;
+        let mut left = match address {
+            Some(address) => [address].into(),
+            None => resolve(peer)?,
+        };
         let none = "the name has no address".to_string();
         let (stream, until) = begin_next(&mut left, deadline, none)?;
         let stage = Stage::Tcp { stream, left, until };

@@ -1,6 +1,7 @@
 //! Greeting one broker: a connection, the versions spoken on it, and the login. A step never
 //! waits.
 
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,8 @@ impl Spoken {
 /// is that old.
 pub struct Greeting {
     broker: String,
+    /// Where it is, if its name need not be looked up.
+    address: Option<SocketAddr>,
     topic: String,
     client: Client,
     deadline: Instant,
@@ -111,9 +114,33 @@ impl Greeting {
         client: &Client,
         deadline: Instant,
     ) -> Result<Greeting, Fault> {
-        let connecting = Connecting::start(broker, client, deadline)?;
+        Greeting::start_at(broker, None, topic, client, deadline)
+    }
+
+    /// Begins to connect once more to where `connection` leads. No name is looked up.
+    ///
+    /// # Errors
+    /// As [`Connecting::start`].
+    pub fn start_beside(
+        connection: &Connection,
+        topic: &str,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<Greeting, Fault> {
+        Greeting::start_at(connection.peer(), connection.address(), topic, client, deadline)
+    }
+
+    fn start_at(
+        broker: &str,
+        address: Option<SocketAddr>,
+        topic: &str,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<Greeting, Fault> {
+        let connecting = Connecting::start(broker, address, client, deadline)?;
         Ok(Greeting {
             broker: broker.to_string(),
+            address,
             topic: topic.to_string(),
             client: client.clone(),
             deadline,
@@ -266,7 +293,7 @@ impl Greeting {
     }
 
     fn connect(&self) -> Result<Connecting, Fault> {
-        Connecting::start(&self.broker, &self.client, self.deadline)
+        Connecting::start(&self.broker, self.address, &self.client, self.deadline)
     }
 
     fn question(&self, mut connection: Connection) -> Result<Question, Fault> {

@@ -42,6 +42,9 @@ struct Flight {
     /// Key and version.
     asked: (i16, i16),
     correlation: i32,
+    /// Of the request.
+    bytes: usize,
+    /// Of the answer.
     bytes_max: usize,
     kind: Kind,
     /// Not sent yet.
@@ -109,6 +112,23 @@ impl Lane {
         self.is_closed
     }
 
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Is a batch of `partition` under way?
+    pub fn carries(&self, partition: i32) -> bool {
+        self.flights.iter().any(|flight| match &flight.kind {
+            Kind::Produce(sent) => sent.batches.iter().any(|batch| batch.partition == partition),
+            Kind::Question | Kind::Abandoned => false,
+        })
+    }
+
+    /// Of all requests that are not answered.
+    pub fn bytes_under_way(&self) -> usize {
+        self.flights.iter().map(|flight| flight.bytes).sum()
+    }
+
     /// A number for the next request.
     pub fn next_correlation(&mut self) -> i32 {
         self.connection.next_correlation()
@@ -155,7 +175,8 @@ impl Lane {
         }
         let is_kept = !self.kept.is_empty();
         let asked = protocol::asked(parts.first().map_or(&[], |head| head));
-        self.flights.push_back(Flight { asked, correlation, bytes_max, kind, is_kept });
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        self.flights.push_back(Flight { asked, correlation, bytes, bytes_max, kind, is_kept });
         Ok(())
     }
 

@@ -24,8 +24,10 @@ pub(super) struct Lanes {
     partitions: Vec<i32>,
     /// Index into `all` of each of `partitions`.
     led_by: Vec<Option<usize>>,
-    /// None comes or goes as long as these are used.
+    /// More may come, and none goes as long as these are used.
     pub(super) all: Vec<Lane>,
+    /// Of one answer.
+    timeout: Duration,
     /// Reused for the frame and the heads of the partitions of each request.
     heads: Vec<u8>,
 }
@@ -53,6 +55,7 @@ impl Lanes {
             partitions,
             led_by,
             all: leaders.into_iter().map(|leader| Lane::new(leader, timeout)).collect(),
+            timeout,
             heads: Vec::new(),
         }
     }
@@ -68,6 +71,30 @@ impl Lanes {
             }
             Err(_) => Err(Fault::NotReady(format!("{} has no partition {partition}", self.topic))),
         }
+    }
+
+    /// Those that go by the connection at `lane`, ascending.
+    pub(super) fn partitions_of(&self, lane: usize) -> Vec<i32> {
+        let led = self.partitions.iter().zip(&self.led_by);
+        led.filter(|(_, by)| **by == Some(lane)).map(|(partition, _)| *partition).collect()
+    }
+
+    /// Takes another connection in, by which nothing goes yet. Returns its index in `all`.
+    pub(super) fn add(&mut self, leader: Leader) -> usize {
+        self.all.push(Lane::new(leader, self.timeout));
+        self.all.len() - 1
+    }
+
+    /// Has `partition` go by the connection at `to` from now on, unless batches of it are under way:
+    /// what comes after them must not overtake them. Returns whether it does.
+    pub(super) fn change_over(&mut self, partition: i32, to: usize) -> bool {
+        let Ok(at) = self.partitions.binary_search(&partition) else { return true };
+        let Some(from) = self.led_by[at] else { return true };
+        let is_free = !self.all[from].carries(partition);
+        if is_free {
+            self.led_by[at] = Some(to);
+        }
+        is_free
     }
 
     /// See `Broker::leader`.

@@ -12,6 +12,7 @@ pub mod content;
 pub mod finding;
 pub mod finish;
 pub mod greet;
+mod growth;
 pub mod lane;
 mod lanes;
 pub mod legacy;

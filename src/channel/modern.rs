@@ -1,7 +1,7 @@
 //! The wire from Kafka 0.11 on: record batches with producer id, epoch and sequence.
 //!
-//! One connection to each leader; the answers on it come in the order of the requests. Up to five
-//! rounds are under way at once: so many batches of a producer and partition a broker remembers,
+//! One connection to each leader, or two (`growth.rs`); the answers on each come in the order of the
+//! requests. Up to five rounds are under way at once: so many batches of a producer and partition a broker remembers,
 //! and among them it knows a resend.
 //!
 //! # Why look-then-resend is exact
@@ -35,6 +35,7 @@ use super::client::Client;
 use super::cluster::{Cluster, OPEN_TIMEOUT, Word, metadata};
 use super::finish::Waits;
 use super::greet::{Greeting, LOOK_PAUSE};
+use super::growth::Growth;
 use super::lane::{InFlight, Lane};
 use super::lanes::{Lanes, Speaker};
 
@@ -57,6 +58,7 @@ pub struct Modern {
     unreached: Vec<String>,
     probe: Probe,
     lanes: Lanes,
+    growth: Growth,
     /// Answers to produce requests that were not asked for yet.
     answers: Vec<Answer>,
     question: Question,
@@ -100,8 +102,10 @@ impl Modern {
     pub fn new(cluster: Cluster, topic: &str, client: &Client, request_timeout_ms: u32) -> Modern {
         let timeout = answer_timeout(request_timeout_ms);
         let speaker = Speaker { topic, client_id: &client.id, request_timeout_ms };
+        let growth = Growth::new(&cluster.topic);
         let partitions = cluster.topic.partitions;
         Modern {
+            growth,
             lanes: Lanes::new(speaker, partitions, cluster.led_by, cluster.leaders, timeout),
             client: client.clone(),
             unreached: cluster.unreached,
@@ -372,6 +376,7 @@ impl Modern {
     pub fn takes(&self, partition: i32) -> bool {
         let lane = self.lanes.lane_of(partition);
         lane.is_ok_and(|lane| self.lanes.all[lane].rounds() < ROUNDS_IN_FLIGHT_MAX)
+            && self.growth.takes(partition)
     }
 
     /// See `Broker::send`.
@@ -380,7 +385,9 @@ impl Modern {
             let lane = self.lanes.lane_of(batch.partition());
             lane.map_or(true, |lane| self.lanes.all[lane].rounds() < ROUNDS_IN_FLIGHT_MAX)
         }));
-        self.lanes.send(PRODUCE, round)
+        self.lanes.send(PRODUCE, round)?;
+        self.growth.sent(&self.lanes);
+        Ok(())
     }
 
     /// Is there a connection to every leader?
@@ -391,6 +398,7 @@ impl Modern {
     /// See `Broker::receive`.
     pub fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         let result = self.pump();
+        self.growth.step(&mut self.lanes, &self.client);
         answers.append(&mut self.answers);
         result?;
         self.lanes.expect_open(answers)
@@ -412,6 +420,7 @@ impl Modern {
 impl Waits for Modern {
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
         self.lanes.all.iter().for_each(|lane| lane.descriptors(add));
+        self.growth.descriptors(add);
     }
 
     fn patience(&self) -> Duration {

@@ -1,7 +1,7 @@
 //! The bytes of a connection: in the clear, or by TLS. Never blocks.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use super::tls::{Session, Spoken};
@@ -46,6 +46,11 @@ impl Transport {
             None => Ok(true),
             Some(session) => session.handshake(&mut self.stream),
         }
+    }
+
+    /// Of the other end, as long as the connection stands.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
     }
 
     pub fn fd(&self) -> RawFd {

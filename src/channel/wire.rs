@@ -5,6 +5,7 @@
 //! with the length that was claimed.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,11 @@ impl Connection {
     /// `host:port`, as it was asked for.
     pub fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// Where it leads, as long as it stands.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.transport.address()
     }
 
     pub fn fd(&self) -> RawFd {
@@ -439,7 +445,7 @@ mod tests {
     use super::*;
 
     fn open(peer: &str, deadline: Instant) -> Result<Connection, Fault> {
-        let mut connecting = Connecting::start(peer, &Client::plain(""), deadline)?;
+        let mut connecting = Connecting::start(peer, None, &Client::plain(""), deadline)?;
         loop {
             connecting = match connecting.poll()? {
                 Attempt::Made(connection) => return Ok(connection),

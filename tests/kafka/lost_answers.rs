@@ -61,6 +61,12 @@ struct Field {
 }
 
 impl Field {
+    fn plain(version: &str) -> Field {
+        let (proxy, _cluster, brokers) = behind_a_proxy(version);
+        let (settings, _ends, _certificates) = (Vec::new(), Vec::new(), None);
+        Field { proxy, brokers, _cluster, settings, _ends, _certificates }
+    }
+
     fn work(&self, topic: &Topic) -> Work {
         self.settings.iter().fold(work(topic), |work, (key, value)| {
             work.set(&format!("a1.channels.c1.{key}"), value)
@@ -68,10 +74,12 @@ impl Field {
     }
 }
 
+/// Fills several requests in flight.
+const BACKLOG: u64 = 20_000;
+
 /// A backlog that fills several requests in flight, then a trickle until the cut is done.
 fn strike(field: &Field, tally: &mut Tally, cut: Cut, k: u64, has_keys: bool) {
     let proxy = &field.proxy;
-    const BACKLOG: u64 = 20_000;
     let case = format!("{cut:?} at request {k}");
     let topic = field.brokers.fresh_topic("lost", if k.is_multiple_of(2) { 3 } else { 1 });
     let work = field.work(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
@@ -99,6 +107,34 @@ fn strike_and_kill(field: &Field, tally: &mut Tally, cut: Cut, k: u64) {
     agent.kill9();
     let agent = work.start();
     settle(agent, growing, &topic, tally, cut, &case);
+}
+
+/// A backlog for which one connection is not enough, and a link on which that is so however fast the
+/// broker is. The cut strikes one of the two connections; every other time the agent is killed.
+fn strike_one_of_two(field: &Field, way: &str, cuts: &[Cut]) {
+    const BACKLOG: u64 = 250_000;
+    let proxy = &field.proxy;
+    let mut tally = Tally::new("answer or request lost on one of two connections", way);
+    proxy.slow_down(20_000_000);
+    for (n, &cut) in cuts.iter().enumerate() {
+        let case = format!("{cut:?} on one of two connections");
+        let topic = field.brokers.fresh_topic("two", 3);
+        let work = field.work(&topic).file(FILE, &lines("a", 0, BACKLOG), 0);
+        let mut agent = work.start();
+        let growing = Growing::start(&work, FILE, "a", BACKLOG, 20);
+        eventually("a second connection", ARRIVE_MAX, || {
+            let log = agent.log();
+            if log.contains(" once more: ") { Ok(()) } else { Err(log) }
+        });
+        proxy.arm(cut, 3);
+        agent.expect(&case, ARRIVE_MAX, || proxy.has_struck());
+        if n % 2 == 1 {
+            agent.kill9();
+            agent = work.start();
+        }
+        settle(agent, growing, &topic, &mut tally, cut, &case);
+    }
+    proxy.slow_down(0);
 }
 
 /// The writer ends, everything arrives, and after the last copy could have come it is exact.
@@ -153,9 +189,7 @@ fn behind_a_proxy(version: &str) -> (Proxy, Option<Cluster>, Brokers) {
 }
 
 fn run(version: &str, cuts: &[Cut]) {
-    let (proxy, _cluster, brokers) = behind_a_proxy(version);
-    let (settings, _ends, _certificates) = (Vec::new(), Vec::new(), None);
-    run_in(&Field { proxy, brokers, _cluster, settings, _ends, _certificates }, version, cuts);
+    run_in(&Field::plain(version), version, cuts);
 }
 
 fn run_in(field: &Field, way: &str, cuts: &[Cut]) {
@@ -314,6 +348,19 @@ fn kafka_0_9_0_1() {
 #[test]
 fn kafka_4_3_1() {
     run("4.3.1", &CUTS_MODERN);
+}
+
+#[test]
+fn on_one_of_two_connections() {
+    let field = Field::plain(V43);
+    strike_one_of_two(&field, V43, &[Cut::MidRequest, Cut::Answer, Cut::Silence]);
+}
+
+#[test]
+#[ignore = "long: make torture"]
+fn on_one_of_two_connections_by_all_means() {
+    strike_one_of_two(&Field::plain("0.11.0.3"), "0.11.0.3", &CUTS_MODERN);
+    strike_one_of_two(&behind_a_login_over_tls(V43), "4.3.1, SASL_SSL", &CUTS_MODERN);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod first_start;
 mod golden;
 mod golden_1_11;
 mod golden_flume;
+mod growth;
 mod letters;
 mod limits;
 mod logrotate;

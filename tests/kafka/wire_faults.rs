@@ -19,7 +19,7 @@ use flume_ng::os::{self, Interest};
 
 const REQUEST_TIMEOUT_MS: u32 = 1_500;
 
-fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
+pub(crate) fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
     let config = Destination {
         channel_type: "memory",
         keeps_cluster: false,
@@ -41,7 +41,13 @@ fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
     connect(&config)
 }
 
-fn batch(wire: Wire, identity: Identity, partition: i32, sequence: i32, line: &str) -> Batch {
+pub(crate) fn batch(
+    wire: Wire,
+    identity: Identity,
+    partition: i32,
+    sequence: i32,
+    line: &str,
+) -> Batch {
     let mut batch = Batch::new(wire, ValueFormat::Bare, Compression::None);
     batch.begin(partition, std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64);
     batch.push(&[], line.as_bytes());

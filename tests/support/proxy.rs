@@ -134,6 +134,11 @@ impl Proxy {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Where it is aimed at now.
+    pub fn target(&self) -> String {
+        lock(&self.shared.target).clone().expect("it was aimed")
+    }
+
     pub fn aim(&self, target: &str) {
         *lock(&self.shared.target) = Some(target.to_string());
     }

@@ -40,7 +40,7 @@ impl Fetch {
     /// `NotReady`.
     pub fn start(endpoint: &Endpoint, client: &Client, deadline: Instant) -> Result<Fetch, Fault> {
         let address = host_port(&endpoint.host, endpoint.port.into());
-        let connecting = Connecting::start(&address, client, deadline)
+        let connecting = Connecting::start(&address, None, client, deadline)
             .map_err(|fault| not_ready(endpoint, &fault.to_string()))?;
         Ok(Fetch { endpoint: endpoint.clone(), stage: Stage::Connecting(connecting), deadline })
     }
