@@ -207,7 +207,8 @@ impl Files {
             || tracked.is_superseded()
             || tracked.has_uncommitted()
             || tracked.record.current_name.is_empty()
-            || tracked.finished_at.is_some()
+            // That what is behind the position is no event, nobody else knows.
+            || tracked.finished_at.is_some_and(|size| size != tracked.read_position)
             || tracked.has_zeros()
             || self.is_sought(tracked.record.id);
         if is_open_for_its_end || self.tracked[handle].look(now_ms).ok()? != Look::Quiet {

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::files::descriptors::begin_with_descriptors;
 use crate::support::torture::{ARRIVE_MAX, Chance, Group, Tally, V010, hazard, lines};
 use crate::support::{Topic, Work, shared, wait_for};
 
@@ -68,6 +69,38 @@ fn killed_while_files_are_dropped(
     assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
     let series: Vec<(&str, u64)> = labels.iter().map(|label| (label.as_str(), EACH)).collect();
     tally.exact("kills", &topic, &series, &agent);
+}
+
+/// Each was written a moment ago, and is watched for an hour after it was renamed. They once held all
+/// descriptors meanwhile: a minute for each few hundred files at the usual grace time.
+#[test]
+fn files_dropped_at_once_do_not_wait_for_each_others_grace_time() {
+    const FILES: usize = 300;
+    let what = "spooldir: 300 files dropped at once, 64 descriptors";
+    let _row = hazard(Group::Sticks, what, V4);
+    let (topic, work) = scene(2);
+    let work = work.set("a1.sources.r1.retireGraceMs", 3_600_000);
+    let labels: Vec<String> = (0..FILES).map(|at| format!("f{at}")).collect();
+    labels.iter().for_each(|label| work.write(label, &lines(label, 0, 2), 0));
+    let mut command = work.command();
+    begin_with_descriptors(&mut command, 64);
+    let mut agent = work.start_command(command);
+    agent.expect("no file left", ARRIVE_MAX, || unfinished(&work) == 0);
+    agent.expect_records(&topic, 2 * FILES, ARRIVE_MAX);
+    for label in &labels[..10] {
+        work.append(&format!("{label}.COMPLETED"), &lines(label, 2, 3));
+    }
+    agent.expect_records(&topic, 2 * FILES + 10, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let written = |at: usize| if at < 10 { 3 } else { 2 };
+    let series: Vec<(&str, u64)> =
+        labels.iter().enumerate().map(|(at, label)| (label.as_str(), written(at))).collect();
+    let mut tally = Tally::row(
+        Group::Sticks,
+        "spooldir: late lines of files that gave their descriptors away",
+        V4,
+    );
+    tally.exact("dropped", &topic, &series, &agent);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use super::scene::{OLD_S, Scene, spool};
 use crate::support::torture::{Group, V010, hazard};
@@ -20,16 +21,19 @@ fn limit_descriptors(scene: &mut Scene, most: u64) {
 
 /// The same, from the start on.
 fn with_descriptors(scene: Scene, most: u64) -> Scene {
-    scene.command(move |command| {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-        // SAFETY: setrlimit reads the limit and is async-signal-safe.
-        unsafe {
-            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            });
-        }
-    })
+    scene.command(move |command| begin_with_descriptors(command, most))
+}
+
+/// The most descriptors that a process has from its start on.
+pub(crate) fn begin_with_descriptors(command: &mut Command, most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: setrlimit reads the limit and is async-signal-safe.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
 }
 
 /// What is open goes on, what is not is waited for: a listing, a new file, a receipt.

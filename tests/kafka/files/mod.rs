@@ -5,7 +5,7 @@
 
 mod absence;
 mod charsets;
-mod descriptors;
+pub(crate) mod descriptors;
 mod disks;
 mod hours;
 mod hung;
