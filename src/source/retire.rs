@@ -18,7 +18,7 @@ use super::kin::{COPY_WAIT_MS, has_no_place};
 use super::policy::{Current, Then};
 use super::quest::is_copys_name;
 use super::scan::Candidate;
-use super::tracked::{Look, Tie, Tracked, Vetting};
+use super::tracked::{LeftAlone, Look, Tie, Tracked, Vetting};
 use super::{Files, Handle, READER, reach, root, tell};
 use crate::checkpoint::record::FileState;
 use crate::log::{self, Level};
@@ -192,7 +192,8 @@ impl Files {
             self.keep_if_it_must(handle);
         }
         let tracked = &self.tracked[handle];
-        let left_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
+        let LeftAlone { watched_ms, quiet_ms: left_ms } =
+            tracked.left_alone(wall_ms, now_ms).ok()?;
         let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
         let is_over = tracked.is_superseded() || left_ms >= self.policy.grace_ms();
         let is_begun = tracked.read_position > 0 || self.may_begin(handle);
@@ -206,8 +207,7 @@ impl Files {
         // Where no other file waits there is time for a writer that has dropped it too early.
         let open = self.tracked.iter().filter(|t| t.is_named()).count();
         let is_urgent = self.scanner.candidates().len() > open;
-        let is_watched = tracked.watched_ms(now_ms).is_ok_and(|ms| ms >= whole_ms);
-        let is_due = is_whole && (is_urgent || is_watched);
+        let is_due = is_whole && (is_urgent || watched_ms >= whole_ms);
         match (is_named, tracked.keeps_name) {
             // It is looked at under its name as long as it has that, and read on.
             (true, true) if self.policy.then == Then::Mark => is_due.then_some(Step::Done),
@@ -278,8 +278,7 @@ impl Files {
     pub(super) fn left_alone_ms(&self, handle: Handle) -> Option<u64> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
         let tracked = &self.tracked[handle];
-        let quiet_ms = tracked.quiet_ms(wall_ms, now_ms).ok()?;
-        let watched_ms = tracked.watched_ms(now_ms).ok()?;
+        let LeftAlone { watched_ms, quiet_ms } = tracked.left_alone(wall_ms, now_ms).ok()?;
         if !tracked.has_rest() {
             return Some(quiet_ms);
         }
@@ -319,7 +318,7 @@ impl Files {
         if let Some(whole_ms) = self.policy.whole_ms() {
             let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
             return tracked.is_named()
-                && tracked.quiet_ms(wall_ms, now_ms).is_ok_and(|ms| ms >= whole_ms);
+                && tracked.left_alone(wall_ms, now_ms).is_ok_and(|left| left.quiet_ms >= whole_ms);
         }
         let (name, is_named) =
             (tracked.name().to_owned(), tracked.is_named() && !tracked.watch.was_live);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -126,6 +126,17 @@ pub enum Vetting {
     Copy { of: u64, until_ms: u64 },
     /// A file of its own.
     Passed,
+}
+
+/// For how long a file has been left alone, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// By what we saw ourselves. The clock may jump, and be another one than that of the file's stamps:
+    /// what we saw does not.
+    pub watched_ms: u64,
+    /// The same, but as long as we have seen nothing, by its modification time, too. For what is not
+    /// final: lines that come later are read all the same.
+    pub quiet_ms: u64,
 }
 
 /// Since when a file is watched, and how; it outlives the descriptor.
@@ -535,27 +546,29 @@ impl Tracked {
         }
     }
 
-    /// How long the file has been left alone, ms: by what we saw ourselves. The clock may jump,
-    /// and be another one than that of the file's stamps: what we saw does not.
+    /// How long the file has been left alone, by [`LeftAlone::watched_ms`].
     pub fn watched_ms(&self, now_ms: u64) -> io::Result<u64> {
-        let stat = self.file.metadata()?;
-        let seen = self.modified.map(|(s, ns)| (s, ns, self.size)).or(self.opened);
-        if seen != Some((stat.mtime(), stat.mtime_nsec(), stat.len())) {
-            return Ok(0);
-        }
-        Ok(now_ms - self.watch.written_ms.unwrap_or(self.watch.since_ms))
+        Ok(self.watched_as(&self.file.metadata()?, now_ms))
     }
 
-    /// The same, but as long as we have seen nothing, by its modification time, too. For what is
-    /// not final: lines that come later are read all the same.
-    pub fn quiet_ms(&self, now_wall_ms: i64, now_ms: u64) -> io::Result<u64> {
-        let watched_ms = self.watched_ms(now_ms)?;
-        if self.watch.written_ms.is_some() || watched_ms < now_ms - self.watch.since_ms {
-            return Ok(watched_ms);
-        }
+    /// How long the file has been left alone, by either measure: one question to the kernel, since it is
+    /// put for each open file in each turn.
+    pub fn left_alone(&self, now_wall_ms: i64, now_ms: u64) -> io::Result<LeftAlone> {
         let stat = self.file.metadata()?;
+        let watched_ms = self.watched_as(&stat, now_ms);
+        if self.watch.written_ms.is_some() || watched_ms < now_ms - self.watch.since_ms {
+            return Ok(LeftAlone { watched_ms, quiet_ms: watched_ms });
+        }
         let by_stamp = u64::try_from(now_wall_ms.saturating_sub(modified_ms(&stat))).unwrap_or(0);
-        Ok(by_stamp.max(watched_ms))
+        Ok(LeftAlone { watched_ms, quiet_ms: by_stamp.max(watched_ms) })
+    }
+
+    fn watched_as(&self, stat: &Metadata, now_ms: u64) -> u64 {
+        let seen = self.modified.map(|(s, ns)| (s, ns, self.size)).or(self.opened);
+        if seen != Some((stat.mtime(), stat.mtime_nsec(), stat.len())) {
+            return 0;
+        }
+        now_ms - self.watch.written_ms.unwrap_or(self.watch.since_ms)
     }
 
     /// It was watched like this before it was opened; `written_ms`: when a change since was seen.
