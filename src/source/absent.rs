@@ -275,7 +275,11 @@ impl Files {
     /// may be by its name or by its first bytes the content is compared, before it is read as a new
     /// file.
     pub(super) fn ask_waiting(&mut self, name: &OsStr, file: &File, stat: &Metadata) {
-        let suspect = || Suspect::new(name.to_owned(), Hints::of(stat), file.try_clone().ok());
+        let home = self.home_of(file, name);
+        let suspect = || Suspect {
+            home,
+            ..Suspect::new(name.to_owned(), Hints::of(stat), file.try_clone().ok())
+        };
         let waiting = std::mem::take(&mut self.absent.list);
         let may_be = |absent: &Absent| {
             let Absent { record, reached, .. } = absent;

@@ -2,8 +2,9 @@
 //! ([`super::absent`]). Another one may stand in its place, as a link that was switched does, or what is
 //! below a file system that is not mounted.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -36,6 +37,18 @@ pub(super) fn is_void(record: &FileRecord) -> bool {
 pub(super) fn is_very_directory(stat: &Metadata, record: &FileRecord) -> bool {
     let born_ns = born_ns(stat);
     born_ns != 0 && (stat.ino(), born_ns) == (record.directory, record.directory_born_ns)
+}
+
+/// Was a file that was in the same directory found here? Of a record that names none, but its device: one
+/// that was on the same.
+pub(super) fn is_home(
+    homes: &HashSet<(Directory, Directory)>,
+    here: Directory,
+    record: &FileRecord,
+) -> bool {
+    let is_of_any = record.directory == 0 && !is_void(record);
+    let was_on = |(now, was): &(Directory, Directory)| *now == here && was.0 == record.device;
+    homes.contains(&(here, was_in(record))) || is_of_any && homes.iter().any(was_on)
 }
 
 /// The directory in which a file is, and the spool directory, if that is another one.
@@ -75,7 +88,7 @@ impl Files {
     /// Is it the directory in which the file of the record was?
     pub(super) fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
         let here = (stat.dev(), stat.ino());
-        if is_very_directory(stat, record) || self.homes.contains(&(here, was_in(record))) {
+        if is_very_directory(stat, record) || is_home(&self.homes, here, record) {
             return true;
         }
         if self.hints_are_void && self.is_restoring || is_void(record) {
@@ -262,6 +275,27 @@ impl Files {
             (!place.is_empty()).then(|| self.root.stat_place(OsStr::new("")).ok()).flatten();
         let home = Home { own: Hints::of(&stat), root: above.map(|stat| Hints::of(&stat)) };
         self.is_in_place(name).then_some(home)
+    }
+
+    /// The directory in which the open file stands under that name. It may have been opened a while ago, and
+    /// another directory stand there since.
+    pub(super) fn home_of(&self, file: &File, name: &OsStr) -> Option<Home> {
+        let here = self.directory_now(name)?;
+        let (now, stat) = (self.root.stat(name).ok()?, file.metadata().ok()?);
+        Hints::of(&now).agree(Hints::of(&stat)).then_some(here)
+    }
+
+    /// The file of the record was found in that directory.
+    pub(super) fn note_home(&mut self, record: &mut FileRecord, home: Option<Home>) {
+        if let Some(here) = home {
+            self.homes.insert(((here.own.device, here.own.inode), was_in(record)));
+            self.has_news |= !here.is_that_of(record);
+            here.note(record);
+        } else if self.hints_are_void {
+            // Of one that waits to be deleted elsewhere nothing else tells in which it was.
+            (record.directory, record.directory_born_ns) = (0, 0);
+            (record.root, record.root_born_ns) = (0, 0);
+        }
     }
 
     /// Tells which directories are others than they were at the last listing.

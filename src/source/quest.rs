@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::absent::Absence;
+use super::directories::Home;
 use super::hints::Hints;
 use super::restore::Announced;
 use super::tracked::Mark;
@@ -55,6 +56,9 @@ pub struct Suspect {
     pub hints: Hints,
     /// `None`: opened when its turn comes, since there may be more of them than descriptors.
     pub file: Option<File>,
+    /// The directory in which it stood under this name when it was opened first: it may have lost that name
+    /// before it is compared.
+    pub(super) home: Option<Home>,
     /// It holds less than was read: it was made before the last lines were written. What it has in
     /// common with what was read, at least.
     pub partly: Option<Mark>,
@@ -86,7 +90,17 @@ impl Compared {
 impl Suspect {
     pub fn new(name: OsString, hints: Hints, file: Option<File>) -> Suspect {
         let hasher = crc32fast::Hasher::new();
-        Suspect { name, hints, file, partly: None, end: None, waits: false, hashed: 0, hasher }
+        Suspect {
+            name,
+            hints,
+            file,
+            home: None,
+            partly: None,
+            end: None,
+            waits: false,
+            hashed: 0,
+            hasher,
+        }
     }
 
     /// Goes on to offset `end`, `budget` bytes at most. `false`: not there yet. An end of the file

@@ -35,7 +35,7 @@ const RETRY_MS: u64 = 1_000;
 enum Found {
     /// It is not over.
     NotYet,
-    It(Suspect),
+    It(Box<Suspect>),
     Nothing,
 }
 
@@ -113,7 +113,7 @@ impl Files {
                 Found::It(suspect) => {
                     self.close(&mut quest);
                     self.quests.release(&suspect);
-                    self.is_found(quest.whose, suspect, &announced);
+                    self.is_found(quest.whose, *suspect, &announced);
                 }
                 // "Cannot be asked now" is not "none of these".
                 Found::Nothing if !quest.unasked.is_empty() => {
@@ -162,7 +162,7 @@ impl Files {
             let result = self.compare_one(quest, &mut suspect, &file, budget, announced);
             suspect.file = Some(file);
             match result {
-                Ok(Compared::Same) => return Found::It(suspect),
+                Ok(Compared::Same) => return Found::It(Box::new(suspect)),
                 Ok(Compared::Other) => self.quests.release(&suspect),
                 Ok(Compared::NotYet) => {
                     quest.suspects.push_front(suspect);
@@ -324,7 +324,7 @@ impl Files {
             Whose::Stray { record, .. } => {
                 let reached = announced(record.id);
                 self.tell_recognised(&record, &suspect.name);
-                self.stray_found(*record, file, &suspect.name, reached);
+                self.stray_found(*record, file, &suspect, reached);
             }
             Whose::Truncated { id } => self.goes_on_in_copy(id, suspect, file),
             Whose::Replaced { id, .. } => match suspect.partly {
@@ -347,23 +347,26 @@ impl Files {
         &mut self,
         mut record: FileRecord,
         file: File,
-        found: &OsStr,
+        suspect: &Suspect,
         reached: Option<Announced>,
     ) {
+        let found = suspect.name.as_os_str();
+        let home = self.home_of(&file, found).or(suspect.home);
         let is_plain = record.state == FileState::Live
             && reached.is_none()
             && found.as_bytes() == record.current_name;
         if is_plain && self.tracked.len() >= self.open_max * 3 / 4 {
             let Ok(stat) = file.metadata() else {
-                self.restore_found(record, file, found, reached);
+                self.restore_in(home, record, file, found, reached);
                 return;
             };
+            self.note_home(&mut record, home);
             let hints = Hints::of(&stat);
             (record.device, record.inode, record.born_ns) =
                 (hints.device, hints.inode, hints.born_ns);
             return self.park_record(record);
         }
-        self.restore_found(record, file, found, reached);
+        self.restore_in(home, record, file, found, reached);
     }
 
     fn tell_recognised(&self, record: &FileRecord, found: &OsStr) {

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
-use super::directories::{is_very_directory, was_in};
+use super::directories::{Home, is_home, is_very_directory, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
@@ -128,7 +128,7 @@ impl Files {
         let here = (stat.dev(), stat.ino());
         let homes = &self.homes;
         let is_old = |r: &FileRecord| {
-            let is_it = || is_very_directory(&stat, r) || homes.contains(&(here, was_in(r)));
+            let is_it = || is_very_directory(&stat, r) || is_home(homes, here, r);
             was_in(r) != here && is_it()
         };
         let sought = self.quests.list.iter_mut().filter_map(|quest| match &mut quest.whose {
@@ -223,24 +223,25 @@ impl Files {
     /// Goes on with a file of the last run. Its handle; that of its new content if it was truncated.
     pub(super) fn restore_found(
         &mut self,
+        record: FileRecord,
+        file: File,
+        found: &OsStr,
+        reached: Option<Announced>,
+    ) -> Handle {
+        let home = self.home_of(&file, found);
+        self.restore_in(home, record, file, found, reached)
+    }
+
+    /// The same of one that stands in that directory, or stood there when it was opened.
+    pub(super) fn restore_in(
+        &mut self,
+        home: Option<Home>,
         mut record: FileRecord,
         file: File,
         found: &OsStr,
         reached: Option<Announced>,
     ) -> Handle {
-        // It may have been opened a while ago, and another directory stand there since.
-        let is_there = || Some((self.root.stat(found).ok()?, file.metadata().ok()?));
-        let is_it = |(now, stat): (Metadata, Metadata)| Hints::of(&now).agree(Hints::of(&stat));
-        let here = self.directory_now(found).filter(|_| is_there().is_some_and(is_it));
-        if let Some(here) = here {
-            self.homes.insert(((here.own.device, here.own.inode), was_in(&record)));
-            self.has_news |= !here.is_that_of(&record);
-            here.note(&mut record);
-        } else if self.hints_are_void {
-            // Of one that waits to be deleted elsewhere nothing else tells in which it was.
-            (record.directory, record.directory_born_ns) = (0, 0);
-            (record.root, record.root_born_ns) = (0, 0);
-        }
+        self.note_home(&mut record, home);
         if record.is_unseen() && reached.is_none() {
             // What fails here fails again when it is read.
             let _ = self.see(&mut record, &file);
@@ -276,7 +277,7 @@ impl Files {
             (record.device, record.inode) = (hints.device, hints.inode);
             record.born_ns = hints.born_ns;
         }
-        if let Some(here) = here {
+        if let Some(here) = home {
             self.homes.insert(((here.own.device, here.own.inode), was_in(&record)));
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);

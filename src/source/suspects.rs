@@ -346,7 +346,9 @@ impl Files {
 
     fn new_suspect(&self, name: &OsStr, file: File, stat: &Metadata, before: usize) -> Suspect {
         let keeps = before + self.quests.list.len() < KEPT_OPEN_MAX;
-        Suspect::new(name.to_owned(), Hints::of(stat), keeps.then_some(file))
+        let home = self.home_of(&file, name);
+        let file = keeps.then_some(file);
+        Suspect { home, ..Suspect::new(name.to_owned(), Hints::of(stat), file) }
     }
 
     /// A regular file of which no record speaks that is being read.

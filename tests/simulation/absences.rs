@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use flume_ng::clock::Clock;
+use flume_ng::config::model::DeletePolicy;
 use flume_ng::source::reach;
 
 use crate::cluster::Version;
@@ -60,6 +61,25 @@ impl Story {
         self.world.end(End::Kill);
         self.world.writers.truncate(0, wall_ms);
         path.with_file_name(copy)
+    }
+
+    /// Starts the agent on a device with another number: what comes is sent in less than the hour for which
+    /// another directory is not believed.
+    fn go_on_at_once(mut self) {
+        self.world.renumbering = Some(Renumbering::Device);
+        self.start();
+        let sent = self.sent();
+        self.write_another();
+        self.until(|cluster| cluster.logs.iter().map(ours).sum::<usize>() > sent);
+        self.conclude();
+    }
+
+    /// Writes a line to another file, of the present hour.
+    fn write_another(&mut self) {
+        let wall_ms = self.world.clock.now_ms();
+        let name = format!("{wall_ms}-{}.log", scenario::hour(&self.world.clock));
+        let at = self.world.writers.create(&name, wall_ms);
+        scenario::write_lines(&mut self.world, at, 1);
     }
 
     fn sent(&self) -> usize {
@@ -273,4 +293,58 @@ fn a_listing_that_is_cut_short_tells_of_no_file_that_was_listed_before() {
     scenario::write_lines(&mut story.world, at, 3);
     story.until_sent(0, 23);
     story.conclude();
+}
+
+/// Everything is copied, and a file with new lines is deleted after the start has opened it and before it was
+/// compared. These are in doubt, the agent dies, and the device gets another number.
+#[test]
+fn a_file_that_was_deleted_while_it_was_compared_was_in_the_directory_in_which_it_was_opened() {
+    let mut story = Story::begin(calm());
+    story.write(20);
+    story.until_sent(0, 20);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.write(2);
+    story.world.renumbering = Some(Renumbering::Copy);
+    story.start();
+    let generation = story.world.writers.inodes[0].generation;
+    story.world.excuse(generation, 0);
+    let path = story.world.path_of(0);
+    story.world.writers.delete(0, &path);
+    story.cluster().trouble.request_lost = 100;
+    let serial = story.cluster().serial;
+    story.until(|cluster| cluster.serial > serial);
+    story.pass(2_000);
+    story.world.end(End::Kill);
+    story.cluster().trouble.request_lost = 0;
+    story.go_on_at_once();
+}
+
+/// Everything is copied, with a file that waits to be deleted elsewhere and has late lines. They are in doubt when
+/// somebody deletes it, the agent dies, and the device gets another number.
+#[test]
+fn a_file_that_waited_to_be_deleted_was_on_the_device_of_the_others() {
+    let mut story = Story::begin(Scenario { delete: DeletePolicy::Immediate, ..calm() });
+    story.write(20);
+    story.until_sent(0, 20);
+    story.world.clock.advance(7_200_000);
+    story.write_another();
+    let spool = story.world.writers.spool.clone();
+    let path = story.world.path_of(0);
+    story.until(|_| !path.exists());
+    let hidden = story.world.path_of(0);
+    assert!(hidden.exists() && !hidden.starts_with(&spool));
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.write(2);
+    story.world.renumbering = Some(Renumbering::Copy);
+    story.cluster().trouble.request_lost = 100;
+    story.start();
+    let serial = story.cluster().serial;
+    story.until(|cluster| cluster.serial > serial);
+    let generation = story.world.writers.inodes[0].generation;
+    story.world.excuse(generation, 0);
+    story.world.writers.delete(0, &hidden);
+    story.pass(2_000);
+    story.world.end(End::Kill);
+    story.cluster().trouble.request_lost = 0;
+    story.go_on_at_once();
 }

@@ -298,6 +298,13 @@ fn a_file_that_is_back_in_its_place_is_not_moved() {
     run_as_drawn(crate::FOLLOWED + 1_200_037_539);
 }
 
+/// A file of a copied state is deleted before it was compared, lines of it are in doubt, and the device gets another
+/// number.
+#[test]
+fn a_file_that_was_found_by_its_content_is_in_a_directory_though_it_was_deleted_since() {
+    run_as_drawn(1_200_050_504);
+}
+
 /// A finished file is renamed where nobody sees it, and the device gets another number.
 #[test]
 fn a_receipt_is_found_by_the_inode_that_was_born_then() {
