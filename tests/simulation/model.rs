@@ -33,7 +33,8 @@
 //! What no client can promise is not drawn (`scenario`, `Scenario::draw_trouble`): a request without
 //! identity that is under way for longer than the settle time, a batch that is invisible for longer
 //! than replicas may lag, records of others in a topic without id that is made anew, a copy of everything after
-//! a file was renamed unseen of which so little was read that nothing but its name tells what it is, or that was finished
+//! a file was renamed unseen of which so little was read that nothing but its name tells what it is (so is its copy, whose directory
+//! keeps its name, too, if the original was truncated and that nobody has seen), or that was finished
 //! under a name that has no room for the suffix: then its receipt has the old name and numbers that say nothing, as
 //! those of a file that somebody has copied have. Nor is what is no mistake: a copy of a finished file under another name is a new file.
 

@@ -305,6 +305,13 @@ fn a_file_that_was_found_by_its_content_is_in_a_directory_though_it_was_deleted_
     run_as_drawn(1_200_050_504);
 }
 
+/// So little was read of a file that nothing but its name tells what its copy is. The original is truncated and
+/// replaced, which leaves the copy alone in a directory that is to be renamed.
+#[test]
+fn a_copy_that_only_its_name_tells_keeps_its_directory() {
+    run_as_drawn(crate::SPOOLED + 1_200_083_964);
+}
+
 /// A finished file is renamed where nobody sees it, and the device gets another number.
 #[test]
 fn a_receipt_is_found_by_the_inode_that_was_born_then() {

@@ -565,7 +565,8 @@ impl Writers {
             is_reserved: false,
             written_ms: self.now_ms,
             is_copy: true,
-            is_bound: false,
+            // Nor is the directory renamed in which it has the name that tells whose copy it is.
+            is_bound: self.inodes[at].is_bound,
         });
         name
     }
