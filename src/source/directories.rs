@@ -7,10 +7,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::absent::{Absence, ELSEWHERE_MS};
-use super::follow::{is_deleted, last_directory};
+use super::follow::{is_deleted, last_directory, path_of};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::quest::{Quest, Whose};
 use super::scan::Scanner;
@@ -222,6 +222,40 @@ impl Files {
             self.is_awaited(record, &mut since_ms, why) || self.is_back_and_not_listed(record);
         self.tracked[handle].away_ms = since_ms;
         is_away
+    }
+
+    /// Has an open file that has lost its name another one that is taken, which the listing could not tell? It is
+    /// in a directory that could not be listed, or could not be asked what it is. Where that cannot be told
+    /// either it is believed for an hour.
+    pub(super) fn is_unlisted(&mut self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
+        if tracked.is_superseded() {
+            // The name is that of what the file holds now.
+            return false;
+        }
+        if let Some(path) = path_of(&tracked.file) {
+            return self.is_taken_path(&path);
+        }
+        let inode = tracked.record.inode;
+        let is_unjudged = self.scanner.unjudged().iter().any(|(_, of)| *of == inode);
+        let is_anywhere = is_unjudged || self.scanner.faulty().next().is_some();
+        let may_be = is_anywhere && !is_deleted(&tracked.file);
+        let now_ms = self.clock().monotonic_ms();
+        let since_ms = &mut self.tracked[handle].unlisted_ms;
+        *since_ms = may_be.then_some(since_ms.unwrap_or(now_ms));
+        since_ms.is_some_and(|since_ms| now_ms - since_ms < ELSEWHERE_MS)
+    }
+
+    /// Is it that of a file to be read, in one of the directories?
+    fn is_taken_path(&self, path: &Path) -> bool {
+        let (Some(dir), Some(leaf)) = (path.parent(), path.file_name()) else { return false };
+        let at = std::fs::metadata(dir).ok().map(|stat| Hints::of(&stat));
+        let is_it = |place: &OsStr| {
+            at.is_some() && self.scanner.directory_of(place) == at || self.root.place(place) == dir
+        };
+        let places = self.scanner.places().filter(|place| is_it(place));
+        let mut names = places.map(|place| root::below(place, leaf));
+        names.any(|name| self.accepts(&name) && !self.scanner.marked().any(|other| other == name))
     }
 
     /// Is the directory of the record in its place, and was another one listed there last? Then what that

@@ -82,7 +82,7 @@ impl Files {
         tracked.begin_grace(now_ms);
         (tracked.lost_name_ms, tracked.has_asked_heirs) = (Some(now_ms), false);
         // One that comes back keeps it anew.
-        (tracked.asks_heirs_ms, tracked.keeps_name) = (None, false);
+        (tracked.asks_heirs_ms, tracked.unlisted_ms, tracked.keeps_name) = (None, None, false);
         tell(
             Level::Info,
             &name,
@@ -220,7 +220,7 @@ pub(super) fn last_directory(file: &File) -> Option<Hints> {
 }
 
 /// Where an open file is now; `None` if it was deleted or cannot be told.
-fn path_of(file: &File) -> Option<PathBuf> {
+pub(super) fn path_of(file: &File) -> Option<PathBuf> {
     let stat = file.metadata().ok()?;
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
     let now = std::fs::metadata(&path).ok()?;

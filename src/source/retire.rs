@@ -220,9 +220,10 @@ impl Files {
     }
 
     /// May a file that has lost its name not have come to its end? Another directory stands in the place of
-    /// its own, or another inode has what was read of it, and more.
+    /// its own, or it may have a name that was not listed, or another inode has what was read of it, and more.
     fn may_go_on_elsewhere(&mut self, handle: Handle) -> bool {
-        !self.tracked[handle].is_named() && (self.is_away(handle) || self.may_have_heir(handle))
+        !self.tracked[handle].is_named()
+            && (self.is_away(handle) || self.is_unlisted(handle) || self.may_have_heir(handle))
     }
 
     /// Was the file deleted, and is it no longer written to? Only this descriptor keeps its bytes

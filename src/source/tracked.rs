@@ -82,6 +82,8 @@ pub struct Tracked {
     pub has_asked_heirs: bool,
     /// Monotonic time since which they are asked.
     pub asks_heirs_ms: Option<u64>,
+    /// Monotonic time since which it may be in a directory that cannot be listed.
+    pub unlisted_ms: Option<u64>,
     /// Is it known whether it is a copy of another file?
     pub vetting: Vetting,
     pub marks: Marks,
@@ -292,6 +294,7 @@ impl Tracked {
             away_ms: None,
             has_asked_heirs: false,
             asks_heirs_ms: None,
+            unlisted_ms: None,
             vetting: Vetting::Unasked,
             marks,
             reads: VecDeque::new(),

@@ -5,14 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use flume_ng::clock::Clock;
-use flume_ng::config::model::DeletePolicy;
+use flume_ng::config::model::{DeletePolicy, FirstByte};
 use flume_ng::source::reach;
 
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
 use crate::rng::Rng;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Kind, Scenario};
 use crate::world::{End, Renumbering};
+use crate::writers::SECOND;
 
 /// Longer than any wait but the hour, ms.
 const LONG_MS: u64 = 60_000;
@@ -347,4 +348,27 @@ fn a_file_that_waited_to_be_deleted_was_on_the_device_of_the_others() {
     story.world.end(End::Kill);
     story.cluster().trouble.request_lost = 0;
     story.go_on_at_once();
+}
+
+/// A followed file that ends in half a line is moved to another directory that is followed, and that cannot be
+/// listed for longer than its grace time.
+#[test]
+fn half_a_line_waits_while_its_file_is_in_a_directory_that_cannot_be_listed() {
+    let kind = Kind::Followed { first: FirstByte::Beginning, idle_ms: None };
+    let mut story = Story::begin(Scenario { kind, ..calm() });
+    story.world.writers.add_second();
+    story.write(3);
+    story.until_sent(0, 3);
+    let world = &mut story.world;
+    let wall_ms = world.clock.now_ms();
+    world.writers.append_half(0, wall_ms, &mut world.rng, true);
+    let (path, second) = (story.world.path_of(0), story.world.writers.spool.join(SECOND));
+    std::fs::rename(path, second.join("f99.log")).expect("a name of our own");
+    story.refuse(move |path| path == second);
+    story.pass(LONG_MS);
+    assert_eq!(story.sent(), 3);
+    reach::set_mishap(None);
+    story.write(1);
+    story.until_sent(0, 5);
+    story.conclude();
 }

@@ -305,6 +305,12 @@ fn a_file_that_was_found_by_its_content_is_in_a_directory_though_it_was_deleted_
     run_as_drawn(1_200_050_504);
 }
 
+/// A followed file with half a line is moved to another of its directories, where it cannot be asked for a while.
+#[test]
+fn a_file_that_has_a_name_which_could_not_be_listed_has_not_ended() {
+    run_as_drawn(crate::FOLLOWED + 1_200_073_814);
+}
+
 /// So little was read of a file that nothing but its name tells what its copy is. The original is truncated and
 /// replaced, which leaves the copy alone in a directory that is to be renamed.
 #[test]
