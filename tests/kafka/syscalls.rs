@@ -409,7 +409,7 @@ fn killed_again_with_4_3_1() {
 #[test]
 #[ignore = "long: make torture"]
 fn killed_again_with_0_10_2_0() {
-    killed_again("0.10.2.0", ["sendto", "recvfrom"]);
+    killed_again("0.10.2.0", ["writev", "recvfrom"]);
 }
 
 #[test]
