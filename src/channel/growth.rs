@@ -2,15 +2,15 @@
 //!
 //! A broker works on one request of a connection at a time, and reads no other from it meanwhile: with
 //! a backlog we wait for it, and then it waits for us. So a connection that is never empty for a while
-//! gets a second one beside it, to the same address, and every other partition goes over that from then
-//! on. An agent that keeps up has one connection to each leader.
+//! gets another one beside it, to the same address, and every other of its partitions goes over that from
+//! then on; and so once more. An agent that keeps up has one connection to each leader.
 //!
 //! The promise does not notice: a partition changes over only when nothing of it is under way, so its
 //! batches arrive in order, and what ends one connection ends all (`open` makes them anew). Another
 //! cluster may have taken the address since the first connection was made. So before the new connection
 //! carries anything, it must tell the same cluster, the same topic and the same leaders.
 //!
-//! A second connection is a matter of speed alone: one that is not to be had, since the broker counts
+//! Another connection is a matter of speed alone: one that is not to be had, since the broker counts
 //! them (`max.connections.per.ip`) or refuses another login, is done without until all are made anew.
 
 use std::os::fd::RawFd;
@@ -28,8 +28,9 @@ use super::lanes::Lanes;
 use super::protocol::Asked;
 use crate::log;
 
-/// Connections to one leader. With three no more was carried than with two.
-const CONNECTIONS_MAX: usize = 2;
+/// Connections to one leader: so many threads of a broker read from its clients, unless it is told
+/// otherwise (`num.network.threads`).
+const CONNECTIONS_MAX: usize = 3;
 
 /// A connection is full with so much under way, in two requests or more.
 const FULL_BYTES: usize = 256 << 10;
@@ -179,9 +180,7 @@ impl Growth {
     fn refuse(&mut self, peer: &str, fault: &Fault) -> Step {
         log::info(
             "producer.SyncProducer",
-            format_args!(
-                "Going on with one connection to {peer}, another is not to be had: {fault}"
-            ),
+            format_args!("No further connection to {peer} is to be had, going on without: {fault}"),
         );
         self.refused.push(peer.to_owned());
         Step::Rest

@@ -1,6 +1,6 @@
 //! The wire from Kafka 0.11 on: record batches with producer id, epoch and sequence.
 //!
-//! One connection to each leader, or two (`growth.rs`); the answers on each come in the order of the
+//! One connection to each leader, or up to three (`growth.rs`); the answers on each come in the order of the
 //! requests. Up to five rounds are under way at once: so many batches of a producer and partition a broker remembers,
 //! and among them it knows a resend.
 //!
