@@ -119,7 +119,10 @@ impl Growth {
         let peer = lanes.all[at].peer();
         let connections = lanes.all.iter().filter(|lane| lane.peer() == peer).count();
         let is_refused = self.refused.iter().any(|refused| refused == peer);
-        if connections >= CONNECTIONS_MAX || lanes.partitions_of(at).len() < 2 || is_refused {
+        // One that nothing is sent over would be closed for idleness, and all others with it.
+        let busy =
+            lanes.partitions_of(at).into_iter().filter(|p| lanes.all[at].carries(*p)).count();
+        if connections >= CONNECTIONS_MAX || busy < 2 || is_refused {
             return Step::Rest;
         }
         let until = Instant::now() + PATIENCE;
@@ -198,7 +201,8 @@ impl Growth {
     }
 }
 
-/// Has every other partition of `beside` go over the new connection.
+/// Has every other partition of `beside` go over the new connection, of those with batches under way as
+/// of the rest.
 fn divide(lanes: &mut Lanes, beside: usize, (connection, spoken): Greeted) -> Step {
     log::info(
         "producer.SyncProducer",
@@ -207,7 +211,10 @@ fn divide(lanes: &mut Lanes, beside: usize, (connection, spoken): Greeted) -> St
             connection.peer()
         ),
     );
-    let left = lanes.partitions_of(beside).into_iter().skip(1).step_by(2).collect();
+    let (mut left, rest): (Vec<i32>, Vec<i32>) =
+        lanes.partitions_of(beside).into_iter().partition(|p| lanes.all[beside].carries(*p));
+    left.extend(rest);
+    let left = left.into_iter().skip(1).step_by(2).collect();
     let to = lanes.add(Leader { connection, spoken });
     change_over(lanes, left, to)
 }

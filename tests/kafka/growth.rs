@@ -42,16 +42,21 @@ impl Scene {
 
     /// Sends all batches, so many of a partition under way at once. Each is acknowledged in its place.
     fn fill(&mut self, under_way: usize) {
+        self.fill_some(PARTITIONS, under_way);
+    }
+
+    /// The same, of the first `count` partitions.
+    fn fill_some(&mut self, count: usize, under_way: usize) {
         let line = "x".repeat(LINE_BYTES);
         let (mut sent, mut acked) = ([0; PARTITIONS], [0; PARTITIONS]);
-        while acked.iter().sum::<usize>() < PARTITIONS * BATCHES {
+        while acked.iter().sum::<usize>() < count * BATCHES {
             let is_due = |p: &usize| {
                 sent[*p] < BATCHES
                     && sent[*p] - acked[*p] < under_way
                     && self.broker.takes(*p as i32)
             };
             let of = |p| batch(Wire::Modern, self.identity, p as i32, sent[p] as i32, &line);
-            let round: Vec<Batch> = (0..PARTITIONS).filter(is_due).map(of).collect();
+            let round: Vec<Batch> = (0..count).filter(is_due).map(of).collect();
             if round.is_empty() {
                 self.wait();
             } else {
@@ -107,6 +112,14 @@ fn a_connection_that_empties_stays_alone() {
     scene.fill(1);
     assert_eq!(scene.connections(), 1);
     scene.is_complete();
+}
+
+#[test]
+fn a_connection_that_one_partition_fills_stays_alone() {
+    let mut scene = Scene::new();
+    scene.fill_some(1, 5);
+    assert_eq!(scene.connections(), 1);
+    assert_eq!(scene.brokers.topic(&scene.topic).ends(), [BATCHES as i64, 0, 0]);
 }
 
 #[test]
