@@ -51,7 +51,7 @@ impl Files {
             ),
         );
         let former = std::mem::replace(&mut tracked.record.name, new.as_bytes().to_vec());
-        tracked.former_name = Some(former);
+        tracked.note_former_name(former);
         tracked.lost_name_ms = Some(now_ms);
         // What there is of a receipt has the other name, and a copy of everything keeps but names.
         tracked.receipted_at = None;
@@ -151,7 +151,10 @@ impl Files {
         tracked.tie = Tie::Named;
         tracked.record.state = FileState::Live;
         tracked.finished_at = None;
-        tracked.record.name = name.as_bytes().to_vec();
+        let former = std::mem::replace(&mut tracked.record.name, name.as_bytes().to_vec());
+        if former != tracked.record.name {
+            tracked.note_former_name(former);
+        }
         tracked.record.current_name.clone_from(&tracked.record.name);
         if let Some(here) = here {
             here.note(&mut tracked.record);
@@ -169,7 +172,7 @@ impl Files {
         // It may have been renamed since the last listing, and copied under a name like the new one.
         let now_at = path_of(&tracked.file).filter(|path| path.file_name() != Some(&name));
         if let Some(now) = now_at.as_ref().and_then(|path| path.file_name()) {
-            tracked.former_name = Some(now.as_bytes().to_vec());
+            tracked.note_former_name(now.as_bytes().to_vec());
         }
         let file = match tracked.file.try_clone() {
             Ok(file) => file,

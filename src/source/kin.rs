@@ -289,8 +289,8 @@ fn begins_as_was_read(fresh: &Tracked, other: &Tracked) -> io::Result<bool> {
 /// Has the other file left its name to this one, or no place at all?
 fn may_succeed(fresh: &Tracked, other: &Tracked) -> bool {
     let name = &fresh.record.name;
-    let had_its_name =
-        other.former_name.as_ref() == Some(name) || !other.is_named() && other.record.name == *name;
+    let had_its_name = other.former_name() == Some(name.as_slice())
+        || !other.is_named() && other.record.name == *name;
     had_its_name || has_no_place(other)
 }
 

@@ -283,7 +283,7 @@ impl Files {
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let handle = self.push(record, file, announced.end);
         let tracked = &mut self.tracked[handle];
-        tracked.former_name = former_name;
+        former_name.into_iter().for_each(|name| tracked.note_former_name(name));
         tracked.tie = Tie::of(is_named);
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {

@@ -72,8 +72,8 @@ pub struct Tracked {
     pub is_barred: bool,
     /// The last look found something to do, or notices tell that it may have changed since.
     pub may_be_unseen: bool,
-    /// The name that it had before it was renamed.
-    pub former_name: Option<Vec<u8>>,
+    /// Those that it had before it was renamed, the last one at the end.
+    former_names: Vec<Vec<u8>>,
     /// Monotonic time at which it was seen to have lost its name.
     pub lost_name_ms: Option<u64>,
     /// Monotonic time since which another directory stands in the place of its own.
@@ -177,6 +177,7 @@ const MARK_INTERVAL_MS: u64 = 500;
 const MARKS_MAX: usize = 32;
 /// How many of them are in the checkpoint.
 const MARKS_KEPT: usize = 6;
+const FORMER_NAMES_MAX: usize = 8;
 
 impl Marks {
     /// Notes where the record stands, and when what is behind it was read; one of a moment ago gives way,
@@ -289,7 +290,7 @@ impl Tracked {
             read_retry_ms: 0,
             is_barred: false,
             may_be_unseen: true,
-            former_name: None,
+            former_names: Vec::new(),
             lost_name_ms: None,
             away_ms: None,
             has_asked_heirs: false,
@@ -390,9 +391,23 @@ impl Tracked {
         OsStr::from_bytes(&self.record.name)
     }
 
-    /// Its name, and the one before that.
+    /// Its name, and those before that.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(&self.record.name).chain(&self.former_name).map(Vec::as_slice)
+        std::iter::once(&self.record.name).chain(&self.former_names).map(Vec::as_slice)
+    }
+
+    /// The name that it had before it was renamed last.
+    pub fn former_name(&self) -> Option<&[u8]> {
+        self.former_names.last().map(Vec::as_slice)
+    }
+
+    /// A copy may have been made when it had that name, however often it was renamed since.
+    pub fn note_former_name(&mut self, name: Vec<u8>) {
+        self.former_names.retain(|former| *former != name);
+        if self.former_names.len() == FORMER_NAMES_MAX {
+            self.former_names.remove(0);
+        }
+        self.former_names.push(name);
     }
 
     /// Is that the name of a copy of it?

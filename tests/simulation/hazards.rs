@@ -602,3 +602,30 @@ fn a_file_that_was_put_back_is_not_moved_away_again() {
     assert!(path.exists(), "moved away again");
     story.conclude();
 }
+
+/// Lines are read while a file is copied, and no channel is open when it is truncated. Nobody looks at it before
+/// it was renamed twice.
+#[test]
+fn a_copy_is_known_by_the_name_that_its_original_had_when_it_was_made() {
+    let mut story = Story::begin(Scenario { line_max: 500, ..Scenario::calm(Version::V28) });
+    story.write(20);
+    story.until_sent(0, 20);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    story.world.writers.copy(0, &path, true, wall_ms);
+    story.write(3);
+    story.until_sent(0, 23);
+    story.cluster().lose_leader(0, 3_600_000);
+    story.cluster().cut();
+    let _ = story.world.turns(20);
+    story.world.writers.truncate(0, wall_ms);
+    story.write(2);
+    for _ in 0..2 {
+        story.until_stamps_are_old();
+        let path = story.world.path_of(0);
+        story.world.writers.rename(&path);
+        let path = story.world.path_of(0);
+        story.turns_until(|world| world.is_known_as(0, &path));
+    }
+    story.cluster().calm_down();
+    story.conclude();
+}

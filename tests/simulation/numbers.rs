@@ -330,6 +330,12 @@ fn a_letter_that_no_record_knows_is_not_sent() {
     run_as_drawn(910_016_243);
 }
 
+/// Lines are read while a file is copied. It is truncated, renamed, and moved away before anybody looks at it.
+#[test]
+fn a_copy_is_known_though_its_original_was_renamed_and_moved_since() {
+    run_as_drawn(1_200_135_578);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
