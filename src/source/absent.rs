@@ -18,7 +18,7 @@ use std::path::Path;
 use super::directories::is_void;
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::parked::Spare;
-use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, is_copys_name};
+use super::quest::{PROOF_BYTES, Quest, Suspect, Whose};
 use super::restore::Announced;
 use super::root::Entry;
 use super::tracked::{self, Tracked};
@@ -185,7 +185,7 @@ impl Files {
     pub(super) fn may_be_copy_of_unreachable(&self, fresh: &Tracked) -> bool {
         let may_be = |a: &Absent| {
             matches!(a.absence, Absence::Unreachable(_))
-                && is_copys_name(fresh.name(), &a.record.name)
+                && self.is_copys(fresh.name(), &a.record, &a.record.name)
                 && (a.record.position > 0 || a.reached.is_some())
                 && !a.record.is_unseen()
                 && tracked::head_matches(&fresh.file, &a.record).unwrap_or(true)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::follow::{is_deleted, last_directory, path_of};
 use super::hints::{Hints, born_ns, is_other_birth};
-use super::quest::{Quest, Whose};
+use super::quest::{Quest, Whose, is_copys_name};
 use super::scan::Scanner;
 use super::tracked::{self, Tracked};
 use super::{Files, Handle, READER, reach, root};
@@ -26,6 +26,11 @@ pub(super) type Directory = (u64, u64);
 /// known.
 pub(super) fn was_in(record: &FileRecord) -> Directory {
     (record.device, record.directory)
+}
+
+/// The place of which its name tells.
+fn place_of(record: &FileRecord) -> &OsStr {
+    root::split(OsStr::from_bytes(&record.name)).0
 }
 
 /// Does the record, which is from a copied state, not tell any more in which directory its file was?
@@ -109,10 +114,7 @@ impl Files {
         if own.is_empty() || record.directory == 0 || !self.scanner.knows_places() {
             return false;
         }
-        let is_it = |place: &OsStr| {
-            place != own
-                && self.root.stat_place(place).is_ok_and(|stat| self.is_directory_of(record, &stat))
-        };
+        let is_it = |place: &OsStr| place != own && self.is_directory_at(record, place);
         if self.scanner.places().any(is_it) {
             return true;
         }
@@ -145,6 +147,48 @@ impl Files {
         let is_old = born_ns(&stat) != 0 && born_ns(&stat) <= record.directory_born_ns;
         let was_changed = record.born_ns != 0 && modified_ns >= record.born_ns;
         [stat.dev(), root.dev()] == [record.device; 2] && is_old && was_changed
+    }
+
+    /// Does the directory in which the file of the record was stand in that place now?
+    fn is_directory_at(&self, record: &FileRecord, place: &OsStr) -> bool {
+        let is_it = |stat: &Metadata| self.is_directory_of(record, stat);
+        record.directory != 0 && self.root.stat_place(place).is_ok_and(|stat| is_it(&stat))
+    }
+
+    /// The names of the record, and what they are where its directory has another name by now.
+    pub(super) fn recorded_names(&self, record: &FileRecord) -> Vec<OsString> {
+        let names = [&record.current_name, &record.name].map(|name| OsStr::from_bytes(name));
+        let mut names: Vec<OsString> = names.map(OsStr::to_owned).into();
+        names.retain(|name| !name.is_empty());
+        let own = place_of(record);
+        let is_it = |place: &&OsStr| self.is_directory_at(record, place);
+        let now = if is_it(&own) { None } else { self.scanner.places().find(is_it) };
+        for at in 0..names.len() {
+            let (place, leaf) = root::split(&names[at]);
+            if let Some(now) = now.filter(|_| place == own) {
+                names.push(root::below(now, leaf));
+            }
+        }
+        names
+    }
+
+    /// Is that the name of a copy of the file of the record, which had this name? Its directory may have
+    /// another one by now, and the copy is in it.
+    pub(super) fn is_copys(&self, copy: &OsStr, record: &FileRecord, name: &[u8]) -> bool {
+        if is_copys_name(copy, name) {
+            return true;
+        }
+        let (own, name) = root::split(OsStr::from_bytes(name));
+        let (place, leaf) = root::split(copy);
+        place != own
+            && own == place_of(record)
+            && is_copys_name(leaf, name.as_bytes())
+            && self.is_directory_at(record, place)
+    }
+
+    /// The same of an open file, and of any name that it had.
+    pub(super) fn is_copys_of(&self, copy: &OsStr, tracked: &Tracked) -> bool {
+        tracked.names().any(|name| self.is_copys(copy, &tracked.record, name))
     }
 
     /// Is the spool directory the one below which the file of the record was?

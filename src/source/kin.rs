@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::follow::is_deleted;
 use super::hints::Hints;
-use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike, is_copys_name};
+use super::quest::{PROOF_BYTES, Quest, Suspect, Whose, begin_alike};
 use super::scan::Candidate;
 use super::tracked::{Tracked, Vetting, bytes_match, head_matches};
 use super::window::{HeadBytes, TailBytes};
@@ -227,7 +227,7 @@ impl Files {
                     let read = other.head.as_slice();
                     read.len() < HEAD_BYTES || read == head
                 }
-                false => other.names().any(|name| is_copys_name(fresh.name(), name)),
+                false => self.is_copys_of(fresh.name(), other),
             };
             // All that follows asks the file system, of each of hundreds of files.
             if !may_be {
@@ -250,7 +250,7 @@ impl Files {
             let len = r.head_len as usize;
             // Of thousands most are told apart by that.
             fresh.size < r.position
-                && is_copys_name(fresh.name(), &r.name)
+                && self.is_copys(fresh.name(), r, &r.name)
                 && (fresh.size < len as u64
                     || bytes_match(&fresh.file, 0, len, r.head_crc).unwrap_or(true))
         };

@@ -135,9 +135,9 @@ pub struct Unasked {
 }
 
 impl Unasked {
-    /// Without names that are not those of a copy of that file.
-    pub(super) fn of_copies(mut self, name: &[u8]) -> Unasked {
-        self.names.retain(|unasked| is_copys_name(unasked, name));
+    /// Without names that are not those of a copy.
+    pub(super) fn of_copies(mut self, is_copys: impl Fn(&OsStr) -> bool) -> Unasked {
+        self.names.retain(|unasked| is_copys(unasked));
         self
     }
 

@@ -221,7 +221,7 @@ impl Files {
                 let tracked = &self.tracked[handle];
                 if matches!(quest.whose, Whose::Replaced { .. }) {
                     // The search for what was truncated asks it, too.
-                    if tracked.is_superseded() && tracked.may_be_copied_to(&suspect.name) {
+                    if tracked.is_superseded() && self.is_copys_of(&suspect.name, tracked) {
                         return Ok(Compared::Other);
                     }
                     if tracked.has_uncommitted() {
@@ -340,7 +340,7 @@ impl Files {
     }
 
     fn may_be_copied_to(&self, id: u64, name: &OsStr) -> bool {
-        self.handle_of(id).is_some_and(|handle| self.tracked[handle].may_be_copied_to(name))
+        self.handle_of(id).is_some_and(|handle| self.is_copys_of(name, &self.tracked[handle]))
     }
 
     fn stray_found(

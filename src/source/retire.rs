@@ -16,7 +16,6 @@ use std::path::Path;
 
 use super::kin::{COPY_WAIT_MS, has_no_place};
 use super::policy::{Current, Then};
-use super::quest::is_copys_name;
 use super::scan::Candidate;
 use super::tracked::{LeftAlone, Look, Tie, Tracked, Vetting};
 use super::{Files, Handle, READER, reach, root, tell};
@@ -263,7 +262,9 @@ impl Files {
         let Some(lost_ms) = lost_ms else { return false };
         let is_its = |c: &Candidate| c.name.as_bytes() == old.record.name;
         let is_listed = self.listed_ms.is_some_and(|at| at > lost_ms);
-        let is_new = |c: &Candidate| is_copys_name(&c.name, &old.record.name) && !self.is_told(c);
+        let record = &old.record;
+        let is_copys = |c: &Candidate| self.is_copys(&c.name, record, &record.name);
+        let is_new = |c: &Candidate| is_copys(c) && !self.is_told(c);
         let candidates = self.scanner.candidates();
         let is_copy_there = candidates.iter().any(is_new);
         match candidates.iter().any(is_its) {

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::directories::is_void;
 use super::hints::{Hints, is_other_birth};
-use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose, is_copys_name};
+use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose};
 use super::restore::Announced;
 use super::retire::HIDDEN;
 use super::tracked::{self, Mark, Tie, Tracked};
@@ -213,7 +213,8 @@ impl Files {
                     Whose::Stray { record, absence: Absence::Gone, .. } => {
                         let since_ms = *quest.gone_ms.get_or_insert(now_ms);
                         let is_awaited = now_ms - since_ms < ELSEWHERE_MS;
-                        is_awaited.then(|| unasked.of_copies(&record.name))
+                        let is_copys = |name: &OsStr| self.is_copys(name, record, &record.name);
+                        is_awaited.then(|| unasked.of_copies(is_copys))
                     }
                     Whose::Truncated { .. } => Some(unasked),
                     // They are waited for with their records.
@@ -239,8 +240,8 @@ impl Files {
         self.quests.list = list;
     }
 
-    /// The recorded names first, then those that begin with them, then all others. `is_wide`: the
-    /// first that were found are not it.
+    /// The recorded names first, whatever their directory is called now, then those that begin with
+    /// them, then all others. `is_wide`: the first that were found are not it.
     fn suspects_of_stray(
         &self,
         record: &FileRecord,
@@ -253,13 +254,12 @@ impl Files {
         let ends = Ends::of_record(record, reached);
         let is_superseded = record.state == FileState::Superseded;
         if !is_superseded && !is_wide {
-            for name in [&record.current_name, &record.name] {
-                if name.is_empty() || !found.is_empty() {
-                    continue;
+            for name in self.recorded_names(record) {
+                if !found.is_empty() {
+                    break;
                 }
-                let name = OsStr::from_bytes(name);
-                if let Err(e) = self.suspect(name, record, &ends, &mut found) {
-                    fault = Some(format!("{}: {e}", self.path(name).display()));
+                if let Err(e) = self.suspect(&name, record, &ends, &mut found) {
+                    fault = Some(format!("{}: {e}", self.path(&name).display()));
                 }
             }
         }
@@ -273,7 +273,7 @@ impl Files {
         if !found.is_empty() || ends.end == 0 {
             return (found, fault);
         }
-        let begins = |name: &OsStr| is_copys_name(name, &record.name);
+        let begins = |name: &OsStr| self.is_copys(name, record, &record.name);
         let leaf = record.current_name.rsplit(|b| *b == b'/').next().unwrap_or_default();
         // A hidden file keeps its name where the directory has another one.
         let is_hidden = |name: &OsStr| {
@@ -402,7 +402,7 @@ impl Files {
         }
         let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
         let mut found = VecDeque::new();
-        for name in names.which(self, |name| is_copys_name(name, &record.name)) {
+        for name in names.which(self, |name| self.is_copys(name, record, &record.name)) {
             if self.is_completed(&name) || root::is_outside(&name) {
                 continue;
             }
@@ -475,7 +475,7 @@ impl Files {
             ..Ends::of_record(record, None)
         };
         let is_small = ends.end < PROOF_BYTES;
-        let is_copys = |name: &OsStr| tracked.may_be_copied_to(name);
+        let is_copys = |name: &OsStr| self.is_copys_of(name, tracked);
         let is_other = |name: &OsStr| !is_small && !is_copys(name);
         let mut wanted = names.which(self, is_copys);
         wanted.extend(names.which(self, is_other));

@@ -9,7 +9,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::hints::{Hints, modified_ms};
 use super::line::LineDecoder;
-use super::quest::is_copys_name;
 pub use super::reach::open;
 use super::unwritten::{Gap, Place, State};
 use super::window::{HeadBytes, TailBytes};
@@ -408,11 +407,6 @@ impl Tracked {
             self.former_names.remove(0);
         }
         self.former_names.push(name);
-    }
-
-    /// Is that the name of a copy of it?
-    pub fn may_be_copied_to(&self, name: &OsStr) -> bool {
-        self.names().any(|own| is_copys_name(name, own))
     }
 
     pub fn current_name(&self) -> OsString {

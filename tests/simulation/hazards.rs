@@ -291,6 +291,42 @@ fn a_file_of_a_subdirectory_that_was_truncated_is_found_in_its_copy_at_a_start()
     story.conclude();
 }
 
+/// So little was read of a file that nothing but its name tells what its copy is. It is truncated, and its
+/// directory is renamed, before the agent looks at it again: also one that is running.
+#[test]
+fn a_copy_is_known_by_its_name_in_a_directory_that_was_renamed() {
+    for is_running in [false, true] {
+        let mut story = Story::begin(spooled());
+        story.world.writers.add_second();
+        let wall_ms = story.world.clock.now_ms();
+        let at = story.world.writers.create("two/log.log", wall_ms);
+        write_lines(&mut story.world, at, 3);
+        story.until(|cluster| ours(&cluster.logs[0]) == 3);
+        // What is announced next comes with the position, and before the file is done.
+        story.write(1);
+        story.until(|cluster| ours(&cluster.logs[0]) == 4);
+        if !is_running {
+            story.world.end(End::Kill);
+        }
+        let path = story.world.path_of(at);
+        story.world.writers.copy(at, &path, true, wall_ms);
+        story.world.writers.truncate(at, wall_ms);
+        if is_running {
+            let path = story.world.path_of(at);
+            story.world.writers.delete(at, &path);
+        } else {
+            // More than there was: what stands there is none that was cut off only.
+            write_lines(&mut story.world, at, 6);
+        }
+        story.world.writers.rename_second();
+        story.until_stamps_are_old();
+        if !is_running {
+            story.start();
+        }
+        story.conclude();
+    }
+}
+
 /// Lines are in doubt in a partition without a leader when their file is truncated. What it holds then is
 /// sent, and finished, before that is settled: the receipt of the first content is the newer one, with the
 /// same numbers. Then somebody gives the file its name back.

@@ -336,6 +336,12 @@ fn a_copy_is_known_though_its_original_was_renamed_and_moved_since() {
     run_as_drawn(1_200_135_578);
 }
 
+/// A file of which little was read is copied and truncated, and its directory is renamed, while no agent runs.
+#[test]
+fn a_copy_is_known_by_its_directory_whatever_that_is_called() {
+    run_as_drawn(crate::SPOOLED + 1_200_224_277);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
