@@ -6,6 +6,7 @@ mod mischief;
 mod spooled;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,6 +40,13 @@ thread_local! {
     /// Compiled once; clones share the automata.
     static PATTERNS: [Pattern; 3] =
         [r".*\.log(\.\d+)?", "^$", FILTERED].map(|p| Pattern::compile(p).expect("a pattern"));
+    static GROUPS: RefCell<HashMap<&'static str, Arc<Groups>>> = RefCell::default();
+}
+
+/// Compiled once, likewise.
+fn groups(pattern: &'static str) -> Arc<Groups> {
+    let compile = || Arc::new(Groups::compile(pattern).expect("a pattern"));
+    GROUPS.with_borrow_mut(|groups| Arc::clone(groups.entry(pattern).or_insert_with(compile)))
 }
 
 /// Everything about a run that stays as it is.
@@ -297,7 +305,7 @@ impl Scenario {
 
     /// With headers, some that are made of each event by itself.
     fn interceptors(&self, filter: InterceptorConfig) -> Vec<InterceptorConfig> {
-        let groups = Arc::new(Groups::compile(self.division.pattern()).expect("a pattern"));
+        let groups = groups(self.division.pattern());
         let header = |header: &str| Serializer { header: header.to_owned(), time: None };
         // Of the last one there is a group only where events are divided.
         let serializers = ["word", "content", "key", divided::HEADER].map(header).to_vec();
