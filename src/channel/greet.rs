@@ -492,17 +492,26 @@ mod tests {
     /// It was frozen, or is far away: its versions come, if later than an answer of one before 0.10.
     #[test]
     fn who_is_slow_is_not_taken_for_an_old_release() {
-        for topic in [Does::Answer(0), Does::Close, Does::Nothing] {
-            let spoken = met(Does::Answer(1_500), topic);
-            assert!(matches!(spoken, Ok(Spoken::Versions(_))), "{topic:?}: {spoken:?}");
-        }
+        // Side by side, as they wait.
+        std::thread::scope(|scope| {
+            for topic in [Does::Answer(0), Does::Close, Does::Nothing] {
+                scope.spawn(move || {
+                    let spoken = met(Does::Answer(1_500), topic);
+                    assert!(matches!(spoken, Ok(Spoken::Versions(_))), "{topic:?}: {spoken:?}");
+                });
+            }
+        });
     }
 
     #[test]
     fn who_answers_nothing_is_no_old_release() {
-        for topic in [Does::Nothing, Does::Close] {
-            let spoken = met(Does::Nothing, topic);
-            assert!(matches!(spoken, Err(Fault::Lost(_))), "{topic:?}: {spoken:?}");
-        }
+        std::thread::scope(|scope| {
+            for topic in [Does::Nothing, Does::Close] {
+                scope.spawn(move || {
+                    let spoken = met(Does::Nothing, topic);
+                    assert!(matches!(spoken, Err(Fault::Lost(_))), "{topic:?}: {spoken:?}");
+                });
+            }
+        });
     }
 }

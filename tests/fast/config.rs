@@ -507,9 +507,11 @@ fn files_that_are_none() {
 #[test]
 fn no_command_prints_a_secret() {
     let dir = Dir::new();
+    // At that broker nobody answers, at once.
     let conf = changed(
-        "",
-        "a1.channels.c1.kafka.consumer.ssl.keystore.password = topsecret\n\
+        "a1.channels.c1.brokerList",
+        "a1.channels.c1.brokerList = 127.0.0.1:1\n\
+                            a1.channels.c1.kafka.consumer.ssl.keystore.password = topsecret\n\
                             a1.channels.c1.kafka.producer.sasl.jaas.config = x password=\"topsecret\"\n\
                             a1.channels.c1.kafka.producer.ssl.keystore.key = topsecret\n\
                             a1.channels.c1.kafka.producer.ssl.key.password = ${env:OF_THE_TEST}",
