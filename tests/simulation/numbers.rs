@@ -342,6 +342,13 @@ fn a_copy_is_known_by_its_directory_whatever_that_is_called() {
     run_as_drawn(crate::SPOOLED + 1_200_224_277);
 }
 
+/// A finished file has given its descriptor away when its directory is removed: nobody can read what is written to it
+/// then.
+#[test]
+fn what_is_written_to_a_file_without_descriptor_and_name_is_not_missed() {
+    run_as_drawn(crate::SPOOLED + 1_206_012_918);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);

@@ -642,15 +642,16 @@ impl World {
     /// before it starts.
     pub fn is_read(&self, inode: usize) -> bool {
         let Some(pipeline) = &self.pipeline else { return true };
-        let number = self.writers.inodes[inode].number;
+        let Inode { number, is_linked, .. } = self.writers.inodes[inode];
         let mut tracked = pipeline.files().tracked().filter(|t| t.record.inode == number);
         let is_rebuilding = pipeline.is_rebuilding();
         match tracked.find(|t| !t.is_superseded() && !is_rebuilding) {
             // Behind a half line that was sent as the file's last stands its other half.
             Some(tracked) => tracked.finished_at.is_none(),
             None => {
+                // Without a descriptor it is opened by its name.
                 let waits = |r: &FileRecord| r.inode == number && r.state == FileState::Draining;
-                pipeline.files().parked().any(waits)
+                is_linked && pipeline.files().parked().any(waits)
                     || self.writers.is_candidate_now(&self.writers.places(), number)
             }
         }
