@@ -372,3 +372,25 @@ fn half_a_line_waits_while_its_file_is_in_a_directory_that_cannot_be_listed() {
     story.until_sent(0, 5);
     story.conclude();
 }
+
+/// A file was truncated and written again while no agent ran, and what was read of it is looked for where nothing
+/// can be listed. It is read as a new file, and truncated to less than was read of it first.
+#[test]
+fn what_is_read_as_a_new_file_is_not_what_waits_as_well() {
+    let mut story = Story::begin(Scenario { line_max: 60, ..calm() });
+    story.write(20);
+    story.until_sent(0, 20);
+    story.world.end(End::Kill);
+    let wall_ms = story.world.clock.now_ms();
+    story.world.writers.truncate(0, wall_ms);
+    story.write(60);
+    let tracker = story.world.writers.tracker.clone();
+    story.refuse(move |path| path == tracker);
+    story.start();
+    story.until_sent(0, 80);
+    story.world.writers.truncate(0, wall_ms);
+    story.write(1);
+    story.pass(5_000);
+    reach::set_mishap(None);
+    story.conclude();
+}

@@ -349,6 +349,13 @@ fn what_is_written_to_a_file_without_descriptor_and_name_is_not_missed() {
     run_as_drawn(crate::SPOOLED + 1_206_012_918);
 }
 
+/// A file was truncated and written again while no agent ran. At the start it cannot be opened; it is read as a new
+/// one a moment later, and truncated.
+#[test]
+fn a_file_is_not_read_twice_where_it_was_waited_for() {
+    run_as_drawn(crate::FOLLOWED + 1_201_002_206);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
