@@ -356,6 +356,13 @@ fn a_file_is_not_read_twice_where_it_was_waited_for() {
     run_as_drawn(crate::FOLLOWED + 1_201_002_206);
 }
 
+/// Followed files that end in half a line keep their descriptors until that is sent, and others wait for these: nothing
+/// happens for longer than usual, and it is not the end.
+#[test]
+fn files_that_wait_for_descriptors_are_read_before_all_is_over() {
+    run_as_drawn(crate::FOLLOWED + 1_206_012_934);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);

@@ -27,6 +27,8 @@ const REST_MAX_MS: u64 = 900_000;
 const AWAY_MAX_MS: u64 = 3_700_000;
 /// More turns of the loop than this on the way to rest are a livelock.
 const TURNS_MAX: u64 = 30_000;
+/// Nothing happens for so long where all is over, simulated ms.
+const QUIET_MS: u64 = 2_000;
 
 impl World {
     /// Lets everything come to rest and checks what must hold then.
@@ -42,6 +44,12 @@ impl World {
         self.disk.borrow_mut().fail_in = None;
         self.fail_names(0);
         self.writers.bring_back();
+        // Open files keep their descriptors until their half lines are sent; others may wait for these.
+        let half_ms = match self.scenario.kind {
+            Kind::Followed { idle_ms, .. } => idle_ms.unwrap_or(0),
+            _ => 0,
+        };
+        let quiet_ms = QUIET_MS + half_ms;
         let mut hour = String::new();
         let calm_ms = self.clock.monotonic_ms();
         let mut end_ms = calm_ms + REST_MAX_MS;
@@ -70,7 +78,7 @@ impl World {
             if now_ms < calm_ms + AWAY_MAX_MS && self.waits_for_directory() {
                 end_ms = now_ms + REST_MAX_MS;
             }
-            is_over = quiet_since_ms.is_some_and(|t| now_ms > t + 2_000) || now_ms > end_ms;
+            is_over = quiet_since_ms.is_some_and(|t| now_ms > t + quiet_ms) || now_ms > end_ms;
             if is_over {
                 break;
             }
