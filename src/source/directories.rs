@@ -89,6 +89,13 @@ pub(super) fn note_same_home(record: &mut FileRecord, other: &FileRecord) {
     (record.root, record.root_born_ns) = (other.root, other.root_born_ns);
 }
 
+/// That name, and the directory in which the file of the record is.
+pub(super) fn named(name: Vec<u8>, record: &FileRecord) -> FileRecord {
+    let mut named = FileRecord { name, device: record.device, ..FileRecord::default() };
+    note_same_home(&mut named, record);
+    named
+}
+
 impl Files {
     /// Is it the directory in which the file of the record was?
     pub(super) fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
@@ -188,7 +195,7 @@ impl Files {
 
     /// The same of an open file, and of any name that it had.
     pub(super) fn is_copys_of(&self, copy: &OsStr, tracked: &Tracked) -> bool {
-        tracked.names().any(|name| self.is_copys(copy, &tracked.record, name))
+        tracked.names().any(|had| self.is_copys(copy, had, &had.name))
     }
 
     /// Is the spool directory the one below which the file of the record was?

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::directories::note_same_home;
+use super::directories::{named, note_same_home};
 use super::hints::Hints;
 use super::tracked::Tie;
 use super::{Files, Handle, tell};
@@ -51,7 +51,7 @@ impl Files {
             ),
         );
         let former = std::mem::replace(&mut tracked.record.name, new.as_bytes().to_vec());
-        tracked.note_former_name(former);
+        tracked.note_former_name(named(former, &tracked.record));
         tracked.lost_name_ms = Some(now_ms);
         // What there is of a receipt has the other name, and a copy of everything keeps but names.
         tracked.receipted_at = None;
@@ -153,7 +153,7 @@ impl Files {
         tracked.finished_at = None;
         let former = std::mem::replace(&mut tracked.record.name, name.as_bytes().to_vec());
         if former != tracked.record.name {
-            tracked.note_former_name(former);
+            tracked.note_former_name(named(former, &tracked.record));
         }
         tracked.record.current_name.clone_from(&tracked.record.name);
         if let Some(here) = here {
@@ -172,7 +172,8 @@ impl Files {
         // It may have been renamed since the last listing, and copied under a name like the new one.
         let now_at = path_of(&tracked.file).filter(|path| path.file_name() != Some(&name));
         if let Some(now) = now_at.as_ref().and_then(|path| path.file_name()) {
-            tracked.note_former_name(now.as_bytes().to_vec());
+            let now = named(now.as_bytes().to_vec(), &tracked.record);
+            tracked.note_former_name(now);
         }
         let file = match tracked.file.try_clone() {
             Ok(file) => file,

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
-use super::directories::{Home, is_home, is_very_directory, was_in};
+use super::directories::{Home, is_home, is_very_directory, named, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
@@ -241,6 +241,8 @@ impl Files {
         found: &OsStr,
         reached: Option<Announced>,
     ) -> Handle {
+        let is_own_name = found.as_bytes() == record.name;
+        let former_name = (!is_own_name).then(|| named(record.name.clone(), &record));
         self.note_home(&mut record, home);
         if record.is_unseen() && reached.is_none() {
             // What fails here fails again when it is read.
@@ -253,8 +255,6 @@ impl Files {
             is_final: false,
             ranges: Vec::new(),
         });
-        let is_own_name = found.as_bytes() == record.name;
-        let former_name = (!is_own_name).then(|| record.name.clone());
         let current = OsStr::from_bytes(&record.current_name);
         let is_to_be_moved = record.state == FileState::Draining
             && is_own_name

@@ -71,8 +71,8 @@ pub struct Tracked {
     pub is_barred: bool,
     /// The last look found something to do, or notices tell that it may have changed since.
     pub may_be_unseen: bool,
-    /// Those that it had before it was renamed, the last one at the end.
-    former_names: Vec<Vec<u8>>,
+    /// Names that it had before it was renamed, with the directories in which it had them; the last one at the end.
+    former_names: Vec<FileRecord>,
     /// Monotonic time at which it was seen to have lost its name.
     pub lost_name_ms: Option<u64>,
     /// Monotonic time since which another directory stands in the place of its own.
@@ -390,23 +390,23 @@ impl Tracked {
         OsStr::from_bytes(&self.record.name)
     }
 
-    /// Its name, and those before that.
-    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(&self.record.name).chain(&self.former_names).map(Vec::as_slice)
+    /// Records that tell its name and directory, and those before that.
+    pub(super) fn names(&self) -> impl Iterator<Item = &FileRecord> {
+        std::iter::once(&self.record).chain(&self.former_names)
     }
 
     /// The name that it had before it was renamed last.
     pub fn former_name(&self) -> Option<&[u8]> {
-        self.former_names.last().map(Vec::as_slice)
+        self.former_names.last().map(|former| former.name.as_slice())
     }
 
     /// A copy may have been made when it had that name, however often it was renamed since.
-    pub fn note_former_name(&mut self, name: Vec<u8>) {
-        self.former_names.retain(|former| *former != name);
+    pub(super) fn note_former_name(&mut self, former: FileRecord) {
+        self.former_names.retain(|other| *other != former);
         if self.former_names.len() == FORMER_NAMES_MAX {
             self.former_names.remove(0);
         }
-        self.former_names.push(name);
+        self.former_names.push(former);
     }
 
     pub fn current_name(&self) -> OsString {

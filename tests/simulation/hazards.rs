@@ -327,6 +327,36 @@ fn a_copy_is_known_by_its_name_in_a_directory_that_was_renamed() {
     }
 }
 
+/// Likewise, and the original is moved to another directory before.
+#[test]
+fn a_copy_is_known_by_a_name_that_its_original_had_in_a_directory_that_was_renamed() {
+    for is_running in [false, true] {
+        let mut story = Story::begin(spooled());
+        story.world.writers.add_second();
+        let wall_ms = story.world.clock.now_ms();
+        let at = story.world.writers.create("two/log.log", wall_ms);
+        write_lines(&mut story.world, at, 3);
+        story.until(|cluster| ours(&cluster.logs[0]) == 3);
+        story.write(1);
+        story.until(|cluster| ours(&cluster.logs[0]) == 4);
+        if !is_running {
+            story.world.end(End::Kill);
+        }
+        let path = story.world.path_of(at);
+        story.world.writers.copy(at, &path, true, wall_ms);
+        story.world.writers.truncate(at, wall_ms);
+        let moved = story.world.writers.spool.join("moved.log");
+        fs::rename(path, moved).expect("a name of our own");
+        story.world.writers.rename_second();
+        story.until_stamps_are_old();
+        if !is_running {
+            story.start();
+        }
+        write_lines(&mut story.world, at, 6);
+        story.conclude();
+    }
+}
+
 /// Lines are in doubt in a partition without a leader when their file is truncated. What it holds then is
 /// sent, and finished, before that is settled: the receipt of the first content is the newer one, with the
 /// same numbers. Then somebody gives the file its name back.
