@@ -379,7 +379,7 @@ impl World {
         for file in record.files.iter().filter(|file| file.position < PROOF_BYTES) {
             let mut inodes = self.writers.inodes.iter_mut();
             if let Some(inode) = inodes.find(|inode| inode.number == file.inode) {
-                inode.is_bound = true;
+                (inode.is_bound, inode.is_bound_below) = (true, true);
             }
         }
     }

@@ -93,6 +93,8 @@ pub struct Inode {
     /// It, or everything, was copied when so little of it was read that nothing but its name tells
     /// what it is: it keeps that.
     pub is_bound: bool,
+    /// Everything was: the number of its directory says nothing, either.
+    pub is_bound_below: bool,
 }
 
 pub struct Writers {
@@ -210,7 +212,7 @@ impl Writers {
         second.map_or_else(String::new, |second| format!("{second}/"))
     }
 
-    /// The second directory gets another name, unless a file in it is known by its name alone.
+    /// The second directory gets another name, unless nothing but that of a file in it tells what the file is.
     pub fn rename_second(&mut self) {
         let Some(second) = self.second else { return };
         let places = self.places();
@@ -218,7 +220,7 @@ impl Writers {
             let path = places.get(&inode.number);
             path.is_some_and(|path| path.parent() == Some(&self.spool.join(second)))
         };
-        if self.inodes.iter().filter(is_there).any(|inode| inode.is_bound) {
+        if self.inodes.iter().filter(is_there).any(|inode| inode.is_bound_below) {
             return;
         }
         let other = if second == SECOND { "three" } else { SECOND };
@@ -344,6 +346,7 @@ impl Writers {
             is_reserved: false,
             is_copy: false,
             is_bound: false,
+            is_bound_below: false,
             written_ms: self.now_ms,
         }
     }
@@ -565,8 +568,9 @@ impl Writers {
             is_reserved: false,
             written_ms: self.now_ms,
             is_copy: true,
-            // Nor is the directory renamed in which it has the name that tells whose copy it is.
             is_bound: self.inodes[at].is_bound,
+            // Nor is the directory renamed in which it has the name that tells whose copy it is.
+            is_bound_below: self.inodes[at].is_bound_below,
         });
         name
     }

@@ -30,7 +30,7 @@ impl fmt::Debug for File {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     pub files: Vec<File>,
     /// Which file has the name now, and on the disk.

@@ -85,7 +85,7 @@ fn copy_and_truncate(world: &mut World, at: usize, path: &Path) -> Result<(), St
     let matches = world.rng.chance(60) && !world.is_done(at);
     let (is_begun, is_proven) = (world.is_begun(at), world.is_proven(at));
     let generation = world.writers.inodes[at].generation;
-    world.writers.inodes[at].is_bound |= is_begun && !is_proven;
+    world.writers.inodes[at].is_bound |= world.is_known_by_name(at);
     let copy = world.writers.copy(at, path, matches, wall_ms);
     let is_matched = is_candidate(&copy);
     world.say(|| format!("copied to {copy}, matches: {is_matched}"));

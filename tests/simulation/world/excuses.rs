@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 use flume_ng::checkpoint::record::{FileRecord, FileState, Record};
+use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
 use flume_ng::source::tracked::Tracked;
 
 use super::{PROOF_BYTES, World};
 use crate::cluster::Cluster;
+use crate::crash_store::CrashStore;
 use crate::model;
 use crate::writers::Inode;
 
@@ -129,6 +131,31 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Was so little read of this file that nothing but its name tells what a copy of it is? While there is no agent
+    /// its state says that.
+    pub fn is_known_by_name(&self, inode: usize) -> bool {
+        if self.is_alive() {
+            return self.is_begun(inode) && !self.is_proven(inode);
+        }
+        let Inode { number, generation, .. } = self.writers.inodes[inode];
+        let content = &self.writers.generations[generation].content;
+        let holds = |start: u64, end: u64, crc: u32| {
+            let bytes = content.get(start as usize..end as usize);
+            start < end && bytes.is_some_and(|bytes| crc32fast::hash(bytes) == crc)
+        };
+        let disk = Rc::new(RefCell::new(self.disk.borrow().clone()));
+        let Ok(Opened::Valid { record, .. }) = Slots::open(CrashStore::open(&disk)) else {
+            return false;
+        };
+        let is_begun = |file: &FileRecord| {
+            let mut batches = record.batches.iter().filter(|batch| batch.file == file.id);
+            holds(0, file.position, file.bytes_crc)
+                || batches.any(|batch| holds(batch.start, batch.end, batch.bytes_crc))
+        };
+        let is_it = |file: &&FileRecord| file.inode == number && is_begun(file);
+        record.files.iter().filter(is_it).any(|file| file.position < PROOF_BYTES)
     }
 
     /// Is all that this file holds announced, its unfinished line as its last?
