@@ -39,7 +39,7 @@ use scenario::Scenario;
 use world::World;
 
 /// Seeds of a plain test run.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 700;
 /// Seeds of a round of `make torture`.
 const TORTURE_SEEDS: u64 = 20_000;
 /// Lines of a failed run that are printed.
@@ -97,7 +97,7 @@ const FOLLOWED: u64 = 1 << 40;
 /// Seeds from here on drop whole files (spooldir).
 const SPOOLED: u64 = 1 << 41;
 /// So many of each are in a plain test run.
-const KIND_SEEDS: u64 = 400;
+const KIND_SEEDS: u64 = 300;
 
 fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
     let mut draws = Rng::new(!seed);
