@@ -160,8 +160,10 @@ impl Known {
         let mut namesake = None;
         for len in [head_len, 0] {
             if namesake.is_none() {
+                // The one with its numbers was asked, unless these are another inode's, as in a receipt that was copied.
                 namesake = self.index.newest(name_key(name, len, head_crc), |r| {
-                    r.name == name && !has_numbers(r, stat)
+                    let is_other = is_other_birth(r.born_ns, born_ns(stat));
+                    r.name == name && (is_other || !has_numbers(r, stat))
                 })?;
             }
         }

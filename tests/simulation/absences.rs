@@ -394,3 +394,26 @@ fn what_is_read_as_a_new_file_is_not_what_waits_as_well() {
     reach::set_mishap(None);
     story.conclude();
 }
+
+/// A finished file whose name has no room for the suffix. All is copied twice, and its inode has by chance the number
+/// that is in the receipt.
+#[test]
+fn a_copied_receipt_is_asked_by_its_name_though_its_numbers_are_those_of_the_file() {
+    let mut story = Story::begin(Scenario { line_max: 60, ..calm() });
+    let wall_ms = story.world.clock.now_ms();
+    let name = format!("g-{}2024030101.log", "y".repeat(230));
+    let at = story.world.writers.create(&name, wall_ms);
+    scenario::write_lines(&mut story.world, at, 1);
+    story.write(1);
+    story.until(|cluster| ours(&cluster.logs[0]) == 2);
+    let receipts = |story: &Story| story.world.book.borrow().receipts.len();
+    while receipts(&story) == 0 {
+        story.pass(1_000);
+    }
+    for _ in 0..2 {
+        assert_eq!(story.world.stop_in_order(), Ok(true));
+        story.world.renumbering = Some(Renumbering::Copy);
+        story.start();
+    }
+    story.conclude();
+}

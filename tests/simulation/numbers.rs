@@ -363,6 +363,13 @@ fn files_that_wait_for_descriptors_are_read_before_all_is_over() {
     run_as_drawn(crate::FOLLOWED + 1_206_012_934);
 }
 
+/// A finished file that keeps its name is copied with everything, and again: the second copy has the inode's first
+/// number.
+#[test]
+fn a_copied_receipt_is_asked_by_its_name_whatever_its_numbers_are() {
+    run_as_drawn(crate::SPOOLED + 1_302_002_461);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
