@@ -370,6 +370,13 @@ fn a_copied_receipt_is_asked_by_its_name_whatever_its_numbers_are() {
     run_as_drawn(crate::SPOOLED + 1_302_002_461);
 }
 
+/// Half a line is announced as the last of its file and not yet sent; then another file with the same bytes takes its
+/// place, and the line goes on there.
+#[test]
+fn half_a_line_that_was_announced_as_the_last_goes_on_in_another_file() {
+    run_as_drawn(crate::SPOOLED + 1_210_013_957);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);

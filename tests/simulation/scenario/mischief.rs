@@ -68,6 +68,8 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
         7 | 8 if is_candidate => copy_and_truncate(world, at, &path)?,
         // Of fewer bytes nothing could be proven.
         9 if is_candidate && world.is_proven(at) => {
+            // Half a line that was announced as its last may go on in the other file.
+            world.excuse_sent_half(at);
             world.writers.replace_by_same(at, &path, wall_ms)
         }
         10 if is_candidate => world.writers.take_name(&path),
