@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirEntry, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -378,25 +378,44 @@ impl Files {
     /// Under which names do these inodes stand?
     pub(super) fn take_census(&self, inodes: &HashSet<u64>) -> Census {
         let mut census = Census::default();
-        for place in self.scanner.places() {
-            let listed = self.root.list(place).and_then(|entries| census.count(entries, inodes));
-            if let Err(e) = listed {
-                census.fault.get_or_insert_with(|| told(&self.root.place(place), &e));
-            }
-        }
+        let fault = self.for_each_name(|entry| census.count(entry, inodes));
+        census.fault = fault;
         let tracker = &self.config.tracker_dir;
-        let hidden = reach::list(tracker).and_then(|entries| {
-            let absolute = |entry: DirEntry| Entry {
-                name: entry.path().into_os_string(),
-                inode: entry.ino(),
-                is_directory: false,
-            };
-            census.count(entries.map(|entry| entry.map(absolute)), inodes)
+        let hidden = reach::list(tracker).and_then(|mut entries| {
+            entries.try_for_each(|entry| {
+                let entry = entry?;
+                let (name, inode) = (entry.path().into_os_string(), entry.ino());
+                census.count(Entry { name, inode, is_directory: false }, inodes);
+                Ok(())
+            })
         });
         if let Err(e) = hidden {
             census.fault.get_or_insert_with(|| told(tracker, &e));
         }
         census
+    }
+
+    /// Goes through the names in the directories. Returns why these may not be all.
+    pub(super) fn for_each_name(&self, mut act: impl FnMut(Entry)) -> Option<String> {
+        let mut fault = None;
+        for place in self.scanner.places() {
+            let listed = self.root.list(place).and_then(|mut entries| {
+                entries.try_for_each(|entry| {
+                    let entry = entry?;
+                    if self.scanner.is_unlisted_place(&entry) {
+                        let path = self.root.place(&entry.name);
+                        let why = || format!("{}: it was not listed yet", path.display());
+                        fault.get_or_insert_with(why);
+                    }
+                    act(entry);
+                    Ok(())
+                })
+            });
+            if let Err(e) = listed {
+                fault.get_or_insert_with(|| told(&self.root.place(place), &e));
+            }
+        }
+        fault
     }
 
     /// Does the very inode stand in the spool directory, under whatever name? A time of birth is no
@@ -463,18 +482,10 @@ impl Census {
         self.names.get(&inode).into_iter().flatten().map(OsString::as_os_str)
     }
 
-    fn count(
-        &mut self,
-        entries: impl Iterator<Item = io::Result<Entry>>,
-        inodes: &HashSet<u64>,
-    ) -> io::Result<()> {
-        for entry in entries {
-            let Entry { name, inode, .. } = entry?;
-            if inodes.contains(&inode) {
-                self.names.entry(inode).or_default().push(name);
-            }
+    fn count(&mut self, Entry { name, inode, .. }: Entry, inodes: &HashSet<u64>) {
+        if inodes.contains(&inode) {
+            self.names.entry(inode).or_default().push(name);
         }
-        Ok(())
     }
 }
 

@@ -104,6 +104,11 @@ impl Place {
             is_another: false,
         }
     }
+
+    /// Was it left alone by the last listing, which could have listed it?
+    fn is_of_another_agent(&self) -> bool {
+        self.is_faulty && self.seen.is_some()
+    }
 }
 
 /// Which directory it is, and when it was changed. Its modification time alone may be put back
@@ -384,20 +389,36 @@ impl Scanner {
     }
 
     /// A directory in a place: are files looked for there, too?
+    fn is_searched(&self, name: &OsStr, inode: u64) -> Result<bool, String> {
+        let is_tracker = || {
+            self.tracker.is_some_and(|(device, own)| {
+                own == inode && self.root.stat_place(name).is_ok_and(|stat| stat.dev() == device)
+            })
+        };
+        Ok(self.is_recursive && self.names.descends(name)? && !is_tracker())
+    }
+
+    /// Is it a directory in which files are looked for, and that no listing has come to yet? What was below
+    /// one that could not be listed then is found by the next, unless another agent reads that.
+    pub(super) fn is_unlisted_place(&self, entry: &Entry) -> bool {
+        let (above, _) = root::split(&entry.name);
+        let mut others = self.places.iter().filter(|place| place.is_of_another_agent());
+        entry.is_directory
+            && self.places.len() < PLACES_MAX
+            && !self.places.iter().any(|place| place.name == entry.name)
+            && !others.any(|place| place.name == above)
+            && self.is_searched(&entry.name, entry.inode).unwrap_or(false)
+    }
+
+    /// A directory was found in a place.
     fn note_place(&mut self, name: &OsStr, inode: u64, problems: &mut Vec<(OsString, String)>) {
-        match self.names.descends(name) {
+        match self.is_searched(name, inode) {
             Ok(true) => {}
             Ok(false) => return,
             Err(why) => {
                 self.has_missed_places = true;
                 return problems.push((name.to_owned(), why));
             }
-        }
-        let is_tracker = self.tracker.is_some_and(|(device, own)| {
-            own == inode && self.root.stat_place(name).is_ok_and(|stat| stat.dev() == device)
-        });
-        if is_tracker {
-            return;
         }
         if let Some(place) = self.places.iter_mut().find(|place| place.name == name) {
             place.is_there = true;

@@ -88,18 +88,7 @@ impl Names {
         let fault = &mut self.fault;
         self.list.get_or_insert_with(|| {
             let mut names: Vec<OsString> = Vec::new();
-            for place in files.scanner.places() {
-                let result = files.root.list(place).and_then(|entries| {
-                    entries.map(|entry| entry.map(|e| e.name)).try_for_each(|name| {
-                        names.push(name?);
-                        Ok(())
-                    })
-                });
-                if let Err(e) = result {
-                    let dir = files.root.place(place);
-                    fault.get_or_insert_with(|| format!("{}: {e}", dir.display()));
-                }
-            }
+            *fault = files.for_each_name(|entry| names.push(entry.name));
             let tracker = &files.config.tracker_dir;
             let result = reach::list(tracker).and_then(|entries| {
                 for entry in entries {

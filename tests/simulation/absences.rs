@@ -1,6 +1,6 @@
 //! Another directory stands in the place of the spool directory, or that cannot be asked, told step by step.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -415,5 +415,23 @@ fn a_copied_receipt_is_asked_by_its_name_though_its_numbers_are_those_of_the_fil
         story.world.renumbering = Some(Renumbering::Copy);
         story.start();
     }
+    story.conclude();
+}
+
+/// A file is moved to the directory below while no agent runs. The next start cannot list the one above at first, and
+/// so does not know that there is another.
+#[test]
+fn what_is_looked_for_may_be_in_a_directory_that_was_not_found_yet() {
+    let kind = Kind::Spooled { is_recursive: true, marks_done: true };
+    let mut story = Story::begin(Scenario { kind, ..calm() });
+    story.world.writers.add_second();
+    story.write(20);
+    story.until(|cluster| ours(&cluster.logs[0]) == 20);
+    story.leave_in_doubt(5);
+    let (path, spool) = (story.world.path_of(0), story.world.writers.spool.clone());
+    std::fs::rename(path, spool.join(SECOND).join("moved.log")).expect("a name of our own");
+    let is_first = Cell::new(true);
+    story.refuse(move |path| path == spool && is_first.replace(false));
+    story.start();
     story.conclude();
 }

@@ -377,6 +377,12 @@ fn half_a_line_that_was_announced_as_the_last_goes_on_in_another_file() {
     run_as_drawn(crate::SPOOLED + 1_210_013_957);
 }
 
+/// A file is moved to the directory below while no agent runs, and the next start cannot list the one above.
+#[test]
+fn a_file_is_not_given_up_before_all_directories_are_found() {
+    run_as_drawn(crate::SPOOLED + 1_217_010_456);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
