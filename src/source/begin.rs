@@ -211,7 +211,8 @@ impl Files {
             return;
         }
         let skips_line = self.skips_first_line(begin);
-        let mut record = self.new_record(&candidate.name, position);
+        let home = self.directory_of_listed(&candidate.name);
+        let mut record = self.new_record(&candidate.name, position, home);
         record.device = candidate.device;
         record.inode = candidate.inode;
         record.born_ns = self.root.stat(&candidate.name).map_or(0, |stat| born_ns(&stat));
@@ -225,7 +226,8 @@ impl Files {
         if position == 0 {
             return;
         }
-        let mut record = self.new_record(name, position);
+        let home = self.directory_of_listed(name);
+        let mut record = self.new_record(name, position, home);
         record.inode = inode;
         record.device = self.directory_now(name).map_or(0, |here| here.own.device);
         let why = format!("{}: it cannot be asked now", self.path(name).display());

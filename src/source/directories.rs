@@ -13,7 +13,7 @@ use super::absent::{Absence, ELSEWHERE_MS};
 use super::follow::{is_deleted, last_directory, path_of};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::quest::{Quest, Whose, is_copys_name};
-use super::scan::Scanner;
+use super::scan::{Candidate, Scanner};
 use super::tracked::{self, Tracked};
 use super::{Files, Handle, READER, reach, root};
 use crate::checkpoint::record::FileRecord;
@@ -339,14 +339,36 @@ impl Files {
         Home::listed(&self.scanner, root::split(name).0)
     }
 
-    /// A file that was found when its directory could not be asked is in the one that was listed with it.
+    /// The same, as it is now if it can be asked.
+    pub(super) fn directory_of_listed(&self, name: &OsStr) -> Option<Home> {
+        self.directory_now(name).or_else(|| self.listed_directory(name))
+    }
+
+    /// The directory in which this very file was listed last under that name. Another directory may have stood
+    /// there then, which tells nothing of a file that was opened by its name alone.
+    pub(super) fn listed_directory_of(&self, name: &OsStr, file: &File) -> Option<Home> {
+        let stat = file.metadata().ok()?;
+        let is_it =
+            |c: &Candidate| c.name == name && (c.device, c.inode) == (stat.dev(), stat.ino());
+        let is_listed = self.scanner.candidates().iter().any(is_it);
+        self.listed_directory(name).filter(|_| is_listed)
+    }
+
+    /// A file that was found when its directory could not be asked is in the one that was listed with it; one that
+    /// is not listed, in that in which it stands.
     pub(super) fn learn_directories(&mut self) {
-        let is_unknown = |t: &&mut Tracked| t.is_named() && t.record.directory == 0;
-        for tracked in self.tracked.iter_mut().filter(is_unknown) {
+        for handle in self.tracked.handles() {
+            let tracked = &self.tracked[handle];
+            if tracked.record.directory != 0 || tracked.is_superseded() {
+                continue;
+            }
             let (name, inode) = (tracked.name(), tracked.record.inode);
-            let here = Home::listed(&self.scanner, root::split(name).0);
+            let here = match tracked.is_named() {
+                true => self.listed_directory(name),
+                false => self.home_of(&tracked.file, &tracked.current_name()),
+            };
             if let Some(here) = here.filter(|_| !self.scanner.is_unjudged(name, inode)) {
-                here.note(&mut tracked.record);
+                here.note(&mut self.tracked[handle].record);
                 self.has_news = true;
             }
         }

@@ -66,6 +66,7 @@ use crate::config::model::SourceConfig;
 use crate::log::{self, About, Level};
 use crate::os;
 use absent::Absents;
+use directories::{Directory, Home};
 use follow::Refusals;
 use known::{Known, Same};
 use line::LineDecoder;
@@ -144,7 +145,7 @@ pub struct Files {
     absent: Absents,
     /// Directories, as the checkpoint has them (second), of files that were found in this one
     /// (first): it is the one in which the others of those were, too.
-    homes: HashSet<(directories::Directory, directories::Directory)>,
+    homes: HashSet<(Directory, Directory)>,
     /// Files that go on from a receipt whose offset ranges the pipeline has yet to take over.
     resumed: Vec<(u64, Receipt)>,
     /// Finished files that have grown, until there is a descriptor for them.
@@ -504,7 +505,8 @@ impl Files {
     }
 
     fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> Handle {
-        let mut record = self.new_record(&name, at);
+        let home = self.directory_now(&name).or_else(|| self.listed_directory_of(&name, &file));
+        let mut record = self.new_record(&name, at, home);
         if let Ok(stat) = file.metadata() {
             (record.device, record.inode) = (stat.dev(), stat.ino());
             record.born_ns = hints::born_ns(&stat);
@@ -518,10 +520,9 @@ impl Files {
     }
 
     /// The record of a file that nothing was read of, with an id of its own.
-    fn new_record(&mut self, name: &OsStr, position: u64) -> FileRecord {
+    fn new_record(&mut self, name: &OsStr, position: u64, home: Option<Home>) -> FileRecord {
         let id = self.next_file_id;
         self.next_file_id += 1;
-        let directory = self.directory_now(name).or_else(|| self.listed_directory(name));
         let mut record = FileRecord {
             id,
             name: name.as_bytes().to_vec(),
@@ -530,8 +531,8 @@ impl Files {
             opened_ms: self.clock.now_ms(),
             ..FileRecord::default()
         };
-        if let Some(directory) = directory {
-            directory.note(&mut record);
+        if let Some(here) = home {
+            here.note(&mut record);
         }
         record
     }

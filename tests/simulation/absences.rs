@@ -435,3 +435,25 @@ fn what_is_looked_for_may_be_in_a_directory_that_was_not_found_yet() {
     story.start();
     story.conclude();
 }
+
+/// Another directory stands there when it is listed. The right one is back, and cannot be asked, when a finished file
+/// in it is written to.
+#[test]
+fn a_finished_file_that_is_read_on_is_not_in_a_directory_that_was_listed_without_it() {
+    let kind = Kind::Spooled { is_recursive: false, marks_done: false };
+    let mut story = Story::begin(Scenario { kind, ..calm() });
+    story.write(20);
+    story.until_sent(0, 20);
+    while story.world.book.borrow().receipts.is_empty() {
+        story.pass(1_000);
+    }
+    story.world.writers.take_away(true);
+    story.world.list_now();
+    story.world.writers.bring_back();
+    let spool = story.world.writers.spool.clone();
+    story.refuse(move |path| path == spool);
+    story.write(1);
+    story.until_sent(0, 21);
+    reach::set_mishap(None);
+    story.conclude();
+}

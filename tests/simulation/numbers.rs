@@ -383,6 +383,13 @@ fn a_file_is_not_given_up_before_all_directories_are_found() {
     run_as_drawn(crate::SPOOLED + 1_217_010_456);
 }
 
+/// Another directory is in the place of the spool directory for a while, and finished files are written to when it is
+/// back.
+#[test]
+fn finished_files_are_where_they_stand_and_not_where_was_listed_last() {
+    run_as_drawn(crate::SPOOLED + 1_213_014_392);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
