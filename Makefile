@@ -93,7 +93,7 @@ test: quick
 	FLUME_NG_PACKAGES=1 $(LINT) $(CARGO) test --locked --test fast -- packaging
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
 	$(if $(PAGE_TESTS),,@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
-	(sleep 30; exec nice $(MAKE) --no-print-directory fuzzable) >"$(CARGO_TARGET_DIR)/fuzzable" 2>&1 & \
+	(sleep 30; exec $(MAKE) --no-print-directory fuzzable) >"$(CARGO_TARGET_DIR)/fuzzable" 2>&1 & \
 	built=$$!; \
 	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- \
 	  env $(LINT) $(CARGO) test --locked --test kafka $(PAGE_TESTS) -- --test-threads=$(TEST_THREADS) $(WITHOUT_STRACE) || exit; \

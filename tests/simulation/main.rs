@@ -1,7 +1,7 @@
 //! The whole pipeline in a simulated world: scripted brokers, a disk that loses what was not
 //! synced, unruly writers, a jumping clock, and a process that may die at any call.
 //!
-//! A run is told by its seed. Thousands are run at each `cargo test`; more with
+//! A run is told by its seed. More than a thousand are run at each `cargo test`; others with
 //! `FLUME_NG_SIM_SEEDS=n`, and from another one on with `FLUME_NG_SIM_FIRST=n`. `make torture` runs
 //! seeds that nobody has run before and notes how many. `FLUME_NG_SIM_ALL=1` tells each that fails and
 //! goes on. A seed that fails is replayed alone, with all that happened, by
