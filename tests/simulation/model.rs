@@ -32,7 +32,8 @@
 //!
 //! What no client can promise is not drawn (`scenario`, `Scenario::draw_trouble`): a request without
 //! identity that is under way for longer than the settle time, a batch that is invisible for longer
-//! than replicas may lag, records of others in a topic without id that is made anew, a copy of everything after
+//! than replicas may lag, records of others in a topic without id that is made anew, a file that is truncated
+//! before it could be opened for the first time and begins at a position that was given (`World::is_unseen`), a copy of everything after
 //! a file was renamed unseen of which so little was read that nothing but its name tells what it is (so is its copy, whose directory
 //! keeps its name, too, if the original was truncated and that nobody has seen), or that was finished
 //! under a name that has no room for the suffix: then its receipt has the old name and numbers that say nothing, as

@@ -390,6 +390,12 @@ fn finished_files_are_where_they_stand_and_not_where_was_listed_last() {
     run_as_drawn(crate::SPOOLED + 1_213_014_392);
 }
 
+/// A file that begins at a position of Flume cannot be opened at the first start, and is not truncated before it could.
+#[test]
+fn what_stands_before_a_position_that_was_given_is_believed() {
+    run_as_drawn(crate::FOLLOWED + 1_310_003_905);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);

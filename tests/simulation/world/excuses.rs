@@ -145,10 +145,7 @@ impl World {
             let bytes = content.get(start as usize..end as usize);
             start < end && bytes.is_some_and(|bytes| crc32fast::hash(bytes) == crc)
         };
-        let disk = Rc::new(RefCell::new(self.disk.borrow().clone()));
-        let Ok(Opened::Valid { record, .. }) = Slots::open(CrashStore::open(&disk)) else {
-            return false;
-        };
+        let Some(record) = self.record_on_disk() else { return false };
         let is_begun = |file: &FileRecord| {
             let mut batches = record.batches.iter().filter(|batch| batch.file == file.id);
             holds(0, file.position, file.bytes_crc)
@@ -156,6 +153,24 @@ impl World {
         };
         let is_it = |file: &&FileRecord| file.inode == number && is_begun(file);
         record.files.iter().filter(is_it).any(|file| file.position < PROOF_BYTES)
+    }
+
+    /// Is nothing known of what stands in this file before its position, so that whatever does is believed? It could
+    /// not be opened when that was given, nor since, as far as the state tells.
+    pub fn is_unseen(&self, inode: usize) -> bool {
+        let number = self.writers.inodes[inode].number;
+        let record = self.record_on_disk();
+        let mut files = record.iter().flat_map(|record| &record.files);
+        files.any(|file| file.inode == number && file.is_unseen())
+    }
+
+    /// The state with which an agent would start now.
+    fn record_on_disk(&self) -> Option<Record> {
+        let disk = Rc::new(RefCell::new(self.disk.borrow().clone()));
+        match Slots::open(CrashStore::open(&disk)) {
+            Ok(Opened::Valid { record, .. }) => Some(record),
+            _ => None,
+        }
     }
 
     /// Is all that this file holds announced, its unfinished line as its last?
