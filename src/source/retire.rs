@@ -194,7 +194,8 @@ impl Files {
         let LeftAlone { watched_ms, quiet_ms: left_ms } =
             tracked.left_alone(wall_ms, now_ms).ok()?;
         let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
-        let is_over = tracked.is_superseded() || left_ms >= self.policy.grace_ms();
+        // Not before it is whole, however short the grace time is: it may be copied at this moment, and truncated then.
+        let is_over = is_whole && (tracked.is_superseded() || left_ms >= self.policy.grace_ms());
         let is_begun = tracked.read_position > 0 || self.may_begin(handle);
         if is_whole && self.may_go_on_elsewhere(handle) {
             return None;

@@ -17,6 +17,7 @@ mod cluster;
 mod crash_store;
 mod fuse;
 mod hazards;
+mod kept;
 mod model;
 mod numbers;
 mod rng;

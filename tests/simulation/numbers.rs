@@ -363,6 +363,12 @@ fn files_that_wait_for_descriptors_are_read_before_all_is_over() {
     run_as_drawn(crate::FOLLOWED + 1_206_012_934);
 }
 
+/// A file that keeps its name has no grace time, and is read to its end between its copy and its truncation.
+#[test]
+fn a_file_that_keeps_its_name_is_not_done_before_it_is_left_alone() {
+    run_as_drawn(crate::SPOOLED + 1_216_000_841);
+}
+
 /// A finished file that keeps its name is copied with everything, and again: the second copy has the inode's first
 /// number.
 #[test]

@@ -1,0 +1,43 @@
+//! Finished files that keep their names, since these have no room for the suffix, told step by step.
+
+use flume_ng::clock::Clock;
+use flume_ng::config::model::DeletePolicy;
+
+use crate::cluster::Version;
+use crate::hazards::{Story, ours};
+use crate::scenario::{Kind, Scenario, write_lines};
+
+/// Whole files that have no grace time.
+fn at_once() -> Scenario {
+    let kind = Kind::Spooled { is_recursive: false, marks_done: false };
+    let delete = DeletePolicy::Never;
+    Scenario { kind, delete, grace_ms: 0, line_max: 60, ..Scenario::calm(Version::V28) }
+}
+
+/// A name that has no room for a suffix, but for the number of a copy.
+fn long_name() -> String {
+    format!("g-{}2024030101.log", "y".repeat(230))
+}
+
+/// Copied, written to, and truncated, all before the copy is listed.
+#[test]
+fn a_file_that_keeps_its_name_is_not_done_while_it_is_copied() {
+    let mut story = Story::begin(at_once());
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create(&long_name(), wall_ms);
+    write_lines(&mut story.world, at, 20);
+    story.until(|cluster| ours(&cluster.logs[0]) == 20);
+    let path = story.world.path_of(at);
+    story.world.writers.copy(at, &path, true, wall_ms);
+    write_lines(&mut story.world, at, 1);
+    for _ in 0..50 {
+        if let Err(why) = story.world.turn() {
+            story.fail(&why);
+        }
+        story.world.clock.advance(1);
+    }
+    assert_eq!(ours(&story.cluster().logs[0]), 21);
+    story.world.writers.truncate(at, wall_ms);
+    write_lines(&mut story.world, at, 2);
+    story.conclude();
+}
