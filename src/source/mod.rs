@@ -417,6 +417,7 @@ impl Files {
                 return None;
             }
         };
+        self.scanner.note_opened(at, &stat, self.clock.monotonic_ms());
         // It may be the very one that made room for this: opened again, it has its name back.
         if self.parking.holds(stat.dev(), stat.ino()) {
             return None;

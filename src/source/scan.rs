@@ -303,6 +303,17 @@ impl Scanner {
         self.has_past
     }
 
+    /// The candidate was opened: its name may lead to another file than at the listing.
+    pub fn note_opened(&mut self, at: usize, stat: &fs::Metadata, now_ms: u64) {
+        let Candidate { name, device, inode, is_present, listed, .. } = &self.candidates[at];
+        let (is_present, listed) = (*is_present, *listed);
+        if (*device, *inode) != (stat.dev(), stat.ino())
+            && let Ok(Some(found)) = candidate(name, stat)
+        {
+            self.candidates[at] = Candidate { is_present, listed, seen_ms: now_ms, ..found };
+        }
+    }
+
     /// Forgets names that we have renamed away ourselves.
     pub fn forget(&mut self, names: &[OsString]) {
         // They are among the first.

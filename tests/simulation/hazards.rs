@@ -86,7 +86,7 @@ impl Story {
     }
 
     /// Lets the agent go on until this is so.
-    fn turns_until(&mut self, is_so: impl Fn(&World) -> bool) {
+    pub(crate) fn turns_until(&mut self, is_so: impl Fn(&World) -> bool) {
         for _ in 0..TURNS_MAX {
             if is_so(&self.world) {
                 return;

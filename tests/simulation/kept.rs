@@ -6,6 +6,7 @@ use flume_ng::config::model::DeletePolicy;
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
 use crate::scenario::{Kind, Scenario, write_lines};
+use crate::world::End;
 
 /// Whole files that have no grace time.
 fn at_once() -> Scenario {
@@ -39,5 +40,28 @@ fn a_file_that_keeps_its_name_is_not_done_while_it_is_copied() {
     assert_eq!(ours(&story.cluster().logs[0]), 21);
     story.world.writers.truncate(at, wall_ms);
     write_lines(&mut story.world, at, 2);
+    story.conclude();
+}
+
+/// It is listed before the brokers answer, and then replaced by a file that was left alone for long enough.
+#[test]
+fn a_file_that_was_replaced_since_the_listing_is_opened_once() {
+    let mut story = Story::begin(at_once());
+    let left_alone_ms = story.world.clock.now_ms() - 10_000;
+    let mut at = story.world.writers.create(&long_name(), left_alone_ms);
+    for _ in 0..5 {
+        story.world.end(End::Kill);
+        story.start();
+        if let Err(why) = story.world.turn() {
+            story.fail(&why);
+        }
+        let world = &mut story.world;
+        let generation = world.writers.inodes[at].generation;
+        world.excuse(generation, 0);
+        world.writers.inodes[at].is_linked = false;
+        at = world.writers.replace(&long_name(), left_alone_ms, &mut world.rng);
+        let end_ms = world.clock.monotonic_ms() + 1_000;
+        story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+    }
     story.conclude();
 }

@@ -402,6 +402,12 @@ fn what_stands_before_a_position_that_was_given_is_believed() {
     run_as_drawn(crate::FOLLOWED + 1_310_003_905);
 }
 
+/// A file that keeps its name is replaced before it is opened first, and done at once.
+#[test]
+fn a_file_that_was_replaced_since_it_was_listed_is_not_opened_again_and_again() {
+    run_as_drawn(crate::SPOOLED + 1_212_000_952);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
