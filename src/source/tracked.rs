@@ -444,6 +444,8 @@ impl Tracked {
             // be another's bytes now.
             (self.exhausted_at, self.giant_scanned) = (None, None);
         }
+        // Zeros that come behind its end are others.
+        self.settled = self.settled.min(size);
         self.size = size;
         // Until then, whatever it holds now.
         match self.trimmed {

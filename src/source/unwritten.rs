@@ -139,6 +139,13 @@ impl Gap {
             return Ok(State::Written);
         }
         let before = self.text;
+        if was_written && self.text.is_some() {
+            let size = place.file.metadata()?.len();
+            if self.text.is_some_and(|text| text >= size) {
+                // It was truncated: what comes there is waited for anew.
+                (self.text, self.searched) = (None, self.start);
+            }
+        }
         if self.text.is_none() || was_written {
             let from = if self.text.is_none() { self.searched } else { self.start };
             match search(place.file, from)? {
@@ -291,6 +298,22 @@ mod tests {
         assert_eq!(look(&mut gap, 1_150, false), State::Text(20_000));
         file.0.write_all_at(b"x", 4).unwrap();
         assert_eq!(look(&mut gap, 1_150, false), State::Written);
+    }
+
+    /// Where nothing was read of a file, no other sign tells that it was truncated and is written anew.
+    #[test]
+    fn what_is_written_after_a_truncation_is_waited_for_anew() {
+        let file = Sparse::new("cut", 0, &[(20_000, b"two\n")]);
+        let mut gap = file.find(1, 64).expect("a gap");
+        let look = |gap: &mut Gap, now_ms, was| gap.look(file.place(1), now_ms, was, 100).unwrap();
+        assert_eq!(look(&mut gap, 0, false), State::Same);
+        file.0.set_len(0).unwrap();
+        assert_eq!(look(&mut gap, 50, true), State::Touched);
+        assert_eq!(look(&mut gap, 1_000, false), State::Same, "there is no text");
+        file.0.write_all_at(b"four\n", 20_000).unwrap();
+        assert_eq!(look(&mut gap, 1_000, true), State::Touched);
+        assert_eq!(look(&mut gap, 1_099, false), State::Same);
+        assert_eq!(look(&mut gap, 1_100, false), State::Text(20_000));
     }
 
     #[test]

@@ -408,6 +408,12 @@ fn a_file_that_was_replaced_since_it_was_listed_is_not_opened_again_and_again() 
     run_as_drawn(crate::SPOOLED + 1_212_000_952);
 }
 
+/// A file is written from its end, copied and truncated before anything was read of it, and written from its end again.
+#[test]
+fn zeros_of_a_truncated_file_say_nothing_of_those_that_come_after() {
+    run_as_drawn(1_214_008_557);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
