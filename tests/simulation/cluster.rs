@@ -303,6 +303,11 @@ impl Cluster {
         }
     }
 
+    /// Are there records of others?
+    pub fn has_others(&self) -> bool {
+        self.logs.iter().flat_map(|log| &log.stored).any(|stored| !stored.is_ours)
+    }
+
     pub fn tells_topic_id(&self) -> bool {
         self.version >= Version::V28
     }

@@ -414,6 +414,13 @@ fn zeros_of_a_truncated_file_say_nothing_of_those_that_come_after() {
     run_as_drawn(1_214_008_557);
 }
 
+/// A topic without id in which others have written is not made anew: where nothing of the agent was in it, nothing
+/// tells that.
+#[test]
+fn records_of_others_are_in_no_topic_without_id_that_is_made_anew() {
+    run_as_drawn(1_214_007_852);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);

@@ -641,6 +641,8 @@ fn trouble(world: &mut World) {
             cluster.old_format &= cluster.version != V40;
             cluster.restart(1_000);
         }
+        // Of what is in doubt there nothing tells then that it may stand before the records of others.
+        8 if cluster.has_others() && !cluster.tells_topic_id() => {}
         8 => {
             world.has_other_log = true;
             cluster.remake_topic();
