@@ -303,9 +303,18 @@ impl Cluster {
         });
     }
 
-    /// SIGSTOP: the broker hangs, its connections stay open.
+    /// SIGSTOP: the broker hangs, its connections stay open. On a loaded machine its threads may answer for a
+    /// while after the signal was sent: they are waited for.
     pub fn pause(&self, i: usize) {
-        self.with_broker(i, |node| signal(node.child.as_ref().expect("it runs"), libc::SIGSTOP));
+        self.with_broker(i, |node| {
+            let child = node.child.as_ref().expect("it runs");
+            signal(child, libc::SIGSTOP);
+            let pid = child.id();
+            assert!(
+                wait_for(Duration::from_secs(60), || is_stopped(pid)),
+                "broker {i} does not stop"
+            );
+        });
     }
 
     pub fn resume(&self, i: usize) {
@@ -504,4 +513,14 @@ impl Drop for Cluster {
         }
         self.end();
     }
+}
+
+/// Has each thread of a process stopped?
+fn is_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("nobody has waited for it");
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state stands behind the name, which ends with the last parenthesis.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
