@@ -1,6 +1,7 @@
 //! Single hazards, each told step by step: what a seed once found, whatever the seeds draw by now.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use flume_ng::clock::Clock;
@@ -291,28 +292,33 @@ fn a_file_of_a_subdirectory_that_was_truncated_is_found_in_its_copy_at_a_start()
     story.conclude();
 }
 
-/// So little was read of a file that nothing but its name tells what its copy is. It is truncated, and its
-/// directory is renamed, before the agent looks at it again: also one that is running.
+/// So little was read of a file in the second directory that nothing but its name tells what its copy is. It is
+/// copied and truncated; no agent runs then, or it does not look before the next turn. The file and its place.
+fn copied_in_second(is_running: bool) -> (Story, usize, PathBuf) {
+    let mut story = Story::begin(spooled());
+    story.world.writers.add_second();
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create("two/log.log", wall_ms);
+    write_lines(&mut story.world, at, 3);
+    story.until(|cluster| ours(&cluster.logs[0]) == 3);
+    // What is announced next comes with the position, and before the file is done.
+    story.write(1);
+    story.until(|cluster| ours(&cluster.logs[0]) == 4);
+    if !is_running {
+        story.world.end(End::Kill);
+    }
+    let path = story.world.path_of(at);
+    story.world.writers.copy(at, &path, true, wall_ms);
+    story.world.writers.truncate(at, wall_ms);
+    (story, at, path)
+}
+
+/// Its directory is renamed before the agent looks at it again: also one that is running.
 #[test]
 fn a_copy_is_known_by_its_name_in_a_directory_that_was_renamed() {
     for is_running in [false, true] {
-        let mut story = Story::begin(spooled());
-        story.world.writers.add_second();
-        let wall_ms = story.world.clock.now_ms();
-        let at = story.world.writers.create("two/log.log", wall_ms);
-        write_lines(&mut story.world, at, 3);
-        story.until(|cluster| ours(&cluster.logs[0]) == 3);
-        // What is announced next comes with the position, and before the file is done.
-        story.write(1);
-        story.until(|cluster| ours(&cluster.logs[0]) == 4);
-        if !is_running {
-            story.world.end(End::Kill);
-        }
-        let path = story.world.path_of(at);
-        story.world.writers.copy(at, &path, true, wall_ms);
-        story.world.writers.truncate(at, wall_ms);
+        let (mut story, at, path) = copied_in_second(is_running);
         if is_running {
-            let path = story.world.path_of(at);
             story.world.writers.delete(at, &path);
         } else {
             // More than there was: what stands there is none that was cut off only.
@@ -331,20 +337,7 @@ fn a_copy_is_known_by_its_name_in_a_directory_that_was_renamed() {
 #[test]
 fn a_copy_is_known_by_a_name_that_its_original_had_in_a_directory_that_was_renamed() {
     for is_running in [false, true] {
-        let mut story = Story::begin(spooled());
-        story.world.writers.add_second();
-        let wall_ms = story.world.clock.now_ms();
-        let at = story.world.writers.create("two/log.log", wall_ms);
-        write_lines(&mut story.world, at, 3);
-        story.until(|cluster| ours(&cluster.logs[0]) == 3);
-        story.write(1);
-        story.until(|cluster| ours(&cluster.logs[0]) == 4);
-        if !is_running {
-            story.world.end(End::Kill);
-        }
-        let path = story.world.path_of(at);
-        story.world.writers.copy(at, &path, true, wall_ms);
-        story.world.writers.truncate(at, wall_ms);
+        let (mut story, at, path) = copied_in_second(is_running);
         let moved = story.world.writers.spool.join("moved.log");
         fs::rename(path, moved).expect("a name of our own");
         story.world.writers.rename_second();
