@@ -328,6 +328,8 @@ impl Files {
             match self.open_if_same(name, record, true) {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
+                // A directory has the number by now, or a pipe: no file of ours has it.
+                Err(e) if reach::is_no_file(&e) => {}
                 // Gone since the listing: the next one tells.
                 Err(e) => fault = fault.or_else(|| Some(told(&self.path(name), &e))),
             }

@@ -4,11 +4,13 @@
 
 use crate::support::torture::{Group, V010, hazard};
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
+use flume_ng::checkpoint::record::FileRecord;
 use flume_ng::checkpoint::slots::{FileStore, Opened, Slots};
 
 use super::scene::{OLD_S, Scene, is_root, numbered, skipped, spool};
@@ -24,14 +26,19 @@ fn copy_over(dir: &Path) {
     fs::remove_dir_all(&old).expect("the old directory goes");
 }
 
+/// Writes the records of files in the checkpoint anew.
+fn edit_records(tracker_dir: &Path, edit: impl FnMut(&mut FileRecord)) {
+    let opened = FileStore::open(tracker_dir).and_then(Slots::open).expect("a checkpoint");
+    let Opened::Valid { mut slots, mut record, .. } = opened else { panic!("no checkpoint") };
+    record.files.iter_mut().for_each(edit);
+    slots.write(&mut record).expect("a write");
+}
+
 /// The device has another number than when the state was written, as after a reboot or a remount:
 /// the state is written once more with another one.
 fn renumber(scene: &Scene) {
     let dir = scene.work.tracker_dir();
-    let opened = FileStore::open(&dir).and_then(Slots::open).expect("a checkpoint");
-    let Opened::Valid { mut slots, mut record, .. } = opened else { panic!("no checkpoint") };
-    record.files.iter_mut().for_each(|f| f.device += 1);
-    slots.write(&mut record).expect("a write");
+    edit_records(&dir, |file| file.device += 1);
     let receipts: Vec<Receipt> =
         receipt::read_all(&dir).expect("receipts").map(|r| r.expect("a receipt")).collect();
     if receipts.is_empty() {
@@ -134,6 +141,25 @@ fn a_copy_with_batches_in_doubt_goes_on_there() {
         scene.arrive(n * 10_000);
         scene.kill();
         copy_over(&scene.work.spool());
+        scene.start();
+    }
+    scene.in_the_end(&lines);
+}
+
+/// What was removed from the old place gives its inode numbers away, to anything: here to a directory.
+#[test]
+fn a_directory_with_the_inode_number_of_a_file_in_doubt_is_not_waited_for() {
+    let _row =
+        hazard(Group::Identity, "copied in doubt, a directory has the old inode number", V010);
+    let (content, lines) = numbered("line", 0..60_000);
+    let mut scene = spool("number-of-directory").file("a_{H}.log", content, 0).agent_runs();
+    for n in 1..=3 {
+        scene.arrive(n * 10_000);
+        scene.kill();
+        copy_over(&scene.work.spool());
+        let tracker_dir = scene.work.tracker_dir();
+        let directory = fs::metadata(&tracker_dir).expect("the tracker directory").ino();
+        edit_records(&tracker_dir, |file| file.inode = directory);
         scene.start();
     }
     scene.in_the_end(&lines);
