@@ -506,6 +506,7 @@ impl Files {
                     self.tracked[handle].receipted_at = None;
                 }
             }
+            Then::Grown if self.is_read_on(receipt) => {}
             Then::Grown => self.resume_done(file, receipt, at),
             Then::Leftover => self.clear_leftover(file, receipt, at),
         }

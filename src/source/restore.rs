@@ -424,7 +424,9 @@ impl Files {
             let name = OsString::from(OsStr::from_bytes(&receipt.completed));
             let Ok(file) = self.root.open(&name) else { continue };
             let Ok(stat) = file.metadata() else { continue };
-            if stat.len() <= receipt.size || self.has_record_of(&name, &stat) {
+            // What has its name while it is read on is asked by its record.
+            let is_told = || self.has_record_of(&name, &stat) || self.is_read_on(&receipt);
+            if stat.len() <= receipt.size || is_told() {
                 continue;
             }
             match known::same(&file, &stat, receipt, known::Place::Own) {

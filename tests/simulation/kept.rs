@@ -65,3 +65,25 @@ fn a_file_that_was_replaced_since_the_listing_is_opened_once() {
     }
     story.conclude();
 }
+
+/// It is written to and read on from its receipt, the agent dies, and the next one has opened it when another file with
+/// the same bytes takes its name: it looks at that as a finished one that has grown.
+#[test]
+fn what_replaces_a_file_that_was_read_on_is_not_read_by_the_receipt() {
+    let mut story = Story::begin(at_once());
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create(&long_name(), wall_ms);
+    write_lines(&mut story.world, at, 20);
+    story.until(|cluster| ours(&cluster.logs[0]) == 20);
+    let end_ms = story.world.clock.monotonic_ms() + 5_000;
+    story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+    write_lines(&mut story.world, at, 1);
+    story.until(|cluster| ours(&cluster.logs[0]) == 21);
+    story.world.end(End::Kill);
+    story.start();
+    let path = story.world.path_of(at);
+    let wall_ms = story.world.clock.now_ms();
+    story.world.writers.replace_by_same(at, &path, wall_ms);
+    write_lines(&mut story.world, at, 4);
+    story.conclude();
+}

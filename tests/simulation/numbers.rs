@@ -421,6 +421,12 @@ fn records_of_others_are_in_no_topic_without_id_that_is_made_anew() {
     run_as_drawn(1_214_007_852);
 }
 
+/// A finished file that keeps its name is read on, and replaced by its like after the next start has opened it.
+#[test]
+fn what_has_the_name_of_a_file_that_is_read_on_is_not_a_grown_one() {
+    run_as_drawn(1_355_016_984);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
