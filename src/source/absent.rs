@@ -181,16 +181,27 @@ impl Files {
     }
 
     /// May nothing of this file be read before it is known whether one that cannot be opened now was
-    /// truncated, and lives on in it?
+    /// truncated, and lives on in it? Nor while its directory is back, and it was not looked for there yet.
     pub(super) fn may_be_copy_of_unreachable(&self, fresh: &Tracked) -> bool {
-        let may_be = |a: &Absent| {
-            matches!(a.absence, Absence::Unreachable(_))
-                && self.is_copys(fresh.name(), &a.record, &a.record.name)
-                && (a.record.position > 0 || a.reached.is_some())
-                && !a.record.is_unseen()
-                && tracked::head_matches(&fresh.file, &a.record).unwrap_or(true)
+        let may_come = |record: &FileRecord, absence: &Absence| match absence {
+            Absence::Unreachable(_) => true,
+            Absence::Elsewhere(_) => self.right_directory(record).is_some(),
+            Absence::Gone | Absence::Superseded => false,
         };
-        self.absent.list.iter().any(may_be)
+        let may_be = |record: &FileRecord, absence: &Absence, is_announced: bool| {
+            absence.hope().is_some()
+                && self.is_copys(fresh.name(), record, &record.name)
+                && (record.position > 0 || is_announced)
+                && !record.is_unseen()
+                && tracked::head_matches(&fresh.file, record).unwrap_or(true)
+                && may_come(record, absence)
+        };
+        let mut strays = self.quests.list.iter().filter_map(|quest| match &quest.whose {
+            Whose::Stray { record, absence, reached } => Some((record, absence, reached)),
+            _ => None,
+        });
+        strays.any(|(record, absence, reached)| may_be(record, absence, reached.is_some()))
+            || self.absent.list.iter().any(|a| may_be(&a.record, &a.absence, a.reached.is_some()))
     }
 
     /// Looks for the files that are waited for, once a second; `now`: at once.

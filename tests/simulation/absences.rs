@@ -264,6 +264,27 @@ fn a_copy_is_looked_for_by_the_next_run_when_its_directory_is_back() {
     story.conclude();
 }
 
+/// So little was read of a file that nothing but its name tells what its copy is. It is truncated while no agent runs,
+/// another directory stands there at the start, and its own is back when that is listed first.
+#[test]
+fn a_copy_is_not_read_before_its_original_was_looked_for_in_the_directory_that_is_back() {
+    let mut story = Story::begin(Scenario { line_max: 20, ..calm() });
+    story.write(2);
+    story.until_sent(0, 2);
+    story.world.end(End::Kill);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    story.world.writers.copy(0, &path, true, wall_ms);
+    // The copy is the older one, and none of the files is of the present hour.
+    story.world.clock.advance(7_200_000);
+    let wall_ms = story.world.clock.now_ms();
+    story.world.writers.truncate(0, wall_ms);
+    story.write(30);
+    story.world.writers.take_away(true);
+    story.start();
+    story.world.writers.bring_back();
+    story.conclude();
+}
+
 /// The listing of another directory that stands there for a while is cut short. Then a file of the right one
 /// is opened, which was listed before.
 #[test]

@@ -427,6 +427,13 @@ fn what_has_the_name_of_a_file_that_is_read_on_is_not_a_grown_one() {
     run_as_drawn(1_355_016_984);
 }
 
+/// A file of which little was read is copied and truncated. Another directory is there at the next start, and its own
+/// is back before that was listed.
+#[test]
+fn a_copy_waits_for_its_original_where_the_directory_is_back() {
+    run_as_drawn(1_310_012_225);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
