@@ -434,6 +434,13 @@ fn a_copy_waits_for_its_original_where_the_directory_is_back() {
     run_as_drawn(1_310_012_225);
 }
 
+/// So little was read of a file that nothing but its name tells what it is in a copied state. It gets another name, and
+/// the agent dies before it could note anything.
+#[test]
+fn what_only_its_name_tells_keeps_that_until_the_copied_state_is_written_again() {
+    run_as_drawn(crate::SPOOLED + 1_400_165_337);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);

@@ -64,7 +64,10 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
         }
         5 if is_candidate && !world.writers.inodes[at].is_bound => world.writers.rename(&path),
         // Only what the agent has not forgotten: a file that comes back later is a new one.
-        6 if name.starts_with(".hidden") && world.is_tracked(at) => {
+        6 if name.starts_with(".hidden")
+            && world.is_tracked(at)
+            && !world.is_known_by_name_alone(at) =>
+        {
             world.writers.come_back(at, &path)
         }
         7 | 8 if is_candidate => copy_and_truncate(world, at, &path)?,

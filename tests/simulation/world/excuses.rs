@@ -10,7 +10,7 @@ use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
 use flume_ng::source::tracked::Tracked;
 
-use super::{PROOF_BYTES, World};
+use super::{PROOF_BYTES, Renumbering, World};
 use crate::cluster::Cluster;
 use crate::crash_store::CrashStore;
 use crate::model;
@@ -153,6 +153,14 @@ impl World {
         };
         let is_it = |file: &&FileRecord| file.inode == number && is_begun(file);
         record.files.iter().filter(is_it).any(|file| file.position < PROOF_BYTES)
+    }
+
+    /// Would nothing but its name tell the next start what this file is? Little was read of it, everything was copied,
+    /// and the agent has written down nothing since.
+    pub fn is_known_by_name_alone(&self, inode: usize) -> bool {
+        let is_copied =
+            |record: Record| self.last_renumbering == Some((Renumbering::Copy, record.generation));
+        self.writers.inodes[inode].is_bound && self.record_on_disk().is_some_and(is_copied)
     }
 
     /// Is nothing known of what stands in this file before its position, so that whatever does is believed? It could
