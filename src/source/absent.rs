@@ -276,10 +276,25 @@ impl Files {
                 break;
             }
         }
-        let Some(at) = found else { return Ok(None) };
+        let Some(at) = found else {
+            self.forget_namesake(name);
+            return Ok(None);
+        };
         let file = file.try_clone()?;
         let Absent { record, reached, .. } = self.absent.list.remove(at);
         Ok(Some(self.restore_found(record, file, name, reached)))
+    }
+
+    /// A record of a copied state, of whose file nothing was read, says no more than its name. What has that now
+    /// gets one of its own: of two, each would read it from its beginning.
+    fn forget_namesake(&mut self, name: &OsStr) {
+        let is_it = |Absent { record, reached, .. }: &Absent| {
+            let is_empty = record.position == 0 && reached.is_none();
+            is_empty && record.inode == 0 && record.current_name == name.as_bytes()
+        };
+        let count = self.absent.list.len();
+        self.absent.list.retain(|absent| !is_it(absent));
+        self.has_news |= self.absent.list.len() < count;
     }
 
     /// The opened candidate has other numbers than the files that are waited for. Of those that it

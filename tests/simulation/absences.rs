@@ -285,6 +285,36 @@ fn a_copy_is_not_read_before_its_original_was_looked_for_in_the_directory_that_i
     story.conclude();
 }
 
+/// Everything is copied, and a file of which nothing was read, and which keeps its name, cannot be opened at first. It
+/// is read as a new one, and done, before its record was looked for, and the agent dies.
+#[test]
+fn a_file_of_a_copied_state_of_which_nothing_was_read_has_one_record() {
+    let mut story = Story::begin(calm());
+    let (hour, wall_ms) = (scenario::hour(&story.world.clock), story.world.clock.now_ms());
+    let name = format!("g-{}{hour}.log", "y".repeat(230));
+    let at = story.world.writers.create(&name, wall_ms);
+    story.pass(2_000);
+    story.write(1);
+    story.until_sent(0, 1);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.world.renumbering = Some(Renumbering::Copy);
+    let (own, tracker) = (story.world.path_of(at), story.world.writers.tracker.clone());
+    story.refuse(move |path| path == own);
+    story.start();
+    // Nobody can tell what stands where, and what is in the directory is read.
+    story.refuse(move |path| path == tracker);
+    scenario::write_lines(&mut story.world, at, 3);
+    story.until_sent(0, 4);
+    story.world.clock.advance(7_200_000);
+    story.write_another();
+    story.pass(LONG_MS);
+    story.world.end(End::Kill);
+    story.start();
+    reach::set_mishap(None);
+    story.pass(LONG_MS);
+    story.conclude();
+}
+
 /// The listing of another directory that stands there for a while is cut short. Then a file of the right one
 /// is opened, which was listed before.
 #[test]
