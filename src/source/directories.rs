@@ -325,10 +325,17 @@ impl Files {
             Whose::Stray { record, .. } => Some((**record).clone()),
             _ => Some(self.tracked[self.handle_of(quest.id()?)?].record.clone()),
         };
+        let here = was_in(&fresh.record);
+        // The device may have got another number since.
+        let is_same = |record: &FileRecord| {
+            let born_ns = (record.directory_born_ns, fresh.record.directory_born_ns);
+            let is_very = born_ns.0 != 0 && born_ns.0 == born_ns.1 && record.directory == here.1;
+            is_very || was_in(record) == here || is_home(&self.homes, here, record)
+        };
         let mut away = self.quests.away().filter_map(record_of);
         away.any(|record| {
             let record = &record;
-            was_in(record) == was_in(&fresh.record)
+            is_same(record)
                 && record.inode != fresh.record.inode
                 && tracked::head_matches(&fresh.file, record).unwrap_or(true)
         })

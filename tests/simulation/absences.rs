@@ -285,6 +285,28 @@ fn a_copy_is_not_read_before_its_original_was_looked_for_in_the_directory_that_i
     story.conclude();
 }
 
+/// A file was truncated, which the agent has seen, and its copy cannot be opened. The device gets another number, and the
+/// directory cannot be asked at the next start.
+#[test]
+fn a_copy_waits_for_its_directory_though_the_device_has_another_number() {
+    let mut story = Story::begin(calm());
+    story.write(20);
+    story.until_sent(0, 20);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    let copy = path.with_file_name(story.world.writers.copy(0, &path, true, wall_ms));
+    story.refuse(move |path| path == copy);
+    story.world.writers.truncate(0, wall_ms);
+    story.write(1);
+    story.until_sent(0, 21);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.world.renumbering = Some(Renumbering::Device);
+    let spool = story.world.writers.spool.clone();
+    story.refuse(move |path| path == spool);
+    story.start();
+    reach::set_mishap(None);
+    story.conclude();
+}
+
 /// Everything is copied, and a file of which nothing was read, and which keeps its name, cannot be opened at first. It
 /// is read as a new one, and done, before its record was looked for, and the agent dies.
 #[test]
