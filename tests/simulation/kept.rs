@@ -6,7 +6,7 @@ use flume_ng::config::model::DeletePolicy;
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
 use crate::scenario::{Kind, Scenario, write_lines};
-use crate::world::End;
+use crate::world::{End, Renumbering};
 
 /// Whole files that have no grace time.
 fn at_once() -> Scenario {
@@ -85,5 +85,23 @@ fn what_replaces_a_file_that_was_read_on_is_not_read_by_the_receipt() {
     let wall_ms = story.world.clock.now_ms();
     story.world.writers.replace_by_same(at, &path, wall_ms);
     write_lines(&mut story.world, at, 4);
+    story.conclude();
+}
+
+/// Everything is copied after it was finished, and the device gets another number before anything was written down.
+#[test]
+fn a_receipt_is_a_copied_one_until_the_state_is_written() {
+    let mut story = Story::begin(at_once());
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create(&long_name(), wall_ms);
+    write_lines(&mut story.world, at, 1);
+    story.until(|cluster| ours(&cluster.logs[0]) == 1);
+    let end_ms = story.world.clock.monotonic_ms() + 10_000;
+    story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+    for renumbering in [Renumbering::Copy, Renumbering::Device] {
+        assert_eq!(story.world.stop_in_order(), Ok(true));
+        story.world.renumbering = Some(renumbering);
+        story.start();
+    }
     story.conclude();
 }

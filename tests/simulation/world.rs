@@ -362,7 +362,9 @@ impl World {
     /// since.
     fn renumber_state(&mut self, record: Option<&Record>) -> Option<Renumbering> {
         let generation = record.map_or(0, |record| record.generation);
-        if let Some(renumbering) = self.renumbering.take() {
+        // What was copied is so until it is written, whatever becomes of its numbers.
+        let is_copied = self.last_renumbering == Some((Renumbering::Copy, generation));
+        if let Some(renumbering) = self.renumbering.take().filter(|_| !is_copied) {
             let renumbering = match record.is_some_and(|record| self.has_unknown(record)) {
                 true => Renumbering::Device,
                 false => renumbering,
