@@ -483,8 +483,17 @@ impl Files {
 
     pub(super) fn resume_done(&mut self, file: File, receipt: &Receipt, at: &OsStr) {
         let name = OsString::from(OsStr::from_bytes(&receipt.name));
+        let leaf = std::path::Path::new(at).file_name().unwrap_or_default();
+        let is_hidden = leaf.as_bytes().starts_with(HIDDEN.as_bytes());
+        let home = self.home_of(&file, at);
         let handle = self.resume(name, file, receipt, false);
         let record = &mut self.tracked[handle].record;
+        if !is_hidden {
+            // It is where it stands: what is in the place of its old name may be another directory.
+            (record.directory, record.directory_born_ns) = (0, 0);
+            (record.root, record.root_born_ns) = (0, 0);
+            home.into_iter().for_each(|here| here.note(record));
+        }
         record.state = FileState::Draining;
         record.current_name = at.as_bytes().to_vec();
     }

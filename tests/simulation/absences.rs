@@ -337,6 +337,24 @@ fn a_file_of_a_copied_state_of_which_nothing_was_read_has_one_record() {
     story.conclude();
 }
 
+/// A file is moved away and done. It is written to, and another directory stands there when it is read on.
+#[test]
+fn a_file_that_is_read_on_elsewhere_does_not_wait_for_a_directory() {
+    let mut story = Story::begin(calm());
+    story.write(3);
+    story.until_sent(0, 3);
+    let path = story.world.path_of(0);
+    story.world.writers.move_out(0, &path);
+    story.pass(LONG_MS);
+    story.world.end(End::Kill);
+    story.world.writers.take_away(true);
+    story.write(1);
+    story.start();
+    story.until(|cluster| ours(&cluster.logs[0]) == 4);
+    story.world.writers.bring_back();
+    story.conclude();
+}
+
 /// The listing of another directory that stands there for a while is cut short. Then a file of the right one
 /// is opened, which was listed before.
 #[test]
