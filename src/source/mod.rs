@@ -444,7 +444,8 @@ impl Files {
         }
         self.ask_waiting(&name, &file, &stat);
         match self.known.find(&file, &stat, name.as_bytes()) {
-            Ok(Same::Yes(receipt) | Same::Perhaps(receipt)) if self.is_read_on(&receipt) => {}
+            Ok(Same::Yes(receipt) | Same::Perhaps(receipt))
+                if self.is_read_on(&receipt) || self.is_asked_beyond(&receipt, &name, &stat) => {}
             Ok(Same::Yes(receipt)) => {
                 self.refusals.forget(&name);
                 if self.is_marked_as_done(&name, &stat, &receipt) {

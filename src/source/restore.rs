@@ -463,6 +463,19 @@ impl Files {
         self.tracked.iter().any(is_open) || closed.any(is_closed)
     }
 
+    /// Is the file being compared with what was read of one that has that name and waits, beyond the receipt?
+    pub(super) fn is_asked_beyond(&self, receipt: &Receipt, name: &OsStr, stat: &Metadata) -> bool {
+        let hints = Hints::of(stat);
+        self.quests.list.iter().any(|quest| match &quest.whose {
+            Whose::Stray { record, .. } => {
+                record.current_name == name.as_bytes()
+                    && record.position > receipt.size
+                    && quest.suspects.iter().any(|suspect| suspect.hints == hints)
+            }
+            _ => false,
+        })
+    }
+
     /// Is a sweep under way?
     pub fn is_sweeping(&self) -> bool {
         self.known.is_sweeping()

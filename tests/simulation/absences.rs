@@ -355,6 +355,33 @@ fn a_file_that_is_read_on_elsewhere_does_not_wait_for_a_directory() {
     story.conclude();
 }
 
+/// A finished file that keeps its name is read on from its receipt, everything is copied, and its record waits where it
+/// could not be opened at the start.
+#[test]
+fn a_file_that_waits_in_a_copied_state_is_not_read_by_its_receipt() {
+    let mut story = Story::begin(Scenario { line_max: 50, ..calm() });
+    let (hour, wall_ms) = (scenario::hour(&story.world.clock), story.world.clock.now_ms());
+    let name = format!("g-{}{hour}.log", "y".repeat(230));
+    let at = story.world.writers.create(&name, wall_ms);
+    scenario::write_lines(&mut story.world, at, 2);
+    story.until_sent(0, 2);
+    story.world.clock.advance(7_200_000);
+    story.write_another();
+    story.pass(LONG_MS);
+    scenario::write_lines(&mut story.world, at, 10);
+    story.until(|cluster| ours(&cluster.logs[0]) == 13);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.world.renumbering = Some(Renumbering::Copy);
+    let (own, tracker) = (story.world.path_of(at), story.world.writers.tracker.clone());
+    story.refuse(move |path| path == own);
+    story.start();
+    // Nobody can tell what stands where, and what is in the directory is read.
+    story.refuse(move |path| path == tracker);
+    story.pass(5_000);
+    reach::set_mishap(None);
+    story.conclude();
+}
+
 /// The listing of another directory that stands there for a while is cut short. Then a file of the right one
 /// is opened, which was listed before.
 #[test]
