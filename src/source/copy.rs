@@ -106,7 +106,7 @@ impl Files {
         let tracked = &mut self.tracked[handle];
         let original = tracked.name().to_owned();
         tracked.go_on_in(file, now_ms);
-        self.take_name(handle, &suspect.name, is_named);
+        self.take_name(handle, &suspect, is_named);
         tell(
             Level::Info,
             &suspect.name,

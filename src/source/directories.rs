@@ -70,6 +70,14 @@ impl Home {
         Some(Home { own: scanner.directory_of(place)?, root: above })
     }
 
+    /// As the record has it.
+    pub(super) fn of_record(record: &FileRecord) -> Option<Home> {
+        let at = |inode, born_ns| Hints { device: record.device, inode, born_ns };
+        let own = at(record.directory, record.directory_born_ns);
+        let root = (record.root != 0).then(|| at(record.root, record.root_born_ns));
+        (record.directory != 0).then_some(Home { own, root })
+    }
+
     pub(super) fn is_that_of(self, record: &FileRecord) -> bool {
         let mut same = record.clone();
         self.note(&mut same);

@@ -184,8 +184,9 @@ impl Files {
         let file = self.root.open(name)?;
         let stat = file.metadata()?;
         let begins_so = stat.len() >= PROOF_BYTES && head_matches(&file, &tracked.record)?;
-        let hints = Hints::of(&stat);
-        Ok(begins_so.then(|| (stat.len(), Suspect::new(name.to_owned(), hints, Some(file)))))
+        let home = self.home_of(&file, name);
+        let suspect = Suspect::new(name.to_owned(), Hints::of(&stat), Some(file));
+        Ok(begins_so.then(|| (stat.len(), Suspect { home, ..suspect })))
     }
 
     fn tell_copy(&self, handle: Handle, of: u64) {

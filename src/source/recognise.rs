@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::absent::Absence;
-use super::directories::note_same_home;
+use super::directories::{Home, note_same_home};
 use super::hints::Hints;
 use super::kin::NOTICE_MS;
 use super::quest::{
@@ -303,7 +303,7 @@ impl Files {
     fn is_found(
         &mut self,
         whose: Whose,
-        suspect: Suspect,
+        mut suspect: Suspect,
         announced: &impl Fn(u64) -> Option<Announced>,
     ) {
         let Some(file) = suspect.file.as_ref().and_then(|file| file.try_clone().ok()) else {
@@ -319,7 +319,8 @@ impl Files {
             // What was read of it is looked for as that of any truncated file.
             return self.look_again(id);
         }
-        self.drop_fresh(suspect.hints);
+        let fresh_in = self.drop_fresh(suspect.hints);
+        suspect.home = self.home_of(&file, &suspect.name).or(suspect.home).or(fresh_in);
         match whose {
             Whose::Stray { record, .. } => {
                 let reached = announced(record.id);
@@ -328,8 +329,8 @@ impl Files {
             }
             Whose::Truncated { id } => self.goes_on_in_copy(id, suspect, file),
             Whose::Replaced { id, .. } => match suspect.partly {
-                Some(mark) => self.forks(id, &suspect.name, file, mark),
-                None => self.goes_on_in_successor(id, &suspect.name, file),
+                Some(mark) => self.forks(id, &suspect, file, mark),
+                None => self.goes_on_in_successor(id, &suspect, file),
             },
             Whose::Finished { .. } => {}
         }
@@ -350,8 +351,7 @@ impl Files {
         suspect: &Suspect,
         reached: Option<Announced>,
     ) {
-        let found = suspect.name.as_os_str();
-        let home = self.home_of(&file, found).or(suspect.home);
+        let (found, home) = (suspect.name.as_os_str(), suspect.home);
         let is_plain = record.state == FileState::Live
             && reached.is_none()
             && found.as_bytes() == record.current_name;
@@ -381,20 +381,20 @@ impl Files {
         );
     }
 
-    /// A file of which nothing was read turned out to be one that is known.
-    fn drop_fresh(&mut self, hints: Hints) {
+    /// A file of which nothing was read turned out to be one that is known. Returns the directory in which it was
+    /// opened.
+    fn drop_fresh(&mut self, hints: Hints) -> Option<Home> {
         let is_it = |t: &Tracked| t.is_inode(hints.device, hints.inode) && t.read_position == 0;
-        if let Some(handle) = self.tracked.find(is_it) {
-            self.tracked.remove(handle);
-            self.window.clear();
-        }
+        let fresh = self.tracked.remove(self.tracked.find(is_it)?);
+        self.window.clear();
+        Home::of_record(&fresh.record)
     }
 
-    pub(super) fn take_name(&mut self, handle: Handle, name: &OsStr, is_named: bool) {
-        let here = self.directory_now(name).filter(|_| is_named);
+    pub(super) fn take_name(&mut self, handle: Handle, suspect: &Suspect, is_named: bool) {
+        let name = suspect.name.as_os_str();
         let tracked = &mut self.tracked[handle];
-        if let Some(here) = here {
-            here.note(&mut tracked.record);
+        if let Some(home) = suspect.home.filter(|_| is_named) {
+            home.note(&mut tracked.record);
         }
         tracked.tie = Tie::of(is_named);
         tracked.record.current_name = name.as_bytes().to_vec();
@@ -408,7 +408,8 @@ impl Files {
 
     /// Another file has the name and holds what was read. The old one may have a writer still: what
     /// comes behind, and is not in the new one, is read from it, too.
-    fn goes_on_in_successor(&mut self, id: u64, name: &OsStr, file: File) {
+    fn goes_on_in_successor(&mut self, id: u64, suspect: &Suspect, file: File) {
+        let name = suspect.name.as_os_str();
         let now_ms = self.clock().monotonic_ms();
         let Some(handle) = self.handle_of(id) else { return };
         let tracked = &mut self.tracked[handle];
@@ -435,11 +436,11 @@ impl Files {
         let old_file = tracked.go_on_in(file, now_ms);
         if was_truncated {
             // What it holds by now is read as another content already.
-            return self.take_name(handle, name, true);
+            return self.take_name(handle, suspect, true);
         }
         let rest = old_file.metadata().map_or(0, |stat| stat.len());
         let old_name = OsStr::from_bytes(&old.name).to_owned();
-        self.take_name(handle, name, true);
+        self.take_name(handle, suspect, true);
         let remnant = self.push_tracked(old_name, old_file, common.lines_end);
         let tracked = &mut self.tracked[remnant];
         tracked.tie = Tie::of(was_named);
@@ -453,7 +454,8 @@ impl Files {
 
     /// Another file has the name and holds what was read but for the last lines, which a writer of
     /// the old one wrote meanwhile: both go on.
-    fn forks(&mut self, id: u64, name: &OsStr, file: File, mark: Mark) {
+    fn forks(&mut self, id: u64, suspect: &Suspect, file: File, mark: Mark) {
+        let name = suspect.name.as_os_str();
         let Some(handle) = self.handle_of(id) else { return };
         let old = &self.tracked[handle];
         let record = old.record.clone();
@@ -478,6 +480,9 @@ impl Files {
         let new = &mut self.tracked[new].record;
         (new.bytes_crc, new.opened_ms, new.ranges) = (crc, record.opened_ms, record.ranges);
         (new.lines, new.events) = (mark.lines + lines, mark.events + lines);
+        if let Some(home) = suspect.home {
+            home.note(new);
+        }
         self.has_news = true;
     }
 

@@ -426,9 +426,9 @@ impl Files {
     ) -> Option<Suspect> {
         let begins_so = stat.len() > 0 && tracked::head_matches(&file, record).unwrap_or(false);
         begins_so.then(|| {
-            let mut suspect = Suspect::new(name.to_owned(), Hints::of(stat), Some(file));
-            suspect.partly = Some(Mark::default());
-            suspect
+            let (home, partly) = (self.home_of(&file, name), Some(Mark::default()));
+            let suspect = Suspect::new(name.to_owned(), Hints::of(stat), Some(file));
+            Suspect { home, partly, ..suspect }
         })
     }
 

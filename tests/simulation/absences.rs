@@ -227,6 +227,62 @@ fn a_directory_that_comes_while_a_file_is_compared_is_not_that_of_the_file() {
     story.conclude();
 }
 
+/// Some lines of a file were sent, and others are under way for a while.
+fn with_late_answers() -> Story {
+    let mut story = Story::begin(Scenario { delete: DeletePolicy::Immediate, ..calm() });
+    story.write(20);
+    story.until_sent(0, 20);
+    story.cluster().trouble.answer_late = 100;
+    story
+}
+
+/// What was read of a file is compared with this one while another directory stands in the place of their own. That is
+/// back when the file waits to be deleted elsewhere.
+fn goes_on_elsewhere_in(mut story: Story, at: usize) {
+    story.world.list_now();
+    story.turns_until(|world| world.is_tracked(at));
+    assert!(!story.world.is_begun(at));
+    story.world.writers.take_away(true);
+    story.turns_until(|world| world.is_begun(at));
+    story.cluster().trouble.answer_late = 0;
+    story.world.writers.bring_back();
+    story.world.clock.advance(7_200_000);
+    story.conclude();
+}
+
+/// It is replaced by its like, and that is opened.
+#[test]
+fn a_file_that_goes_on_in_its_like_is_in_the_directory_in_which_that_was_opened() {
+    let mut story = with_late_answers();
+    let serial = story.cluster().serial;
+    story.write(2);
+    story.until(|cluster| cluster.serial > serial);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    story.world.writers.replace_by_same(0, &path, wall_ms);
+    goes_on_elsewhere_in(story, 0);
+}
+
+/// It is truncated, and its copy, which lacks what is under way, is opened.
+#[test]
+fn a_file_that_goes_on_in_its_copy_is_in_the_directory_in_which_that_was_opened() {
+    let mut story = with_late_answers();
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    let copy = story.world.writers.inodes.len();
+    story.world.writers.copy(0, &path, true, wall_ms);
+    let serial = story.cluster().serial;
+    story.write(2);
+    story.until(|cluster| cluster.serial > serial);
+    story.world.writers.truncate(0, wall_ms);
+    // That it was truncated is seen before the directory is another one.
+    story.world.list_now();
+    for _ in 0..3 {
+        if let Err(why) = story.world.turn() {
+            story.fail(&why);
+        }
+    }
+    goes_on_elsewhere_in(story, copy);
+}
+
 /// A file was truncated while no agent ran, and has grown beyond what was read of it. Its copy lacks the last
 /// line and cannot be opened at first.
 #[test]

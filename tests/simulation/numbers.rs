@@ -376,6 +376,13 @@ fn a_copied_receipt_is_asked_by_its_name_whatever_its_numbers_are() {
     run_as_drawn(crate::SPOOLED + 1_302_002_461);
 }
 
+/// A file is replaced by its like, and that is compared when another directory stands in the place of its own. It waits to
+/// be deleted in the tracker directory when that is back.
+#[test]
+fn a_file_that_goes_on_in_its_like_is_not_in_a_directory_that_came_meanwhile() {
+    run_as_drawn(crate::SPOOLED + 1_210_038_240);
+}
+
 /// Half a line is announced as the last of its file and not yet sent; then another file with the same bytes takes its
 /// place, and the line goes on there.
 #[test]
