@@ -9,9 +9,10 @@
 //! repeat.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use super::kin::{COPY_WAIT_MS, has_no_place};
@@ -92,7 +93,9 @@ impl Files {
             let step = self.step_of(handle, &going);
             let id = self.tracked[handle].record.id;
             match step {
-                Some(Step::Finish) => due.finish = due.finish.or(Some(id)),
+                Some(Step::Finish) if due.finish.is_none() && self.has_its_name(handle) => {
+                    due.finish = Some(id);
+                }
                 Some(Step::Retire) if may_retire && due.retire.len() < BATCH_MAX => {
                     going.push(self.tracked[handle].name().to_owned());
                     due.retire.push(id);
@@ -317,6 +320,20 @@ impl Files {
     /// Is this a backlog file that will be retired and done as soon as it is read? Then its last
     /// line needs no newline, and goes in its place, before the files behind it.
     pub fn is_ending(&mut self, handle: Handle) -> bool {
+        self.is_about_to_end(handle)
+            && (!ends_in_mid_line(&self.tracked[handle]) || self.has_its_name(handle))
+    }
+
+    /// Does its name, if it has one, still lead to this very file? Half a line may go on in another one that has got
+    /// the name since the last listing, or, where that cannot be asked now, may have got it.
+    fn has_its_name(&self, handle: Handle) -> bool {
+        let tracked = &self.tracked[handle];
+        let is_it = |stat: Metadata| tracked.is_inode(stat.dev(), stat.ino());
+        !tracked.is_named() || self.root.stat(tracked.name()).is_ok_and(is_it)
+    }
+
+    /// Likewise, whatever its last line is.
+    fn is_about_to_end(&mut self, handle: Handle) -> bool {
         let tracked = &self.tracked[handle];
         if let Some(whole_ms) = self.policy.whole_ms() {
             let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
@@ -578,6 +595,13 @@ impl Files {
         self.tracked.remove(handle);
         self.window.clear();
     }
+}
+
+/// Is its last byte none that ends a line, at the length that was seen last?
+fn ends_in_mid_line(tracked: &Tracked) -> bool {
+    let (mut last, size) = ([0], tracked.size);
+    let is_read = size > 0 && tracked.file.read_exact_at(&mut last, size - 1).is_ok();
+    is_read && last != *b"\n"
 }
 
 /// Does another file than this one stand there?

@@ -1,4 +1,4 @@
-//! Finished files that keep their names, since these have no room for the suffix, told step by step.
+//! Whole files, told step by step: most keep their names when they are finished, since these have no room for the suffix.
 
 use flume_ng::clock::Clock;
 use flume_ng::config::model::DeletePolicy;
@@ -104,4 +104,33 @@ fn a_receipt_is_a_copied_one_until_the_state_is_written() {
         story.start();
     }
     story.conclude();
+}
+
+/// A file ends in half a line, and another one with the same bytes takes its place in the moment in which it was left
+/// alone for long enough, before the next listing. The line goes on there.
+#[test]
+fn half_a_line_is_not_the_last_one_of_a_file_that_was_replaced_since_the_listing() {
+    for delete in [DeletePolicy::Never, DeletePolicy::Immediate] {
+        let mut story = Story::begin(Scenario { delete, ..at_once() });
+        story.write(20);
+        story.until(|cluster| ours(&cluster.logs[0]) == 20);
+        let world = &mut story.world;
+        let wall_ms = world.clock.now_ms();
+        world.writers.append_half(0, wall_ms, &mut world.rng, true);
+        if let Err(why) = world.turn() {
+            story.fail(&why);
+        }
+        let world = &mut story.world;
+        world.clock.advance(990);
+        world.list_now();
+        world.clock.advance(20);
+        let (path, wall_ms) = (world.path_of(0), world.clock.now_ms());
+        world.writers.replace_by_same(0, &path, wall_ms);
+        if let Err(why) = world.turn() {
+            story.fail(&why);
+        }
+        write_lines(&mut story.world, 0, 2);
+        story.until(|cluster| ours(&cluster.logs[0]) == 23);
+        story.conclude();
+    }
 }

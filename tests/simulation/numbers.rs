@@ -448,6 +448,12 @@ fn what_only_its_name_tells_keeps_that_until_the_copied_state_is_written_again()
     run_as_drawn(crate::SPOOLED + 1_400_165_337);
 }
 
+/// A file ends in half a line and is replaced by its like, in which the line goes on, before the next listing.
+#[test]
+fn half_a_line_of_a_file_that_was_replaced_since_the_listing_is_not_its_last() {
+    [1_310_016_035, 1_310_021_201].iter().for_each(|seed| run_as_drawn(crate::SPOOLED + seed));
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
