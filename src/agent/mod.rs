@@ -184,6 +184,8 @@ struct Agent {
     locks: Vec<(PathBuf, Lock)>,
     spool_locks: Vec<Rc<SpoolLock>>,
     repeats: Repeats,
+    /// Not all sources of the configuration have started and are connected yet.
+    is_starting: bool,
 }
 
 impl Agent {
@@ -208,6 +210,7 @@ impl Agent {
             locks: Vec::new(),
             spool_locks: Vec::new(),
             repeats: Repeats::default(),
+            is_starting: true,
         }
     }
 
@@ -240,6 +243,7 @@ impl Agent {
         self.channels = config.destinations.into_iter().map(Rc::new).collect();
         let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
         self.locks.retain(|(dir, _)| dirs.contains(&dir));
+        self.is_starting = true;
         Ok(())
     }
 
@@ -269,6 +273,7 @@ impl Agent {
                 return self.stop();
             }
             if let Pace::Rest(ms) = pace {
+                self.end_start();
                 self.rest(self.rest_at_most(ms));
             }
         }
@@ -298,6 +303,16 @@ impl Agent {
             }
         }
         Ok(pace)
+    }
+
+    /// Before the first rest with all sources connected to their brokers: what is run from now on is another
+    /// part of the program.
+    fn end_start(&mut self) {
+        let is_connected = |running: &Running| running.pipeline.is_connected();
+        if self.is_starting && self.waiting.is_empty() && self.running.iter().all(is_connected) {
+            self.is_starting = false;
+            os::give_back_code();
+        }
     }
 
     /// Says why, after the others have finished what they have under way.

@@ -2,6 +2,7 @@
 //! descriptors, locks, durable directories. Each wrapper is small and says why it is sound; the
 //! rest of the program has no `unsafe`.
 
+mod code;
 mod descriptors;
 mod disk;
 mod file;
@@ -16,6 +17,7 @@ mod wait;
 
 use std::io;
 
+pub use code::give_back_code;
 pub use descriptors::{directories_locked_max, files_open_max, share_descriptors};
 pub use disk::{DiskUse, canary, disk_use, preallocate};
 pub use file::{

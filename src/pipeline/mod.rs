@@ -331,7 +331,8 @@ impl Pipeline {
         }
     }
 
-    fn is_connected(&self) -> bool {
+    /// Are all channels open that something waits for?
+    pub fn is_connected(&self) -> bool {
         !self.outlets.iter().any(Outlet::is_waited_for)
     }
 

@@ -292,6 +292,7 @@ impl Files {
     pub fn give_back_memory(&self) {
         if self.parking.files.len() > GIVE_BACK_MIN {
             os::give_back_memory();
+            os::give_back_code();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::torture::{ARRIVE_MAX, Group, Tally, lines};
-use crate::support::{Agent, Cluster, Work};
+use crate::support::{Agent, Cluster, Work, shared};
 
 const FILE: &str = "010_{H}.log";
 const OLD_FILE: &str = "010_{H-2}.log";
@@ -14,9 +14,13 @@ const MEMORY_KB_MAX: u64 = if cfg!(debug_assertions) { 24_000 } else { 12_288 };
 
 /// The most memory that the agent has had, kB.
 fn peak_kb(agent: &Agent) -> u64 {
+    status_kb(agent, "VmHWM:")
+}
+
+fn status_kb(agent: &Agent, field: &str) -> u64 {
     let path = format!("/proc/{}/status", agent.pid());
     let status = fs::read_to_string(path).expect("the status of a process that runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
@@ -55,4 +59,18 @@ fn many_partitions_of_0_10_2_0() {
 #[ignore = "long: make torture"]
 fn many_partitions_of_4_3_1() {
     many_partitions("4.3.1");
+}
+
+/// Of the code that is in memory for the agent more than a third has read its configuration and connected.
+#[test]
+fn code_that_only_the_start_needs_is_given_back() {
+    let topic = shared("4.3.1").topic("code");
+    let work = Work::new(&topic).file(FILE, &lines("a", 0, 10), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 10, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    let (now, peak) = (status_kb(&agent, "RssFile:"), peak_kb(&agent));
+    println!("{now} kB of files are mapped, of {peak} kB of memory at most");
+    assert!(now * 3 < peak * 2, "{now} kB of files are mapped, of {peak} kB of memory at most");
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
 }
