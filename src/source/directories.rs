@@ -274,11 +274,15 @@ impl Files {
         if tracked.is_superseded() || has_lost_directory(tracked) {
             return false;
         }
+        let record = &tracked.record;
+        if let Some(now) = self.right_directory(record) {
+            let is_listed = self.was_listed_as(record, now);
+            self.tracked[handle].away_ms = None;
+            return !is_listed;
+        }
         let mut since_ms = tracked.away_ms;
         let why = "is read on and does not end before its directory is back";
-        let record = &tracked.record;
-        let is_away =
-            self.is_awaited(record, &mut since_ms, why) || self.is_back_and_not_listed(record);
+        let is_away = self.is_awaited(record, &mut since_ms, why);
         self.tracked[handle].away_ms = since_ms;
         is_away
     }
@@ -290,6 +294,9 @@ impl Files {
         let tracked = &self.tracked[handle];
         if tracked.is_superseded() {
             // The name is that of what the file holds now.
+            return false;
+        }
+        if self.is_where_it_was_put(tracked) {
             return false;
         }
         if let Some(path) = path_of(&tracked.file) {
@@ -305,6 +312,18 @@ impl Files {
         since_ms.is_some_and(|since_ms| now_ms - since_ms < ELSEWHERE_MS)
     }
 
+    /// Does it stand under the name that was given to it when it was read, which no file to be read has? One
+    /// question in place of those that tell where an open file is.
+    fn is_where_it_was_put(&self, tracked: &Tracked) -> bool {
+        let name = OsStr::from_bytes(&tracked.record.current_name);
+        let is_it = |stat: Metadata| {
+            (stat.dev(), stat.ino()) == (tracked.record.device, tracked.record.inode)
+        };
+        !name.is_empty()
+            && !self.accepts(name)
+            && reach::link_metadata(&self.path(name)).is_ok_and(is_it)
+    }
+
     /// Is it that of a file to be read, in one of the directories?
     fn is_taken_path(&self, path: &Path) -> bool {
         let (Some(dir), Some(leaf)) = (path.parent(), path.file_name()) else { return false };
@@ -317,14 +336,13 @@ impl Files {
         names.any(|name| self.accepts(&name) && !self.scanner.marked().any(|other| other == name))
     }
 
-    /// Is the directory of the record in its place, and was another one listed there last? Then what that
-    /// listing lacks is not gone.
-    fn is_back_and_not_listed(&self, record: &FileRecord) -> bool {
-        let place = root::split(OsStr::from_bytes(&record.name)).0;
+    /// Is what was listed last in the place of the record's directory the one that stands there now, `now`? What
+    /// the listing of another one lacks is not gone.
+    fn was_listed_as(&self, record: &FileRecord, now: Hints) -> bool {
+        let place = place_of(record);
         let mut listed = self.scanner.directories();
-        let Some((_, listed)) = listed.find(|(name, _)| *name == place) else { return false };
-        let is_other = |now: Hints| listed != Some((now.device, now.inode));
-        record.directory != 0 && self.right_directory(record).is_some_and(is_other)
+        let Some((_, listed)) = listed.find(|(name, _)| *name == place) else { return true };
+        record.directory == 0 || listed == Some((now.device, now.inode))
     }
 
     /// May this be the copy of a file that was truncated, whose directory has another one in its place?

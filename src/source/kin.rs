@@ -145,7 +145,13 @@ impl Files {
         let mut fault = self.scanner.unjudged().iter().any(|(name, _)| may_be(name));
         fault |= is_anywhere && self.scanner.is_stale().unwrap_or(true);
         let mut suspects = Vec::new();
-        for candidate in self.scanner.candidates() {
+        // What most of thousands were renamed from is free.
+        let is_free = || self.root.stat(tracked.name()).is_err_and(|e| reach::is_nothing_there(&e));
+        let candidates = match is_anywhere || !is_free() {
+            true => self.scanner.candidates(),
+            false => &[],
+        };
+        for candidate in candidates {
             if !may_be(&candidate.name) || self.is_told(candidate) {
                 continue;
             }

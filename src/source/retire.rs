@@ -90,8 +90,13 @@ impl Files {
         // One candidate must stay, as if the files were retired one by one.
         let mut going: Vec<OsString> = Vec::new();
         for handle in self.tracked.handles() {
+            let tracked = &self.tracked[handle];
+            // Of one that has no name what is asked costs most, and its turn comes.
+            if due.done.len() >= BATCH_MAX && !tracked.is_named() && !tracked.has_rest() {
+                continue;
+            }
+            let id = tracked.record.id;
             let step = self.step_of(handle, &going);
-            let id = self.tracked[handle].record.id;
             match step {
                 Some(Step::Finish) if due.finish.is_none() && self.has_its_name(handle) => {
                     due.finish = Some(id);
@@ -195,7 +200,7 @@ impl Files {
         }
         let tracked = &self.tracked[handle];
         let LeftAlone { watched_ms, quiet_ms: left_ms } =
-            tracked.left_alone(wall_ms, now_ms).ok()?;
+            tracked.left_alone_as_looked(wall_ms, now_ms);
         let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
         // Not before it is whole, however short the grace time is: it may be copied at this moment, and truncated then.
         let is_over = is_whole && (tracked.is_superseded() || left_ms >= self.policy.grace_ms());

@@ -570,11 +570,28 @@ impl Tracked {
     pub fn left_alone(&self, now_wall_ms: i64, now_ms: u64) -> io::Result<LeftAlone> {
         let stat = self.file.metadata()?;
         let watched_ms = self.watched_as(&stat, now_ms);
+        Ok(self.left_alone_since(watched_ms, modified_ms(&stat), now_wall_ms, now_ms))
+    }
+
+    /// The same of one that was looked at in this moment.
+    pub fn left_alone_as_looked(&self, now_wall_ms: i64, now_ms: u64) -> LeftAlone {
+        let watched_ms = now_ms - self.watch.written_ms.unwrap_or(self.watch.since_ms);
+        let modified_ms = self.last_written_ms().unwrap_or(now_wall_ms);
+        self.left_alone_since(watched_ms, modified_ms, now_wall_ms, now_ms)
+    }
+
+    fn left_alone_since(
+        &self,
+        watched_ms: u64,
+        modified_ms: i64,
+        now_wall_ms: i64,
+        now_ms: u64,
+    ) -> LeftAlone {
         if self.watch.written_ms.is_some() || watched_ms < now_ms - self.watch.since_ms {
-            return Ok(LeftAlone { watched_ms, quiet_ms: watched_ms });
+            return LeftAlone { watched_ms, quiet_ms: watched_ms };
         }
-        let by_stamp = u64::try_from(now_wall_ms.saturating_sub(modified_ms(&stat))).unwrap_or(0);
-        Ok(LeftAlone { watched_ms, quiet_ms: by_stamp.max(watched_ms) })
+        let by_stamp = u64::try_from(now_wall_ms.saturating_sub(modified_ms)).unwrap_or(0);
+        LeftAlone { watched_ms, quiet_ms: by_stamp.max(watched_ms) }
     }
 
     fn watched_as(&self, stat: &Metadata, now_ms: u64) -> u64 {

@@ -277,6 +277,33 @@ fn a_line_costs_no_call_of_its_own_on_the_middle_wire() {
     assert_calls("0.10.2.0");
 }
 
+/// Files that are dropped into a directory at once: what is asked of the file system for each.
+#[test]
+fn a_dropped_file_is_not_asked_for_again_and_again() {
+    const FILES: usize = 1_000;
+    let topic = shared("4.3.1").fresh_topic("dropped", 3);
+    let work = Work::new(&topic).conf(crate::spooldir::CONF);
+    for n in 0..FILES {
+        work.write(&format!("{n:04}.log"), b"a line\n", 60);
+    }
+    let until = {
+        let topic = topic.clone();
+        let last = work.path("0999.log.COMPLETED");
+        move || {
+            topic.wait_for(FILES, Duration::from_secs(60));
+            let ends = std::time::Instant::now() + Duration::from_secs(60);
+            while !last.exists() && std::time::Instant::now() < ends {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    };
+    let calls = trace::run(work.command(), &work.dir().join("traced.log"), until);
+    println!("{calls:?}");
+    let asked = calls.of(libc::SYS_statx) + calls.of(libc::SYS_readlink);
+    // Each is opened, looked at, renamed, looked for under both names and done.
+    assert!(asked < 120 * FILES as u64, "{asked} questions for {FILES} files");
+}
+
 /// From the start until the first record is in the topic.
 #[test]
 fn a_start_lists_the_directory_once() {
