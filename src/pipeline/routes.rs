@@ -25,6 +25,9 @@ const VERSION: u32 = 1;
 /// Choices that are kept, since events with the same values come again and again.
 const CHOICES_MAX: usize = 4_096;
 
+/// So many are looked through before a choice is looked up among all.
+const RECENT_MAX: usize = 6;
+
 /// The rules of a source's channels.
 pub(crate) struct Router {
     selector: Selector,
@@ -47,11 +50,28 @@ struct Channel {
     place: Option<usize>,
 }
 
+/// A choice, and the headers that it was made of, in the order of `choosing`.
+type Made = (Vec<Option<String>>, Rc<Choice>);
+
 #[derive(Default)]
 struct Choices {
+    /// Those that were made last: where there are few, no text has to be made to find one.
+    recent: Vec<Made>,
+    /// Which of these is the oldest.
+    oldest: usize,
     known: HashMap<String, Rc<Choice>>,
     /// Room for a key.
     key: String,
+}
+
+impl Choices {
+    fn note(&mut self, made: Made) {
+        if self.recent.len() < RECENT_MAX {
+            return self.recent.push(made);
+        }
+        self.recent[self.oldest] = made;
+        self.oldest = (self.oldest + 1) % RECENT_MAX;
+    }
 }
 
 /// Which channels an event is for.
@@ -192,6 +212,20 @@ impl Router {
     /// Which channels get an event with these headers?
     pub(crate) fn choose(&self, headers: &HeaderMap) -> Rc<Choice> {
         let choices = &mut *self.choices.borrow_mut();
+        let is_it = |(known, _): &&Made| {
+            let mut pairs = known.iter().zip(&self.choosing);
+            pairs.all(|(value, header)| value.as_deref() == headers.get(header))
+        };
+        if let Some((_, choice)) = choices.recent.iter().find(is_it) {
+            return choice.clone();
+        }
+        let choice = self.choose_among_all(headers, choices);
+        let values = self.choosing.iter().map(|header| headers.get(header).map(str::to_owned));
+        choices.note((values.collect(), choice.clone()));
+        choice
+    }
+
+    fn choose_among_all(&self, headers: &HeaderMap, choices: &mut Choices) -> Rc<Choice> {
         choices.key.clear();
         for header in &self.choosing {
             // Writing to a string does not fail.

@@ -258,18 +258,9 @@ pub fn shape<'b>(
 
 fn extract(groups: &Groups, serializers: &[Serializer], body: &[u8], headers: &mut HeaderMap) {
     let text = text_of(body);
-    let found = match groups.first(&text) {
-        Ok(Some(found)) => found,
-        Ok(None) => return,
-        Err(e) => {
-            log::warn(EXTRACTOR, format_args!("An event goes without its headers: {e}."));
-            return;
-        }
-    };
-    for (range, serializer) in found.into_iter().skip(1).zip(serializers) {
-        // A group that took no part gives no header, and neither does a time that is none.
-        let Some(range) = range else { continue };
-        let part = &text[range];
+    // A group that took no part gives no header, and neither does a time that is none.
+    let found = groups.first(&text, |group, part| {
+        let Some(serializer) = serializers.get(group - 1) else { return };
         match &serializer.time {
             None => headers.insert(&serializer.header, part),
             Some(pattern) => {
@@ -278,6 +269,9 @@ fn extract(groups: &Groups, serializers: &[Serializer], body: &[u8], headers: &m
                 }
             }
         }
+    });
+    if let Err(e) = found {
+        log::warn(EXTRACTOR, format_args!("An event goes without its headers: {e}."));
     }
 }
 

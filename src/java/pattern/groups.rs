@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::direct::Directs;
 use super::{
     BACKTRACK_LIMIT, Engine, MatchError, Pattern, PatternError, TOO_LONG, Text, translate,
 };
@@ -24,6 +25,7 @@ pub struct Groups {
     /// The same, but it gives up when it has to fall back for the first time, or after [`BRIEF_LIMIT`] steps.
     free: Engine,
     brief: Engine,
+    direct: Directs,
     count: usize,
 }
 
@@ -39,7 +41,16 @@ impl Groups {
         let within = |limit| Engine::compile(java, &translation, str::to_owned, limit);
         let engine = within(BACKTRACK_LIMIT)?;
         let count = engine.exact.captures_len().saturating_sub(1);
-        Ok(Groups { pattern, engine, free: within(0)?, brief: within(BRIEF_LIMIT)?, count })
+        let (free, brief) = (within(0)?, within(BRIEF_LIMIT)?);
+        let direct = Directs::compile(&translation, count);
+        Ok(Groups { pattern, engine, free, brief, direct, count })
+    }
+
+    /// From now on all texts go the usual way; did any go another one?
+    #[cfg(test)]
+    pub(super) fn without_directs(&mut self) -> bool {
+        let none = Directs::default();
+        std::mem::replace(&mut self.direct, none).of(super::Text::Plain).is_some()
     }
 
     /// How many groups capture.
@@ -47,14 +58,26 @@ impl Groups {
         self.count
     }
 
-    /// The groups of the first match, the whole of it first; a group that took no part is `None`.
+    /// Calls `act` for each group of the first match that took part in it, with its number, from 1 on, and
+    /// its text. Of a line it allocates nothing where the pattern needs no backtracking.
     ///
     /// # Errors
     ///
     /// The match was given up; see [`MatchError`].
-    pub fn first(&self, text: &str) -> Result<Option<Match>, MatchError> {
+    pub fn first<'t>(
+        &self,
+        text: &'t str,
+        mut act: impl FnMut(usize, &'t str),
+    ) -> Result<(), MatchError> {
         let kind = self.pattern.tell(text)?;
-        self.next(&self.engine, (text, kind), 0)
+        if let Some(direct) = self.direct.of(kind) {
+            direct.first(text, |group, range| act(group, &text[range]));
+            return Ok(());
+        }
+        let Some(groups) = self.next(&self.engine, (text, kind), 0)? else { return Ok(()) };
+        let found = groups.into_iter().enumerate().skip(1);
+        found.for_each(|(group, range)| range.into_iter().for_each(|r| act(group, &text[r])));
+        Ok(())
     }
 
     /// The next match of several in one text; `counted`: how many of them have fallen back so far.
@@ -255,9 +278,12 @@ mod tests {
     fn groups_are_numbered_as_in_java() {
         let groups = Groups::compile(r"(\w+)(?:=(\d+))?(;)?").unwrap();
         assert_eq!(groups.count(), 3);
-        let found = groups.first("  key=12").unwrap().unwrap();
-        assert_eq!(found, [Some(2..8), Some(2..5), Some(6..8), None]);
-        assert_eq!(groups.first("  ").unwrap(), None);
+        let mut found = Vec::new();
+        groups.first("  key=12", |group, text| found.push((group, text))).unwrap();
+        assert_eq!(found, [(1, "key"), (2, "12")]);
+        found.clear();
+        groups.first("  ", |group, text| found.push((group, text))).unwrap();
+        assert_eq!(found, []);
         // Java's look-around and possessive quantifiers take no number.
         let groups = Groups::compile(r"(?<=x)(a)++(?:b)?(?<last>c)$").unwrap();
         assert_eq!(groups.count(), 2);

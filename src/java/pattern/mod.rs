@@ -10,6 +10,7 @@
 //! that matches something else.
 
 mod class;
+mod direct;
 mod groups;
 mod translate;
 
