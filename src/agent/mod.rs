@@ -161,6 +161,16 @@ pub(crate) fn run_agent(args: &AgentArgs, config: AgentConfig, reload: Option<Re
     exit.into()
 }
 
+/// How far the start of a configuration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    UnderWay,
+    /// All sources run and are connected to their brokers; what they had lost sight of is looked for.
+    Connected,
+    /// There was nothing to do for a moment.
+    Over,
+}
+
 /// What the loop turns: the sources, those that cannot be started yet, and what they share.
 struct Agent {
     name: String,
@@ -184,8 +194,7 @@ struct Agent {
     locks: Vec<(PathBuf, Lock)>,
     spool_locks: Vec<Rc<SpoolLock>>,
     repeats: Repeats,
-    /// Not all sources of the configuration have started and are connected yet.
-    is_starting: bool,
+    start: Start,
 }
 
 impl Agent {
@@ -210,7 +219,7 @@ impl Agent {
             locks: Vec::new(),
             spool_locks: Vec::new(),
             repeats: Repeats::default(),
-            is_starting: true,
+            start: Start::UnderWay,
         }
     }
 
@@ -243,7 +252,7 @@ impl Agent {
         self.channels = config.destinations.into_iter().map(Rc::new).collect();
         let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
         self.locks.retain(|(dir, _)| dirs.contains(&dir));
-        self.is_starting = true;
+        self.start = Start::UnderWay;
         Ok(())
     }
 
@@ -272,8 +281,8 @@ impl Agent {
             if self.is_over() {
                 return self.stop();
             }
+            self.note_start(pace);
             if let Pace::Rest(ms) = pace {
-                self.end_start();
                 self.rest(self.rest_at_most(ms));
             }
         }
@@ -305,14 +314,19 @@ impl Agent {
         Ok(pace)
     }
 
-    /// Before the first rest with all sources connected to their brokers: what is run from now on is another
-    /// part of the program.
-    fn end_start(&mut self) {
+    /// What is run from now on is another part of the program.
+    fn note_start(&mut self, pace: Pace) {
         let is_connected = |running: &Running| running.pipeline.is_connected();
-        if self.is_starting && self.waiting.is_empty() && self.running.iter().all(is_connected) {
-            self.is_starting = false;
-            os::give_back_code();
-        }
+        self.start = match (self.start, pace) {
+            (Start::UnderWay, _)
+                if self.waiting.is_empty() && self.running.iter().all(is_connected) =>
+            {
+                Start::Connected
+            }
+            (Start::Connected, Pace::Rest(_)) => Start::Over,
+            _ => return,
+        };
+        os::give_back_code();
     }
 
     /// Says why, after the others have finished what they have under way.
