@@ -7,7 +7,9 @@
 //! goes on. A seed that fails is replayed alone, with all that happened, by
 //! `FLUME_NG_SIM_SEED=seed cargo test --test simulation one_seed -- --nocapture`. With
 //! `FLUME_NG_SIM_NEW_NUMBERS=1` files are copied and truncated, replaced by their like, and
-//! renumbered in each run, with 0 in none.
+//! renumbered in each run, with 0 in none. With `FLUME_NG_SIM_HARD=1` each run is longer and has crashes,
+//! unruly writers, directories that are not there for a while, and mostly files that keep their names: a
+//! seed says something else then, and such runs find what plain ones hardly do.
 
 mod absences;
 mod broker;
@@ -100,7 +102,11 @@ const SPOOLED: u64 = 1 << 41;
 /// So many of each are in a plain test run.
 const KIND_SEEDS: u64 = 300;
 
-fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
+fn is_hard() -> bool {
+    number("FLUME_NG_SIM_HARD") == Some(1)
+}
+
+fn world(seed: u64, is_hard: bool, ground: &Ground, plant: Plant, trace: Trace) -> World {
     let mut draws = Rng::new(!seed);
     let mut scenario = match seed {
         ..FOLLOWED => Scenario::usual(&mut draws),
@@ -108,6 +114,9 @@ fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
         _ => Scenario::spooled(&mut draws),
     };
     scenario = scenario.divided(seed);
+    if is_hard {
+        scenario = scenario.hardened();
+    }
     if let Some(has) = number("FLUME_NG_SIM_NEW_NUMBERS") {
         scenario.has_new_numbers = has == 1 && !scenario.loses_tracker && !scenario.is_followed();
     }
@@ -117,7 +126,7 @@ fn world(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> World {
 
 /// Returns how many lines were compared.
 fn run(seed: u64, ground: &Ground, plant: Plant, trace: Trace) -> Result<u64, String> {
-    let mut world = world(seed, ground, plant, trace);
+    let mut world = world(seed, is_hard(), ground, plant, trace);
     scenario::run(&mut world).map(|()| world.lines())
 }
 
@@ -188,7 +197,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn how_to_replay(seed: u64) -> String {
-    format!("FLUME_NG_SIM_SEED={seed} cargo test --test simulation one_seed -- --nocapture")
+    let hard = if is_hard() { "FLUME_NG_SIM_HARD=1 " } else { "" };
+    format!("{hard}FLUME_NG_SIM_SEED={seed} cargo test --test simulation one_seed -- --nocapture")
 }
 
 #[test]

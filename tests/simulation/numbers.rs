@@ -458,6 +458,6 @@ fn half_a_line_of_a_file_that_was_replaced_since_the_listing_is_not_its_last() {
 fn run_as_drawn(seed: u64) {
     log::set_level(Level::Off);
     let ground = Ground::new();
-    let mut world = crate::world(seed, &ground, Plant::Nothing, Trace::default());
+    let mut world = crate::world(seed, false, &ground, Plant::Nothing, Trace::default());
     assert_eq!(scenario::run(&mut world), Ok(()), "{}", how_to_replay(seed));
 }

@@ -2,6 +2,7 @@
 
 mod divided;
 mod followed;
+mod hard;
 mod mischief;
 mod spooled;
 
@@ -12,11 +13,10 @@ use std::sync::Arc;
 
 use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
-use flume_ng::config::model::DecodePolicy;
 use flume_ng::config::model::{
-    Compression, ConsumeOrder, DeletePolicy, Destination, InterceptorConfig, KeyPartitioner,
-    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, RecordRule, Serializer, SourceConfig,
-    ValueFormat,
+    Compression, ConsumeOrder, DecodePolicy, DeletePolicy, Destination, InterceptorConfig,
+    KeyPartitioner, OnBadCheckpoint, OnNoCheckpoint, PartitionBy, RecordRule, Serializer,
+    SourceConfig, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -92,8 +92,8 @@ pub struct Scenario {
     pub stamps_off_ms: i64,
     /// Writers reserve the length of their files, and write out of order.
     pub has_zeros: bool,
-    /// Files are made before their hour, and under names that have no room for a suffix.
-    pub has_odd_names: bool,
+    /// Files are made before their hour; so many of 100 under names that have no room for a suffix.
+    pub long_names: Option<u64>,
     /// The tracker directory is deleted now and then, and the topic has to tell.
     pub loses_tracker: bool,
     /// What a round may hold; the brokers close the connection on much more.
@@ -144,7 +144,7 @@ impl Scenario {
             metadata_ms: rng.pick(&[1_000, 20_000, 300_000]),
             stamps_off_ms: rng.pick(&[0, 0, 0, -600_000, 600_000]),
             has_zeros: rng.chance(30),
-            has_odd_names: rng.chance(30),
+            long_names: rng.chance(30).then_some(15),
             loses_tracker: false,
             round_bytes: rng.pick(&[ROUND_BYTES_MAX, 1_000, 3_000]),
             kind: Kind::SpoolTail,
@@ -160,7 +160,7 @@ impl Scenario {
             scenario.loses_tracker = true;
             // The headers of a file that was renamed would be others'.
             scenario.has_headers = false;
-            (scenario.has_zeros, scenario.has_odd_names) = (false, false);
+            (scenario.has_zeros, scenario.long_names) = (false, None);
             scenario.stamps_off_ms = 0;
             // A dead letter is tried again, and may fit in another format, behind later lines.
             if scenario.limit != usize::MAX {
@@ -211,7 +211,7 @@ impl Scenario {
             metadata_ms: 1_000,
             stamps_off_ms: 0,
             has_zeros: false,
-            has_odd_names: false,
+            long_names: None,
             loses_tracker: false,
             round_bytes: 1_000,
             kind: Kind::SpoolTail,
@@ -477,7 +477,7 @@ fn write(world: &mut World) {
         let name = new_name(world);
         world.writers.now_ms = world.clock.monotonic_ms();
         world.writers.create(&name, wall_ms);
-        if world.scenario.has_odd_names && world.rng.chance(30) {
+        if world.scenario.long_names.is_some() && world.rng.chance(30) {
             // Its lines come later.
             return;
         }
@@ -506,11 +506,12 @@ fn write(world: &mut World) {
 
 fn new_name(world: &mut World) -> String {
     let serial = world.writers.inodes.len();
-    let is_odd = world.scenario.has_odd_names;
-    let ahead = if is_odd && world.rng.chance(30) { world.rng.below(4) } else { 0 };
+    let long = world.scenario.long_names;
+    let ahead = if long.is_some() && world.rng.chance(30) { world.rng.below(4) } else { 0 };
     let hour = hour_at(&world.clock, world.clock.now_ms() + ahead as i64 * HOUR_MS);
     // With the suffix it would be longer than a name can be.
-    let filler = if is_odd && world.rng.chance(15) { "y".repeat(230) } else { String::new() };
+    let is_long = long.is_some_and(|percent| world.rng.chance(percent));
+    let filler = if is_long { "y".repeat(230) } else { String::new() };
     let place = world.writers.place_of(serial);
     let name = format!("{place}f{serial}-{filler}{hour}.log");
     world.say(|| format!("new file {serial}: {name}"));

@@ -76,7 +76,7 @@ impl Scenario {
             kind: Kind::Followed { first, idle_ms },
             delete: DeletePolicy::Never,
             has_zeros: false,
-            has_odd_names: false,
+            long_names: None,
             loses_tracker: false,
             stamps_off_ms: 0,
             ..scenario
