@@ -191,19 +191,25 @@ impl Files {
     /// A file that was dropped: done when it is read, whatever its name and whatever others there are.
     fn step_of_whole(&mut self, handle: Handle, whole_ms: u64) -> Option<Step> {
         let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
-        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet || self.is_waited_for(handle) {
+        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
-        let is_named = self.tracked[handle].is_named();
-        if is_named {
-            self.keep_if_it_must(handle);
-        }
         let tracked = &self.tracked[handle];
+        let is_named = tracked.is_named();
         let LeftAlone { watched_ms, quiet_ms: left_ms } =
             tracked.left_alone_as_looked(wall_ms, now_ms);
         let is_whole = tracked.is_superseded() || left_ms >= whole_ms;
         // Not before it is whole, however short the grace time is: it may be copied at this moment, and truncated then.
         let is_over = is_whole && (tracked.is_superseded() || left_ms >= self.policy.grace_ms());
+        // Of hundreds that were renamed and wait for the end of their grace time nothing else is asked.
+        let is_in_grace = !is_named && !is_over && !tracked.has_rest();
+        if is_in_grace || self.is_waited_for(handle) {
+            return None;
+        }
+        if is_named {
+            self.keep_if_it_must(handle);
+        }
+        let tracked = &self.tracked[handle];
         let is_begun = tracked.read_position > 0 || self.may_begin(handle);
         if is_whole && self.may_go_on_elsewhere(handle) {
             return None;
