@@ -25,8 +25,9 @@ use crate::writers::OpenLine;
 const REST_MAX_MS: u64 = 900_000;
 /// So much later it begins where files of a directory that does not come back are waited for, an hour.
 const AWAY_MAX_MS: u64 = 3_700_000;
-/// More turns of the loop than this on the way to rest are a livelock.
-const TURNS_MAX: u64 = 30_000;
+/// More turns of the loop than this on the way to rest are a livelock. Four topics, of each of which
+/// something is in doubt of a file that is waited for, an hour at most, take ten in a second.
+const TURNS_MAX: u64 = 60_000;
 /// Nothing happens for so long where all is over, simulated ms.
 const QUIET_MS: u64 = 2_000;
 
