@@ -34,6 +34,7 @@ pub mod policy;
 mod present;
 pub mod quest;
 pub mod reach;
+mod read_marks;
 mod recognise;
 pub mod restore;
 pub mod retire;
