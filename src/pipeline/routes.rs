@@ -26,7 +26,7 @@ const VERSION: u32 = 1;
 const CHOICES_MAX: usize = 4_096;
 
 /// So many are looked through before a choice is looked up among all.
-const RECENT_MAX: usize = 6;
+const FIRST_MAX: usize = 6;
 
 /// The rules of a source's channels.
 pub(crate) struct Router {
@@ -55,23 +55,11 @@ type Made = (Vec<Option<String>>, Rc<Choice>);
 
 #[derive(Default)]
 struct Choices {
-    /// Those that were made last: where there are few, no text has to be made to find one.
-    recent: Vec<Made>,
-    /// Which of these is the oldest.
-    oldest: usize,
+    /// Those that were made first: where there are few, no text has to be made to find one.
+    first: Vec<Made>,
     known: HashMap<String, Rc<Choice>>,
     /// Room for a key.
     key: String,
-}
-
-impl Choices {
-    fn note(&mut self, made: Made) {
-        if self.recent.len() < RECENT_MAX {
-            return self.recent.push(made);
-        }
-        self.recent[self.oldest] = made;
-        self.oldest = (self.oldest + 1) % RECENT_MAX;
-    }
 }
 
 /// Which channels an event is for.
@@ -216,12 +204,14 @@ impl Router {
             let mut pairs = known.iter().zip(&self.choosing);
             pairs.all(|(value, header)| value.as_deref() == headers.get(header))
         };
-        if let Some((_, choice)) = choices.recent.iter().find(is_it) {
+        if let Some((_, choice)) = choices.first.iter().find(is_it) {
             return choice.clone();
         }
         let choice = self.choose_among_all(headers, choices);
-        let values = self.choosing.iter().map(|header| headers.get(header).map(str::to_owned));
-        choices.note((values.collect(), choice.clone()));
+        if choices.first.len() < FIRST_MAX {
+            let values = self.choosing.iter().map(|header| headers.get(header).map(str::to_owned));
+            choices.first.push((values.collect(), choice.clone()));
+        }
         choice
     }
 
