@@ -66,17 +66,23 @@ fn a_file_that_was_replaced_since_the_listing_is_opened_once() {
     story.conclude();
 }
 
+/// A file of so many lines is done and keeps its name; where it is among the files.
+fn done_under_its_name(lines: u64) -> (Story, usize) {
+    let mut story = Story::begin(at_once());
+    let wall_ms = story.world.clock.now_ms();
+    let at = story.world.writers.create(&long_name(), wall_ms);
+    write_lines(&mut story.world, at, lines);
+    story.until(move |cluster| ours(&cluster.logs[0]) as u64 == lines);
+    let end_ms = story.world.clock.monotonic_ms() + 10_000;
+    story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+    (story, at)
+}
+
 /// It is written to and read on from its receipt, the agent dies, and the next one has opened it when another file with
 /// the same bytes takes its name: it looks at that as a finished one that has grown.
 #[test]
 fn what_replaces_a_file_that_was_read_on_is_not_read_by_the_receipt() {
-    let mut story = Story::begin(at_once());
-    let wall_ms = story.world.clock.now_ms();
-    let at = story.world.writers.create(&long_name(), wall_ms);
-    write_lines(&mut story.world, at, 20);
-    story.until(|cluster| ours(&cluster.logs[0]) == 20);
-    let end_ms = story.world.clock.monotonic_ms() + 5_000;
-    story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+    let (mut story, at) = done_under_its_name(20);
     write_lines(&mut story.world, at, 1);
     story.until(|cluster| ours(&cluster.logs[0]) == 21);
     story.world.end(End::Kill);
@@ -91,13 +97,7 @@ fn what_replaces_a_file_that_was_read_on_is_not_read_by_the_receipt() {
 /// Everything is copied after it was finished, and the device gets another number before anything was written down.
 #[test]
 fn a_receipt_is_a_copied_one_until_the_state_is_written() {
-    let mut story = Story::begin(at_once());
-    let wall_ms = story.world.clock.now_ms();
-    let at = story.world.writers.create(&long_name(), wall_ms);
-    write_lines(&mut story.world, at, 1);
-    story.until(|cluster| ours(&cluster.logs[0]) == 1);
-    let end_ms = story.world.clock.monotonic_ms() + 10_000;
-    story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+    let (mut story, _) = done_under_its_name(1);
     for renumbering in [Renumbering::Copy, Renumbering::Device] {
         assert_eq!(story.world.stop_in_order(), Ok(true));
         story.world.renumbering = Some(renumbering);

@@ -131,19 +131,24 @@ fn spool_and_tracker_copied_elsewhere_go_on_there() {
     scene.in_the_end_in_any_order(&lines);
 }
 
-/// Killed with batches in doubt, copied, and gone on with there.
-#[test]
-fn a_copy_with_batches_in_doubt_goes_on_there() {
-    let _row = hazard(Group::Identity, "spool and tracker copied, batches in doubt", V010);
+/// Killed with batches in doubt, copied, and gone on with there, after `change`.
+fn copied_in_doubt(label: &str, change: impl Fn(&Scene)) {
     let (content, lines) = numbered("line", 0..60_000);
-    let mut scene = spool("copied-doubt").file("a_{H}.log", content, 0).agent_runs();
+    let mut scene = spool(label).file("a_{H}.log", content, 0).agent_runs();
     for n in 1..=3 {
         scene.arrive(n * 10_000);
         scene.kill();
         copy_over(&scene.work.spool());
+        change(&scene);
         scene.start();
     }
     scene.in_the_end(&lines);
+}
+
+#[test]
+fn a_copy_with_batches_in_doubt_goes_on_there() {
+    let _row = hazard(Group::Identity, "spool and tracker copied, batches in doubt", V010);
+    copied_in_doubt("copied-doubt", |_| {});
 }
 
 /// What was removed from the old place gives its inode numbers away, to anything: here to a directory.
@@ -151,18 +156,11 @@ fn a_copy_with_batches_in_doubt_goes_on_there() {
 fn a_directory_with_the_inode_number_of_a_file_in_doubt_is_not_waited_for() {
     let _row =
         hazard(Group::Identity, "copied in doubt, a directory has the old inode number", V010);
-    let (content, lines) = numbered("line", 0..60_000);
-    let mut scene = spool("number-of-directory").file("a_{H}.log", content, 0).agent_runs();
-    for n in 1..=3 {
-        scene.arrive(n * 10_000);
-        scene.kill();
-        copy_over(&scene.work.spool());
+    copied_in_doubt("number-of-directory", |scene| {
         let tracker_dir = scene.work.tracker_dir();
         let directory = fs::metadata(&tracker_dir).expect("the tracker directory").ino();
         edit_records(&tracker_dir, |file| file.inode = directory);
-        scene.start();
-    }
-    scene.in_the_end(&lines);
+    });
 }
 
 /// A backup of both is an hour old: what was sent since is sent again, and nothing else.
