@@ -97,6 +97,12 @@ pub(super) fn note_same_home(record: &mut FileRecord, other: &FileRecord) {
     (record.root, record.root_born_ns) = (other.root, other.root_born_ns);
 }
 
+/// Where the file of this record is, is not known any more.
+pub(super) fn forget_home(record: &mut FileRecord) {
+    (record.directory, record.directory_born_ns) = (0, 0);
+    (record.root, record.root_born_ns) = (0, 0);
+}
+
 /// That name, and the directory in which the file of the record is.
 pub(super) fn named(name: Vec<u8>, record: &FileRecord) -> FileRecord {
     let mut named = FileRecord { name, device: record.device, ..FileRecord::default() };
@@ -316,9 +322,7 @@ impl Files {
     /// question in place of those that tell where an open file is.
     fn is_where_it_was_put(&self, tracked: &Tracked) -> bool {
         let name = OsStr::from_bytes(&tracked.record.current_name);
-        let is_it = |stat: Metadata| {
-            (stat.dev(), stat.ino()) == (tracked.record.device, tracked.record.inode)
-        };
+        let is_it = |stat: Metadata| tracked.is_inode(stat.dev(), stat.ino());
         !name.is_empty()
             && !self.accepts(name)
             && reach::link_metadata(&self.path(name)).is_ok_and(is_it)
@@ -433,8 +437,7 @@ impl Files {
             here.note(record);
         } else if self.hints_are_void {
             // Of one that waits to be deleted elsewhere nothing else tells in which it was.
-            (record.directory, record.directory_born_ns) = (0, 0);
-            (record.root, record.root_born_ns) = (0, 0);
+            forget_home(record);
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
-use super::directories::{Home, is_home, is_very_directory, named, was_in};
+use super::directories::{Home, forget_home, is_home, is_very_directory, named, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::quest::{Then, Whose};
@@ -180,8 +180,7 @@ impl Files {
         if self.hints_are_void && (record.inode, record.directory) != (0, 0) {
             let here = self.right_directory(&record);
             (record.inode, record.born_ns) = (0, 0);
-            (record.directory, record.directory_born_ns) = (0, 0);
-            (record.root, record.root_born_ns) = (0, 0);
+            forget_home(&mut record);
             if let Some(here) = here {
                 record.device = here.device;
                 (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
@@ -503,8 +502,7 @@ impl Files {
         let record = &mut self.tracked[handle].record;
         if !is_hidden {
             // It is where it stands: what is in the place of its old name may be another directory.
-            (record.directory, record.directory_born_ns) = (0, 0);
-            (record.root, record.root_born_ns) = (0, 0);
+            forget_home(record);
             home.into_iter().for_each(|here| here.note(record));
         }
         record.state = FileState::Draining;

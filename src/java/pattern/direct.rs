@@ -118,7 +118,6 @@ mod tests {
         "a\u{301}b c\u{2028}d",
     ];
 
-    /// What the usual way finds.
     fn found(groups: &Groups, text: &str) -> Vec<(usize, String)> {
         let mut found = Vec::new();
         groups.first(text, |group, part| found.push((group, part.to_owned()))).unwrap();
