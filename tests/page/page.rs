@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::browser::Browser;
 use crate::support::proxy::Proxy;
 use crate::support::torture::lines;
-use crate::support::{Agent, Topic, Work, shared};
+use crate::support::{Agent, Topic, Work, fresh_name, shared};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -121,11 +121,15 @@ fn a_broker_that_is_down_is_named() {
 
 #[test]
 fn dead_letters_are_shown_with_their_reasons() {
-    let (topic, work) = fresh("page-letters");
-    topic.configure(&[("max.message.bytes", "2000")]);
+    // From its first moment: a topic that is there takes such a change some time after the answer.
+    let settings = [("max.message.bytes", "2000")];
+    let topic = shared("4.3.1").create_topic_with(&fresh_name("page-letters"), 2, 1, &settings);
     let long = [vec![b'x'; 5_000], b"\nshort\n".to_vec()].concat();
-    let work =
-        work.set("a1.sources.r1.deserializer.maxLineLength", 10_000).file("010_{H}.log", &long, 0);
+    let work = Work::new(&topic).set("a1.sources.r1.deserializer.maxLineLength", 10_000).file(
+        "010_{H}.log",
+        &long,
+        0,
+    );
     let (mut agent, url) = start(&work);
     agent.expect_records(&topic, 1, PATIENCE);
     let browser = Browser::start();
