@@ -10,19 +10,28 @@ use regex_automata::meta::Regex;
 use regex_automata::util::primitives::NonMaxUsize;
 
 use super::Text;
+use super::straight::Straight;
 use super::translate::Translation;
 
 /// A pattern with more groups goes the usual way: their room is on the stack.
-const GROUPS_MAX: usize = 15;
+pub(super) const GROUPS_MAX: usize = 15;
 
 /// Beginnings and ends of the groups and of the whole match.
-const SLOTS_MAX: usize = 2 * (GROUPS_MAX + 1);
+pub(super) const SLOTS_MAX: usize = 2 * (GROUPS_MAX + 1);
 
 /// The automata of a pattern, as far as there are any, for each kind of text.
 #[derive(Debug, Default)]
 pub(super) struct Directs {
+    straight: Option<Straight>,
     plain: Option<Direct>,
     any: Option<Direct>,
+}
+
+/// How groups are found without a detour.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way<'d> {
+    Straight(&'d Straight),
+    Automata(&'d Direct),
 }
 
 impl Directs {
@@ -31,13 +40,30 @@ impl Directs {
         let direct = |translated: &String| Direct::compile(translated, count);
         let any = direct(&translation.exact);
         let plain = translation.plain.as_ref().and_then(direct);
-        Directs { plain, any }
+        let simplest = translation.plain.as_ref().unwrap_or(&translation.exact);
+        let is_alike = !may_be_possessive(simplest);
+        let straight = is_alike.then(|| Straight::compile(simplest, count)).flatten();
+        Directs { straight, plain, any }
     }
 
-    pub(super) fn of(&self, text: Text) -> Option<&Direct> {
+    pub(super) fn of(&self, text: Text) -> Option<Way<'_>> {
+        let any = self.any.as_ref().map(Way::Automata);
         match text {
-            Text::Plain => self.plain.as_ref().or(self.any.as_ref()),
-            Text::Any => self.any.as_ref(),
+            Text::Plain => {
+                let straight = self.straight.as_ref().map(Way::Straight);
+                straight.or(self.plain.as_ref().map(Way::Automata)).or(any)
+            }
+            Text::Any => any,
+        }
+    }
+}
+
+impl Way<'_> {
+    /// Calls `act` for each group of the first match that took part in it, with its number, from 1 on.
+    pub(super) fn first(self, text: &str, act: impl FnMut(usize, Range<usize>)) {
+        match self {
+            Way::Straight(straight) => straight.first(text, act),
+            Way::Automata(direct) => direct.first(text, act),
         }
     }
 }
@@ -59,8 +85,7 @@ impl Direct {
         Some(Direct { regex, slots: 2 * (count + 1) })
     }
 
-    /// Calls `act` for each group of the first match that took part in it, with its number, from 1 on.
-    pub(super) fn first(&self, text: &str, mut act: impl FnMut(usize, Range<usize>)) {
+    fn first(&self, text: &str, mut act: impl FnMut(usize, Range<usize>)) {
         let mut slots: [Option<NonMaxUsize>; SLOTS_MAX] = [None; SLOTS_MAX];
         let slots = &mut slots[..self.slots];
         if self.regex.search_slots(&Input::new(text), slots).is_none() {

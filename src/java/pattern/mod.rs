@@ -12,6 +12,7 @@
 mod class;
 mod direct;
 mod groups;
+mod straight;
 mod translate;
 
 #[cfg(test)]
