@@ -97,6 +97,13 @@ pub struct Extras<'a> {
     pub headers: &'a [(&'a str, &'a str)],
 }
 
+impl Extras<'_> {
+    /// It has a value alone.
+    fn is_empty(&self) -> bool {
+        self.key.is_none() && self.time_ms.is_none() && self.headers.is_empty()
+    }
+}
+
 impl Batch {
     /// An empty one; `begin` comes next.
     ///
@@ -175,6 +182,9 @@ impl Batch {
         if extras.time_ms.is_some() || self.latest_ms.is_some() {
             let time_ms = extras.time_ms.unwrap_or(self.stamp_ms);
             self.latest_ms = Some(self.latest_ms.map_or(time_ms, |latest| latest.max(time_ms)));
+        }
+        if self.wire == Wire::Modern && extras.is_empty() {
+            return self.push(headers, body);
         }
         let length = Field::varint(body.len() as u64);
         let bytes = length.bytes.to_le_bytes();
