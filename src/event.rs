@@ -58,6 +58,8 @@ fn take_long(bytes: &mut &[u8]) -> Option<i64> {
 pub struct HeaderMap {
     /// By bucket, then by age; `hash` is the spread one.
     entries: Vec<Entry>,
+    /// Buckets by which they are in order.
+    buckets: usize,
     /// What keys and values are made of, and values that were replaced.
     text: String,
 }
@@ -74,11 +76,13 @@ struct Entry {
 
 impl Clone for HeaderMap {
     fn clone(&self) -> HeaderMap {
-        HeaderMap { entries: self.entries.clone(), text: self.text.clone() }
+        let HeaderMap { entries, buckets, text } = self;
+        HeaderMap { entries: entries.clone(), buckets: *buckets, text: text.clone() }
     }
 
     fn clone_from(&mut self, other: &HeaderMap) {
         self.entries.clone_from(&other.entries);
+        self.buckets = other.buckets;
         self.text.clone_from(&other.text);
     }
 }
@@ -109,20 +113,30 @@ impl HeaderMap {
 
     /// Sets a header. One that is there keeps its place.
     pub fn insert(&mut self, key: &str, value: &str) {
-        if let Some(at) = self.entries.iter().position(|entry| self.part(entry.key) == key) {
-            self.replace(at, value);
-            return;
-        }
         // Spread as `HashMap` does.
         let code = string_hash(key);
         let hash = code ^ code >> 16;
+        let is_it = |entry: &Entry| entry.hash == hash && self.part(entry.key) == key;
+        if let Some(at) = self.entries.iter().position(is_it) {
+            self.replace(at, value);
+            return;
+        }
         let age = self.entries.iter().map(|entry| entry.age + 1).max().unwrap_or(0);
         let (key, value) = (self.append(key), self.append(value));
-        self.entries.push(Entry { hash, age, key, value });
+        let entry = Entry { hash, age, key, value };
+        let buckets = buckets(self.entries.len() + 1);
+        let bucket = |entry: &Entry| entry.hash as usize & (buckets - 1);
+        if self.buckets == buckets {
+            // The youngest is the last of its bucket.
+            let at = self.entries.partition_point(|other| bucket(other) <= bucket(&entry));
+            self.entries.insert(at, entry);
+            return;
+        }
         // Growing keeps the order within a bucket, so the order follows from the final
         // size and the ages alone.
-        let mask = buckets(self.entries.len()) - 1;
-        self.entries.sort_by_key(|entry| (entry.hash as usize & mask, entry.age));
+        self.entries.push(entry);
+        self.entries.sort_by_key(|entry| (bucket(entry), entry.age));
+        self.buckets = buckets;
     }
 
     /// What was replaced is left behind, but no more of it than is in use.

@@ -2,7 +2,11 @@
 
 /// `text.hashCode()` of Java, over its UTF-16 units.
 pub(crate) fn string_hash(text: &str) -> u32 {
-    text.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()))
+    let add = |hash: u32, unit: u32| hash.wrapping_mul(31).wrapping_add(unit);
+    if text.is_ascii() {
+        return text.bytes().fold(0, |hash, byte| add(hash, byte.into()));
+    }
+    text.encode_utf16().fold(0, |hash, unit| add(hash, unit.into()))
 }
 
 /// murmur2 as Kafka's Java clients compute it of a record's key.
