@@ -98,7 +98,8 @@ impl ReceiptIndex {
     }
 
     fn sort(&mut self) {
-        self.entries.sort_unstable();
+        // What was sorted before is a run, into which the new ones are merged.
+        self.entries.sort();
         self.entries.dedup();
     }
 

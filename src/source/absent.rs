@@ -301,6 +301,9 @@ impl Files {
     /// may be by its name or by its first bytes the content is compared, before it is read as a new
     /// file.
     pub(super) fn ask_waiting(&mut self, name: &OsStr, file: &File, stat: &Metadata) {
+        if self.absent.list.is_empty() {
+            return;
+        }
         let home = self.home_of(file, name);
         let suspect = || Suspect {
             home,

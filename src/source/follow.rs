@@ -127,6 +127,9 @@ impl Files {
     /// A file that had lost its name has one again (renamed back, or another hard link to it):
     /// the same file, read on under that name. `false`: it has none.
     pub(super) fn adopt_if_back(&mut self, handle: Handle) -> bool {
+        if !self.scanner.has_inode(self.tracked[handle].record.inode) {
+            return false;
+        }
         let tracked = &self.tracked[handle];
         let is_it = |c: &&super::scan::Candidate| tracked.is_inode(c.device, c.inode);
         let Some(found) = self.scanner.candidates().iter().find(is_it) else { return false };

@@ -384,7 +384,7 @@ impl Files {
     }
 
     fn is_refused(&self, name: &OsStr) -> bool {
-        self.refusals.holds(name, self.clock.monotonic_ms())
+        self.refusals.count() > 0 && self.refusals.holds(name, self.clock.monotonic_ms())
     }
 
     /// Does the name hold the present time as `targetFilename` writes it?

@@ -56,6 +56,11 @@ impl OpenFiles {
         Some(Handle { id: self.0[place].record.id, place })
     }
 
+    /// A handle of the same file with the place that it has now. `None`: it is not open any more.
+    pub(super) fn again(&self, handle: Handle) -> Option<Handle> {
+        self.place(handle).map(|place| Handle { place, ..handle })
+    }
+
     pub(super) fn push(&mut self, tracked: Tracked) -> Handle {
         let handle = Handle { id: tracked.record.id, place: self.0.len() };
         self.0.push(Box::new(tracked));

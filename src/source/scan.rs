@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use crate::checkpoint::spool_lock::SpoolLock;
 use crate::config::model::{ConsumeOrder, SourceConfig};
+use crate::source::Handle;
 use crate::source::claims::Claims;
 use crate::source::hints::{Hints, born_ns, modified_ms};
 use crate::source::marks::Marks;
@@ -39,6 +40,8 @@ pub struct Candidate {
     /// then.
     pub seen_ms: u64,
     pub seen: (u64, i64, i64),
+    /// The open file that had its name when that was asked last: it need not be looked for.
+    open: Option<Handle>,
     /// Place in the directory's listing, for `consumeOrder = random`; `None` if it is not in it.
     listed: Option<usize>,
 }
@@ -50,6 +53,8 @@ pub struct Scanner {
     order: ConsumeOrder,
     places: Vec<Place>,
     candidates: Vec<Candidate>,
+    /// How many of them have each inode number; `None` until somebody asks after a listing.
+    inodes: Option<HashMap<u64, u32>>,
     /// One of them may not be of the present hour.
     has_past: bool,
     left: Vec<OsString>,
@@ -156,6 +161,7 @@ impl Scanner {
             names: Names::of(config),
             order: config.consume_order,
             candidates: Vec::new(),
+            inodes: None,
             has_past: false,
             left: Vec::new(),
             slow: SlowNames::default(),
@@ -311,14 +317,42 @@ impl Scanner {
             && let Ok(Some(found)) = candidate(name, stat)
         {
             self.candidates[at] = Candidate { is_present, listed, seen_ms: now_ms, ..found };
+            self.inodes = None;
         }
+    }
+
+    /// Has one of the candidates that inode number? Asked for each of thousands of files that were renamed.
+    pub(super) fn has_inode(&mut self, inode: u64) -> bool {
+        let candidates = &self.candidates;
+        let inodes = self.inodes.get_or_insert_with(|| {
+            let mut inodes = HashMap::with_capacity(candidates.len());
+            candidates.iter().for_each(|c| *inodes.entry(c.inode).or_default() += 1);
+            inodes
+        });
+        inodes.get(&inode).is_some_and(|count| *count > 0)
+    }
+
+    /// The file by which the candidate was open when that was asked last.
+    pub(super) fn open_hint(&self, at: usize) -> Option<Handle> {
+        self.candidates[at].open
+    }
+
+    pub(super) fn note_open(&mut self, at: usize, handle: Option<Handle>) {
+        self.candidates[at].open = handle;
     }
 
     /// Forgets names that we have renamed away ourselves.
     pub fn forget(&mut self, names: &[OsString]) {
         // They are among the first.
         let mut left: HashSet<&OsStr> = names.iter().map(OsString::as_os_str).collect();
-        self.candidates.retain(|c| left.is_empty() || !left.remove(c.name.as_os_str()));
+        let inodes = &mut self.inodes;
+        self.candidates.retain(|c| {
+            let stays = left.is_empty() || !left.remove(c.name.as_os_str());
+            if !stays && let Some(count) = inodes.as_mut().and_then(|all| all.get_mut(&c.inode)) {
+                *count -= 1;
+            }
+            stays
+        });
     }
 
     /// Lists the directories again. Returns names that could not be judged or stat'ed, with the
@@ -329,6 +363,7 @@ impl Scanner {
     /// None of the directories can be listed.
     pub fn refresh(&mut self, now_ms: u64) -> io::Result<Vec<(OsString, String)>> {
         let mut problems = Vec::new();
+        self.inodes = None;
         self.left.clear();
         self.unjudged.clear();
         self.has_missed_places = false;
@@ -615,6 +650,7 @@ fn candidate(name: &OsStr, stat: &fs::Metadata) -> Result<Option<Candidate>, Unf
         is_present: false,
         seen_ms: 0,
         seen: (stat.len(), stat.mtime(), stat.mtime_nsec()),
+        open: None,
         listed: None,
     }))
 }

@@ -207,10 +207,10 @@ impl Files {
             if self.is_refused(&candidate.name) {
                 continue;
             }
-            let handle = match self.handle_by_name(&candidate.name) {
+            let handle = match self.open_of(at) {
                 Some(handle) if self.tracked[handle].is_caught_up => continue,
                 Some(handle) => handle,
-                None if self.is_tracked(candidate) => continue,
+                None if self.is_tracked(&self.scanner.candidates()[at]) => continue,
                 None => {
                     let has_room = self.has_backlog_room()
                         || self.names_are_stuck() && self.park_one(&[Spare::Backlog]);
@@ -253,6 +253,18 @@ impl Files {
     fn is_tracked(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
         self.tracked.iter().any(|t| t.is_named() && t.is_inode(device, inode))
+    }
+
+    /// The open file that has the name of a candidate. Hundreds that were read stand before the one that comes
+    /// next, and each was found before.
+    fn open_of(&mut self, at: usize) -> Option<Handle> {
+        let name = &self.scanner.candidates()[at].name;
+        let is_its = |t: &Tracked| t.is_named() && t.name() == name;
+        let hint = self.scanner.open_hint(at).and_then(|handle| self.tracked.again(handle));
+        let found = hint.filter(|handle| is_its(&self.tracked[*handle]));
+        let found = found.or_else(|| self.tracked.find(is_its));
+        self.scanner.note_open(at, found);
+        found
     }
 
     pub(super) fn handle_by_name(&self, name: &OsStr) -> Option<Handle> {
