@@ -74,6 +74,11 @@ impl Announcements {
         self.list = list;
     }
 
+    /// Takes those off it over which positions have moved.
+    pub(super) fn drop_folded(&mut self) {
+        self.list.retain(|announced| !announced.is_folded);
+    }
+
     pub(super) fn clear(&mut self) {
         self.list.clear();
     }

@@ -18,6 +18,8 @@ pub(crate) struct Announced {
     pub copies: Copies,
     /// The topic refuses the times that its records have of their own: they get that of the batch.
     pub(super) levels_times: bool,
+    /// Its file's position has moved over it: it goes off the list.
+    pub(super) is_folded: bool,
     /// As the record has it that is on the disk: set where that is written, and nowhere else.
     pub(super) on_disk: Option<BatchRecord>,
 }
@@ -53,14 +55,14 @@ impl Announced {
         round: u64,
         copies: Copies,
     ) -> Announced {
-        Announced { id: 0, record, encoded, round, copies, levels_times: false, on_disk: None }
+        let (levels_times, is_folded, on_disk) = (false, false, None);
+        Announced { id: 0, record, encoded, round, copies, levels_times, is_folded, on_disk }
     }
 
     /// One that was read from the disk.
     pub(super) fn inherited(record: BatchRecord) -> Announced {
         let on_disk = Some(record.clone());
-        let (round, copies) = (0, Copies::Any);
-        Announced { id: 0, record, encoded: None, round, copies, levels_times: false, on_disk }
+        Announced { on_disk, ..Announced::new(record, None, 0, Copies::Any) }
     }
 
     /// Is it on the disk as it would be sent? Nothing else may go out.
@@ -77,8 +79,14 @@ impl Pipeline {
     /// Moves the files' positions over everything that all channels have acknowledged, and drops
     /// the batches that lie before them.
     pub(super) fn fold(&mut self) {
+        let mut has_folded = false;
         while let Some(at) = self.next_foldable() {
             self.fold_one(at);
+            has_folded = true;
+        }
+        if has_folded {
+            // At once: each that goes moves those behind it.
+            self.announced.drop_folded();
         }
         self.join_acked();
     }
@@ -90,7 +98,7 @@ impl Pipeline {
                 self.files.is_sought(b.file) && self.files.handle_of(b.file).is_none();
             !is_waited_for && self.files.record(b.file).is_none_or(|r| r.position == b.start)
         };
-        self.announced.find(|a| is_foldable(&self.announced, a, is_next))
+        self.announced.find(|a| !a.is_folded && is_foldable(&self.announced, a, is_next))
     }
 
     fn fold_one(&mut self, at: Ticket) {
@@ -126,18 +134,19 @@ impl Pipeline {
         if let Some(handle) = self.files.handle_of(lead.file) {
             self.files.at_mut(handle).update_head();
         }
-        let mut kept = Vec::with_capacity(self.announced.len());
-        for announced in self.announced.take() {
+        for announced in self.announced.iter_mut() {
             let b = &announced.record;
-            if b.file == lead.file && b.end <= lead.end && !b.fate.is_in_doubt() {
+            if b.file == lead.file
+                && b.end <= lead.end
+                && !b.fate.is_in_doubt()
+                && !announced.is_folded
+            {
+                announced.is_folded = true;
                 if let Some(record) = self.files.record_mut(b.file) {
                     add_range(&mut record.ranges, b);
                 }
-            } else {
-                kept.push(announced);
             }
         }
-        self.announced.put_back(kept);
     }
 
     /// Bytes that were read at `stamp_ms` (Unix time) are delivered. They were written before that, and

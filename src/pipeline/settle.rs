@@ -10,7 +10,7 @@ use crate::log;
 use crate::source::retire::Move;
 
 /// While batches are under way, files are retired so many at a time, or after this time, ms.
-const SETTLE_MIN: usize = 24;
+const SETTLE_MIN: usize = 96;
 const SETTLE_WAIT_MS: u64 = 500;
 
 /// Waits after a receipt that could not be written, ms.

@@ -108,7 +108,7 @@ const OPEN_RETRY_MS: u64 = 1_000;
 
 /// Files of the backlog that are open under their names at most: enough to retire many of them
 /// with one sync, few enough to keep the checkpoint small.
-const BACKLOG_OPEN_MAX: usize = 48;
+const BACKLOG_OPEN_MAX: usize = 192;
 
 /// All files of a source.
 pub struct Files {

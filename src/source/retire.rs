@@ -37,7 +37,7 @@ const RETRY_MS_MAX: u64 = 60_000;
 const CLOCKS_DIFFER_MS_MAX: u64 = 1_800_000;
 
 /// How many files are retired, or done, in one go.
-const BATCH_MAX: usize = 48;
+const BATCH_MAX: usize = 192;
 
 /// What is to be done for files that have nothing left to read and nothing in flight.
 #[derive(Debug, Default)]
