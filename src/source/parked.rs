@@ -90,6 +90,8 @@ pub struct Parking {
     untold: usize,
     /// Names that were written to, as the kernel says, and that no open file has.
     notices: HashSet<OsString>,
+    /// In this look there was no room for one that may end.
+    lacks_room: bool,
 }
 
 impl Parking {
@@ -266,6 +268,7 @@ impl Files {
             return;
         }
         self.parking.looked_ms = now_ms;
+        self.parking.lacks_room = false;
         for _ in 0..self.looks_now() {
             let was_untold = self.parking.untold > 0;
             let count = self.parking.files.len();
@@ -313,6 +316,7 @@ impl Files {
             return;
         }
         let notices = std::mem::take(&mut self.parking.notices);
+        self.parking.lacks_room = false;
         // From the end: what takes the place of an opened one was looked at before.
         for at in (0..self.parking.files.len()).rev() {
             let Some(parked) = self.parking.files.get(at) else { continue };
@@ -350,7 +354,7 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         let parked = &self.parking.files[at];
         if parked.is_draining() {
-            return parked.due_ms <= now_ms && self.has_room();
+            return parked.due_ms <= now_ms && self.has_room_for_end();
         }
         let live = self.present.is_current(OsStr::from_bytes(&parked.record.name));
         let (size, modified_s, _) = parked.seen;
@@ -380,6 +384,15 @@ impl Files {
     /// Is there room for one more file of a past hour under its name? Quiet files make some.
     pub(super) fn has_backlog_room(&mut self) -> bool {
         self.backlog_open() < BACKLOG_OPEN_MAX.min(self.open_max / 2) && self.has_room()
+    }
+
+    /// Asked once in each look: of hundreds whose time is over at once, each would ask hundreds of open ones
+    /// whether they can spare theirs.
+    fn has_room_for_end(&mut self) -> bool {
+        if !self.parking.lacks_room {
+            self.parking.lacks_room = !self.has_room();
+        }
+        !self.parking.lacks_room
     }
 
     /// A quarter of the descriptors is left to the present hour, unless some of its files can spare

@@ -263,6 +263,33 @@ fn files_that_wait_for_their_grace_time_hold_up_no_others() {
     assert_eq!(done, FILES, "each has had its grace time");
 }
 
+/// Each of those that had no descriptor asked each that had one whether it could spare that: for a minute
+/// nothing else was read.
+#[test]
+fn files_whose_grace_time_is_over_at_once_do_not_ask_each_other_for_room() {
+    let clock = ManualClock::new(NOW_MS, 0);
+    let (_scene, mut files) = scene(&clock);
+    clock.advance(2_000);
+    std::fs::write(files.path("0000_2024022900".as_ref()), "first\n").expect("room");
+    files.refresh(true);
+    for _ in 0..40 {
+        clock.advance(250);
+        read_all(&mut files);
+        settle(&mut files);
+    }
+    assert!(files.parked().count() > FILES / 2, "{} are parked", files.parked().count());
+    clock.advance(LONG_GRACE_MS);
+    let looks = Rc::new(Cell::new(0));
+    let counted = looks.clone();
+    reach::set_mishap(Some(Box::new(move |_| {
+        counted.set(counted.get() + 1);
+        None
+    })));
+    read_all(&mut files);
+    reach::set_mishap(None);
+    assert!(looks.get() < 20 * FILES, "{} looks at {FILES} files", looks.get());
+}
+
 /// The same in a run, and over a restart; what was written meanwhile, and half a line at the end, is
 /// sent.
 #[test]
