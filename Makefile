@@ -40,7 +40,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench bench-quick bench-verify check container demo deb documents fuzz fuzzable install install-service quick release rpm screenshot soak static test torture clean
+.PHONY: all bench bench-quick bench-verify check container demo deb documents fuzz install install-service release rpm screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -67,17 +67,11 @@ LINT = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__war
 TEST_THREADS ?= 8
 
 # All that needs no broker: after a build, a matter of seconds.
-check: quick fuzzable
-
-quick:
+check:
 	$(CARGO) fmt --check
 	$(if $(DENY),$(CARGO) deny --offline check bans licenses sources,@echo 'cargo-deny is not installed: deny.toml is not looked at' >&2)
 	$(LINT) $(CARGO) test --locked --all-targets --no-run
 	$(LINT) $(CARGO) test --locked --lib --bins --test fast --test simulation -- --test-threads=$(TEST_THREADS)
-
-# What `make fuzz` is built of.
-fuzzable:
-	$(LINT) $(CARGO) rustc --locked --lib --profile test -- --cfg fuzzing -C opt-level=0
 
 # Tests that strike at system calls need strace, and the right to trace.
 WITHOUT_STRACE := $(shell strace -f -qq -o /dev/null -e inject=fsync:error=EIO:when=1 true 2>/dev/null || echo --skip syscalls)
@@ -87,17 +81,13 @@ CHROMIUM ?= chromium
 export FLUME_NG_CHROMIUM = $(CHROMIUM)
 PAGE_TESTS := $(shell command -v "$(CHROMIUM)" >/dev/null 2>&1 && echo --test page)
 
-# One broker of each wire for all tests; they start others for themselves where they break them. What is
-# built meanwhile fills the time in which they wait.
-test: quick
+# One broker of each wire for all tests; they start others for themselves where they break them.
+test: check
 	FLUME_NG_PACKAGES=1 $(LINT) $(CARGO) test --locked --test fast -- packaging
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
 	$(if $(PAGE_TESTS),,@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
-	(sleep 30; exec $(MAKE) --no-print-directory fuzzable) >"$(CARGO_TARGET_DIR)/fuzzable" 2>&1 & \
-	built=$$!; \
 	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- \
-	  env $(LINT) $(CARGO) test --locked --test kafka $(PAGE_TESTS) -- --test-threads=$(TEST_THREADS) $(WITHOUT_STRACE) || exit; \
-	wait $$built || { cat "$(CARGO_TARGET_DIR)/fuzzable" >&2; exit 1; }
+	  env $(LINT) $(CARGO) test --locked --test kafka $(PAGE_TESTS) -- --test-threads=$(TEST_THREADS) $(WITHOUT_STRACE)
 
 # The picture of the page in docs/.
 screenshot:

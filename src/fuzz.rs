@@ -1,6 +1,7 @@
 //! What is read that others write, for `fuzz/`: a function of bytes for each, which may neither panic nor hang
 //! nor take memory without a limit, and that says what else has to hold. `make check` runs each on what is kept
-//! in `fuzz/corpus/`. Built for tests and fuzzing only.
+//! in `fuzz/corpus/`. Built for tests and fuzzing, and in
+//! every build with debug assertions: so each `make check` compiles it without what only unit tests have.
 
 use kafka_protocol::messages::{
     ApiVersionsResponse, FetchResponse, InitProducerIdResponse, ListOffsetsResponse,

@@ -7,7 +7,7 @@
 
 pub mod command;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub mod fuzz;
 
 mod agent;

@@ -340,7 +340,7 @@ pub fn release(spoken: &Spoken) -> String {
 }
 
 /// Whatever a broker may answer.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn fuzz(answer: &[u8], version: i16) {
     let _ = read_view(&mut Reader(answer), version, "t");
     let _ = read_configs(&mut Reader(answer), version);

@@ -242,7 +242,7 @@ impl Read for Snappy<'_> {
 }
 
 /// Appends what `packed` unfolds to, at most 256 MiB.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub fn unpack(codec: i16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
     const LIMIT: u64 = 256 << 20;
     match reader(codec, packed)?.take(LIMIT + 1).read_to_end(out) {

@@ -275,7 +275,7 @@ impl<'a> Input<'a> {
 }
 
 /// Whatever it is.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(tracker) = parse(bytes) {
         assert!(!tracker.file.is_empty() && tracker.skipped_bytes <= bytes.len() as u64);

@@ -563,7 +563,7 @@ impl ReadAll {
 }
 
 /// Whatever it is, with its own checksum and with the right one: what is read is written as it was.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn fuzz(line: &[u8]) {
     let crc = format!("{CRC_KEY}{:08x}", crc32fast::hash(line));
     for line in [line, &[line, crc.as_bytes()].concat()] {

@@ -127,7 +127,7 @@ fn read_properties(bytes: &[u8], found: &mut Diagnostics) -> Properties {
 }
 
 /// One file with these bytes.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 fn parse(
     bytes: &[u8],
     agent: &str,
@@ -325,7 +325,7 @@ fn check_sinkgroups(graph: &Graph, found: &mut Diagnostics, ignored: &mut Vec<St
 }
 
 /// Whatever it is.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     let system = [("a".to_string(), "${env:B}".to_string())];
     let variable = |name: &str| (name.len() < 3).then(|| format!("${{sys:{name}}}x"));

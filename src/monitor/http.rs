@@ -297,7 +297,7 @@ fn response(status: &str, kind: &str, body: &str, with_body: bool) -> Vec<u8> {
 }
 
 /// Whatever a client may ask.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(super) fn fuzz(request: &[u8]) {
     let mut page = |path: &str| (path == "/x").then(|| Page::new("text/plain", String::new()));
     if let Some(answer) = answer(request, &["log.example".to_string()], &mut page) {

@@ -526,7 +526,7 @@ fn status_line(stats: &Stats) -> String {
 }
 
 /// Whatever a client may ask.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn fuzz(request: &[u8]) {
     http::fuzz(request);
 }

@@ -289,7 +289,7 @@ fn private_key(der: Vec<u8>) -> PrivateKeyDer<'static> {
 }
 
 /// Whatever it is.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn fuzz(bytes: &[u8], password: &str) {
     let secret = Secret::new(password);
     // Without a password nothing has to match the sum at the end.
