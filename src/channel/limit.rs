@@ -2,7 +2,7 @@
 
 /// Batches are closed at this encoded size: below the 1,000,012 bytes that the oldest brokers take
 /// by default, with room for one more event of the default size.
-pub const BATCH_BYTES_MAX: usize = 640 * 1024;
+pub const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// A batch is not split below this size: the broker's limit is for one event then.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 

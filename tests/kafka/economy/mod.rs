@@ -254,8 +254,8 @@ fn assert_calls(version: &str) {
     let bytes = ((MANY - FEW) * 109) as u64;
     let rounds = more(libc::SYS_fdatasync);
     println!("{version}: {rounds} rounds, short run {few:?}, long run {many:?}");
-    // A round fills three batches of 640 KB.
-    assert!(rounds <= bytes / 1_200_000, "{rounds} rounds for {bytes} bytes");
+    // A round fills three batches of 512 KiB.
+    assert!(rounds <= bytes / 1_000_000, "{rounds} rounds for {bytes} bytes");
     let writes = more(libc::SYS_pwrite64);
     assert!(writes <= rounds + 1, "{writes} writes for {rounds} syncs of the checkpoint");
     // Before each of a round's three slices, and after each block, the file's first bytes and those
