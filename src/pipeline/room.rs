@@ -4,6 +4,7 @@
 //! for before anything goes on.
 
 use super::{Fatal, Observer, Pace, Pipeline, REST_MS, SOURCE};
+use crate::channel::outlet::Absence;
 use crate::checkpoint::slots::WriteError;
 use crate::log;
 
@@ -90,6 +91,8 @@ impl Pipeline {
         for at in 0..self.outlets.len() {
             if !self.doubts(at).is_empty() || !self.outlets[at].is_open() {
                 self.outlets[at].close(now_ms);
+                // Nobody looked meanwhile, and what an earlier row of looks said is of other batches.
+                self.outlets[at].absence = Absence::Unknown;
             }
         }
         Ok(Pace::Again)

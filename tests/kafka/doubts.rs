@@ -7,10 +7,12 @@
 //! made the second try forget that the cluster was another one.
 
 mod ahead;
+mod renamed;
 
 use crate::support::torture::{Group, V010, hazard};
 use std::cell::RefCell;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -24,10 +26,11 @@ use flume_ng::channel::broker::{
 use flume_ng::channel::connect;
 use flume_ng::channel::finish::Waits;
 use flume_ng::checkpoint::ledger::FileLedger;
-use flume_ng::checkpoint::record::BatchRecord;
+use flume_ng::checkpoint::record::{BatchRecord, FileRecord, Record};
+use flume_ng::checkpoint::slots::WriteError;
 use flume_ng::clock::ManualClock;
 use flume_ng::config;
-use flume_ng::pipeline::{self, Observer, Pipeline, Startup};
+use flume_ng::pipeline::{self, Journal, Observer, Pipeline, Startup};
 
 /// A cluster with one topic.
 struct Cluster {
@@ -49,6 +52,8 @@ struct Cluster {
     next_producer_id: i64,
     /// Producer id, epoch, base sequence and count of what somebody else has written.
     foreign: Vec<(i64, i16, i32, u32)>,
+    /// The end of each partition.
+    end: i64,
     /// The broker's clock, where it refuses time stamps that differ by more than an hour.
     clock_ms: Option<i64>,
     /// The brokers have lost what they knew of producers: of epoch 0 they expect sequence 0.
@@ -80,6 +85,7 @@ impl Default for Cluster {
             epoch: 0,
             next_producer_id: 0,
             foreign: Vec::new(),
+            end: 0,
             clock_ms: None,
             has_forgotten: false,
             refused: None,
@@ -160,7 +166,7 @@ impl Broker for Link {
     }
 
     fn end_offsets(&mut self, partitions: &[i32]) -> Result<Progress<Vec<i64>>, Fault> {
-        Ok(Progress::Done(vec![0; partitions.len()]))
+        Ok(Progress::Done(vec![self.0.borrow().end; partitions.len()]))
     }
 
     fn survey(&mut self) -> Result<Progress<Topic>, Fault> {
@@ -237,6 +243,19 @@ impl Waits for Link {
     }
 }
 
+/// There is no room for the checkpoint while that file is there.
+struct Cramped(Box<dyn Journal>, PathBuf);
+
+impl Journal for Cramped {
+    fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
+        if self.1.exists() {
+            let (path, error) = (self.1.clone(), ErrorKind::StorageFull.into());
+            return Err(WriteError::NoRoom { path, bytes: 1, error });
+        }
+        self.0.write(record, files)
+    }
+}
+
 struct Nobody;
 
 impl Observer for Nobody {
@@ -277,7 +296,8 @@ fn run_with(
     let mut agent = config::load(&path, "a1").unwrap().config;
     let source = Rc::new(agent.sources.remove(0));
     fs::create_dir_all(&source.tracker_dir).unwrap();
-    let inherited = pipeline::inherit(&source, 0).unwrap();
+    let mut inherited = pipeline::inherit(&source, 0).unwrap();
+    inherited.journal = Box::new(Cramped(inherited.journal, root.join("no-room")));
     let link = |cluster: &Shared| -> Box<dyn Broker> { Box::new(Link(cluster.clone())) };
     let configs = agent.destinations.into_iter().map(Rc::new).enumerate();
     let startup = Startup {
