@@ -20,7 +20,8 @@ impl Pipeline {
     /// the new place only once nothing in it bears an identity of the old one, which may be
     /// another producer's here.
     pub(super) fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
-        // Both before anything is changed or said: this is done again until they are there.
+        // All before anything is changed or said: this is done again until they are there.
+        self.count_doubts(at)?;
         let identity = self.fresh_identity(at)?;
         let ends = self.ends(at)?;
         let outlet = &mut self.outlets[at];
@@ -72,9 +73,22 @@ impl Pipeline {
     /// announced. Only where an old copy cannot stand in, or still reach, this log. The caller
     /// commits.
     pub(super) fn rename_doubts(&mut self, at: usize) -> Result<(), Pause> {
+        self.count_doubts(at)?;
         let identity = self.fresh_identity(at)?;
         let ends = self.ends(at)?;
         self.rename_all(at, identity, &ends)
+    }
+
+    /// Reads again what is in doubt, so that it has as many events as it will have. Where the configuration
+    /// makes others of the same bytes by now, all of the partition gets the next epoch: of the old identity,
+    /// before some have the new one.
+    fn count_doubts(&mut self, at: usize) -> Result<(), Pause> {
+        for n in self.doubts(at) {
+            if self.encode(n)? {
+                self.keep_if_small(n);
+            }
+        }
+        Ok(())
     }
 
     fn rename_all(
