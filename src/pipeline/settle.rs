@@ -9,7 +9,8 @@ use crate::checkpoint::record::{FileRecord, FileState, OffsetRange};
 use crate::log;
 use crate::source::retire::Move;
 
-/// While batches are under way, files are retired so many at a time, or after this time, ms.
+/// While batches are under way, files are retired so many at a time, half of what may be open of the backlog,
+/// or after this time, ms.
 const SETTLE_MIN: usize = 96;
 const SETTLE_WAIT_MS: u64 = 500;
 
@@ -48,7 +49,7 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let may_note = now_ms >= self.ledger_retry_ms;
         let count = due.retire.len() + if may_note { due.done.len() } else { 0 };
-        let is_due = count >= SETTLE_MIN
+        let is_due = count >= self.settle_min()
             || self.is_idle()
             || now_ms - self.settling.asked_ms >= SETTLE_WAIT_MS;
         self.settling.asked_ms = now_ms;
@@ -61,12 +62,16 @@ impl Pipeline {
         self.carry_out(&due.retire, &done)
     }
 
+    fn settle_min(&self) -> usize {
+        SETTLE_MIN.min(self.files.backlog_open_max() / 2)
+    }
+
     /// To ask for the steps that are due is a look at each open file. While batches are under way that is done only
     /// when so many more files are read that a step is worth its syncs, and twice a second.
     fn is_worth_asking(&mut self) -> bool {
         let read = self.files.read_to_the_end();
         let more = read.saturating_sub(self.settling.read);
-        let is_worth_it = more >= SETTLE_MIN
+        let is_worth_it = more >= self.settle_min()
             || self.is_idle()
             || self.clock.monotonic_ms() - self.settling.asked_ms >= SETTLE_WAIT_MS;
         self.settling.read = if is_worth_it { read } else { self.settling.read.min(read) };

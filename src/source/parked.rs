@@ -381,9 +381,14 @@ impl Files {
         }
     }
 
+    /// So many files of the backlog may be open under their names.
+    pub fn backlog_open_max(&self) -> usize {
+        BACKLOG_OPEN_MAX.min(self.open_max / 2)
+    }
+
     /// Is there room for one more file of a past hour under its name? Quiet files make some.
     pub(super) fn has_backlog_room(&mut self) -> bool {
-        self.backlog_open() < BACKLOG_OPEN_MAX.min(self.open_max / 2) && self.has_room()
+        self.backlog_open() < self.backlog_open_max() && self.has_room()
     }
 
     /// Asked once in each look: of hundreds whose time is over at once, each would ask hundreds of open ones
