@@ -7,6 +7,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::batch::Wire;
@@ -21,6 +22,9 @@ use super::protocol::{
 };
 use super::wire::{ANSWER_BYTES_MAX, Connection, host_port};
 use crate::log;
+
+/// More leaders than this have no topic of any cluster: whoever names them is no broker.
+const LEADERS_MAX: usize = 10_000;
 
 /// How long a cluster has to answer and to have the topic ready.
 pub const OPEN_TIMEOUT: Duration = Duration::from_millis(10_000);
@@ -127,20 +131,33 @@ impl Word {
     /// `NotReady` where the topic is not there or no partition has a leader; `Unauthorised`.
     pub(super) fn of(answer: &MetadataResponse, topic: &str) -> Result<Word, Fault> {
         let seen = leaders_of(answer, topic)?;
+        let addresses: HashMap<i32, String> = answer
+            .brokers
+            .iter()
+            .rev() // The first of a node counts.
+            .map(|broker| (broker.node_id.0, host_port(&broker.host, broker.port)))
+            .collect();
         let mut leaders: Vec<(i32, String)> = Vec::new();
+        let mut known: HashMap<&str, usize> = HashMap::new();
         let mut led_by = Vec::new();
         for (_, node) in &seen.partitions {
-            let Some(address) = address_of(answer, *node) else {
+            let Some(address) = addresses.get(node) else {
                 led_by.push(None);
                 continue;
             };
             // Two nodes behind one address would be a fault of the brokers' configuration: they
             // are spoken to as one.
-            let known = leaders.iter().position(|(_, known)| *known == address);
-            led_by.push(Some(known.unwrap_or(leaders.len())));
-            if known.is_none() {
-                leaders.push((*node, address));
-            }
+            let at = *known.entry(address).or_insert_with(|| {
+                leaders.push((*node, address.clone()));
+                leaders.len() - 1
+            });
+            led_by.push(Some(at));
+        }
+        if leaders.len() > LEADERS_MAX {
+            return Err(Fault::Lost(format!(
+                "the broker names {} leaders of topic {topic}; more than {LEADERS_MAX} cannot be",
+                leaders.len()
+            )));
         }
         if leaders.is_empty() {
             let (partition, node) = seen.partitions[0];
@@ -264,11 +281,6 @@ pub(super) fn without_leader(topic: &str, partition: i32, node: i32) -> Fault {
     }
 }
 
-fn address_of(answer: &MetadataResponse, node: i32) -> Option<String> {
-    let broker = answer.brokers.iter().find(|b| b.node_id.0 == node)?;
-    Some(host_port(&broker.host, broker.port))
-}
-
 struct Seen {
     /// Partition and leader (negative: none), ascending.
     partitions: Vec<(i32, i32)>,
@@ -308,4 +320,41 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
     partitions.dedup_by_key(|p| p.0);
     let replicas = topic.partitions.iter().map(|p| p.replica_nodes.len()).max().unwrap_or(1);
     Ok(Seen { partitions, topic_id: topic.topic_id.into_bytes(), replicas })
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::BrokerId;
+    use kafka_protocol::messages::metadata_response::{
+        MetadataResponseBroker, MetadataResponsePartition,
+    };
+
+    use super::*;
+
+    /// Each of so many brokers leads a partition.
+    fn answer(count: i32) -> MetadataResponse {
+        let broker = |node: i32| {
+            let host = StrBytes::from_string(format!("h{node}"));
+            MetadataResponseBroker::default().with_node_id(BrokerId(node)).with_host(host)
+        };
+        let partition = |node: i32| {
+            let partition = MetadataResponsePartition::default().with_partition_index(node);
+            partition.with_leader_id(BrokerId(node))
+        };
+        let name = TopicName(StrBytes::from_static_str("t"));
+        let topic = MetadataResponseTopic::default().with_name(Some(name));
+        let topic = topic.with_partitions((0..count).map(partition).collect());
+        let brokers = (0..count).map(broker).collect();
+        MetadataResponse::default().with_brokers(brokers).with_topics(vec![topic])
+    }
+
+    /// An answer of 8 MB names hundreds of thousands of brokers and of partitions. To look for each of these
+    /// among each of those took hours, in which a request to stop was not heard.
+    #[test]
+    fn an_answer_that_names_no_end_of_leaders_is_refused_at_once() {
+        let word = Word::of(&answer(200), "t").unwrap();
+        assert_eq!((word.leaders.len(), word.led_by[199]), (200, Some(199)));
+        let Err(Fault::Lost(why)) = Word::of(&answer(200_000), "t") else { panic!("it is taken") };
+        assert!(why.contains("200000 leaders of topic t"), "{why}");
+    }
 }
