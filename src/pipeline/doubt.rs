@@ -105,15 +105,19 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let lead = self.announced[at].record.clone();
         self.is_dirty = true;
-        // Here, not at each ack: only now every channel has them.
-        match lead.fate {
-            Fate::At(_) => {
-                self.counters.events_accepted += u64::from(lead.range_events());
-                self.counters.batches_accepted += 1;
-            }
+        // Here, not at each ack: only now every channel has them. Where headers decide, the batch that was
+        // announced first of a range may have gone nowhere beside others that arrived.
+        let is_there = |a: &Announced| {
+            let b = &a.record;
+            let is_of_it = (b.file, b.start, b.end) == (lead.file, lead.start, lead.end);
+            is_of_it && !a.is_folded && matches!(b.fate, Fate::At(_))
+        };
+        if lead.fate == Fate::Spread {
             // They were counted as batches when they became one.
-            Fate::Spread => self.counters.events_accepted += u64::from(lead.count),
-            Fate::InDoubt | Fate::Nowhere => {}
+            self.counters.events_accepted += u64::from(lead.count);
+        } else if self.announced.iter().any(is_there) {
+            self.counters.events_accepted += u64::from(lead.range_events());
+            self.counters.batches_accepted += 1;
         }
         self.counters.bytes_passed += lead.end - lead.start;
         self.counters.lines_passed += lead.lines;
