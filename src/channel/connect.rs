@@ -359,6 +359,16 @@ impl Waits for Kafka {
         }
     }
 
+    fn is_congested(&self) -> bool {
+        match &self.link {
+            Link::Closed => false,
+            Link::Finding(finding) => finding.is_congested(),
+            Link::Modern(modern) => modern.is_congested(),
+            Link::Middle(middle) => middle.is_congested(),
+            Link::Legacy(legacy) => legacy.is_congested(),
+        }
+    }
+
     fn patience(&self) -> Duration {
         let patience = match &self.link {
             Link::Closed => LOOK_PAUSE,

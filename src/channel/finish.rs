@@ -12,6 +12,13 @@ pub trait Waits {
     /// Descriptors to wait on, with whether room to write is waited for too.
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool));
 
+    /// Has a socket not taken yet what was to be sent?
+    fn is_congested(&self) -> bool {
+        let mut is_congested = false;
+        self.descriptors(&mut |_, wants_write| is_congested |= wants_write);
+        is_congested
+    }
+
     /// How long it may be left alone though no descriptor stirs.
     fn patience(&self) -> Duration;
 }

@@ -423,6 +423,15 @@ impl Waits for Modern {
         self.growth.descriptors(add);
     }
 
+    /// A connection that is made beside those that there are holds nothing up.
+    fn is_congested(&self) -> bool {
+        let mut is_congested = false;
+        for lane in &self.lanes.all {
+            lane.descriptors(&mut |_, wants_write| is_congested |= wants_write);
+        }
+        is_congested
+    }
+
     fn patience(&self) -> Duration {
         match self.question {
             Question::Producer { state: Coordinator::Later(at), .. } => {

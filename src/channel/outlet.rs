@@ -270,9 +270,7 @@ impl Outlet {
 
     /// Has a socket not taken yet what was to be sent?
     pub fn is_congested(&self) -> bool {
-        let mut is_congested = false;
-        self.broker.descriptors(&mut |_, wants_write| is_congested |= wants_write);
-        is_congested
+        self.broker.is_congested()
     }
 
     pub fn is_open(&self) -> bool {
