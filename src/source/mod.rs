@@ -40,6 +40,8 @@ pub mod restore;
 pub mod retire;
 pub mod root;
 pub mod scan;
+#[cfg(test)]
+mod scene;
 pub mod slice;
 mod slow_names;
 mod suspects;

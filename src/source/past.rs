@@ -236,7 +236,7 @@ impl Files {
     /// Where there are many, one of which nothing is left to do gives its descriptor away.
     pub fn settle_past(&mut self, handle: Handle) {
         let tracked = &self.tracked[handle];
-        if self.tracked.len() > super::BACKLOG_OPEN_MAX
+        if self.tracked.len() > self.backlog_open_max()
             && tracked.is_named()
             && !tracked.has_uncommitted()
         {
@@ -307,4 +307,25 @@ fn fill(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source::scene::Scene;
+
+    /// To read a state back from the topic opens file after file; one more than there are descriptors for would
+    /// fail again and again.
+    #[test]
+    fn what_is_read_back_is_no_more_open_than_a_small_share_of_descriptors_permits() {
+        let mut scene = Scene::new("past-share");
+        for n in 0..10 {
+            scene.write(&scene.name(&n.to_string()), 0..3);
+        }
+        scene.files.open_at_most(8);
+        for past in scene.files.past().unwrap() {
+            let handle = scene.files.track_past(&past).unwrap().unwrap();
+            scene.files.settle_past(handle);
+        }
+        assert_eq!((scene.files.tracked().len(), scene.files.parked().count()), (4, 6));
+    }
 }

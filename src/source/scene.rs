@@ -1,0 +1,82 @@
+//! The files of a source alone, in a directory of their own: for the tests of this room.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::rc::Rc;
+use std::time::UNIX_EPOCH;
+
+use super::Files;
+use crate::clock::{Clock, ManualClock};
+use crate::config;
+
+const CONF: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = com.github.ningg.flume.source.SpoolDirectoryTailFileSource
+a1.sources.r1.spoolDir = @DIR@/spool
+a1.sources.r1.trackerDir = @DIR@/tracker
+a1.sources.r1.targetPattern = .*(\\\\d){10}.*
+a1.sources.r1.targetFilename = yyyyMMddHH
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.brokerList = localhost:9092
+a1.channels.c1.topic = t
+";
+
+const HOUR_MS: i64 = 3_600_000;
+
+pub(super) struct Scene {
+    dir: PathBuf,
+    pub(super) clock: ManualClock,
+    pub(super) files: Files,
+}
+
+impl Scene {
+    /// `name` must be that of one test only.
+    pub(super) fn new(name: &str) -> Scene {
+        let dir = std::env::temp_dir().join(format!("flume-ng-{name}-{}", process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        for part in ["spool", "tracker"] {
+            fs::create_dir_all(dir.join(part)).unwrap();
+        }
+        fs::write(dir.join("conf"), CONF.replace("@DIR@", dir.to_str().unwrap())).unwrap();
+        // In the middle of an hour, which does not end.
+        let now_ms = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+        let clock = ManualClock::new(now_ms / HOUR_MS * HOUR_MS + HOUR_MS / 2, 0);
+        let files = reader(&dir, &clock);
+        Scene { dir, clock, files }
+    }
+
+    /// A name of the present hour.
+    pub(super) fn name(&self, stem: &str) -> String {
+        let at = self.clock.local(self.clock.now_ms()).date_time();
+        let (month, day, hour) = (u8::from(at.month()), at.day(), at.hour());
+        format!("{stem}-{:04}{month:02}{day:02}{hour:02}.log", at.year())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join("spool").join(name)
+    }
+
+    /// Writes so many lines behind what the file holds.
+    pub(super) fn write(&self, name: &str, lines: std::ops::Range<u32>) {
+        let file = File::options().append(true).create(true).open(self.path(name));
+        let text: String = lines.map(|n| format!("line {n:010}\n")).collect();
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn reader(dir: &Path, clock: &ManualClock) -> Files {
+    let loaded =
+        config::load(&dir.join("conf"), "a1").unwrap_or_else(|faults| panic!("{faults:?}"));
+    let source = loaded.config.sources.into_iter().next().unwrap();
+    Files::new(Rc::new(source), Rc::new(clock.clone()))
+}
