@@ -337,7 +337,8 @@ impl Files {
         }
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
-        let has_changed = reach::metadata(&path).map_or((0, 0, 0), |m| seen(&m)) != parked.seen;
+        // One that was renamed is found, or waited for, when it is opened.
+        let has_changed = reach::metadata(&path).map_or(true, |m| seen(&m) != parked.seen);
         if !has_changed && !self.may_end(at) {
             return true;
         }
@@ -419,4 +420,27 @@ impl Files {
 
 fn seen(stat: &std::fs::Metadata) -> (u64, i64, i64) {
     (stat.len(), stat.mtime(), stat.mtime_nsec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::scene::{Scene, named};
+
+    /// Under its new name it counts as one that is held already: nobody else opens it.
+    #[test]
+    fn a_file_that_was_parked_unseen_and_renamed_is_opened_under_its_new_name() {
+        let mut scene = Scene::new("parked-unseen");
+        let [old, new] = ["old", "new"].map(|stem| scene.name(stem));
+        scene.write(&old, 0..3);
+        let handle = scene.is_read(&old, 0);
+        let tracked = scene.files.tracked.remove(handle);
+        let (id, position) = (tracked.record.id, tracked.read_position);
+        scene.files.park_record(tracked.record);
+        std::fs::rename(scene.path(&old), scene.path(&new)).unwrap();
+        scene.clock.advance(LOOK_INTERVAL_MS);
+        scene.files.look_at_parked();
+        assert_eq!(scene.reads(id), named(&new, position));
+        assert_eq!(scene.files.parked().count(), 0);
+    }
 }

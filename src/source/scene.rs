@@ -1,5 +1,6 @@
 //! The files of a source alone, in a directory of their own: for the tests of this room.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::process;
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
-use super::Files;
+use super::quest::prefix_crc;
+use super::read_marks::{Mark, Marks};
+use super::{Files, Handle};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 
@@ -66,6 +69,31 @@ impl Scene {
         let text: String = lines.map(|n| format!("line {n:010}\n")).collect();
         file.unwrap().write_all(text.as_bytes()).unwrap();
     }
+
+    /// All of the file was read, and is in the topic. It may have been copied after so many of its bytes.
+    pub(super) fn is_read(&mut self, name: &str, copied: u64) -> Handle {
+        self.files.refresh(true);
+        let file = File::open(self.path(name)).unwrap();
+        let mark = |end| Mark {
+            position: end,
+            bytes_crc: prefix_crc(&file, end).unwrap(),
+            ..Mark::default()
+        };
+        let size = file.metadata().unwrap().len();
+        let (whole, mark) = (mark(size), mark(copied));
+        let handle = self.files.push_tracked(OsString::from(name), file, size);
+        let tracked = &mut self.files.tracked[handle];
+        tracked.record.bytes_crc = whole.bytes_crc;
+        tracked.record.marks = vec![mark];
+        tracked.marks = Marks::of(&tracked.record, 0);
+        handle
+    }
+
+    /// Where file `id` is read, and up to which byte it was.
+    pub(super) fn reads(&self, id: u64) -> Option<(OsString, u64)> {
+        let tracked = self.files.at(self.files.handle_of(id)?);
+        Some((tracked.current_name(), tracked.read_position))
+    }
 }
 
 impl Drop for Scene {
@@ -79,4 +107,8 @@ fn reader(dir: &Path, clock: &ManualClock) -> Files {
         config::load(&dir.join("conf"), "a1").unwrap_or_else(|faults| panic!("{faults:?}"));
     let source = loaded.config.sources.into_iter().next().unwrap();
     Files::new(Rc::new(source), Rc::new(clock.clone()))
+}
+
+pub(super) fn named(name: &str, position: u64) -> Option<(OsString, u64)> {
+    Some((OsStr::new(name).to_owned(), position))
 }
