@@ -45,3 +45,11 @@ pub fn share_descriptors(sources: usize) {
     let share = share.clamp(FILES_OPEN_MIN, FILES_OPEN_MAX);
     FILES_OPEN.store(share as usize, Ordering::Relaxed);
 }
+
+/// So many at most from now on, or as many as this process may have; for a test in a process of its own.
+#[cfg(test)]
+pub fn limit_descriptors(most: Option<u64>) {
+    let limit = getrlimit(Resource::Nofile);
+    let current = most.or(limit.maximum);
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("a limit that is permitted");
+}

@@ -18,6 +18,8 @@ mod wait;
 use std::io;
 
 pub use code::give_back_code;
+#[cfg(test)]
+pub use descriptors::limit_descriptors;
 pub use descriptors::{directories_locked_max, files_open_max, share_descriptors};
 pub use disk::{DiskUse, canary, disk_use, preallocate};
 pub use file::{

@@ -35,7 +35,8 @@ const RETRY_MS: u64 = 1_000;
 enum Found {
     /// It is not over.
     NotYet,
-    It(Box<Suspect>),
+    /// This one, and its descriptor: another one may not be left for it.
+    It(Box<Suspect>, File),
     Nothing,
 }
 
@@ -103,17 +104,17 @@ impl Files {
             }
             match self.compare(&mut quest, &mut budget, &announced) {
                 // Another record was found to be its own meanwhile.
-                Found::It(suspect) if self.is_taken(suspect.hints) => {
+                Found::It(suspect, _) if self.is_taken(suspect.hints) => {
                     self.quests.release(&suspect);
                     self.quests.list.push_front(quest);
                 }
                 // One that was begun goes on in the next turn.
                 Found::NotYet if budget == 0 => self.quests.list.push_front(quest),
                 Found::NotYet => self.quests.list.push_back(quest),
-                Found::It(suspect) => {
+                Found::It(suspect, file) => {
                     self.close(&mut quest);
                     self.quests.release(&suspect);
-                    self.is_found(quest.whose, *suspect, &announced);
+                    self.is_found(quest.whose, *suspect, file, &announced);
                 }
                 // "Cannot be asked now" is not "none of these".
                 Found::Nothing if !quest.unasked.is_empty() => {
@@ -160,10 +161,12 @@ impl Files {
             };
             *budget = budget.saturating_sub(OPEN_COST_BYTES);
             let result = self.compare_one(quest, &mut suspect, &file, budget, announced);
+            if let Ok(Compared::Same) = result {
+                return Found::It(Box::new(suspect), file);
+            }
             suspect.file = Some(file);
             match result {
-                Ok(Compared::Same) => return Found::It(Box::new(suspect)),
-                Ok(Compared::Other) => self.quests.release(&suspect),
+                Ok(Compared::Same | Compared::Other) => self.quests.release(&suspect),
                 Ok(Compared::NotYet) => {
                     quest.suspects.push_front(suspect);
                     return Found::NotYet;
@@ -304,11 +307,9 @@ impl Files {
         &mut self,
         whose: Whose,
         mut suspect: Suspect,
+        file: File,
         announced: &impl Fn(u64) -> Option<Announced>,
     ) {
-        let Some(file) = suspect.file.as_ref().and_then(|file| file.try_clone().ok()) else {
-            return self.is_nowhere(whose);
-        };
         if let Whose::Finished { receipt, then, .. } = whose {
             return self.is_known(file, &receipt, &suspect.name, then);
         }
@@ -542,5 +543,29 @@ impl Files {
             Whose::Finished { at, then: Then::Leftover, .. } => self.tell_no_receipt(&at),
             Whose::Finished { hints, .. } => self.known.dismiss(hints),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source::scene::{self, Scene, named};
+
+    /// It would be read as a new file from its first byte on.
+    #[test]
+    fn a_copy_that_is_found_when_no_descriptor_is_left_is_not_nowhere() {
+        let test = "source::recognise::tests::a_copy_that_is_found_when_no_descriptor_is_left_is_not_nowhere";
+        if !scene::is_alone(test) {
+            return;
+        }
+        let mut scene = Scene::new("recognised-without-descriptor");
+        let name = scene.name("app");
+        let copy = format!("{name}.1");
+        scene.write(&name, 0..100);
+        let handle = scene.is_read(&name, 0);
+        let end = scene.files.at(handle).read_position;
+        std::fs::copy(scene.path(&name), scene.path(&copy)).unwrap();
+        let id = scene.truncate(handle);
+        scene::with_descriptors(0, || scene.files.recognise(|_| None));
+        assert_eq!(scene.reads(id), named(&copy, end));
     }
 }

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
@@ -13,6 +14,7 @@ use super::read_marks::{Mark, Marks};
 use super::{Files, Handle};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
+use crate::os;
 
 const CONF: &str = "
 a1.sources = r1
@@ -29,6 +31,9 @@ a1.channels.c1.topic = t
 ";
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// Tells that a test is in a process of its own.
+const ALONE: &str = "FLUME_NG_TEST_ALONE";
 
 pub(super) struct Scene {
     dir: PathBuf,
@@ -50,6 +55,11 @@ impl Scene {
         let clock = ManualClock::new(now_ms / HOUR_MS * HOUR_MS + HOUR_MS / 2, 0);
         let files = reader(&dir, &clock);
         Scene { dir, clock, files }
+    }
+
+    /// The agent is another one, which knows nothing.
+    pub(super) fn restart(&mut self) {
+        self.files = reader(&self.dir, &self.clock);
     }
 
     /// A name of the present hour.
@@ -94,6 +104,16 @@ impl Scene {
         let tracked = self.files.at(self.files.handle_of(id)?);
         Some((tracked.current_name(), tracked.read_position))
     }
+
+    /// The file is truncated, which the agent sees. Returns the id of what was read of it.
+    pub(super) fn truncate(&mut self, handle: Handle) -> u64 {
+        let tracked = self.files.at(handle);
+        let id = tracked.record.id;
+        let path = self.path(&tracked.name().to_string_lossy());
+        File::options().write(true).open(path).unwrap().set_len(0).unwrap();
+        self.files.begin_again(handle, "was truncated");
+        id
+    }
 }
 
 impl Drop for Scene {
@@ -107,6 +127,31 @@ fn reader(dir: &Path, clock: &ManualClock) -> Files {
         config::load(&dir.join("conf"), "a1").unwrap_or_else(|faults| panic!("{faults:?}"));
     let source = loaded.config.sources.into_iter().next().unwrap();
     Files::new(Rc::new(source), Rc::new(clock.clone()))
+}
+
+/// Is this a process in which nothing but that test runs? If not, the test is run in one.
+pub(super) fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", "--nocapture", test]).env(ALONE, "1").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}\n{why}");
+    false
+}
+
+/// While `act` runs, this process, which has to be alone, has so many descriptors more.
+pub(super) fn with_descriptors<T>(count: usize, act: impl FnOnce() -> T) -> T {
+    // The lowest numbers are given first.
+    let probes: Vec<File> = (0..=count).map(|_| File::open("/dev/null").unwrap()).collect();
+    let last = probes.last().map_or(0, AsRawFd::as_raw_fd);
+    drop(probes);
+    os::limit_descriptors(Some(last as u64));
+    let result = act();
+    os::limit_descriptors(None);
+    result
 }
 
 pub(super) fn named(name: &str, position: u64) -> Option<(OsString, u64)> {

@@ -407,7 +407,14 @@ impl Files {
             }
         }
         let first = found.front().and_then(|s| s.file.as_ref()).map(File::try_clone);
-        let Some(Ok(file)) = first else { return };
+        let file = match first {
+            Some(Ok(file)) => file,
+            // No descriptor is left for it now.
+            Some(Err(_)) => {
+                return unasked.names.extend(found.into_iter().map(|suspect| suspect.name));
+            }
+            None => return,
+        };
         larger_first(&mut found);
         let record = (**record).clone();
         quest.whose = Whose::Truncated { id: record.id };
@@ -509,5 +516,40 @@ impl Files {
 
     fn is_completed(&self, name: &OsStr) -> bool {
         self.scanner.is_completed(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checkpoint::record::FileState;
+    use crate::source::scene::{self, Scene, named};
+
+    /// It would be read as a new file from its first byte on.
+    #[test]
+    fn a_copy_that_lacks_lines_and_for_which_no_descriptor_is_left_is_asked_again() {
+        let test = "source::suspects::tests::a_copy_that_lacks_lines_and_for_which_no_descriptor_is_left_is_asked_again";
+        if !scene::is_alone(test) {
+            return;
+        }
+        let mut scene = Scene::new("suspects-without-descriptor");
+        let name = scene.name("app");
+        let copy = format!("{name}.1");
+        scene.write(&copy, 0..100);
+        let copied = scene.path(&copy).metadata().unwrap().len();
+        scene.write(&name, 0..103);
+        let handle = scene.is_read(&name, copied);
+        let id = scene.truncate(handle);
+        let handle = scene.files.handle_of(id).unwrap();
+        let record = scene.files.at(handle).record.clone();
+        assert_eq!(record.state, FileState::Superseded);
+        scene.restart();
+        scene::with_descriptors(1, || {
+            scene.files.restore(vec![record], id + 1, |_| None);
+            scene.files.recognise(|_| None);
+        });
+        assert!(scene.files.is_sought(id));
+        scene.clock.advance(1_000);
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&copy, copied));
     }
 }
