@@ -51,11 +51,15 @@ struct Sweep {
     receipts: ReadAll,
     /// Files that are longer than some receipt of theirs: the newest receipt and the length.
     grown: Vec<(Receipt, u64)>,
-    /// Where each of them is in the list, by device and inode and by the name that it was left
-    /// under: numbers may have changed between two receipts of one file.
-    by_number: HashMap<(u64, u64), usize>,
+    /// Where each of them is in the list: by the name that it was left under, and by device, inode and time of
+    /// birth, those of the receipt and those of the file that is there now. Numbers may have changed between two
+    /// receipts of one file, and may be another file's by now.
+    by_number: HashMap<Number, usize>,
     by_path: HashMap<Vec<u8>, usize>,
 }
+
+/// Device, inode and time of birth.
+type Number = (u64, u64, i64);
 
 /// Is a file the one that a receipt speaks of?
 #[derive(Debug, PartialEq)]
@@ -260,7 +264,7 @@ impl Known {
 
 impl Sweep {
     fn look_at(&mut self, receipt: Receipt, path: impl Fn(&[u8]) -> PathBuf) {
-        let number = (receipt.device, receipt.inode);
+        let number = (receipt.device, receipt.inode, receipt.born_ns);
         let at = self.by_number.get(&number).or_else(|| self.by_path.get(&receipt.completed));
         if let Some(&at) = at {
             self.grown[at].0 = receipt;
@@ -270,9 +274,18 @@ impl Sweep {
             return;
         }
         let Ok(stat) = std::fs::metadata(path(&receipt.completed)) else { return };
-        if stat.is_file() && stat.len() > receipt.size {
-            self.by_number.insert(number, self.grown.len());
-            self.by_path.insert(receipt.completed.clone(), self.grown.len());
+        let here = (stat.dev(), stat.ino(), born_ns(&stat));
+        if let Some(&at) = self.by_number.get(&here) {
+            // Another name of it.
+            self.grown[at].0 = receipt;
+        } else if stat.is_file() && stat.len() > receipt.size {
+            let at = self.grown.len();
+            self.by_number.insert(here, at);
+            // Without a time of birth another file may have the number that this one had.
+            if receipt.born_ns != 0 || receipt.inode == stat.ino() {
+                self.by_number.insert(number, at);
+            }
+            self.by_path.insert(receipt.completed.clone(), at);
             self.grown.push((receipt, stat.len()));
         }
     }
@@ -381,4 +394,82 @@ fn name_key(name: &[u8], head_len: u32, head_crc: u32) -> u64 {
     let is_whole = head_len as usize == HEAD_BYTES;
     let content = if is_whole { u64::from(head_crc) | 1 << 32 } else { 0 };
     u64::from(crc32fast::hash(name)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ content << 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::receipt::Receipts;
+
+    /// A directory with `a` of 30 bytes, `b` of 10, and another name of `a`, `link`.
+    struct Finished(PathBuf);
+
+    impl Finished {
+        fn new(label: &str) -> Finished {
+            let name = format!("flume-ng-known-{label}-{}", std::process::id());
+            let dir = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join("a"), [b'x'; 30]).unwrap();
+            std::fs::write(dir.join("b"), [b'x'; 10]).unwrap();
+            std::fs::hard_link(dir.join("a"), dir.join("link")).unwrap();
+            Finished(dir)
+        }
+
+        /// The receipt that the file of that name would have.
+        fn receipt(&self, name: &str, size: u64) -> Receipt {
+            let stat = self.0.join(name).metadata().unwrap();
+            let (device, inode, born_ns) = (stat.dev(), stat.ino(), born_ns(&stat));
+            let completed = name.as_bytes().to_vec();
+            Receipt { completed, device, inode, born_ns, size, ..Receipt::default() }
+        }
+
+        /// What a sweep finds by these receipts: names and sizes.
+        fn sweep(&self, receipts: [Receipt; 2]) -> Vec<(String, u64)> {
+            let _ = std::fs::remove_file(self.0.join(receipt::FILE_NAME));
+            let mut all = Receipts::new(&self.0);
+            receipts.iter().for_each(|receipt| all.append(receipt).unwrap());
+            let grown = Known::load(&self.0).sweep(0, |name| self.0.join(OsStr::from_bytes(name)));
+            let told = |r: Receipt| (String::from_utf8(r.completed).unwrap(), r.size);
+            grown.into_iter().map(told).collect()
+        }
+    }
+
+    impl Drop for Finished {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// The file was replaced by its like, which has grown, and a file that was done later has got its inode.
+    #[test]
+    fn a_receipt_of_a_file_that_has_a_grown_ones_old_inode_does_not_take_its_place() {
+        let dir = Finished::new("old-inode");
+        let b = dir.receipt("b", 10);
+        for (born_before, born_ns) in [(1, b.born_ns), (0, 0)] {
+            let a = Receipt { inode: b.inode, born_ns: born_before, ..dir.receipt("a", 10) };
+            let b = Receipt { born_ns, ..b.clone() };
+            assert_eq!(dir.sweep([a, b]), [("a".to_owned(), 10)], "{born_before}");
+        }
+    }
+
+    #[test]
+    fn a_later_receipt_of_a_grown_file_takes_the_place_of_the_one_before() {
+        let dir = Finished::new("later");
+        let a = dir.receipt("a", 10);
+        let other = Receipt { inode: 1, born_ns: 1, ..a.clone() };
+        let gone = |of: &Receipt| Receipt { completed: b"gone".to_vec(), size: 20, ..of.clone() };
+        let renumbered = Receipt { device: a.device + 1, born_ns: 0, ..a.clone() };
+        let found = [("gone".to_owned(), 20)];
+        // By the numbers of the inode that is there, of both receipts, of both and the inode.
+        assert_eq!(dir.sweep([other.clone(), gone(&a)]), found);
+        assert_eq!(dir.sweep([other.clone(), gone(&other)]), found);
+        assert_eq!(dir.sweep([renumbered.clone(), gone(&renumbered)]), found);
+        // By its name, and by another one.
+        assert_eq!(
+            dir.sweep([a.clone(), Receipt { size: 25, ..other.clone() }]),
+            [("a".to_owned(), 25)]
+        );
+        let link = Receipt { completed: b"link".to_vec(), inode: 2, ..other.clone() };
+        assert_eq!(dir.sweep([other, Receipt { size: 30, ..link }]), []);
+    }
 }
