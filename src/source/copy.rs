@@ -12,6 +12,9 @@ use super::window::TailBytes;
 use super::{Files, Handle, tell};
 use crate::log::Level;
 
+/// What is read at once of a copy, bytes.
+const BLOCK_BYTES: usize = 64 * 1024;
+
 impl Files {
     /// What was read of a file that was truncated may live on in a copy.
     pub(super) fn seek_copy(&mut self, id: u64) {
@@ -22,7 +25,8 @@ impl Files {
     }
 
     /// Is that a copy that lacks the last lines? While something is in doubt of what was read, it is
-    /// compared as far as the position, and then waits.
+    /// compared as far as the position, and then waits. `None`: it has grown, lacks none by its length, and
+    /// is to be compared as any other.
     pub(super) fn compare_partly(
         &self,
         id: u64,
@@ -30,10 +34,14 @@ impl Files {
         suspect: &mut Suspect,
         file: &File,
         budget: &mut u64,
-    ) -> io::Result<Compared> {
-        let Some(handle) = self.handle_of(id) else { return Ok(Compared::Other) };
+    ) -> io::Result<Option<Compared>> {
+        let Some(handle) = self.handle_of(id) else { return Ok(Some(Compared::Other)) };
         let tracked = &self.tracked[handle];
         let size = file.metadata()?.len();
+        if size >= tracked.read_position {
+            (suspect.partly, suspect.waits) = (None, false);
+            return Ok(None);
+        }
         let compared = suspect.partly.filter(|mark| mark.position == suspect.hashed);
         let mark = self.mark_before(tracked, size).filter(|m| m.position >= suspect.hashed);
         let mark = mark.or(compared).filter(|mark| mark.position > 0);
@@ -41,14 +49,14 @@ impl Files {
             suspect.partly = Some(mark);
             self.tell_comparison(is_told, suspect, mark.position);
             if !suspect.hash_to(file, mark.position, budget)? {
-                return Ok(Compared::NotYet);
+                return Ok(Some(Compared::NotYet));
             }
             if suspect.crc() != mark.bytes_crc {
-                return Ok(Compared::Other);
+                return Ok(Some(Compared::Other));
             }
         }
         suspect.waits = tracked.has_uncommitted();
-        Ok(if suspect.waits { Compared::NotYet } else { Compared::of(mark.is_some()) })
+        Ok(Some(if suspect.waits { Compared::NotYet } else { Compared::of(mark.is_some()) }))
     }
 
     /// A range of file `id` is to be read again. Where the file was truncated, and a copy that lacks
@@ -121,7 +129,7 @@ impl Files {
     }
 
     /// The copy was made before the last lines were written that were read of the original: all of
-    /// the copy is in the topic.
+    /// the copy is in the topic. It may have grown since it was compared: no more than was read is.
     fn step_back(
         &mut self,
         handle: Handle,
@@ -130,11 +138,20 @@ impl Files {
         mark: Mark,
         size: u64,
     ) -> io::Result<()> {
-        let mut rest = vec![0; usize::try_from(size - mark.position).unwrap_or(0)];
-        file.read_exact_at(&mut rest, mark.position)?;
+        let size = size.min(self.tracked[handle].read_position);
+        if size < mark.position {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let mut hasher = suspect.hasher.clone();
-        hasher.update(&rest);
-        let lines = memchr::memchr_iter(b'\n', &rest).count() as u64;
+        let (mut at, mut lines) = (mark.position, 0);
+        let mut block = vec![0; BLOCK_BYTES];
+        while at < size {
+            let len = BLOCK_BYTES.min(usize::try_from(size - at).unwrap_or(BLOCK_BYTES));
+            file.read_exact_at(&mut block[..len], at)?;
+            hasher.update(&block[..len]);
+            lines += memchr::memchr_iter(b'\n', &block[..len]).count() as u64;
+            at += len as u64;
+        }
         let tail = TailBytes::read(file, size)?;
         let tracked = &mut self.tracked[handle];
         (tracked.read_position, tracked.tail) = (size, tail);
@@ -147,5 +164,59 @@ impl Files {
         record.tail_crc = tail.crc();
         tracked.cut_marks();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::scene::{Scene, named};
+
+    /// What was read of a file that was truncated, its copy that lacks the last lines, and how much the two hold.
+    fn copied(label: &str) -> (Scene, u64, String, [u64; 2]) {
+        let mut scene = Scene::new(label);
+        let name = scene.name("app");
+        let copy = format!("{name}.1");
+        scene.write(&copy, 0..100);
+        scene.write(&name, 0..103);
+        let [less, all] = [&copy, &name].map(|n| scene.path(n).metadata().unwrap().len());
+        let handle = scene.is_read(&name, less);
+        let id = scene.truncate(handle);
+        (scene, id, copy, [less, all])
+    }
+
+    #[test]
+    fn all_of_a_copy_that_lacks_the_last_lines_is_in_the_topic() {
+        let (mut scene, id, copy, [less, _]) = copied("copy-lacks");
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&copy, less));
+        let record = scene.files.record(id).unwrap();
+        let crc = crc32fast::hash(&std::fs::read(scene.path(&copy)).unwrap());
+        assert_eq!((record.position, record.bytes_crc), (less, crc));
+    }
+
+    #[test]
+    fn lines_of_a_copy_that_has_grown_before_it_was_compared_are_not_lost() {
+        let (mut scene, id, copy, [_, all]) = copied("copy-grown");
+        scene.write(&copy, 100..110);
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&copy, all));
+    }
+
+    #[test]
+    fn lines_of_a_copy_that_has_grown_since_it_was_compared_are_not_lost() {
+        let (mut scene, id, copy, [less, all]) = copied("copy-grows");
+        let mut quest = scene.files.quests.list.pop_front().unwrap();
+        let mut suspect = quest.suspects.pop_front().unwrap();
+        let file = suspect.file.take().unwrap();
+        let result = scene.files.compare_partly(id, &mut false, &mut suspect, &file, &mut 100_000);
+        assert_eq!(result.unwrap(), Some(Compared::Same));
+        assert_eq!(suspect.partly.map(|mark| mark.position), Some(less));
+        scene.write(&copy, 100..110);
+        scene.files.goes_on_in_copy(id, suspect, file);
+        assert_eq!(scene.reads(id), named(&copy, all));
+        let record = scene.files.record(id).unwrap();
+        let bytes = std::fs::read(scene.path(&copy)).unwrap();
+        assert_eq!(record.bytes_crc, crc32fast::hash(&bytes[..all as usize]));
     }
 }

@@ -237,8 +237,11 @@ impl Files {
         if let Whose::Replaced { id, .. } = quest.whose {
             return self.compare_successor(id, suspect, file, budget);
         }
-        if suspect.partly.is_some() {
-            return self.compare_partly(record.id, &mut quest.is_told, suspect, file, budget);
+        if suspect.partly.is_some()
+            && let Some(compared) =
+                self.compare_partly(record.id, &mut quest.is_told, suspect, file, budget)?
+        {
+            return Ok(compared);
         }
         self.tell_comparison(&mut quest.is_told, suspect, record.position);
         if !suspect.hash_to(file, record.position, budget)? {
