@@ -18,11 +18,16 @@ const NAMES_MAX: usize = 512;
 /// How often the receipts are read for them at most, ms; also at most a tenth of the time.
 const LOOK_INTERVAL_MS: u64 = 500;
 
+/// How often open files are asked whether one can spare its descriptor, where none could, ms.
+const ROOM_INTERVAL_MS: u64 = 250;
+
 /// Names of finished files that were written to, as the kernel says.
 #[derive(Default)]
 pub(super) struct Late {
     names: HashSet<OsString>,
     next_ms: u64,
+    /// No open file could spare its descriptor for one that has grown; asked again from this time on.
+    no_room_ms: u64,
 }
 
 impl Files {
@@ -61,7 +66,12 @@ impl Files {
             return;
         }
         let mut written: HashMap<(u64, u64), OsString> = HashMap::new();
-        for name in std::mem::take(&mut self.late.names) {
+        let mut names = std::mem::take(&mut self.late.names);
+        // Those that wait for a descriptor are written to all the time.
+        self.grown.iter().for_each(|waiting| {
+            names.remove(OsStr::from_bytes(&waiting.completed));
+        });
+        for name in names {
             let Ok(stat) = std::fs::metadata(self.path(&name)) else { continue };
             let identity = (stat.dev(), stat.ino());
             let is_open = |r: &FileRecord| (r.device, r.inode) == identity;
@@ -70,11 +80,34 @@ impl Files {
             }
         }
         if !written.is_empty() {
-            self.grown.extend(newest_of(written, self.known.receipts()));
+            put_grown(&mut self.grown, newest_of(written, self.known.receipts()));
         }
         let took_ms = self.clock().monotonic_ms() - now_ms;
         self.late.next_ms = now_ms + LOOK_INTERVAL_MS.max(took_ms * 10);
     }
+
+    /// Is there a finished file that has grown, and a descriptor for it? Files that are followed for ever leave
+    /// no place by themselves: a quiet one gives its own.
+    pub(super) fn has_room_for_grown(&mut self) -> bool {
+        let now_ms = self.clock().monotonic_ms();
+        if self.grown.is_empty() || now_ms < self.late.no_room_ms {
+            return false;
+        }
+        let has_room = self.has_room();
+        if !has_room {
+            self.late.no_room_ms = now_ms + ROOM_INTERVAL_MS;
+        }
+        has_room
+    }
+}
+
+/// Of those that wait under the same names each was found once more.
+pub(super) fn put_grown(grown: &mut Vec<Receipt>, found: Vec<Receipt>) {
+    if !found.is_empty() && !grown.is_empty() {
+        let names: HashSet<&[u8]> = found.iter().map(|r| r.completed.as_slice()).collect();
+        grown.retain(|waiting| !names.contains(waiting.completed.as_slice()));
+    }
+    grown.extend(found);
 }
 
 /// The newest receipt of each, if it says that the file was left under this name; where none has its
@@ -117,6 +150,17 @@ mod tests {
     fn receipt(inode: u64, completed: &str, size: u64) -> Receipt {
         let completed = completed.as_bytes().to_vec();
         Receipt { inode, completed, size, ..Receipt::default() }
+    }
+
+    #[test]
+    fn a_finished_file_that_has_grown_waits_once_however_often_it_is_found() {
+        let mut grown = Vec::new();
+        for size in [5, 5, 9] {
+            put_grown(&mut grown, vec![receipt(1, "a.C", size), receipt(2, "b.C", size)]);
+            put_grown(&mut grown, vec![receipt(3, "c.C", size)]);
+        }
+        let found: Vec<_> = grown.iter().map(|r| (r.completed.as_slice(), r.size)).collect();
+        assert_eq!(found, [(&b"a.C"[..], 9), (b"b.C", 9), (b"c.C", 9)]);
     }
 
     #[test]

@@ -403,7 +403,7 @@ impl Files {
 
     /// A quarter of the descriptors is left to the present hour, unless some of its files can spare
     /// theirs.
-    fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         self.tracked.len() < self.open_max * 3 / 4
             || self.park_one(&[Spare::Draining, Spare::Empty, Spare::Live])
     }

@@ -12,6 +12,7 @@ use super::absent::Absence;
 use super::directories::{Home, forget_home, is_home, is_very_directory, named, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
+use super::late::put_grown;
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
 use super::tracked::{Tie, Tracked};
@@ -415,9 +416,9 @@ impl Files {
         let now_ms = self.clock().monotonic_ms();
         let dir = self.config.spool_dir.clone();
         let found = self.known.sweep(now_ms, |name| dir.join(OsStr::from_bytes(name)));
-        self.grown.extend(found);
+        put_grown(&mut self.grown, found);
         self.look_at_late();
-        while self.tracked.len() < self.open_max * 3 / 4
+        while self.has_room_for_grown()
             && let Some(receipt) = self.grown.pop()
         {
             let name = OsString::from(OsStr::from_bytes(&receipt.completed));

@@ -24,7 +24,7 @@ fn calm() -> Scenario {
 
 impl Story {
     /// Lets the agent go on for so long.
-    fn pass(&mut self, ms: u64) {
+    pub(crate) fn pass(&mut self, ms: u64) {
         let end_ms = self.world.clock.monotonic_ms() + ms;
         while self.world.clock.monotonic_ms() < end_ms {
             if let Err(why) = self.world.turns(1) {
@@ -45,7 +45,7 @@ impl Story {
     }
 
     /// Calls on the names for which this is so fail from now on.
-    fn refuse(&self, is_it: impl Fn(&Path) -> bool + 'static) {
+    pub(crate) fn refuse(&self, is_it: impl Fn(&Path) -> bool + 'static) {
         let error = || io::Error::from_raw_os_error(libc::EIO);
         reach::set_mishap(Some(Box::new(move |path| is_it(path).then(error))));
     }
@@ -76,14 +76,14 @@ impl Story {
     }
 
     /// Writes a line to another file, of the present hour.
-    fn write_another(&mut self) {
+    pub(crate) fn write_another(&mut self) {
         let wall_ms = self.world.clock.now_ms();
         let name = format!("{wall_ms}-{}.log", scenario::hour(&self.world.clock));
         let at = self.world.writers.create(&name, wall_ms);
         scenario::write_lines(&mut self.world, at, 1);
     }
 
-    fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         self.cluster().logs.iter().map(ours).sum()
     }
 }

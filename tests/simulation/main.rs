@@ -22,6 +22,7 @@ mod hazards;
 mod kept;
 mod model;
 mod numbers;
+mod places;
 mod rng;
 mod scenario;
 mod world;

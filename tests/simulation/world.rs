@@ -127,7 +127,7 @@ pub struct World {
     /// It could not begin yet.
     not_yet: bool,
     /// So few files may be open at a time; by the seed alone, which leaves all draws as they are.
-    open_max: Option<usize>,
+    pub open_max: Option<usize>,
     /// So few topics may be open at a time that lines name, likewise.
     topics_max: Option<usize>,
 }
