@@ -409,8 +409,8 @@ impl Files {
     /// Under which names do these inodes stand?
     pub(super) fn take_census(&self, inodes: &HashSet<u64>) -> Census {
         let mut census = Census::default();
-        let fault = self.for_each_name(|entry| census.count(entry, inodes));
-        census.fault = fault;
+        let unlisted = self.for_each_name(|entry| census.count(entry, inodes));
+        census.fault = unlisted.into_iter().next().map(|(_, why)| why);
         let tracker = &self.config.tracker_dir;
         let hidden = reach::list(tracker).and_then(|mut entries| {
             entries.try_for_each(|entry| {
@@ -426,27 +426,38 @@ impl Files {
         census
     }
 
-    /// Goes through the names in the directories. Returns why these may not be all.
-    pub(super) fn for_each_name(&self, mut act: impl FnMut(Entry)) -> Option<String> {
-        let mut fault = None;
+    /// Goes through the names in the directories. Returns in which there may be others, and why. One that is not
+    /// there, and was not since the start, holds none, unless the others are gone with it.
+    pub(super) fn for_each_name(&self, mut act: impl FnMut(Entry)) -> Vec<(OsString, String)> {
+        let (mut unlisted, mut missing) = (Vec::new(), Vec::new());
+        let mut is_any_listed = false;
         for place in self.scanner.places() {
             let listed = self.root.list(place).and_then(|mut entries| {
                 entries.try_for_each(|entry| {
                     let entry = entry?;
                     if self.scanner.is_unlisted_place(&entry) {
                         let path = self.root.place(&entry.name);
-                        let why = || format!("{}: it was not listed yet", path.display());
-                        fault.get_or_insert_with(why);
+                        let why = format!("{}: it was not listed yet", path.display());
+                        unlisted.push((entry.name.clone(), why));
                     }
                     act(entry);
                     Ok(())
                 })
             });
-            if let Err(e) = listed {
-                fault.get_or_insert_with(|| told(&self.root.place(place), &e));
+            match listed {
+                Ok(()) => is_any_listed = true,
+                Err(e) => {
+                    let was_never_there =
+                        reach::is_nothing_there(&e) && self.scanner.was_never_listed(place);
+                    let list = if was_never_there { &mut missing } else { &mut unlisted };
+                    list.push((place.to_owned(), told(&self.root.place(place), &e)));
+                }
             }
         }
-        fault
+        if !is_any_listed {
+            unlisted.append(&mut missing);
+        }
+        unlisted
     }
 
     /// Does the very inode stand in the spool directory, under whatever name? A time of birth is no

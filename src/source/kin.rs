@@ -43,7 +43,7 @@ impl Files {
             return true;
         }
         if self.quests.holds(fresh.record.device, fresh.record.inode)
-            || self.quests.has_yet_to_ask(fresh.name())
+            || self.quests.has_yet_to_ask(fresh.name(), fresh.opened_ms)
             || self.may_be_copy_of_unreachable(fresh)
             || self.may_be_copy_of_away(fresh)
         {

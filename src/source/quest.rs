@@ -12,10 +12,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use super::absent::Absence;
+use super::absent::{Absence, ELSEWHERE_MS};
 use super::directories::Home;
 use super::hints::Hints;
 use super::restore::Announced;
+use super::root;
 use super::tracked::Mark;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
@@ -126,8 +127,8 @@ impl Suspect {
 /// What a search for the copy of something truncated could not look at.
 #[derive(Debug, Default)]
 pub struct Unasked {
-    /// A directory could not be listed.
-    pub is_unlisted: bool,
+    /// Directories that could not be listed.
+    pub unlisted: Vec<OsString>,
     /// Another directory stands in the place of its own.
     pub is_away: bool,
     /// Names that could not be opened, and would be read as new files, or are those of copies.
@@ -142,7 +143,20 @@ impl Unasked {
     }
 
     pub fn is_empty(&self) -> bool {
-        !self.is_unlisted && !self.is_away && self.names.is_empty()
+        self.unlisted.is_empty() && !self.is_away && self.names.is_empty()
+    }
+
+    /// Where there has been something in each search for an hour, it is not waited for any longer. Of a directory
+    /// that is away that is told by another question.
+    pub(super) fn for_an_hour(self, since_ms: &mut Option<u64>, now_ms: u64) -> Unasked {
+        let is_any = !self.unlisted.is_empty() || !self.names.is_empty();
+        *since_ms = is_any.then_some(since_ms.unwrap_or(now_ms));
+        match *since_ms {
+            Some(since_ms) if now_ms - since_ms >= ELSEWHERE_MS => {
+                Unasked { is_away: self.is_away, ..Unasked::default() }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -154,8 +168,12 @@ pub struct Quest {
     pub is_listed: bool,
     /// Those under the names that come first are not it: all are asked.
     pub is_wide: bool,
+    /// Monotonic time at which it was searched last.
+    pub listed_ms: u64,
     /// What could not be asked then whether it holds what was truncated: the search is repeated.
     pub unasked: Unasked,
+    /// Monotonic time since which there has been something like that in each search.
+    pub unasked_ms: Option<u64>,
     /// Monotonic time since which another directory stands in the place of its own.
     pub away_ms: Option<u64>,
     /// Monotonic time since which a file that is gone is looked for in copies.
@@ -174,7 +192,9 @@ impl Quest {
             suspects,
             is_listed,
             is_wide: false,
+            listed_ms: 0,
             unasked,
+            unasked_ms: None,
             away_ms: None,
             gone_ms: None,
             retry_ms: 0,
@@ -246,10 +266,17 @@ impl Quests {
         !self.held.is_empty() && self.held.contains_key(&(device, inode))
     }
 
-    /// May that name be of a file that is looked for, which could not be asked?
-    pub fn has_yet_to_ask(&self, name: &OsStr) -> bool {
+    /// May that name be of a file that is looked for, which could not be asked? It could not where its
+    /// directory was not listed. What was opened since (`opened_ms`) may have come from there, and is asked by
+    /// the next search.
+    pub fn has_yet_to_ask(&self, name: &OsStr, opened_ms: u64) -> bool {
+        let (place, _) = root::split(name);
         self.list.iter().any(|quest| {
-            quest.unasked.is_unlisted || quest.unasked.names.iter().any(|unasked| unasked == name)
+            let Unasked { unlisted, names, .. } = &quest.unasked;
+            let is_searched_again = !unlisted.is_empty() && quest.suspects.is_empty();
+            unlisted.iter().any(|unlisted| unlisted == place)
+                || names.iter().any(|unasked| unasked == name)
+                || is_searched_again && opened_ms >= quest.listed_ms
         })
     }
 

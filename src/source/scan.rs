@@ -244,6 +244,11 @@ impl Scanner {
         self.places.iter().find(|p| p.name == place)?.directory
     }
 
+    /// Is it one that is configured, of which this run has read no name? One that was found was there.
+    pub fn was_never_listed(&self, place: &OsStr) -> bool {
+        self.root.places().iter().any(|p| p == place) && self.directory_of(place).is_none()
+    }
+
     /// Are the places all directories in which there may be files, unless one was renamed since their
     /// listing?
     pub fn knows_places(&self) -> bool {

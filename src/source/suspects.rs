@@ -70,8 +70,8 @@ fn larger_first(suspects: &mut VecDeque<Suspect>) {
 #[derive(Default)]
 struct Names {
     list: Option<Vec<(OsString, Option<Glance>)>>,
-    /// Why they may not be complete.
-    fault: Option<String>,
+    /// Directories that may hold others, and why.
+    unlisted: Vec<(OsString, String)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,10 +85,10 @@ struct Glance {
 
 impl Names {
     fn list(&mut self, files: &Files) -> &mut Vec<(OsString, Option<Glance>)> {
-        let fault = &mut self.fault;
+        let unlisted = &mut self.unlisted;
         self.list.get_or_insert_with(|| {
             let mut names: Vec<OsString> = Vec::new();
-            *fault = files.for_each_name(|entry| names.push(entry.name));
+            *unlisted = files.for_each_name(|entry| names.push(entry.name));
             let tracker = &files.config.tracker_dir;
             let result = reach::list(tracker).and_then(|entries| {
                 for entry in entries {
@@ -100,11 +100,16 @@ impl Names {
                 Ok(())
             });
             if let Err(e) = result {
-                fault.get_or_insert_with(|| format!("{}: {e}", tracker.display()));
+                unlisted.push((tracker.into(), format!("{}: {e}", tracker.display())));
             }
             names.sort_unstable();
             names.into_iter().map(|name| (name, None)).collect()
         })
+    }
+
+    /// Why they may not be complete.
+    fn fault(&self) -> Option<String> {
+        self.unlisted.first().map(|(_, why)| why.clone())
     }
 
     /// Those that satisfy `is_wanted`.
@@ -196,16 +201,18 @@ impl Files {
                 if quest.suspects.is_empty() && !unasked.is_away {
                     self.seek_partly(&mut quest, &mut names, &mut unasked);
                 }
-                unasked.is_unlisted |= names.fault.is_some();
+                unasked.unlisted = names.unlisted.iter().map(|(place, _)| place.clone()).collect();
+                quest.listed_ms = now_ms;
                 quest.unasked = match &quest.whose {
-                    Whose::Stray { absence: Absence::Superseded, .. } => Some(unasked),
+                    Whose::Stray { absence: Absence::Superseded, .. } | Whose::Truncated { .. } => {
+                        Some(unasked.for_an_hour(&mut quest.unasked_ms, now_ms))
+                    }
                     Whose::Stray { record, absence: Absence::Gone, .. } => {
                         let since_ms = *quest.gone_ms.get_or_insert(now_ms);
                         let is_awaited = now_ms - since_ms < ELSEWHERE_MS;
                         let is_copys = |name: &OsStr| self.is_copys(name, record, &record.name);
                         is_awaited.then(|| unasked.of_copies(is_copys))
                     }
-                    Whose::Truncated { .. } => Some(unasked),
                     // They are waited for with their records.
                     _ => None,
                 }
@@ -277,7 +284,7 @@ impl Files {
             }
         }
         if !found.is_empty() && !is_wide || ends.end < PROOF_BYTES {
-            return (found, fault.or_else(|| names.fault.clone()));
+            return (found, fault.or_else(|| names.fault()));
         }
         let is_other = |name: &OsStr| !begins(name) && !self.is_completed(name);
         for name in names.alike(self, &ends, is_other) {
@@ -285,7 +292,7 @@ impl Files {
                 unasked.names.push(name);
             }
         }
-        (found, fault.or_else(|| names.fault.clone()))
+        (found, fault.or_else(|| names.fault()))
     }
 
     /// Adds what is open, has no name among the listed ones, and was not read yet.

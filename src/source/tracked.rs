@@ -61,6 +61,8 @@ pub struct Tracked {
     pub served_as: u64,
     /// Up to this size its end was taken for the end, an unterminated last line included.
     pub finished_at: Option<u64>,
+    /// Monotonic time at which it was opened.
+    pub opened_ms: u64,
     /// Modification time (s, ns) and size when it was opened, for two of Flume's log lines.
     pub opened: Option<(i64, i64, u64)>,
     /// It cannot be renamed: it is done under its name.
@@ -197,6 +199,7 @@ impl Tracked {
             served_ms: now_ms,
             served_as: 0,
             finished_at: None,
+            opened_ms: now_ms,
             opened,
             keeps_name: false,
             receipted_at: None,

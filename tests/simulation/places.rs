@@ -1,11 +1,14 @@
-//! Files that are followed, and more of them than may be open, told step by step.
+//! Files in several directories, of which one is not there or cannot be listed, or more of them than may be open,
+//! told step by step.
 
 use flume_ng::clock::Clock;
 use flume_ng::config::model::FirstByte;
+use flume_ng::source::reach;
 
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
 use crate::scenario::{Kind, Scenario};
+use crate::writers::SECOND;
 
 /// Files that may be open at a time.
 const FEW_FILES: usize = 4;
@@ -17,6 +20,17 @@ fn followed() -> Story {
 }
 
 impl Story {
+    /// Nothing can be asked of the second directory from now on.
+    fn refuse_second(&self) {
+        let second = self.world.writers.spool.join(SECOND);
+        self.refuse(move |path| path == second);
+    }
+
+    fn truncate(&mut self, at: usize) {
+        let wall_ms = self.world.clock.now_ms();
+        self.world.writers.truncate(at, wall_ms);
+    }
+
     fn until_all_sent(&mut self, events: usize) {
         self.until(|cluster| cluster.logs.iter().map(ours).sum::<usize>() == events);
     }
@@ -34,6 +48,82 @@ impl Story {
         }
         self.fail("no file is done");
     }
+}
+
+/// A file is truncated, and its copy might be in a directory that is followed and was never there.
+#[test]
+fn a_place_that_is_not_there_holds_up_no_other() {
+    let mut story = followed();
+    story.write(20);
+    story.until_sent(0, 20);
+    story.truncate(0);
+    story.write(2);
+    story.write_another();
+    story.until_all_sent(23);
+    // What was thrown away is not looked for any more.
+    story.until_receipt();
+    story.conclude();
+}
+
+/// A file is deleted while no agent runs.
+#[test]
+fn a_place_that_is_not_there_is_none_in_which_a_deleted_file_could_be() {
+    let mut story = followed();
+    story.write(20);
+    story.until_sent(0, 20);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    let path = story.world.path_of(0);
+    story.world.writers.delete(0, &path);
+    story.start();
+    story.until_receipt();
+    story.conclude();
+}
+
+/// A file is truncated while the other directory cannot be listed.
+#[test]
+fn a_copy_may_be_in_a_place_that_cannot_be_listed_for_an_hour() {
+    let mut story = followed();
+    story.world.writers.add_second();
+    story.write(20);
+    story.until_sent(0, 20);
+    story.pass(5_000);
+    story.refuse_second();
+    story.truncate(0);
+    story.write(2);
+    story.write_another();
+    story.until_all_sent(23);
+    story.pass(5_000);
+    assert_eq!(story.receipts(), 0, "it is looked for");
+    story.world.clock.advance(3_600_000);
+    story.until_receipt();
+    reach::set_mishap(None);
+    story.conclude();
+}
+
+/// A file is copied to a directory that cannot be listed from then on, for a while, and truncated. The copy waits until
+/// it was asked what it is, and nothing else does.
+#[test]
+fn what_is_in_a_place_that_cannot_be_listed_is_not_read_before_it_was_asked_whose_copy_it_is() {
+    let mut story = followed();
+    story.world.writers.add_second();
+    story.write(20);
+    story.until_sent(0, 20);
+    story.pass(5_000);
+    let (path, wall_ms) = (story.world.path_of(0), story.world.clock.now_ms());
+    let copy = story.world.writers.copy(0, &path, true, wall_ms);
+    let to = story.world.writers.spool.join(SECOND).join(&copy);
+    std::fs::rename(path.with_file_name(copy), to).expect("a name of our own");
+    story.refuse_second();
+    story.truncate(0);
+    story.write(3);
+    story.pass(2_000);
+    story.write_another();
+    story.until_all_sent(24);
+    story.pass(5_000);
+    reach::set_mishap(None);
+    story.pass(5_000);
+    assert_eq!(story.sent(), 24);
+    story.conclude();
 }
 
 /// A file is renamed, done, and written to once more, while as many others are followed as may be open.
