@@ -39,6 +39,8 @@ struct Lot {
     shelves: Vec<Option<Shelf>>,
     /// Events that are for such a one, by channel.
     missed: Vec<u64>,
+    /// Where the last event that was read goes in each channel that it is for.
+    aims: Vec<Option<i32>>,
     /// Events that no filter took, and those of them that go anywhere.
     passed: u32,
     placed: u32,
@@ -230,7 +232,9 @@ impl Pipeline {
             shelves.push(Some(Shelf { free, partitions, batches: Vec::new() }));
         }
         let missed = vec![0; shelves.len()];
-        Some(Lot { shelves, missed, passed: 0, placed: 0, bytes: 0, stop: None, bad_time: None })
+        let aims = Vec::new();
+        let (stop, bad_time) = (None, None);
+        Some(Lot { shelves, missed, aims, passed: 0, placed: 0, bytes: 0, stop, bad_time })
     }
 
     fn give_lot_back(&mut self, lot: Lot) {
@@ -529,12 +533,13 @@ impl Lot {
                 return Err(Refusal::Stray { channel: *at, reason: reason.clone() });
             }
         }
+        self.aims.clear();
         for &at in &choice.channels {
-            match &self.shelves[at] {
-                Some(shelf) => place(at, shelf).map(drop)?,
-                None if outlets[at].is_given_up() => {}
+            self.aims.push(match &self.shelves[at] {
+                Some(shelf) => Some(place(at, shelf)?),
+                None if outlets[at].is_given_up() => None,
                 None => return Err(Refusal::Closed { channel: at }),
-            }
+            });
         }
         // One after the other.
         if let Some((place, topic)) = choice.unopened.first().cloned() {
@@ -542,12 +547,11 @@ impl Lot {
         }
         choice.nowhere.iter().for_each(|(at, _)| self.missed[*at] += 1);
         let (mut largest, mut is_placed) = (0, false);
-        for &at in &choice.channels {
-            let Some(shelf) = &mut self.shelves[at] else {
+        for (&at, aim) in choice.channels.iter().zip(&self.aims) {
+            let (Some(shelf), Some(partition)) = (&mut self.shelves[at], *aim) else {
                 self.missed[at] += 1;
                 continue;
             };
-            let partition = place(at, shelf)?;
             let its = shelf.batches.iter().position(|batch| batch.partition() == partition);
             let its = its.unwrap_or_else(|| {
                 let mut batch = outlets[at].take_batch();
