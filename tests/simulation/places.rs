@@ -104,6 +104,11 @@ fn a_copy_may_be_in_a_place_that_cannot_be_listed_for_an_hour() {
 /// it was asked what it is, and nothing else does.
 #[test]
 fn what_is_in_a_place_that_cannot_be_listed_is_not_read_before_it_was_asked_whose_copy_it_is() {
+    // It can be listed again in each moment between two searches.
+    (0..5).for_each(|n| copy_to_second(n * 200));
+}
+
+fn copy_to_second(later_ms: u64) {
     let mut story = followed();
     story.world.writers.add_second();
     story.write(20);
@@ -120,7 +125,16 @@ fn what_is_in_a_place_that_cannot_be_listed_is_not_read_before_it_was_asked_whos
     story.write_another();
     story.until_all_sent(24);
     story.pass(5_000);
+    let turn = |story: &mut Story| {
+        if let Err(why) = story.world.turn() {
+            story.fail(&why);
+        }
+    };
+    turn(&mut story);
+    story.world.clock.advance(later_ms);
     reach::set_mishap(None);
+    story.world.list_now();
+    (0..3).for_each(|_| turn(&mut story));
     story.pass(5_000);
     assert_eq!(story.sent(), 24);
     story.conclude();
