@@ -143,21 +143,15 @@ mod tests {
         "a\u{301}b c\u{2028}d",
     ];
 
-    fn found(groups: &Groups, text: &str) -> Vec<(usize, String)> {
-        let mut found = Vec::new();
-        groups.first(text, |group, part| found.push((group, part.to_owned()))).unwrap();
-        found
-    }
-
     #[test]
     fn groups_are_those_that_the_usual_way_finds() {
         let mut direct = 0;
         for pattern in PATTERNS {
             let mut groups = Groups::compile(pattern).unwrap();
-            let straight: Vec<_> = TEXTS.iter().map(|text| found(&groups, text)).collect();
+            let straight: Vec<_> = TEXTS.iter().map(|text| groups.found(text)).collect();
             direct += usize::from(groups.without_directs());
             for (text, straight) in TEXTS.iter().zip(straight) {
-                assert_eq!(straight, found(&groups, text), "{pattern} on {text:?}");
+                assert_eq!(straight, groups.found(text), "{pattern} on {text:?}");
             }
         }
         assert!((9..PATTERNS.len()).contains(&direct), "{direct} patterns need no backtracking");

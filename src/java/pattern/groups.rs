@@ -53,6 +53,14 @@ impl Groups {
         std::mem::replace(&mut self.direct, none).of(super::Text::Plain).is_some()
     }
 
+    /// The groups of the first match that took part in it, and what they hold.
+    #[cfg(test)]
+    pub(super) fn found(&self, text: &str) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        self.first(text, |group, part| found.push((group, part.to_owned()))).unwrap();
+        found
+    }
+
     /// How many groups capture.
     pub fn count(&self) -> usize {
         self.count

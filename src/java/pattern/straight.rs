@@ -327,12 +327,6 @@ mod tests {
         texts
     }
 
-    fn found(groups: &Groups, text: &str) -> Vec<(usize, String)> {
-        let mut found = Vec::new();
-        groups.first(text, |group, part| found.push((group, part.to_owned()))).unwrap();
-        found
-    }
-
     #[test]
     fn a_walk_finds_what_the_automata_find() {
         let texts = texts();
@@ -345,10 +339,10 @@ mod tests {
                 is_straight,
                 "{pattern}"
             );
-            let walked: Vec<_> = texts.iter().map(|text| found(&groups, text)).collect();
+            let walked: Vec<_> = texts.iter().map(|text| groups.found(text)).collect();
             groups.without_directs();
             for (text, walked) in texts.iter().zip(walked) {
-                assert_eq!(walked, found(&groups, text), "{pattern} on {text:?}");
+                assert_eq!(walked, groups.found(text), "{pattern} on {text:?}");
             }
         }
     }
