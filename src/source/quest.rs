@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use super::absent::{Absence, ELSEWHERE_MS};
+use super::absent::Absence;
 use super::directories::Home;
 use super::hints::Hints;
 use super::restore::Announced;
@@ -145,19 +145,6 @@ impl Unasked {
     pub fn is_empty(&self) -> bool {
         self.unlisted.is_empty() && !self.is_away && self.names.is_empty()
     }
-
-    /// Where there has been something in each search for an hour, it is not waited for any longer. Of a directory
-    /// that is away that is told by another question.
-    pub(super) fn for_an_hour(self, since_ms: &mut Option<u64>, now_ms: u64) -> Unasked {
-        let is_any = !self.unlisted.is_empty() || !self.names.is_empty();
-        *since_ms = is_any.then_some(since_ms.unwrap_or(now_ms));
-        match *since_ms {
-            Some(since_ms) if now_ms - since_ms >= ELSEWHERE_MS => {
-                Unasked { is_away: self.is_away, ..Unasked::default() }
-            }
-            _ => self,
-        }
-    }
 }
 
 /// One search.
@@ -172,8 +159,6 @@ pub struct Quest {
     pub listed_ms: u64,
     /// What could not be asked then whether it holds what was truncated: the search is repeated.
     pub unasked: Unasked,
-    /// Monotonic time since which there has been something like that in each search.
-    pub unasked_ms: Option<u64>,
     /// Monotonic time since which another directory stands in the place of its own.
     pub away_ms: Option<u64>,
     /// Monotonic time since which a file that is gone is looked for in copies.
@@ -194,7 +179,6 @@ impl Quest {
             is_wide: false,
             listed_ms: 0,
             unasked,
-            unasked_ms: None,
             away_ms: None,
             gone_ms: None,
             retry_ms: 0,

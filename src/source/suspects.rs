@@ -205,7 +205,7 @@ impl Files {
                 quest.listed_ms = now_ms;
                 quest.unasked = match &quest.whose {
                     Whose::Stray { absence: Absence::Superseded, .. } | Whose::Truncated { .. } => {
-                        Some(unasked.for_an_hour(&mut quest.unasked_ms, now_ms))
+                        Some(unasked)
                     }
                     Whose::Stray { record, absence: Absence::Gone, .. } => {
                         let since_ms = *quest.gone_ms.get_or_insert(now_ms);
