@@ -328,6 +328,14 @@ impl Files {
             && reach::link_metadata(&self.path(name)).is_ok_and(is_it)
     }
 
+    /// The same, and is that a name that we give? Others may have put it anywhere; what a superseded file holds
+    /// now has its name.
+    pub(super) fn is_where_we_put_it(&self, tracked: &Tracked) -> bool {
+        !tracked.is_superseded()
+            && self.is_name_when_done(tracked.name(), &tracked.current_name())
+            && self.is_where_it_was_put(tracked)
+    }
+
     /// Is it that of a file to be read, in one of the directories?
     fn is_taken_path(&self, path: &Path) -> bool {
         let (Some(dir), Some(leaf)) = (path.parent(), path.file_name()) else { return false };

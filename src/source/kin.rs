@@ -126,15 +126,16 @@ impl Files {
 
     /// A file that has lost its name may live on in the one that has it now, or, where it has no name any
     /// more, under one that nobody has looked at yet: it was renamed, unseen, and replaced by its like there.
-    /// Asked once, before its end is believed. `false`: it does not, as far as can be told.
-    pub(super) fn may_have_heir(&mut self, handle: Handle) -> bool {
+    /// Asked once, before its end is believed. `is_put`: it stands where it was put. `false`: it does not, as far as
+    /// can be told.
+    pub(super) fn may_have_heir(&mut self, handle: Handle, is_put: bool) -> bool {
         let tracked = &self.tracked[handle];
         let record = &tracked.record;
         let is_proof = record.position >= PROOF_BYTES && !record.is_remnant;
         if tracked.has_asked_heirs || tracked.is_superseded() || !is_proof {
             return false;
         }
-        let is_anywhere = has_no_place(tracked);
+        let is_anywhere = !is_put && has_no_place(tracked);
         let now_ms = self.clock().monotonic_ms();
         if now_ms < self.heirs_ms {
             return true;

@@ -21,13 +21,33 @@ const LOOK_INTERVAL_MS: u64 = 500;
 /// How often open files are asked whether one can spare its descriptor, where none could, ms.
 const ROOM_INTERVAL_MS: u64 = 250;
 
+/// Files that were finished last, of which is known how long they were then.
+const ENDED_MAX: usize = 1_024;
+
 /// Names of finished files that were written to, as the kernel says.
 #[derive(Default)]
 pub(super) struct Late {
     names: HashSet<OsString>,
+    /// Device, inode and length of files that have ended: the kernel tells of the names that we give them as well.
+    ended: HashMap<(u64, u64), u64>,
     next_ms: u64,
     /// No open file could spare its descriptor for one that has grown; asked again from this time on.
     no_room_ms: u64,
+}
+
+impl Late {
+    /// A file has ended, this long.
+    pub(super) fn note_end(&mut self, record: &FileRecord, size: u64) {
+        if self.ended.len() >= ENDED_MAX {
+            self.ended.clear();
+        }
+        self.ended.insert((record.device, record.inode), size);
+    }
+
+    /// Has it not grown since?
+    fn is_as_ended(&self, stat: &Metadata) -> bool {
+        self.ended.get(&(stat.dev(), stat.ino())) == Some(&stat.len())
+    }
 }
 
 impl Files {
@@ -46,6 +66,12 @@ impl Files {
             return;
         }
         let Ok(stat) = std::fs::metadata(self.path(name)) else { return };
+        // An open file, which we have renamed perhaps, is looked at before it ends.
+        if self.late.is_as_ended(&stat)
+            || self.tracked.iter().any(|t| t.is_inode(stat.dev(), stat.ino()))
+        {
+            return;
+        }
         if self.known.may_hold(stat.dev(), stat.ino()) || self.may_be_renumbered(name, &stat) {
             self.late.names.insert(name.to_owned());
         }
@@ -161,6 +187,24 @@ mod tests {
         }
         let found: Vec<_> = grown.iter().map(|r| (r.completed.as_slice(), r.size)).collect();
         assert_eq!(found, [(&b"a.C"[..], 9), (b"b.C", 9), (b"c.C", 9)]);
+    }
+
+    #[test]
+    fn the_name_that_a_file_was_given_at_its_end_asks_for_no_receipt() {
+        // Any file will do.
+        let stat = std::fs::metadata(std::env::current_exe().unwrap()).unwrap();
+        let record = FileRecord { device: stat.dev(), inode: stat.ino(), ..FileRecord::default() };
+        let mut late = Late::default();
+        assert!(!late.is_as_ended(&stat));
+        late.note_end(&record, stat.len());
+        assert!(late.is_as_ended(&stat));
+        // It has grown.
+        late.note_end(&record, stat.len() - 1);
+        assert!(!late.is_as_ended(&stat));
+        for inode in 0..2 * ENDED_MAX as u64 {
+            late.note_end(&FileRecord { inode, ..FileRecord::default() }, 0);
+            assert!(late.ended.len() <= ENDED_MAX);
+        }
     }
 
     #[test]

@@ -213,10 +213,22 @@ impl Files {
             || tracked.finished_at.is_some_and(|size| size != tracked.read_position)
             || tracked.has_zeros()
             || self.is_sought(tracked.record.id);
-        if is_open_for_its_end || self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
+        if is_open_for_its_end {
             return None;
         }
-        let grace_ms = self.config.retire_grace_ms.saturating_sub(self.left_alone_ms(handle)?);
+        let grace_ms = self.config.retire_grace_ms;
+        let is_put = self.is_where_we_put_it(tracked);
+        // Of hundreds that wait for their receipts nothing else is asked.
+        let looked = tracked.left_alone_as_looked(self.clock().now_ms(), now_ms);
+        if is_put && looked.quiet_ms >= grace_ms
+            || self.tracked[handle].look(now_ms).ok()? != Look::Quiet
+        {
+            return None;
+        }
+        let grace_ms = grace_ms.saturating_sub(self.left_alone_ms(handle)?);
+        if is_put {
+            return (grace_ms > 0).then_some(now_ms + grace_ms);
+        }
         let away_ms = if self.is_away(handle) { AWAY_LOOK_MS } else { 0 };
         let left_ms = grace_ms.max(away_ms);
         let tracked = &self.tracked[handle];

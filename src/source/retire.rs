@@ -236,8 +236,15 @@ impl Files {
     /// May a file that has lost its name not have come to its end? Another directory stands in the place of
     /// its own, or it may have a name that was not listed, or another inode has what was read of it, and more.
     fn may_go_on_elsewhere(&mut self, handle: Handle) -> bool {
-        !self.tracked[handle].is_named()
-            && (self.is_away(handle) || self.is_unlisted(handle) || self.may_have_heir(handle))
+        if self.tracked[handle].is_named() {
+            return false;
+        }
+        // One question in place of those that tell where it is otherwise.
+        if self.is_where_we_put_it(&self.tracked[handle]) {
+            self.tracked[handle].away_ms = None;
+            return self.may_have_heir(handle, true);
+        }
+        self.is_away(handle) || self.is_unlisted(handle) || self.may_have_heir(handle, false)
     }
 
     /// Was the file deleted, and is it no longer written to? Only this descriptor keeps its bytes
@@ -361,10 +368,20 @@ impl Files {
             && self.has_other_candidate(&name, &[])
     }
 
-    /// Milliseconds until the grace time of some file may be over, if one is running.
+    /// Milliseconds until the grace time of some file may be over, if one is running. Asked in each turn: the
+    /// last look at a file whose lines are whole is good enough, since one that was written to since is only
+    /// looked at too early.
     pub fn next_deadline_ms(&mut self) -> Option<u64> {
         let grace_ms = self.policy.grace_ms();
-        let left = |handle: Handle| grace_ms.checked_sub(self.left_alone_ms(handle)?);
+        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
+        let left = |handle: Handle| {
+            let tracked = &self.tracked[handle];
+            let left_alone_ms = match tracked.has_rest() {
+                true => self.left_alone_ms(handle)?,
+                false => tracked.left_alone_as_looked(wall_ms, now_ms).quiet_ms,
+            };
+            grace_ms.checked_sub(left_alone_ms)
+        };
         // One whose time is over waits for something else, of which its length tells nothing.
         let is_retired = |handle: &Handle| !self.tracked[*handle].is_named();
         let handles = self.tracked.handles().into_iter();
@@ -486,11 +503,12 @@ impl Files {
         let tracked = &self.tracked[handle];
         let (name, target) = (tracked.name().to_owned(), tracked.current_name());
         let (from, to) = (self.path(&name), self.path(&target));
-        if is_other_file(&self.tracked[handle], &from) {
+        let own = numbers(&self.tracked[handle]);
+        if is_other_file(own, &from) {
             return self.is_lost_move(handle);
         }
         match self.root.rename(&name, &target) {
-            Ok(()) if is_other_file(&self.tracked[handle], &to) => {
+            Ok(()) if is_other_file(own, &to) => {
                 // It was replaced in this very moment: its successor gets the name back.
                 if let Err(e) = self.root.rename(&target, &name) {
                     let (from, to) = (from.display(), to.display());
@@ -526,7 +544,7 @@ impl Files {
         let Some(tracked) = self.tracked.get(handle) else { return };
         let path = self.path(tracked.name());
         let is_there = !matches!(reach::metadata(&path), Err(e) if reach::is_nothing_there(&e));
-        if tracked.is_named() && (!is_there || is_other_file(tracked, &path)) {
+        if tracked.is_named() && (!is_there || is_other_file(numbers(tracked), &path)) {
             // The directory could not be listed.
             self.is_gone(handle, is_there);
         }
@@ -603,7 +621,8 @@ impl Files {
         } else if self.is_hidden(&current) {
             delete(&self.path(&current), tracked.record.inode);
         }
-        self.tracked.remove(handle);
+        let ended = self.tracked.remove(handle);
+        self.late.note_end(&ended.record, ended.size);
         self.window.clear();
     }
 }
@@ -615,11 +634,15 @@ fn ends_in_mid_line(tracked: &Tracked) -> bool {
     is_read && last != *b"\n"
 }
 
-/// Does another file than this one stand there?
-fn is_other_file(tracked: &super::Tracked, path: &Path) -> bool {
-    let own = (tracked.record.device, tracked.record.inode);
-    // The device number of a file system may have changed since the record was written.
-    let own = tracked.file.metadata().map_or(own, |stat| (stat.dev(), stat.ino()));
+/// Device and inode of an open file. The device number of a file system may have changed since the record was
+/// written.
+fn numbers(tracked: &super::Tracked) -> (u64, u64) {
+    let recorded = (tracked.record.device, tracked.record.inode);
+    tracked.file.metadata().map_or(recorded, |stat| (stat.dev(), stat.ino()))
+}
+
+/// Does another file than the one of these numbers stand there?
+fn is_other_file(own: (u64, u64), path: &Path) -> bool {
     path.metadata().is_ok_and(|stat| (stat.dev(), stat.ino()) != own)
 }
 

@@ -23,7 +23,7 @@ const LATE_LOOK_MS: u64 = 20;
 
 /// Of open files that no notice tells of, where one tells of each change, so many are looked at in each turn
 /// at least, and each in so many turns.
-const UNTOLD_LOOK_MIN: usize = 128;
+const UNTOLD_LOOK_MIN: usize = 64;
 const UNTOLD_TURNS: usize = 4;
 
 /// When each file was served.
