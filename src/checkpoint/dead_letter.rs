@@ -20,6 +20,9 @@ pub(super) const HEAD_BYTES_MAX: u64 = 64 << 20;
 /// The last word of a head without the record's key and headers, which are too long for it.
 const SHORT: &str = "record=short";
 
+/// What an entry begins with when it is written.
+const BEGIN: &[u8] = b"time=";
+
 /// Between names and values of headers.
 const SEPARATORS: &[u8] = b":,";
 
@@ -175,8 +178,8 @@ pub(crate) struct Letter {
     pub bytes: u64,
 }
 
-/// Hands each entry to `visit`, up to the first that is none (half an entry, after a disk was
-/// full). No file is as good as an empty one.
+/// Hands each entry to `visit`, up to the first that is none (half an entry, after a crash). No file is as
+/// good as an empty one.
 pub(crate) fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<()> {
     each_from(path, 0, visit).map(drop)
 }
@@ -201,11 +204,39 @@ pub(crate) fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -
         else {
             return Ok(begin);
         };
-        let entry_bytes = letter.bytes + 1;
-        at += entry_bytes;
-        visit(letter);
         // Less than the file is long, which is less than half of all numbers.
-        input.seek_relative(entry_bytes as i64)?;
+        input.seek_relative(letter.bytes as i64)?;
+        // Zeros may end a file whose last bytes were not on the disk when the power failed.
+        if input.fill_buf()?.first() != Some(&b'\n') {
+            return Ok(begin);
+        }
+        input.consume(1);
+        at += letter.bytes + 1;
+        visit(letter);
+    }
+}
+
+/// Is what stands there, up to the end of the file, the beginning of one entry and nothing else? It has no
+/// newline behind its head, as any whole entry in it would have. The power failed before what is zero was
+/// on the disk.
+pub(super) fn is_torn(path: &Path, from: u64) -> io::Result<bool> {
+    let file = os::read_own(path)?;
+    (&file).seek(SeekFrom::Start(from))?;
+    let mut input = BufReader::new(&file);
+    let mut head = Vec::new();
+    input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)?;
+    let written = head.split(|b| *b == 0).next().unwrap_or_default();
+    let is_begun = written.starts_with(BEGIN) || BEGIN.starts_with(written);
+    if !is_begun || head.ends_with(b"\n") && parse(&head, from, from).is_none() {
+        return Ok(false);
+    }
+    loop {
+        let piece = input.fill_buf()?;
+        if piece.is_empty() || piece.contains(&b'\n') {
+            return Ok(piece.is_empty());
+        }
+        let length = piece.len();
+        input.consume(length);
     }
 }
 
@@ -388,6 +419,8 @@ mod tests {
         for cut in 0..entry.len() {
             let whole_and_half = format!("{entry}{}", &entry[..cut]);
             assert_eq!(read(&whole_and_half).len(), 1, "{cut}");
+            let zeros = "\0".repeat(entry.len() - cut);
+            assert_eq!(read(&format!("{whole_and_half}{zeros}")).len(), 1, "{cut} and zeros");
         }
         assert!(read("").is_empty() && read("topic=t bytes=-1\n").is_empty());
         let path = Path::new("/nonexistent/dead-letter");

@@ -3,10 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::dead_letter::{self, Head, Letter};
+use crate::checkpoint::inherited_letters;
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
 use crate::checkpoint::room::way_out;
@@ -136,11 +137,20 @@ pub struct FileLedger {
     receipts: Receipts,
     dead_letters: PathBuf,
     dir: PathBuf,
-    /// Length of the file of letters.
+    /// Where the last whole entry in the file of letters ends.
     end: u64,
+    /// Half an entry stands behind the whole ones, until it is cut off.
+    torn: Option<Torn>,
     /// Letters that no checkpoint knows of, until they are asked for again: an earlier run may have died
     /// between a letter and the checkpoint that says so, and several may have, one after the other.
     unclaimed: Vec<Entry>,
+}
+
+/// Where half an entry begins.
+struct Torn {
+    at: u64,
+    /// Device and inode of the file of letters, which may be moved away before this is cut off.
+    file: (u64, u64),
 }
 
 /// Where a letter stands in its file.
@@ -161,41 +171,62 @@ impl FileLedger {
         FileLedger {
             receipts: Receipts::new(tracker_dir),
             end: std::fs::metadata(&dead_letters).map_or(0, |stat| stat.len()),
+            torn: None,
             unclaimed: Vec::new(),
             dead_letters,
             dir: tracker_dir.to_owned(),
         }
     }
 
-    /// Appends an entry whose body `write` adds. What a failed write has left of it is cut off
-    /// again: nothing durable is there then.
+    /// Appends the entry that `write` writes. What a failed write has left of it is cut off again:
+    /// nothing durable is there then.
     fn append_letter(
         &mut self,
-        head: &str,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), LedgerError> {
-        let later = |e: io::Error| LedgerError::Later(self.dead_letter_error(&e));
         // Before anything is written: what fails behind that is the disk.
         let dir = match self.dead_letters.exists() {
             true => None,
-            false => Some(File::open(&self.dir).map_err(later)?),
+            false => Some(File::open(&self.dir).map_err(|e| self.not_kept(&e))?),
         };
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600);
-        let mut file = os::open_own(&self.dead_letters, &mut options).map_err(later)?;
-        let len = file.metadata().map_err(later)?.len();
-        let written = file
-            .write_all(head.as_bytes())
-            .and_then(|()| write(&mut file))
-            .and_then(|()| file.write_all(b"\n"));
-        if let Err(e) = written {
-            // Should this fail too, half an entry stays, without harm.
-            let _ = file.set_len(len);
-            return Err(later(e));
+        let mut file = self.letters_to_write(true).map_err(|e| self.not_kept(&e))?;
+        self.cut_torn(&file).map_err(|e| self.not_kept(&e))?;
+        let stat = file.metadata().map_err(|e| self.not_kept(&e))?;
+        if let Err(e) = write(&mut file) {
+            // Should this fail too, it comes before the next entry.
+            self.torn = Some(Torn { at: stat.len(), file: (stat.dev(), stat.ino()) });
+            let _ = self.cut_torn(&file);
+            return Err(self.not_kept(&e));
         }
-        self.end = file.metadata().map_or(len, |stat| stat.len());
+        self.end = file.metadata().map_or(stat.len(), |stat| stat.len());
         let synced = file.sync_data().and_then(|()| dir.map_or(Ok(()), |dir| dir.sync_all()));
         synced.map_err(|e| LedgerError::Final(self.dead_letter_error(&e)))
+    }
+
+    fn letters_to_write(&self, creates: bool) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(creates).mode(0o600);
+        os::open_own(&self.dead_letters, &mut options)
+    }
+
+    /// Cuts off half an entry, if it is (still) there.
+    fn cut_torn(&mut self, file: &File) -> io::Result<()> {
+        let Some(torn) = &self.torn else { return Ok(()) };
+        let stat = file.metadata()?;
+        if (stat.dev(), stat.ino()) == torn.file && stat.len() > torn.at {
+            file.set_len(torn.at)?;
+            file.sync_data()?;
+        }
+        self.torn = None;
+        Ok(())
+    }
+
+    /// Half an entry that an earlier run has left begins there.
+    fn inherit_torn(&mut self, at: u64) -> io::Result<()> {
+        let stat = std::fs::metadata(&self.dead_letters)?;
+        self.torn = Some(Torn { at, file: (stat.dev(), stat.ino()) });
+        let file = self.letters_to_write(false)?;
+        self.cut_torn(&file)
     }
 
     /// Is this a letter that no checkpoint knows of? `same` compares a piece of it with that at
@@ -264,6 +295,10 @@ impl FileLedger {
         Ok(None)
     }
 
+    fn not_kept(&self, e: &io::Error) -> LedgerError {
+        LedgerError::Later(self.dead_letter_error(e))
+    }
+
     fn dead_letter_error(&self, e: &io::Error) -> String {
         let (path, way_out) = (self.dead_letters.display(), way_out(e));
         format!("{path}: a refused event cannot be kept: {e}{way_out}")
@@ -276,18 +311,16 @@ impl Ledger for FileLedger {
     }
 
     fn inherit_letters(&mut self, known: Option<u64>) {
-        let mut unclaimed = Vec::new();
-        let from = known.unwrap_or(0).min(self.end);
-        let result = dead_letter::each_from(&self.dead_letters, from, &mut |letter| {
-            if known.is_none() {
-                // Each was followed by a checkpoint, but perhaps the last.
-                unclaimed.clear();
-            }
+        let Ok(found) = inherited_letters::find(&self.dead_letters, known) else { return };
+        let entry = |letter| {
             let Letter { topic, file, start, end, head_at, at, bytes, .. } = letter;
-            unclaimed.push(Entry { topic, file, start, end, head_at, at, bytes });
-        });
-        if result.is_ok() {
-            self.unclaimed = unclaimed;
+            Entry { topic, file, start, end, head_at, at, bytes }
+        };
+        self.unclaimed = found.unknown.into_iter().map(entry).collect();
+        self.end = found.end;
+        if found.is_torn {
+            // What fails here is tried again before the next letter.
+            let _ = self.inherit_torn(found.end);
         }
     }
 
@@ -334,11 +367,13 @@ impl Ledger for FileLedger {
         }
         let range = (head.start, head.end);
         let again = self.unclaimed_at(letter.topic, range, letter.body);
-        if let Some(at) = again.map_err(|e| LedgerError::Later(self.dead_letter_error(&e)))? {
+        if let Some(at) = again.map_err(|e| self.not_kept(&e))? {
             self.unclaimed.remove(at);
             return Ok(());
         }
-        self.append_letter(&head.written(letter.now_ms), |file| file.write_all(letter.value))
+        // In one go: a kill has little chance to come in between.
+        let entry = [head.written(letter.now_ms).as_bytes(), letter.value, b"\n"].concat();
+        self.append_letter(|file| file.write_all(&entry))
     }
 
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
@@ -366,7 +401,8 @@ impl Ledger for FileLedger {
             return Ok(crc.into_inner().finalize());
         }
         let mut crc = crc32fast::Hasher::new();
-        self.append_letter(&head.written(line.now_ms), |out| {
+        self.append_letter(|out| {
+            out.write_all(head.written(line.now_ms).as_bytes())?;
             let mut piece = vec![0; PIECE_BYTES];
             let mut at = line.start;
             while at < line.end {
@@ -376,7 +412,7 @@ impl Ledger for FileLedger {
                 out.write_all(&piece[..len])?;
                 at += len as u64;
             }
-            Ok(())
+            out.write_all(b"\n")
         })?;
         Ok(crc.finalize())
     }
@@ -423,6 +459,7 @@ fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::scratch::Scratch;
 
     #[test]
     fn a_giant_line_that_is_cut_off_meanwhile_leaves_no_letter() {
@@ -449,6 +486,41 @@ mod tests {
         assert_eq!(ledger.giant_line(&line).unwrap(), crc32fast::hash(&[b'x'; 1_000]));
         assert!(std::fs::read(&letters).unwrap().ends_with(b"x\n"));
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn half_an_entry_that_could_not_be_cut_off_is_before_the_next_letter() {
+        let scratch = Scratch::new("half-an-entry");
+        let path = scratch.dir.join(DEAD_LETTER_FILE);
+        let mut ledger = FileLedger::new(&scratch.dir);
+        let batch = BatchRecord { start: 10, end: 19, ..BatchRecord::default() };
+        let letter = DeadLetter {
+            topic: "t",
+            file: b"log",
+            batch: &batch,
+            key: None,
+            headers: &[],
+            value: b"value",
+            body: b"value",
+            reason: "too large",
+            now_ms: 1,
+        };
+        ledger.dead_letter(&letter).unwrap();
+        let entry = std::fs::read(&path).unwrap();
+        let torn = |path: &Path| {
+            std::fs::write(path, [&entry[..], &entry[..20]].concat()).unwrap();
+            let stat = std::fs::metadata(path).unwrap();
+            Some(Torn { at: entry.len() as u64, file: (stat.dev(), stat.ino()) })
+        };
+        ledger.torn = torn(&path);
+        ledger.dead_letter(&letter).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), entry.repeat(2));
+        // Somebody has moved it away since: the one that is there now is left as it is.
+        ledger.torn = torn(&path);
+        std::fs::rename(&path, scratch.dir.join("aside")).unwrap();
+        std::fs::write(&path, entry.repeat(3)).unwrap();
+        ledger.dead_letter(&letter).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), entry.repeat(4));
     }
 
     /// What was read of its file is found in a copy after the crash, which has a name of its own.

@@ -46,10 +46,16 @@ fn json(work: &Work) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-fn states(work: &Work) -> Vec<String> {
+pub fn states(work: &Work) -> Vec<String> {
     let told = json(work);
     let letters = told["sources"][0]["letters"].as_array().expect("letters").clone();
     letters.iter().map(|letter| letter["state"].as_str().expect("a state").to_string()).collect()
+}
+
+/// Their bytes.
+pub fn values(work: &Work) -> Vec<Vec<u8>> {
+    let numbers = 1..=states(work).len();
+    numbers.map(|number| letters(work, &["--raw", &number.to_string()]).stdout).collect()
 }
 
 /// Puts a letter there as an agent does, with that value.

@@ -1,0 +1,169 @@
+//! How the letters of earlier runs end. Who is killed while a letter is written leaves half an entry, and so
+//! does a power failure. What is appended behind that would be taken for the rest of it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::checkpoint::dead_letter::{self, Letter};
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct Inherited {
+    /// Letters of which the record does not know.
+    pub(super) unknown: Vec<Letter>,
+    /// Where the next one belongs.
+    pub(super) end: u64,
+    /// What stands behind that is half an entry.
+    pub(super) is_torn: bool,
+}
+
+/// `known`: how many bytes of letters the record knows of, if it says so.
+pub(super) fn find(path: &Path, known: Option<u64>) -> io::Result<Inherited> {
+    let len = match fs::metadata(path) {
+        Ok(stat) => stat.len(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Inherited::default()),
+        Err(e) => return Err(e),
+    };
+    let (mut unknown, mut is_begin) = (Vec::new(), false);
+    let end = dead_letter::each_from(path, 0, &mut |letter| {
+        match known {
+            // Each was followed by a record, but perhaps the last.
+            None => unknown.clear(),
+            Some(known) => is_begin |= letter.head_at == known,
+        }
+        if known.is_none_or(|known| known <= letter.head_at) {
+            unknown.push(letter);
+        }
+    })?;
+    if is_begin || known == Some(end) {
+        // No record knows of what is no whole entry there.
+        return Ok(Inherited { unknown, end, is_torn: end < len });
+    }
+    // Somebody has edited it, or moved it away; or half an entry of an earlier version is within.
+    let mut ends = [end; 2];
+    if let Some(known) = known.filter(|known| (end..=len).contains(known)) {
+        ends[1] = dead_letter::each_from(path, known, &mut |letter| unknown.push(letter))?;
+    }
+    for end in ends {
+        if end < len && dead_letter::is_torn(path, end)? {
+            return Ok(Inherited { unknown, end, is_torn: true });
+        }
+    }
+    Ok(Inherited { unknown, end: len, is_torn: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::checkpoint::ledger::{DEAD_LETTER_FILE, DeadLetter, FileLedger, Ledger};
+    use crate::checkpoint::record::BatchRecord;
+    use crate::checkpoint::scratch::Scratch;
+
+    fn begin(scratch: &Scratch, known: Option<u64>) -> FileLedger {
+        let mut ledger = FileLedger::new(&scratch.dir);
+        ledger.inherit_letters(known);
+        ledger
+    }
+
+    fn keep(ledger: &mut FileLedger, start: u64, value: &str) {
+        let batch = BatchRecord { start, end: start + 9, ..BatchRecord::default() };
+        let letter = DeadLetter {
+            topic: "t",
+            file: b"log",
+            batch: &batch,
+            key: None,
+            headers: &[],
+            value: value.as_bytes(),
+            body: value.as_bytes(),
+            reason: "too large",
+            now_ms: 1,
+        };
+        ledger.dead_letter(&letter).unwrap();
+    }
+
+    fn file(scratch: &Scratch) -> PathBuf {
+        scratch.dir.join(DEAD_LETTER_FILE)
+    }
+
+    fn bodies(scratch: &Scratch) -> Vec<String> {
+        let bytes = fs::read(file(scratch)).unwrap();
+        let mut bodies = Vec::new();
+        let each = dead_letter::each(&file(scratch), &mut |letter| {
+            let body = &bytes[letter.at as usize..(letter.at + letter.bytes) as usize];
+            bodies.push(String::from_utf8_lossy(body).into_owned());
+        });
+        each.unwrap();
+        bodies
+    }
+
+    /// A whole entry, and another one.
+    fn entries(scratch: &Scratch) -> [Vec<u8>; 2] {
+        let mut ledger = begin(scratch, None);
+        keep(&mut ledger, 10, "first");
+        let length = fs::metadata(file(scratch)).unwrap().len() as usize;
+        keep(&mut ledger, 20, "second that died");
+        let second = fs::read(file(scratch)).unwrap().split_off(length);
+        let first = fs::read(file(scratch)).unwrap()[..length].to_vec();
+        fs::remove_file(file(scratch)).unwrap();
+        [first, second]
+    }
+
+    #[test]
+    fn half_a_letter_of_a_run_that_died_hides_none_that_comes_behind_it() {
+        let scratch = Scratch::new("half-a-letter");
+        let [whole, other] = entries(&scratch);
+        let length = whole.len() as u64;
+        for cut in 0..other.len() {
+            for zeros in [0, other.len() - cut, 9_000] {
+                let left = [&whole[..], &other[..cut], &vec![0; zeros]].concat();
+                for known in [Some(length), Some(0), None] {
+                    fs::write(file(&scratch), &left).unwrap();
+                    let mut ledger = begin(&scratch, known);
+                    let what = format!("{cut} and {zeros}, {known:?}");
+                    let expected = if known == Some(length) { known } else { Some(0) };
+                    assert_eq!(ledger.letters_known(), expected, "{what}");
+                    assert_eq!(fs::read(file(&scratch)).unwrap(), whole, "{what}");
+                    keep(&mut ledger, 30, "third");
+                    keep(&mut ledger, 20, "second that died");
+                    assert_eq!(bodies(&scratch), ["first", "third", "second that died"], "{what}");
+                }
+            }
+        }
+    }
+
+    /// The file was edited or moved away, or an earlier version has appended to half an entry.
+    #[test]
+    fn nothing_that_may_be_a_letter_is_cut_off() {
+        let scratch = Scratch::new("no-half-letter");
+        let [whole, other] = entries(&scratch);
+        let length = whole.len() as u64;
+        let two = [&whole[..], &other].concat();
+        let shortened = [&whole[..], &other[..40], &other[41..]].concat();
+        let hidden = [&other[..other.len() - 8], &whole].concat();
+        let hidden_in_head = [&other[..9], &whole].concat();
+        let edited = [b"a note\n", &whole[..]].concat();
+        for content in [two, shortened, hidden, hidden_in_head, edited] {
+            let end = content.len() as u64;
+            let behind = content.len() - whole.len();
+            for known in [None, Some(3), Some(behind as u64), Some(end), Some(end + length)] {
+                if known == Some(length) {
+                    continue;
+                }
+                fs::write(file(&scratch), &content).unwrap();
+                begin(&scratch, known);
+                let left = fs::read(file(&scratch)).unwrap();
+                assert!(left == content, "{known:?}: {}", String::from_utf8_lossy(&content));
+            }
+        }
+        // What a record knew of an earlier file says nothing of this one.
+        for known in [Some(3), Some(length)] {
+            fs::write(file(&scratch), &other[..other.len() - 2]).unwrap();
+            keep(&mut begin(&scratch, known), 30, "third");
+            assert_eq!(bodies(&scratch), ["third"], "{known:?}");
+        }
+    }
+}
