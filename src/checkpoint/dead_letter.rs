@@ -71,13 +71,17 @@ pub(crate) fn mark(path: &Path, letter: &Letter, state: State) -> io::Result<()>
     let file = os::open_own(path, OpenOptions::new().read(true).write(true))?;
     let mut head = vec![0; usize::try_from(letter.at - letter.head_at).unwrap_or(0)];
     file.read_exact_at(&mut head, letter.head_at)?;
-    let there = parse(&head, letter.head_at, letter.at);
     let has_key = head.get(state.key().len()) == Some(&b'=');
-    if !has_key || there.is_none_or(|there| Letter { state: letter.state, ..there } != *letter) {
+    if !has_key || !letter.has(&head) {
         return Err(io::Error::other("its entry is gone"));
     }
     file.write_all_at(state.key().as_bytes(), letter.head_at)?;
     file.sync_data()
+}
+
+/// What [`mark`] leaves of a head.
+pub(crate) fn unmarked(head: &[u8]) -> &[u8] {
+    head.get(State::Unsettled.key().len()..).unwrap_or_default()
 }
 
 /// What stands before a letter, in one line.
@@ -176,6 +180,14 @@ pub(crate) struct Letter {
     pub head_at: u64,
     pub at: u64,
     pub bytes: u64,
+}
+
+impl Letter {
+    /// Is this its head, whatever has become of it since?
+    pub(crate) fn has(&self, head: &[u8]) -> bool {
+        let there = parse(head, self.head_at, self.at);
+        there.is_some_and(|there| Letter { state: self.state, ..there } == *self)
+    }
 }
 
 /// Hands each entry to `visit`, up to the first that is none (half an entry, after a crash). No file is as

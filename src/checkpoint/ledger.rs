@@ -48,9 +48,16 @@ pub trait Ledger {
         Ok(false)
     }
 
-    /// The record of a batch whose bytes are in no file of the source, but kept elsewhere.
-    fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Kept>> {
+    /// The record of a batch whose bytes are in no file of the source, but kept elsewhere; `None` within
+    /// where they are gone from there.
+    fn kept(&mut self, _batch: &BatchRecord) -> Option<io::Result<Option<Kept>>> {
         None
+    }
+
+    /// A batch that was in doubt is not in the topic, and its bytes are gone. Is it spoken of elsewhere
+    /// than in the log?
+    fn tell_lost(&mut self, _batch: &BatchRecord) -> bool {
+        false
     }
 
     /// Several files are done.

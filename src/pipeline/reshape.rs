@@ -355,7 +355,7 @@ impl Pipeline {
     ) -> Result<Option<(BatchRecord, Batch)>, Pause> {
         if let Some(kept) = self.ledger.kept(of) {
             let kept = kept.map_err(|e| self.not_now(of, &e.to_string()))?;
-            return Ok(Some(self.batch_of_kept(at, of, &kept)));
+            return Ok(kept.map(|kept| self.batch_of_kept(at, of, &kept)));
         }
         let Some(handle) = self.files.handle_of(of.file) else {
             self.wait_for_file(of)?;
@@ -562,8 +562,11 @@ impl Pipeline {
         Ok(Some(self.announced.push(Announced::new(rest, None, round, copies))))
     }
 
-    pub(super) fn tell_lost(&self, at: usize, n: Ticket) {
+    pub(super) fn tell_lost(&mut self, at: usize, n: Ticket) {
         let b = &self.announced[n].record;
+        if self.ledger.tell_lost(b) {
+            return;
+        }
         let file = self.file_text(b.file);
         let topic = Some(self.outlets[at].config.topic.as_str());
         let partition = Some(b.partition);

@@ -8,6 +8,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use flume_ng::checkpoint::record::{BatchRecord, ChannelRecord, Record};
+use flume_ng::checkpoint::slots::{FileStore, Opened, Slots};
+
 use crate::support::torture::{Group, V010, V43, hazard};
 use crate::support::{Topic, Work, decode_event, eventually, fresh_name, shared};
 
@@ -233,6 +236,97 @@ fn wrong_numbers_settle_nothing() {
     assert_eq!(states(&work), ["unsettled"]);
 }
 
+/// The command under strace, with what that does to it.
+fn traced(work: &Work, trace: &str, options: &[&str]) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-D", "-qq", "-e", &format!("trace={trace}")]).args(options);
+    command.arg(env!("CARGO_BIN_EXE_flume-ng"));
+    command.args(["letters", "--resend", "--name", "a1", "--conf-file"]).arg(work.write_conf());
+    command.current_dir(work.dir()).stdin(Stdio::null());
+    command
+}
+
+/// What a resend has announced of the first letter, when it was cut short.
+fn announce(work: &Work) {
+    let content = fs::read(work.tracker_dir().join("dead-letter")).unwrap();
+    let start = content.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let end = start + content[start..].iter().position(|b| *b == b'\n').unwrap();
+    let channel = ChannelRecord { name: "c1".into(), producer_id: -1, ..ChannelRecord::default() };
+    let batch = BatchRecord {
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        count: 1,
+        file: 1,
+        start: start as u64,
+        end: end as u64,
+        bytes_crc: crc32fast::hash(&content[start..end]),
+        ..BatchRecord::default()
+    };
+    let mut record = Record {
+        next_file_id: 2,
+        channels: vec![channel],
+        batches: vec![batch],
+        ..Record::default()
+    };
+    let dir = work.tracker_dir().join("resend");
+    let opened = Slots::open(FileStore::open(&dir).unwrap()).unwrap();
+    let (Opened::Absent(mut slots) | Opened::Valid { mut slots, .. }) = opened else {
+        panic!("{opened:?}");
+    };
+    slots.write(&mut record).unwrap();
+}
+
+/// The file is moved away, and another letter comes into the place of the one that is in doubt.
+fn moved_away(version: &str) {
+    let topic = shared(version).fresh_topic("letters-moved", 1);
+    let work = Work::new(&topic).set("a1.channels.c1.kafka.request.timeout.ms", 500);
+    let path = work.tracker_dir().join("dead-letter");
+    let (mut was_sent, mut was_not) = (false, false);
+    for k in 0..40 {
+        let (old, new) = (format!("old {k:02}"), format!("new {k:02}"));
+        put(&work, &topic, 0, &old);
+        if k == 0 {
+            fs::create_dir_all(work.tracker_dir().join("resend")).unwrap();
+            announce(&work);
+        } else {
+            let blow = format!("inject=pwrite64:signal=SIGKILL:when={k}");
+            let options = ["-o", "/dev/null", "-e", &blow];
+            let killed = traced(&work, "pwrite64", &options).output().expect("strace runs");
+            if killed.status.signal().is_none() {
+                assert_eq!(killed.status.code(), Some(0), "{k}: {killed:?}");
+                assert!(was_sent && was_not, "{k}");
+                return;
+            }
+        }
+        fs::rename(&path, work.dir().join("dealt-with")).unwrap();
+        put(&work, &topic, 0, &new);
+        let sent = letters(&work, &["--resend", "--timeout", "60"]);
+        let said = String::from_utf8_lossy(&sent.stdout);
+        let is_gone = said.contains("not sent: 1 letter left in doubt before");
+        let code = if is_gone { 75 } else { 0 };
+        assert_eq!(sent.status.code(), Some(code), "{k}: {sent:?}");
+        assert_eq!(states(&work), ["sent"], "{k}: {sent:?}");
+        let counts = counts(&topic);
+        assert_eq!(counts.get(&new), Some(&1), "{k}: {counts:?}");
+        let is_sent = counts.contains_key(&old);
+        assert!(counts.get(&old).is_none_or(|n| *n == 1) && !(is_gone && is_sent), "{k}");
+        (was_sent, was_not) = (was_sent | is_sent, was_not | is_gone);
+        fs::remove_file(&path).unwrap();
+    }
+    panic!("it does not end");
+}
+
+#[test]
+fn syscalls_another_letter_in_the_place_of_one_in_doubt_4_3_1() {
+    moved_away("4.3.1");
+}
+
+#[test]
+fn syscalls_another_letter_in_the_place_of_one_in_doubt_0_10_2_0() {
+    moved_away("0.10.2.0");
+}
+
 /// Killed at one system call after the other, with a new letter for each try: in the end each is in the
 /// topic once, and marked.
 fn killed_at_each_call(version: &str, row: &str) {
@@ -246,13 +340,9 @@ fn killed_at_each_call(version: &str, row: &str) {
         for k in 1..40 {
             count += 1;
             put(&work, &topic, count % 2, &format!("letter {count}"));
-            let mut command = Command::new("strace");
             let blow = format!("inject={call}:signal=SIGKILL:when={k}");
-            command.args(["-f", "-D", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-            command.args(["-e", &blow]).arg(env!("CARGO_BIN_EXE_flume-ng"));
-            command.args(["letters", "--resend", "--name", "a1", "--conf-file"]);
-            command.arg(work.write_conf()).current_dir(work.dir()).stdin(Stdio::null());
-            let output = command.output().expect("strace runs");
+            let options = ["-o", "/dev/null", "-e", &blow];
+            let output = traced(&work, call, &options).output().expect("strace runs");
             if output.status.signal().is_none() {
                 assert_eq!(output.status.code(), Some(0), "{call} {k}: {output:?}");
                 break;

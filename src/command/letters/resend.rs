@@ -10,9 +10,9 @@
 //! A letter that is refused again stays as it is.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -50,6 +50,8 @@ const FILE_ID: u64 = 1;
 #[derive(Default)]
 struct Outcome {
     sent: u64,
+    /// Not in the topic though they were in doubt, and not to be sent any more.
+    gone: u64,
     /// Numbers, with the reasons.
     left: Vec<(usize, String)>,
     /// Time was up, or it was stopped.
@@ -82,13 +84,20 @@ pub(super) fn run(
         for (number, why) in &outcome.left {
             text::print(format_args!("  letter {number} is left: {}\n", text::printable(why)));
         }
+        if outcome.gone > 0 {
+            text::print(format_args!(
+                "  not sent: {} left in doubt before, not in the topic, and since then dropped or moved \
+                 away\n",
+                counted(outcome.gone, "letter")
+            ));
+        }
         if outcome.is_cut_short {
             text::print(format_args!(
                 "  not all of them have an answer; they stay in doubt, and the next --resend looks for \
                  them first\n"
             ));
         }
-        if outcome.is_cut_short || !outcome.left.is_empty() {
+        if outcome.is_cut_short || !outcome.left.is_empty() || outcome.gone > 0 {
             exit = Exit::Temporary;
         }
     }
@@ -118,7 +127,12 @@ fn of_source(
     source.optional.clear();
     // No file is read.
     source.kind = SourceKind::SpoolTail;
-    let shared = Rc::new(RefCell::new(Post { mail, refused: HashMap::new(), sent: 0 }));
+    let shared = Rc::new(RefCell::new(Post {
+        mail,
+        refused: HashMap::new(),
+        gone: HashSet::new(),
+        sent: 0,
+    }));
     let source = Rc::new(source);
     let own = destinations(&source, channels, &shared.borrow().mail.letters);
     let run = Run { agent, source: &source, own, shared: &shared, until };
@@ -132,6 +146,7 @@ fn of_source(
     outcome.is_cut_short = !run.may_go_on();
     let post = shared.borrow();
     outcome.sent = post.sent;
+    outcome.gone = post.gone.len() as u64;
     for (at, letter) in post.mail.letters.iter().enumerate() {
         if let Some(why) = post.refused.get(&letter.at) {
             outcome.left.push((at + 1, why.clone()));
@@ -157,11 +172,87 @@ fn hold(dir: &Path, agent: &str) -> Result<lock::Lock, Trouble> {
     }
 }
 
+/// What was announced, and whether that is a copy of a state.
+fn open_state(dir: &Path) -> Result<(Slots<FileStore>, Record, bool), Trouble> {
+    match FileStore::open(dir).and_then(Slots::open).map_err(|e| in_dir(dir, &e))? {
+        Opened::Absent(slots) => Ok((slots, Record::default(), false)),
+        Opened::Valid { slots, record, copied, .. } => Ok((slots, record, copied)),
+        Opened::Damaged(damage) => {
+            let why = format!("{damage}. What was in doubt there may be in the topic");
+            Err(Trouble(Exit::BrokenPromise, why))
+        }
+    }
+}
+
+/// A letter that may be in the topic. Its place does not tell which one it is: the dead-letter file may have
+/// been moved away since, and another letter have come there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Doubt {
+    start: u64,
+    end: u64,
+    body_crc: u32,
+    /// 0 where an earlier version has announced it.
+    head_crc: u32,
+}
+
+impl Doubt {
+    fn of(batch: &BatchRecord) -> Doubt {
+        // What a batch ends its file with is no concern of a letter.
+        let BatchRecord { start, end, bytes_crc: body_crc, tail_crc: head_crc, .. } = *batch;
+        Doubt { start, end, body_crc, head_crc }
+    }
+
+    fn is(&self, letter: &Letter, path: &Path) -> io::Result<bool> {
+        if (letter.at, letter.at + letter.bytes) != (self.start, self.end) {
+            return Ok(false);
+        }
+        Ok(Bytes::of(letter, path)?.is_some_and(|bytes| self.has(&bytes)))
+    }
+
+    fn has(&self, bytes: &Bytes) -> bool {
+        bytes.body_crc() == self.body_crc && (self.head_crc == 0 || bytes.head_crc == self.head_crc)
+    }
+}
+
+/// What stands in the place of a letter now.
+struct Bytes {
+    /// Of what no mark changes.
+    head_crc: u32,
+    body: Vec<u8>,
+}
+
+impl Bytes {
+    /// `None`: that is no longer this letter.
+    fn of(letter: &Letter, path: &Path) -> io::Result<Option<Bytes>> {
+        let read = || -> io::Result<Option<Bytes>> {
+            let length = letter.at + letter.bytes - letter.head_at;
+            let mut head = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            os::read_own(path)?.read_exact_at(&mut head, letter.head_at)?;
+            // It is not behind the end, which is a number of this size.
+            let body = head.split_off((letter.at - letter.head_at) as usize);
+            let head_crc = crc32fast::hash(dead_letter::unmarked(&head));
+            Ok(letter.has(&head).then_some(Bytes { head_crc, body }))
+        };
+        match read() {
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => {
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    fn body_crc(&self) -> u32 {
+        crc32fast::hash(&self.body)
+    }
+}
+
 /// What journal and ledger of a resend share.
 struct Post {
     mail: Mail,
     /// By where its body begins, with the reason.
     refused: HashMap<u64, String>,
+    /// Not in the topic, and not to be sent any more.
+    gone: HashSet<Doubt>,
     sent: u64,
 }
 
@@ -170,20 +261,22 @@ impl Post {
         self.mail.letters.iter().find(|letter| letter.at == at)
     }
 
-    /// No longer in doubt: it is in the topic, unless it was refused.
-    fn settle(&mut self, at: u64) -> io::Result<()> {
-        if self.refused.contains_key(&at) {
+    /// No longer in doubt: it is in the topic, unless it was refused or is gone.
+    fn settle(&mut self, doubt: Doubt) -> io::Result<()> {
+        let at = doubt.start;
+        if self.refused.contains_key(&at) || self.gone.contains(&doubt) {
             return Ok(());
         }
-        let Some(letter) = self.letter_at(at).cloned() else {
+        let path = self.mail.path.clone();
+        let Some(letter) = self.mail.letters.iter_mut().find(|letter| letter.at == at) else {
             // The file was moved away by whoever has dealt with it.
             return Ok(());
         };
-        dead_letter::mark(&self.mail.path, &letter, State::Sent)?;
-        self.sent += 1;
-        let number = self.mail.letters.iter_mut().position(|letter| letter.at == at);
-        if let Some(number) = number {
-            self.mail.letters[number].state = State::Sent;
+        // What has come into its place since is another one.
+        if doubt.is(letter, &path)? {
+            dead_letter::mark(&path, letter, State::Sent)?;
+            letter.state = State::Sent;
+            self.sent += 1;
         }
         Ok(())
     }
@@ -193,19 +286,20 @@ impl Post {
 struct MarkingJournal {
     slots: Slots<FileStore>,
     path: PathBuf,
-    in_doubt: Vec<u64>,
+    in_doubt: Vec<Doubt>,
     shared: Rc<RefCell<Post>>,
 }
 
-fn doubts(record: &Record) -> Vec<u64> {
-    record.batches.iter().filter(|b| b.fate.is_in_doubt()).map(|b| b.start).collect()
+fn doubts(record: &Record) -> Vec<Doubt> {
+    record.batches.iter().filter(|b| b.fate.is_in_doubt()).map(Doubt::of).collect()
 }
 
 impl Journal for MarkingJournal {
     fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
         let now = doubts(record);
-        for at in self.in_doubt.iter().filter(|at| !now.contains(at)) {
-            let settled = self.shared.borrow_mut().settle(*at);
+        let is_now = |doubt: &&Doubt| now.iter().any(|now| now.start == doubt.start);
+        for doubt in self.in_doubt.iter().filter(|doubt| !is_now(doubt)) {
+            let settled = self.shared.borrow_mut().settle(*doubt);
             settled.map_err(|error| WriteError::Failed { path: self.path.clone(), error })?;
         }
         self.in_doubt = now;
@@ -233,29 +327,24 @@ impl Ledger for LetterLedger {
         Ok(())
     }
 
-    fn kept(&mut self, batch: &BatchRecord) -> Option<io::Result<Kept>> {
+    fn kept(&mut self, batch: &BatchRecord) -> Option<io::Result<Option<Kept>>> {
         let post = self.shared.borrow();
         let path = &post.mail.path;
-        let read = || -> io::Result<Kept> {
-            let value = body(path, batch)?;
-            if crc32fast::hash(&value) != batch.bytes_crc {
-                return Err(io::Error::other("other bytes are in its place"));
-            }
-            let letter = post.letter_at(batch.start);
-            let key = letter.and_then(|letter| letter.key.clone());
-            let headers = letter.map_or_else(Vec::new, |letter| letter.headers.clone());
-            Ok(Kept { key, headers, value })
+        let read = |letter: &Letter| -> io::Result<Option<Kept>> {
+            let bytes = Bytes::of(letter, path)?.filter(|bytes| Doubt::of(batch).has(bytes));
+            let (key, headers) = (letter.key.clone(), letter.headers.clone());
+            Ok(bytes.map(|bytes| Kept { key, headers, value: bytes.body }))
         };
-        Some(read().map_err(|e| io::Error::other(format!("{}: {e}", path.display()))))
+        // One that comes back is a letter like any other: this one is not in the topic.
+        let letter = post.letter_at(batch.start).filter(|letter| letter.state != State::Dropped);
+        let kept = letter.map_or(Ok(None), read);
+        Some(kept.map_err(|e| io::Error::other(format!("{}: {e}", path.display()))))
     }
-}
 
-/// The bytes of a letter as they are now.
-fn body(path: &Path, batch: &BatchRecord) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(batch.end - batch.start).map_err(io::Error::other)?;
-    let mut value = vec![0; length];
-    os::read_own(path)?.read_exact_at(&mut value, batch.start)?;
-    Ok(value)
+    fn tell_lost(&mut self, batch: &BatchRecord) -> bool {
+        self.shared.borrow_mut().gone.insert(Doubt::of(batch));
+        true
+    }
 }
 
 struct Nobody;
@@ -300,7 +389,7 @@ impl Run<'_> {
         let now_ms = SystemClock::new().now_ms();
         let mut batches = Vec::new();
         let post = self.shared.borrow();
-        let mut ledger = LetterLedger { shared: self.shared.clone() };
+        let path = &post.mail.path;
         while batches.len() < LETTERS_MAX {
             let Some(letter) = post.mail.letters.get(*begun) else { break };
             *begun += 1;
@@ -333,14 +422,14 @@ impl Run<'_> {
                 stamp_ms: now_ms,
                 ..BatchRecord::default()
             };
-            match ledger.bytes_crc(&batch) {
-                Ok(crc) => batch.bytes_crc = crc,
-                Err(e) => {
-                    leave(&e.to_string());
-                    continue;
+            match Bytes::of(letter, path) {
+                Ok(Some(bytes)) => {
+                    (batch.bytes_crc, batch.tail_crc) = (bytes.body_crc(), bytes.head_crc);
+                    batches.push(batch);
                 }
+                Ok(None) => leave("it was moved away"),
+                Err(e) => leave(&format!("{}: {e}", path.display())),
             }
-            batches.push(batch);
         }
         batches
     }
@@ -355,15 +444,7 @@ impl Run<'_> {
     /// Sends them, or what an earlier run has left in doubt. `false`: there is nothing, or no time, left.
     fn send(&self, batches: Vec<BatchRecord>) -> Result<bool, Trouble> {
         let dir = &self.source.tracker_dir;
-        let opened = FileStore::open(dir).and_then(Slots::open).map_err(|e| in_dir(dir, &e))?;
-        let (slots, record, is_copied) = match opened {
-            Opened::Absent(slots) => (slots, Record::default(), false),
-            Opened::Valid { slots, record, copied, .. } => (slots, record, copied),
-            Opened::Damaged(damage) => {
-                let why = format!("{damage}. What was in doubt there may be in the topic");
-                return Err(Trouble(Exit::BrokenPromise, why));
-            }
-        };
+        let (slots, record, is_copied) = open_state(dir)?;
         let is_left = record.has_doubt();
         if !is_left && batches.is_empty() {
             return Ok(false);
@@ -459,12 +540,5 @@ impl Run<'_> {
             os::wait(&interests, rest).map_err(|e| temporary(format!("cannot wait: {e}")))?;
         }
         pipeline.close().map_err(|fatal| broken(fatal.to_string()))
-    }
-}
-
-impl LetterLedger {
-    fn bytes_crc(&mut self, batch: &BatchRecord) -> io::Result<u32> {
-        let path = self.shared.borrow().mail.path.clone();
-        Ok(crc32fast::hash(&body(&path, batch)?))
     }
 }
