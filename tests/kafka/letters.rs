@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use flume_ng::checkpoint::lock::{self, Locked};
 use flume_ng::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use flume_ng::checkpoint::slots::{FileStore, Opened, Slots};
 
@@ -246,6 +247,29 @@ fn traced(work: &Work, trace: &str, options: &[&str]) -> Command {
     command
 }
 
+/// One has read which letters are not settled and gets the lock when the other has sent them.
+#[test]
+fn syscalls_two_resends_send_a_letter_once() {
+    let topic = shared("4.3.1").fresh_topic("letters-twice", 1);
+    let work = Work::new(&topic);
+    put(&work, &topic, 0, "one");
+    let trace = work.dir().join("trace");
+    let log = trace.to_str().expect("UTF-8");
+    let delay = ["-o", log, "-e", "inject=flock:delay_enter=5000000:when=1"];
+    let mut command = traced(&work, "flock,openat", &delay);
+    let second = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace");
+    eventually("the second one has read the letters", PATIENCE, || {
+        let traced = fs::read_to_string(&trace).unwrap_or_default();
+        if traced.contains("dead-letter") { Ok(()) } else { Err(traced) }
+    });
+    let first = letters(&work, &["--resend"]);
+    assert_eq!(first.status.code(), Some(0), "{first:?}");
+    assert_eq!(states(&work), ["sent"]);
+    let second = second.wait_with_output().expect("it ends");
+    assert_eq!(second.status.code(), Some(0), "{second:?}");
+    assert_eq!(counts(&topic), BTreeMap::from([("one".to_string(), 1)]));
+}
+
 /// What a resend has announced of the first letter, when it was cut short.
 fn announce(work: &Work) {
     let content = fs::read(work.tracker_dir().join("dead-letter")).unwrap();
@@ -275,6 +299,35 @@ fn announce(work: &Work) {
         panic!("{opened:?}");
     };
     slots.write(&mut record).unwrap();
+}
+
+#[test]
+fn what_is_being_sent_or_may_be_in_the_topic_is_not_dropped() {
+    let topic = shared("4.3.1").fresh_topic("letters-dropped", 1);
+    let work = Work::new(&topic);
+    put(&work, &topic, 0, "one");
+    put(&work, &topic, 0, "two");
+    let dir = work.tracker_dir().join("resend");
+    let Locked::Held(lock) = lock::acquire(&dir, "a1", "now").expect("a lock") else { panic!() };
+    for options in [&["--drop", "1"][..], &["--resend"]] {
+        let busy = letters(&work, options);
+        assert_eq!(busy.status.code(), Some(75), "{busy:?}");
+        assert!(String::from_utf8_lossy(&busy.stderr).contains("try again"), "{busy:?}");
+    }
+    drop(lock);
+    announce(&work);
+    let refused = letters(&work, &["--drop", "1-2"]);
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("letter 1 may be in the topic") && said.contains("--resend"), "{said}");
+    assert_eq!(states(&work), ["unsettled"; 2]);
+    // The other one was never announced.
+    assert_eq!(letters(&work, &["--drop", "2"]).status.code(), Some(0));
+    assert_eq!(letters(&work, &["--resend"]).status.code(), Some(0));
+    assert_eq!(states(&work), ["sent", "dropped"]);
+    assert_eq!(letters(&work, &["--drop", "1-2"]).status.code(), Some(0));
+    assert_eq!(states(&work), ["sent", "dropped"]);
+    assert_eq!(counts(&topic), BTreeMap::from([("one".to_string(), 1)]));
 }
 
 /// The file is moved away, and another letter comes into the place of the one that is in doubt.

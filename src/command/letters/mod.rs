@@ -8,6 +8,7 @@ mod list;
 mod resend;
 
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,8 +78,7 @@ fn act(args: &LettersArgs, config: AgentConfig) -> Result<Exit, Trouble> {
         }
         LetterAction::Raw(number) => write_out(&open(&config.sources[one(&wanted)?])?, *number),
         LetterAction::Drop(numbers) => {
-            let mail = open(&config.sources[one(&wanted)?])?;
-            drop_letters(&mail, numbers)
+            drop_letters(&config.name, &config.sources[one(&wanted)?], numbers)
         }
         LetterAction::Resend { timeout_s } => resend::run(config, &wanted, *timeout_s),
     }
@@ -145,11 +145,27 @@ fn write_out(mail: &Mail, number: u64) -> Result<Exit, Trouble> {
     Ok(Exit::Clean)
 }
 
-fn drop_letters(mail: &Mail, numbers: &[std::ops::RangeInclusive<u64>]) -> Result<Exit, Trouble> {
+fn drop_letters(
+    agent: &str,
+    source: &SourceConfig,
+    numbers: &[RangeInclusive<u64>],
+) -> Result<Exit, Trouble> {
     // All of them are there, or nothing is done.
-    for range in numbers {
-        mail.letter(*range.start())?;
-        mail.letter(*range.end())?;
+    all_there(&open(source)?, numbers)?;
+    // What is being sent cannot be dropped.
+    let _lock = resend::hold(source, agent)?;
+    let mail = open(source)?;
+    all_there(&mail, numbers)?;
+    let in_doubt = resend::in_doubt(source, &mail)?;
+    for number in numbers.iter().cloned().flatten() {
+        let letter = mail.letter(number)?;
+        if letter.state == State::Unsettled && in_doubt.contains(&letter.at) {
+            return Err(temporary(format!(
+                "letter {number} may be in the topic: a --resend that was cut short has left it in doubt. \
+                 Nothing was dropped; run --resend again, which looks for it there and settles it, or leave \
+                 it out"
+            )));
+        }
     }
     for number in numbers.iter().cloned().flatten() {
         let letter = mail.letter(number)?;
@@ -163,4 +179,12 @@ fn drop_letters(mail: &Mail, numbers: &[std::ops::RangeInclusive<u64>]) -> Resul
         }
     }
     Ok(Exit::Clean)
+}
+
+fn all_there(mail: &Mail, numbers: &[RangeInclusive<u64>]) -> Result<(), Trouble> {
+    for range in numbers {
+        mail.letter(*range.start())?;
+        mail.letter(*range.end())?;
+    }
+    Ok(())
 }

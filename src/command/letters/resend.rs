@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Mail, Trouble, open, temporary};
+use super::{Mail, Trouble, open, temporary, unreadable};
 use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
@@ -110,14 +110,15 @@ fn of_source(
     channels: &[Rc<Destination>],
     until: Option<Instant>,
 ) -> Result<Outcome, Trouble> {
-    let mail = open(&source)?;
     let dir = source.tracker_dir.join(DIR);
     let mut outcome = Outcome::default();
     let is_open = |letter: &Letter| letter.state == State::Unsettled;
-    if !mail.letters.iter().any(is_open) && !dir.exists() {
+    if !open(&source)?.letters.iter().any(is_open) && !dir.exists() {
         return Ok(outcome);
     }
-    let _lock = hold(&dir, agent)?;
+    let _lock = hold(&source, agent)?;
+    // Who had the lock before may have settled some since.
+    let mail = open(&source)?;
     source.spool_dir = dir.join(EMPTY_DIR);
     fs::create_dir_all(&source.spool_dir).map_err(|e| in_dir(&source.spool_dir, &e))?;
     source.spool_dir_text = source.spool_dir.display().to_string();
@@ -160,16 +161,35 @@ fn in_dir(dir: &Path, e: &io::Error) -> Trouble {
     temporary(format!("{}: {e}", dir.display()))
 }
 
-fn hold(dir: &Path, agent: &str) -> Result<lock::Lock, Trouble> {
+/// Keeps others away who would send or drop letters of the source.
+pub(super) fn hold(source: &SourceConfig, agent: &str) -> Result<lock::Lock, Trouble> {
     let clock = SystemClock::new();
     let since = clock.local(clock.now_ms()).log_stamp();
-    match lock::acquire(dir, agent, since.as_str()) {
+    match lock::acquire(&source.tracker_dir.join(DIR), agent, since.as_str()) {
         Ok(Locked::Held(lock)) => Ok(lock),
         Ok(Locked::Busy { path, holder }) => {
-            Err(temporary(lock::busy_message(&path, holder.as_ref())))
+            let busy = lock::busy_message(&path, holder.as_ref());
+            Err(temporary(format!(
+                "{busy}; it sends or drops letters: try again when it has ended"
+            )))
         }
         Err(e) => Err(temporary(e.to_string())),
     }
+}
+
+/// Where the bodies of those letters begin that a resend has left in doubt. The caller holds the lock.
+pub(super) fn in_doubt(source: &SourceConfig, mail: &Mail) -> Result<Vec<u64>, Trouble> {
+    let (_, record, _) = open_state(&source.tracker_dir.join(DIR))?;
+    let mut found = Vec::new();
+    for doubt in doubts(&record) {
+        let letter = mail.letters.iter().find(|letter| letter.at == doubt.start);
+        if let Some(letter) = letter
+            && doubt.is(letter, &mail.path).map_err(|e| unreadable(&mail.path, &e))?
+        {
+            found.push(letter.at);
+        }
+    }
+    Ok(found)
 }
 
 /// What was announced, and whether that is a copy of a state.
