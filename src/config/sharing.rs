@@ -1,14 +1,14 @@
 //! Two sources on one directory: can their patterns match the same name?
 //!
 //! A file that two sources take is read by both, and whoever is first renames it under the other's
-//! hands. Whether two regular expressions have a text in common is not asked in general: they are
+//! hands. One that a source has finished must not be new to the other under its name with the suffix.
+//! Whether two regular expressions have a text in common is not asked in general: they are
 //! told apart by the letters with which every match begins, or ends. What cannot be told apart so
 //! is refused, unless both sources say `sharedSpoolDir = true` and no name is known that both take.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::model::{FileGroup, SourceConfig, SourceKind};
+use super::model::{DeletePolicy, FileGroup, SourceConfig, SourceKind};
 use crate::java::pattern::Pattern;
 
 /// What is known of two sources on one directory.
@@ -18,6 +18,8 @@ pub(super) enum Overlap {
     Never,
     /// This one does.
     Found(String),
+    /// One finishes a file under this name, and the other takes that.
+    Finished(String),
     /// It cannot be told.
     Unknown,
 }
@@ -45,27 +47,67 @@ pub(super) fn takers(source: &SourceConfig) -> Vec<(PathBuf, Taker<'_>)> {
 
 /// Do these take the same names of one directory?
 pub(super) fn overlap(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Overlap {
-    let is_left_out = |one: Taker<'_>, other: Taker<'_>| match one {
-        Taker::Spool(source) => source.ignore_pattern.as_str() == other.pattern().as_str(),
-        Taker::Group(_) => false,
-    };
-    if is_left_out(a, b) || is_left_out(b, a) {
-        return Overlap::Never;
-    }
-    if let Some(name) = common_name(dir, a, b) {
-        return Overlap::Found(name);
+    if let Some(found) = common_name(dir, a, b) {
+        return found;
     }
     let (ends_a, ends_b) = (Ends::of(a.pattern().as_str()), Ends::of(b.pattern().as_str()));
-    let differ_at_start = !starts_alike(&ends_a.first, &ends_b.first);
-    // A file that one has finished must not be new to the other.
-    let differ_at_end = !starts_alike(&ends_a.last, &ends_b.last) && a.suffix() == b.suffix();
-    if differ_at_start || differ_at_end { Overlap::Never } else { Overlap::Unknown }
+    if !starts_alike(&ends_a.first, &ends_b.first) {
+        return Overlap::Never;
+    }
+    let differ_at_end = !starts_alike(&ends_a.last, &ends_b.last);
+    let are_apart = differ_at_end || a.leaves_out(b) || b.leaves_out(a);
+    match are_apart && !hands_on(a, b) && !hands_on(b, a) {
+        true => Overlap::Never,
+        false => Overlap::Unknown,
+    }
 }
 
-/// Of the names that are there, and of those that are likely, one that both take.
-fn common_name(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Option<String> {
+/// Of the names that are there, and of those that are likely, one that both take, or that one takes when
+/// the other has finished it.
+fn common_name(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Option<Overlap> {
     let likely = a.likely_names().into_iter().chain(b.likely_names());
-    likely.chain(names_in(dir)).find(|name| a.takes(name) && b.takes(name))
+    likely.chain(names_in(dir)).find_map(|name| {
+        let (of_a, of_b) = (a.takes(&name), b.takes(&name));
+        let finished = |one: Taker<'_>, other: Taker<'_>| {
+            let finished = format!("{name}{}", one.suffix()?);
+            other.takes(&finished).then_some(Overlap::Finished(finished))
+        };
+        match (of_a, of_b) {
+            (true, true) => Some(Overlap::Found(name)),
+            (true, false) => finished(a, b),
+            (false, true) => finished(b, a),
+            (false, false) => None,
+        }
+    })
+}
+
+/// May a file of `one` be one of `other`'s when it is finished and has its suffix?
+fn hands_on(one: Taker<'_>, other: Taker<'_>) -> bool {
+    let Some(suffix) = one.suffix() else { return false };
+    let from_last = |letters: &str| letters.chars().rev().collect::<Vec<char>>();
+    let own = other.pattern().as_str();
+    if other.spool().is_some_and(|s| suffix.ends_with(&*s.file_suffix.to_string_lossy()))
+        || !starts_alike(&from_last(&suffix), &Ends::of(own).last)
+    {
+        return false;
+    }
+    // With more letters it is left out as well.
+    if other.leaves_out(one) && open_end(one.pattern().as_str()).is_some() {
+        return false;
+    }
+    // What is no name of the other's without the suffix is none with it, if nothing in that ends a match.
+    let ends = one.leaves_out(other).then(|| open_end(own)).flatten();
+    ends.is_none_or(|ends| {
+        let heads = suffix.char_indices().map(|(at, c)| &suffix[..at + c.len_utf8()]);
+        heads.into_iter().any(|head| starts_alike(&from_last(head), &ends.last))
+    })
+}
+
+/// The ends of what stands before the `.*` at the end of a pattern, whose matches may all go on as they like.
+fn open_end(java: &str) -> Option<Ends> {
+    let java = java.strip_suffix('$').unwrap_or(java);
+    let before = java.strip_suffix(".*").filter(|before| !before.ends_with('\\'))?;
+    parts(before).is_some().then(|| Ends::of(before))
 }
 
 impl Taker<'_> {
@@ -76,23 +118,39 @@ impl Taker<'_> {
         }
     }
 
-    fn suffix(&self) -> &OsStr {
+    fn spool(&self) -> Option<&SourceConfig> {
         match self {
-            Taker::Spool(source) => &source.file_suffix,
-            Taker::Group(_) => OsStr::new(""),
+            Taker::Spool(source) => Some(source),
+            Taker::Group(_) => None,
         }
+    }
+
+    /// What is put behind the name of a finished file, if it gets another name at all.
+    fn suffix(&self) -> Option<String> {
+        let is_renamed =
+            |s: &&SourceConfig| s.delete_policy == DeletePolicy::Never && !s.kind.marks_done();
+        let source = self.spool().filter(is_renamed)?;
+        Some(source.file_suffix.to_string_lossy().into_owned())
+    }
+
+    /// Does it ignore all names of the other?
+    fn leaves_out(&self, other: Taker<'_>) -> bool {
+        self.spool().is_some_and(|s| s.ignore_pattern.as_str() == other.pattern().as_str())
     }
 
     /// Names that its files are likely to have.
     fn likely_names(&self) -> Vec<String> {
-        match self {
+        let mut names: Vec<String> = match self {
             Taker::Spool(source) => source.likely_names().into(),
             // A pattern without anything special is a name.
             Taker::Group(group) => {
                 let java = group.text.rsplit('/').next().unwrap_or_default();
                 vec![java.replace('\\', ""), "app.log".to_owned(), "access.log".to_owned()]
             }
-        }
+        };
+        let sample = parts(self.pattern().as_str()).unwrap_or_default();
+        names.push(sample.into_iter().map(|part| part.unwrap_or('1')).collect());
+        names
     }
 
     fn takes(&self, name: &str) -> bool {
@@ -186,6 +244,9 @@ fn parts(java: &str) -> Option<Vec<Option<char>>> {
                 continue;
             }
             '+' if !is_inside => None,
+            // A match is the whole name.
+            '^' if parts.is_empty() => continue,
+            '$' if letters.peek().is_none() => continue,
             '.' | '^' | '$' => None,
             plain => Some(plain),
         };
@@ -220,7 +281,10 @@ mod tests {
             (r"(?i)app.*", "", ""),
             (r"\Qa.b\E", "", ""),
             (r"a\x41", "", ""),
-            (r"^app$", "", ""),
+            (r"^app$", "app", "app"),
+            (r"a^b$c", "a", "c"),
+            (r"^.*\.err$", "", ".err"),
+            (r"a\$", "a$", "a$"),
         ];
         for (java, first, last) in cases {
             assert_eq!(ends(java), (first.to_owned(), last.to_owned()), "{java}");

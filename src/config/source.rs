@@ -484,11 +484,15 @@ fn shared(a: &SourceConfig, b: &SourceConfig) -> Option<(PathBuf, String)> {
                     "both take {name}: each file is for one source; write target patterns of \
                      which no name matches both, or give one source both channels"
                 ),
+                Overlap::Finished(name) => format!(
+                    "one takes {name}, which the other has finished, and sends it again: give both \
+                     the same fileSuffix, or write target patterns that do not match it"
+                ),
                 Overlap::Unknown if a.shares_spool_dir && b.shares_spool_dir => continue,
                 Overlap::Unknown => {
-                    "their target patterns may match the same names: let them begin \
-                                     or end with different letters, or write sharedSpoolDir = true \
-                                     for both if no name matches both"
+                    "their target patterns may match the same names, or those of finished files: let \
+                     them begin or end with different letters and give both the same fileSuffix, or \
+                     write sharedSpoolDir = true for both if no name matches both"
                         .to_owned()
                 }
             };

@@ -273,6 +273,42 @@ a1.sources.r2.spoolDir = /logs/../logs\na1.sources.r2.trackerDir = .second\n";
     load(&(unknown + shared));
 }
 
+/// All lines of it were sent a second time.
+#[test]
+fn what_one_source_has_finished_is_not_new_to_the_other() {
+    let two = |lines: &[&str]| {
+        let second = "a1.sources = r1 r2\na1.sources.r2.type = spooltail\na1.sources.r2.channels = c1\n\
+                      a1.sources.r2.spoolDir = /logs\na1.sources.r2.trackerDir = .second\n";
+        let lines = lines.iter().map(|line| format!("a1.sources.{line}\n"));
+        with(&(second.to_owned() + &lines.collect::<String>()))
+    };
+    let errors_of = ["r1.targetPattern = ^.*\\\\.err$", "r2.targetPattern = .*"];
+    let left_out = [&errors_of[..], &["r2.ignorePattern = ^.*\\\\.err$"]].concat();
+    let and = |more: &[&'static str]| [&left_out[..], more].concat();
+    let other_suffix = "r2.fileSuffix = .DONE";
+    let found = errors(&two(&and(&[other_suffix])));
+    assert!(
+        found[0].contains("one takes 1.err.COMPLETED, which the other has finished"),
+        "{found:?}"
+    );
+    let shared = ["r1.sharedSpoolDir = true", "r2.sharedSpoolDir = true", other_suffix];
+    assert_eq!(errors(&two(&and(&shared))).len(), 1, "a name is known");
+    // By a suffix that both leave alone, or since it has no other name, or is left out under that, too.
+    load(&two(&left_out));
+    load(&two(&and(&["r1.fileSuffix = .err.DONE", other_suffix])));
+    load(&two(&and(&["r1.deletePolicy = immediate", other_suffix])));
+    let prefix = ["r1.targetPattern = app-.*", "r2.targetPattern = .*", other_suffix];
+    load(&two(&[&prefix[..], &["r2.ignorePattern = app-.*"]].concat()));
+    // What is left out by one may be the other's with what the one puts behind it.
+    let odd = [&prefix[..], &["r2.ignorePattern = app-.*", "r2.fileSuffix = -.app-"]].concat();
+    assert!(errors(&two(&odd))[0].contains("or those of finished files"), "{odd:?}");
+    // Told apart by their ends, with and without the suffixes.
+    let logs = ["r1.targetPattern = .*\\\\.log", "r2.targetPattern = .*\\\\.txt", other_suffix];
+    load(&two(&logs));
+    let done = [&logs[..], &["r1.fileSuffix = .txt"]].concat();
+    assert!(errors(&two(&done))[0].contains(".log.txt, which the other has finished"), "{done:?}");
+}
+
 #[test]
 fn names_that_can_not_agree_are_warned_about() {
     let agreeing = "a1.sources.r1.targetFilename = yyyyMMddHH\na1.sources.r1.targetPattern = ";
