@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::json::{Json, Members as _};
 use crate::support::patient::Patient as _;
-use crate::support::torture::{ELDERS, Group, V010, hazard};
+use crate::support::torture::{ELDERS, Group, V010, V43, hazard};
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
@@ -52,6 +52,24 @@ impl Bench {
             0,
         );
         bench
+    }
+
+    /// A second channel, to that topic.
+    fn with_channel(mut self, topic: &Topic) -> Bench {
+        for (key, value) in [
+            ("sources.r1.channels", "c1 c2"),
+            ("channels", "c1 c2"),
+            ("channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel"),
+            ("channels.c2.brokerList", topic.bootstrap()),
+            ("channels.c2.zookeeperConnect", "127.0.0.1:1"),
+            ("channels.c2.topic", topic.name()),
+            ("sinks", "k1 k2"),
+            ("sinks.k2.type", "null"),
+            ("sinks.k2.channel", "c2"),
+        ] {
+            self.work = self.work.set(&format!("a1.{key}"), value);
+        }
+        self
     }
 
     /// Runs the agent until the topic holds `records`, `receipts` files have a receipt and the
@@ -314,6 +332,35 @@ fn what_is_in_the_dead_letter_file_is_not_missing() {
     });
 }
 
+/// "Exact: 2 files, 40 events, each there once": one of two topics had nothing of them.
+#[test]
+fn a_topic_that_refused_all_of_a_file_is_told() {
+    let _row = hazard(Group::Claims, "verify of a file that one of two topics has refused", V43);
+    let settings = [("max.message.bytes", "6000")];
+    let name = format!("verify-refused-{}", std::process::id());
+    let narrow = shared(NEW).create_topic_with(&name, 1, 1, &settings);
+    let mut bench = Bench::new(NEW, "verify-taken", 1);
+    let long = |n: usize| format!("{n} {}\n", "x".repeat(8_000));
+    let content: String = (0..20).map(long).collect();
+    bench.work = bench
+        .work
+        .set("a1.sources.r1.deserializer.maxLineLength", 10_000)
+        .file("010_{H-1}.log", content.as_bytes(), 600)
+        .file("010_{H}.log", b"live\n", 0);
+    let bench = bench.with_channel(&narrow);
+    bench.collect(21, 1);
+
+    let (code, json) = bench.json(&[]);
+    assert_eq!((code, json.list("missing").len()), (Some(1), 0), "{json:?}");
+    let mut files = json.list("files").iter();
+    let refused = files.find(|f| f.text("topic") == narrow.name() && f.number("events") == 20);
+    let refused = refused.unwrap_or_else(|| panic!("no row in {json:?}"));
+    assert_eq!((refused.number("found_once"), refused.number("dead_letters")), (0, 20));
+    let text = String::from_utf8(bench.verify(&[]).stdout).expect("UTF-8");
+    let verdict = "NOT exact: 20 of 42 events in the dead-letter file";
+    assert!(text.lines().last().is_some_and(|line| line.starts_with(verdict)), "{text}");
+}
+
 #[test]
 fn a_record_too_many_is_found_wherever_it_stands() {
     let _row = hazard(Group::Claims, "verify with a record too many", V010);
@@ -391,18 +438,10 @@ fn headers_filters_and_channels_are_those_of_the_configuration() {
         ("sources.r1.interceptors.f.type", "regex_filter"),
         ("sources.r1.interceptors.f.regex", "00 of"),
         ("sources.r1.interceptors.f.excludeEvents", "true"),
-        ("sources.r1.channels", "c1 c2"),
-        ("channels", "c1 c2"),
-        ("channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel"),
-        ("channels.c2.brokerList", second.bootstrap()),
-        ("channels.c2.zookeeperConnect", "127.0.0.1:1"),
-        ("channels.c2.topic", second.name()),
-        ("sinks", "k1 k2"),
-        ("sinks.k2.type", "null"),
-        ("sinks.k2.channel", "c2"),
     ] {
         bench.work = bench.work.set(&format!("a1.{key}"), value);
     }
+    let bench = bench.with_channel(&second);
     bench.collect(2_475, 1);
     let (code, json) = bench.json(&[]);
     assert_eq!(code, Some(0), "{json:?}");

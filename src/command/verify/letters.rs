@@ -8,10 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::Origin;
+use super::inventory::Subject;
 use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::os;
 use crate::rebuild::key::Keyer;
+
+/// A letter is older than its file's receipt, by a clock that may have been put right since, ms.
+const CLOCK_MARGIN_MS: i64 = 10 * 60 * 1000;
 
 /// The letters of a source.
 #[derive(Debug)]
@@ -20,8 +24,8 @@ pub(super) struct Letters {
     /// By the name of the file that they are from; without those that were sent once more, which have to
     /// be in the topic like everything else.
     by_file: HashMap<String, Vec<Letter>>,
-    /// How many of each file were sent once more.
-    sent: HashMap<String, u64>,
+    /// Those that were.
+    sent: HashMap<String, Vec<Letter>>,
 }
 
 impl Letters {
@@ -30,12 +34,13 @@ impl Letters {
     pub(super) fn read(origin: &Origin<'_>, remarks: &mut Vec<String>) -> Letters {
         let path = origin.config.tracker_dir.join(DEAD_LETTER_FILE);
         let mut by_file: HashMap<String, Vec<Letter>> = HashMap::new();
-        let mut sent: HashMap<String, u64> = HashMap::new();
-        let read = dead_letter::each(&path, &mut |letter| match letter.state {
-            State::Sent => *sent.entry(letter.file).or_default() += 1,
-            State::Unsettled | State::Dropped => {
-                by_file.entry(letter.file.clone()).or_default().push(letter);
-            }
+        let mut sent: HashMap<String, Vec<Letter>> = HashMap::new();
+        let read = dead_letter::each(&path, &mut |letter| {
+            let letters = match letter.state {
+                State::Sent => &mut sent,
+                State::Unsettled | State::Dropped => &mut by_file,
+            };
+            letters.entry(letter.file.clone()).or_default().push(letter);
         });
         if let Err(e) = read {
             let path = path.display();
@@ -48,9 +53,22 @@ impl Letters {
         self.by_file.get(&*file.to_string_lossy()).map_or(&[], Vec::as_slice)
     }
 
+    fn sent_of(&self, file: &OsStr) -> &[Letter] {
+        self.sent.get(&*file.to_string_lossy()).map_or(&[], Vec::as_slice)
+    }
+
     /// How many letters of a file were sent once more: no offset of theirs is recorded anywhere.
     pub(super) fn sent(&self, file: &OsStr) -> u64 {
-        self.sent.get(&*file.to_string_lossy()).copied().unwrap_or(0)
+        self.sent_of(file).len() as u64
+    }
+
+    /// The topics that have refused events of a file, whatever became of these since. What was written after
+    /// its receipt is of a later file of its name.
+    pub(super) fn topics(&self, subject: &Subject) -> HashSet<&str> {
+        let end_ms = subject.finished_ms.map_or(i64::MAX, |ms| ms.saturating_add(CLOCK_MARGIN_MS));
+        let is_its = |l: &&Letter| !l.is_giant && l.time_ms <= end_ms;
+        let all = self.of(&subject.name).iter().chain(self.sent_of(&subject.name));
+        all.filter(is_its).map(|letter| letter.topic.as_str()).collect()
     }
 
     /// How many events of a file the brokers refused at first, whatever the topic and whatever became of

@@ -156,7 +156,8 @@ fn run(args: &VerifyArgs, config: &AgentConfig, origins: &[Origin<'_>]) -> Resul
         (false, false) => Reach::Affordable,
     };
     let surveys = survey_all(origins, &inventory.subjects, &letters, reach, &mut progress)?;
-    let targets = targets::targets(config, origins, (&inventory.subjects, &surveys), &mut report);
+    let files = (&inventory.subjects[..], &surveys[..]);
+    let targets = targets::targets(config, origins, files, &letters, &mut report);
     for target in targets {
         let counting = count::Counting {
             origins,

@@ -4,6 +4,7 @@ use super::Origin;
 use super::content::Survey;
 use super::divide::channel_of;
 use super::inventory::Subject;
+use super::letters::Letters;
 use super::report::Report;
 use crate::checkpoint::receipt::ReceiptRange;
 use crate::config::model::{AgentConfig, Destination};
@@ -22,6 +23,7 @@ pub(super) fn targets(
     config: &AgentConfig,
     origins: &[Origin<'_>],
     (subjects, surveys): (&[Subject], &[Survey]),
+    letters: &[Letters],
     report: &mut Report,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
@@ -56,8 +58,13 @@ pub(super) fn targets(
             for (place, topic) in surveys[at].topics.keys() {
                 add(&mut targets, &division.destination(*place, topic), at, None);
             }
-        } else if subject.ranges.is_empty() {
-            channels.iter().for_each(|channel| add(&mut targets, channel, at, None));
+        } else {
+            // A topic that has refused all of a file has no range of it. One of a channel that was added
+            // since has no letter of it either.
+            let refused = letters[subject.origin].topics(subject);
+            let is_asked =
+                |c: &&&Destination| subject.ranges.is_empty() || refused.contains(c.topic.as_str());
+            channels.iter().filter(is_asked).for_each(|c| add(&mut targets, c, at, None));
         }
     }
     targets.retain(|target| target.files.iter().any(|(at, _)| subjects[*at].is_selected));
@@ -84,5 +91,107 @@ fn add(
     }
     if let (Some((_, ranges)), Some(range)) = (files.last_mut(), range) {
         ranges.push(range.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::command::verify::inventory::{Bytes, Claim, Extent, State};
+    use crate::source::interceptor;
+
+    /// Two channels that get each event, and a tracker directory.
+    fn two_channels(dir: &Path) -> AgentConfig {
+        let channel = |name: &str| {
+            format!(
+                "a1.channels.{name}.type = org.apache.flume.channel.kafka.KafkaChannel\n\
+                 a1.channels.{name}.kafka.bootstrap.servers = h:1\n\
+                 a1.channels.{name}.kafka.topic = topic-{name}\n"
+            )
+        };
+        let text = format!(
+            "a1.sources = r1\na1.channels = c1 c2\na1.sources.r1.type = spooltail\n\
+             a1.sources.r1.spoolDir = /logs\na1.sources.r1.trackerDir = {}\n\
+             a1.sources.r1.channels = c1 c2\n{}{}",
+            dir.display(),
+            channel("c1"),
+            channel("c2")
+        );
+        let path = dir.join("x.conf");
+        fs::write(&path, text).unwrap();
+        crate::config::load(&path, "a1").unwrap().config
+    }
+
+    fn finished(name: &str, finished_ms: i64) -> Subject {
+        let range = ReceiptRange {
+            channel: "c1".to_owned(),
+            topic: "topic-c1".to_owned(),
+            ..ReceiptRange::default()
+        };
+        Subject {
+            origin: 0,
+            name: name.into(),
+            label: name.to_owned(),
+            state: State::Finished,
+            is_selected: true,
+            bytes: Bytes::Gone,
+            extent: Extent::default(),
+            claim: Claim::default(),
+            java_offset: None,
+            opened_ms: 0,
+            finished_ms: Some(finished_ms),
+            ranges: vec![range],
+        }
+    }
+
+    /// The topics that are asked for each file.
+    fn asked(label: &str, letters: &str, subjects: &[Subject]) -> Vec<Vec<String>> {
+        let dir = std::env::temp_dir().join(format!("flume-ng-{label}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("dead-letter"), letters).unwrap();
+        let config = two_channels(&dir);
+        let source = &config.sources[0];
+        let chain = interceptor::build(&source.interceptors);
+        let origins = [Origin { config: source, chain, cuts: Vec::new(), division: None }];
+        let mut report = Report::default();
+        let letters = [Letters::read(&origins[0], &mut report.remarks)];
+        let surveys = vec![Survey::default(); subjects.len()];
+        let found = targets(&config, &origins, (subjects, &surveys), &letters, &mut report);
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(report.problems.is_empty() && report.remarks.is_empty(), "{report:?}");
+        let of_file = |at| {
+            let has = |target: &&Target| target.files.iter().any(|(file, _)| *file == at);
+            found.iter().filter(has).map(|target| target.channel.topic.clone()).collect()
+        };
+        (0..subjects.len()).map(of_file).collect()
+    }
+
+    /// It has ranges in the other one only.
+    #[test]
+    fn a_topic_that_refused_all_of_a_file_is_asked_for_it() {
+        let letter = |state: &str, partition: i32, file: &str| {
+            format!(
+                "{state}=5000 topic=topic-c2 partition={partition} file={file} start=0 end=2 bytes=1 \
+                 reason=large\nx\n"
+            )
+        };
+        let letters = [
+            letter("time", 0, "refused"),
+            letter("sent", 0, "sent"),
+            letter("drop", 0, "dropped"),
+            letter("time", -1, "a-line-too-long"),
+            letter("time", 0, "before-the-channel-was-added"),
+        ];
+        let names = ["refused", "sent", "dropped", "a-line-too-long", "without-letters"]
+            .map(|n| (n, 6_000));
+        let subjects = [&names[..], &[("before-the-channel-was-added", -6_000_000)]].concat();
+        let subjects: Vec<Subject> =
+            subjects.into_iter().map(|(name, finished_ms)| finished(name, finished_ms)).collect();
+        let (both, first) = (vec!["topic-c1", "topic-c2"], vec!["topic-c1"]);
+        let expected = [&both, &both, &both, &first, &first, &first];
+        assert_eq!(asked("targets", &letters.concat(), &subjects), expected.map(Vec::clone));
     }
 }
