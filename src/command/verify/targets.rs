@@ -1,5 +1,7 @@
 //! Which topics are to be read, and which files were sent to each.
 
+use std::collections::HashSet;
+
 use super::Origin;
 use super::content::Survey;
 use super::divide::channel_of;
@@ -8,6 +10,7 @@ use super::letters::Letters;
 use super::report::Report;
 use crate::checkpoint::receipt::ReceiptRange;
 use crate::config::model::{AgentConfig, Destination};
+use crate::text::counted;
 
 /// A topic, and the files that were sent to it.
 pub(super) struct Target {
@@ -67,8 +70,43 @@ pub(super) fn targets(
             channels.iter().filter(is_asked).for_each(|c| add(&mut targets, c, at, None));
         }
     }
+    report.remarks.extend(missed(config, origins, subjects, &targets));
     targets.retain(|target| target.files.iter().any(|(at, _)| subjects[*at].is_selected));
     targets
+}
+
+/// What is to be said of optional channels that have nothing of some files: they may lack it, or were added
+/// since, so it is not looked for.
+fn missed(
+    config: &AgentConfig,
+    origins: &[Origin<'_>],
+    subjects: &[Subject],
+    targets: &[Target],
+) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (origin, source) in config.sources.iter().enumerate() {
+        // Where headers choose, every event is expected where it is for.
+        let optional = source.optional.iter().filter(|_| origins[origin].division.is_none());
+        for place in optional {
+            let Destination { name, topic, .. } = &config.destinations[source.destinations[*place]];
+            let of_it =
+                targets.iter().filter(|t| (&t.channel.name, &t.channel.topic) == (name, topic));
+            let there: HashSet<usize> =
+                of_it.flat_map(|target| target.files.iter().map(|(at, _)| *at)).collect();
+            let is_missed = |(at, subject): &(usize, &Subject)| {
+                subject.origin == origin && subject.is_selected && !there.contains(at)
+            };
+            let files = subjects.iter().enumerate().filter(is_missed).count() as u64;
+            if files > 0 {
+                remarks.push(format!(
+                    "topic {topic} of the optional channel {name}: nothing of {} is recorded, and it was \
+                     not looked for",
+                    counted(files, "file")
+                ));
+            }
+        }
+    }
+    remarks
 }
 
 fn add(
@@ -104,7 +142,7 @@ mod tests {
     use crate::source::interceptor;
 
     /// Two channels that get each event, and a tracker directory.
-    fn two_channels(dir: &Path) -> AgentConfig {
+    fn two_channels(dir: &Path, more: &str) -> AgentConfig {
         let channel = |name: &str| {
             format!(
                 "a1.channels.{name}.type = org.apache.flume.channel.kafka.KafkaChannel\n\
@@ -115,7 +153,7 @@ mod tests {
         let text = format!(
             "a1.sources = r1\na1.channels = c1 c2\na1.sources.r1.type = spooltail\n\
              a1.sources.r1.spoolDir = /logs\na1.sources.r1.trackerDir = {}\n\
-             a1.sources.r1.channels = c1 c2\n{}{}",
+             a1.sources.r1.channels = c1 c2\n{}{}{more}",
             dir.display(),
             channel("c1"),
             channel("c2")
@@ -147,12 +185,17 @@ mod tests {
         }
     }
 
-    /// The topics that are asked for each file.
-    fn asked(label: &str, letters: &str, subjects: &[Subject]) -> Vec<Vec<String>> {
+    /// The topics that are asked for each file, and the remarks, with these lines more in the configuration.
+    fn asked(
+        label: &str,
+        more: &str,
+        letters: &str,
+        subjects: &[Subject],
+    ) -> (Vec<Vec<String>>, Vec<String>) {
         let dir = std::env::temp_dir().join(format!("flume-ng-{label}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("dead-letter"), letters).unwrap();
-        let config = two_channels(&dir);
+        let config = two_channels(&dir, more);
         let source = &config.sources[0];
         let chain = interceptor::build(&source.interceptors);
         let origins = [Origin { config: source, chain, cuts: Vec::new(), division: None }];
@@ -161,12 +204,12 @@ mod tests {
         let surveys = vec![Survey::default(); subjects.len()];
         let found = targets(&config, &origins, (subjects, &surveys), &letters, &mut report);
         fs::remove_dir_all(&dir).unwrap();
-        assert!(report.problems.is_empty() && report.remarks.is_empty(), "{report:?}");
+        assert!(report.problems.is_empty(), "{report:?}");
         let of_file = |at| {
             let has = |target: &&Target| target.files.iter().any(|(file, _)| *file == at);
             found.iter().filter(has).map(|target| target.channel.topic.clone()).collect()
         };
-        (0..subjects.len()).map(of_file).collect()
+        ((0..subjects.len()).map(of_file).collect(), report.remarks)
     }
 
     /// It has ranges in the other one only.
@@ -192,6 +235,18 @@ mod tests {
             subjects.into_iter().map(|(name, finished_ms)| finished(name, finished_ms)).collect();
         let (both, first) = (vec!["topic-c1", "topic-c2"], vec!["topic-c1"]);
         let expected = [&both, &both, &both, &first, &first, &first];
-        assert_eq!(asked("targets", &letters.concat(), &subjects), expected.map(Vec::clone));
+        let (topics, remarks) = asked("targets", "", &letters.concat(), &subjects);
+        assert_eq!(topics, expected.map(Vec::clone));
+        assert!(remarks.is_empty(), "{remarks:?}");
+    }
+
+    #[test]
+    fn what_an_optional_channel_has_missed_is_said() {
+        let subjects = ["a", "b"].map(|name| finished(name, 6_000));
+        let optional = "a1.sources.r1.selector.optional = c2\n";
+        let (topics, remarks) = asked("missed", optional, "", &subjects);
+        assert_eq!(topics, [["topic-c1"], ["topic-c1"]]);
+        assert!(remarks[0].contains("topic-c2 of the optional channel c2: nothing of 2 files"));
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
     }
 }
