@@ -18,7 +18,8 @@ use std::time::Duration;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
 use crate::checkpoint::ledger::FileLedger;
-use crate::checkpoint::lock::{self, Lock, LockError, Locked};
+use crate::checkpoint::lock::{self, Lock, LockError, Locked, Place};
+use crate::checkpoint::slots;
 use crate::checkpoint::spool_lock::SpoolLock;
 use crate::checkpoint::trouble::{self, Trouble};
 use crate::cli::AgentArgs;
@@ -185,6 +186,8 @@ struct Agent {
     /// By sources that a new configuration has replaced.
     lines_passed: u64,
     reload: Option<Reload>,
+    /// A new configuration, until it is taken over.
+    next: Option<AgentConfig>,
     /// It ends by itself.
     once: Option<once::Run>,
     /// When to look next whether the directories are what they were.
@@ -193,6 +196,8 @@ struct Agent {
     /// moment could another agent begin.
     locks: Vec<(PathBuf, Lock)>,
     spool_locks: Vec<Rc<SpoolLock>>,
+    /// Tracker directories in which it has left a checkpoint to the sources of the new one.
+    left: Vec<PathBuf>,
     repeats: Repeats,
     start: Start,
 }
@@ -214,18 +219,25 @@ impl Agent {
             channels: config.destinations.into_iter().map(Rc::new).collect(),
             running: Vec::new(),
             reload,
+            next: None,
             once: None,
             look_at_places_ms: 0,
             locks: Vec::new(),
             spool_locks: Vec::new(),
+            left: Vec::new(),
             repeats: Repeats::default(),
             start: Start::UnderWay,
         }
     }
 
     /// A new configuration takes the place of the old one. What is under way is finished or stays
-    /// in doubt in the checkpoint, from which the new sources begin.
+    /// in doubt in the checkpoint, from which the new sources begin. Where that is not in its place,
+    /// the old one goes on, which has it in memory.
     fn take_over(&mut self, config: AgentConfig) -> Result<(), End> {
+        if self.is_state_astray()? {
+            self.next = Some(config);
+            return Ok(());
+        }
         guard::watch_over(&config);
         let own = self.channels.iter().filter(|c| c.base.is_none());
         let channels = own.map(|c| c.name.as_str());
@@ -235,9 +247,18 @@ impl Agent {
             Exit::Clean => {}
             exit => return Err(End(exit)),
         }
+        // That took its time.
+        if self.is_state_astray()? {
+            self.running.iter_mut().for_each(|running| running.pipeline.go_on());
+            self.next = Some(config);
+            return Ok(());
+        }
         for running in self.running.drain(..) {
             self.lines_passed += running.pipeline.counters.lines_passed;
             let dir = running.pipeline.config.tracker_dir.clone();
+            if dir.join(slots::FILE_NAME).exists() {
+                self.left.push(dir.clone());
+            }
             self.locks.push((dir, running.lock));
             self.spool_locks.extend(running.spool_lock);
             self.spool_locks.extend(running.claimed);
@@ -252,13 +273,18 @@ impl Agent {
         self.channels = config.destinations.into_iter().map(Rc::new).collect();
         let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
         self.locks.retain(|(dir, _)| dirs.contains(&dir));
+        self.left.retain(|dir| dirs.contains(&dir));
         self.start = Start::UnderWay;
         Ok(())
     }
 
     fn acquire(&mut self, dir: &Path) -> Result<Locked, LockError> {
         if let Some(at) = self.locks.iter().position(|(d, _)| d == dir) {
-            return Ok(Locked::Held(self.locks.swap_remove(at).1));
+            let lock = self.locks.swap_remove(at).1;
+            // One without its name keeps nobody out.
+            if lock.place() == Place::Held {
+                return Ok(Locked::Held(lock));
+            }
         }
         let since = self.clock.local(self.clock.now_ms()).log_stamp();
         lock::acquire(dir, &self.name, since.as_str())
@@ -293,6 +319,11 @@ impl Agent {
         let mut pace = Pace::Rest(POLL_MS);
         let now_ms = self.clock.monotonic_ms();
         if let Some(config) = self.reload.as_mut().and_then(|r| r.look(now_ms)) {
+            (self.next, self.look_at_places_ms) = (Some(config), now_ms);
+        }
+        if now_ms >= self.look_at_places_ms
+            && let Some(config) = self.next.take()
+        {
             self.take_over(config)?;
         }
         if let Some(ms) = self.start_waiting()? {
@@ -383,7 +414,7 @@ impl Agent {
         self.waiting = left;
         if self.waiting.is_empty() {
             // What the new configuration has not taken over it does not need.
-            (self.locks, self.spool_locks) = (Vec::new(), Vec::new());
+            (self.locks, self.spool_locks, self.left) = Default::default();
         }
         let next = self.waiting.iter().map(|w| w.retry_at_ms.saturating_sub(now_ms)).min();
         Ok(next)
@@ -393,6 +424,15 @@ impl Agent {
     fn start(&mut self, config: &Rc<SourceConfig>) -> Result<Running, NoStart> {
         if !config.spool_dir.exists() {
             let why = format!("Directory does not exist: {}", config.shown_spool_dir());
+            return Err(NoStart::NotYet(why));
+        }
+        let dir = &config.tracker_dir;
+        if self.left.contains(dir) && !dir.join(slots::FILE_NAME).exists() {
+            let why = format!(
+                "{}: the checkpoint was removed since the configuration changed; put it back, or \
+                 restart the agent to begin without it",
+                dir.display()
+            );
             return Err(NoStart::NotYet(why));
         }
         let lock = match self.acquire(&config.tracker_dir) {

@@ -5,7 +5,7 @@
 //! moved, recreated or mounted over. The descriptors go on working, and it would go unnoticed until
 //! the next start, which finds no state. So what is gone is written again if no other process holds
 //! the directory. If another agent does, or there is another checkpoint, this one ends (75). While
-//! nothing can be written, nothing is sent.
+//! nothing can be written, nothing is sent, and no new configuration is taken over.
 
 use std::fs;
 use std::io;
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::lifecycle::tell_lost;
+use super::reload::PROVIDER;
 use super::{Agent, End, NoStart, Running, watch};
 use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Locked, Place};
@@ -59,6 +60,27 @@ impl Agent {
             renew_watch(&mut self.running[at], now_ms);
         }
         Ok(())
+    }
+
+    /// Would a source that begins now not find the state of the one before? Then why is told. What can be
+    /// put in its place is.
+    pub(super) fn is_state_astray(&mut self) -> Result<bool, End> {
+        const SUBJECT: &str = "the new configuration";
+        self.look_at_places()?;
+        let Some(why) = self.running.iter().find_map(astray) else {
+            self.repeats.is_over(SUBJECT);
+            return Ok(false);
+        };
+        if self.repeats.is_due(SUBJECT, &why, self.clock.monotonic_ms()) {
+            log::error(
+                PROVIDER,
+                format_args!(
+                    "The new configuration waits for the state of {why}. The agent goes on with the \
+                     configuration that it has; it is tried every second."
+                ),
+            );
+        }
+        Ok(true)
     }
 
     /// Nothing is sent that no checkpoint on the disk announces.
@@ -250,6 +272,17 @@ pub(super) fn claim_below(config: &SourceConfig) -> Result<Vec<Rc<SpoolLock>>, N
         }
     }
     Ok(locks)
+}
+
+/// Which source's state is not found under its path, and why.
+fn astray(running: &Running) -> Option<String> {
+    let config = &running.pipeline.config;
+    let why = running.pause.clone().or_else(|| {
+        let is_held =
+            [running.lock.place(), running.pipeline.state_place()] == [Place::Held, Place::Held];
+        (!is_held).then(|| format!("{} was moved away", config.tracker_dir.display()))
+    })?;
+    Some(format!("source {}: {why}", config.name))
 }
 
 fn identity(stat: &fs::Metadata) -> (u64, u64) {

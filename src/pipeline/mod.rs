@@ -294,6 +294,11 @@ impl Pipeline {
         self.is_stopping = true;
     }
 
+    /// It is not the end after all.
+    pub fn go_on(&mut self) {
+        self.is_stopping = false;
+    }
+
     /// Is the topic being read back, since nothing else tells what was sent?
     pub fn is_rebuilding(&self) -> bool {
         self.rebuild.is_some()

@@ -2,6 +2,7 @@
 
 use crate::support::torture::{Group, V010, hazard};
 use std::fs;
+use std::io::Write as _;
 
 use super::scene::{Scene, spool};
 
@@ -71,6 +72,67 @@ fn another_spool_directory_and_topic_are_taken_over_in_the_middle_of_a_load() {
     let found = [scene.topic.bodies(), other.topic.bodies()].concat();
     assert_eq!(found, lines, "{}", scene.log());
     assert!(other.topic.count() > 0);
+}
+
+/// Every file was sent anew, if the change was noticed before the loss.
+#[test]
+fn a_state_that_goes_together_with_a_change_is_written_anew_before_it_is_taken_over() {
+    let _row = hazard(Group::Absence, "tracker directory removed, configuration changed", V010);
+    let mut scene = spool("reload-gone").file("a_{H}.log", "0\n", 0).agent_runs();
+    scene.arrive(1);
+    let mut lines = vec!["0".to_owned()];
+    for n in 1..=8 {
+        let away = scene.work.dir().join(format!("away-{n}"));
+        fs::rename(scene.work.tracker_dir(), away).expect("the tracker directory");
+        rewrite(&scene, |old| format!("{old}\na1.sources.r1.batchSize = {}\n", 100 + n));
+        scene.until("it is taken over", || scene.log_lines("Starting Source r1") > n);
+        scene.append("a_{H}.log", format!("{n}\n"));
+        lines.push(n.to_string());
+        scene.arrive(lines.len());
+    }
+    scene.in_the_end(&lines);
+}
+
+/// So was it when the change came while nothing could be written.
+#[test]
+fn a_change_waits_until_the_state_can_be_written() {
+    let _row = hazard(Group::Absence, "configuration changed while there is no state", V010);
+    let mut scene = spool("reload-paused").file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    let (here, mut n) = (scene.work.tracker_dir(), 0);
+    scene.until("a file in the place of the directory", || {
+        n += 1;
+        let _ = fs::rename(&here, scene.work.dir().join(format!("away-{n}")));
+        fs::write(&here, "").is_ok()
+    });
+    scene.log_says("Nothing is sent until it can be written again");
+    rewrite(&scene, |old| format!("{old}\na1.sources.r1.basenameHeader = true\n"));
+    scene.log_says("The new configuration waits for the state of source r1");
+    scene.append("a_{H}.log", "two\n");
+    fs::remove_file(&here).expect("the file");
+    scene.log_says("Shutting down configuration");
+    scene.in_the_end(&["one", "two"]);
+    assert_eq!(scene.log_lines("The new configuration waits"), 1, "{}", scene.log());
+    assert_eq!(scene.log_lines("Starting Source r1"), 2, "{}", scene.log());
+}
+
+/// The new source could not start at once, and would have begun without its state then.
+#[test]
+fn a_state_that_goes_while_the_changed_source_waits_is_waited_for() {
+    let _row = hazard(Group::Absence, "tracker directory gone while a changed source waits", V010);
+    let scene = spool("reload-waits").file("a_{H}.log", "one\n", 0);
+    let [state, away, later] = ["state", "away", "later"].map(|name| scene.work.dir().join(name));
+    let mut scene = scene.source("trackerDir", state.display()).agent_runs();
+    scene.arrive(1);
+    rewrite(&scene, |old| format!("{old}\na1.sources.r1.spoolDir = {}\n", later.display()));
+    scene.log_says("Directory does not exist");
+    fs::rename(&state, &away).expect("the tracker directory");
+    fs::rename(scene.work.spool(), &later).expect("the spool directory");
+    scene.log_says("the checkpoint was removed since the configuration changed");
+    fs::rename(&away, &state).expect("and back");
+    let file = fs::OpenOptions::new().append(true).open(later.join(scene.work.name("a_{H}.log")));
+    file.expect("the file").write_all(b"two\n").expect("a line");
+    scene.in_the_end(&["one", "two"]);
 }
 
 #[test]
