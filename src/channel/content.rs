@@ -18,8 +18,6 @@ pub struct ContentSearch {
     /// CRC-32 over the CRCs of the values in a row so far.
     running: crc32fast::Hasher,
     next_offset: i64,
-    /// End of the last stretch that was given to a batch: none may overlap it.
-    taken_before: i64,
 }
 
 struct Wanted {
@@ -27,7 +25,15 @@ struct Wanted {
     first_crc: u32,
     values_crc: u32,
     shift: Shift,
+    /// Where the stretch begins that it was given.
     found: Option<i64>,
+}
+
+impl Wanted {
+    /// Behind the stretch that it was given.
+    fn end(&self) -> Option<i64> {
+        self.found.map(|first| first.saturating_add(self.count as i64))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -39,7 +45,8 @@ struct Seen {
 }
 
 impl ContentSearch {
-    /// Searches for each of `wanted`. Those without events are never found.
+    /// Searches for each of `wanted`, which are in the order in which they are sent. Those without
+    /// events are never found.
     pub fn new(wanted: &[&BatchRecord]) -> ContentSearch {
         let wanted: Vec<Wanted> = wanted
             .iter()
@@ -57,7 +64,6 @@ impl ContentSearch {
             window: VecDeque::new(),
             running: crc32fast::Hasher::new(),
             next_offset: -1,
-            taken_before: -1,
         }
     }
 
@@ -86,21 +92,38 @@ impl ContentSearch {
         self.next_offset = -1;
     }
 
-    /// Does a wanted batch end with the last value? The first that is still sought gets the run:
-    /// of two with the same content each needs one of its own.
+    /// Does a wanted batch end with the last value? The first that is still sought gets the run, if
+    /// no batch before it has any of it: of two with the same content each needs one of its own.
+    ///
+    /// What a later batch was given of it is taken back, since no later one of ours stands within an
+    /// earlier one: that was announced and not sent yet, or stands behind.
     fn compare(&mut self) {
         let running = self.running.clone().finalize();
-        for wanted in self.wanted.iter_mut().filter(|w| w.found.is_none() && w.count > 0) {
-            let Some(start) = self.window.len().checked_sub(wanted.count) else { continue };
-            let first = self.window[start];
+        let mut taken_before = -1;
+        for (at, wanted) in self.wanted.iter().enumerate() {
+            if let Some(end) = wanted.end() {
+                taken_before = end.max(taken_before);
+                continue;
+            }
+            let start = self.window.len().checked_sub(wanted.count);
+            let Some(first) = start.and_then(|start| self.window.get(start)).copied() else {
+                continue;
+            };
             if first.crc == wanted.first_crc
-                && first.offset >= self.taken_before
+                && first.offset >= taken_before
                 && running ^ wanted.shift.apply(first.before) == wanted.values_crc
             {
-                wanted.found = Some(first.offset);
-                self.taken_before = self.next_offset;
+                self.give(at, first.offset);
                 return;
             }
+        }
+    }
+
+    /// The stretch from `first` to the last value is that of this batch.
+    fn give(&mut self, at: usize, first: i64) {
+        self.wanted[at].found = Some(first);
+        for later in &mut self.wanted[at + 1..] {
+            later.found = later.found.filter(|_| later.end() <= Some(first));
         }
     }
 
@@ -178,6 +201,44 @@ mod tests {
         let log = row(&["s", "s", "s", "s", "s"]);
         assert_eq!(search(&log, &[&["s", "s"], &["s", "s"]]), [Some(100), Some(102)]);
         assert_eq!(search(&log[..3], &[&["s", "s"], &["s", "s"]]), [Some(100), None]);
+    }
+
+    /// It was announced behind the one that is there, and not sent.
+    #[test]
+    fn a_later_batch_takes_no_part_of_an_earlier_one() {
+        let (whole, part): (&[&str], &[&str]) = (&["x", "y", "z"], &["y"]);
+        assert_eq!(search(&row(whole), &[whole, part]), [Some(100), None]);
+        let log = row(&["x", "y", "z", "y"]);
+        assert_eq!(search(&log, &[whole, part]), [Some(100), Some(103)]);
+        // One within the other, and at both ends of it.
+        let batches = [whole, &["y", "z"], part, &["x"]];
+        assert_eq!(search(&row(whole), &batches), [Some(100), None, None, None]);
+        let log = row(&["x", "y", "z", "y", "z", "y", "x"]);
+        assert_eq!(search(&log, &batches), [Some(100), Some(103), Some(105), Some(106)]);
+    }
+
+    /// All there is of lines of two kinds: the first so many of three batches are in the log, the rest was
+    /// not sent, and others may have written between them.
+    #[test]
+    fn what_is_in_the_log_is_told_from_what_was_not_sent_though_lines_are_equal() {
+        const LINES: [&str; 2] = ["a", "b"];
+        let batches: Vec<Vec<&'static str>> = (1..=3)
+            .flat_map(|count| (0..1usize << count).map(move |bits| (count, bits)))
+            .map(|(count, bits)| (0..count).map(|at| LINES[bits >> at & 1]).collect())
+            .collect();
+        let each = |n: usize| [n % 14, n / 14 % 14, n / 196].map(|at| &batches[at][..]);
+        for (n, sent, others) in (0..14 * 14 * 14 * 16).map(|n| (n / 16, n / 4 % 4, n % 4)) {
+            let wanted = each(n);
+            let (mut values, mut expected) = (Vec::new(), [None; 3]);
+            for at in 0..sent {
+                if at > 0 && others >> (at - 1) & 1 == 1 {
+                    values.push("other");
+                }
+                expected[at] = Some(100 + values.len() as i64);
+                values.extend(wanted[at]);
+            }
+            assert_eq!(search(&row(&values), &wanted), expected, "{wanted:?} in {values:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod cluster;
 #[path = "../support/crash_store.rs"]
 #[allow(dead_code)]
 mod crash_store;
+mod equal;
 mod fuse;
 mod hazards;
 mod kept;

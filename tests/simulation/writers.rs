@@ -488,6 +488,12 @@ impl Writers {
         self.write(at, &bytes, wall_ms);
     }
 
+    /// Appends lines that may be equal to others. Nothing checks in the end whether they have arrived.
+    pub fn append_equal(&mut self, at: usize, lines: &[&str], wall_ms: i64) {
+        let bytes: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        self.write(at, bytes.as_bytes(), wall_ms);
+    }
+
     fn note(&mut self, generation: usize, text: Vec<u8>, is_optional: bool) {
         let lines = &mut self.generations[generation].lines;
         let start = lines.last().map_or(0, |l| l.start + l.text.len() as u64 + 1);

@@ -129,6 +129,11 @@ impl World {
         self.pipeline.as_ref().is_some_and(|p| p.outlets().iter().all(Outlet::is_open))
     }
 
+    /// How many batches are in doubt; none where no agent runs.
+    pub fn in_doubt(&self) -> Option<usize> {
+        self.pipeline.as_ref().map(|pipeline| pipeline.in_doubt())
+    }
+
     /// Lets the agent list the directory now.
     pub fn list_now(&mut self) {
         self.pipeline.iter_mut().for_each(|pipeline| pipeline.list_now());
