@@ -375,7 +375,8 @@ impl Waits for Greeting {
             Stage::Connecting(connecting) | Stage::ConnectingLast(_, connecting) => {
                 connecting.descriptors(add);
             }
-            Stage::Known(connection, _) | Stage::Authenticating(connection, ..) => of(connection),
+            Stage::Known(connection, _) => of(connection),
+            Stage::Authenticating(connection, _, login) => login.descriptors(connection, add),
             Stage::Over => {}
         }
     }

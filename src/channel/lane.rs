@@ -328,9 +328,16 @@ impl Lane {
 
     /// See `Broker::descriptors`.
     pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        // A connection that the broker has closed stirs for ever.
-        if !self.is_closed {
-            add(self.connection.fd(), self.connection.wants_write());
+        match &self.login {
+            Some(login) => login.descriptors(&self.connection, add),
+            // A connection that the broker has closed stirs for ever.
+            None if self.is_closed => {}
+            None => add(self.connection.fd(), self.connection.wants_write()),
         }
+    }
+
+    /// Has the connection not taken yet what was to be sent?
+    pub fn is_congested(&self) -> bool {
+        !self.is_closed && self.connection.wants_write()
     }
 }

@@ -425,11 +425,7 @@ impl Waits for Modern {
 
     /// A connection that is made beside those that there are holds nothing up.
     fn is_congested(&self) -> bool {
-        let mut is_congested = false;
-        for lane in &self.lanes.all {
-            lane.descriptors(&mut |_, wants_write| is_congested |= wants_write);
-        }
-        is_congested
+        self.lanes.all.iter().any(Lane::is_congested)
     }
 
     fn patience(&self) -> Duration {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::IoSlice;
+use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::exchange::Refusal;
@@ -86,6 +87,15 @@ impl Fetch {
                 }
                 Stage::Over => return Err(not_ready(&self.endpoint, "it was asked before")),
             }
+        }
+    }
+
+    /// What is waited for.
+    pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        match &self.stage {
+            Stage::Connecting(connecting) => connecting.descriptors(add),
+            Stage::Asking(connection) => add(connection.fd(), connection.wants_write()),
+            Stage::Over => {}
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod token;
 pub mod tries;
 
 use std::io::IoSlice;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,7 @@ impl Authentication {
         })
     }
 
-    /// Goes as far as it can now. It is called again when the connection stirs or
+    /// Goes as far as it can now. It is called again when one of its descriptors stirs or
     /// [`Authentication::patience`] is over.
     ///
     /// # Errors
@@ -148,7 +149,16 @@ impl Authentication {
         }
     }
 
-    /// How long it may be left alone though its connection does not stir.
+    /// What is waited for: the broker on `connection`, or whoever gives the token. Nobody reads what the
+    /// broker says meanwhile, and its end would stir for ever.
+    pub fn descriptors(&self, connection: &Connection, add: &mut dyn FnMut(RawFd, bool)) {
+        match &self.stage {
+            Stage::Fetching(fetch) => fetch.descriptors(add),
+            _ => add(connection.fd(), connection.wants_write()),
+        }
+    }
+
+    /// How long it may be left alone though nothing of that stirs.
     pub fn patience(&self) -> Duration {
         LOOK_PAUSE.min(self.deadline.saturating_duration_since(Instant::now()))
     }

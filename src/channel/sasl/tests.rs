@@ -1,12 +1,15 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use super::super::finish::finish;
-use super::super::greet::{Spoken, greet};
+use super::super::cluster::Leader;
+use super::super::finish::{Waits, finish};
+use super::super::greet::{Greeting, Spoken, greet};
+use super::super::lane::Lane;
 use super::*;
-use crate::config::sasl::{Claims, Token};
+use crate::config::sasl::{Claims, Endpoint, Token};
 use crate::config::secret::Secret;
 use crate::config::security;
+use crate::os::{self, Interest};
 
 fn client(login: Login) -> Client {
     let protocol = security::Protocol::SaslPlaintext;
@@ -211,4 +214,94 @@ fn a_login_is_made_anew_on_the_same_connection() {
     let versions = spoken.versions().unwrap();
     finish(&mut connection, |connection| login.step(connection, versions)).unwrap();
     assert!(connection.session().unwrap().renew_at > first.renew_at);
+}
+
+/// Where a server of tokens listens, and the login by one of them.
+fn endpoint() -> (TcpListener, Login) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint {
+        is_encrypted: false,
+        host: "127.0.0.1".to_string(),
+        port: listener.local_addr().unwrap().port(),
+        path: "/".to_string(),
+        client_id: "alice".to_string(),
+        secret: Secret::new("secret"),
+        scope: None,
+        trust: None,
+    };
+    (listener, Login::OAuth { token: Token::Endpoint(endpoint), extensions: Vec::new() })
+}
+
+/// A broker that tells what it speaks, and hangs up.
+fn broker_that_hangs_up(listener: TcpListener) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let request = take(&mut stream);
+        let versions = [0, 0, 0, 0, 0, 2, 0, 17, 0, 0, 0, 1, 0, 36, 0, 0, 0, 1];
+        put(&mut stream, &[&request[4..8], &versions].concat());
+    })
+}
+
+/// Does anything stir that is waited for?
+fn stirs(within: Duration, descriptors: impl FnOnce(&mut dyn FnMut(RawFd, bool))) -> bool {
+    let mut interests = Vec::new();
+    descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+    os::wait(&interests, within).unwrap()
+}
+
+/// Its end would stir at each turn, in which nothing could be done but to ask for the token's once more.
+#[test]
+fn a_broker_that_hangs_up_while_a_token_is_fetched_is_not_waited_for() {
+    let (tokens, login) = endpoint();
+    tokens.set_nonblocking(true).unwrap();
+    let client = client(login);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let broker = broker_that_hangs_up(listener);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut greeting = Greeting::start(&address, "t", &client, deadline).unwrap();
+    let go_on = |greeting: &mut Greeting| matches!(greeting.poll(), Ok(Progress::Pending));
+    let asked = loop {
+        assert!(go_on(&mut greeting));
+        if let Ok((asked, _)) = tokens.accept() {
+            break asked;
+        }
+    };
+    broker.join().unwrap();
+    // What the connection for the token has to write is written.
+    while stirs(Duration::ZERO, |add| greeting.descriptors(add)) {
+        assert!(go_on(&mut greeting) && Instant::now() < deadline, "the broker's end stirs");
+        std::thread::yield_now();
+    }
+    drop(asked);
+    assert!(stirs(Duration::from_secs(20), |add| greeting.descriptors(add)));
+    assert!(greeting.poll().is_err());
+}
+
+/// The same where a login that is over soon is made anew.
+#[test]
+fn a_broker_that_hangs_up_while_a_token_is_fetched_anew_is_not_waited_for() {
+    let (tokens, login) = endpoint();
+    tokens.set_nonblocking(true).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let broker = broker_that_hangs_up(listener);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (mut connection, spoken) = greet(&address, "t", &Client::plain("c"), deadline).unwrap();
+    connection.set_session(Some(Session { renew_at: Instant::now(), client: client(login) }));
+    let mut lane = Lane::new(Leader { connection, spoken }, Duration::from_secs(20));
+    let asked = loop {
+        lane.receive(&mut |_, _, _| Ok(())).unwrap();
+        if let Ok((asked, _)) = tokens.accept() {
+            break asked;
+        }
+    };
+    broker.join().unwrap();
+    while stirs(Duration::ZERO, |add| lane.descriptors(add)) {
+        assert!(Instant::now() < deadline, "the broker's end stirs");
+        lane.receive(&mut |_, _, _| Ok(())).unwrap();
+        std::thread::yield_now();
+    }
+    drop(asked);
+    assert!(stirs(Duration::from_secs(20), |add| lane.descriptors(add)));
 }
