@@ -6,8 +6,7 @@ use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::exchange::Refusal;
-use super::token::{self, BYTES_MAX, Given};
+use super::token::{self, BYTES_MAX, Given, NoToken};
 use crate::channel::broker::{Fault, Progress};
 use crate::channel::client::Client;
 use crate::channel::connecting::{Attempt, Connecting};
@@ -49,7 +48,7 @@ impl Fetch {
     /// Goes as far as it can now.
     ///
     /// # Errors
-    /// `NotReady`: it cannot be reached; `LoginRefused`: it gives none.
+    /// `NotReady`: it cannot be reached, or gives none now; `LoginRefused`: it gives none.
     pub fn poll(&mut self) -> Result<Progress<Given>, Fault> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Over) {
@@ -80,7 +79,8 @@ impl Fetch {
                             self.stage = Stage::Asking(connection);
                             Ok(Progress::Pending)
                         }
-                        Err(Refusal(why)) => {
+                        Err(NoToken::Now(why)) => Err(not_ready(&self.endpoint, &why)),
+                        Err(NoToken::Refused(why)) => {
                             Err(Fault::LoginRefused(no_token(&self.endpoint, &why)))
                         }
                     };
@@ -137,6 +137,11 @@ impl Tokens {
     pub fn keep(&self, Given { bearer, lifetime }: Given) {
         let until = Instant::now() + lifetime / 2;
         *self.0.borrow_mut() = Some(Kept { bearer: Secret::new(&bearer), until });
+    }
+
+    /// A broker does not take it: whoever gives them may have taken it back.
+    pub fn forget(&self) {
+        *self.0.borrow_mut() = None;
     }
 
     pub fn kept(&self) -> Option<String> {

@@ -131,7 +131,12 @@ impl Authentication {
     ) -> Result<Progress<()>, Fault> {
         loop {
             let stage = std::mem::replace(&mut self.stage, Stage::Over);
-            match self.advance(stage, connection, versions)? {
+            let next = self.advance(stage, connection, versions);
+            if matches!(next, Err(Fault::LoginRefused(_))) {
+                // Shown again it would be refused again.
+                self.security.tokens.forget();
+            }
+            match next? {
                 Next::Stage(stage) => self.stage = stage,
                 Next::Later(stage) => {
                     self.stage = stage;

@@ -1,5 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::cluster::Leader;
 use super::super::finish::{Waits, finish};
@@ -230,6 +232,50 @@ fn endpoint() -> (TcpListener, Login) {
         trust: None,
     };
     (listener, Login::OAuth { token: Token::Endpoint(endpoint), extensions: Vec::new() })
+}
+
+/// Gives one token after the other, each for an hour; how many.
+fn give_tokens(listener: TcpListener) -> Arc<AtomicUsize> {
+    let given = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&given);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let mut end = 0;
+            while !request[..end].ends_with(b"grant_type=client_credentials") {
+                end += stream.read(&mut request[end..]).unwrap();
+            }
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            let body = format!(r#"{{"access_token":"token-{number}","expires_in":3600}}"#);
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    given
+}
+
+/// Whoever gives the tokens has taken it back, or has another key by now.
+#[test]
+fn a_token_that_was_refused_is_not_shown_again() {
+    let (listener, login) = endpoint();
+    let given = give_tokens(listener);
+    let client = client(login);
+    let log_in = |answers: Vec<Vec<u8>>| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let answers = [vec![handshake(0, &["OAUTHBEARER"])], answers].concat();
+        let met = greet(&broker(MODERN, answers), "t", &client, deadline);
+        (met.map(drop), given.load(Ordering::SeqCst))
+    };
+    let believed = || vec![told(0, "", b"", 0)];
+    assert_eq!(log_in(believed()), (Ok(()), 1));
+    assert_eq!(log_in(believed()), (Ok(()), 1));
+    // An answer that says nothing of the token leaves it.
+    assert!(matches!(log_in(vec![told(99, "", b"", 0)]), (Err(Fault::Lost(_)), 1)));
+    let objection = br#"{"status":"invalid_token"}"#;
+    let refused = vec![told(0, "", objection, 0), told(58, "Authentication failed", b"", 0)];
+    assert!(matches!(log_in(refused), (Err(Fault::LoginRefused(_)), 1)));
+    assert_eq!(log_in(believed()), (Ok(()), 2));
 }
 
 /// A broker that tells what it speaks, and hangs up.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::base64;
-use super::exchange::Refusal;
 use crate::config::sasl::Endpoint;
 
 /// No answer is longer, bytes.
@@ -17,10 +16,19 @@ const LIFETIME: Duration = Duration::from_secs(60);
 const LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// What was given.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     pub bearer: String,
     pub lifetime: Duration,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoToken {
+    /// Another time it may give one: it has too much to do, or something is wrong with it.
+    Now(String),
+    /// It does not give one to this client, or does not know how.
+    Refused(String),
 }
 
 /// The whole request.
@@ -46,14 +54,17 @@ pub fn request(endpoint: &Endpoint) -> Vec<u8> {
 ///
 /// # Errors
 /// There is none.
-pub fn read(answer: &[u8], is_over: bool) -> Result<Option<Given>, Refusal> {
-    let none = |why: &str| Err(Refusal(format!("its answer has no token: {why}")));
+pub fn read(answer: &[u8], is_over: bool) -> Result<Option<Given>, NoToken> {
+    let why_not = |why: &str| format!("its answer has no token: {why}");
+    let none = |why: &str| Err(NoToken::Refused(why_not(why)));
+    let cut_off = || Err(NoToken::Now(why_not("it ends too early")));
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut headers);
     let at = match head.parse(answer) {
         Ok(httparse::Status::Complete(at)) => at,
         Ok(httparse::Status::Partial) if !is_over => return Ok(None),
-        _ => return none("it is not HTTP"),
+        Ok(httparse::Status::Partial) => return cut_off(),
+        Err(_) => return none("it is not HTTP"),
     };
     let header = |name: &str| {
         let found = head.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name));
@@ -65,13 +76,13 @@ pub fn read(answer: &[u8], is_over: bool) -> Result<Option<Given>, Refusal> {
     let body = match (is_chunked, length) {
         (true, _) => match unchunked(rest) {
             Some(body) => body,
-            None if is_over => return none("it ends too early"),
+            None if is_over => return cut_off(),
             None => return Ok(None),
         },
         (false, Some(length)) if length > BYTES_MAX => return none("it is too long"),
         (false, Some(length)) => match rest.get(..length) {
             Some(body) => body.to_vec(),
-            None if is_over => return none("it ends too early"),
+            None if is_over => return cut_off(),
             None => return Ok(None),
         },
         (false, None) if is_over => rest.to_vec(),
@@ -82,7 +93,12 @@ pub fn read(answer: &[u8], is_over: bool) -> Result<Option<Given>, Refusal> {
         let error = told["error"].as_str().unwrap_or("it does not say why");
         let error: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
         let code = head.code.unwrap_or(0);
-        return Err(Refusal(format!("it gives none (HTTP {code}): {error}")));
+        let why = format!("it gives none (HTTP {code}): {error}");
+        return Err(match code {
+            // A request that took too long, one too many, and all that is the server's own fault.
+            408 | 429 | 500.. => NoToken::Now(why),
+            _ => NoToken::Refused(why),
+        });
     }
     let Some(bearer) = told["access_token"].as_str() else { return none("no access_token in it") };
     if bearer.is_empty() || !bearer.bytes().all(|b| b.is_ascii_graphic()) {
@@ -148,8 +164,27 @@ mod tests {
         assert!(text.contains("Content-Length: 43\r\n"), "{text}");
     }
 
-    fn given(answer: &str) -> Result<Option<Given>, String> {
-        read(answer.as_bytes(), true).map_err(|refusal| refusal.0)
+    fn given(answer: &str) -> Result<Option<Given>, NoToken> {
+        read(answer.as_bytes(), true)
+    }
+
+    #[test]
+    fn a_server_that_gives_no_token_now_does_not_refuse_one() {
+        for code in ["408 Request Timeout", "429 Too Many Requests", "503 Service Unavailable"] {
+            let answer = format!("HTTP/1.1 {code}\r\nContent-Length: 4\r\n\r\nbusy");
+            let why = format!("it gives none (HTTP {}): it does not say why", &code[..3]);
+            assert_eq!(given(&answer), Err(NoToken::Now(why)));
+        }
+        for cut_off in
+            ["", "HTTP/1.1 200 O", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"access_"]
+        {
+            assert!(matches!(given(cut_off), Err(NoToken::Now(_))), "{cut_off}");
+        }
+        for refused in
+            ["HTTP/1.1 401 Unauthorized\r\n\r\n", "SSH-2.0\r\n", "HTTP/1.1 200 OK\r\n\r\n{}"]
+        {
+            assert!(matches!(given(refused), Err(NoToken::Refused(_))), "{refused}");
+        }
     }
 
     #[test]
@@ -177,7 +212,8 @@ mod tests {
             assert!(matches!(read(&chunked.as_bytes()[..end], false), Ok(None)), "{end}");
         }
         let refused = "HTTP/1.1 401 Unauthorized\r\n\r\n{\"error\":\"invalid_client\"}";
-        assert!(given(refused).is_err_and(|w| w == "it gives none (HTTP 401): invalid_client"));
+        let why = "it gives none (HTTP 401): invalid_client".to_string();
+        assert_eq!(given(refused), Err(NoToken::Refused(why)));
         for wrong in [
             "",
             "SSH-2.0\r\n",
