@@ -16,7 +16,7 @@
 //! watermark and is found. The gap that is left, forgotten and at once still unseen, needs a
 //! follower in sync that has not fetched for longer than the producer's expiration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,10 @@ use super::lane::{InFlight, Lane};
 use super::lanes::{Lanes, Speaker};
 
 use super::protocol::{self, Api, Denial, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE};
+use super::sasl::tries;
 use super::walk::{END, Log, Piece, Ticket, untold};
 use super::wire::{ANSWER_BYTES_MAX, FETCH_BYTES_MAX, answer_timeout};
+use crate::log;
 
 /// Rounds under way at once: a broker remembers the last five batches of a producer (KAFKA-5494).
 pub const ROUNDS_IN_FLIGHT_MAX: usize = 5;
@@ -54,8 +56,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// A topic on a cluster of brokers from 0.11 on; connected, or of no further use.
 pub struct Modern {
     client: Client,
-    /// Leaders that did not answer, each of which is greeted again in its turn.
-    unreached: Vec<String>,
+    /// Each is greeted again in its turn.
+    unreached: VecDeque<Unreached>,
     probe: Probe,
     lanes: Lanes,
     growth: Growth,
@@ -64,7 +66,38 @@ pub struct Modern {
     question: Question,
 }
 
-/// Whether one of the leaders that did not answer does so now.
+/// A leader that did not answer, `host:port`.
+struct Unreached {
+    address: String,
+    /// It has answered since, and refused the login: it is not greeted before.
+    rests_until: Option<Instant>,
+}
+
+impl Unreached {
+    fn new(address: String) -> Unreached {
+        Unreached { address, rests_until: None }
+    }
+
+    /// One wrong login a minute, as everywhere. The brokers that believe it are no part of that.
+    fn rest(&mut self, why: &str) {
+        self.rests_until = Some(Instant::now() + tries::REST);
+        log::warn(
+            "kafka.KafkaChannel",
+            format_args!(
+                "{} answers again and refuses the login: it still counts as none, and is asked again \
+                 in {} s: {why}",
+                self.address,
+                tries::REST.as_secs()
+            ),
+        );
+    }
+
+    fn may_be_greeted(&self) -> bool {
+        self.rests_until.is_none_or(|until| Instant::now() >= until)
+    }
+}
+
+/// Whether one of the leaders that did not answer does so now: the first of them.
 enum Probe {
     Due,
     Greeting(Box<Greeting>),
@@ -108,7 +141,7 @@ impl Modern {
             growth,
             lanes: Lanes::new(speaker, partitions, cluster.led_by, cluster.leaders, timeout),
             client: client.clone(),
-            unreached: cluster.unreached,
+            unreached: cluster.unreached.into_iter().map(Unreached::new).collect(),
             probe: Probe::Due,
             answers: Vec::new(),
             question: Question::Nothing,
@@ -200,16 +233,19 @@ impl Modern {
         self.question = Question::Nothing;
         self.probe = Probe::Due;
         let word = Word::of(&answer, &self.lanes.topic)?;
-        let word = word.without(|address| self.unreached.iter().any(|u| u == address))?;
+        let word = word.without(|address| self.unreached.iter().any(|u| u.address == address))?;
         Ok(Progress::Done(word.topic(Wire::Modern)))
     }
 
     /// Is the answer of one still waited for? One that has answered is no longer unreached.
     fn is_probing(&mut self) -> bool {
-        let Some(address) = self.unreached.first() else { return false };
         let probe = match std::mem::replace(&mut self.probe, Probe::Done) {
             Probe::Due => {
+                let next = self.unreached.iter().position(Unreached::may_be_greeted);
+                let Some(next) = next else { return false };
+                self.unreached.rotate_left(next);
                 let until = Instant::now() + PROBE_TIMEOUT;
+                let address = &self.unreached[0].address;
                 Greeting::start(address, &self.lanes.topic, &self.client, until).map(Box::new)
             }
             Probe::Greeting(greeting) => Ok(greeting),
@@ -221,9 +257,14 @@ impl Modern {
                 return true;
             }
             Ok((Progress::Done(_), _)) => {
-                self.unreached.remove(0);
+                self.unreached.pop_front();
             }
-            Err(_) => self.unreached.rotate_left(1),
+            Err(fault) => {
+                if let Fault::LoginRefused(why) = &fault {
+                    self.unreached[0].rest(why);
+                }
+                self.unreached.rotate_left(1);
+            }
         }
         false
     }
@@ -537,4 +578,96 @@ fn verdicts(
         answers.push(Answer { partition: *partition, base_sequence: *base_sequence, verdict });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::channel::client::Security;
+    use crate::channel::finish::finish;
+    use crate::config::sasl::Login;
+    use crate::config::secret::Secret;
+    use crate::config::security;
+
+    /// A broker that answers each login by this error; where, and how many it has answered.
+    fn broker(error: u8) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let logins = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&logins);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                while serve(&mut stream, error, &count).is_ok() {}
+            }
+        });
+        (address, logins)
+    }
+
+    fn serve(stream: &mut TcpStream, error: u8, logins: &AtomicUsize) -> std::io::Result<()> {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let mut request = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut request)?;
+        let body: &[u8] = match request[1] {
+            18 => &[0, 0, 0, 0, 0, 2, 0, 17, 0, 0, 0, 1, 0, 36, 0, 0, 0, 1],
+            // PLAIN is one of none that are named: nobody looks at them.
+            17 => &[0; 6],
+            // No words, no token, no end of the login.
+            _ => {
+                logins.fetch_add(1, Ordering::SeqCst);
+                &[0, error, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+            }
+        };
+        let size = (4 + body.len() as u32).to_be_bytes();
+        stream.write_all(&[&size, &request[4..8], body].concat())
+    }
+
+    /// One without any leader that answers.
+    fn modern(unreached: Vec<String>) -> Modern {
+        let login = Login::Plain { name: "alice".to_string(), password: Secret::new("secret") };
+        let protocol = security::Protocol::SaslPlaintext;
+        let config = security::Security { protocol, login: Some(login), tls: None };
+        let security = Some(Rc::new(Security::new(config)));
+        let client = Client { id: "c".to_string(), security };
+        let topic = Topic {
+            wire: Wire::Modern,
+            cluster_id: String::new(),
+            topic_id: [0; 16],
+            partitions: Vec::new(),
+            leaderless: Vec::new(),
+            replicas: 1,
+        };
+        let (leaders, led_by) = (Vec::new(), Vec::new());
+        let cluster = Cluster { topic, told_by: String::new(), leaders, led_by, unreached };
+        Modern::new(cluster, "t", &client, 1_000)
+    }
+
+    /// As a survey does.
+    fn probe(modern: &mut Modern) {
+        modern.probe = Probe::Due;
+        let step = |modern: &mut Modern| {
+            Ok(if modern.is_probing() { Progress::Pending } else { Progress::Done(()) })
+        };
+        finish(modern, step).unwrap();
+    }
+
+    /// Accounts are locked after a few. Those that did not answer for another reason have their turns meanwhile.
+    #[test]
+    fn a_leader_that_answers_again_and_refuses_the_login_is_asked_once_a_minute() {
+        let ((refusing, refused), (other, believed)) = (broker(58), broker(0));
+        let mut modern = modern(vec![refusing.clone(), other]);
+        (0..4).for_each(|_| probe(&mut modern));
+        assert_eq!((refused.load(Ordering::SeqCst), believed.load(Ordering::SeqCst)), (1, 1));
+        let [left] = modern.unreached.make_contiguous() else { panic!("one is left") };
+        assert_eq!(left.address, refusing);
+        left.rests_until = Some(Instant::now());
+        probe(&mut modern);
+        assert_eq!(refused.load(Ordering::SeqCst), 2);
+    }
 }
