@@ -124,21 +124,68 @@ fn zstd(_: &[u8], _: &mut Vec<u8>) {
     unreachable!("refused with the configuration");
 }
 
-/// What `packed` unfolds to, to be read. `codec` is that of the attributes; whatever is wrong with the
-/// data shows as an error of a read.
+/// What `packed` unfolds to, to be read. `codec` is that of the attributes, `magic` that of the batch or
+/// message; whatever is wrong with the data shows as an error of a read.
 ///
 /// Memory: what a codec has to look back at. For gzip that is 32 KiB, for lz4 a block of 4 MiB at most, for
 /// zstd 16 MiB at most, and for snappy a block, of at most 22 times what it takes packed.
-pub fn reader<'a>(codec: i16, packed: &'a [u8]) -> Result<Box<dyn Read + 'a>, UnpackError> {
-    Ok(match codec {
-        0 => Box::new(packed),
-        1 => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-        2 => Box::new(Snappy::new(packed)),
+pub fn reader<'a>(
+    codec: i16,
+    magic: u8,
+    packed: &'a [u8],
+) -> Result<Box<dyn Read + 'a>, UnpackError> {
+    Ok(match (codec, magic) {
+        (0, _) => Box::new(packed),
+        (1, _) => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        (2, _) => Box::new(Snappy::new(packed)),
         #[cfg(feature = "lz4")]
-        3 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-        4 => Box::new(Zstd { rest: packed, frame: None, is_wide: false, bytes: 0 }),
-        other => return Err(UnpackError::Codec(other)),
+        (3, 0) => {
+            let (head, rest) = lz4_head_of_old(packed);
+            Box::new(lz4_flex::frame::FrameDecoder::new(io::Cursor::new(head).chain(rest)))
+        }
+        #[cfg(feature = "lz4")]
+        (3, _) => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+        (4, _) => Box::new(Zstd { rest: packed, frame: None, is_wide: false, bytes: 0 }),
+        (other, _) => return Err(UnpackError::Codec(other)),
     })
+}
+
+/// The head of an lz4 frame in a message of magic 0, with the checksum of the standard, and what is behind it. The
+/// clients of those days take that of the frame's magic number as well (KAFKA-3160), and Kafka itself does not
+/// look at it there: the message has a checksum around all of it.
+#[cfg(feature = "lz4")]
+fn lz4_head_of_old(packed: &[u8]) -> (Vec<u8>, &[u8]) {
+    const MAGIC_BYTES: usize = 4;
+    let flags = packed.get(MAGIC_BYTES).copied().unwrap_or(0);
+    // Two bytes, the length of the content, and the number of a dictionary.
+    let length = 2 + 8 * usize::from(flags >> 3 & 1) + 4 * usize::from(flags & 1);
+    let Some((head, rest)) = packed.split_at_checked(MAGIC_BYTES + length + 1) else {
+        return (packed.to_vec(), &[]);
+    };
+    let mut head = head.to_vec();
+    head[MAGIC_BYTES + length] = (xxh32(&head[MAGIC_BYTES..MAGIC_BYTES + length]) >> 8) as u8;
+    (head, rest)
+}
+
+/// xxHash, 32 bits, with seed 0, of less than 16 bytes.
+#[cfg(feature = "lz4")]
+fn xxh32(bytes: &[u8]) -> u32 {
+    const PRIMES: [u32; 5] = [0x9e37_79b1, 0x85eb_ca77, 0xc2b2_ae3d, 0x27d4_eb2f, 0x1656_67b1];
+    let mut hash = PRIMES[4].wrapping_add(bytes.len() as u32);
+    let words = bytes.chunks_exact(4);
+    let rest = words.remainder();
+    for word in words {
+        let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        hash = hash.wrapping_add(word.wrapping_mul(PRIMES[2]));
+        hash = hash.rotate_left(17).wrapping_mul(PRIMES[3]);
+    }
+    for byte in rest {
+        hash = hash.wrapping_add(u32::from(*byte).wrapping_mul(PRIMES[4]));
+        hash = hash.rotate_left(11).wrapping_mul(PRIMES[0]);
+    }
+    hash = (hash ^ hash >> 15).wrapping_mul(PRIMES[1]);
+    hash = (hash ^ hash >> 13).wrapping_mul(PRIMES[2]);
+    hash ^ hash >> 16
 }
 
 fn malformed() -> io::Error {
@@ -245,7 +292,7 @@ impl Read for Snappy<'_> {
 #[cfg(any(test, fuzzing, debug_assertions))]
 pub fn unpack(codec: i16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
     const LIMIT: u64 = 256 << 20;
-    match reader(codec, packed)?.take(LIMIT + 1).read_to_end(out) {
+    match reader(codec, 2, packed)?.take(LIMIT + 1).read_to_end(out) {
         Ok(count) if count as u64 <= LIMIT => Ok(()),
         _ => Err(UnpackError::Malformed),
     }

@@ -166,7 +166,8 @@ impl Entry<'_> {
         let records = &self.bytes[super::batch::HEADER_BYTES..];
         let codec = self.attributes & CODEC_MASK;
         if codec != 0 {
-            return self.unfolded_values(Unfolded::new(codec, records, scratch)?, visit);
+            return self
+                .unfolded_values(Unfolded::new(codec, self.magic, records, scratch)?, visit);
         }
         let mut r = Reader(records);
         while !r.0.is_empty() {
@@ -232,11 +233,11 @@ impl Entry<'_> {
         let mut shift = 0;
         if self.magic == 1 {
             let mut last = 0;
-            let inner = Unfolded::new(codec, packed, scratch)?;
+            let inner = Unfolded::new(codec, self.magic, packed, scratch)?;
             each_message(inner, &mut |offset, _| last = offset)?;
             shift = self.base_offset.saturating_sub(last);
         }
-        let inner = Unfolded::new(codec, packed, scratch)?;
+        let inner = Unfolded::new(codec, self.magic, packed, scratch)?;
         each_message(inner, &mut |offset, content| {
             visit(offset.saturating_add(shift), content);
         })
@@ -442,6 +443,39 @@ mod tests {
                     (8, Some(Vec::new())),
                 ];
                 assert_eq!(read(&log.concat()), Ok(expected));
+            }
+        }
+    }
+
+    /// What `MemoryRecords` of Kafka's client 0.9.0.1 makes of two lines. The checksum of its frame's head (0x1a)
+    /// takes in the frame's magic number, which is wrong (0x82 is right).
+    #[cfg(feature = "lz4")]
+    const OF_0_9: &[u8] =
+        b"\0\0\0\0\0\0\0\x01\0\0\0\x58\x2f\xb5\x1f\xa4\0\x03\xff\xff\xff\xff\0\0\0\x4a\
+          \x04\x22\x4d\x18\x60\x40\x1a\x3b\0\0\0\x16\0\x01\0\xf3\x03\x11\x0c\x94\xf8\x9c\0\0\xff\xff\xff\xff\
+          \0\0\0\x03one\x1c\0\x95\x01\0\0\0\x34\x32\x74\x7d\x2e\x1d\0\xbf\x26\xe4\xb8\xad\xe6\x96\x87 two\x04\0\
+          \x04Po two\0\0\0\0";
+
+    /// It would end every look, as long as it is behind the floor.
+    #[test]
+    #[cfg(feature = "lz4")]
+    fn lz4_of_old_java_clients_is_read() {
+        const CHECKSUM_AT: usize = 32;
+        let lines = ["one", "\u{4e2d}\u{6587} two two two two two two two two"];
+        let found = |(offset, line): (i64, &str)| (offset, Some(line.as_bytes().to_vec()));
+        let expected: Vec<Found> = (0..).zip(lines).map(found).collect();
+        // Others made it right, or had their own way.
+        for checksum in [OF_0_9[CHECKSUM_AT], 0x82, 0] {
+            let mut log = OF_0_9.to_vec();
+            log[CHECKSUM_AT] = checksum;
+            assert_eq!(read(&log), Ok(expected.clone()), "{checksum}");
+        }
+        // Frames that end too early, with heads of every kind, are no reason to panic.
+        for cut in 0..OF_0_9.len() - 26 {
+            for flags in [0x60, 0x68, 0x61, 0x69] {
+                let mut packed = OF_0_9[26..26 + cut].to_vec();
+                packed.iter_mut().skip(4).take(1).for_each(|byte| *byte = flags);
+                let _ = read(&message(0, 1, 3, Some(&packed)));
             }
         }
     }

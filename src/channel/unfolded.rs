@@ -25,13 +25,14 @@ pub(super) struct Unfolded<'a, 's> {
 }
 
 impl<'a, 's> Unfolded<'a, 's> {
-    /// `held` is where it is put; it may be reused.
+    /// `held` is where it is put; it may be reused. The rest as for [`reader`].
     pub(super) fn new(
         codec: i16,
+        magic: u8,
         packed: &'a [u8],
         held: &'s mut Vec<u8>,
     ) -> Result<Unfolded<'a, 's>, ReadError> {
-        let from = reader(codec, packed).map_err(ReadError::Unpack)?;
+        let from = reader(codec, magic, packed).map_err(ReadError::Unpack)?;
         Ok(Unfolded { from, held, at: 0, end: 0, left: UNFOLDED_BYTES_MAX })
     }
 
@@ -131,7 +132,7 @@ mod tests {
             }
             let packed = packed(&plain, compression);
             let mut held = Vec::new();
-            let mut unfolded = Unfolded::new(codec_id(compression), &packed, &mut held).unwrap();
+            let mut unfolded = Unfolded::new(codec_id(compression), 2, &packed, &mut held).unwrap();
             let mut at = 0;
             for n in (1..200_000).step_by(997) {
                 let n = n.min(plain.len() - at);
@@ -152,7 +153,7 @@ mod tests {
     fn what_never_ends_is_given_up() {
         let packed = packed(&vec![0; 4 << 20], Compression::Gzip);
         let mut held = Vec::new();
-        let mut unfolded = Unfolded::new(1, &packed, &mut held).unwrap();
+        let mut unfolded = Unfolded::new(1, 2, &packed, &mut held).unwrap();
         unfolded.left = 2 << 20;
         assert_eq!(unfolded.skip(1 << 20), Ok(()));
         assert_eq!(unfolded.skip(2 << 20), Err(ReadError::Unpack(UnpackError::Malformed)));
