@@ -202,19 +202,19 @@ impl Bound {
 
     /// The part of the window that may be decoded now, and how its end is to be taken.
     fn clip(self, bytes: &[u8], position: u64, window_at_end: bool) -> (&[u8], Tail) {
+        let up_to = |end: u64, tail| {
+            let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+            if bytes.len() >= left { (&bytes[..left], tail) } else { (bytes, Tail::Open) }
+        };
         match self {
             Bound::Open => (bytes, Tail::Open),
             // Only once nothing more came is the end of the window the end of the file.
             Bound::Final if window_at_end => (bytes, FINAL),
             Bound::Final => (bytes, Tail::Open),
-            Bound::Exactly { end, is_final } => {
-                let left = usize::try_from(end - position).unwrap_or(usize::MAX);
-                if bytes.len() >= left {
-                    (&bytes[..left], if is_final { FINAL } else { Tail::Open })
-                } else {
-                    (bytes, Tail::Open)
-                }
-            }
+            // An event ended there when the range was announced. What comes behind it, and how long a line may
+            // be by now, must not change that.
+            Bound::Exactly { end, is_final: false } => up_to(end, Tail::Cut),
+            Bound::Exactly { end, is_final: true } => up_to(end, FINAL),
         }
     }
 }
@@ -359,6 +359,9 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
+    use crate::config::model::DecodePolicy;
+    use crate::java::charset::Charset;
+    use crate::source::line::LineConfig;
     use crate::source::tracked::{self, Look};
     use crate::source::window;
 
@@ -395,6 +398,57 @@ mod tests {
             assert_eq!(events, [b"two".to_vec(), b"six".to_vec()], "{label}");
             assert_eq!(crc, crc32fast::hash(b"two\nsix\n"), "{label}");
         }
+    }
+
+    /// Announced ranges whose last event ends where more of its line follows, or where nothing but what follows
+    /// tells that it ends. The settings may have been changed since.
+    #[test]
+    fn a_range_that_ends_at_a_cut_can_be_read_again() {
+        /// How lines end, the longest, the file, the end of the range; its events, and lines.
+        type Case = (LineEnds, usize, &'static [u8], u64, &'static [&'static str], u64);
+        let cases: [Case; 7] = [
+            (LineEnds::NewlineLater, 4, b"abcdefghij\n", 8, &["abcd", "efgh"], 0),
+            (LineEnds::NewlineLater, 4, b"one\nabcdefghij\n", 8, &["one", "abcd"], 1),
+            (
+                LineEnds::NewlineLater,
+                4,
+                "ab\u{1F600}\u{1F600}cd\n".as_bytes(),
+                6,
+                &["ab\u{1F600}"],
+                0,
+            ),
+            (LineEnds::NewlineLater, 4, "abc\u{1F600}d\n".as_bytes(), 3, &["abc"], 0),
+            (LineEnds::Newline, 100, b"abcdefghij\n", 8, &["abcdefgh"], 0),
+            (LineEnds::Any, 100, b"a\rb\n", 2, &["a"], 1),
+            (LineEnds::Any, 100, b"a\nb\r\rc\n", 4, &["a", "b"], 2),
+        ];
+        let name = format!("flume-ng-slice-cut-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        for (ends, max_line_units, content, end, expected, lines) in cases {
+            std::fs::write(&path, content).unwrap();
+            let mut tracked = tracked::new_for_test(&path);
+            tracked.decoder = LineDecoder::new(LineConfig {
+                ends,
+                charset: Charset::UTF_8,
+                output: Charset::UTF_8,
+                policy: DecodePolicy::Fail,
+                max_line_units,
+            });
+            assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+            let mut events = Vec::new();
+            let bound = Bound::Exactly { end, is_final: false };
+            let slice = read(&mut Window::default(), &mut tracked, 0, bound, |body, _| {
+                events.push(String::from_utf8(body.to_vec()).unwrap());
+                Take::More
+            });
+            let slice = slice.unwrap_or_else(|e| panic!("{ends:?} {end}: {e}"));
+            assert_eq!(
+                (events, slice.end, slice.lines),
+                (expected.iter().map(|s| s.to_string()).collect(), end, lines),
+                "{ends:?}"
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     /// It can go nowhere yet, and its file is truncated and written anew meanwhile.

@@ -9,7 +9,7 @@ use crate::routes::{LAST_DIGIT, with_keys};
 use crate::support::certificates::Certificates;
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::torture::{
-    ARRIVE_MAX, ELDERS, Group, Growing, Tally, V010, V39, V43, is_long, lines,
+    ARRIVE_MAX, ELDERS, Group, Growing, Tally, V010, V39, V43, hazard, is_long, lines,
 };
 use crate::support::tunnel::Tunnel;
 use crate::support::{Agent, Brokers, Cluster, Topic, Work, eventually, shared};
@@ -384,6 +384,35 @@ fn over_sasl_ssl_with_3_9_1() {
 #[ignore = "long: make torture"]
 fn over_sasl_ssl_with_0_10_2_0() {
     run_in(&behind_a_login_over_tls(V010), "0.10.2.0, SASL_SSL", &CUTS_NAMELESS);
+}
+
+/// A batch may end where nothing in the file does: at a cut of a line that is too long. Were it looked for what
+/// tells there that an event ends, it could not be read again, and would be told as lost.
+#[test]
+fn a_batch_that_ends_where_a_long_line_was_cut_is_sent_again() {
+    let _row = hazard(Group::Deaths, "spooldir: long lines, requests lost, and kill -9", V43);
+    let (proxy, brokers) = Proxy::to_shared(V43);
+    // Many pieces a line, and several batches: nearly all end at a cut.
+    let length = |n: usize| if n % 40 == 39 { 904 } else { 2048 };
+    let pieces: Vec<String> =
+        (0..1200).map(|n| format!("{n:0width$}", width = length(n))).collect();
+    let content: String = pieces.chunks(40).map(|line| line.concat() + "\n").collect();
+    for cut in [Cut::BeforeRequest, Cut::Answer] {
+        let topic = brokers.fresh_topic("long", 1);
+        let work = Work::new(&topic)
+            .conf(crate::spooldir::CONF)
+            .set("a1.channels.c1.kafka.request.timeout.ms", REQUEST_TIMEOUT_MS)
+            .set("a1.sources.r1.batchSize", 1)
+            .file("long", content.as_bytes(), 5);
+        proxy.arm(cut, 1);
+        let mut agent = work.start();
+        agent.expect("a request that is lost", ARRIVE_MAX, || proxy.has_struck());
+        agent.kill9();
+        let mut agent = work.start();
+        agent.expect_records(&topic, pieces.len(), ARRIVE_MAX);
+        assert_eq!(agent.term().code(), Some(0), "{cut:?}\n{}", agent.log());
+        assert_eq!(topic.bodies(), pieces, "{cut:?}\n{}", agent.log());
+    }
 }
 
 /// What an agent has in doubt goes out under a new producer id if its checkpoint is a copy:

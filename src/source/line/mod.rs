@@ -59,6 +59,8 @@ pub enum CutCharacter {
 pub enum Tail {
     /// More may: an incomplete last line is not an event yet.
     Open,
+    /// More may, but an event ends here: what stands after the last newline is one, and its line may go on.
+    Cut,
     /// Nothing: what stands after the last newline is an event, unless it has no text.
     Final(CutCharacter),
 }
@@ -67,7 +69,7 @@ pub enum Tail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Split {
     /// Bytes from the block's start to the end of the last event; with
-    /// [`Tail::Final`] and not stopped, the whole block.
+    /// [`Tail::Cut`] or [`Tail::Final`] and not stopped, the whole block.
     pub consumed: usize,
     /// The closure asked to stop.
     pub stopped: bool,

@@ -144,7 +144,8 @@ impl LineDecoder {
                     Step::Shift(length) => (None, length),
                     Step::Bad(length) => self.malformed(block, at, length.min(limit - at))?,
                     Step::Short => match end {
-                        End::Block(Tail::Open) => return Ok(false),
+                        // No event ends inside a character.
+                        End::Block(Tail::Open | Tail::Cut) => return Ok(false),
                         End::Block(Tail::Final(CutCharacter::Drop)) => break,
                         _ => self.malformed(block, at, limit - at)?,
                     },
@@ -200,7 +201,7 @@ impl LineDecoder {
         }
     }
 
-    /// The last event of a line, if the line has ended.
+    /// The last event of a line, or of what was announced of it, if that has ended.
     fn finish(
         &mut self,
         text: &str,
@@ -209,10 +210,12 @@ impl LineDecoder {
         split: &mut Split,
         emit: &mut impl FnMut(&[u8], usize) -> bool,
     ) {
+        // What was cut off is none.
+        let is_line = end != End::Block(Tail::Cut);
         let end = match end {
             End::Newline(length) => limit + length,
             End::Block(Tail::Open) => return,
-            End::Block(Tail::Final(_)) => {
+            End::Block(Tail::Cut | Tail::Final(_)) => {
                 split.consumed = limit;
                 if text.is_empty() {
                     return;
@@ -220,7 +223,7 @@ impl LineDecoder {
                 limit
             }
         };
-        split.lines += 1;
+        split.lines += u64::from(is_line);
         self.deliver(text, end, split, emit);
     }
 }

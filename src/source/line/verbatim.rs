@@ -23,7 +23,7 @@ pub(super) fn split(
     if tail != Tail::Open && split.consumed < block.len() {
         let line = &block[split.consumed..];
         split.consumed = block.len();
-        split.lines += 1;
+        split.lines += u64::from(tail != Tail::Cut);
         split.stopped = !emit(line, split.consumed);
     }
     split
