@@ -182,11 +182,11 @@ pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartE
                 // Before the damage is out of the way: then nothing else would tell.
                 marker::make(dir).map_err(|e| not_yet(&e))?;
             }
-            // Where nothing is to be sent of what the files hold now, the damage stands there until the
-            // first record takes its place: a start in between must decide the same.
+            // The damage stands there until the first record takes its place: a start in between must decide
+            // the same, and what it would find without one is another matter (`onNoCheckpoint`).
             let kept = match begin {
-                Begin::Ends => aside::keep_also(dir, now_ms),
-                Begin::Beginnings | Begin::Topic => aside::keep_aside(dir, now_ms),
+                Begin::Ends | Begin::Beginnings => aside::keep_also(dir, now_ms),
+                Begin::Topic => aside::keep_aside(dir, now_ms),
             };
             let aside = kept.map_err(|e| not_yet(&e))?;
             log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
@@ -552,4 +552,51 @@ fn make_outlets(
             Outlet::new(config, index, broker, known)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const CONF: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = exec
+a1.sources.r1.command = tail -F @DIR@/a.log
+a1.sources.r1.trackerDir = @DIR@/state
+a1.sources.r1.onBadCheckpoint = @BAD@
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = localhost:9092
+a1.channels.c1.kafka.topic = t
+a1.channels.c1.parseAsFlumeEvent = false
+";
+
+    /// The first record is written when the brokers are there, and the agent may end before. Without a
+    /// checkpoint such a source begins where tail would: what stands before that was to be sent.
+    #[test]
+    fn a_start_that_ends_before_its_first_record_decides_as_the_next_one() {
+        for (bad, expected) in
+            [("beginning", Begin::Beginnings), ("end", Begin::Ends), ("topic", Begin::Topic)]
+        {
+            let dir = std::env::temp_dir();
+            let dir = dir.join(format!("flume-ng-inherit-{bad}-{}", std::process::id()));
+            let state = dir.join("state");
+            std::fs::create_dir_all(&state).unwrap();
+            std::fs::write(dir.join("a.log"), "line\n").unwrap();
+            std::fs::write(state.join(slots::FILE_NAME), "damaged").unwrap();
+            let text = CONF.replace("@DIR@", dir.to_str().unwrap()).replace("@BAD@", bad);
+            std::fs::write(dir.join("conf"), text).unwrap();
+            let loaded = config::load(&dir.join("conf"), "a1");
+            let loaded = loaded.unwrap_or_else(|faults| panic!("{faults:?}"));
+            for now_ms in 0..3 {
+                let inherited = inherit(&loaded.config.sources[0], now_ms);
+                let inherited = inherited.unwrap_or_else(|e| panic!("{bad}: {e}"));
+                assert_eq!(inherited.begin, expected, "{bad}, start {now_ms}");
+                assert!(inherited.java.is_none(), "{bad}, start {now_ms}");
+            }
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
+    }
 }
