@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,6 +13,7 @@ use super::interceptor::{self, Interceptor, Patience};
 use super::slice::{self, Bound, SliceError, Take};
 use super::tracked::{self, Tie, Tracked};
 use super::{Files, Handle, READER, reach};
+use crate::checkpoint::cuts::{self, Cut};
 use crate::checkpoint::record::{FileRecord, FileState};
 
 /// What is read of a file in one step where no lines are told apart, bytes.
@@ -30,6 +31,8 @@ pub struct PastFile {
     /// An unterminated last line of it may have been sent.
     pub is_ended: bool,
     pub size: u64,
+    /// Lines of it were sent up to there before their newline came ([`cuts`]), in order.
+    pub cuts: Vec<u64>,
     device: u64,
     inode: u64,
 }
@@ -58,6 +61,17 @@ pub struct Check {
     file: File,
     at: u64,
     crc: crc32fast::Hasher,
+}
+
+impl PastFile {
+    /// How far a slice from there on may go. `is_last`: to the end of the file, too.
+    pub fn bound(&self, position: u64, is_last: bool) -> Bound {
+        match self.cuts.iter().find(|cut| **cut > position) {
+            Some(cut) => Bound::Until(*cut),
+            None if is_last => Bound::Final,
+            None => Bound::Open,
+        }
+    }
 }
 
 impl Reading {
@@ -96,6 +110,7 @@ impl Files {
         names.sort();
         let candidates = self.scanner.candidates().iter();
         names.extend(candidates.map(|c| (c.name.clone(), c.name.clone(), false)));
+        let noted = cuts::read(&self.config.tracker_dir);
         let (mut past, mut seen) = (Vec::new(), HashSet::new());
         for (name, found_as, is_finished) in names {
             let stat = match self.root.stat(&found_as) {
@@ -108,6 +123,11 @@ impl Files {
             if !seen.insert((stat.dev(), stat.ino())) {
                 continue;
             }
+            let cuts = match self.cuts_of(&noted, &found_as, &stat) {
+                Ok(cuts) => cuts,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
             let quiet_ms = self.clock.now_ms().saturating_sub(modified_ms(&stat));
             let is_over = is_finished || !self.present.is_in(&name);
             let grace_ms = i64::try_from(self.policy.grace_ms()).unwrap_or(i64::MAX);
@@ -117,11 +137,20 @@ impl Files {
                 found_as,
                 is_finished,
                 size: stat.len(),
+                cuts,
                 device: stat.dev(),
                 inode: stat.ino(),
             });
         }
         Ok(past)
+    }
+
+    fn cuts_of(&self, noted: &[Cut], name: &OsStr, stat: &Metadata) -> io::Result<Vec<u64>> {
+        if !noted.iter().any(|cut| cut.inode == stat.ino()) {
+            return Ok(Vec::new());
+        }
+        // Also the one at its end: whether anything has come behind it makes no difference.
+        cuts::of_file(noted, &self.root.open(name)?, 0, stat.len() + 1)
     }
 
     /// Opens it again, also under another name. `None`: it is not there any more.
@@ -180,7 +209,7 @@ impl Files {
             let is_over = overlong.as_ref().is_some_and(|giant| giant.at >= past.size);
             return Ok(is_over);
         }
-        let bound = if past.is_ended { Bound::Final } else { Bound::Open };
+        let bound = past.bound(*position, past.is_ended);
         let has_filter = interceptor::filters(chain);
         let patience = Patience::begin(chain);
         let _guard = interceptor::guard(chain);
@@ -311,7 +340,43 @@ fn fill(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use crate::checkpoint::cuts::{self, Cut};
     use crate::source::scene::Scene;
+
+    /// Each half of such a line is in the topic as an event. The line as a whole would be looked for there in
+    /// vain, and sent.
+    #[test]
+    fn a_line_that_was_sent_before_its_newline_came_is_read_back_as_it_was_sent() {
+        let mut scene = Scene::new("past-cuts");
+        let cases: [(&str, &str, &[&str]); 4] = [
+            ("a", "whole\nhalf and rest\nlast\nopen", &["whole", "half", " and rest", "last"]),
+            ("b", "whole\nhalf", &["whole", "half"]),
+            ("c", "whole\nhalf\nlast\n", &["whole", "half", "last"]),
+            ("d", "other\nhalt and rest\n", &["other", "halt and rest"]),
+        ];
+        for (stem, content, _) in cases {
+            let path = scene.path(&scene.name(stem));
+            std::fs::write(&path, content).unwrap();
+            let (inode, before) = (path.metadata().unwrap().ino(), b"whole\nhalf");
+            let cut = Cut { inode, end: 10, tail_crc: crc32fast::hash(before) };
+            cuts::note(&scene.files.config.tracker_dir, cut).unwrap();
+        }
+        for (at, past) in scene.files.past().unwrap().into_iter().enumerate() {
+            let mut reading = scene.files.read_past(&past, at).unwrap().unwrap();
+            let mut events = Vec::new();
+            let mut visit = |n: u64, body: &[u8]| {
+                assert_eq!(n, events.len() as u64);
+                events.push(String::from_utf8(body.to_vec()).unwrap());
+            };
+            let files = &mut scene.files;
+            while !files.read_past_on(&mut reading, &past, &[], u64::MAX, &mut visit).unwrap() {}
+            let stem = past.name.to_string_lossy();
+            let (_, content, expected) = cases.iter().find(|c| stem.starts_with(c.0)).unwrap();
+            assert_eq!(events, *expected, "{content:?}");
+        }
+    }
 
     /// To read a state back from the topic opens file after file; one more than there are descriptors for would
     /// fail again and again.

@@ -42,6 +42,8 @@ pub enum Bound {
     Open,
     /// To the end of the file, whose last line needs no newline.
     Final,
+    /// To this offset, where an event ended once, whether its line goes on or not.
+    Until(u64),
     /// Exactly to this offset (unless the taker has enough before), where an event ended when the
     /// range was announced; `is_final` as it was then.
     Exactly { end: u64, is_final: bool },
@@ -197,7 +199,7 @@ impl Bound {
     }
 
     fn reached(self, position: u64) -> bool {
-        matches!(self, Bound::Exactly { end, .. } if position >= end)
+        matches!(self, Bound::Until(end) | Bound::Exactly { end, .. } if position >= end)
     }
 
     /// The part of the window that may be decoded now, and how its end is to be taken.
@@ -211,6 +213,7 @@ impl Bound {
             // Only once nothing more came is the end of the window the end of the file.
             Bound::Final if window_at_end => (bytes, FINAL),
             Bound::Final => (bytes, Tail::Open),
+            Bound::Until(end) => up_to(end, FINAL),
             // An event ended there when the range was announced. What comes behind it, and how long a line may
             // be by now, must not change that.
             Bound::Exactly { end, is_final: false } => up_to(end, Tail::Cut),

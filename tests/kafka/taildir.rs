@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use crate::support::torture::{
-    ARRIVE_MAX, Chance, Halting, Tally, V010, difference, lines, rounds, times,
+    ARRIVE_MAX, Chance, Group, Halting, Tally, V010, difference, hazard, lines, rounds, times,
 };
 use crate::support::{Agent, Topic, Work, shared, wait_for};
 
@@ -181,6 +181,36 @@ fn a_late_newline_ends_the_line_that_was_sent() {
     let output = verify.output().expect("the program runs");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && told.contains("Exact: 1 file, 5 events"), "{told}");
+}
+
+/// The topic has both halves of such a line as events, and one that is still without its newline.
+#[test]
+fn lines_that_were_sent_before_their_newline_are_not_sent_again_when_the_topic_is_read_back() {
+    let what = "lines sent at idleTimeout, read back from the topic";
+    let _row = hazard(Group::StateLost, what, V4);
+    let (topic, work) = scene(1);
+    let work = work
+        .set("a1.sources.r1.idleTimeout", 300)
+        .set("a1.sources.r1.onNoCheckpoint", "topic")
+        .file("one/a.log", b"whole\nhalf", 0)
+        .file("two/b.log", b"open", 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 3, ARRIVE_MAX);
+    work.append("one/a.log", b" and rest\n");
+    agent.expect_records(&topic, 4, ARRIVE_MAX);
+    ends_well(&mut agent);
+    let state = work.dir().join("state/position.json.d");
+    fs::remove_file(state.join("checkpoint")).expect("a checkpoint");
+    fs::remove_file(work.dir().join("state/position.json")).expect("positions");
+    let mut agent = work.start();
+    let is_trusted = || state.join("checkpoint").exists() && !state.join("rebuilding").exists();
+    agent.expect("a checkpoint that is trusted", ARRIVE_MAX, is_trusted);
+    work.append("two/b.log", b"\nnext\n");
+    agent.expect_records(&topic, 5, ARRIVE_MAX);
+    ends_well(&mut agent);
+    let mut bodies = topic.bodies();
+    bodies.sort();
+    assert_eq!(bodies, [" and rest", "half", "next", "open", "whole"], "{}", agent.log());
 }
 
 #[test]

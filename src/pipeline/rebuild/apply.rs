@@ -202,7 +202,8 @@ impl Pipeline {
         let is_missing = !segment.lacking.is_empty();
         let bytes_max = if is_missing { BATCH_BYTES } else { usize::MAX };
         let is_last = work.left.is_empty() && work.is_whole;
-        let (slice, events) = match self.read_segment(handle, segment.events, bytes_max, is_last) {
+        let bound = subject.past.bound(self.files.at(handle).read_position, is_last);
+        let (slice, events) = match self.read_segment(handle, segment.events, bytes_max, bound) {
             Ok(read) => read,
             Err(e) => return self.unread(handle, subject, e).map(|()| Some(segment)),
         };
@@ -210,7 +211,8 @@ impl Pipeline {
             return Err(Trouble::Changed(subject.past.found_as.clone()));
         }
         let left = segment.events - u64::from(events);
-        let is_final = is_last && left == 0 && self.is_at_end(handle, slice.end);
+        let is_final = bound == Bound::Until(slice.end)
+            || is_last && left == 0 && self.is_at_end(handle, slice.end);
         let partitions = self.partitions(subject, &segment.lacking, work.event, logs, *turn);
         *turn += usize::from(is_missing);
         work.event += u64::from(events);
@@ -242,14 +244,13 @@ impl Pipeline {
         handle: Handle,
         events_max: u64,
         bytes_max: usize,
-        is_last: bool,
+        bound: Bound,
     ) -> Result<(Slice, u32), SliceError> {
         let event_bytes = self.headers(handle, 0).len() + EVENT_OVERHEAD;
         let has_filter = interceptor::filters(&self.interceptors);
         let (interceptors, files) = (&self.interceptors, &mut self.files);
         let (window, tracked) = files.to_read(handle);
         let start = tracked.read_position;
-        let bound = if is_last { Bound::Final } else { Bound::Open };
         let (mut events, mut bytes) = (0u32, 0usize);
         let slice = slice::read(window, tracked, start, bound, |body, _| {
             if has_filter && !interceptor::keeps(interceptors, body) {

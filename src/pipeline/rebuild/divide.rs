@@ -196,7 +196,7 @@ impl Pipeline {
         let changed = || Trouble::Changed(subject.past.found_as.clone());
         let stamp_ms = self.clock.now_ms();
         let is_last = work.left.is_empty() && work.is_whole;
-        let bound = if is_last { Bound::Final } else { Bound::Open };
+        let bound = subject.past.bound(self.files.at(handle).read_position, is_last);
         let of = (handle, subject, work.event);
         let read = self.read_run(router, of, logs, (segment.events, bound, stamp_ms));
         // Again without the event that does not belong to it.
@@ -215,7 +215,8 @@ impl Pipeline {
         }
         let events = run.passed + u32::from(run.stray.is_some());
         let left = segment.events.saturating_sub(events.into());
-        let is_final = is_last && left == 0 && self.is_at_end(handle, slice.end);
+        let is_final = bound == Bound::Until(slice.end)
+            || is_last && left == 0 && self.is_at_end(handle, slice.end);
         if let Some((channel, at, reason)) = &run.stray {
             let bound = if is_final { Bound::Final } else { Bound::Open };
             let of = (*channel, *at, &**reason);
