@@ -119,7 +119,7 @@ impl Pipeline {
                     break;
                 }
                 Move::Lost => self.files.follow_lost(handle),
-                // A name that was taken in this moment: another one is chosen next time.
+                // A name that cannot be had: another one is chosen next time.
                 Move::Moved | Move::Taken | Move::Kept => {}
             }
         }

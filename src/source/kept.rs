@@ -75,7 +75,8 @@ impl Files {
     /// Is what kept the file from being renamed its own? Else it is the directory's, and no file
     /// can be.
     pub(super) fn is_own_fault(&self, e: &io::Error) -> bool {
-        let may_be = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::ETXTBSY];
+        // EXDEV: of another project than its directory.
+        let may_be = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::ETXTBSY, libc::EXDEV];
         let is_own = |code: i32| code == libc::ENAMETOOLONG || may_be.contains(&code);
         let hides = self.policy.then == Then::Delete;
         e.raw_os_error().is_some_and(is_own)
@@ -170,5 +171,86 @@ impl Files {
     pub(super) fn is_renamed_at_last(&mut self, handle: Handle) {
         let record = &self.tracked[handle].record;
         self.kept.told.remove(&(record.device, record.inode));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::source::retire::Move;
+    use crate::source::scene::{self, Scene};
+
+    const CONF: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = spooldir
+a1.sources.r1.spoolDir = @DIR@/spool
+a1.sources.r1.trackerDir = @DIR@/tracker
+a1.sources.r1.recursiveDirectorySearch = true
+a1.sources.r1.deletePolicy = immediate
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = localhost:9092
+a1.channels.c1.kafka.topic = t
+a1.channels.c1.parseAsFlumeEvent = false
+";
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
+    /// Retires a file of the scene; how often its move had to be announced, and its name then.
+    fn retire(scene: &mut Scene, name: &str) -> (u32, String) {
+        std::fs::write(scene.path(name), "line\n").unwrap();
+        let handle = scene.is_read(name, 0);
+        let mut times = 0;
+        loop {
+            times += 1;
+            scene.files.intend_retirement(handle);
+            match scene.files.move_aside(handle) {
+                Move::Moved => break,
+                what => assert_eq!((what, times), (Move::Taken, 1), "{name}"),
+            }
+        }
+        assert!(!scene.path(name).exists());
+        let current = scene.files.at(handle).current_name().into_string().unwrap();
+        assert!(scene.files.is_name_when_done(OsStr::new(name), OsStr::new(&current)), "{current}");
+        let id = scene.files.at(handle).record.id;
+        let stands_there = scene.path(&current).exists();
+        scene.files.forget(id);
+        assert!(stands_there && !scene.path(&current).exists(), "{current}");
+        (times, current)
+    }
+
+    /// Two mounts of one file system have one device number, and no file can be moved from one to the other: the
+    /// rule for volumes of containers. What has to be deleted waits in its own directory then, and all else goes on.
+    #[test]
+    fn files_are_deleted_where_the_tracker_directory_or_their_own_is_another_mount() {
+        let test = "source::kept::tests::\
+                    files_are_deleted_where_the_tracker_directory_or_their_own_is_another_mount";
+        if !scene::may_mount(test) {
+            return;
+        }
+        let mut scene = Scene::of("kept-mounts", CONF);
+        std::fs::create_dir(scene.path("sub")).unwrap();
+        let tracker = scene.files.config.tracker_dir.clone();
+        let (_, current) = retire(&mut scene, "sub/a.log");
+        assert!(Path::new(&current).starts_with(&tracker), "{current}");
+
+        let sub = scene.path("sub");
+        scene::mount(&sub);
+        let (times, current) = retire(&mut scene, "sub/b.log");
+        assert!(times == 2 && current.starts_with("sub/.flume-ng-deleted-"), "{times} {current}");
+        assert!(!scene.files.names_are_stuck());
+        // Once it is known, no other file is announced twice.
+        let (times, current) = retire(&mut scene, "sub/c.log");
+        assert!(times == 1 && current.starts_with("sub/.flume-ng-deleted-"), "{times} {current}");
+        let (times, current) = retire(&mut scene, "d.log");
+        assert!(times == 1 && current.starts_with(".flume-ng-deleted-"), "{times} {current}");
+        assert_eq!(names(&sub), [""; 0]);
+        scene::unmount(&sub);
     }
 }

@@ -155,6 +155,8 @@ pub struct Files {
     grown: Vec<Receipt>,
     /// The spool directory does not permit names to be changed.
     stuck: retire::Stuck,
+    /// Nothing can be moved to the tracker directory, which looks as if it were on the same file system.
+    hides_beside: bool,
     /// Names of candidates that were moved away.
     moved_names: Vec<OsString>,
     /// Places in which names were changed that may not be on the disk yet.
@@ -214,6 +216,7 @@ impl Files {
             resumed: Vec::new(),
             grown: Vec::new(),
             stuck: retire::Stuck::default(),
+            hides_beside: false,
             moved_names: Vec::new(),
             unsynced: Vec::new(),
             marks,

@@ -61,7 +61,7 @@ pub(super) enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
     Moved,
-    /// The new name was taken in this moment: intend again.
+    /// The new name was taken in this moment, or cannot be had: intend again.
     Taken,
     /// Another program has renamed, replaced or deleted it since the last listing.
     Lost,
@@ -459,27 +459,31 @@ impl Files {
     }
 
     /// Where a file to be deleted spends its grace time: in the tracker directory if that is on
-    /// the same file system, else under a hidden name (never a candidate) beside the others. A
-    /// symbolic link stays where what it says is right.
+    /// the same file system, else under a hidden name (never a candidate) in its own directory, which
+    /// may be a mount of its own. A symbolic link stays where what it says is right.
     fn hidden_name(&self, handle: Handle) -> OsString {
         let tracked = &self.tracked[handle];
         let leaf = format!("{HIDDEN}{}-{}", tracked.record.inode, tracked.record.id);
         let is_link = self.root.stat_link(tracked.name()).is_ok_and(|stat| stat.is_symlink());
         match self.config.tracker_dir.metadata() {
-            Ok(stat) if stat.dev() == tracked.record.device && !is_link => {
+            Ok(stat) if stat.dev() == tracked.record.device && !is_link && !self.hides_beside => {
                 self.config.tracker_dir.join(leaf).into_os_string()
             }
-            _ => OsString::from(format!("{HIDDEN_BESIDE}{leaf}")),
+            _ => {
+                let leaf = OsString::from(format!("{HIDDEN_BESIDE}{leaf}"));
+                root::below(root::split(tracked.name()).0, &leaf)
+            }
         }
     }
 
     /// Is that a name that [`Files::hidden_name`] makes?
     fn is_hidden(&self, name: &OsStr) -> bool {
+        if root::is_outside(name) {
+            let in_tracker = self.config.tracker_dir.join(HIDDEN);
+            return name.as_bytes().starts_with(in_tracker.as_os_str().as_bytes());
+        }
         let beside = [HIDDEN_BESIDE, HIDDEN].concat();
-        let in_tracker = self.config.tracker_dir.join(HIDDEN);
-        [beside.as_bytes(), in_tracker.as_os_str().as_bytes()]
-            .into_iter()
-            .any(|start| name.as_bytes().starts_with(start))
+        root::split(name).1.as_bytes().starts_with(beside.as_bytes())
     }
 
     /// Is that the name that we give a finished file of this name? Any other one it got from another program,
@@ -519,6 +523,11 @@ impl Files {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.is_lost_move(handle),
+            // Two mounts of one file system, or two projects of its quota.
+            Err(e) if e.kind() == io::ErrorKind::CrossesDevices && root::is_outside(&target) => {
+                self.hides_beside = true;
+                return Move::Taken;
+            }
             Err(e) => return self.is_refused_move(handle, &from, &e),
         }
         self.stuck = Stuck::default();

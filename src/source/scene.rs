@@ -44,12 +44,17 @@ pub(super) struct Scene {
 impl Scene {
     /// `name` must be that of one test only.
     pub(super) fn new(name: &str) -> Scene {
+        Scene::of(name, CONF)
+    }
+
+    /// With another configuration, in which the directory is `@DIR@`.
+    pub(super) fn of(name: &str, conf: &str) -> Scene {
         let dir = std::env::temp_dir().join(format!("flume-ng-{name}-{}", process::id()));
         let _ = fs::remove_dir_all(&dir);
         for part in ["spool", "tracker"] {
             fs::create_dir_all(dir.join(part)).unwrap();
         }
-        fs::write(dir.join("conf"), CONF.replace("@DIR@", dir.to_str().unwrap())).unwrap();
+        fs::write(dir.join("conf"), conf.replace("@DIR@", dir.to_str().unwrap())).unwrap();
         // In the middle of an hour, which does not end.
         let now_ms = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
         let clock = ManualClock::new(now_ms / HOUR_MS * HOUR_MS + HOUR_MS / 2, 0);
@@ -134,12 +139,47 @@ pub(super) fn is_alone(test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    run_alone(Command::new(std::env::current_exe().unwrap()), test);
+    false
+}
+
+/// Likewise, and in a process whose mounts nobody else sees; nor is the test run where those are not permitted.
+pub(super) fn may_mount(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let permits = |options: &&str| {
+        let mut probe = Command::new("unshare");
+        probe.args([*options, "mount", "--bind", "/tmp", "/tmp"]);
+        probe.output().is_ok_and(|output| output.status.success())
+    };
+    let Some(options) = ["-m", "-rm"].into_iter().find(permits) else {
+        eprintln!("{test} is skipped: mounts are not permitted");
+        return false;
+    };
+    let mut command = Command::new("unshare");
+    command.arg(options).arg(std::env::current_exe().unwrap());
+    run_alone(command, test);
+    false
+}
+
+/// A directory becomes a mount of its own, of the file system that it is on.
+pub(super) fn mount(dir: &Path) {
+    let status = Command::new("mount").arg("--bind").args([dir, dir]).status();
+    assert!(status.unwrap().success(), "{}", dir.display());
+}
+
+/// The directory that was mounted can be removed then.
+pub(super) fn unmount(dir: &Path) {
+    let status = Command::new("umount").arg("-l").arg(dir).status();
+    assert!(status.unwrap().success(), "{}", dir.display());
+}
+
+fn run_alone(mut command: Command, test: &str) {
     let output = command.args(["--exact", "--nocapture", test]).env(ALONE, "1").output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && told.contains("1 passed"), "{told}\n{why}");
-    false
 }
 
 /// While `act` runs, this process, which has to be alone, has so many descriptors more.
