@@ -95,9 +95,9 @@ impl Claims {
         }
     }
 
-    /// After a listing: those that were not found any more are nobody's.
-    pub(super) fn keep(&mut self, found: &HashSet<Directory>) {
-        self.of.retain(|directory, _| found.contains(directory));
+    /// After a listing: of those that are not there any more nothing is remembered.
+    pub(super) fn keep(&mut self, there: &HashSet<Directory>) {
+        self.of.retain(|directory, _| there.contains(directory));
     }
 
     pub(super) fn locks(&self) -> impl Iterator<Item = &Rc<SpoolLock>> {
@@ -115,6 +115,84 @@ mod tests {
     use std::thread::JoinHandle;
 
     use super::*;
+    use crate::config;
+    use crate::source::reach;
+    use crate::source::scan::Scanner;
+
+    const CONF: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = spooldir
+a1.sources.r1.spoolDir = @DIR@/spool
+a1.sources.r1.trackerDir = @DIR@/state
+a1.sources.r1.recursiveDirectorySearch = true
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = localhost:9092
+a1.channels.c1.kafka.topic = t
+a1.channels.c1.parseAsFlumeEvent = false
+";
+
+    /// A recursive source whose directories `deep/own` and `deep/other` have a file each.
+    fn recursive(label: &str) -> (std::path::PathBuf, Scanner) {
+        let dir = std::env::temp_dir();
+        let dir = dir.join(format!("flume-ng-claims-{label}-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("state")).unwrap();
+        for place in ["own", "other"] {
+            std::fs::create_dir_all(dir.join("spool/deep").join(place)).unwrap();
+            std::fs::write(dir.join("spool/deep").join(place).join("a.log"), "line\n").unwrap();
+        }
+        std::fs::write(dir.join("conf"), CONF.replace("@DIR@", dir.to_str().unwrap())).unwrap();
+        let loaded = config::load(&dir.join("conf"), "a1");
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults:?}"));
+        let scanner = Scanner::to_read(&loaded.config.sources[0]);
+        (dir, scanner)
+    }
+
+    fn names(scanner: &Scanner) -> Vec<&str> {
+        scanner.candidates().iter().filter_map(|c| c.name.to_str()).collect()
+    }
+
+    fn is_free(path: &Path) -> bool {
+        let path = path.to_owned();
+        let by_another = std::thread::spawn(move || {
+            matches!(spool_lock::acquire(&path, true), Ok(SpoolLocked::Held(_)))
+        });
+        by_another.join().unwrap()
+    }
+
+    /// A failing disk or a lack of descriptors is over a moment later. Whose a directory is stays as it was:
+    /// the one of another agent is not read, and the own one not by others.
+    #[test]
+    fn a_directory_that_cannot_be_listed_once_stays_whose_it_was() {
+        let faults = ["/spool/deep", "/spool/deep/own", "/spool/deep/other"];
+        for (n, fault) in faults.into_iter().enumerate() {
+            let (dir, mut scanner) = recursive(&n.to_string());
+            let [own, others] = ["own", "other"].map(|place| dir.join("spool/deep").join(place));
+            let other = Other::reads(&others);
+            scanner.refresh(0).unwrap();
+            assert_eq!(names(&scanner), ["deep/own/a.log"], "{fault}");
+            let at = dir.to_str().unwrap().to_owned() + fault;
+            reach::set_mishap(Some(Box::new(move |path: &Path| {
+                (path == Path::new(&at)).then(|| io::Error::from_raw_os_error(libc::EIO))
+            })));
+            let listed = scanner.refresh(1);
+            reach::set_mishap(None);
+            let place = fault.trim_start_matches("/spool/");
+            let unlisted: Vec<_> = listed.unwrap().into_iter().map(|(name, _)| name).collect();
+            assert_eq!(unlisted, [place]);
+            assert!(!is_free(&own), "{fault}");
+            other.ends();
+            scanner.refresh(2).unwrap();
+            assert_eq!(names(&scanner), ["deep/own/a.log"], "{fault}");
+            assert!(!is_free(&own), "{fault}");
+            // One that is gone is given away.
+            std::fs::rename(&own, dir.join("moved")).unwrap();
+            scanner.refresh(3).unwrap();
+            assert!(is_free(&dir.join("moved")), "{fault}");
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
+    }
 
     /// As another process would: what a thread has locked is not known to another one.
     struct Other {

@@ -82,6 +82,8 @@ struct Place {
     name: OsString,
     /// What the directory's inode said at the last listing. `None`: it could not be listed.
     seen: Option<Stamp>,
+    /// The directory that was claimed here last ([`Claims`]), be it listed now or not.
+    claimed: Option<(u64, u64)>,
     /// The directory of the names that were read last, be they not all.
     directory: Option<Hints>,
     /// The listing may have missed a change that fell into the same tick of the clock.
@@ -101,6 +103,7 @@ impl Place {
         Place {
             name: name.to_owned(),
             seen: None,
+            claimed: None,
             directory: None,
             seen_is_fresh: false,
             is_confirmed: false,
@@ -400,8 +403,8 @@ impl Scanner {
         self.note_gone();
         self.places.retain(|place| place.is_there || place.is_faulty);
         if let Some(claims) = &mut self.claims {
-            let seen = self.places.iter().filter_map(|place| place.seen);
-            claims.keep(&seen.map(|stamp| (stamp.device, stamp.inode)).collect());
+            // One that could not be listed this time is nobody else's for that.
+            claims.keep(&self.places.iter().filter_map(|place| place.claimed).collect());
         }
         self.candidates.retain(|c| c.listed.is_some());
         // Until they are marked.
@@ -496,12 +499,16 @@ impl Scanner {
         let seen = self.places[at].seen;
         if at >= self.root.places().len()
             && let Some(claims) = &mut self.claims
-            && !claims.may_list(&self.root.place(&place), (stamp.device, stamp.inode))?
         {
+            let directory = (stamp.device, stamp.inode);
+            let may_list = claims.may_list(&self.root.place(&place), directory)?;
             let place = &mut self.places[at];
-            (place.seen, place.seen_is_fresh, place.is_confirmed) = (Some(stamp), false, true);
-            place.is_faulty = true;
-            return Ok(());
+            place.claimed = Some(directory);
+            if !may_list {
+                (place.seen, place.seen_is_fresh, place.is_confirmed) = (Some(stamp), false, true);
+                place.is_faulty = true;
+                return Ok(());
+            }
         }
         let entries = self.root.list(&place)?;
         let Stamp { device, inode, born_ns, .. } = stamp;
