@@ -220,7 +220,8 @@ impl Files {
             // Nothing of a channel goes on before what is in doubt of it can be read.
             let Some(absent) = self.absent.find(id) else { continue };
             let is_in_doubt = absent.reached.is_some();
-            let is_here = census.names_of(absent.record.inode).next().is_some();
+            let is_here = census.names_of(absent.record.inode).next().is_some()
+                || absent.record.inode == 0 && self.has_recorded_name(&absent.record);
             // Files that are followed for ever leave no place by themselves.
             if is_in_doubt
                 || self.tracked.len() < self.open_max
@@ -229,6 +230,12 @@ impl Files {
                 self.look_for(id, &census);
             }
         }
+    }
+
+    /// Does anything stand under a name of the record? Of a copied state no number tells.
+    fn has_recorded_name(&self, record: &FileRecord) -> bool {
+        let mut names = [&record.current_name, &record.name].into_iter().filter(|n| !n.is_empty());
+        names.any(|name| self.root.stat(OsStr::from_bytes(name)).is_ok())
     }
 
     fn look_for(&mut self, id: u64, census: &Census) {

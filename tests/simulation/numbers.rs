@@ -454,10 +454,27 @@ fn half_a_line_of_a_file_that_was_replaced_since_the_listing_is_not_its_last() {
     [1_310_016_035, 1_310_021_201].iter().for_each(|seed| run_as_drawn(crate::SPOOLED + seed));
 }
 
+/// Everything is copied, and a renamed file of which nothing was read cannot be opened before as many are open as may
+/// be. They go on for ever, and no inode number tells that it is there.
+#[test]
+fn a_file_of_a_copied_state_that_waits_is_given_a_place_by_its_name() {
+    run_hard(3_002_059_305);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
+    run_in_world(seed, false);
+}
+
+/// Likewise, as `FLUME_NG_SIM_HARD=1` has it.
+fn run_hard(seed: u64) {
+    run_in_world(seed, true);
+}
+
+fn run_in_world(seed: u64, is_hard: bool) {
     log::set_level(Level::Off);
     let ground = Ground::new();
-    let mut world = crate::world(seed, false, &ground, Plant::Nothing, Trace::default());
-    assert_eq!(scenario::run(&mut world), Ok(()), "{}", how_to_replay(seed));
+    let mut world = crate::world(seed, is_hard, &ground, Plant::Nothing, Trace::default());
+    let result = scenario::run(&mut world);
+    assert_eq!(result, Ok(()), "hard: {is_hard}, {}", how_to_replay(seed));
 }
