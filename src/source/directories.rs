@@ -449,6 +449,19 @@ impl Files {
         }
     }
 
+    /// A file of a copied state that stands under its own name outside all directories was moved with its own, as far
+    /// as can be told: it does not end before that is back.
+    pub(super) fn note_moved_home(&self, record: &mut FileRecord, found: &OsStr) {
+        let path = Path::new(found);
+        let leaf = root::split(OsStr::from_bytes(&record.name)).1;
+        if !root::is_outside(found) || path.file_name() != Some(leaf) {
+            return;
+        }
+        if let Some(stat) = path.parent().and_then(|dir| reach::metadata(dir).ok()) {
+            Home { own: Hints::of(&stat), root: None }.note(record);
+        }
+    }
+
     /// Tells which directories are others than they were at the last listing.
     pub(super) fn tell_other_directories(&self, before: &[(OsString, Option<Directory>)]) {
         for (place, now) in self.scanner.directories() {

@@ -244,6 +244,9 @@ impl Files {
         let is_own_name = found.as_bytes() == record.name;
         let former_name = (!is_own_name).then(|| named(record.name.clone(), &record));
         self.note_home(&mut record, home);
+        if home.is_none() && self.hints_are_void {
+            self.note_moved_home(&mut record, found);
+        }
         if record.is_unseen() && reached.is_none() {
             // What fails here fails again when it is read.
             let _ = self.see(&mut record, &file);

@@ -461,6 +461,12 @@ fn a_file_of_a_copied_state_that_waits_is_given_a_place_by_its_name() {
     run_hard(3_002_059_305);
 }
 
+/// Everything is copied while another directory stands in the place of the one that its files were moved away with.
+#[test]
+fn half_a_line_of_a_copied_state_waits_for_the_directory_that_was_moved_away() {
+    run_as_drawn(1_600_083_227);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     run_in_world(seed, false);
