@@ -50,6 +50,21 @@ fn the_hardened_unit_leaves_little_exposed() {
     assert!(tenths <= TENTHS_MAX, "{said}");
 }
 
+/// `check` asks whether anything is wrong, and much that is wrong stops no agent: a unit that left the answer
+/// to it would leave the files alone while one of several brokers is down.
+#[test]
+fn no_unit_keeps_an_agent_from_its_start_by_a_check() {
+    for name in ["flume-ng.service", "flume-ng-hardened.service"] {
+        let unit = read(name);
+        let before: Vec<&str> =
+            unit.lines().filter_map(|line| line.strip_prefix("ExecStartPre=")).collect();
+        assert!(!before.is_empty(), "{name}: nothing tells the journal what is wrong");
+        assert!(before.iter().all(|command| command.starts_with('-')), "{name}: {before:?}");
+        // What it must not be started again for, it says itself.
+        assert!(unit.contains("\nRestartPreventExitStatus=2 70 78\n"), "{name}");
+    }
+}
+
 #[test]
 fn manifests_ask_for_what_is_served() {
     for name in ["kubernetes/sidecar.yaml", "kubernetes/daemonset.yaml"] {
