@@ -1,16 +1,19 @@
 //! Log lines as log4j would write them: `yy/MM/dd HH:mm:ss LEVEL pkg.Class: message`, to stderr.
 //!
-//! A line is one write(2), so that lines of several processes do not mix. A write that fails
-//! (stderr closed, full pipe) loses the line and nothing else: the agent must not stop over its log.
+//! A line is one write(2), but for long ones that a reader takes in pieces, so that lines of several
+//! processes do not mix. A write that fails (stderr closed, disk full) loses the line and nothing else: the
+//! agent must not stop over its log. Nor may it over a reader that has stopped: that one is waited for once,
+//! then lines are lost until it reads again, and how many is the next line.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use crate::clock::{Clock as _, LocalTime, SystemClock};
+use crate::os::{self, Taken};
 
 /// Severity, in log4j's order; as a threshold, `Off` lets nothing pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +87,19 @@ thread_local! {
     static CLOCK: SystemClock = SystemClock::new();
     /// The last warnings, for those who look without the log at hand.
     static WARNINGS: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+    static LOST: Cell<Lost> = const { Cell::new(Lost { lines: 0, is_torn: false }) };
 }
+
+/// Lines that were not taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lost {
+    lines: u64,
+    /// The last one was taken in part.
+    is_torn: bool,
+}
+
+/// For how long a reader that is slow, and may have stopped, is waited for.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How many warnings are kept, and how many characters of each.
 const WARNINGS_MAX: usize = 50;
@@ -272,8 +287,37 @@ fn emit(mut line: String) {
     });
     if !captured {
         line.push('\n');
-        // Standard error is not buffered: this is one write(2), and its failure is no event.
-        let _ = std::io::stderr().lock().write(line.as_bytes());
+        write(&line);
+    }
+}
+
+/// What was lost before is told first, and while there is no room for that nobody is waited for.
+fn write(line: &str) {
+    let mut lost = LOST.get();
+    if lost.lines > 0 {
+        let mut told = lost_line(lost.lines) + "\n";
+        if lost.is_torn {
+            told.insert(0, '\n');
+        }
+        if os::write_stderr(told.as_bytes(), Duration::ZERO) != Taken::Whole {
+            lost.lines += 1;
+            return LOST.set(lost);
+        }
+    }
+    let taken = os::write_stderr(line.as_bytes(), PATIENCE);
+    LOST.set(Lost { lines: u64::from(taken != Taken::Whole), is_torn: taken == Taken::Part });
+}
+
+fn lost_line(lines: u64) -> String {
+    const CLASS: &str = "node.Application";
+    let text = format!("{} of this log lost: nobody has read them.", counted(lines, "line"));
+    let now = CLOCK.with(|clock| clock.local(clock.now_ms()));
+    match FORMAT.load(Ordering::Relaxed) == Format::Json as u8 {
+        true => {
+            let about = About::default();
+            json_line(Some(&now), Level::Warn, CLASS, &about, format_args!("{text}"))
+        }
+        false => format!("{} WARN {CLASS}: {text}", now.log_stamp()),
     }
 }
 

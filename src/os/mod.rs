@@ -13,6 +13,7 @@ mod own;
 mod process;
 mod signal;
 mod socket;
+mod stderr;
 mod wait;
 
 use std::io;
@@ -38,6 +39,7 @@ pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_
 pub use socket::{
     connect_start, open_sockets, peer_port, reset_at_close, set_io_timeout, unacknowledged_bytes,
 };
+pub use stderr::{Taken, last_words, write_stderr};
 pub use wait::{Interest, wait};
 
 fn check(result: libc::c_int) -> io::Result<()> {

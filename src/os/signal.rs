@@ -72,7 +72,7 @@ extern "C" fn on_alarm(_: libc::c_int) {
     // SAFETY: the pointer is null or of a leaked box, published with Release, which nobody frees
     // while this handler runs: it interrupts the only thread and does not return to it.
     if let Some(words) = unsafe { LAST_WORDS.load(Ordering::Acquire).as_ref() } {
-        let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
+        super::last_words(words);
         super::exit_now(EXIT_CUT_SHORT.load(Ordering::Relaxed));
     }
 }

@@ -10,3 +10,4 @@ mod packaging;
 mod planted;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;

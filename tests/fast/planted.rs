@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A directory with a configuration and one file to be read, whose broker is nowhere.
-struct Site {
+pub(super) struct Site {
     dir: PathBuf,
 }
 
 impl Site {
-    fn new(name: &str, tracker: &str, more: &str) -> Site {
+    pub(super) fn new(name: &str, tracker: &str, more: &str) -> Site {
         let dir = std::env::temp_dir().join(format!("flume-ng-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("spool")).unwrap();
@@ -34,14 +34,19 @@ impl Site {
         Site { dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
         command.args(args).args(["--name", "a1", "--conf-file"]).arg(self.path("a.conf"));
-        command.current_dir(&self.dir).output().unwrap()
+        command.current_dir(&self.dir);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
     }
 
     /// Runs the agent for a second at most: exit code and log.
