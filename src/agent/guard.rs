@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How many looks in a row must find the request waiting: three quarters of a second.
 const LOOKS: u32 = 4;
 
+const LAST_WORDS: &str =
+    "flume-ng: stopped while a file system does not answer; what is in doubt stays so\n";
+
 /// Types of file systems whose calls wait for more than the kernel, by their beginning.
 const REMOTE: [&str; 15] = [
     "nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "lustre", "gluster", "gpfs", "ocfs", "gfs2",
@@ -61,10 +64,10 @@ fn guard(agent: u32) -> ! {
         let status = std::fs::read_to_string(format!("/proc/{agent}/status")).unwrap_or_default();
         waited = if stops_in_vain(&status) { waited + 1 } else { 0 };
         if waited == LOOKS {
-            eprintln!(
-                "flume-ng: stopped while a file system does not answer; what is in doubt stays so"
-            );
+            // Not before it: nobody may read the words.
+            os::outlive_parent();
             os::kill(agent);
+            os::last_words(LAST_WORDS);
             os::exit_now(0);
         }
     }

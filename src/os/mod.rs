@@ -33,7 +33,7 @@ pub use notice::Inotify;
 pub use own::{Custody, custody, make_unforeseen, open_own, read_own, write_anew};
 pub use process::{
     Usage, become_guard, coarse_time, exit_now, fork, give_back_memory, keep_freed_memory, kill,
-    usage,
+    outlive_parent, usage,
 };
 pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_requested};
 pub use socket::{

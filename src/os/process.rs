@@ -81,6 +81,12 @@ pub fn become_guard(parent: u32) -> bool {
     getppid() == pid_of(parent)
 }
 
+/// Takes back that this process ends when its parent does.
+pub fn outlive_parent() {
+    // It cannot fail with such an argument.
+    let _ = set_death_signal(None);
+}
+
 fn close_all_but_stderr() {
     // SAFETY: numbers only. What the descriptors belonged to is not used in this process any more.
     unsafe {

@@ -8,11 +8,21 @@ use std::time::{Duration, Instant};
 
 use super::scene::{is_root, skipped, spool};
 
-/// Over the spool directory lies a file system in user space of which nobody answers a question. It
-/// is in a mount namespace of the agent's own, and goes with it.
 #[test]
 fn a_request_to_stop_ends_an_agent_in_a_call_that_never_returns() {
     let _row = hazard(Group::Absence, "SIGTERM while a file system hangs", V010);
+    it_ends("hung", true);
+}
+
+/// What watches over it has something to say, too.
+#[test]
+fn a_request_to_stop_ends_such_an_agent_of_which_nobody_hears() {
+    it_ends("hung-unheard", false);
+}
+
+/// Over the spool directory lies a file system in user space of which nobody answers a question. It
+/// is in a mount namespace of the agent's own, and goes with it.
+fn it_ends(name: &str, is_heard: bool) {
     let may_mount = std::process::Command::new("unshare").args(["-m", "true"]).status();
     let is_possible = is_root()
         && may_mount.is_ok_and(|s| s.success())
@@ -20,7 +30,7 @@ fn a_request_to_stop_ends_an_agent_in_a_call_that_never_returns() {
     if !is_possible {
         return skipped("no right to mount a file system of our own");
     }
-    let scene = spool("hung").file("a_{H}.log", "one\n", 0);
+    let scene = spool(name).file("a_{H}.log", "one\n", 0);
     let dir = CString::new(scene.work.spool().as_os_str().as_bytes()).expect("a path");
     let mut scene = scene.command(move |command| {
         let dir = dir.clone();
@@ -40,7 +50,8 @@ fn a_request_to_stop_ends_an_agent_in_a_call_that_never_returns() {
                         c"fuse".as_ptr(),
                         0,
                         options.as_ptr().cast(),
-                    ) == 0;
+                    ) == 0
+                    && (is_heard || close_reader_of_stderr());
                 if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
             });
         }
@@ -56,9 +67,25 @@ fn a_request_to_stop_ends_an_agent_in_a_call_that_never_returns() {
     let (status, took) = (scene.ends_by_itself(), begun.elapsed());
     assert!(took < Duration::from_secs(2), "{took:?}\n{}", scene.log());
     assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}\n{}", scene.log());
-    scene.log_says("while a file system does not answer");
+    if is_heard {
+        scene.log_says("while a file system does not answer");
+    }
     // The next one finds everything as it was.
     let mut scene = scene.command(|_| {});
     scene.start();
     scene.in_the_end(&["one"]);
+}
+
+/// Standard error becomes a pipe whose other end is closed.
+///
+/// # Safety
+/// For a process of one thread that is about to execute another program.
+unsafe fn close_reader_of_stderr() -> bool {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for two; the rest is numbers.
+    unsafe {
+        libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) == 0
+            && libc::dup2(ends[1], libc::STDERR_FILENO) == libc::STDERR_FILENO
+            && libc::close(ends[0]) == 0
+    }
 }
