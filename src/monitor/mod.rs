@@ -42,6 +42,8 @@ const CLASS: &str = "instrumentation.MonitorService";
 
 /// How often the text file and systemd's status line are renewed, ms.
 const INTERVAL_MS: u64 = 15_000;
+/// The same while systemd, which was behind, does not know that the agent is ready, ms.
+const READY_AGAIN_MS: u64 = 1_000;
 /// How often sockets are looked at while there is much to do, ms.
 const HTTP_INTERVAL_MS: u64 = 5;
 /// How long a page is kept before it is made again, ms.
@@ -204,7 +206,10 @@ pub(crate) struct Monitor {
     textfile: Option<PathBuf>,
     textfile_fault: Option<String>,
     systemd: Notifier,
+    /// systemd knows that the agent is ready.
     is_ready: bool,
+    /// The agent has had its turn: the text file is its own.
+    has_turned: bool,
     due_ms: u64,
     was_connected: Option<bool>,
 }
@@ -232,6 +237,7 @@ impl Monitor {
             textfile_fault: None,
             systemd: Notifier::nobody(),
             is_ready: false,
+            has_turned: false,
             due_ms: 0,
             was_connected: None,
         }
@@ -268,14 +274,18 @@ impl Monitor {
         }
         self.was_connected = Some(connected);
         self.due_ms = now_ms + INTERVAL_MS;
-        let ready = if self.is_ready { "" } else { "READY=1\n" };
-        self.is_ready = true;
+        self.has_turned = true;
         if self.textfile.is_none() && !self.systemd.is_listening() {
             return;
         }
         let stats = stats();
         self.write_textfile(&stats);
-        self.systemd.tell(&format!("{ready}STATUS={}", status_line(&stats)));
+        let ready = if self.is_ready { "" } else { "READY=1\n" };
+        let is_told = self.systemd.tell(&format!("{ready}STATUS={}", status_line(&stats)));
+        self.is_ready |= is_told;
+        if !self.is_ready {
+            self.due_ms = now_ms + READY_AGAIN_MS;
+        }
     }
 
     /// The agent begins to stop: no request is served any more.
@@ -287,7 +297,7 @@ impl Monitor {
     /// The last word. An agent that never had its turn, because another one holds its directory,
     /// has none: the text file is the other one's.
     pub(crate) fn stopped(&mut self, stats: &Stats) {
-        if self.is_ready {
+        if self.has_turned {
             self.write_textfile(stats);
         }
     }
@@ -560,6 +570,24 @@ pub(super) mod tests {
             sinks: vec![SinkStats { name: "k1".into(), drained: 5 }],
             ..Stats::default()
         }
+    }
+
+    #[test]
+    fn ready_is_said_until_systemd_knows() {
+        use systemd::tests::{drain, fill, listen, notifier};
+        let name = format!("flume-ng-test-ready-{}", std::process::id());
+        let listener = listen(&name);
+        let mut monitor = Monitor { systemd: notifier(&name), ..Monitor::absent() };
+        let turn = |monitor: &mut Monitor, now_ms| monitor.turn(now_ms, false, true, &stats);
+        let ready = |said: &[String]| said.iter().filter(|s| s.starts_with("READY=1\n")).count();
+        fill(&name);
+        turn(&mut monitor, 1_000);
+        assert_eq!(ready(&drain(&listener)), 0);
+        turn(&mut monitor, 1_000 + READY_AGAIN_MS);
+        assert_eq!(ready(&drain(&listener)), 1);
+        turn(&mut monitor, 1_000 + READY_AGAIN_MS + INTERVAL_MS);
+        let said = drain(&listener);
+        assert!(said.iter().any(|s| s.starts_with("STATUS=")) && ready(&said) == 0, "{said:?}");
     }
 
     #[test]

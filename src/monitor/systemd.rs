@@ -52,20 +52,21 @@ impl Notifier {
         let (Some((socket, address)), Some(every_ms)) = (&self.to, self.watchdog_ms) else {
             return;
         };
-        if now_ms >= self.alive_due_ms {
+        // What does not get through, as systemd is behind, the next turn says again.
+        if now_ms >= self.alive_due_ms && socket.send_to_addr(b"WATCHDOG=1", address).is_ok() {
             self.alive_due_ms = now_ms + every_ms;
-            // The next turn says it again.
-            let _ = socket.send_to_addr(b"WATCHDOG=1", address);
         }
     }
 
-    /// Sends a state unless it is the one sent last. One that does not get through is of no
-    /// consequence: the socket is never waited for.
-    pub(crate) fn tell(&mut self, state: &str) {
-        let Some((socket, address)) = &self.to else { return };
-        if state != self.last && socket.send_to_addr(state.as_bytes(), address).is_ok() {
+    /// Sends a state unless it is the one sent last. The socket is never waited for. Does the listener,
+    /// if there is one, have it?
+    pub(crate) fn tell(&mut self, state: &str) -> bool {
+        let Some((socket, address)) = &self.to else { return true };
+        let has_it = state == self.last || socket.send_to_addr(state.as_bytes(), address).is_ok();
+        if has_it {
             state.clone_into(&mut self.last);
         }
+        has_it
     }
 }
 
@@ -88,7 +89,7 @@ fn open(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -115,6 +116,47 @@ mod tests {
             assert_eq!(&buffer[..length], expected.as_bytes());
         }
         assert!(open(OsStr::new(&"/long".repeat(40))).is_err());
+    }
+
+    /// Fills the listener's queue: not even a new socket finds room in it.
+    pub(in super::super) fn fill(name: &str) {
+        let fills_it = |_: &i32| {
+            let (socket, address) = open(OsStr::new(&format!("@{name}"))).unwrap();
+            (0..).take_while(|_| socket.send_to_addr(b"X=1", &address).is_ok()).count() > 0
+        };
+        assert!((0..10_000).take_while(fills_it).count() > 0);
+    }
+
+    /// What the listener has got.
+    pub(in super::super) fn drain(listener: &UnixDatagram) -> Vec<String> {
+        listener.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 512];
+        let text = |length: usize, buffer: &[u8]| String::from_utf8(buffer[..length].to_vec());
+        std::iter::from_fn(|| Some(text(listener.recv(&mut buffer).ok()?, &buffer).unwrap()))
+            .collect()
+    }
+
+    pub(in super::super) fn listen(name: &str) -> UnixDatagram {
+        UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap()
+    }
+
+    pub(in super::super) fn notifier(name: &str) -> Notifier {
+        let to = open(OsStr::new(&format!("@{name}"))).unwrap();
+        Notifier { to: Some(to), watchdog_ms: Some(60_000), ..Notifier::nobody() }
+    }
+
+    /// The second chance would come as late as systemd waits, and be too late.
+    #[test]
+    fn that_the_loop_turns_is_said_again_where_it_did_not_get_through() {
+        let name = format!("flume-ng-test-alive-{}", std::process::id());
+        let (listener, mut notifier) = (listen(&name), notifier(&name));
+        fill(&name);
+        notifier.alive(1_000);
+        drain(&listener);
+        notifier.alive(1_001);
+        assert_eq!(drain(&listener), ["WATCHDOG=1"]);
+        notifier.alive(1_002);
+        assert!(drain(&listener).is_empty());
     }
 
     #[test]
