@@ -31,6 +31,7 @@ use crate::source::{Files, reach, scan};
 pub(super) const WATCH_RETRY_MS: u64 = 10_000;
 
 /// Why the own state of a source is not where it belongs.
+#[derive(Debug, PartialEq, Eq)]
 enum Misplaced {
     /// Nothing can be written there now; it is tried again.
     NotNow(String),
@@ -102,8 +103,7 @@ impl Agent {
     fn look_at_state(&mut self, at: usize) -> Result<(), Misplaced> {
         let running = &self.running[at];
         let dir = running.pipeline.config.tracker_dir.clone();
-        let lock = running.lock.place();
-        if lock == Place::Held {
+        if is_in_place(running.lock.place())? {
             return self.look_at_checkpoint(at, &dir);
         }
         if !dir.exists() && !dir.parent().is_some_and(Path::exists) {
@@ -125,6 +125,10 @@ impl Agent {
                     ),
                 );
                 self.running[at].lock = lock;
+                self.look_at_checkpoint(at, &dir)
+            }
+            // It was our own: back in its place meanwhile.
+            Locked::Busy { .. } if is_in_place(self.running[at].lock.place())? => {
                 self.look_at_checkpoint(at, &dir)
             }
             Locked::Busy { path, holder } => Err(Misplaced::Lost(format!(
@@ -274,6 +278,16 @@ pub(super) fn claim_below(config: &SourceConfig) -> Result<Vec<Rc<SpoolLock>>, N
     Ok(locks)
 }
 
+/// Is the lock the one that the next agent will ask for? Where that cannot be told, nobody asks for it: who is
+/// in the way would be this agent.
+fn is_in_place(lock: Place) -> Result<bool, Misplaced> {
+    match lock {
+        Place::Held => Ok(true),
+        Place::Gone | Place::Other => Ok(false),
+        Place::Unknown(why) => Err(Misplaced::NotNow(why)),
+    }
+}
+
 /// Which source's state is not found under its path, and why.
 fn astray(running: &Running) -> Option<String> {
     let config = &running.pipeline.config;
@@ -328,5 +342,20 @@ fn renew_watch(running: &mut Running, now_ms: u64) {
             }
         }
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name of a network file system that does not answer for a moment is neither gone nor another's.
+    #[test]
+    fn a_lock_of_which_nothing_is_known_is_not_asked_for() {
+        let unknown = Place::Unknown("t/lock: Stale file handle".to_string());
+        let waits = Err(Misplaced::NotNow("t/lock: Stale file handle".to_string()));
+        assert_eq!(is_in_place(unknown), waits);
+        let known = [Place::Held, Place::Gone, Place::Other].map(is_in_place);
+        assert_eq!(known, [Ok(true), Ok(false), Ok(false)]);
     }
 }

@@ -104,7 +104,7 @@ pub fn place(file: &File, path: &Path) -> Place {
     match std::fs::metadata(path) {
         Ok(stat) if (stat.dev(), stat.ino()) == own => Place::Held,
         Ok(_) => Place::Other,
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Place::Gone,
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Place::Gone,
         Err(e) => unknown(e),
     }
 }
