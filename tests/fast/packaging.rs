@@ -85,6 +85,24 @@ fn manifests_ask_for_what_is_served() {
     assert!(container.contains("EXPOSE 41414") && container.contains("/etc/flume-ng/flume.conf"));
 }
 
+/// A limit that what is rare but needed goes beyond is found after the state was lost, again and again.
+#[test]
+fn the_limits_of_memory_leave_room_for_the_table_of_a_topic_that_is_read_back() {
+    let rebuild = include_str!("../../src/pipeline/rebuild/mod.rs");
+    let table = rebuild.split("const TABLE_BYTES: usize = ").nth(1).unwrap();
+    let (table, _) = table.split_once(" << 20;").expect("MiB");
+    let table: u32 = table.parse().unwrap();
+    for (name, before, unit) in [
+        ("kubernetes/sidecar.yaml", "limits: { memory: ", "Mi }"),
+        ("kubernetes/daemonset.yaml", "limits: { memory: ", "Mi }"),
+        ("flume-ng-hardened.service", "\nMemoryMax=", "M\n"),
+    ] {
+        let text = read(name);
+        let limit = text.split(before).nth(1).and_then(|rest| rest.split(unit).next()).unwrap();
+        assert!(limit.parse::<u32>().unwrap() >= 2 * table, "{name}: {limit}");
+    }
+}
+
 /// The configuration of the manifest is one that an agent starts with.
 #[test]
 fn the_configuration_of_the_manifest_is_sound() {
