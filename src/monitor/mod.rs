@@ -15,7 +15,9 @@ mod page;
 pub(crate) mod rates;
 pub(crate) mod systemd;
 
+use std::fs::Permissions;
 use std::os::fd::RawFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::channel::standing::Standing;
@@ -330,7 +332,9 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     // Node exporters read what ends in `.prom`.
     beside.push(".tmp");
-    os::write_anew(Path::new(&beside), text.as_bytes())?;
+    let file = os::write_anew(Path::new(&beside), text.as_bytes())?;
+    // Exporters run as other users, whatever umask there is for files of ours.
+    file.set_permissions(Permissions::from_mode(0o644))?;
     std::fs::rename(&beside, path)
 }
 
@@ -570,6 +574,16 @@ pub(super) mod tests {
             sinks: vec![SinkStats { name: "k1".into(), drained: 5 }],
             ..Stats::default()
         }
+    }
+
+    #[test]
+    fn the_text_file_can_be_read_by_others() {
+        let name = format!("flume-ng-mode-{}.prom", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        replace(&path, "x 1\n").unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(mode & 0o777, 0o644);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What is shipped beside the program says what is so: rules that Prometheus takes, probes and ports that
 //! there are, names of the same files. (Which metrics there are: `src/monitor/exposition.rs`.)
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::planted::Site;
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)
@@ -63,6 +66,21 @@ fn no_unit_keeps_an_agent_from_its_start_by_a_check() {
         // What it must not be started again for, it says itself.
         assert!(unit.contains("\nRestartPreventExitStatus=2 70 78\n"), "{name}");
     }
+}
+
+/// The hardened unit has a umask that leaves nothing to others; who collects the metrics is another user.
+#[test]
+fn metrics_can_be_read_by_others_under_the_umask_of_the_hardened_unit() {
+    let unit = read("flume-ng-hardened.service");
+    let umask = unit.lines().find_map(|line| line.strip_prefix("UMask=")).unwrap();
+    let site = Site::new("umask", "tracker", "a1.monitoring.textfile = a1.prom\n");
+    let agent = site.command(&["agent", "--once", "--timeout", "1"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]).arg(agent.get_program());
+    let output = shell.args(agent.get_args()).current_dir(site.path("")).output().unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&site.path("a1.prom")), 0o644, "{output:?}");
+    assert_eq!(mode(&site.path("tracker")), 0o700);
 }
 
 #[test]
