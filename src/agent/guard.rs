@@ -5,7 +5,12 @@
 //! directory of a source is on such a file system, a child process without any open file looks
 //! four times a second whether a request to stop waits in vain, and ends the agent then. What must
 //! survive is in the checkpoint, as at every other end.
+//!
+//! Cron starts an agent every minute, and each asks the file system whether it is the first one. While that
+//! hangs there would be one more every minute. So an agent that has not got beyond that for a minute is ended
+//! as well.
 
+use std::io::{PipeReader, PipeWriter};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,8 +25,13 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How many looks in a row must find the request waiting: three quarters of a second.
 const LOOKS: u32 = 4;
 
-const LAST_WORDS: &str =
+/// The same for an agent that starts: a minute.
+const START_LOOKS: u32 = 240;
+
+const STOPPED: &str =
     "flume-ng: stopped while a file system does not answer; what is in doubt stays so\n";
+const NOT_STARTED: &str = "flume-ng: ended, since a file system has not answered for a minute; \
+     the next start asks it again\n";
 
 /// Types of file systems whose calls wait for more than the kernel, by their beginning.
 const REMOTE: [&str; 15] = [
@@ -31,57 +41,95 @@ const REMOTE: [&str; 15] = [
 
 static IS_GUARDED: AtomicBool = AtomicBool::new(false);
 
+/// The agent starts as long as this lives.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Starting {
+    _heard: Option<PipeWriter>,
+}
+
 /// Begins to watch over the agent, if one of its directories is on a file system that may hang, and
 /// none does so yet. Asks no file system, since that might be the call that hangs.
-pub(crate) fn watch_over(config: &AgentConfig) {
+pub(crate) fn watch_over(config: &AgentConfig) -> Starting {
+    let nobody_looks = Starting { _heard: None };
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let may_hang =
         |s: &SourceConfig| is_remote(&mounts, &s.spool_dir) || is_remote(&mounts, &s.tracker_dir);
     if !config.sources.iter().any(may_hang) || IS_GUARDED.swap(true, Ordering::Relaxed) {
-        return;
+        return nobody_looks;
     }
     let agent = std::process::id();
+    let ends = std::io::pipe().ok();
     match os::fork() {
-        Ok(false) => {}
-        Ok(true) => guard(agent),
-        Err(e) => log::warn(
-            "node.Application",
-            format_args!(
-                "Hanging file systems are not watched: {e}; if one hangs, end this agent with KILL."
-            ),
-        ),
+        Ok(false) => Starting { _heard: ends.map(|(_, write)| write) },
+        Ok(true) => guard(agent, ends.map(|(read, _)| read)),
+        Err(e) => {
+            log::warn(
+                "node.Application",
+                format_args!(
+                    "Hanging file systems are not watched: {e}; if one hangs, end this agent with KILL."
+                ),
+            );
+            nobody_looks
+        }
     }
 }
 
 /// The child's whole life.
-fn guard(agent: u32) -> ! {
-    if !os::become_guard(agent) {
+fn guard(agent: u32, starting: Option<PipeReader>) -> ! {
+    if !os::become_guard(agent, starting) {
         os::exit_now(0);
     }
-    let mut waited = 0;
+    let mut waited = Waited::default();
     loop {
         std::thread::sleep(LOOK);
         let status = std::fs::read_to_string(format!("/proc/{agent}/status")).unwrap_or_default();
-        waited = if stops_in_vain(&status) { waited + 1 } else { 0 };
-        if waited == LOOKS {
+        if let Some(words) = waited.look(&status, !os::is_hung_up()) {
             // Not before it: nobody may read the words.
             os::outlive_parent();
             os::kill(agent);
-            os::last_words(LAST_WORDS);
+            os::last_words(words);
             os::exit_now(0);
+        }
+    }
+}
+
+/// How many looks in a row have found the agent in vain.
+#[derive(Debug, Default)]
+struct Waited {
+    to_stop: u32,
+    to_start: u32,
+}
+
+impl Waited {
+    /// What to say if the agent has to be ended. `status`: its /proc/PID/status.
+    fn look(&mut self, status: &str, is_starting: bool) -> Option<&'static str> {
+        let next = |looks: u32, in_vain: bool| if in_vain { looks + 1 } else { 0 };
+        self.to_stop = next(self.to_stop, stops_in_vain(status));
+        self.to_start = next(self.to_start, is_starting && is_stuck(status));
+        match self {
+            Waited { to_stop: LOOKS.., .. } => Some(STOPPED),
+            Waited { to_start: START_LOOKS.., .. } => Some(NOT_STARTED),
+            _ => None,
         }
     }
 }
 
 /// Does /proc/PID/status tell of a process in a call that no signal ends, with TERM or INT waiting?
 fn stops_in_vain(status: &str) -> bool {
-    let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let is_stuck = value("State:").is_some_and(|state| state.starts_with('D'));
     let pending = |key: &str| {
-        let signals = value(key).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0);
-        signals & os::STOP_SIGNALS != 0
+        let signals = value(status, key).and_then(|text| u64::from_str_radix(text, 16).ok());
+        signals.unwrap_or(0) & os::STOP_SIGNALS != 0
     };
-    is_stuck && (pending("SigPnd:") || pending("ShdPnd:"))
+    is_stuck(status) && (pending("SigPnd:") || pending("ShdPnd:"))
+}
+
+fn is_stuck(status: &str) -> bool {
+    value(status, "State:").is_some_and(|state| state.starts_with('D'))
+}
+
+fn value<'a>(status: &'a str, key: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
 }
 
 /// By the longest mount point above a path; of equal ones the last is on top. A link in the path is
@@ -147,5 +195,19 @@ garbage
         assert!(!status("R (running)", none, term));
         assert!(!status("T (stopped)", none, term));
         assert!(!stops_in_vain(""));
+    }
+
+    #[test]
+    fn a_start_that_hangs_for_a_minute_is_in_vain() {
+        let (stuck, runs) = ("State:\tD (disk sleep)\n", "State:\tS (sleeping)\n");
+        let looks = |waited: &mut Waited, status: &str, is_starting: bool| {
+            let mut looks = (0..START_LOOKS).map(|_| waited.look(status, is_starting));
+            looks.position(|words| words == Some(NOT_STARTED)).map(|at| at as u32 + 1)
+        };
+        let mut waited = Waited::default();
+        assert_eq!(looks(&mut waited, stuck, false), None);
+        assert_eq!(waited.look(stuck, true), None);
+        assert_eq!(waited.look(runs, true), None);
+        assert_eq!(looks(&mut waited, stuck, true), Some(START_LOOKS));
     }
 }

@@ -238,7 +238,8 @@ impl Agent {
             self.next = Some(config);
             return Ok(());
         }
-        guard::watch_over(&config);
+        // It has started.
+        drop(guard::watch_over(&config));
         let own = self.channels.iter().filter(|c| c.base.is_none());
         let channels = own.map(|c| c.name.as_str());
         let sources = self.running.iter().map(|r| r.pipeline.config.name.as_str());

@@ -43,14 +43,12 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     if let Ok(Loaded { config, .. }) = &loaded
         && !args.dry_run
     {
-        guard::watch_over(config);
-    }
-    if let Ok(Loaded { config, .. }) = &loaded
-        && !args.dry_run
-        && let Some(held) = held_by_another(config)
-    {
-        lifecycle::tell_busy(&held);
-        return Exit::Temporary.into();
+        let starting = guard::watch_over(config);
+        if let Some(held) = held_by_another(config) {
+            lifecycle::tell_busy(&held);
+            return Exit::Temporary.into();
+        }
+        drop(starting);
     }
     log::info(PROVIDER, format_args!("Configuration provider starting"));
     log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));

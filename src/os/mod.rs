@@ -32,8 +32,8 @@ pub use host::{host_name, local_zone, read_time_zone};
 pub use notice::Inotify;
 pub use own::{Custody, custody, make_unforeseen, open_own, read_own, write_anew};
 pub use process::{
-    Usage, become_guard, coarse_time, exit_now, fork, give_back_memory, keep_freed_memory, kill,
-    outlive_parent, usage,
+    Usage, become_guard, coarse_time, exit_now, fork, give_back_memory, is_hung_up,
+    keep_freed_memory, kill, outlive_parent, usage,
 };
 pub use signal::{LastWords, STOP_SIGNALS, arm_last_words, install_signals, stop_requested};
 pub use socket::{

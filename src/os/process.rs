@@ -1,8 +1,9 @@
 //! This process, and a second one that watches over it.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, Signal, getppid, kill_process, set_parent_process_death_signal as set_death_signal,
 };
@@ -71,13 +72,15 @@ pub fn fork() -> io::Result<bool> {
 
 /// Makes of a copy a process that holds nothing of what `parent` holds, files and locks least of
 /// all, leaves requests to stop to it, and ends when it does. `false`: it has ended already.
-pub fn become_guard(parent: u32) -> bool {
+/// `hears`: the one pipe that it keeps, see [`is_hung_up`].
+pub fn become_guard(parent: u32, hears: Option<PipeReader>) -> bool {
     // These calls cannot fail with such arguments.
     let _ = set_death_signal(Some(Signal::KILL));
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGALRM] {
         let _ = signal::ignore(signal);
     }
-    close_all_but_stderr();
+    let hears = hears.is_some_and(|pipe| rustix::stdio::dup2_stdin(pipe).is_ok());
+    close_all_but_stderr(hears);
     getppid() == pid_of(parent)
 }
 
@@ -87,10 +90,19 @@ pub fn outlive_parent() {
     let _ = set_death_signal(None);
 }
 
-fn close_all_but_stderr() {
+/// Has the pipe of a guard no end to write to any more? Also if it has none at all.
+pub fn is_hung_up() -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut polls = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)];
+    poll(&mut polls, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+fn close_all_but_stderr(and_stdin: bool) {
     // SAFETY: numbers only. What the descriptors belonged to is not used in this process any more.
     unsafe {
-        libc::close(0);
+        if !and_stdin {
+            libc::close(0);
+        }
         libc::close(1);
         if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) != 0 {
             // Linux before 5.9.
