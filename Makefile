@@ -40,7 +40,7 @@ export CARGO_TARGET_DIR
 
 KAFKA ?= 0.10.2.0
 
-.PHONY: all bench bench-quick bench-verify check container demo deb documents fuzz install install-service release rpm screenshot soak static test torture clean
+.PHONY: all bench bench-quick bench-verify built check container demo deb documents fuzz install install-service release rpm screenshot soak static test torture clean
 
 MUSL = x86_64-unknown-linux-musl
 
@@ -161,8 +161,16 @@ bench-verify:
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-install: all
-	install -D -m 755 "$(CARGO_TARGET_DIR)/release/flume-ng" "$(DESTDIR)$(PREFIX)/bin/flume-ng"
+PROGRAM = $(CARGO_TARGET_DIR)/release/flume-ng
+
+# rustup installs cargo for one user, and root does not find it under sudo: then what that user has built
+# is installed, if it is that of these sources.
+built:
+	@[ -x "$(PROGRAM)" ] && [ -z "$$(find src Cargo.toml Cargo.lock -newer "$(PROGRAM)")" ] || \
+	  { echo 'make install: $(CARGO) is not found, and $(PROGRAM) is not that of these sources; run make first, as the user who has cargo' >&2; exit 1; }
+
+install: $(if $(shell command -v $(CARGO) 2>/dev/null),all,built)
+	install -D -m 755 "$(PROGRAM)" "$(DESTDIR)$(PREFIX)/bin/flume-ng"
 	install -D -m 644 packaging/man/flume-ng.1 "$(SHARE)/man/man1/flume-ng.1"
 	install -D -m 644 packaging/completions/flume-ng.bash "$(SHARE)/bash-completion/completions/flume-ng"
 	install -D -m 644 packaging/completions/_flume-ng "$(SHARE)/zsh/site-functions/_flume-ng"

@@ -259,6 +259,34 @@ fn the_image_holds_the_program_and_runs_it() {
     }
 }
 
+/// As under `sudo` after an installation of Rust for one user.
+#[test]
+fn where_cargo_is_not_found_what_was_built_is_installed() {
+    let dir = crate::support::TempDir::new("install");
+    let program = dir.path().join("release/flume-ng");
+    let install = || {
+        let mut make = Command::new("make");
+        make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").current_dir(path(".."));
+        make.args(["-s", "install", "CARGO=/nowhere/cargo", "PREFIX=/usr"]);
+        make.arg(format!("DESTDIR={}/root", dir.path().display()));
+        make.arg(format!("CARGO_TARGET_DIR={}", dir.path().display())).output()
+    };
+    let Ok(output) = install() else {
+        return eprintln!("make is missing: its installation is not tried");
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("run make first"), "{said}");
+    std::fs::create_dir(dir.path().join("release")).unwrap();
+    std::fs::copy("/bin/true", &program).unwrap();
+    let output = install().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(dir.path().join("root/usr/bin/flume-ng").exists());
+    // Of older sources.
+    let old = std::fs::File::options().write(true).open(&program).unwrap();
+    old.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
+    assert!(!install().unwrap().status.success());
+}
+
 /// Each crate that is in the program is in the list, with its license and checksum.
 #[test]
 fn the_list_of_what_is_in_it_is_that_of_cargo() {
