@@ -139,6 +139,18 @@ pub struct Unreached {
     pub is_given_up: bool,
     /// Events.
     pub missed: u64,
+    /// Partitions that have no leader while others have one.
+    pub leaderless: Vec<Leaderless>,
+}
+
+/// A partition of an optional channel that has no leader.
+#[derive(Debug)]
+pub struct Leaderless {
+    pub partition: i32,
+    /// Monotonic time since which that is known, ms.
+    pub since_ms: u64,
+    /// That is too long: what is for it goes without.
+    pub is_given_up: bool,
 }
 
 /// How far a topic is wanted that is written to only when events name it.
@@ -333,11 +345,27 @@ impl Outlet {
 
     /// Does a file of that name wait, since its partition has no leader?
     pub fn is_barred(&self, file_name: &[u8]) -> bool {
-        let Some(topic) = &self.topic else { return false };
+        self.leaderless_of(file_name).is_some_and(|partition| !self.has_given_up(partition))
+    }
+
+    /// Do events of a file of that name go without it, since its partition has had no leader for too long?
+    pub fn is_passed_over(&self, file_name: &[u8]) -> bool {
+        self.leaderless_of(file_name).is_some_and(|partition| self.has_given_up(partition))
+    }
+
+    /// The partition of a file of that name, where it keeps to one and that has no leader.
+    fn leaderless_of(&self, file_name: &[u8]) -> Option<i32> {
+        let topic = self.topic.as_ref()?;
         let is_by_file = self.config.partition_by == PartitionBy::File;
-        is_by_file
-            && self.config.default_partition.is_none()
-            && !topic.leads(topic.partitions[place_of(file_name, topic.partitions.len())])
+        let partition = topic.partitions[place_of(file_name, topic.partitions.len())];
+        let keeps_to_one = is_by_file && self.config.default_partition.is_none();
+        (keeps_to_one && !topic.leads(partition)).then_some(partition)
+    }
+
+    /// Is it optional, and `partition` one that has had no leader for too long?
+    pub fn has_given_up(&self, partition: i32) -> bool {
+        let mut leaderless = self.optional.iter().flat_map(|unreached| &unreached.leaderless);
+        leaderless.any(|one| one.partition == partition && one.is_given_up)
     }
 
     /// Who leads what may be another than at the last look. Time in which a partition was not looked

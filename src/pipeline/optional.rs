@@ -4,8 +4,10 @@
 //! never sent again, so that an optional channel may lack events and has none twice. New ones go there under
 //! a fresh producer id, since the numbers of what was given up are gone.
 
+use super::announced::Ticket;
 use super::room::Halt;
 use super::{CHANNEL, Observer, Pipeline};
+use crate::channel::outlet::Leaderless;
 use crate::log::{self, About, Level, counted};
 
 /// For so long it is waited for like any other, ms: a broker that is started anew costs it nothing.
@@ -24,6 +26,7 @@ impl Pipeline {
             }
             let Some(unreached) = &mut self.outlets[at].optional else { continue };
             if is_open {
+                self.leave_leaderless(at);
                 self.tell_missed(at);
                 continue;
             }
@@ -39,27 +42,65 @@ impl Pipeline {
         Ok(())
     }
 
+    /// All that is in doubt there.
     fn give_up_doubts(&mut self, at: usize) {
-        let now_ms = self.clock.monotonic_ms();
         let doubts = self.doubts(at);
         if doubts.is_empty() {
             return;
         }
+        // An attempt that is under way speaks of what is given up.
+        let now_ms = self.clock.monotonic_ms();
+        self.outlets[at].close(now_ms);
+        self.void_doubts(at, &doubts, "not reached");
+    }
+
+    /// A partition without a leader is waited for likewise, while the others go on: by what is in doubt there, and by
+    /// files that keep to it.
+    fn leave_leaderless(&mut self, at: usize) {
+        let now_ms = self.clock.monotonic_ms();
+        let outlet = &mut self.outlets[at];
+        let (Some(unreached), Some(topic)) = (&mut outlet.optional, &outlet.topic) else { return };
+        let known = &mut unreached.leaderless;
+        known.retain(|one| !topic.leads(one.partition));
+        for &partition in &topic.leaderless {
+            if known.iter().all(|one| one.partition != partition) {
+                known.push(Leaderless { partition, since_ms: now_ms, is_given_up: false });
+            }
+        }
+        let is_over =
+            |one: &&mut Leaderless| !one.is_given_up && now_ms - one.since_ms >= PATIENCE_MS;
+        let mut is_new = false;
+        for one in known.iter_mut().filter(is_over) {
+            (one.is_given_up, is_new) = (true, true);
+        }
+        if !known.iter().any(|one| one.is_given_up) {
+            return;
+        }
+        if is_new {
+            self.files.unbar();
+        }
+        let mut parked = self.doubts(at);
+        parked.retain(|&n| self.outlets[at].has_given_up(self.announced[n].record.partition));
+        if !parked.is_empty() {
+            self.void_doubts(at, &parked, "without a leader there");
+        }
+    }
+
+    /// They count as done. The next opening, before which nothing goes to their partitions, gets a fresh producer id.
+    fn void_doubts(&mut self, at: usize, doubts: &[Ticket], why: &str) {
         let events: u64 = doubts.iter().map(|&n| u64::from(self.announced[n].record.count)).sum();
-        for n in doubts {
+        for &n in doubts {
             self.void(at, n);
         }
         let outlet = &mut self.outlets[at];
         outlet.has_own_identity = false;
-        let (name, topic) = (outlet.config.name.clone(), outlet.config.topic.clone());
-        // An attempt that is under way speaks of what was given up.
-        outlet.close(now_ms);
+        let (name, topic) = (&outlet.config.name, &outlet.config.topic);
         log::log_about(
             Level::Warn,
             CHANNEL,
-            &About { topic: Some(&topic), ..About::default() },
+            &About { topic: Some(topic), ..About::default() },
             format_args!(
-                "Channel {name} (topic {topic}) is optional and not reached: {} that may be there or not \
+                "Channel {name} (topic {topic}) is optional and {why}: {} that may be there or not \
                  will not be sent again.",
                 counted(events, "event")
             ),
@@ -91,7 +132,11 @@ impl Pipeline {
     fn tell_missed(&mut self, at: usize) {
         let outlet = &mut self.outlets[at];
         let Some(unreached) = outlet.optional.as_mut() else { return };
-        let missed = std::mem::take(unreached).missed;
+        (unreached.since_ms, unreached.is_given_up) = (None, false);
+        if unreached.leaderless.iter().any(|one| one.is_given_up) {
+            return;
+        }
+        let missed = std::mem::take(&mut unreached.missed);
         if missed > 0 {
             let (name, topic) = (&outlet.config.name, &outlet.config.topic);
             self.repeats.is_over(&format!("{name} optional"));

@@ -35,7 +35,7 @@ const LETTER_RETRY_MS: u64 = 4_000;
 
 /// The batches of a slice that is being read.
 struct Lot {
-    /// For each channel; none for an optional one that is not reached.
+    /// For each channel; none for an optional one that is not reached, or not in the partition of the file.
     shelves: Vec<Option<Shelf>>,
     /// Events that are for such a one, by channel.
     missed: Vec<u64>,
@@ -210,7 +210,7 @@ impl Pipeline {
         let now_ms = self.clock.monotonic_ms();
         let mut shelves = Vec::with_capacity(self.outlets.len());
         for (at, outlet) in self.outlets.iter_mut().enumerate() {
-            if !outlet.is_open() {
+            if !outlet.is_open() || outlet.is_passed_over(&name) {
                 shelves.push(None);
                 continue;
             }
@@ -537,7 +537,7 @@ impl Lot {
         for &at in &choice.channels {
             self.aims.push(match &self.shelves[at] {
                 Some(shelf) => Some(place(at, shelf)?),
-                None if outlets[at].is_given_up() => None,
+                None if outlets[at].is_given_up() || outlets[at].is_open() => None,
                 None => return Err(Refusal::Closed { channel: at }),
             });
         }

@@ -34,7 +34,7 @@ impl Story {
     }
 
     /// Likewise, with a file of a name that suits.
-    fn with_file(scenario: Scenario, suits: impl Fn(&str) -> bool) -> Story {
+    pub(crate) fn with_file(scenario: Scenario, suits: impl Fn(&str) -> bool) -> Story {
         let ground = Ground::new();
         log::set_level(Level::Info);
         let trace = Trace::telling();
@@ -47,6 +47,11 @@ impl Story {
         let mut story = Story { world, trace, _ground: ground };
         story.start();
         story
+    }
+
+    /// Does the log say so?
+    pub(crate) fn has_told(&self, what: &str) -> bool {
+        self.trace.last(usize::MAX).iter().any(|line| line.contains(what))
     }
 
     pub(crate) fn fail(&self, why: &str) -> ! {

@@ -23,6 +23,7 @@ mod hazards;
 mod kept;
 mod model;
 mod numbers;
+mod optional;
 mod places;
 mod rng;
 mod scenario;

@@ -129,6 +129,13 @@ impl World {
         self.pipeline.as_ref().is_some_and(|p| p.outlets().iter().all(Outlet::is_open))
     }
 
+    /// Is every channel open, with a leader of each partition?
+    pub fn is_whole(&self) -> bool {
+        let is_whole = |o: &Outlet| o.topic.as_ref().is_some_and(|t| t.leaderless.is_empty());
+        self.is_connected()
+            && self.pipeline.as_ref().is_some_and(|p| p.outlets().iter().all(is_whole))
+    }
+
     /// How many batches are in doubt; none where no agent runs.
     pub fn in_doubt(&self) -> Option<usize> {
         self.pipeline.as_ref().map(|pipeline| pipeline.in_doubt())

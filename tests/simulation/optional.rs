@@ -1,0 +1,63 @@
+//! An optional channel that takes nothing, or not everything: nothing waits for it, and what it misses is said.
+
+use flume_ng::config::model::PartitionBy;
+
+use crate::cluster::{Cluster, Version};
+use crate::hazards::{Story, ours};
+use crate::scenario::{Division, Scenario};
+use crate::world::World;
+
+/// Longer than a story takes.
+const FOR_EVER_MS: u64 = 86_400_000;
+
+fn scenario(partition_by: PartitionBy) -> Scenario {
+    Scenario {
+        division: Division::Optional,
+        channels: 2,
+        partitions: 2,
+        partition_by,
+        has_headers: true,
+        ..Scenario::calm(Version::V28)
+    }
+}
+
+fn optional(story: &Story) -> std::cell::RefMut<'_, Cluster> {
+    story.world.clusters[1].borrow_mut()
+}
+
+/// Our events in all partitions of a cluster.
+fn events(world: &World, cluster: usize) -> usize {
+    world.clusters[cluster].borrow().logs.iter().map(ours).sum()
+}
+
+/// Has the required channel so many events, and does nothing wait?
+fn is_done(world: &World, required: usize) -> bool {
+    events(world, 0) == required && world.in_doubt() == Some(0)
+}
+
+/// What is in doubt there is given up, files that keep to the partition go on without it, and so does everything
+/// once it has a leader again.
+#[test]
+fn a_partition_of_an_optional_channel_that_has_no_leader_holds_nothing_up() {
+    for partition_by in [PartitionBy::File, PartitionBy::Transaction] {
+        let is_first = |name: &str| crc32fast::hash(name.as_bytes()).is_multiple_of(2);
+        let mut story = Story::with_file(scenario(partition_by), is_first);
+        story.turns_until(World::is_connected);
+        optional(&story).lose_leader(0, FOR_EVER_MS);
+        story.write(3);
+        story.turns_until(|world| is_done(world, 3));
+        assert!(story.has_told("without a leader there: 3 events"));
+        story.write(4);
+        story.turns_until(|world| is_done(world, 7));
+        let goes_without = partition_by == PartitionBy::File;
+        assert_eq!(events(&story.world, 1), if goes_without { 0 } else { 4 });
+        assert_eq!(story.has_told("4 events went without it so far"), goes_without);
+        optional(&story).calm_down();
+        story.turns_until(|world| world.is_whole());
+        story.write(2);
+        story.turns_until(|world| is_done(world, 9));
+        assert_eq!(events(&story.world, 1), if goes_without { 2 } else { 6 });
+        assert_eq!(story.has_told("is reached again; 4 events went without it"), goes_without);
+        story.conclude();
+    }
+}
