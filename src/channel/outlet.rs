@@ -137,6 +137,8 @@ pub struct Unreached {
     pub since_ms: Option<u64>,
     /// That is too long: events go without it.
     pub is_given_up: bool,
+    /// It was given up, and is open since that monotonic time, ms: whether it takes anything is to be seen.
+    pub on_trial_since_ms: Option<u64>,
     /// Events.
     pub missed: u64,
     /// Partitions that have no leader while others have one.
@@ -569,6 +571,11 @@ impl Outlet {
             Some((_, at_ms)) => *at_ms = now_ms,
             None => self.acks.push((partition, now_ms)),
         }
+    }
+
+    /// Has the broker acknowledged anything since that monotonic time?
+    pub fn was_acked_since(&self, since_ms: u64) -> bool {
+        self.acks.iter().any(|(_, at_ms)| *at_ms >= since_ms)
     }
 
     /// May a batch for `partition` be announced behind `before` others that are not answered? Only

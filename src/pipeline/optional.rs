@@ -24,16 +24,22 @@ impl Pipeline {
             if self.outlets[at].is_at_rest() {
                 continue;
             }
-            let Some(unreached) = &mut self.outlets[at].optional else { continue };
-            if is_open {
-                self.leave_leaderless(at);
-                self.tell_missed(at);
+            if self.outlets[at].optional.is_none() {
                 continue;
             }
+            if is_open {
+                self.leave_leaderless(at);
+                if self.is_reached(at, now_ms) {
+                    self.tell_missed(at);
+                }
+                continue;
+            }
+            let retry_at_ms = self.end_trial(at, now_ms);
+            let Some(unreached) = &mut self.outlets[at].optional else { continue };
             let since_ms = *unreached.since_ms.get_or_insert(now_ms);
             if now_ms - since_ms >= PATIENCE_MS {
                 unreached.is_given_up = true;
-                self.give_up_doubts(at);
+                self.give_up_doubts(at, retry_at_ms);
                 if !is_on_demand {
                     self.reconnect_one(at, observer)?;
                 }
@@ -42,15 +48,41 @@ impl Pipeline {
         Ok(())
     }
 
+    /// It is open; does it take what it gets? One that was given up has to show that, for as long as it would be waited
+    /// for: brokers that can be reached may refuse every batch, or those of some partitions (too few replicas in sync).
+    fn is_reached(&mut self, at: usize, now_ms: u64) -> bool {
+        let outlet = &mut self.outlets[at];
+        let Some(unreached) = &mut outlet.optional else { return false };
+        if !unreached.is_given_up {
+            return true;
+        }
+        let since_ms = *unreached.on_trial_since_ms.get_or_insert(now_ms);
+        now_ms - since_ms >= PATIENCE_MS && outlet.was_acked_since(since_ms)
+    }
+
+    /// It is not open (any more). Where it took what it got for a moment only, it is not waited for again: returns when
+    /// it is tried next. Where nothing was sent to it, nothing speaks against it.
+    fn end_trial(&mut self, at: usize, now_ms: u64) -> u64 {
+        let has_doubts = !self.doubts(at).is_empty();
+        let Some(unreached) = &mut self.outlets[at].optional else { return now_ms };
+        if unreached.on_trial_since_ms.take().is_none() {
+            return now_ms;
+        }
+        if has_doubts {
+            return now_ms + PATIENCE_MS;
+        }
+        (unreached.since_ms, unreached.is_given_up) = (None, false);
+        now_ms
+    }
+
     /// All that is in doubt there.
-    fn give_up_doubts(&mut self, at: usize) {
+    fn give_up_doubts(&mut self, at: usize, retry_at_ms: u64) {
         let doubts = self.doubts(at);
         if doubts.is_empty() {
             return;
         }
         // An attempt that is under way speaks of what is given up.
-        let now_ms = self.clock.monotonic_ms();
-        self.outlets[at].close(now_ms);
+        self.outlets[at].close(retry_at_ms);
         self.void_doubts(at, &doubts, "not reached");
     }
 
@@ -133,6 +165,7 @@ impl Pipeline {
         let outlet = &mut self.outlets[at];
         let Some(unreached) = outlet.optional.as_mut() else { return };
         (unreached.since_ms, unreached.is_given_up) = (None, false);
+        unreached.on_trial_since_ms = None;
         if unreached.leaderless.iter().any(|one| one.is_given_up) {
             return;
         }

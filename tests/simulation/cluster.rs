@@ -165,6 +165,8 @@ pub struct Cluster {
     pub trouble: Trouble,
     /// What is appended stays above the high watermark for so long, ms.
     pub held_ms: u64,
+    /// Partitions from this one on have too few replicas in sync, and take nothing.
+    pub short_from: usize,
     /// What becomes of the next requests on the legacy wire, where that is not drawn.
     pub fates: VecDeque<Fate>,
     /// The topic is made anew when its ends were told next.
@@ -205,6 +207,7 @@ impl Cluster {
             expiry_ms: 7 * 86_400_000,
             trouble: Trouble::default(),
             held_ms: 0,
+            short_from: usize::MAX,
             fates: VecDeque::new(),
             is_remade_behind_ends: false,
             logs: (0..partitions).map(|_| Log::default()).collect(),
@@ -230,6 +233,7 @@ impl Cluster {
     pub fn calm_down(&mut self) {
         self.trouble = Trouble::default();
         self.held_ms = 0;
+        self.short_from = usize::MAX;
         self.fates.clear();
         self.unreachable_until_ms = 0;
         self.compacted_until_ms = 0;
@@ -445,6 +449,9 @@ impl Cluster {
         let kind = self.rng.below(4);
         if self.logs[batch.partition as usize].leaderless_until_ms > now_ms {
             return (Verdict::Doubtful { error: ResponseError::NotLeaderOrFollower }, now_ms);
+        }
+        if batch.partition as usize >= self.short_from {
+            return (Verdict::Doubtful { error: ResponseError::NotEnoughReplicas }, now_ms);
         }
         if self.old_format && batch.producer_id >= 0 {
             return (Verdict::OldFormat, now_ms);

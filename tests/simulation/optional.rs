@@ -1,5 +1,6 @@
 //! An optional channel that takes nothing, or not everything: nothing waits for it, and what it misses is said.
 
+use flume_ng::clock::Clock;
 use flume_ng::config::model::PartitionBy;
 
 use crate::cluster::{Cluster, Version};
@@ -58,6 +59,43 @@ fn a_partition_of_an_optional_channel_that_has_no_leader_holds_nothing_up() {
         story.turns_until(|world| is_done(world, 9));
         assert_eq!(events(&story.world, 1), if goes_without { 2 } else { 6 });
         assert_eq!(story.has_told("is reached again; 4 events went without it"), goes_without);
+        story.conclude();
+    }
+}
+
+/// Brokers that can be reached refuse every batch, or those of one partition. That is waited out once, not after each
+/// opening, and it is not said to be reached before it takes what it gets.
+#[test]
+fn an_optional_channel_that_opens_and_takes_nothing_is_waited_for_once() {
+    for short_from in [0, 1] {
+        let mut story = Story::begin(scenario(PartitionBy::Transaction));
+        story.turns_until(World::is_connected);
+        optional(&story).short_from = short_from;
+        let mut sent = 0;
+        let mut write = |story: &mut Story| {
+            let begin_ms = story.world.clock.monotonic_ms();
+            sent += 4;
+            story.write(4);
+            story.turns_until(|world| events(world, 0) == sent);
+            story.world.clock.monotonic_ms() - begin_ms
+        };
+        // Until it is given up for the first time.
+        while !story.has_told("is optional and not reached") {
+            write(&mut story);
+        }
+        let mut longest_ms = 0;
+        let end_ms = story.world.clock.monotonic_ms() + 120_000;
+        while story.world.clock.monotonic_ms() < end_ms {
+            longest_ms = longest_ms.max(write(&mut story));
+            story.world.clock.advance(500);
+        }
+        assert!(longest_ms < 5_000, "{longest_ms} ms");
+        assert!(!story.has_told("is reached again"), "{short_from}");
+        optional(&story).calm_down();
+        while !story.has_told("is reached again") {
+            write(&mut story);
+            story.world.clock.advance(500);
+        }
         story.conclude();
     }
 }
