@@ -155,6 +155,17 @@ pub struct Leaderless {
     pub is_given_up: bool,
 }
 
+/// A partition that an event names and the topic does not have.
+#[derive(Debug)]
+pub struct Missing {
+    /// The one with the smallest number that was named: what is behind it is missing as well.
+    pub least: i32,
+    /// How many the topic had then.
+    pub partitions: usize,
+    /// Monotonic time since which that is so, ms.
+    pub since_ms: u64,
+}
+
 /// How far a topic is wanted that is written to only when events name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
@@ -217,6 +228,12 @@ pub struct Outlet {
     acked_anew: Vec<i32>,
     /// Monotonic time since which the topic lacks a partition in which something is in doubt.
     pub partition_missing_since_ms: Option<u64>,
+    /// What events name and the topic does not have.
+    pub missing: Option<Missing>,
+    /// Monotonic time at which the brokers were asked how the topic is, while they have not answered, ms.
+    pub asked_ms: Option<u64>,
+    /// And at which they were asked when they answered last.
+    pub surveyed_ms: Option<u64>,
     pub throttle: Throttle,
     pub trips: Trips,
     /// Since when (Unix time, ms) and why the brokers take nothing.
@@ -271,6 +288,9 @@ impl Outlet {
             out_of_sequence: Vec::new(),
             acked_anew: Vec::new(),
             partition_missing_since_ms: None,
+            missing: None,
+            asked_ms: None,
+            surveyed_ms: None,
             throttle: Throttle::default(),
             trips: Trips::default(),
             trouble: None,
@@ -317,6 +337,7 @@ impl Outlet {
     pub fn close(&mut self, retry_at_ms: u64) {
         self.stage = Stage::Closed { retry_at_ms };
         self.topic = None;
+        (self.asked_ms, self.surveyed_ms) = (None, None);
         // The next one may be given by another cluster.
         self.fresh = None;
     }

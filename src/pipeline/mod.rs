@@ -6,6 +6,7 @@
 //! nothing is sent that is not announced in an fsynced record, nothing is announced twice, and
 //! after any doubt [`recovery`] looks before it sends.
 
+mod added;
 mod announced;
 mod answers;
 mod buried;

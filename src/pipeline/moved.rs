@@ -10,9 +10,9 @@ use crate::channel::batch::Identity;
 use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
 use crate::log::{self, counted};
 
-/// How long the brokers must say that a partition of a batch in doubt does not exist, ms. For a
+/// How long the brokers must say that a partition of a batch in doubt, or one that an event names, does not exist, ms. For a
 /// moment after a partition was added, a broker may not know of it.
-const PARTITION_MISSING_MS: u64 = 60_000;
+pub(super) const PARTITION_MISSING_MS: u64 = 60_000;
 
 impl Pipeline {
     /// The channel points to another cluster or topic than the checkpoint: what was acked there

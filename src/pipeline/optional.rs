@@ -11,7 +11,7 @@ use crate::channel::outlet::Leaderless;
 use crate::log::{self, About, Level, counted};
 
 /// For so long it is waited for like any other, ms: a broker that is started anew costs it nothing.
-const PATIENCE_MS: u64 = 10_000;
+pub(super) const PATIENCE_MS: u64 = 10_000;
 
 impl Pipeline {
     /// Takes each optional channel that is given up a step further, and gives up what is not reached.

@@ -70,8 +70,8 @@ struct Shelf {
 
 /// Why an event is not taken.
 enum Refusal {
-    /// It can go nowhere in a channel.
-    Stray { channel: usize, reason: String },
+    /// It can go nowhere in a channel, unless the topic has that partition by now.
+    Stray { channel: usize, reason: String, named: Option<i32> },
     /// It is for a topic that is not open.
     Closed { channel: usize },
     /// It is for a topic that no event was for before, in the channel of that place.
@@ -184,7 +184,12 @@ impl Pipeline {
                 };
                 self.give_lot_back(lot);
                 match refusal {
-                    Refusal::Stray { channel, reason } => {
+                    Refusal::Stray { channel, named: Some(partition), .. }
+                        if self.may_be_added(handle, channel, partition) =>
+                    {
+                        Ok(Outcome::Barred)
+                    }
+                    Refusal::Stray { channel, reason, .. } => {
                         self.bury_stray(handle, &slice, (channel, at, &reason), bound)
                     }
                     Refusal::Closed { channel } => Ok(self.want(handle, channel)),
@@ -522,15 +527,16 @@ impl Lot {
         let place = |at: usize, shelf: &Shelf| match router.place(at, headers, shelf.partitions) {
             Place::Free => Ok(shelf.free),
             Place::Partition(partition) => Ok(partition),
-            Place::None { header, value } => Err(Refusal::Stray {
+            Place::None { header, value, named } => Err(Refusal::Stray {
                 channel: at,
                 reason: why_none(&header, &value, shelf.partitions),
+                named,
             }),
         };
         let choice = router.choose(headers);
         for (at, reason) in &choice.nowhere {
             if outlets[*at].optional.is_none() {
-                return Err(Refusal::Stray { channel: *at, reason: reason.clone() });
+                return Err(Refusal::Stray { channel: *at, reason: reason.clone(), named: None });
             }
         }
         self.aims.clear();

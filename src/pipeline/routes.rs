@@ -82,6 +82,8 @@ pub(super) enum Place {
     None {
         header: String,
         value: String,
+        /// The partition that it names, if there can be one.
+        named: Option<i32>,
     },
 }
 
@@ -305,11 +307,10 @@ impl Router {
         if let Some(header) = &rule.partition_header
             && let Some(value) = headers.get(header)
         {
-            return match value.parse::<i32>() {
-                Ok(partition) if u32::try_from(partition).is_ok_and(|p| p < partitions) => {
-                    Place::Partition(partition)
-                }
-                _ => Place::None { header: header.clone(), value: value.to_owned() },
+            let named = value.parse::<i32>().ok().filter(|partition| *partition >= 0);
+            return match named {
+                Some(partition) if (partition as u32) < partitions => Place::Partition(partition),
+                _ => Place::None { header: header.clone(), value: value.to_owned(), named },
             };
         }
         match (default_partition, rule.key, headers.get(KEY_HEADER)) {
@@ -479,9 +480,12 @@ mod tests {
         assert_eq!(without.place(0, &headers(&[("key", "alpha")]), 5), Place::Partition(3));
         assert_eq!(without.place(0, &headers(&[("key", "")]), 5), Place::Partition(1));
         assert_eq!(without.place(0, &headers(&[]), 5), Place::Free);
-        for bad in ["x", " 1", "-1", "5", "", "99999999999"] {
-            let place = without.place(0, &headers(&[("part", bad), ("key", "a")]), 5);
-            assert!(matches!(place, Place::None { .. }), "{bad}");
+        // A topic may get one of that number.
+        let bad = [("x", None), (" 1", None), ("-1", None), ("5", Some(5)), ("", None)];
+        for (value, number) in bad.into_iter().chain([("99999999999", None)]) {
+            let place = without.place(0, &headers(&[("part", value), ("key", "a")]), 5);
+            let is_it = matches!(place, Place::None { named, .. } if named == number);
+            assert!(is_it, "{value}: {place:?}");
         }
         assert_eq!(without.place(0, &headers(&[("part", "02")]), 5), Place::Partition(2));
     }

@@ -34,9 +34,11 @@ impl Pipeline {
 
     fn survey_one(&mut self, at: usize, now_ms: u64) {
         let outlet = &mut self.outlets[at];
+        let asked_ms = *outlet.asked_ms.get_or_insert(now_ms);
         match outlet.broker.survey() {
             Ok(Progress::Pending) => return,
             Ok(Progress::Done(told)) => {
+                outlet.surveyed_ms = Some(asked_ms);
                 if outlet.topic.as_ref().is_some_and(|had| differs(had, &told)) {
                     outlet.stage = Stage::Outdated;
                 }
@@ -47,6 +49,7 @@ impl Pipeline {
             Err(fault) => self.distrust(at, &fault.to_string()),
         }
         let outlet = &mut self.outlets[at];
+        outlet.asked_ms = None;
         let pause_ms = outlet.survey_pause_ms();
         if let Stage::Open { survey_at_ms } = &mut outlet.stage {
             *survey_at_ms = now_ms + pause_ms;

@@ -3,10 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use flume_ng::checkpoint::ledger::{DeadLetter, FileLedger, FinishedFile, Ledger, LedgerError};
+use flume_ng::checkpoint::ledger::{
+    DeadLetter, FileLedger, FinishedFile, GiantLine, Ledger, LedgerError,
+};
 use flume_ng::checkpoint::record::{BatchRecord, FileRecord, Record};
 use flume_ng::checkpoint::slots::{Slots, Store, WriteError};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
@@ -237,6 +240,16 @@ impl Ledger for FusedLedger {
         self.real.dead_letter(letter)?;
         self.fuse.tick();
         Ok(())
+    }
+
+    fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        self.fuse.tick();
+        let mut value = vec![0; (line.end - line.start) as usize];
+        line.file.read_exact_at(&mut value, line.start).expect("a line of our own");
+        self.book.borrow_mut().letters.push((line.topic.to_owned(), value, line.reason.to_owned()));
+        let crc = self.real.giant_line(line)?;
+        self.fuse.tick();
+        Ok(crc)
     }
 
     fn letters_known(&self) -> Option<u64> {

@@ -12,6 +12,7 @@
 //! seed says something else then, and such runs find what plain ones hardly do.
 
 mod absences;
+mod added;
 mod broker;
 mod cluster;
 #[path = "../support/crash_store.rs"]

@@ -15,8 +15,7 @@ use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::{
     Compression, ConsumeOrder, DecodePolicy, DeletePolicy, Destination, InterceptorConfig,
-    KeyPartitioner, OnBadCheckpoint, OnNoCheckpoint, PartitionBy, RecordRule, Serializer,
-    SourceConfig, ValueFormat,
+    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, Serializer, SourceConfig, ValueFormat,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -256,11 +255,7 @@ impl Scenario {
             security: Default::default(),
             request_timeout_ms: self.request_timeout_ms,
             metadata_ms: self.metadata_ms,
-            rule: RecordRule {
-                key: self.has_keys.then_some(KeyPartitioner::Murmur2),
-                topic: self.division.topic_rule(),
-                ..RecordRule::default()
-            },
+            rule: self.record_rule(),
             topic_rule: None,
             base: (self.division == Division::Topics).then_some(at),
         }

@@ -261,7 +261,7 @@ impl Pipeline {
                 let partition = match router.place(channel, maker.headers(), partitions) {
                     Place::Free => None,
                     Place::Partition(partition) => Some(partition),
-                    Place::None { header, value } if !is_there => {
+                    Place::None { header, value, .. } if !is_there => {
                         stray = Some((channel, why_none(&header, &value, partitions)));
                         continue;
                     }

@@ -1,6 +1,6 @@
 //! Events that are divided among topics, by what stands in their lines; and a channel that may miss some.
 
-use flume_ng::config::model::{Selector, Template, TopicRule};
+use flume_ng::config::model::{KeyPartitioner, RecordRule, Selector, Template, TopicRule};
 
 use super::{DAY_MS, Scenario};
 use crate::cluster::Version;
@@ -20,13 +20,15 @@ pub enum Division {
     Selector,
     /// Each goes to both channels, and the second is optional.
     Optional,
+    /// The first digit behind the first `n` is the partition.
+    Partitions,
 }
 
 impl Division {
     /// Is an event with this body for that cluster?
     pub fn is_for(self, cluster: usize, body: &[u8]) -> bool {
         match (self, pick(body)) {
-            (Division::None | Division::Optional, _) => true,
+            (Division::None | Division::Optional | Division::Partitions, _) => true,
             (Division::Topics, pick) => cluster == pick.map_or(0, |pick| pick + 1),
             (Division::Selector, Some(0)) => cluster == 0,
             (Division::Selector, Some(1)) => true,
@@ -82,7 +84,9 @@ impl Division {
 
     pub(super) fn selector(self) -> Selector {
         match self {
-            Division::None | Division::Topics | Division::Optional => Selector::Replicating,
+            Division::None | Division::Topics | Division::Optional | Division::Partitions => {
+                Selector::Replicating
+            }
             Division::Selector => Selector::Multiplexing {
                 header: HEADER.to_owned(),
                 mapping: [vec![0], vec![0, 1], vec![]]
@@ -97,13 +101,25 @@ impl Division {
 
     pub(super) fn pattern(self) -> &'static str {
         match self {
-            Division::None | Division::Optional => "([a-z]+)([0-9]+)n([0-9])?",
+            Division::None | Division::Optional | Division::Partitions => {
+                "([a-z]+)([0-9]+)n([0-9])?"
+            }
             Division::Topics | Division::Selector => "([a-z]+)([0-9]+)n(([0-2])|[0-9])?",
         }
     }
 }
 
 impl Scenario {
+    pub(super) fn record_rule(&self) -> RecordRule {
+        let names_partition = self.division == Division::Partitions;
+        RecordRule {
+            key: self.has_keys.then_some(KeyPartitioner::Murmur2),
+            topic: self.division.topic_rule(),
+            partition_header: names_partition.then(|| "key".to_owned()),
+            ..RecordRule::default()
+        }
+    }
+
     /// Of some seeds events have keys, or are divided: by the seed alone, which leaves all draws as they are.
     pub fn divided(self, seed: u64) -> Scenario {
         let (division, has_keys) = match seed % 20 {
@@ -119,7 +135,7 @@ impl Scenario {
         };
         let channels = match division {
             Division::None => self.channels,
-            Division::Topics => 1,
+            Division::Topics | Division::Partitions => 1,
             Division::Selector | Division::Optional => 2,
         };
         let is_slow = self.version == Version::V011 && division != Division::None;

@@ -1,0 +1,69 @@
+//! Partitions that an event's header names and the topic does not have, as far as is known.
+//!
+//! They may have been added since the brokers were asked last, which may be minutes ago, and for a moment a broker
+//! may not know of one that others know. So they are asked again, and the file waits, as Kafka's own producer waits for
+//! the partition of a record. Only what is missing for a minute is missing.
+//!
+//! What has been waited out holds for each later event that names that partition or one behind it: it waits for one
+//! more answer, unless the last is a moment old.
+
+use super::moved::PARTITION_MISSING_MS;
+use super::optional::PATIENCE_MS;
+use super::recovery::LOOK_AGAIN_MS;
+use super::{CHANNEL, Pipeline};
+use crate::channel::outlet::{Missing, Stage};
+use crate::log::{self, About, Level};
+use crate::source::Handle;
+
+/// For so long an answer holds for other events that name a partition which has been waited for, ms.
+const ANSWER_HOLDS_MS: u64 = 1_000;
+/// When the file is tried again while that answer is awaited, ms.
+const ANSWER_MS: u64 = 50;
+
+impl Pipeline {
+    /// May the topic of channel `at` have `partition` by now, which the next event of the file names? Then the brokers
+    /// are asked, and the file waits.
+    pub(super) fn may_be_added(&mut self, handle: Handle, at: usize, partition: i32) -> bool {
+        let now_ms = self.clock.monotonic_ms();
+        let outlet = &mut self.outlets[at];
+        let partitions = outlet.topic.as_ref().map_or(0, |topic| topic.partitions.len());
+        let is_of_it = |one: &Missing| one.partitions == partitions && one.least <= partition;
+        let is_first = !outlet.missing.as_ref().is_some_and(is_of_it);
+        if is_first {
+            outlet.missing = Some(Missing { least: partition, partitions, since_ms: now_ms });
+        }
+        let since_ms = outlet.missing.as_ref().map_or(now_ms, |one| one.since_ms);
+        let is_optional = outlet.optional.is_some();
+        let patience_ms = if is_optional { PATIENCE_MS } else { PARTITION_MISSING_MS };
+        let is_certain = |asked_ms: u64| {
+            asked_ms >= since_ms + patience_ms && now_ms - asked_ms <= ANSWER_HOLDS_MS
+        };
+        if outlet.surveyed_ms.is_some_and(is_certain) {
+            return false;
+        }
+        if let Stage::Open { survey_at_ms } = &mut outlet.stage {
+            *survey_at_ms = now_ms.min(*survey_at_ms);
+        }
+        if is_first {
+            self.tell_missing(handle, at, partition, partitions);
+        }
+        let is_waited_out = now_ms >= since_ms + patience_ms;
+        let retry_ms = if is_waited_out { ANSWER_MS } else { LOOK_AGAIN_MS };
+        self.files.retry_later(handle, retry_ms);
+        true
+    }
+
+    fn tell_missing(&self, handle: Handle, at: usize, partition: i32, partitions: usize) {
+        let file = String::from_utf8_lossy(&self.files.at(handle).record.name);
+        let (name, topic) = (&self.outlets[at].config.name, &self.outlets[at].config.topic);
+        log::log_about(
+            Level::Info,
+            CHANNEL,
+            &About { file: Some(&file), topic: Some(topic), ..About::default() },
+            format_args!(
+                "Channel {name}: an event of {file} names partition {partition} of topic {topic}, which has \
+                 {partitions} as far as is known; the brokers are asked whether it was added."
+            ),
+        );
+    }
+}
