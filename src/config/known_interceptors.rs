@@ -27,7 +27,8 @@ pub(super) const PROPERTIES: &[Property] = &[
         "`serializers.s1.name`: the header; `serializers.s1.type`: `default` or \
          `org.apache.flume.interceptor.RegexExtractorInterceptorMillisSerializer` with \
          `serializers.s1.pattern` (Joda), which makes ms since 1970 of a time and no header from \
-         an invalid one",
+         an invalid one; a day without a year is one of 2000, as Joda has it, and `yy` below 50 is \
+         of this century (Joda: up to 19 years from now)",
     ),
     takes(
         SearchReplaceInterceptor,

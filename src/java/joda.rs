@@ -2,6 +2,13 @@
 
 use crate::clock::{Clock as _, SystemClock};
 
+/// The year of a text that tells a month or a day and none: a leap year, so that each day of a year is one.
+const DEFAULT_YEAR: i64 = 2000;
+
+/// Two digits from here on are a year of the last century. Joda counts from the year in which the agent starts
+/// (80 back, 19 ahead); what an event has here must be the same when it is read again, by a later start perhaps.
+const LAST_CENTURY_FROM: i64 = 50;
+
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const MONTHS_LONG: [&str; 12] = [
@@ -27,6 +34,16 @@ pub struct TimePattern(Vec<Item>);
 enum Item {
     Literal(String),
     Field(char, usize),
+}
+
+impl Item {
+    /// Is it read from digits?
+    fn is_number(&self) -> bool {
+        match self {
+            Item::Literal(_) | Item::Field('a' | 'Z', _) => false,
+            Item::Field(letter, count) => *letter != 'M' || *count < 3,
+        }
+    }
 }
 
 /// What the fields of a text say.
@@ -95,8 +112,12 @@ impl TimePattern {
     /// The time that `text` says, ms since 1970; where it tells no offset, in this machine's time zone.
     /// `None`: it says none by this pattern.
     pub fn read(&self, text: &str) -> Option<i64> {
+        let tells = |letters: &str| {
+            self.0.iter().any(|item| matches!(item, Item::Field(c, _) if letters.contains(*c)))
+        };
         let mut fields = Fields {
-            year: 1970,
+            // A time of day alone is one of the first day.
+            year: if tells("Md") { DEFAULT_YEAR } else { 1970 },
             month: 1,
             day: 1,
             hour: 0,
@@ -111,7 +132,7 @@ impl TimePattern {
             match item {
                 Item::Literal(literal) => rest = strip(rest, literal)?,
                 Item::Field(letter, count) => {
-                    let is_run = matches!(self.0.get(at + 1), Some(Item::Field(next, _)) if *next != 'a' && *next != 'Z');
+                    let is_run = self.0.get(at + 1).is_some_and(Item::is_number);
                     rest = fields.read(rest, *letter, *count, is_run)?;
                 }
             }
@@ -146,8 +167,14 @@ impl Fields {
         };
         let rest = match letter {
             'y' if count == 2 => {
-                let (year, rest) = digits(2)?;
-                self.year = if year < 50 { 2000 + year } else { 1900 + year };
+                let (year, rest) = within(digits(9)?, 0, 9999)?;
+                // Where more or fewer digits stand alone, they are the year.
+                self.year = match (text.len() - rest.len(), year) {
+                    (2, LAST_CENTURY_FROM..) => 1900 + year,
+                    (2, _) => 2000 + year,
+                    _ if is_run => return None,
+                    _ => year,
+                };
                 rest
             }
             'y' => set(&mut self.year, within(digits(9)?, 0, 9999)?),
@@ -264,6 +291,28 @@ mod tests {
         assert_eq!(read("yyyyMMddHHmmssZ", "20161124150640Z"), time);
         assert_eq!(read("yyyy-MM-dd hh:mm:ss a Z", "2016-11-24 03:06:40 PM +0000"), time);
         assert_eq!(read("yyyy-MM-dd Z", "2000-02-29 +0000"), Some(951_782_400_000));
+    }
+
+    #[test]
+    fn a_day_without_a_year_is_one_of_2000() {
+        assert_eq!(read("MMM dd HH:mm:ss Z", "Feb 29 00:00:00 +0000"), Some(951_782_400_000));
+        assert_eq!(read("MM-dd Z", "01-01 +0000"), Some(946_684_800_000));
+        assert_eq!(read("dd Z", "02 +0000"), Some(946_771_200_000));
+        assert_eq!(read("HH:mm Z", "00:01 +0000"), Some(60_000));
+        assert_eq!(read("yyyy Z", "1970 +0000"), Some(0));
+    }
+
+    #[test]
+    fn a_year_of_two_digits_is_one_of_a_century_and_others_are_what_they_are() {
+        let year = |pattern: &str, text: &str| read(pattern, text).map(|ms| ms / 31_556_952_000);
+        assert_eq!(read("yy Z", "00 +0000"), Some(946_684_800_000));
+        assert_eq!(year("yy-MM-dd Z", "16-11-24 +0000"), Some(46));
+        assert_eq!(year("yy-MM-dd Z", "2016-11-24 +0000"), Some(46));
+        assert_eq!(year("yyMMdd Z", "161124 +0000"), Some(46));
+        assert_eq!(read("yyMMdd Z", "20161124 +0000"), None);
+        assert_eq!(year("ddMMMyy Z", "24Nov16 +0000"), Some(46));
+        assert_eq!(year("yyMMMdd Z", "2016Nov24 +0000"), Some(46));
+        assert_eq!(read("yy Z", "70 +0000"), Some(0));
     }
 
     #[test]
