@@ -12,7 +12,7 @@ use super::rebuild::Rebuild;
 use super::routes::place_of;
 use super::sending::Flights;
 use super::settle::Settling;
-use super::{Announced, Counters, Journal, Pipeline, SOURCE, marker};
+use super::{Announced, CHANNEL, Counters, Journal, Pipeline, SOURCE, left, marker};
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{Demand, DoubtIdentity, FLOOR_UNKNOWN, Outlet, Unreached};
 use crate::checkpoint::aside;
@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::model::{
     Destination, FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TOPICS_MAX, TailConfig,
 };
-use crate::log::{self, Repeats, counted};
+use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor;
 use crate::source::restore::{Announced as Reached, AnnouncedRange};
@@ -509,20 +509,15 @@ pub(super) fn reached(announced: &[Announced], id: u64) -> Option<Reached> {
     })
 }
 
-/// Channels are told by name, or by their place where the name is new. Batches refer to places in
-/// the record, which are mapped to those of the present configuration.
+/// Batches refer to places in the record, which are mapped to those of the present configuration.
 fn make_outlets(
     channels: Vec<(usize, Rc<Destination>, Box<dyn Broker>)>,
     record: &mut Record,
 ) -> Vec<Outlet> {
     let old: Vec<ChannelRecord> = std::mem::take(&mut record.channels);
-    let place = |config: &Destination| {
-        // The name of a channel whose topics events name stands for each of them.
-        let is_its = |c: &ChannelRecord| !config.is_on_demand() || c.topic == config.topic;
-        let by_name = old.iter().position(|c| c.name == config.name && is_its(c));
-        by_name.or_else(|| old.iter().position(|c| c.topic == config.topic))
-    };
-    let places: Vec<Option<usize>> = channels.iter().map(|(_, c, _)| place(c)).collect();
+    let configs: Vec<Rc<Destination>> = channels.iter().map(|(_, c, _)| c.clone()).collect();
+    let places = left::places_in(&old, &configs);
+    tell_given_up(&old, &places, &record.batches);
     let new_place = |old: u16| places.iter().position(|p| *p == Some(usize::from(old)));
     record.batches.retain_mut(|b| match new_place(b.channel) {
         Some(new) => {
@@ -552,6 +547,29 @@ fn make_outlets(
             Outlet::new(config, index, broker, known)
         })
         .collect()
+}
+
+/// What is in doubt in a channel that the source does not have any more is not looked for.
+fn tell_given_up(old: &[ChannelRecord], places: &[Option<usize>], batches: &[BatchRecord]) {
+    for (at, channel) in old.iter().enumerate() {
+        let is_its = |b: &&BatchRecord| usize::from(b.channel) == at && b.fate.is_in_doubt();
+        let in_doubt = batches.iter().filter(is_its).count();
+        if in_doubt == 0 || places.contains(&Some(at)) {
+            continue;
+        }
+        log::log_about(
+            Level::Warn,
+            CHANNEL,
+            &About { topic: Some(&channel.topic), ..About::default() },
+            format_args!(
+                "Channel {} (topic {}) is not configured any more: whether {} in doubt came there is \
+                 not looked for, and nothing is sent there.",
+                channel.name,
+                channel.topic,
+                counted(in_doubt as u64, "batch")
+            ),
+        );
+    }
 }
 
 #[cfg(test)]
@@ -598,5 +616,50 @@ a1.channels.c1.parseAsFlumeEvent = false
             }
             std::fs::remove_dir_all(&dir).unwrap();
         }
+    }
+
+    /// Each announcement stays with its channel; of what has none any more the log speaks.
+    #[test]
+    fn no_batch_in_doubt_is_dropped_in_silence() {
+        let dir = std::env::temp_dir();
+        let path = dir.join(format!("flume-ng-outlets-{}", std::process::id()));
+        let text = CONF.replace("@DIR@", dir.to_str().unwrap()).replace("@BAD@", "fail");
+        std::fs::write(&path, text).unwrap();
+        let loaded = config::load(&path, "a1").unwrap_or_else(|faults| panic!("{faults:?}"));
+        std::fs::remove_file(&path).unwrap();
+        let base = &loaded.config.destinations[0];
+        let destination = |name: &str, topic: &str| {
+            let (name, topic) = (name.to_owned(), topic.to_owned());
+            Rc::new(Destination { name, topic, ..base.clone() })
+        };
+        let of = |all: &[Rc<Destination>]| {
+            let connected =
+                |c: &Rc<Destination>| (0, c.clone(), crate::channel::connect::connect(c));
+            all.iter().map(connected).collect::<Vec<_>>()
+        };
+        let channel = |d: &Rc<Destination>| ChannelRecord {
+            name: d.name.clone(),
+            topic: d.topic.clone(),
+            ..ChannelRecord::default()
+        };
+        let all = [destination("c1", "l"), destination("c2", "x"), destination("c1:x", "x")];
+        let batch = |channel| BatchRecord { channel, ..BatchRecord::default() };
+        let record = || Record {
+            channels: all.iter().map(channel).collect(),
+            batches: vec![batch(2), batch(1)],
+            ..Record::default()
+        };
+        let kept = |configured: &[Rc<Destination>]| {
+            let mut record = record();
+            let (outlets, told) = log::capture(|| make_outlets(of(configured), &mut record));
+            let name = |b: &BatchRecord| outlets[usize::from(b.channel)].config.name.clone();
+            (record.batches.iter().map(name).collect::<Vec<_>>(), told)
+        };
+        let (names, told) = kept(&all);
+        assert_eq!((names, told), (vec!["c1:x".to_owned(), "c2".to_owned()], vec![]));
+        let (names, told) = kept(&all[..2]);
+        assert_eq!(names, ["c2"]);
+        let line = "Channel c1:x (topic x) is not configured any more: whether 1 batch in doubt";
+        assert!(told.len() == 1 && told[0].contains(line), "{told:?}");
     }
 }
