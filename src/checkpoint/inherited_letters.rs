@@ -18,31 +18,46 @@ pub(super) struct Inherited {
     pub(super) is_torn: bool,
 }
 
-/// `known`: how many bytes of letters the record knows of, if it says so.
-pub(super) fn find(path: &Path, known: Option<u64>) -> io::Result<Inherited> {
+/// Which letters a record knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// So many bytes of them.
+    Bytes(u64),
+    /// It does not say: it is of an earlier version.
+    Unsaid,
+    /// None, since there is no record.
+    Nothing,
+}
+
+pub(super) fn find(path: &Path, known: Known) -> io::Result<Inherited> {
     let len = match fs::metadata(path) {
         Ok(stat) => stat.len(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Inherited::default()),
         Err(e) => return Err(e),
     };
+    let bytes = match known {
+        Known::Bytes(bytes) => Some(bytes),
+        Known::Unsaid | Known::Nothing => None,
+    };
     let (mut unknown, mut is_begin) = (Vec::new(), false);
     let end = dead_letter::each_from(path, 0, &mut |letter| {
         match known {
             // Each was followed by a record, but perhaps the last.
-            None => unknown.clear(),
-            Some(known) => is_begin |= letter.head_at == known,
+            Known::Unsaid => unknown.clear(),
+            Known::Bytes(known) => is_begin |= letter.head_at == known,
+            Known::Nothing => {}
         }
-        if known.is_none_or(|known| known <= letter.head_at) {
+        if bytes.is_none_or(|known| known <= letter.head_at) {
             unknown.push(letter);
         }
     })?;
-    if is_begin || known == Some(end) {
+    if is_begin || bytes == Some(end) {
         // No record knows of what is no whole entry there.
         return Ok(Inherited { unknown, end, is_torn: end < len });
     }
     // Somebody has edited it, or moved it away; or half an entry of an earlier version is within.
     let mut ends = [end; 2];
-    if let Some(known) = known.filter(|known| (end..=len).contains(known)) {
+    if let Some(known) = bytes.filter(|known| (end..=len).contains(known)) {
         ends[1] = dead_letter::each_from(path, known, &mut |letter| unknown.push(letter))?;
     }
     for end in ends {
@@ -142,6 +157,7 @@ mod tests {
         let [whole, other] = entries(&scratch);
         let length = whole.len() as u64;
         let two = [&whole[..], &other].concat();
+        let two_whole = two.clone();
         let shortened = [&whole[..], &other[..40], &other[41..]].concat();
         let hidden = [&other[..other.len() - 8], &whole].concat();
         let hidden_in_head = [&other[..9], &whole].concat();
@@ -159,11 +175,46 @@ mod tests {
                 assert!(left == content, "{known:?}: {}", String::from_utf8_lossy(&content));
             }
         }
+        // Nor where there is no record.
+        for content in [
+            [&two_whole[..], b"a note\n", &whole].concat(),
+            [&whole[..], &other[..40], &other[41..]].concat(),
+        ] {
+            fs::write(file(&scratch), &content).unwrap();
+            FileLedger::new(&scratch.dir).recall_letters();
+            assert!(fs::read(file(&scratch)).unwrap() == content);
+        }
         // What a record knew of an earlier file says nothing of this one.
         for known in [Some(3), Some(length)] {
             fs::write(file(&scratch), &other[..other.len() - 2]).unwrap();
             keep(&mut begin(&scratch, known), 30, "third");
             assert_eq!(bodies(&scratch), ["third"], "{known:?}");
         }
+    }
+
+    /// Where the record is lost, files are read again: each of their letters may come up, in any order.
+    #[test]
+    fn without_a_record_every_letter_is_known_again_until_the_files_were_read() {
+        let scratch = Scratch::new("recalled-letters");
+        let values = ["first", "second", "third"];
+        let keep_all = |ledger: &mut FileLedger| {
+            values.iter().rev().for_each(|value| keep(ledger, value.len() as u64, value));
+        };
+        keep_all(&mut begin(&scratch, None));
+        let end = fs::metadata(file(&scratch)).unwrap().len();
+        let mut ledger = FileLedger::new(&scratch.dir);
+        for _ in 0..2 {
+            // Once more, since a file was overwritten while it was read.
+            ledger.recall_letters();
+            keep_all(&mut ledger);
+            assert_eq!(bodies(&scratch), ["third", "second", "first"]);
+        }
+        // The records of this run know all of them, whatever has not come up yet.
+        ledger.recall_letters();
+        assert_eq!(ledger.letters_known(), Some(end));
+        keep(&mut ledger, 5, "first");
+        ledger.forget_recalled();
+        keep_all(&mut ledger);
+        assert_eq!(bodies(&scratch).len(), 6);
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::dead_letter::{self, Head, Letter};
-use crate::checkpoint::inherited_letters;
+use crate::checkpoint::inherited_letters::{self, Known};
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
 use crate::checkpoint::room::way_out;
@@ -33,6 +33,13 @@ pub trait Ledger {
 
     /// What the record that a run begins with says of that; `None` where it does not.
     fn inherit_letters(&mut self, _known: Option<u64>) {}
+
+    /// There is no such record, and files are read again of which letters may be: each letter that is there
+    /// may come up again, until [`Ledger::forget_recalled`].
+    fn recall_letters(&mut self) {}
+
+    /// What comes up from now on has no letter yet, unless a record says so.
+    fn forget_recalled(&mut self) {}
 
     /// Where events may stand that are among the letters, and no record says so: those of a topic in the
     /// range of this batch, of the file that has this name.
@@ -170,6 +177,8 @@ struct Entry {
     head_at: u64,
     at: u64,
     bytes: u64,
+    /// By this run; the records that it writes know of it.
+    is_recalled: bool,
 }
 
 impl FileLedger {
@@ -226,6 +235,21 @@ impl FileLedger {
         }
         self.torn = None;
         Ok(())
+    }
+
+    fn inherit(&mut self, known: Known) {
+        let Ok(found) = inherited_letters::find(&self.dead_letters, known) else { return };
+        let is_recalled = known == Known::Nothing;
+        let entry = |letter| {
+            let Letter { topic, file, start, end, head_at, at, bytes, .. } = letter;
+            Entry { topic, file, start, end, head_at, at, bytes, is_recalled }
+        };
+        self.unclaimed = found.unknown.into_iter().map(entry).collect();
+        self.end = found.end;
+        if found.is_torn {
+            // What fails here is tried again before the next letter.
+            let _ = self.inherit_torn(found.end);
+        }
     }
 
     /// Half an entry that an earlier run has left begins there.
@@ -314,21 +338,20 @@ impl FileLedger {
 
 impl Ledger for FileLedger {
     fn letters_known(&self) -> Option<u64> {
-        Some(self.unclaimed.first().map_or(self.end, |entry| entry.head_at))
+        let first = self.unclaimed.iter().find(|entry| !entry.is_recalled);
+        Some(first.map_or(self.end, |entry| entry.head_at))
     }
 
     fn inherit_letters(&mut self, known: Option<u64>) {
-        let Ok(found) = inherited_letters::find(&self.dead_letters, known) else { return };
-        let entry = |letter| {
-            let Letter { topic, file, start, end, head_at, at, bytes, .. } = letter;
-            Entry { topic, file, start, end, head_at, at, bytes }
-        };
-        self.unclaimed = found.unknown.into_iter().map(entry).collect();
-        self.end = found.end;
-        if found.is_torn {
-            // What fails here is tried again before the next letter.
-            let _ = self.inherit_torn(found.end);
-        }
+        self.inherit(known.map_or(Known::Unsaid, Known::Bytes));
+    }
+
+    fn recall_letters(&mut self) {
+        self.inherit(Known::Nothing);
+    }
+
+    fn forget_recalled(&mut self) {
+        self.unclaimed.retain(|entry| !entry.is_recalled);
     }
 
     fn letters_in(&self, topic: &str, file: &str, batch: &BatchRecord) -> Vec<(u64, u64)> {

@@ -20,6 +20,7 @@ pub mod once;
 mod optional;
 mod positions;
 mod rebuild;
+mod recalled;
 mod recovery;
 mod reshape;
 mod room;
@@ -60,6 +61,7 @@ use announced::Announcements;
 use doubt::{Announced, Copies, add_range, combine_crc, mark, merge_range};
 use positions::Positions;
 use rebuild::Rebuild;
+use recalled::Recalled;
 use room::{Halt, Unwritten};
 use sending::Flights;
 use settle::Settling;
@@ -190,6 +192,7 @@ pub struct Pipeline {
     rebuild: Option<Rebuild>,
     /// It was read, and the first checkpoint since is not trusted yet.
     is_rebuilt: bool,
+    recalled: Recalled,
     /// Monotonic time before which that is not gone on with.
     retry_at_ms: u64,
     positions: Positions,
@@ -427,6 +430,9 @@ impl Pipeline {
     fn commit_if_idle(&mut self) -> Result<Pace, Halt> {
         let now_ms = self.clock.monotonic_ms();
         let idle_ms = now_ms - self.last_ack_ms;
+        if self.is_idle() {
+            self.forget_recalled();
+        }
         if self.is_dirty && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
             self.commit()?;
             self.files.give_back_memory();

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::announced::Announcements;
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
+use super::recalled::Recalled;
 use super::routes::place_of;
 use super::sending::Flights;
 use super::settle::Settling;
@@ -392,6 +393,7 @@ impl Pipeline {
             ledger_retry_ms: now_ms,
             rebuild: None,
             is_rebuilt: false,
+            recalled: Recalled::default(),
             retry_at_ms: now_ms,
             owed: None,
             counters: Counters::default(),
@@ -401,9 +403,13 @@ impl Pipeline {
         };
         pipeline.set_routes();
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
-        pipeline.ledger.inherit_letters(record.letters_known);
+        let letters_known = record.letters_known;
         pipeline.inherit_state(record);
         pipeline.inherit_positions(inherited.java, inherited.begin, is_new)?;
+        match pipeline.is_rebuilding() {
+            true => pipeline.recall_letters(),
+            false => pipeline.ledger.inherit_letters(letters_known),
+        }
         pipeline.forget_old_floors();
         Ok(pipeline)
     }

@@ -7,12 +7,13 @@
 //! made the second try forget that the cluster was another one.
 
 mod ahead;
+mod cramped;
+mod read_back;
 mod renamed;
 
 use crate::support::torture::{Group, V010, hazard};
 use std::cell::RefCell;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -25,12 +26,14 @@ use flume_ng::channel::broker::{
 };
 use flume_ng::channel::connect;
 use flume_ng::channel::finish::Waits;
+use flume_ng::channel::reader::History;
 use flume_ng::checkpoint::ledger::FileLedger;
-use flume_ng::checkpoint::record::{BatchRecord, FileRecord, Record};
-use flume_ng::checkpoint::slots::WriteError;
+use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::clock::ManualClock;
 use flume_ng::config;
-use flume_ng::pipeline::{self, Journal, Observer, Pipeline, Startup};
+use flume_ng::pipeline::{self, Observer, Pipeline, Startup};
+
+use cramped::Cramped;
 
 /// A cluster with one topic.
 struct Cluster {
@@ -226,6 +229,10 @@ impl Broker for Link {
         Ok(Progress::Done(found.collect()))
     }
 
+    fn history(&mut self) -> Result<Box<dyn History>, Fault> {
+        Ok(Box::new(read_back::Values(self.0.borrow().appended.clone())))
+    }
+
     fn forget_looks(&mut self) {}
 
     fn rounds_in_flight_max(&self) -> usize {
@@ -240,19 +247,6 @@ impl Waits for Link {
 
     fn patience(&self) -> Duration {
         Duration::ZERO
-    }
-}
-
-/// There is no room for the checkpoint while that file is there.
-struct Cramped(Box<dyn Journal>, PathBuf);
-
-impl Journal for Cramped {
-    fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
-        if self.1.exists() {
-            let (path, error) = (self.1.clone(), ErrorKind::StorageFull.into());
-            return Err(WriteError::NoRoom { path, bytes: 1, error });
-        }
-        self.0.write(record, files)
     }
 }
 

@@ -260,6 +260,14 @@ impl Ledger for FusedLedger {
         self.real.inherit_letters(known);
     }
 
+    fn recall_letters(&mut self) {
+        self.real.recall_letters();
+    }
+
+    fn forget_recalled(&mut self) {
+        self.real.forget_recalled();
+    }
+
     fn letters_in(&self, topic: &str, file: &str, batch: &BatchRecord) -> Vec<(u64, u64)> {
         self.real.letters_in(topic, file, batch)
     }

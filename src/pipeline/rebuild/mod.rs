@@ -320,6 +320,8 @@ impl Pipeline {
         // Nothing was written down or sent.
         self.files.forget_past();
         self.announced.clear();
+        // Those that were claimed may come up again.
+        self.recall_letters();
         self.rebuild = Some(Rebuild::new(self.outlets.len()));
         self.retry_at_ms = now_ms + RETRY_MS;
         Ok(Pace::Rest(RETRY_MS))
