@@ -303,7 +303,8 @@ impl Pipeline {
         first_new: usize,
     ) -> Result<Outcome, Halt> {
         if self.files.at(handle).giant_scanned.is_some() {
-            return self.pass_giant(handle, bound == Bound::Final);
+            let outcome = self.pass_giant(handle, bound == Bound::Final)?;
+            return self.commit_letter(outcome);
         }
         if let Some(router) = self.router.clone() {
             return self.announce_routed(&router, handle, bound, patience, first_new);
@@ -366,12 +367,12 @@ impl Pipeline {
     }
 
     /// A line that is too long for memory goes to the dead-letter file, durable before the slice
-    /// that it makes up is announced.
-    pub(super) fn pass_giant(&mut self, handle: Handle, is_final: bool) -> Result<Outcome, Halt> {
+    /// that it makes up is announced; not committed yet.
+    pub(super) fn pass_giant(&mut self, handle: Handle, is_final: bool) -> Result<Outcome, Fatal> {
         let slice = match self.bury_giant(handle, is_final) {
             Ok(Some(slice)) => slice,
             Ok(None) => return Ok(Outcome::Nothing),
-            Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
+            Err(LedgerError::Final(why)) => return Err(Fatal::State(why)),
             Err(LedgerError::Later(why)) => {
                 self.tell_unwritten(DEAD_LETTERS, &why, READ_RETRY_MS);
                 self.files.retry_later(handle, READ_RETRY_MS);
@@ -381,9 +382,15 @@ impl Pipeline {
         self.tell_written(DEAD_LETTERS);
         let stamp_ms = self.clock.now_ms();
         self.push_announced(handle, &slice, 0, Vec::new(), stamp_ms, Bound::Open);
-        // At once: a start knows one letter again that no record knows, not two.
-        self.commit()?;
         Ok(Outcome::Announced)
+    }
+
+    /// At once: a start knows one letter again that no record knows, not two.
+    pub(super) fn commit_letter(&mut self, outcome: Outcome) -> Result<Outcome, Halt> {
+        if outcome == Outcome::Announced {
+            self.commit()?;
+        }
+        Ok(outcome)
     }
 
     fn bury_giant(&mut self, handle: Handle, is_final: bool) -> Result<Option<Slice>, LedgerError> {

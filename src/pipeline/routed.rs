@@ -190,7 +190,9 @@ impl Pipeline {
                         Ok(Outcome::Barred)
                     }
                     Refusal::Stray { channel, reason, .. } => {
-                        self.bury_stray(handle, &slice, (channel, at, &reason), bound)
+                        let of = (channel, at, &*reason);
+                        let outcome = self.bury_stray(handle, &slice, of, bound)?;
+                        self.commit_letter(outcome)
                     }
                     Refusal::Closed { channel } => Ok(self.want(handle, channel)),
                     Refusal::Unopened { place, topic } => Ok(self.want_new(handle, place, &topic)),
@@ -363,14 +365,14 @@ impl Pipeline {
     }
 
     /// An event that can go nowhere, and what was filtered out before it: to the dead-letter file,
-    /// durable, then on.
+    /// durable, then on; not committed yet.
     pub(super) fn bury_stray(
         &mut self,
         handle: Handle,
         slice: &Slice,
         (channel, at, reason): (usize, u64, &str),
         bound: Bound,
-    ) -> Result<Outcome, Halt> {
+    ) -> Result<Outcome, Fatal> {
         let tracked = self.files.at(handle);
         let topic = self.outlets[channel].config.topic.clone();
         let letter = GiantLine {
@@ -384,7 +386,7 @@ impl Pipeline {
         };
         match self.ledger.giant_line(&letter) {
             Ok(_) => self.tell_written(DEAD_LETTERS),
-            Err(LedgerError::Final(why)) => return Err(Fatal::State(why).into()),
+            Err(LedgerError::Final(why)) => return Err(Fatal::State(why)),
             Err(LedgerError::Later(why)) => {
                 self.tell_unwritten(DEAD_LETTERS, &why, LETTER_RETRY_MS);
                 self.files.retry_later(handle, LETTER_RETRY_MS);
@@ -405,8 +407,6 @@ impl Pipeline {
         );
         let record = BatchRecord { fate: Fate::Nowhere, base_sequence: -1, ..base };
         self.announced.push(Announced::new(record, None, self.round, Copies::None));
-        // At once: a start knows one letter again that no record knows, not two.
-        self.commit()?;
         Ok(Outcome::Announced)
     }
 

@@ -24,7 +24,7 @@ use std::io;
 
 use super::recovery::{LOOK_AGAIN_MS, Pause, REPLICA_LAG_MS, SETTLE_SINGLE_MS};
 use super::room::Halt;
-use super::{CHANNEL, Pace, Pipeline, REST_MS, SOURCE, marker};
+use super::{CHANNEL, Fatal, Pace, Pipeline, REST_MS, SOURCE, marker};
 use crate::channel::broker::Fault;
 use crate::channel::outlet::DoubtIdentity;
 use crate::channel::reader::History;
@@ -101,12 +101,14 @@ enum Trouble {
     File(OsString, io::Error),
     /// A file went away, or became another, while it was read: all counts are to be taken anew.
     Changed(OsString),
-    Halt(Halt),
+    Fatal(Fatal),
 }
 
-impl From<Halt> for Trouble {
-    fn from(halt: Halt) -> Trouble {
-        Trouble::Halt(halt)
+/// There is no other way to halt: nothing is committed before all is read back. The half of a state may not come
+/// to the disk, nor be waited for where that has no room.
+impl From<Fatal> for Trouble {
+    fn from(fatal: Fatal) -> Trouble {
+        Trouble::Fatal(fatal)
     }
 }
 
@@ -280,7 +282,7 @@ impl Pipeline {
     fn wait_for_rebuild(&mut self, rebuild: Rebuild, trouble: Trouble) -> Result<Pace, Halt> {
         let now_ms = self.clock.monotonic_ms();
         match trouble {
-            Trouble::Halt(halt) => return Err(halt),
+            Trouble::Fatal(fatal) => return Err(fatal.into()),
             Trouble::Wait(ms) => {
                 self.rebuild = Some(rebuild);
                 self.retry_at_ms = now_ms + ms;

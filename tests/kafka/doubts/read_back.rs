@@ -128,6 +128,23 @@ fn refused_lines_are_not_sent_though_the_state_is_read_back() {
     fs::remove_dir_all(&root).unwrap();
 }
 
+/// Once the state that was read back so far was thrown away then, and everything was sent again.
+#[test]
+fn a_state_is_read_back_while_there_is_no_room_for_a_checkpoint() {
+    let _row = hazard(Group::StateLost, "damaged checkpoint, no room for another one", NONE);
+    let (root, clock, cluster) = damaged("no-room", PARTITIONS, STRAYS, Cluster::default());
+    let mark = root.join("no-room");
+    fs::write(&mark, "").unwrap();
+    let left = run_with(&root, &[("c1", &cluster)], &clock, 400, &mut |step| {
+        if step == 200 {
+            fs::remove_file(&mark).unwrap();
+        }
+    });
+    assert_eq!(left, 0);
+    assert_exact(&root, &cluster);
+    fs::remove_dir_all(&root).unwrap();
+}
+
 /// It begins again then; the letters that were come upon before that come up again.
 #[test]
 fn a_file_that_is_overwritten_while_it_is_compared_gets_no_letter_twice() {
