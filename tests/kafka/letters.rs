@@ -272,33 +272,140 @@ fn syscalls_two_resends_send_a_letter_once() {
 
 /// What a resend has announced of the first letter, when it was cut short.
 fn announce(work: &Work) {
+    announce_in(work, &[("c1", "")]);
+}
+
+/// The same of the first letters, each in the channel with that name and topic.
+fn announce_in(work: &Work, channels: &[(&str, &str)]) {
     let content = fs::read(work.tracker_dir().join("dead-letter")).unwrap();
-    let start = content.iter().position(|b| *b == b'\n').unwrap() + 1;
-    let end = start + content[start..].iter().position(|b| *b == b'\n').unwrap();
-    let channel = ChannelRecord { name: "c1".into(), producer_id: -1, ..ChannelRecord::default() };
-    let batch = BatchRecord {
-        producer_id: -1,
-        producer_epoch: -1,
-        base_sequence: -1,
-        count: 1,
-        file: 1,
-        start: start as u64,
-        end: end as u64,
-        bytes_crc: crc32fast::hash(&content[start..end]),
-        ..BatchRecord::default()
-    };
-    let mut record = Record {
-        next_file_id: 2,
-        channels: vec![channel],
-        batches: vec![batch],
-        ..Record::default()
-    };
+    let line_end = |at: usize| at + content[at..].iter().position(|b| *b == b'\n').unwrap();
+    let mut record = Record { next_file_id: 2, ..Record::default() };
+    let mut end = 0;
+    for (n, (name, topic)) in channels.iter().enumerate() {
+        let start = line_end(if n == 0 { 0 } else { end + 1 }) + 1;
+        end = line_end(start);
+        record.channels.push(ChannelRecord {
+            name: (*name).into(),
+            topic: (*topic).into(),
+            producer_id: -1,
+            ..ChannelRecord::default()
+        });
+        record.batches.push(BatchRecord {
+            channel: n as u16,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            count: 1,
+            file: 1,
+            start: start as u64,
+            end: end as u64,
+            bytes_crc: crc32fast::hash(&content[start..end]),
+            ..BatchRecord::default()
+        });
+    }
     let dir = work.tracker_dir().join("resend");
+    fs::create_dir_all(&dir).unwrap();
     let opened = Slots::open(FileStore::open(&dir).unwrap()).unwrap();
     let (Opened::Absent(mut slots) | Opened::Valid { mut slots, .. }) = opened else {
         panic!("{opened:?}");
     };
     slots.write(&mut record).unwrap();
+}
+
+/// What became of the others said that it was sent.
+#[test]
+fn a_letter_in_doubt_of_a_channel_that_is_gone_is_not_taken_for_sent() {
+    let topics = [1, 2].map(|_| shared("4.3.1").fresh_topic("letters-gone", 1));
+    let work = Work::new(&topics[0]);
+    put(&work, &topics[0], 0, "one");
+    put(&work, &topics[1], 0, "two");
+    announce_in(&work, &[("c1", topics[0].name()), ("c2", topics[1].name())]);
+    let refused = letters(&work, &["--resend", "--timeout", "30"]);
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains(&format!("may be in topic {}: ", topics[1].name())), "{said}");
+    assert!(said.contains("run --resend again"), "{said}");
+    assert_eq!(states(&work), ["unsettled"; 2]);
+    assert_eq!(counts(&topics[0]), BTreeMap::new());
+    // Its channel is there again.
+    let work = work
+        .set("a1.channels", "c1 c2")
+        .set("a1.sources.r1.channels", "c1 c2")
+        .set("a1.channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel")
+        .set("a1.channels.c2.brokerList", topics[1].bootstrap())
+        .set("a1.channels.c2.topic", topics[1].name());
+    let sent = letters(&work, &["--resend"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    assert_eq!(states(&work), ["sent"; 2]);
+    for (topic, value) in topics.iter().zip(["one", "two"]) {
+        assert_eq!(counts(topic), BTreeMap::from([(value.to_string(), 1)]));
+    }
+}
+
+/// Lines name the topics of its sink.
+fn named(topic: &Topic) -> Work {
+    let conf = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = spooltail\n\
+        a1.sources.r1.spoolDir = @SPOOL@\na1.sources.r1.targetPattern = .*(\\\\d){10}.*\n\
+        a1.sources.r1.targetFilename = yyyyMMddHH\na1.sources.r1.channels = c1\n\
+        a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = regex_extractor\n\
+        a1.sources.r1.interceptors.i1.regex = ^(\\\\S+)\n\
+        a1.sources.r1.interceptors.i1.serializers = s1\n\
+        a1.sources.r1.interceptors.i1.serializers.s1.name = level\n\
+        a1.channels.c1.type = memory\na1.sinks.k1.type = org.apache.flume.sink.kafka.KafkaSink\n\
+        a1.sinks.k1.channel = c1\na1.sinks.k1.kafka.bootstrap.servers = @BROKERS@\n\
+        a1.sinks.k1.kafka.topic = %{level}\n";
+    Work::new(topic).conf(conf)
+}
+
+/// It was looked for in no topic, again and again.
+#[test]
+fn a_letter_in_doubt_whose_topic_no_other_letter_names_is_looked_for() {
+    let [old, new] = [1, 2].map(|_| shared("4.3.1").fresh_topic("letters-named", 1));
+    for has_other in [false, true] {
+        let work = named(&old);
+        let path = work.tracker_dir().join("dead-letter");
+        put(&work, &old, 0, "old");
+        announce_in(&work, &[(&format!("c1:{}", old.name()), old.name())]);
+        fs::rename(&path, work.dir().join("dealt-with")).unwrap();
+        if has_other {
+            put(&work, &new, 0, "new");
+        }
+        let sent = letters(&work, &["--resend", "--timeout", "30"]);
+        let said = String::from_utf8_lossy(&sent.stdout);
+        assert_eq!(sent.status.code(), Some(75), "{sent:?}");
+        assert!(said.contains("not sent: 1 letter left in doubt before"), "{sent:?}");
+        assert!(!said.contains("not all of them have an answer"), "{sent:?}");
+        if has_other {
+            assert_eq!(states(&work), ["sent"]);
+        }
+        let again = letters(&work, &["--resend", "--timeout", "30"]);
+        assert_eq!(again.status.code(), Some(0), "{again:?}");
+    }
+    assert_eq!(counts(&old), BTreeMap::new());
+    assert_eq!(counts(&new), BTreeMap::from([("new".to_string(), 1)]));
+}
+
+/// Killed, too, between the mark and the record that says so: then no letter is open that names the topic.
+#[test]
+fn syscalls_kill_a_resend_to_a_topic_that_a_letter_names() {
+    let topic = shared("4.3.1").fresh_topic("letters-named-killed", 1);
+    let work = named(&topic);
+    for k in 1..40 {
+        put(&work, &topic, 0, &format!("letter {k}"));
+        let blow = format!("inject=pwrite64:signal=SIGKILL:when={k}");
+        let options = ["-o", "/dev/null", "-e", &blow];
+        let killed = traced(&work, "pwrite64", &options).output().expect("strace runs");
+        let last = letters(&work, &["--resend", "--timeout", "30"]);
+        assert_eq!(last.status.code(), Some(0), "{k}: {last:?}");
+        assert!(states(&work).iter().all(|state| state == "sent"), "{k}: {:?}", states(&work));
+        if killed.status.signal().is_none() {
+            let expected = (1..=k).map(|n| (format!("letter {n}"), 1)).collect();
+            assert_eq!(counts(&topic), expected);
+            assert!(k > 3, "{k}");
+            return;
+        }
+    }
+    panic!("it does not end");
 }
 
 #[test]
@@ -340,7 +447,6 @@ fn moved_away(version: &str) {
         let (old, new) = (format!("old {k:02}"), format!("new {k:02}"));
         put(&work, &topic, 0, &old);
         if k == 0 {
-            fs::create_dir_all(work.tracker_dir().join("resend")).unwrap();
             announce(&work);
         } else {
             let blow = format!("inject=pwrite64:signal=SIGKILL:when={k}");

@@ -10,7 +10,7 @@
 //! A letter that is refused again stays as it is.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
@@ -34,7 +34,7 @@ use crate::config::model::{
 use crate::exit::Exit;
 use crate::log::counted;
 use crate::os::{self, Interest};
-use crate::pipeline::{Begin, Inheritance, Journal, Observer, Pace, Pipeline, Startup};
+use crate::pipeline::{self, Begin, Inheritance, Journal, Observer, Pace, Pipeline, Startup};
 use crate::text;
 
 /// Name of its directory below the tracker directory.
@@ -133,10 +133,11 @@ fn of_source(
         refused: HashMap::new(),
         gone: HashSet::new(),
         sent: 0,
+        is_doubt_on_disk: false,
     }));
     let source = Rc::new(source);
     let own = destinations(&source, channels, &shared.borrow().mail.letters);
-    let run = Run { agent, source: &source, own, shared: &shared, until };
+    let run = Run { agent, source: &source, channels, own, shared: &shared, until };
     let mut begun = 0;
     while run.may_go_on() {
         let batches = run.next_batches(&mut begun, &mut outcome);
@@ -274,6 +275,8 @@ struct Post {
     /// Not in the topic, and not to be sent any more.
     gone: HashSet<Doubt>,
     sent: u64,
+    /// Does the record that was written last have anything in doubt?
+    is_doubt_on_disk: bool,
 }
 
 impl Post {
@@ -314,6 +317,12 @@ fn doubts(record: &Record) -> Vec<Doubt> {
     record.batches.iter().filter(|b| b.fate.is_in_doubt()).map(Doubt::of).collect()
 }
 
+fn topics_in_doubt(record: &Record) -> BTreeSet<String> {
+    let in_doubt = record.batches.iter().filter(|b| b.fate.is_in_doubt());
+    let channels = in_doubt.filter_map(|b| record.channels.get(usize::from(b.channel)));
+    channels.map(|channel| channel.topic.clone()).collect()
+}
+
 impl Journal for MarkingJournal {
     fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
         let now = doubts(record);
@@ -323,7 +332,9 @@ impl Journal for MarkingJournal {
             settled.map_err(|error| WriteError::Failed { path: self.path.clone(), error })?;
         }
         self.in_doubt = now;
-        self.slots.write_with(record, files)
+        self.slots.write_with(record, files)?;
+        self.shared.borrow_mut().is_doubt_on_disk = !self.in_doubt.is_empty();
+        Ok(())
     }
 }
 
@@ -394,6 +405,9 @@ fn destinations(
 struct Run<'a> {
     agent: &'a str,
     source: &'a Rc<SourceConfig>,
+    /// Those of the agent.
+    channels: &'a [Rc<Destination>],
+    /// Where letters that are not settled go.
     own: Vec<(usize, Rc<Destination>)>,
     shared: &'a Rc<RefCell<Post>>,
     until: Option<Instant>,
@@ -470,8 +484,16 @@ impl Run<'_> {
             return Ok(false);
         }
         let record = if is_left { record } else { self.announcing(record, batches.clone()) };
+        self.shared.borrow_mut().is_doubt_on_disk = is_left;
         let mut pipeline = self.assemble(slots, record, is_copied, !is_left)?;
         self.drive(&mut pipeline)?;
+        if pipeline.in_doubt() == 0 && self.shared.borrow().is_doubt_on_disk {
+            // It would be looked for again, and again.
+            let dir = dir.display();
+            return Err(temporary(format!(
+                "{dir}: that letters are settled could not be written; run --resend again"
+            )));
+        }
         // What was left before comes first; then those that were to be sent now.
         if is_left && self.may_go_on() && !batches.is_empty() {
             let unsettled = |b: &BatchRecord| {
@@ -512,9 +534,9 @@ impl Run<'_> {
         is_new: bool,
     ) -> Result<Pipeline, Trouble> {
         let dir = &self.source.tracker_dir;
-        let channels = self.own.iter().map(|(at, channel)| {
-            let broker: Box<dyn Broker> = connect::connect(channel);
-            (*at, channel.clone(), broker)
+        let channels = self.own.iter().cloned().chain(self.left(&record)).map(|(at, channel)| {
+            let broker: Box<dyn Broker> = connect::connect(&channel);
+            (at, channel, broker)
         });
         let startup = Startup {
             agent: self.agent.to_string(),
@@ -524,10 +546,12 @@ impl Run<'_> {
             connect: Rc::new(connect::connect),
             ledger: Box::new(LetterLedger { shared: self.shared.clone() }),
         };
+        let in_doubt = doubts(&record);
+        let (announced, topics) = (in_doubt.len(), topics_in_doubt(&record));
         let journal = MarkingJournal {
             slots,
             path: dir.join(crate::checkpoint::slots::FILE_NAME),
-            in_doubt: doubts(&record),
+            in_doubt,
             shared: self.shared.clone(),
         };
         let inherited = Inheritance {
@@ -539,11 +563,42 @@ impl Run<'_> {
         };
         let assembled = Pipeline::assemble(startup, inherited);
         let mut pipeline = assembled.map_err(|e| temporary(e.to_string()))?;
+        // What it does not look for is not settled by what becomes of the rest.
+        if pipeline.in_doubt() != announced {
+            return Err(self.lacks_channel(&pipeline, topics));
+        }
         if is_new {
             // Nothing of it was ever sent.
             pipeline.none_was_sent();
         }
         Ok(pipeline)
+    }
+
+    /// Where an earlier run has left something of which no letter tells any more: its letter has its mark
+    /// already, or was moved away.
+    fn left(&self, record: &Record) -> Vec<(usize, Rc<Destination>)> {
+        let mut left = pipeline::left_topics(record, self.source, self.channels);
+        left.retain(|left| self.own.iter().all(|(_, own)| own.topic != left.topic));
+        left.into_iter().map(|left| (left.base.unwrap_or(0), Rc::new(left))).collect()
+    }
+
+    /// Some of what is in doubt in these topics has no place in the pipeline.
+    fn lacks_channel(&self, pipeline: &Pipeline, topics: BTreeSet<String>) -> Trouble {
+        let is_looked_at = |topic: &String| {
+            let mut outlets = pipeline.outlets().iter();
+            outlets.any(|outlet| outlet.config.topic == *topic)
+        };
+        let (others, mut lacking): (Vec<_>, Vec<_>) = topics.into_iter().partition(is_looked_at);
+        if lacking.is_empty() {
+            lacking = others;
+        }
+        temporary(format!(
+            "letters of source {} may be in topic {}: a --resend that was cut short has left them in doubt, \
+             and no channel of the source has that topic any more. Nothing was sent; give the source a \
+             channel with that topic and run --resend again, which looks for them there and settles them",
+            self.source.name,
+            text::printable(&lacking.join(", ")),
+        ))
     }
 
     /// Until nothing is in doubt.
