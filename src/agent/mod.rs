@@ -186,8 +186,6 @@ struct Agent {
     /// By sources that a new configuration has replaced.
     lines_passed: u64,
     reload: Option<Reload>,
-    /// A new configuration, until it is taken over.
-    next: Option<AgentConfig>,
     /// It ends by itself.
     once: Option<once::Run>,
     /// When to look next whether the directories are what they were.
@@ -219,7 +217,6 @@ impl Agent {
             channels: config.destinations.into_iter().map(Rc::new).collect(),
             running: Vec::new(),
             reload,
-            next: None,
             once: None,
             look_at_places_ms: 0,
             locks: Vec::new(),
@@ -235,7 +232,7 @@ impl Agent {
     /// the old one goes on, which has it in memory.
     fn take_over(&mut self, config: AgentConfig) -> Result<(), End> {
         if self.is_state_astray()? {
-            self.next = Some(config);
+            self.take_over_later(config);
             return Ok(());
         }
         // It has started.
@@ -251,7 +248,7 @@ impl Agent {
         // That took its time.
         if self.is_state_astray()? {
             self.running.iter_mut().for_each(|running| running.pipeline.go_on());
-            self.next = Some(config);
+            self.take_over_later(config);
             return Ok(());
         }
         for running in self.running.drain(..) {
@@ -277,6 +274,12 @@ impl Agent {
         self.left.retain(|dir| dirs.contains(&dir));
         self.start = Start::UnderWay;
         Ok(())
+    }
+
+    fn take_over_later(&mut self, config: AgentConfig) {
+        if let Some(reload) = &mut self.reload {
+            reload.put_back(config);
+        }
     }
 
     fn acquire(&mut self, dir: &Path) -> Result<Locked, LockError> {
@@ -319,11 +322,11 @@ impl Agent {
     fn turn(&mut self) -> Result<Pace, End> {
         let mut pace = Pace::Rest(POLL_MS);
         let now_ms = self.clock.monotonic_ms();
-        if let Some(config) = self.reload.as_mut().and_then(|r| r.look(now_ms)) {
-            (self.next, self.look_at_places_ms) = (Some(config), now_ms);
+        if self.reload.as_mut().is_some_and(|reload| reload.look(now_ms)) {
+            self.look_at_places_ms = now_ms;
         }
         if now_ms >= self.look_at_places_ms
-            && let Some(config) = self.next.take()
+            && let Some(config) = self.reload.as_mut().and_then(Reload::take)
         {
             self.take_over(config)?;
         }

@@ -36,6 +36,8 @@ pub(crate) struct Reload {
     content: Option<u32>,
     next_look_ms: u64,
     is_refused: bool,
+    /// A new configuration, until it is taken over, or the file says something else.
+    next: Option<AgentConfig>,
 }
 
 impl Reload {
@@ -55,6 +57,7 @@ impl Reload {
             content,
             next_look_ms: 0,
             is_refused: false,
+            next: None,
         }
     }
 
@@ -63,28 +66,38 @@ impl Reload {
         self.is_refused
     }
 
-    /// Looks at the file, if it is time to. A new configuration that is right is returned; of a
-    /// faulty one is said what is wrong. A file in the middle of being written is left until it
-    /// was the same at two looks.
-    pub(crate) fn look(&mut self, now_ms: u64) -> Option<AgentConfig> {
+    /// The new configuration, if there is one.
+    pub(crate) fn take(&mut self) -> Option<AgentConfig> {
+        self.next.take()
+    }
+
+    /// It cannot be taken over yet.
+    pub(crate) fn put_back(&mut self, config: AgentConfig) {
+        self.next = Some(config);
+    }
+
+    /// Looks at the file, if it is time to. Is there a new configuration that is right? Of a
+    /// faulty one is said what is wrong, and what waited before it counts no more. A file in the
+    /// middle of being written is left until it was the same at two looks.
+    pub(crate) fn look(&mut self, now_ms: u64) -> bool {
         if now_ms < self.next_look_ms {
-            return None;
+            return false;
         }
         self.next_look_ms = now_ms + LOOK_MS;
         let now = stamps(&self.files);
         let is_still = std::mem::replace(&mut self.last, now.clone()) == now;
         if now == self.known || !is_still {
-            return None;
+            return false;
         }
         let content = match content(&self.files) {
             Ok(crc) => Some(crc),
             // The change is looked at when others have given theirs back.
-            Err(e) if is_out_of_descriptors(&e) => return None,
+            Err(e) if is_out_of_descriptors(&e) => return false,
             Err(_) => None,
         };
         self.known = now;
         if content.is_some() && content == self.content {
-            return None;
+            return false;
         }
         self.content = content;
         let file = &self.files;
@@ -94,7 +107,7 @@ impl Reload {
         match loaded {
             Ok(Loaded { config, findings }) => {
                 diagnostics::tell(&findings);
-                Some(config)
+                self.next = Some(config);
             }
             Err(findings) => {
                 diagnostics::tell(&findings);
@@ -105,9 +118,10 @@ impl Reload {
                          with the configuration that it has."
                     ),
                 );
-                None
+                self.next = None;
             }
         }
+        self.next.is_some()
     }
 }
 
@@ -141,7 +155,7 @@ mod tests {
         let mut reload = Reload::new(&args);
         assert_eq!((&reload.known[..], reload.content), (&[None][..], None));
         for look in 0..3 {
-            assert!(reload.look(look * LOOK_MS).is_none());
+            assert!(!reload.look(look * LOOK_MS));
         }
     }
 }

@@ -116,6 +116,35 @@ fn a_change_waits_until_the_state_can_be_written() {
     assert_eq!(scene.log_lines("Starting Source r1"), 2, "{}", scene.log());
 }
 
+/// It was taken over as soon as the state could be written, though the file said something else by then.
+#[test]
+fn a_change_that_waits_counts_no_more_once_the_file_is_refused() {
+    let mut scene = spool("reload-refused").file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    let (here, mut n) = (scene.work.tracker_dir(), 0);
+    scene.until("a file in the place of the directory", || {
+        n += 1;
+        let _ = fs::rename(&here, scene.work.dir().join(format!("away-{n}")));
+        fs::write(&here, "").is_ok()
+    });
+    rewrite(&scene, |old| format!("{old}\na1.sources.r1.basenameHeader = true\n"));
+    scene.log_says("The new configuration waits for the state of source r1");
+    rewrite(&scene, |old| format!("{old}\na1.sources.r1.batchSize = 0\n"));
+    scene.log_says("is refused, the agent goes on with the configuration that it has");
+    fs::remove_file(&here).expect("the file");
+    scene.log_says("can be written again");
+    scene.append("a_{H}.log", "two\n");
+    scene.arrive(2);
+    assert!(!scene.log().contains("Shutting down configuration"), "{}", scene.log());
+    // A right one is taken over.
+    rewrite(&scene, |old| format!("{old}\na1.sources.r1.batchSize = 50\n"));
+    scene.log_says("Shutting down configuration");
+    scene.append("a_{H}.log", "three\n");
+    scene.in_the_end(&["one", "two", "three"]);
+    let headers: Vec<usize> = scene.topic.events().iter().map(|e| e.headers.len()).collect();
+    assert_eq!(headers, [0, 0, 1], "{}", scene.log());
+}
+
 /// The new source could not start at once, and would have begun without its state then.
 #[test]
 fn a_state_that_goes_while_the_changed_source_waits_is_waited_for() {
