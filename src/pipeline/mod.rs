@@ -254,8 +254,10 @@ impl Pipeline {
     pub fn renew_state(
         &mut self,
         journal: Box<dyn Journal>,
-        ledger: Box<dyn Ledger>,
+        mut ledger: Box<dyn Ledger>,
     ) -> Result<(), WriteError> {
+        // As at a start: half a letter may stand there, and letters that no record knows of.
+        ledger.inherit_letters(self.ledger.letters_known());
         (self.journal, self.ledger) = (journal, ledger);
         self.write_state()
     }

@@ -72,6 +72,32 @@ fn a_checkpoint_that_is_deleted_is_written_anew() {
     scene.in_the_end(&["one", "two"]);
 }
 
+/// It came a second time.
+#[test]
+fn a_checkpoint_that_is_written_anew_forgets_no_letter_of_a_run_that_died() {
+    let long = "y".repeat(3_000_000);
+    let mut scene = spool("letter-anew").source("deserializer.maxLineLength", 10_000_000).file(
+        "a_{H}.log",
+        "one\n",
+        0,
+    );
+    let (topic, name) = (scene.topic.name(), scene.work.name("a_{H}.log"));
+    let (bytes, end) = (long.len(), 4 + long.len() + 1);
+    let head = format!("topic={topic} partition=0 file={name} start=4 end={end} bytes={bytes}");
+    fs::create_dir_all(scene.work.tracker_dir()).expect("the tracker directory");
+    let path = scene.work.tracker_dir().join("dead-letter");
+    fs::write(&path, format!("time=1 {head} reason=large\n{long}\n")).expect("a letter");
+    scene.start();
+    scene.arrive(1);
+    fs::remove_file(scene.work.tracker_dir().join("checkpoint")).expect("the checkpoint");
+    scene.log_says("the checkpoint was removed under this agent; it was written again");
+    scene.append("a_{H}.log", format!("{long}\ntwo\n"));
+    scene.in_the_end(&["one", "two"]);
+    let letters = fs::read(&path).expect("the letters");
+    let letters = String::from_utf8_lossy(&letters);
+    assert_eq!(letters.matches("time=").count(), 1, "{}", scene.log());
+}
+
 /// `rm -rf` and mkdir of the spool directory, with the tracker in it.
 #[test]
 fn a_spool_directory_made_anew_gets_its_state_anew() {
