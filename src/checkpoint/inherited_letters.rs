@@ -74,7 +74,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::checkpoint::ledger::{DEAD_LETTER_FILE, DeadLetter, FileLedger, Ledger};
+    use crate::checkpoint::ledger::{
+        DEAD_LETTER_FILE, DeadLetter, FileLedger, Ledger, LedgerError,
+    };
     use crate::checkpoint::record::BatchRecord;
     use crate::checkpoint::scratch::Scratch;
 
@@ -85,6 +87,10 @@ mod tests {
     }
 
     fn keep(ledger: &mut FileLedger, start: u64, value: &str) {
+        try_to_keep(ledger, start, value).unwrap();
+    }
+
+    fn try_to_keep(ledger: &mut FileLedger, start: u64, value: &str) -> Result<(), LedgerError> {
         let batch = BatchRecord { start, end: start + 9, ..BatchRecord::default() };
         let letter = DeadLetter {
             topic: "t",
@@ -97,7 +103,7 @@ mod tests {
             reason: "too large",
             now_ms: 1,
         };
-        ledger.dead_letter(&letter).unwrap();
+        ledger.dead_letter(&letter)
     }
 
     fn file(scratch: &Scratch) -> PathBuf {
@@ -147,6 +153,37 @@ mod tests {
                     assert_eq!(bodies(&scratch), ["first", "third", "second that died"], "{what}");
                 }
             }
+        }
+    }
+
+    /// There was no descriptor for it, or the disk failed once. What was appended went behind half a letter, and
+    /// one that no record knew of came a second time.
+    #[test]
+    fn letters_that_cannot_be_read_at_the_start_are_read_before_the_next_one() {
+        let scratch = Scratch::new("unread-letters");
+        let [whole, other] = entries(&scratch);
+        let length = whole.len() as u64;
+        let aside = scratch.dir.join("aside");
+        for known in [Some(length), Some(0), None] {
+            fs::write(&aside, [&whole[..], &other[..other.len() - 3]].concat()).unwrap();
+            // A link that leads to itself.
+            std::os::unix::fs::symlink(file(&scratch), file(&scratch)).unwrap();
+            let mut ledger = begin(&scratch, known);
+            assert_eq!(ledger.letters_known(), known);
+            let batch = BatchRecord { start: 10, end: 19, count: 1, ..BatchRecord::default() };
+            assert!(ledger.letters_in("t", "log", &batch).is_err(), "{known:?}");
+            let kept = try_to_keep(&mut ledger, 30, "third");
+            assert!(matches!(kept, Err(LedgerError::Later(_))), "{known:?}: {kept:?}");
+            assert_eq!(ledger.letters_known(), known);
+            fs::rename(&aside, file(&scratch)).unwrap();
+            keep(&mut ledger, 30, "third");
+            assert_eq!(bodies(&scratch), ["first", "third"], "{known:?}");
+            let is_known = known == Some(length);
+            let found = ledger.letters_in("t", "log", &batch).unwrap();
+            assert_eq!(found.is_empty(), is_known, "{known:?}");
+            keep(&mut ledger, 10, "first");
+            assert_eq!(bodies(&scratch).len(), if is_known { 3 } else { 2 }, "{known:?}");
+            fs::remove_file(file(&scratch)).unwrap();
         }
     }
 

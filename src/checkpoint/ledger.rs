@@ -43,8 +43,16 @@ pub trait Ledger {
 
     /// Where events may stand that are among the letters, and no record says so: those of a topic in the
     /// range of this batch, of the file that has this name.
-    fn letters_in(&self, _topic: &str, _file: &str, _batch: &BatchRecord) -> Vec<(u64, u64)> {
-        Vec::new()
+    ///
+    /// # Errors
+    /// They cannot be read now.
+    fn letters_in(
+        &mut self,
+        _topic: &str,
+        _file: &str,
+        _batch: &BatchRecord,
+    ) -> io::Result<Vec<(u64, u64)>> {
+        Ok(Vec::new())
     }
 
     /// Is the event of this topic that stands there, with that body, such a letter?
@@ -158,6 +166,8 @@ pub struct FileLedger {
     /// Letters that no checkpoint knows of, until they are asked for again: an earlier run may have died
     /// between a letter and the checkpoint that says so, and several may have, one after the other.
     unclaimed: Vec<Entry>,
+    /// What earlier runs have left could not be read yet: no letter is written before.
+    unread: Option<Known>,
 }
 
 /// Where half an entry begins.
@@ -189,6 +199,7 @@ impl FileLedger {
             end: std::fs::metadata(&dead_letters).map_or(0, |stat| stat.len()),
             torn: None,
             unclaimed: Vec::new(),
+            unread: None,
             dead_letters,
             dir: tracker_dir.to_owned(),
         }
@@ -238,7 +249,16 @@ impl FileLedger {
     }
 
     fn inherit(&mut self, known: Known) {
-        let Ok(found) = inherited_letters::find(&self.dead_letters, known) else { return };
+        self.unread = Some(known);
+        // What fails here is tried again before letters are asked for, or written.
+        let _ = self.read_inherited();
+    }
+
+    /// Reads what earlier runs have left, unless that was done.
+    fn read_inherited(&mut self) -> io::Result<()> {
+        let Some(known) = self.unread else { return Ok(()) };
+        let found = inherited_letters::find(&self.dead_letters, known)?;
+        self.unread = None;
         let is_recalled = known == Known::Nothing;
         let entry = |letter| {
             let Letter { topic, file, start, end, head_at, at, bytes, .. } = letter;
@@ -250,6 +270,7 @@ impl FileLedger {
             // What fails here is tried again before the next letter.
             let _ = self.inherit_torn(found.end);
         }
+        Ok(())
     }
 
     /// Half an entry that an earlier run has left begins there.
@@ -338,8 +359,14 @@ impl FileLedger {
 
 impl Ledger for FileLedger {
     fn letters_known(&self) -> Option<u64> {
-        let first = self.unclaimed.iter().find(|entry| !entry.is_recalled);
-        Some(first.map_or(self.end, |entry| entry.head_at))
+        match self.unread {
+            Some(Known::Bytes(known)) => Some(known),
+            Some(Known::Unsaid | Known::Nothing) => None,
+            None => {
+                let first = self.unclaimed.iter().find(|entry| !entry.is_recalled);
+                Some(first.map_or(self.end, |entry| entry.head_at))
+            }
+        }
     }
 
     fn inherit_letters(&mut self, known: Option<u64>) {
@@ -352,9 +379,18 @@ impl Ledger for FileLedger {
 
     fn forget_recalled(&mut self) {
         self.unclaimed.retain(|entry| !entry.is_recalled);
+        if self.unread == Some(Known::Nothing) {
+            self.unread = Some(Known::Unsaid);
+        }
     }
 
-    fn letters_in(&self, topic: &str, file: &str, batch: &BatchRecord) -> Vec<(u64, u64)> {
+    fn letters_in(
+        &mut self,
+        topic: &str,
+        file: &str,
+        batch: &BatchRecord,
+    ) -> io::Result<Vec<(u64, u64)>> {
+        self.read_inherited()?;
         // One by itself may have got another name since. What is beside others is sought under its own.
         let may_be = |entry: &&Entry| {
             let is_all = (entry.start, entry.end) == (batch.start, batch.end);
@@ -362,7 +398,7 @@ impl Ledger for FileLedger {
             entry.topic == topic && (is_all && batch.count == 1 || is_in && entry.file == file)
         };
         let found = self.unclaimed.iter().filter(may_be);
-        found.map(|entry| (entry.start, entry.end)).collect()
+        Ok(found.map(|entry| (entry.start, entry.end)).collect())
     }
 
     fn is_letter(&self, topic: &str, range: (u64, u64), body: &[u8]) -> io::Result<bool> {
@@ -379,6 +415,7 @@ impl Ledger for FileLedger {
     }
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError> {
+        self.read_inherited().map_err(|e| self.not_kept(&e))?;
         let head = Head {
             topic: letter.topic,
             partition: letter.batch.partition,
@@ -407,6 +444,7 @@ impl Ledger for FileLedger {
     }
 
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        self.read_inherited().map_err(|e| self.not_kept(&e))?;
         let head = Head {
             topic: line.topic,
             partition: -1,

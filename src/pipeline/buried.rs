@@ -26,13 +26,14 @@ impl Pipeline {
 
     /// The place of the first event of a batch that is a letter.
     fn buried_in(&mut self, at: usize, n: Ticket) -> Result<Option<u32>, Pause> {
+        let letters = self.letters_in(at, n)?;
         // What cannot be read any more is given up by those who send it.
-        if self.letters_in(at, n).is_empty() || !self.encode(n)? {
+        if letters.is_empty() || !self.encode(n)? {
             return Ok(None);
         }
         let batch = self.announced[n].record.clone();
         self.make_readable(&batch)?;
-        for (start, end) in self.letters_in(at, n) {
+        for (start, end) in letters {
             let is_final = batch.is_final && end == batch.end;
             let before = BatchRecord { end: start, is_final: false, ..batch.clone() };
             let part = BatchRecord { start, end, count: 1, is_final, ..batch.clone() };
@@ -49,9 +50,11 @@ impl Pipeline {
         Ok(None)
     }
 
-    fn letters_in(&self, at: usize, n: Ticket) -> Vec<(u64, u64)> {
-        let batch = &self.announced[n].record;
-        self.ledger.letters_in(&self.outlets[at].config.topic, &self.file_text(batch.file), batch)
+    fn letters_in(&mut self, at: usize, n: Ticket) -> Result<Vec<(u64, u64)>, Pause> {
+        let batch = self.announced[n].record.clone();
+        let file = self.file_text(batch.file);
+        let letters = self.ledger.letters_in(&self.outlets[at].config.topic, &file, &batch);
+        letters.map_err(|e| self.not_now(&batch, &format!("whether it is a dead letter: {e}")))
     }
 
     fn count_part(&mut self, at: usize, part: &BatchRecord) -> Result<Option<u32>, Pause> {

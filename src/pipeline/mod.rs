@@ -257,7 +257,10 @@ impl Pipeline {
         mut ledger: Box<dyn Ledger>,
     ) -> Result<(), WriteError> {
         // As at a start: half a letter may stand there, and letters that no record knows of.
-        ledger.inherit_letters(self.ledger.letters_known());
+        match self.recalled {
+            Recalled::No => ledger.inherit_letters(self.ledger.letters_known()),
+            Recalled::Unmeasured | Recalled::Until { .. } => ledger.recall_letters(),
+        }
         (self.journal, self.ledger) = (journal, ledger);
         self.write_state()
     }

@@ -268,7 +268,12 @@ impl Ledger for FusedLedger {
         self.real.forget_recalled();
     }
 
-    fn letters_in(&self, topic: &str, file: &str, batch: &BatchRecord) -> Vec<(u64, u64)> {
+    fn letters_in(
+        &mut self,
+        topic: &str,
+        file: &str,
+        batch: &BatchRecord,
+    ) -> io::Result<Vec<(u64, u64)>> {
         self.real.letters_in(topic, file, batch)
     }
 
