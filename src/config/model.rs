@@ -51,6 +51,16 @@ pub struct MonitoringConfig {
     pub page: bool,
 }
 
+/// Is it the name of a finished file: does it end in the suffix, or in the suffix and a number (our way
+/// out when the completed name was taken)?
+pub fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
+    if name.ends_with(suffix) {
+        return true;
+    }
+    let stem = name.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |at| at + 1);
+    stem < name.len() && name[..stem].strip_suffix(b".").is_some_and(|n| n.ends_with(suffix))
+}
+
 /// One source.
 #[derive(Debug)]
 pub struct SourceConfig {

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::line::{LineConfig, LineEnds};
 use super::root;
 use crate::config::model::{
-    ConsumeOrder, DeletePolicy, FileGroup, SourceConfig, SourceKind, TailConfig,
+    ConsumeOrder, DeletePolicy, FileGroup, SourceConfig, SourceKind, TailConfig, is_completed,
 };
 use crate::java::date::DatePattern;
 use crate::java::pattern::Pattern;
@@ -262,8 +262,7 @@ impl Names {
         completed
     }
 
-    /// Is it that of a finished file: does it end in the suffix, or in the suffix and a number (our way
-    /// out when the completed name was taken)?
+    /// Is it that of a finished file?
     pub fn is_completed(&self, name: &OsStr) -> bool {
         match self {
             Names::Matched { suffix, .. } => is_completed(name.as_bytes(), suffix.as_bytes()),
@@ -288,14 +287,6 @@ fn groups_of<'a>(groups: &'a [FileGroup], name: &OsStr) -> impl Iterator<Item = 
     let place = root::split(name).0.to_owned();
     let is_outside = root::is_outside(name);
     groups.iter().filter(move |group| !is_outside && group.place == place)
-}
-
-fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
-    if name.ends_with(suffix) {
-        return true;
-    }
-    let stem = name.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |at| at + 1);
-    stem < name.len() && name[..stem].strip_suffix(b".").is_some_and(|n| n.ends_with(suffix))
 }
 
 #[cfg(test)]
