@@ -1,14 +1,15 @@
 //! Two sources on one directory: can their patterns match the same name?
 //!
 //! A file that two sources take is read by both, and whoever is first renames it under the other's
-//! hands. One that a source has finished must not be new to the other under its name with the suffix.
+//! hands. One that a source has finished must not be new to the other under its name with the suffix, nor
+//! with the number behind that where such a name is taken.
 //! Whether two regular expressions have a text in common is not asked in general: they are
 //! told apart by the letters with which every match begins, or ends. What cannot be told apart so
 //! is refused, unless both sources say `sharedSpoolDir = true` and no name is known that both take.
 
 use std::path::{Path, PathBuf};
 
-use super::model::{DeletePolicy, FileGroup, SourceConfig, SourceKind};
+use super::model::{DeletePolicy, FileGroup, SourceConfig, SourceKind, is_completed};
 use crate::java::pattern::Pattern;
 
 /// What is known of two sources on one directory.
@@ -69,8 +70,9 @@ fn common_name(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Option<Overlap> {
     likely.chain(names_in(dir)).find_map(|name| {
         let (of_a, of_b) = (a.takes(&name), b.takes(&name));
         let finished = |one: Taker<'_>, other: Taker<'_>| {
-            let finished = format!("{name}{}", one.suffix()?);
-            other.takes(&finished).then_some(Overlap::Finished(finished))
+            let suffix = one.suffix()?;
+            let mut finished = ["", ".1", ".2"].map(|n| format!("{name}{suffix}{n}")).into_iter();
+            finished.find(|finished| other.takes(finished)).map(Overlap::Finished)
         };
         match (of_a, of_b) {
             (true, true) => Some(Overlap::Found(name)),
@@ -81,14 +83,13 @@ fn common_name(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Option<Overlap> {
     })
 }
 
-/// May a file of `one` be one of `other`'s when it is finished and has its suffix?
+/// May a file of `one` be one of `other`'s when it is finished and has its suffix, or a number behind that?
 fn hands_on(one: Taker<'_>, other: Taker<'_>) -> bool {
     let Some(suffix) = one.suffix() else { return false };
-    let from_last = |letters: &str| letters.chars().rev().collect::<Vec<char>>();
     let own = other.pattern().as_str();
-    if other.spool().is_some_and(|s| suffix.ends_with(&*s.file_suffix.to_string_lossy()))
-        || !starts_alike(&from_last(&suffix), &Ends::of(own).last)
-    {
+    let last = Ends::of(own).last;
+    let may_match = ends_alike(&suffix, &last) || ends_alike_numbered(&suffix, &last);
+    if other.has_finished(&suffix) || !may_match {
         return false;
     }
     // With more letters it is left out as well.
@@ -98,9 +99,22 @@ fn hands_on(one: Taker<'_>, other: Taker<'_>) -> bool {
     // What is no name of the other's without the suffix is none with it, if nothing in that ends a match.
     let ends = one.leaves_out(other).then(|| open_end(own)).flatten();
     ends.is_none_or(|ends| {
-        let heads = suffix.char_indices().map(|(at, c)| &suffix[..at + c.len_utf8()]);
-        heads.into_iter().any(|head| starts_alike(&from_last(head), &ends.last))
+        let dotted = format!("{suffix}.");
+        let mut heads = dotted.char_indices().map(|(at, c)| &dotted[..at + c.len_utf8()]);
+        heads.any(|head| ends_alike(head, &ends.last)) || ends_alike_numbered(&suffix, &ends.last)
     })
+}
+
+/// May what ends in these letters end in those, which are given from the last one on?
+fn ends_alike(letters: &str, last: &[char]) -> bool {
+    let from_last: Vec<char> = letters.chars().rev().collect();
+    starts_alike(&from_last, last)
+}
+
+/// The same with a dot and any number behind the letters.
+fn ends_alike_numbered(letters: &str, last: &[char]) -> bool {
+    let digits = last.iter().take_while(|c| c.is_ascii_digit()).count();
+    digits == last.len() || digits > 0 && ends_alike(&format!("{letters}."), &last[digits..])
 }
 
 /// The ends of what stands before the `.*` at the end of a pattern, whose matches may all go on as they like.
@@ -133,6 +147,13 @@ impl Taker<'_> {
         Some(source.file_suffix.to_string_lossy().into_owned())
     }
 
+    /// Is it the name of a file that it has finished?
+    fn has_finished(&self, name: &str) -> bool {
+        self.spool().is_some_and(|s| {
+            is_completed(name.as_bytes(), s.file_suffix.to_string_lossy().as_bytes())
+        })
+    }
+
     /// Does it ignore all names of the other?
     fn leaves_out(&self, other: Taker<'_>) -> bool {
         self.spool().is_some_and(|s| s.ignore_pattern.as_str() == other.pattern().as_str())
@@ -158,7 +179,7 @@ impl Taker<'_> {
         let is_out = match self {
             Taker::Spool(source) => {
                 name.starts_with('.')
-                    || name.ends_with(&*source.file_suffix.to_string_lossy())
+                    || self.has_finished(name)
                     || matches(&source.ignore_pattern).unwrap_or(false)
             }
             Taker::Group(_) => false,

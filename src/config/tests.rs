@@ -307,6 +307,18 @@ fn what_one_source_has_finished_is_not_new_to_the_other() {
     load(&two(&logs));
     let done = [&logs[..], &["r1.fileSuffix = .txt"]].concat();
     assert!(errors(&two(&done))[0].contains(".log.txt, which the other has finished"), "{done:?}");
+    // Where there is such a name, the next one has a number behind it.
+    let numbered = |pattern: &'static str| {
+        vec!["r1.targetPattern = .*\\\\.err", "r1.fileSuffix = .DONE", pattern]
+    };
+    let one = numbered("r2.targetPattern = .*\\\\.1");
+    let found = errors(&two(&one));
+    assert!(found[0].contains("takes 1.err.DONE.1, which the other has finished"), "{found:?}");
+    load(&two(&[&one[..], &[other_suffix]].concat()));
+    let found = errors(&two(&numbered("r2.targetPattern = .*E\\\\.17")));
+    assert!(found[0].contains("or those of finished files"), "{found:?}");
+    load(&two(&numbered("r2.targetPattern = .*D\\\\.17")));
+    load(&two(&numbered("r2.targetPattern = .*-17")));
 }
 
 #[test]
