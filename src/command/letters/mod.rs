@@ -113,6 +113,15 @@ fn unreadable(path: &std::path::Path, e: &io::Error) -> Trouble {
 }
 
 impl Mail {
+    /// That whose body begins there.
+    fn at(&self, at: u64) -> Option<&Letter> {
+        self.letters.iter().find(|letter| letter.at == at)
+    }
+
+    fn at_mut(&mut self, at: u64) -> Option<&mut Letter> {
+        self.letters.iter_mut().find(|letter| letter.at == at)
+    }
+
     fn letter(&self, number: u64) -> Result<&Letter, Trouble> {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         at.and_then(|at| self.letters.get(at)).ok_or_else(|| {

@@ -183,8 +183,7 @@ pub(super) fn in_doubt(source: &SourceConfig, mail: &Mail) -> Result<Vec<u64>, T
     let (_, record, _) = open_state(&source.tracker_dir.join(DIR))?;
     let mut found = Vec::new();
     for doubt in doubts(&record) {
-        let letter = mail.letters.iter().find(|letter| letter.at == doubt.start);
-        if let Some(letter) = letter
+        if let Some(letter) = mail.at(doubt.start)
             && doubt.is(letter, &mail.path).map_err(|e| unreadable(&mail.path, &e))?
         {
             found.push(letter.at);
@@ -280,10 +279,6 @@ struct Post {
 }
 
 impl Post {
-    fn letter_at(&self, at: u64) -> Option<&Letter> {
-        self.mail.letters.iter().find(|letter| letter.at == at)
-    }
-
     /// No longer in doubt: it is in the topic, unless it was refused or is gone.
     fn settle(&mut self, doubt: Doubt) -> io::Result<()> {
         let at = doubt.start;
@@ -291,7 +286,7 @@ impl Post {
             return Ok(());
         }
         let path = self.mail.path.clone();
-        let Some(letter) = self.mail.letters.iter_mut().find(|letter| letter.at == at) else {
+        let Some(letter) = self.mail.at_mut(at) else {
             // The file was moved away by whoever has dealt with it.
             return Ok(());
         };
@@ -367,7 +362,7 @@ impl Ledger for LetterLedger {
             Ok(bytes.map(|bytes| Kept { key, headers, value: bytes.body }))
         };
         // One that comes back is a letter like any other: this one is not in the topic.
-        let letter = post.letter_at(batch.start).filter(|letter| letter.state != State::Dropped);
+        let letter = post.mail.at(batch.start).filter(|letter| letter.state != State::Dropped);
         let kept = letter.map_or(Ok(None), read);
         Some(kept.map_err(|e| io::Error::other(format!("{}: {e}", path.display()))))
     }
@@ -498,7 +493,7 @@ impl Run<'_> {
         if is_left && self.may_go_on() && !batches.is_empty() {
             let unsettled = |b: &BatchRecord| {
                 let post = self.shared.borrow();
-                post.letter_at(b.start).is_some_and(|letter| letter.state == State::Unsettled)
+                post.mail.at(b.start).is_some_and(|letter| letter.state == State::Unsettled)
                     && !post.refused.contains_key(&b.start)
             };
             let batches: Vec<BatchRecord> = batches.into_iter().filter(unsettled).collect();
