@@ -211,8 +211,7 @@ impl Pipeline {
             return Err(Trouble::Changed(subject.past.found_as.clone()));
         }
         let left = segment.events - u64::from(events);
-        let is_final = bound == Bound::Until(slice.end)
-            || is_last && left == 0 && self.is_at_end(handle, slice.end);
+        let is_final = self.is_final(handle, slice.end, bound, is_last && left == 0);
         let partitions = self.partitions(subject, &segment.lacking, work.event, logs, *turn);
         *turn += usize::from(is_missing);
         work.event += u64::from(events);
@@ -264,8 +263,11 @@ impl Pipeline {
         Ok((slice, events))
     }
 
-    pub(super) fn is_at_end(&self, handle: Handle, end: u64) -> bool {
-        self.files.at(handle).file.metadata().is_ok_and(|stat| stat.len() == end)
+    /// Is what a slice ends with all there is of its line? `is_last`: no event is left behind it.
+    pub(super) fn is_final(&self, handle: Handle, end: u64, bound: Bound, is_last: bool) -> bool {
+        let file = &self.files.at(handle).file;
+        let is_at_end = || file.metadata().is_ok_and(|stat| stat.len() == end);
+        bound == Bound::Until(end) || is_last && is_at_end()
     }
 
     /// Where the missing events from `event` on go: channels and partitions.

@@ -215,8 +215,7 @@ impl Pipeline {
         }
         let events = run.passed + u32::from(run.stray.is_some());
         let left = segment.events.saturating_sub(events.into());
-        let is_final = bound == Bound::Until(slice.end)
-            || is_last && left == 0 && self.is_at_end(handle, slice.end);
+        let is_final = self.is_final(handle, slice.end, bound, is_last && left == 0);
         if let Some((channel, at, reason)) = &run.stray {
             let bound = if is_final { Bound::Final } else { Bound::Open };
             let of = (*channel, *at, &**reason);
