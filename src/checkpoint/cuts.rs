@@ -1,7 +1,9 @@
 //! Where a line was cut: its beginning was sent as an event when its file was left alone, before a newline
 //! came. What comes behind it is another event, which the bytes of the file do not tell by themselves.
 //!
-//! Only `verify` asks for it. So what cannot be written is not: then `verify` finds such a line missing.
+//! `verify` asks for it, and a start that reads the topic back. Nothing is lost where it cannot be written, and
+//! nothing waits for that: then `verify` finds such a line missing, and it is sent again when the topic is read
+//! back.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

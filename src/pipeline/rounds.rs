@@ -591,7 +591,7 @@ impl Pipeline {
         let tracked = self.files.at(handle);
         if self.config.kind.tail().is_some() && tracked.is_named() {
             let (inode, end, tail_crc) = (tracked.record.inode, slice.end, slice.tail.crc());
-            // Nothing but a proof is lost where that is not possible.
+            // Where that is not possible, no line is lost: see there.
             let _ = cuts::note(&self.config.tracker_dir, Cut { inode, end, tail_crc });
         }
     }
