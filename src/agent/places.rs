@@ -352,8 +352,8 @@ mod tests {
     /// A name of a network file system that does not answer for a moment is neither gone nor another's.
     #[test]
     fn a_lock_of_which_nothing_is_known_is_not_asked_for() {
-        let unknown = Place::Unknown("t/lock: Stale file handle".to_string());
-        let waits = Err(Misplaced::NotNow("t/lock: Stale file handle".to_string()));
+        let unknown = Place::Unknown("t/lock: Input/output error".to_string());
+        let waits = Err(Misplaced::NotNow("t/lock: Input/output error".to_string()));
         assert_eq!(is_in_place(unknown), waits);
         let known = [Place::Held, Place::Gone, Place::Other].map(is_in_place);
         assert_eq!(known, [Ok(true), Ok(false), Ok(false)]);

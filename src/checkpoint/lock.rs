@@ -5,7 +5,7 @@
 //! ends with its checksum: a program that reads while it is being written sees that, and reads again.
 
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -96,13 +96,21 @@ pub enum Place {
 
 /// Compares an open file with what stands under its name.
 pub fn place(file: &File, path: &Path) -> Place {
+    let numbers = |stat: Metadata| (stat.dev(), stat.ino());
+    compare(file.metadata().map(numbers), std::fs::metadata(path).map(numbers), path)
+}
+
+/// The same by device and inode: `own` are those of the open file, `there` of what stands under its name.
+fn compare(own: io::Result<(u64, u64)>, there: io::Result<(u64, u64)>, path: &Path) -> Place {
     let unknown = |e: io::Error| Place::Unknown(format!("{}: {e}", path.display()));
-    let own = match file.metadata() {
-        Ok(stat) => (stat.dev(), stat.ino()),
+    let own = match own {
+        Ok(own) => Some(own),
+        // Another client of the file system has removed it, and that is for good.
+        Err(e) if e.raw_os_error() == Some(libc::ESTALE) => None,
         Err(e) => return unknown(e),
     };
-    match std::fs::metadata(path) {
-        Ok(stat) if (stat.dev(), stat.ino()) == own => Place::Held,
+    match there {
+        Ok(there) if Some(there) == own => Place::Held,
         Ok(_) => Place::Other,
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Place::Gone,
         Err(e) => unknown(e),
@@ -361,6 +369,22 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::scratch::Scratch;
+
+    /// On a network file system what another client has removed cannot be asked any more, and never again.
+    #[test]
+    fn a_lock_that_was_removed_on_its_server_has_lost_its_place() {
+        let failed = |code| Err(io::Error::from_raw_os_error(code));
+        let place = |own, there| compare(own, there, Path::new("t/lock"));
+        assert_eq!(place(Ok((1, 2)), Ok((1, 2))), Place::Held);
+        assert_eq!(place(Ok((1, 2)), Ok((1, 3))), Place::Other);
+        assert_eq!(place(failed(libc::ESTALE), Ok((1, 3))), Place::Other);
+        assert_eq!(place(failed(libc::ESTALE), failed(libc::ENOENT)), Place::Gone);
+        for codes in [(libc::EIO, libc::ENOENT), (libc::ESTALE, libc::EIO)] {
+            let unknown = place(failed(codes.0), failed(codes.1));
+            assert!(matches!(unknown, Place::Unknown(_)), "{codes:?}: {unknown:?}");
+        }
+        assert!(matches!(place(Ok((1, 2)), failed(libc::ESTALE)), Place::Unknown(_)));
+    }
 
     fn held(dir: &Path) -> Lock {
         match acquire(dir, "a1", "26/11/24 17:00:01").unwrap() {
