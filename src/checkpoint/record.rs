@@ -116,7 +116,22 @@ pub struct FileRecord {
     /// What it held is read on in another file: only what is written to this very inode is left to do,
     /// and nothing else can be it.
     pub is_remnant: bool,
+    /// Names that it had while it was open, before the present one: the last [`FORMER_NAMES_MAX`], the last of
+    /// them at the end. A copy may have been made under any of them.
+    pub former_names: Vec<FormerName>,
 }
+
+/// A name that a file had, and the directory in which it had it, by device, inode and time of birth.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FormerName {
+    pub name: Vec<u8>,
+    pub device: u64,
+    pub directory: u64,
+    pub directory_born_ns: i64,
+}
+
+/// How many names a file's record has besides the present ones.
+pub const FORMER_NAMES_MAX: usize = 8;
 
 /// A position that a file had, and what was known of the bytes before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -281,7 +296,28 @@ impl Fate {
     }
 }
 
+impl FormerName {
+    /// As the file of the record has it.
+    pub fn of(record: &FileRecord) -> FormerName {
+        FormerName {
+            name: record.name.clone(),
+            device: record.device,
+            directory: record.directory,
+            directory_born_ns: record.directory_born_ns,
+        }
+    }
+}
+
 impl FileRecord {
+    /// It has another name, or is about to get one.
+    pub fn note_former_name(&mut self, former: FormerName) {
+        self.former_names.retain(|other| *other != former);
+        if self.former_names.len() >= FORMER_NAMES_MAX {
+            self.former_names.remove(0);
+        }
+        self.former_names.push(former);
+    }
+
     /// Is nothing known of what stands before its position? It was given at the first start, when the
     /// file could not be opened, and has not been opened since.
     pub fn is_unseen(&self) -> bool {

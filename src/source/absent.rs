@@ -190,7 +190,7 @@ impl Files {
         };
         let may_be = |record: &FileRecord, absence: &Absence, is_announced: bool| {
             absence.hope().is_some()
-                && self.is_copys(fresh.name(), record, &record.name)
+                && self.is_copys(fresh.name(), record)
                 && (record.position > 0 || is_announced)
                 && !record.is_unseen()
                 && tracked::head_matches(&fresh.file, record).unwrap_or(true)

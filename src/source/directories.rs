@@ -16,7 +16,7 @@ use super::quest::{Quest, Whose, is_copys_name};
 use super::scan::{Candidate, Scanner};
 use super::tracked::{self, Tracked};
 use super::{Files, Handle, READER, reach, root};
-use crate::checkpoint::record::FileRecord;
+use crate::checkpoint::record::{FileRecord, FormerName};
 use crate::log;
 
 /// A directory by device and inode.
@@ -103,13 +103,6 @@ pub(super) fn forget_home(record: &mut FileRecord) {
     (record.root, record.root_born_ns) = (0, 0);
 }
 
-/// That name, and the directory in which the file of the record is.
-pub(super) fn named(name: Vec<u8>, record: &FileRecord) -> FileRecord {
-    let mut named = FileRecord { name, device: record.device, ..FileRecord::default() };
-    note_same_home(&mut named, record);
-    named
-}
-
 impl Files {
     /// Is it the directory in which the file of the record was?
     pub(super) fn is_directory_of(&self, record: &FileRecord, stat: &Metadata) -> bool {
@@ -193,23 +186,15 @@ impl Files {
         names
     }
 
-    /// Is that the name of a copy of the file of the record, which had this name? Its directory may have
-    /// another one by now, and the copy is in it.
-    pub(super) fn is_copys(&self, copy: &OsStr, record: &FileRecord, name: &[u8]) -> bool {
-        if is_copys_name(copy, name) {
-            return true;
-        }
-        let (own, name) = root::split(OsStr::from_bytes(name));
-        let (place, leaf) = root::split(copy);
-        place != own
-            && own == place_of(record)
-            && is_copys_name(leaf, name.as_bytes())
-            && self.is_directory_at(record, place)
-    }
-
-    /// The same of an open file, and of any name that it had.
-    pub(super) fn is_copys_of(&self, copy: &OsStr, tracked: &Tracked) -> bool {
-        tracked.names().any(|had| self.is_copys(copy, had, &had.name))
+    /// Is that the name of a copy of the file of the record, by any name that this had while it was open?
+    pub(super) fn is_copys(&self, copy: &OsStr, record: &FileRecord) -> bool {
+        let is_at = |place: &OsStr| self.is_directory_at(record, place);
+        is_copys_of(copy, &record.name, is_at)
+            || record.former_names.iter().any(|had| {
+                is_copys_of(copy, &had.name, |place| {
+                    self.is_directory_at(&where_it_had(had), place)
+                })
+            })
     }
 
     /// Is the spool directory the one below which the file of the record was?
@@ -493,6 +478,23 @@ impl Files {
         let place = self.scanner.places().find(|p| *p == place);
         self.root.place(place.unwrap_or(OsStr::new("")))
     }
+}
+
+/// Is that the name of a copy of a file that had this name? Its directory may have another one by now, and the
+/// copy is in it: `is_at` tells where it is.
+fn is_copys_of(copy: &OsStr, name: &[u8], is_at: impl Fn(&OsStr) -> bool) -> bool {
+    if is_copys_name(copy, name) {
+        return true;
+    }
+    let (own, name) = root::split(OsStr::from_bytes(name));
+    let (place, leaf) = root::split(copy);
+    place != own && is_copys_name(leaf, name.as_bytes()) && is_at(place)
+}
+
+/// What a record would tell of the directory in which a file had that name.
+fn where_it_had(had: &FormerName) -> FileRecord {
+    let FormerName { device, directory, directory_born_ns, .. } = *had;
+    FileRecord { device, directory, directory_born_ns, ..FileRecord::default() }
 }
 
 /// Was the file deleted, and its directory with it? That one may have been moved, and is then found

@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::directories::{named, note_same_home};
+use super::directories::note_same_home;
 use super::hints::Hints;
 use super::tracked::Tie;
 use super::{Files, Handle, tell};
-use crate::checkpoint::record::FileState;
+use crate::checkpoint::record::{FileState, FormerName};
 use crate::log::Level;
 
 impl Files {
@@ -50,8 +50,8 @@ impl Files {
                 tracked.read_position
             ),
         );
-        let former = std::mem::replace(&mut tracked.record.name, new.as_bytes().to_vec());
-        tracked.note_former_name(named(former, &tracked.record));
+        tracked.record.note_former_name(FormerName::of(&tracked.record));
+        tracked.record.name = new.as_bytes().to_vec();
         tracked.lost_name_ms = Some(now_ms);
         // What there is of a receipt has the other name, and a copy of everything keeps but names.
         tracked.receipted_at = None;
@@ -154,10 +154,10 @@ impl Files {
         tracked.tie = Tie::Named;
         tracked.record.state = FileState::Live;
         tracked.finished_at = None;
-        let former = std::mem::replace(&mut tracked.record.name, name.as_bytes().to_vec());
-        if former != tracked.record.name {
-            tracked.note_former_name(named(former, &tracked.record));
+        if tracked.name() != name {
+            tracked.record.note_former_name(FormerName::of(&tracked.record));
         }
+        tracked.record.name = name.as_bytes().to_vec();
         tracked.record.current_name.clone_from(&tracked.record.name);
         if let Some(here) = here {
             here.note(&mut tracked.record);
@@ -175,8 +175,9 @@ impl Files {
         // It may have been renamed since the last listing, and copied under a name like the new one.
         let now_at = path_of(&tracked.file).filter(|path| path.file_name() != Some(&name));
         if let Some(now) = now_at.as_ref().and_then(|path| path.file_name()) {
-            let now = named(now.as_bytes().to_vec(), &tracked.record);
-            tracked.note_former_name(now);
+            let name = now.as_bytes().to_vec();
+            let now = FormerName { name, ..FormerName::of(&tracked.record) };
+            tracked.record.note_former_name(now);
         }
         let file = match tracked.file.try_clone() {
             Ok(file) => file,

@@ -235,7 +235,7 @@ impl Files {
                     let read = other.head.as_slice();
                     read.len() < HEAD_BYTES || read == head
                 }
-                false => self.is_copys_of(fresh.name(), other),
+                false => self.is_copys(fresh.name(), record),
             };
             // All that follows asks the file system, of each of hundreds of files.
             if !may_be {
@@ -258,7 +258,7 @@ impl Files {
             let len = r.head_len as usize;
             // Of thousands most are told apart by that.
             fresh.size < r.position
-                && self.is_copys(fresh.name(), r, &r.name)
+                && self.is_copys(fresh.name(), r)
                 && (fresh.size < len as u64
                     || bytes_match(&fresh.file, 0, len, r.head_crc).unwrap_or(true))
         };

@@ -29,8 +29,8 @@ const TOLD_LOOK_MIN: usize = 128;
 /// How often it is asked for one of them whether its directory is back, ms.
 const AWAY_LOOK_MS: u64 = 10_000;
 
-/// So long after the last reading its marks are kept: a copy that lacks the last lines is there by then, and
-/// was looked at. Thousands of files have no need of them in each checkpoint, ms.
+/// So long after the last reading its marks and the names that it had are kept: a copy that lacks the last lines is
+/// there by then, and was looked at. Thousands of files have no need of them in each checkpoint, ms.
 const MARKS_MS: u64 = 60_000;
 
 /// With more files than that it is worth a pass over the memory when a time of much reading is over.
@@ -50,7 +50,7 @@ pub struct Parked {
     due_ms: u64,
     /// See [`Tracked::away_ms`].
     away_ms: Option<u64>,
-    /// Monotonic time from which on the record needs no marks.
+    /// Monotonic time from which on the record needs no marks, nor names that the file had.
     marks_end_ms: u64,
 }
 
@@ -58,6 +58,11 @@ impl Parked {
     fn is_draining(&self) -> bool {
         self.record.state == FileState::Draining
     }
+}
+
+/// Nobody looks for a copy that lacks something any more.
+fn forget_copies(record: &mut FileRecord) {
+    (record.marks, record.former_names) = (Vec::new(), Vec::new());
 }
 
 /// Files that can spare a descriptor.
@@ -156,7 +161,7 @@ impl Files {
         let marks_end_ms = tracked.marks.last_read_ms().map_or(0, |ms| ms + MARKS_MS);
         let Tracked { mut record, away_ms, .. } = tracked;
         if now_ms >= marks_end_ms {
-            record.marks = Vec::new();
+            forget_copies(&mut record);
         }
         self.parking.push(Parked { record, seen, watch, due_ms, away_ms, marks_end_ms });
         true
@@ -344,8 +349,8 @@ impl Files {
     fn look_at(&mut self, at: usize) -> bool {
         let now_ms = self.clock().monotonic_ms();
         let parked = &mut self.parking.files[at];
-        if now_ms >= parked.marks_end_ms && !parked.record.marks.is_empty() {
-            parked.record.marks = Vec::new();
+        if now_ms >= parked.marks_end_ms {
+            forget_copies(&mut parked.record);
         }
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));

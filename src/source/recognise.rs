@@ -224,7 +224,7 @@ impl Files {
                 let tracked = &self.tracked[handle];
                 if matches!(quest.whose, Whose::Replaced { .. }) {
                     // The search for what was truncated asks it, too.
-                    if tracked.is_superseded() && self.is_copys_of(&suspect.name, tracked) {
+                    if tracked.is_superseded() && self.is_copys(&suspect.name, &tracked.record) {
                         return Ok(Compared::Other);
                     }
                     if tracked.has_uncommitted() {
@@ -345,7 +345,7 @@ impl Files {
     }
 
     fn may_be_copied_to(&self, id: u64, name: &OsStr) -> bool {
-        self.handle_of(id).is_some_and(|handle| self.is_copys_of(name, &self.tracked[handle]))
+        self.handle_of(id).is_some_and(|handle| self.is_copys(name, &self.tracked[handle].record))
     }
 
     fn stray_found(

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
-use super::directories::{Home, forget_home, is_home, is_very_directory, named, was_in};
+use super::directories::{Home, forget_home, is_home, is_very_directory, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::late::put_grown;
@@ -20,7 +20,7 @@ use super::trimmed::{is_trimmed, zeros_before};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, Handle, READER, reach, tell};
 use crate::checkpoint::receipt::Receipt;
-use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
+use crate::checkpoint::record::{FileRecord, FileState, FormerName, HEAD_BYTES};
 use crate::log::{self, Level};
 
 /// What one read of a check asks for, bytes.
@@ -242,7 +242,7 @@ impl Files {
         reached: Option<Announced>,
     ) -> Handle {
         let is_own_name = found.as_bytes() == record.name;
-        let former_name = (!is_own_name).then(|| named(record.name.clone(), &record));
+        let had = FormerName::of(&record);
         self.note_home(&mut record, home);
         if home.is_none() && self.hints_are_void {
             self.note_moved_home(&mut record, found);
@@ -273,6 +273,9 @@ impl Files {
             record.name = found.as_bytes().to_vec();
             record.current_name.clone_from(&record.name);
         }
+        if record.name != had.name {
+            record.note_former_name(had);
+        }
         self.has_news |= names(&record) != before;
         if let Ok(stat) = file.metadata() {
             let hints = Hints::of(&stat);
@@ -286,7 +289,6 @@ impl Files {
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let handle = self.push(record, file, announced.end);
         let tracked = &mut self.tracked[handle];
-        former_name.into_iter().for_each(|name| tracked.note_former_name(name));
         tracked.tie = Tie::of(is_named);
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {

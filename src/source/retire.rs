@@ -285,7 +285,7 @@ impl Files {
         let is_its = |c: &Candidate| c.name.as_bytes() == old.record.name;
         let is_listed = self.listed_ms.is_some_and(|at| at > lost_ms);
         let record = &old.record;
-        let is_copys = |c: &Candidate| self.is_copys(&c.name, record, &record.name);
+        let is_copys = |c: &Candidate| self.is_copys(&c.name, record);
         let is_new = |c: &Candidate| is_copys(c) && !self.is_told(c);
         let candidates = self.scanner.candidates();
         let is_copy_there = candidates.iter().any(is_new);

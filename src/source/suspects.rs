@@ -210,7 +210,7 @@ impl Files {
                     Whose::Stray { record, absence: Absence::Gone, .. } => {
                         let since_ms = *quest.gone_ms.get_or_insert(now_ms);
                         let is_awaited = now_ms - since_ms < ELSEWHERE_MS;
-                        let is_copys = |name: &OsStr| self.is_copys(name, record, &record.name);
+                        let is_copys = |name: &OsStr| self.is_copys(name, record);
                         is_awaited.then(|| unasked.of_copies(is_copys))
                     }
                     // They are waited for with their records.
@@ -269,7 +269,7 @@ impl Files {
         if !found.is_empty() || ends.end == 0 {
             return (found, fault);
         }
-        let begins = |name: &OsStr| self.is_copys(name, record, &record.name);
+        let begins = |name: &OsStr| self.is_copys(name, record);
         let leaf = record.current_name.rsplit(|b| *b == b'/').next().unwrap_or_default();
         // A hidden file keeps its name where the directory has another one.
         let is_hidden = |name: &OsStr| {
@@ -398,7 +398,7 @@ impl Files {
         }
         let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
         let mut found = VecDeque::new();
-        for name in names.which(self, |name| self.is_copys(name, record, &record.name)) {
+        for name in names.which(self, |name| self.is_copys(name, record)) {
             if self.is_completed(&name) || root::is_outside(&name) {
                 continue;
             }
@@ -478,7 +478,7 @@ impl Files {
             ..Ends::of_record(record, None)
         };
         let is_small = ends.end < PROOF_BYTES;
-        let is_copys = |name: &OsStr| self.is_copys_of(name, tracked);
+        let is_copys = |name: &OsStr| self.is_copys(name, record);
         let is_other = |name: &OsStr| !is_small && !is_copys(name);
         let mut wanted = names.which(self, is_copys);
         wanted.extend(names.which(self, is_other));

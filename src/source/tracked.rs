@@ -15,8 +15,6 @@ use super::unwritten::{Gap, Place, State};
 use super::window::{HeadBytes, TailBytes};
 use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
 
-const FORMER_NAMES_MAX: usize = 8;
-
 /// A file in one of the states *live* and *draining* (waiting files are only names, done ones only
 /// receipts).
 ///
@@ -75,8 +73,6 @@ pub struct Tracked {
     pub is_barred: bool,
     /// The last look found something to do, or notices tell that it may have changed since.
     pub may_be_unseen: bool,
-    /// Names that it had before it was renamed, with the directories in which it had them; the last one at the end.
-    former_names: Vec<FileRecord>,
     /// Monotonic time at which it was seen to have lost its name.
     pub lost_name_ms: Option<u64>,
     /// Monotonic time since which another directory stands in the place of its own.
@@ -206,7 +202,6 @@ impl Tracked {
             read_retry_ms: 0,
             is_barred: false,
             may_be_unseen: true,
-            former_names: Vec::new(),
             lost_name_ms: None,
             away_ms: None,
             has_asked_heirs: false,
@@ -307,23 +302,9 @@ impl Tracked {
         OsStr::from_bytes(&self.record.name)
     }
 
-    /// Records that tell its name and directory, and those before that.
-    pub(super) fn names(&self) -> impl Iterator<Item = &FileRecord> {
-        std::iter::once(&self.record).chain(&self.former_names)
-    }
-
     /// The name that it had before it was renamed last.
     pub fn former_name(&self) -> Option<&[u8]> {
-        self.former_names.last().map(|former| former.name.as_slice())
-    }
-
-    /// A copy may have been made when it had that name, however often it was renamed since.
-    pub(super) fn note_former_name(&mut self, former: FileRecord) {
-        self.former_names.retain(|other| *other != former);
-        if self.former_names.len() == FORMER_NAMES_MAX {
-            self.former_names.remove(0);
-        }
-        self.former_names.push(former);
+        self.record.former_names.last().map(|former| former.name.as_slice())
     }
 
     pub fn current_name(&self) -> OsString {

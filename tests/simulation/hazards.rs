@@ -106,7 +106,7 @@ impl Story {
 
     /// Until what is changed in a directory from now on gives it another stamp. The kernel's clock makes
     /// them, which does not run with that of the story: before that, no listing is taken for the last word.
-    fn until_stamps_are_old(&self) {
+    pub(crate) fn until_stamps_are_old(&self) {
         let spool = &self.world.writers.spool;
         let dirs = [spool.clone(), spool.join("two"), spool.join("three")];
         let age =

@@ -9,8 +9,8 @@
 use std::fmt;
 
 use super::record::{
-    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, HEAD_BYTES, Mark, OffsetRange,
-    PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
+    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, FormerName, HEAD_BYTES, Mark,
+    OffsetRange, PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
 };
 
 /// Version of the encoding. To be raised with every change of a field.
@@ -32,6 +32,8 @@ const REMNANT: u8 = 1;
 /// It is in a directory below the spool directory, and names the latter. A program that does not know that
 /// refuses the state.
 const HAS_ROOT: u8 = 2;
+/// It had other names. A program that does not know these refuses the state.
+const HAS_FORMER_NAMES: u8 = 4;
 
 /// Flags of a batch.
 const ACKED: u8 = 1;
@@ -47,6 +49,7 @@ const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
 const PARTITION_BYTES_MIN: usize = 4 + 4 + 8;
 const FILE_BYTES_MIN: usize = 4 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
 const READ_MARK_BYTES: usize = 3 * 8 + 4;
+const FORMER_NAME_BYTES_MIN: usize = 4 + 3 * 8;
 const RANGE_BYTES: usize = 2 + 4 + 4 * 8;
 const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
 
@@ -76,6 +79,9 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
         if has_root(file) {
             put(out, file.root.to_le_bytes());
             put(out, file.root_born_ns.to_le_bytes());
+        }
+        if !file.former_names.is_empty() {
+            encode_former_names(&file.former_names, out);
         }
     }
     put_length(out, record.batches.len());
@@ -153,7 +159,9 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
 fn encode_directory(file: &FileRecord, out: &mut Vec<u8>) {
     put(out, file.directory.to_le_bytes());
     let is_remnant = if file.is_remnant { REMNANT } else { 0 };
-    put(out, [is_remnant | if has_root(file) { HAS_ROOT } else { 0 }]);
+    let has_root = if has_root(file) { HAS_ROOT } else { 0 };
+    let has_names = if file.former_names.is_empty() { 0 } else { HAS_FORMER_NAMES };
+    put(out, [is_remnant | has_root | has_names]);
 }
 
 fn has_root(file: &FileRecord) -> bool {
@@ -167,6 +175,16 @@ fn encode_read_marks(marks: &[ReadMark], out: &mut Vec<u8>) {
         put(out, mark.bytes_crc.to_le_bytes());
         put(out, mark.lines.to_le_bytes());
         put(out, mark.events.to_le_bytes());
+    }
+}
+
+fn encode_former_names(names: &[FormerName], out: &mut Vec<u8>) {
+    put_length(out, names.len());
+    for had in names {
+        put_bytes(out, &had.name);
+        put(out, had.device.to_le_bytes());
+        put(out, had.directory.to_le_bytes());
+        put(out, had.directory_born_ns.to_le_bytes());
     }
 }
 
@@ -370,8 +388,8 @@ fn decode_file(
         directory: if version < WITH_DIRECTORY { 0 } else { input.u64()? },
         is_remnant: {
             flags |= if version < WITH_DIRECTORY { 0 } else { input.u8()? };
-            let known = if version < WITH_DIRECTORY_BORN { REMNANT } else { REMNANT | HAS_ROOT };
-            if flags & !known != 0 {
+            let later = if version < WITH_DIRECTORY_BORN { 0 } else { HAS_ROOT | HAS_FORMER_NAMES };
+            if flags & !(REMNANT | later) != 0 {
                 return Err(input.impossible("flag of a file"));
             }
             flags & REMNANT != 0
@@ -385,7 +403,22 @@ fn decode_file(
             return Err(input.impossible("spool directory of a file"));
         }
     }
+    if flags & HAS_FORMER_NAMES != 0 {
+        file.former_names = input.list(FORMER_NAME_BYTES_MIN, decode_former_name)?;
+        if file.former_names.is_empty() {
+            return Err(input.impossible("former name of a file"));
+        }
+    }
     Ok(file)
+}
+
+fn decode_former_name(input: &mut Input) -> Result<FormerName, DecodeError> {
+    Ok(FormerName {
+        name: input.bytes()?.to_vec(),
+        device: input.u64()?,
+        directory: input.u64()?,
+        directory_born_ns: input.i64()?,
+    })
 }
 
 fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, DecodeError> {

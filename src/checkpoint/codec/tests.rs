@@ -96,6 +96,12 @@ impl Random {
             directory_born_ns: self.next() as i64,
             root: [0, self.next()][self.below(2)],
             root_born_ns: [0, self.next() as i64][self.below(2)],
+            former_names: self.list(2, |r| FormerName {
+                name: r.bytes(),
+                device: r.next(),
+                directory: r.next(),
+                directory_born_ns: r.next() as i64,
+            }),
         }
     }
 
@@ -221,6 +227,7 @@ fn typical(batches: usize) -> Record {
     let mut file = FileRecord { current_name: name.clone(), name, ..random.file(0) };
     file.ranges = vec![OffsetRange::default(); 3];
     (file.root, file.root_born_ns) = (0, 0);
+    file.former_names.clear();
     Record {
         agent: "a1".into(),
         source: "r1".into(),
@@ -247,6 +254,7 @@ fn the_versions_before_are_read() {
         let mut record = random.record();
         for file in &mut record.files {
             (file.directory_born_ns, file.root, file.root_born_ns) = (0, 0, 0);
+            file.former_names.clear();
         }
         assert_eq!(decode(&encode_old(&record, 5)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
@@ -281,6 +289,9 @@ fn the_least_sizes_are_those_of_empty_elements() {
     let mut marked = file.clone();
     marked.files[0].marks.push(ReadMark::default());
     assert_eq!(size(&marked) - size(&file), READ_MARK_BYTES);
+    let mut renamed = file.clone();
+    renamed.files[0].former_names.push(FormerName::default());
+    assert_eq!(size(&renamed) - size(&file), 4 + FORMER_NAME_BYTES_MIN);
     let mut batch = none.clone();
     batch.batches.push(BatchRecord::default());
     assert_eq!(size(&batch) - size(&none), BATCH_BYTES_MIN);
