@@ -23,7 +23,7 @@ use super::restore::Announced;
 use super::root::Entry;
 use super::tracked::{self, Tracked};
 use super::{Files, Handle, reach, tell};
-use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
+use crate::checkpoint::record::{FileRecord, FileState, FormerName, HEAD_BYTES};
 use crate::checkpoint::room::why_not_opened;
 use crate::log::Level;
 
@@ -255,7 +255,8 @@ impl Files {
                 }
                 let is_unreachable = matches!(absent.absence, Absence::Unreachable(_));
                 if absent.absence == Absence::Gone || is_news && !is_unreachable {
-                    let Absent { record, absence, reached, .. } = absent;
+                    let Absent { mut record, absence, reached, .. } = absent;
+                    self.note_names_now(&mut record, census);
                     return self.is_missed(record, absence, reached);
                 }
                 self.absent.list.push(absent);
@@ -340,14 +341,41 @@ impl Files {
 
     /// Finds the file of a record by inode and the bytes it begins with: under its present name,
     /// its old one, or any other in the spool and tracker directories.
-    pub(super) fn locate(&self, record: &FileRecord) -> Result<(File, OsString), Absence> {
+    pub(super) fn locate(&mut self, record: &mut FileRecord) -> Result<(File, OsString), Absence> {
         match self.locate_by_name(record) {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => {}
             Err(why) => return Err(Absence::Unreachable(why)),
         }
         let census = self.take_census(&HashSet::from([record.inode]));
-        self.locate_in(record, &census)
+        let found = self.locate_in(record, &census);
+        if found.is_err() {
+            self.note_names_now(record, &census);
+        }
+        found
+    }
+
+    /// The inode of the record holds something else: it may have been renamed, unseen, and copied under that name,
+    /// before it was truncated.
+    pub(super) fn note_names_now(&mut self, record: &mut FileRecord, census: &Census) {
+        let was_had = |name: &OsStr| {
+            let had = record.former_names.iter().map(|had| &had.name);
+            had.chain([&record.name, &record.current_name]).any(|had| **had == *name.as_bytes())
+        };
+        let is_it = |name: &&OsStr| {
+            let is_very = |stat: Metadata| !is_other_birth(born_ns(&stat), record.born_ns);
+            !was_had(name) && self.is_in_place(name) && self.root.stat(name).is_ok_and(is_very)
+        };
+        let named: Vec<&OsStr> = census.names_of(record.inode).filter(is_it).collect();
+        for name in named {
+            let mut here = FormerName { name: name.as_bytes().to_vec(), ..FormerName::of(record) };
+            if let Some(home) = self.directory_now(name) {
+                let Hints { device, inode, born_ns } = home.own;
+                (here.device, here.directory, here.directory_born_ns) = (device, inode, born_ns);
+            }
+            record.note_former_name(here);
+            self.has_news = true;
+        }
     }
 
     pub(super) fn locate_in(

@@ -170,7 +170,8 @@ impl Files {
                 Absence::Elsewhere(_) => self.absence_here(&record, &census),
                 other => other,
             };
-            let record = self.without_void_hints(record);
+            let mut record = self.without_void_hints(record);
+            self.note_names_now(&mut record, &census);
             self.is_missed(record, absence, reached);
         }
     }
@@ -208,10 +209,10 @@ impl Files {
     /// Finds and opens the file of a record that is not open. Its handle, if that is possible now.
     pub(super) fn restore_one(
         &mut self,
-        record: FileRecord,
+        mut record: FileRecord,
         reached: Option<Announced>,
     ) -> Option<Handle> {
-        match self.locate(&record) {
+        match self.locate(&mut record) {
             Ok((file, found)) => Some(self.restore_found(record, file, &found, reached)),
             Err(absence) => {
                 self.is_missed(record, absence, reached);

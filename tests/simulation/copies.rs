@@ -1,10 +1,13 @@
 //! Copies of files that were truncated (copytruncate), told step by step.
 
+use std::fs;
+
 use flume_ng::clock::Clock;
 
 use crate::cluster::Version;
 use crate::hazards::Story;
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
+use crate::world::End;
 
 /// A file of which all is in the topic.
 fn read() -> Story {
@@ -62,6 +65,24 @@ fn a_copy_is_known_after_a_restart_by_a_name_that_its_original_had_before() {
         }
         story.start();
         story.cluster().calm_down();
+        story.conclude();
+    }
+}
+
+/// It was renamed before it was copied, the directory cannot be listed meanwhile, and the agent dies.
+#[test]
+fn a_copy_is_known_by_a_name_under_which_nobody_has_seen_its_original() {
+    for (is_acked, lines) in CASES {
+        let mut story = read();
+        story.world.fail_names(100);
+        let name = format!("g-{}.log", scenario::hour(&story.world.clock));
+        let to = story.world.writers.spool.join(name);
+        fs::rename(story.world.path_of(0), to).expect("a name of our own");
+        cut_behind_its_copy(&mut story, is_acked, lines);
+        story.world.end(End::Kill);
+        story.world.fail_names(0);
+        story.cluster().calm_down();
+        story.start();
         story.conclude();
     }
 }
