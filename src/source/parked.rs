@@ -460,4 +460,32 @@ mod tests {
         assert_eq!(scene.reads(id), named(&new, position));
         assert_eq!(scene.files.parked().count(), 0);
     }
+
+    /// It lacks the last lines, and was made under the name that the file had before it was renamed, parked and
+    /// truncated.
+    #[test]
+    fn a_copy_of_a_file_that_was_renamed_and_parked_is_known_by_the_name_before() {
+        let mut scene = Scene::new("parked-renamed");
+        let [old, new] = ["old", "new"].map(|stem| scene.name(stem));
+        let copy = format!("{old}.1");
+        scene.write(&copy, 0..100);
+        scene.write(&old, 0..103);
+        let copied = scene.path(&copy).metadata().unwrap().len();
+        let mut handle = scene.is_read(&old, copied);
+        let id = scene.files.at(handle).record.id;
+        std::fs::rename(scene.path(&old), scene.path(&new)).unwrap();
+        for len in [None, Some(0)] {
+            let tracked = scene.files.tracked.remove(handle);
+            scene.files.park_record(tracked.record);
+            if let Some(len) = len {
+                let file = std::fs::File::options().write(true).open(scene.path(&new));
+                file.unwrap().set_len(len).unwrap();
+            }
+            scene.clock.advance(LOOK_INTERVAL_MS);
+            scene.files.look_at_parked();
+            handle = scene.files.handle_of(id).unwrap();
+        }
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&copy, copied));
+    }
 }
