@@ -313,7 +313,8 @@ impl Agent {
             }
             self.note_start(pace);
             if let Pace::Rest(ms) = pace {
-                self.rest(self.rest_at_most(ms));
+                let stepped = self.stepped();
+                self.rest(self.rest_at_most(ms), &stepped);
             }
         }
     }
@@ -337,16 +338,18 @@ impl Agent {
             self.look_at_places_ms = now_ms + PLACES_MS;
             self.look_at_places()?;
         }
-        for at in 0..self.running.len() {
-            if self.running[at].pause.is_some() {
-                continue;
-            }
+        for at in self.stepped() {
             match self.running[at].pipeline.step(&mut self.sinks) {
                 Ok(own) => pace = pace.sooner(own),
                 Err(fatal) => return Err(self.die(at, &fatal)),
             }
         }
         Ok(pace)
+    }
+
+    /// The sources that go on at present.
+    fn stepped(&self) -> Vec<usize> {
+        (0..self.running.len()).filter(|&at| self.running[at].pause.is_none()).collect()
     }
 
     /// What is run from now on is another part of the program.
@@ -536,18 +539,21 @@ impl Agent {
         self.monitor = monitor;
     }
 
-    /// Sleeps until a file or a socket stirs, a signal comes, or the time is over.
-    fn rest(&mut self, ms: u64) {
+    /// Sleeps until a file or a socket stirs, a signal comes, or the time is over. What comes for a source that is not
+    /// `stepped` nobody would read, and it would end each sleep at once; what the kernel tells of files is taken here.
+    fn rest(&mut self, ms: u64, stepped: &[usize]) {
         let mut interests = Vec::new();
         self.monitor.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
-        for running in &self.running {
+        for (at, running) in self.running.iter().enumerate() {
             if let Some(watch) = &running.watch
                 && !running.pipeline.awaits_answer()
             {
                 interests.push(Interest { fd: watch.descriptor(), write: false });
             }
-            let pipeline = &running.pipeline;
-            pipeline.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            if stepped.contains(&at) {
+                let pipeline = &running.pipeline;
+                pipeline.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            }
         }
         if let Err(e) = os::wait(&interests, Duration::from_millis(ms)) {
             log::error("node.Application", format_args!("Cannot wait: {e}"));
@@ -611,8 +617,7 @@ impl Agent {
             let _ = trouble::add_end(dir, exit.code(), now_ms, &why.to_string());
         };
         self.running.iter_mut().for_each(|running| running.pipeline.stop());
-        let mut under_way: Vec<usize> = (0..self.running.len()).collect();
-        under_way.retain(|&at| self.running[at].pause.is_none());
+        let mut under_way = self.stepped();
         while self.clock.monotonic_ms() < end_ms {
             under_way.retain(|&at| !self.running[at].pipeline.is_idle());
             let mut pace: Option<Pace> = None;
@@ -631,7 +636,7 @@ impl Agent {
                 Some(Pace::Again) => {}
                 Some(Pace::Rest(ms)) => {
                     let left = end_ms.saturating_sub(self.clock.monotonic_ms());
-                    self.rest(ms.clamp(1, 20).min(left));
+                    self.rest(ms.clamp(1, 20).min(left), &under_way);
                 }
             }
         }

@@ -194,15 +194,9 @@ fn a_failing_read_is_tried_again_and_holds_up_nobody() {
     scene.start();
     scene.arrive(2);
     scene.log_says("Cannot read");
-    let pid = scene.agent().pid();
-    let ticks = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("it").split_whitespace().collect();
-        fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks")
-    };
-    let before = ticks();
+    let before = scene.ticks();
     std::thread::sleep(Duration::from_millis(1_500));
-    assert!(ticks() - before <= 20, "it spins\n{}", scene.log());
+    assert!(scene.ticks() - before <= 20, "it spins\n{}", scene.log());
     assert!(scene.log_lines("Cannot read") <= 2, "{}", scene.log());
     fs::remove_file(scene.path("a_{H-1}.log")).expect("the link");
     scene.append("c_{H}.log", "three\n");

@@ -1,11 +1,13 @@
 //! Lock, checkpoint and directories are taken away, or replaced, under a running agent; and a
 //! second agent comes by another door.
 
-use crate::support::torture::{Group, V010, hazard};
+use crate::support::lend;
+use crate::support::torture::{Group, V010, V43, hazard};
 use std::fs;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use super::scene::{Scene, spool};
+use super::scene::{Scene, spool, spool_of};
 
 /// A second configuration beside the scene's, with these lines more, and a command for it.
 fn second(scene: &Scene, command: &str, lines: &str) -> Command {
@@ -113,6 +115,33 @@ fn a_spool_directory_made_anew_gets_its_state_anew() {
     scene.kill();
     scene.append("b_{H}.log", "three\n");
     scene.start();
+    scene.in_the_end(&["one", "two", "three"]);
+}
+
+/// The answer to what was under way cannot be taken then: it made the loop turn without a rest for as long as
+/// the directory was away.
+#[test]
+fn an_answer_that_comes_while_the_state_has_no_place_does_not_make_the_agent_spin() {
+    let _row = hazard(Group::Absence, "tracker directory removed, an answer comes after that", V43);
+    let cluster = lend("4.3.1");
+    let topic = cluster.fresh_topic("paused", 1);
+    let mut scene = spool_of(topic).file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    scene.until("nothing is under way", || scene.work.is_committed());
+    cluster.pause(0);
+    let checkpoint = scene.work.tracker_dir().join("checkpoint");
+    let before = fs::read(&checkpoint).expect("a checkpoint");
+    scene.append("a_{H}.log", "two\n");
+    scene.until("it is announced", || fs::read(&checkpoint).expect("it") != before);
+    fs::remove_dir_all(scene.work.spool()).expect("everything goes");
+    scene.log_says("Nothing is sent until it can be written again");
+    cluster.resume(0);
+    scene.arrive(2);
+    let before = scene.ticks();
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(scene.ticks() - before <= 20, "it spins\n{}", scene.log());
+    fs::create_dir(scene.work.spool()).expect("and a new one comes");
+    scene.append("b_{H}.log", "three\n");
     scene.in_the_end(&["one", "two", "three"]);
 }
 

@@ -40,7 +40,11 @@ pub fn spool(label: &str) -> Scene {
 }
 
 pub fn spool_with_partitions(label: &str, partitions: i32) -> Scene {
-    let topic = shared("0.10.2.0").fresh_topic(label, partitions);
+    spool_of(shared("0.10.2.0").fresh_topic(label, partitions))
+}
+
+/// The same with a topic of another broker.
+pub fn spool_of(topic: Topic) -> Scene {
     let work = Work::new(&topic).set("a1.sources.r1.retireGraceMs", GRACE_MS);
     Scene { topic, work, agent: None, command: None }
 }
@@ -103,6 +107,14 @@ impl Scene {
 
     pub fn kill(&mut self) {
         self.agent().kill9();
+    }
+
+    /// Processor time that the agent has taken so far, in hundredths of a second.
+    pub fn ticks(&mut self) -> u64 {
+        let pid = self.agent().pid();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("it").split_whitespace().collect();
+        fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks")
     }
 
     /// SIGTERM; it must end at once and in order.
