@@ -311,6 +311,11 @@ impl Outlet {
         matches!(self.stage, Stage::Open { .. } | Stage::Outdated)
     }
 
+    /// Is it on its way to be opened, with a question asked perhaps?
+    pub fn is_being_opened(&self) -> bool {
+        !self.is_open() && !matches!(self.stage, Stage::Closed { .. })
+    }
+
     /// Is it closed, and not one that events can go without?
     pub fn is_waited_for(&self) -> bool {
         let is_in_use = matches!(self.demand, None | Some(Demand::InUse { .. }));

@@ -49,9 +49,13 @@ impl Pipeline {
         self.unwritten.is_some()
     }
 
-    /// From now on [`Pipeline::owe_state`] stands in for the turns of the loop.
+    /// From now on [`Pipeline::owe_state`] stands in for the turns of the loop. It takes no channel a step further, so
+    /// one that is being opened begins anew behind it: the answer that it waits for would end each rest at once.
     pub(super) fn wait_for_room(&mut self, error: &WriteError) -> Pace {
         let now_ms = self.clock.monotonic_ms();
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.is_being_opened()) {
+            outlet.close(now_ms);
+        }
         let told_at_ms = self.unwritten.map(|unwritten| unwritten.told_at_ms);
         let is_told = told_at_ms.is_some_and(|at_ms| now_ms - at_ms < ROOM_TOLD_MS);
         if !is_told {

@@ -71,6 +71,10 @@ impl Scripted {
         self.fuse.tick();
         let mut cluster = self.cluster.borrow_mut();
         let now_ms = cluster.now_ms();
+        if cluster.silent_at == Some(what) {
+            self.pending = Some((what, now_ms));
+            return true;
+        }
         let until_ms = match self.pending {
             Some((asked, until_ms)) if asked == what => until_ms,
             _ if cluster.rng.chance(70) => now_ms,
@@ -464,7 +468,10 @@ impl Broker for Scripted {
 }
 
 impl Waits for Scripted {
-    fn descriptors(&self, _: &mut dyn FnMut(RawFd, bool)) {}
+    /// One, which only counts: nothing waits for it.
+    fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
+        add(-1, false);
+    }
 
     fn patience(&self) -> Duration {
         let cluster = self.cluster.borrow();

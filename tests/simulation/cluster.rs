@@ -174,6 +174,8 @@ pub struct Cluster {
     pub logs: Vec<Log>,
     pub connection: Option<Connection>,
     pub unreachable_until_ms: u64,
+    /// Questions of this kind get no answer.
+    pub silent_at: Option<&'static str>,
     pub clock: ManualClock,
     pub rng: Rng,
     pub trace: Trace,
@@ -213,6 +215,7 @@ impl Cluster {
             logs: (0..partitions).map(|_| Log::default()).collect(),
             connection: None,
             unreachable_until_ms: 0,
+            silent_at: None,
             clock,
             rng,
             trace: Trace::default(),

@@ -28,6 +28,7 @@ mod numbers;
 mod optional;
 mod places;
 mod rng;
+mod room;
 mod scenario;
 mod world;
 mod writers;

@@ -141,6 +141,18 @@ impl World {
         self.pipeline.as_ref().map(|pipeline| pipeline.in_doubt())
     }
 
+    /// For the answers of how many channels does the loop wait?
+    pub fn watched(&self) -> usize {
+        let mut count = 0;
+        self.pipeline.iter().for_each(|pipeline| pipeline.descriptors(&mut |_, _| count += 1));
+        count
+    }
+
+    /// Does everything wait for room for the checkpoint?
+    pub fn waits_for_room(&self) -> bool {
+        self.pipeline.as_ref().is_some_and(|pipeline| pipeline.is_waiting_for_room())
+    }
+
     /// Lets the agent list the directory now.
     pub fn list_now(&mut self) {
         self.pipeline.iter_mut().for_each(|pipeline| pipeline.list_now());
