@@ -7,7 +7,7 @@
 use super::announced::Ticket;
 use super::room::Halt;
 use super::{CHANNEL, Observer, Pipeline};
-use crate::channel::outlet::Leaderless;
+use crate::channel::outlet::{Demand, Leaderless};
 use crate::log::{self, About, Level, counted};
 
 /// For so long it is waited for like any other, ms: a broker that is started anew costs it nothing.
@@ -39,6 +39,7 @@ impl Pipeline {
             let since_ms = *unreached.since_ms.get_or_insert(now_ms);
             if now_ms - since_ms >= PATIENCE_MS {
                 unreached.is_given_up = true;
+                self.give_up_attempt(at, retry_at_ms);
                 self.give_up_doubts(at, retry_at_ms);
                 if !is_on_demand {
                     self.reconnect_one(at, observer)?;
@@ -73,6 +74,15 @@ impl Pipeline {
         }
         (unreached.since_ms, unreached.is_given_up) = (None, false);
         now_ms
+    }
+
+    /// One in use is taken a step further only while it is waited for. Closed it rests, and is opened by the next event
+    /// that is for it.
+    fn give_up_attempt(&mut self, at: usize, retry_at_ms: u64) {
+        let outlet = &mut self.outlets[at];
+        if matches!(outlet.demand, Some(Demand::InUse { .. })) && outlet.is_being_opened() {
+            outlet.close(retry_at_ms);
+        }
     }
 
     /// All that is in doubt there.

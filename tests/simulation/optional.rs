@@ -99,3 +99,54 @@ fn an_optional_channel_that_opens_and_takes_nothing_is_waited_for_once() {
         story.conclude();
     }
 }
+
+/// A batch is in doubt in a topic that lines name, and found there; then the broker says nothing more until the channel
+/// is given up, so that nothing was left to be given up but the way on which it was. Nobody went on with that, and
+/// events went without the topic until the next start.
+#[test]
+fn a_named_topic_that_is_given_up_on_its_way_is_opened_again() {
+    let scenario = Scenario {
+        division: Division::OptionalTopics,
+        channels: 1,
+        has_filter: true,
+        has_headers: true,
+        ..Scenario::calm(Version::V28)
+    };
+    let mut story = Story::begin(scenario);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    story.world.topics_max = None;
+    story.start();
+    // Lines 100 to 199 are for the third.
+    let third = |world: &World| events(world, 2);
+    story.write(110);
+    story.pass(5_000);
+    assert_eq!(story.world.in_doubt(), Some(0));
+    story.world.clusters[2].borrow_mut().held_ms = 3_000;
+    let before = third(&story.world);
+    // Some are filtered.
+    while third(&story.world) == before {
+        story.write(1);
+        story.pass(1);
+    }
+    assert_eq!(story.world.in_doubt(), Some(1));
+    {
+        let mut cluster = story.world.clusters[2].borrow_mut();
+        cluster.cut();
+        cluster.silent_at = Some("ends");
+    }
+    story.pass(12_000);
+    assert_eq!(story.world.in_doubt(), Some(0));
+    assert!(!story.has_told("will not be sent again"));
+    {
+        let mut cluster = story.world.clusters[2].borrow_mut();
+        (cluster.held_ms, cluster.silent_at) = (0, None);
+    }
+    let before = third(&story.world);
+    for _ in 0..40 {
+        story.write(1);
+        story.pass(500);
+    }
+    let events = third(&story.world) - before;
+    assert!(events > 25, "{events}");
+    story.conclude();
+}

@@ -257,7 +257,7 @@ impl Scenario {
             metadata_ms: self.metadata_ms,
             rule: self.record_rule(),
             topic_rule: None,
-            base: (self.division == Division::Topics).then_some(at),
+            base: self.division.names_topics().then_some(at),
         }
     }
 

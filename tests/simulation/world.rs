@@ -129,7 +129,7 @@ pub struct World {
     /// So few files may be open at a time; by the seed alone, which leaves all draws as they are.
     pub open_max: Option<usize>,
     /// So few topics may be open at a time that lines name, likewise.
-    topics_max: Option<usize>,
+    pub topics_max: Option<usize>,
 }
 
 /// How the numbers in the state differ from those of the files.

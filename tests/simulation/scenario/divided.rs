@@ -20,6 +20,8 @@ pub enum Division {
     Selector,
     /// Each goes to both channels, and the second is optional.
     Optional,
+    /// As `Topics`, of a channel that is optional.
+    OptionalTopics,
     /// The first digit behind the first `n` is the partition.
     Partitions,
 }
@@ -29,7 +31,9 @@ impl Division {
     pub fn is_for(self, cluster: usize, body: &[u8]) -> bool {
         match (self, pick(body)) {
             (Division::None | Division::Optional | Division::Partitions, _) => true,
-            (Division::Topics, pick) => cluster == pick.map_or(0, |pick| pick + 1),
+            (Division::Topics | Division::OptionalTopics, pick) => {
+                cluster == pick.map_or(0, |pick| pick + 1)
+            }
             (Division::Selector, Some(0)) => cluster == 0,
             (Division::Selector, Some(1)) => true,
             (Division::Selector, Some(_)) => false,
@@ -44,24 +48,33 @@ impl Division {
 
     /// May events go without that cluster?
     pub fn is_optional(self, cluster: usize) -> bool {
-        self == Division::Optional && cluster == 1
+        self == Division::OptionalTopics || self == Division::Optional && cluster == 1
     }
 
     /// Places of optional channels.
     pub(super) fn optional(self) -> Vec<usize> {
-        (0..2).filter(|at| self.is_optional(*at)).collect()
+        match self {
+            Division::Optional => vec![1],
+            Division::OptionalTopics => vec![0],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Do lines name their topics?
+    pub(super) fn names_topics(self) -> bool {
+        matches!(self, Division::Topics | Division::OptionalTopics)
     }
 
     pub(super) fn clusters(self, channels: usize) -> usize {
-        if self == Division::Topics { 4 } else { channels }
+        if self.names_topics() { 4 } else { channels }
     }
 
     /// The topic of that cluster.
     pub(super) fn cluster(self, at: usize) -> String {
-        match (self, at) {
-            (Division::Topics, 0) => "t".to_owned(),
-            (Division::Topics, _) => format!("t{}", at - 1),
-            (_, _) => format!("t{at}"),
+        match (self.names_topics(), at) {
+            (true, 0) => "t".to_owned(),
+            (true, _) => format!("t{}", at - 1),
+            (false, _) => format!("t{at}"),
         }
     }
 
@@ -75,18 +88,16 @@ impl Division {
 
     pub(super) fn topic_rule(self) -> Option<TopicRule> {
         let template = || Template::parse(&format!("t%{{{HEADER}}}")).expect("a template");
-        (self == Division::Topics).then(|| TopicRule {
-            header: None,
-            template: template(),
-            is_open: true,
-        })
+        self.names_topics().then(|| TopicRule { header: None, template: template(), is_open: true })
     }
 
     pub(super) fn selector(self) -> Selector {
         match self {
-            Division::None | Division::Topics | Division::Optional | Division::Partitions => {
-                Selector::Replicating
-            }
+            Division::None
+            | Division::Topics
+            | Division::Optional
+            | Division::OptionalTopics
+            | Division::Partitions => Selector::Replicating,
             Division::Selector => Selector::Multiplexing {
                 header: HEADER.to_owned(),
                 mapping: [vec![0], vec![0, 1], vec![]]
@@ -104,7 +115,9 @@ impl Division {
             Division::None | Division::Optional | Division::Partitions => {
                 "([a-z]+)([0-9]+)n([0-9])?"
             }
-            Division::Topics | Division::Selector => "([a-z]+)([0-9]+)n(([0-2])|[0-9])?",
+            Division::Topics | Division::OptionalTopics | Division::Selector => {
+                "([a-z]+)([0-9]+)n(([0-2])|[0-9])?"
+            }
         }
     }
 }
@@ -135,7 +148,7 @@ impl Scenario {
         };
         let channels = match division {
             Division::None => self.channels,
-            Division::Topics | Division::Partitions => 1,
+            Division::Topics | Division::OptionalTopics | Division::Partitions => 1,
             Division::Selector | Division::Optional => 2,
         };
         let is_slow = self.version == Version::V011 && division != Division::None;
