@@ -260,7 +260,16 @@ impl Refusals {
         self.0.len()
     }
 
+    /// When the first of those is tried again that are left alone now.
+    pub(super) fn next_retry_ms(&self, now_ms: u64) -> Option<u64> {
+        self.0.values().copied().filter(|at| *at > now_ms).min()
+    }
+
     pub(super) fn forget(&mut self, name: &OsStr) {
         self.0.remove(name);
+    }
+
+    pub(super) fn forget_all_but(&mut self, stays: impl Fn(&OsString) -> bool) {
+        self.0.retain(|name, _| stays(name));
     }
 }

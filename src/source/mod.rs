@@ -295,7 +295,9 @@ impl Files {
         self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
         let before: Vec<_> =
             self.scanner.directories().map(|(place, at)| (place.to_owned(), at)).collect();
-        for (name, why) in self.scanner.refresh(self.clock.monotonic_ms())? {
+        let problems = self.scanner.refresh(self.clock.monotonic_ms())?;
+        self.forget_refusals(&problems);
+        for (name, why) in problems {
             self.complain(&name, &why);
         }
         self.tell_other_directories(&before);
@@ -386,6 +388,21 @@ impl Files {
                 format_args!("Cannot read {}: {why}. It is tried again.", path.display()),
             );
         }
+    }
+
+    /// After a listing that had these problems: of what is not there any more nothing is tried again, and another file
+    /// that gets the name is told of.
+    fn forget_refusals(&mut self, problems: &[(OsString, String)]) {
+        if self.refusals.count() == 0 {
+            return;
+        }
+        let candidates = self.scanner.candidates().iter().map(|c| &c.name);
+        let listed: HashSet<&OsString> =
+            candidates.chain(problems.iter().map(|(name, _)| name)).collect();
+        let root = &self.root;
+        // Copies, for one, are no candidates.
+        let is_gone = |n: &OsStr| root.stat_link(n).is_err_and(|e| reach::is_nothing_there(&e));
+        self.refusals.forget_all_but(|name| listed.contains(name) || !is_gone(name));
     }
 
     fn is_refused(&self, name: &OsStr) -> bool {

@@ -279,8 +279,10 @@ impl Files {
             return false;
         }
         let waiting = self.waiting();
-        if waiting.is_empty() && self.refusals.count() == 0 {
-            self.turns.none_waits_ms = now_ms + TURN_MS;
+        if waiting.is_empty() {
+            // What is refused now waits as well. Hundreds are not tried again one by one.
+            let retry_ms = self.refusals.next_retry_ms(now_ms).unwrap_or(u64::MAX);
+            self.turns.none_waits_ms = retry_ms.clamp(now_ms + LATE_LOOK_MS, now_ms + TURN_MS);
         }
         let mut is_any_open = false;
         for at in waiting {
@@ -354,5 +356,58 @@ impl Files {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::source::reach;
+    use crate::source::scene::Scene;
+
+    /// A file of the present hour that is listed and cannot be opened.
+    fn refused(scene: &mut Scene) -> String {
+        let name = scene.name("refused");
+        scene.write(&name, 0..3);
+        scene.files.refresh(true);
+        let path = scene.path(&name);
+        let error = || std::io::Error::from_raw_os_error(libc::EACCES);
+        reach::set_mishap(Some(Box::new(move |asked: &Path| (asked == path).then(error))));
+        assert!(scene.files.choose().is_none());
+        reach::set_mishap(None);
+        assert_eq!(scene.files.refusals.count(), 1);
+        name
+    }
+
+    /// Each was waited for a little longer by all others, for as long as the agent ran.
+    #[test]
+    fn a_refused_name_is_forgotten_when_its_file_is_gone() {
+        let mut scene = Scene::new("refused-gone");
+        let name = refused(&mut scene);
+        scene.clock.advance(CONFIRMED_MS);
+        scene.files.refresh(true);
+        assert_eq!(scene.files.refusals.count(), 1);
+        std::fs::remove_file(scene.path(&name)).unwrap();
+        scene.clock.advance(CONFIRMED_MS);
+        scene.files.refresh(true);
+        assert_eq!(scene.files.refusals.count(), 0);
+    }
+
+    /// Longer than the time after which a directory is listed once more.
+    const CONFIRMED_MS: u64 = 2_000;
+
+    /// Each slice of a live file was preceded by a pass over ten thousand names.
+    #[test]
+    fn a_refused_name_does_not_make_each_choice_a_pass_over_all_names() {
+        let mut scene = Scene::new("refused-passes");
+        let name = refused(&mut scene);
+        let now_ms = scene.clock.monotonic_ms();
+        assert!(scene.files.turns.none_waits_ms > now_ms, "it is looked for at once");
+        scene.clock.advance(TURN_MS);
+        let handle = scene.files.choose().unwrap();
+        assert_eq!(scene.files.at(handle).name(), name.as_str());
     }
 }
