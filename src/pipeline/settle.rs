@@ -135,22 +135,26 @@ impl Pipeline {
         }
     }
 
-    /// Files that are nowhere to be found end when nothing of them is in doubt.
+    /// Files that are nowhere to be found end when nothing of them is in doubt: many at a time, since a cleaner deletes
+    /// hundreds together.
     fn settle_gone(&mut self) -> Result<bool, Halt> {
         if self.clock.monotonic_ms() < self.ledger_retry_ms || self.files.is_directory_absent() {
             return Ok(false);
         }
         let is_settled = |id: u64| self.announced.iter().all(|a| a.record.file != id);
         let now_ms = self.clock.monotonic_ms();
-        let Some(absent) = self.files.absent().ended(now_ms, is_settled) else { return Ok(false) };
-        let record = absent.record.clone();
-        let is_worth_it = is_worth_a_receipt(&record);
-        if is_worth_it && !self.write_receipts(std::slice::from_ref(&record))? {
+        let ended = self.files.absent().ended(now_ms, is_settled);
+        if ended.is_empty() {
             return Ok(false);
         }
-        self.files.forget_absent(record.id);
+        let ids: Vec<u64> = ended.iter().map(|record| record.id).collect();
+        let noted: Vec<FileRecord> = ended.into_iter().filter(is_worth_a_receipt).collect();
+        if !noted.is_empty() && !self.write_receipts(&noted)? {
+            return Ok(false);
+        }
+        ids.into_iter().for_each(|id| self.files.forget_absent(id));
         // What was truncated was told then.
-        if is_worth_it && record.state != FileState::Superseded {
+        for record in noted.iter().filter(|record| record.state != FileState::Superseded) {
             log::warn(
                 SOURCE,
                 format_args!(

@@ -33,6 +33,9 @@ const LOOK_MS: u64 = 1_000;
 /// How many records are looked for at a time; the others have their turn in the next looks.
 const LOOK_MAX: usize = 64;
 
+/// So many that are gone get their receipts at a time.
+const ENDED_MAX: usize = 192;
+
 /// How many files that wait are named in the log one by one.
 const TOLD_MAX: usize = 20;
 const MORE: &str = " More files are waited for like this; they are not named one by one.";
@@ -119,15 +122,16 @@ impl Absents {
         self.list.iter_mut().find(|a| a.record.id == id).map(|a| &mut a.record)
     }
 
-    /// The first that may get its receipt: it is gone, or its directory has been another one for a
+    /// The first that may get their receipts: each is gone, or its directory has been another one for a
     /// long time, and `is_settled` says that nothing of it is in doubt.
-    pub fn ended(&self, now_ms: u64, is_settled: impl Fn(u64) -> bool) -> Option<&Absent> {
+    pub fn ended(&self, now_ms: u64, is_settled: impl Fn(u64) -> bool) -> Vec<FileRecord> {
         let has_ended = |a: &Absent| match a.absence {
             Absence::Gone | Absence::Superseded => true,
             Absence::Elsewhere(_) => now_ms - a.since_ms >= ELSEWHERE_MS,
             Absence::Unreachable(_) => false,
         };
-        self.list.iter().find(|a| has_ended(a) && is_settled(a.record.id))
+        let ended = self.list.iter().filter(|a| has_ended(a) && is_settled(a.record.id));
+        ended.take(ENDED_MAX).map(|a| a.record.clone()).collect()
     }
 
     pub(super) fn remove(&mut self, id: u64) {

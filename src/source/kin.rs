@@ -42,6 +42,8 @@ impl Files {
         if fresh.read_position > 0 || fresh.vetting == Vetting::Passed {
             return true;
         }
+        self.list_new_suspects();
+        let fresh = &self.tracked[handle];
         if self.quests.holds(fresh.record.device, fresh.record.inode)
             || self.quests.has_yet_to_ask(fresh.name(), fresh.opened_ms)
             || self.may_be_copy_of_unreachable(fresh)

@@ -65,6 +65,12 @@ fn forget_copies(record: &mut FileRecord) {
     (record.marks, record.former_names) = (Vec::new(), Vec::new());
 }
 
+/// A parked file that was not under its name when it was looked at.
+struct Missed {
+    id: u64,
+    inode: u64,
+}
+
 /// Files that can spare a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spare {
@@ -130,6 +136,10 @@ impl Parking {
         self.identities.remove(&(parked.record.device, parked.record.inode));
         self.draining -= usize::from(parked.is_draining());
         parked
+    }
+
+    fn place_of(&self, id: u64) -> Option<usize> {
+        self.files.iter().position(|parked| parked.record.id == id)
     }
 
     /// Does a notice tell of each change?
@@ -286,13 +296,19 @@ impl Files {
         }
         self.parking.looked_ms = now_ms;
         self.parking.lacks_room = false;
+        let mut missed = Vec::new();
+        self.look_at_some(&mut missed);
+        self.find_missed(missed);
+    }
+
+    fn look_at_some(&mut self, missed: &mut Vec<Missed>) {
         for _ in 0..self.looks_now() {
             let was_untold = self.parking.untold > 0;
             let count = self.parking.files.len();
             if self.parking.next >= count {
                 self.parking.next = 0;
             }
-            let has_room = count == 0 || self.look_at(self.parking.next);
+            let has_room = count == 0 || self.look_at(self.parking.next, missed);
             // Another one has the place of one that was opened.
             if !has_room || self.parking.files.len() >= count {
                 self.parking.next += 1;
@@ -334,19 +350,22 @@ impl Files {
         }
         let notices = std::mem::take(&mut self.parking.notices);
         self.parking.lacks_room = false;
+        let mut missed = Vec::new();
         // From the end: what takes the place of an opened one was looked at before.
         for at in (0..self.parking.files.len()).rev() {
             let Some(parked) = self.parking.files.get(at) else { continue };
-            if notices.contains(OsStr::from_bytes(&parked.record.current_name)) && !self.look_at(at)
-            {
-                return self.parking.distrust_notices();
+            let is_noticed = notices.contains(OsStr::from_bytes(&parked.record.current_name));
+            if is_noticed && !self.look_at(at, &mut missed) {
+                self.parking.distrust_notices();
+                break;
             }
         }
+        self.find_missed(missed);
     }
 
-    /// Opens a parked file if it has changed or may be retired. `false`: there is no descriptor
-    /// for it.
-    fn look_at(&mut self, at: usize) -> bool {
+    /// Opens a parked file if it has changed or may be retired, and notes one that is not under its name. `false`: there
+    /// is no descriptor for it.
+    fn look_at(&mut self, at: usize, missed: &mut Vec<Missed>) -> bool {
         let now_ms = self.clock().monotonic_ms();
         let parked = &mut self.parking.files[at];
         if now_ms >= parked.marks_end_ms {
@@ -354,17 +373,55 @@ impl Files {
         }
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
-        // One that was renamed is found, or waited for, when it is opened.
-        let has_changed = reach::metadata(&path).map_or(true, |m| seen(&m) != parked.seen);
+        let Ok(stat) = reach::metadata(&path) else {
+            missed.push(Missed { id: parked.record.id, inode: parked.record.inode });
+            return true;
+        };
+        // One that has another's name is found, or waited for, when it is opened.
+        let has_changed = seen(&stat) != parked.seen;
         if !has_changed && !self.may_end(at) {
             return true;
         }
-        let kinds = [Spare::Draining, Spare::Empty, Spare::Live, Spare::Backlog];
-        if self.tracked.len() >= self.open_max && !self.park_one(&kinds) {
+        if !self.has_descriptor() {
             return false;
         }
         self.unpark(at, has_changed);
         true
+    }
+
+    /// Is there a descriptor for one more file? The quietest makes room.
+    fn has_descriptor(&mut self) -> bool {
+        let kinds = [Spare::Draining, Spare::Empty, Spare::Live, Spare::Backlog];
+        self.tracked.len() < self.open_max || self.park_one(&kinds)
+    }
+
+    /// Files that were not under their names: renamed, or deleted, or not to be asked now. The directories are listed
+    /// once for all of them, since hundreds may be deleted together.
+    fn find_missed(&mut self, missed: Vec<Missed>) {
+        if missed.is_empty() {
+            return;
+        }
+        let census = self.take_census(&missed.iter().map(|missed| missed.inode).collect());
+        for Missed { id, .. } in missed {
+            let Some(at) = self.parking.place_of(id) else { continue };
+            let parked = self.parking.take(at);
+            match self.locate_in(&parked.record, &census) {
+                Ok((file, found)) if self.has_descriptor() => {
+                    let Parked { record, watch, away_ms, .. } = parked;
+                    let handle = self.restore_found(record, file, &found, None);
+                    self.watch_on(handle, id, (watch, away_ms), true);
+                }
+                Ok(_) => {
+                    self.parking.push(parked);
+                    self.parking.distrust_notices();
+                }
+                Err(absence) => self.is_missed(parked.record, absence, None),
+            }
+        }
+        if self.parking.untold > 0 {
+            // Another one has the place of each, and was perhaps not looked at yet.
+            self.parking.distrust_notices();
+        }
     }
 
     /// May the parked file be retired, or be done, and is there room for that?
@@ -383,9 +440,22 @@ impl Files {
 
     fn unpark(&mut self, at: usize, has_changed: bool) {
         let Parked { record, watch, away_ms, .. } = self.parking.take(at);
-        let (id, now_ms) = (record.id, self.clock().monotonic_ms());
-        let Some(handle) = self.restore_one(record, None) else { return };
-        // Not what another content has begun under its name.
+        let id = record.id;
+        if let Some(handle) = self.restore_one(record, None) {
+            self.watch_on(handle, id, (watch, away_ms), has_changed);
+        }
+    }
+
+    /// What was known of file `id` when it was parked is known again, but not of what another content has begun under
+    /// its name.
+    fn watch_on(
+        &mut self,
+        handle: Handle,
+        id: u64,
+        (watch, away_ms): (Option<Watch>, Option<u64>),
+        has_changed: bool,
+    ) {
+        let now_ms = self.clock().monotonic_ms();
         if let Some(watch) = watch.filter(|_| self.tracked[handle].record.id == id) {
             self.tracked[handle].watch_on(watch, has_changed.then_some(now_ms));
             self.tracked[handle].away_ms = away_ms;
@@ -394,7 +464,7 @@ impl Files {
 
     /// Opens the parked file with that id.
     pub(super) fn unpark_id(&mut self, id: u64) {
-        if let Some(at) = self.parking.files.iter().position(|p| p.record.id == id) {
+        if let Some(at) = self.parking.place_of(id) {
             self.unpark(at, false);
         }
     }
@@ -441,8 +511,68 @@ fn seen(stat: &std::fs::Metadata) -> (u64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use super::*;
     use crate::source::scene::{Scene, named};
+
+    const LINES: u32 = 100;
+
+    /// The file of that number is read and parked. Returns its id and how far it was read.
+    fn is_parked(scene: &mut Scene, number: u32) -> (u64, u64) {
+        let name = scene.name(&format!("f{number}"));
+        scene.write(&name, number * LINES..(number + 1) * LINES);
+        let handle = scene.is_read(&name, 0);
+        let tracked = scene.files.at(handle);
+        let read = (tracked.record.id, tracked.read_position);
+        assert!(scene.files.park_one(&[Spare::Live]));
+        read
+    }
+
+    /// Each of them had all others listed and opened.
+    #[test]
+    fn parked_files_that_are_deleted_together_are_looked_for_together() {
+        const FILES: u32 = 300;
+        const DELETED: u32 = 100;
+        let mut scene = Scene::new("parked-deleted");
+        for number in 0..FILES {
+            is_parked(&mut scene, number);
+        }
+        for number in 0..DELETED {
+            std::fs::remove_file(scene.path(&scene.name(&format!("f{number}")))).unwrap();
+        }
+        scene.clock.advance(LOOK_INTERVAL_MS);
+        let calls = Rc::new(Cell::new(0));
+        let counted = calls.clone();
+        reach::set_mishap(Some(Box::new(move |_| {
+            counted.set(counted.get() + 1);
+            None
+        })));
+        assert!(scene.files.choose().is_none());
+        scene.files.recognise(|_| None);
+        reach::set_mishap(None);
+        assert_eq!(scene.files.absent().records().count(), DELETED as usize);
+        assert_eq!(scene.files.parked().count(), (FILES - DELETED) as usize);
+        assert!(calls.get() < 12 * FILES, "{} calls", calls.get());
+    }
+
+    /// As `mv` does it from one file system to another: it is known before anything of it is read as a new file.
+    #[test]
+    fn a_parked_file_that_was_copied_and_deleted_is_not_read_anew() {
+        let mut scene = Scene::new("parked-copied");
+        let (id, position) = is_parked(&mut scene, 1);
+        let [old, new] = ["f1", "g"].map(|stem| scene.name(stem));
+        std::fs::copy(scene.path(&old), scene.path(&new)).unwrap();
+        scene.files.refresh(true);
+        std::fs::remove_file(scene.path(&old)).unwrap();
+        scene.clock.advance(2_000);
+        scene.files.refresh(true);
+        assert!(scene.files.choose().is_none());
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&new, position));
+        assert_eq!(scene.files.parked().count(), 0);
+    }
 
     /// Under its new name it counts as one that is held already: nobody else opens it.
     #[test]

@@ -69,8 +69,14 @@ impl Files {
         reached: Option<Announced>,
     ) {
         let whose = Whose::Stray { record: Box::new(record), absence, reached };
+        // Suspects are listed for all that are missed in a turn together, before anything is read as a new file.
         self.quests.push(Quest::new(whose, VecDeque::new(), false));
-        if !self.is_restoring {
+    }
+
+    /// Looks for suspects, if there is a search that has none yet.
+    pub(super) fn list_new_suspects(&mut self) {
+        let now_ms = self.clock().monotonic_ms();
+        if self.quests.list.iter().any(|quest| !quest.is_listed && quest.retry_ms <= now_ms) {
             self.list_suspects();
         }
     }
@@ -89,16 +95,14 @@ impl Files {
         self.quests.is_busy = false;
         let now_ms = self.clock().monotonic_ms();
         let mut budget = STEP_BYTES;
-        if self.quests.list.iter().any(|quest| !quest.is_listed && quest.retry_ms <= now_ms) {
-            self.list_suspects();
-        }
+        self.list_new_suspects();
         for _ in 0..self.quests.list.len() {
             if budget == 0 {
                 self.quests.is_busy = true;
                 return;
             }
             let Some(mut quest) = self.quests.list.pop_front() else { return };
-            if quest.retry_ms > now_ms {
+            if quest.retry_ms > now_ms || !quest.is_listed {
                 self.quests.list.push_back(quest);
                 continue;
             }
@@ -125,7 +129,7 @@ impl Files {
                 Found::Nothing if quest.is_narrow() => {
                     (quest.is_listed, quest.is_wide) = (false, true);
                     self.quests.list.push_back(quest);
-                    self.list_suspects();
+                    self.quests.is_busy = true;
                 }
                 Found::Nothing => {
                     self.close(&mut quest);

@@ -82,6 +82,7 @@ impl Files {
         }
         self.update_present();
         self.look_at_parked();
+        self.list_new_suspects();
         self.look_at_kept();
         if self.policy.order == ConsumeOrder::Youngest {
             return self.choose_youngest(now_ms);

@@ -142,6 +142,36 @@ fn copy_to_second(later_ms: u64) {
     story.conclude();
 }
 
+/// Each that was gone got a commit of its own: thousands, where a cleaner deletes as many files.
+#[test]
+fn files_that_are_deleted_together_get_their_receipts_in_one_commit() {
+    const FILES: usize = 40;
+    let mut story = followed();
+    for _ in 1..FILES {
+        story.write_another();
+        story.world.clock.advance(1);
+    }
+    story.write(1);
+    story.until_all_sent(FILES);
+    assert_eq!(story.world.stop_in_order(), Ok(true));
+    for at in 0..FILES {
+        let path = story.world.path_of(at);
+        story.world.writers.delete(at, &path);
+    }
+    story.start();
+    let before = story.world.disk_calls();
+    for _ in 0..100 {
+        if story.receipts() == FILES {
+            break;
+        }
+        story.pass(100);
+    }
+    assert_eq!(story.receipts(), FILES);
+    let calls = story.world.disk_calls() - before;
+    assert!(calls < FILES as u32, "{calls}");
+    story.conclude();
+}
+
 /// A file is renamed, done, and written to once more, while as many others are followed as may be open.
 #[test]
 fn a_finished_file_that_has_grown_gets_the_descriptor_of_a_quiet_one() {
