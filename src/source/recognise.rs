@@ -112,8 +112,12 @@ impl Files {
                     self.quests.release(&suspect);
                     self.quests.list.push_front(quest);
                 }
-                // One that was begun goes on in the next turn.
-                Found::NotYet if budget == 0 => self.quests.list.push_front(quest),
+                // One that was begun goes on in the next turn, which comes at once.
+                Found::NotYet if budget == 0 => {
+                    self.quests.list.push_front(quest);
+                    self.quests.is_busy = true;
+                    return;
+                }
                 Found::NotYet => self.quests.list.push_back(quest),
                 Found::It(suspect, file) => {
                     self.close(&mut quest);
@@ -555,7 +559,26 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use super::STEP_BYTES;
     use crate::source::scene::{self, Scene, named};
+
+    /// The loop slept for half a second after each step.
+    #[test]
+    fn a_comparison_that_is_the_only_one_goes_on_without_a_rest() {
+        let mut scene = Scene::new("recognised-at-once");
+        let name = scene.name("app");
+        let copy = format!("{name}.1");
+        std::fs::write(scene.path(&name), vec![b'\n'; STEP_BYTES as usize + 100_000]).unwrap();
+        let handle = scene.is_read(&name, 0);
+        let end = scene.files.at(handle).read_position;
+        std::fs::copy(scene.path(&name), scene.path(&copy)).unwrap();
+        let id = scene.truncate(handle);
+        scene.files.recognise(|_| None);
+        assert!(scene.files.is_sought(id) && scene.files.is_comparing());
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&copy, end));
+        assert!(!scene.files.is_comparing());
+    }
 
     /// It would be read as a new file from its first byte on.
     #[test]
