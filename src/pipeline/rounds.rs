@@ -51,6 +51,8 @@ pub(super) enum Outcome {
     Announced,
     /// Nothing whole to read there now.
     Nothing,
+    /// A piece of a line that is too long was searched for its end, and did not hold it.
+    Searching,
     /// The only partition that it may go to has no leader. The files behind it need not wait.
     Barred,
     /// It has to wait, and so have the files behind it: no partition is open to it in this round, or it
@@ -86,14 +88,14 @@ impl Pipeline {
             return Ok(false);
         }
         let group = self.announced.len();
-        let mut has_barred = false;
+        let mut goes_on = false;
         let patience = Patience::begin(&self.interceptors);
         let guard = interceptor::guard(&self.interceptors);
         self.fills_until_ms = match interceptor::takes_time(&self.interceptors) {
             true => self.clock.monotonic_ms() + FILL_MS,
             false => u64::MAX,
         };
-        while self.fill_round(group, patience, &mut has_barred)? == Filled::Further
+        while self.fill_round(group, patience, &mut goes_on)? == Filled::Further
             && !patience.is_over()
             && !self.has_filled_long()
             && self.has_room_in_group(group)
@@ -101,8 +103,8 @@ impl Pipeline {
             self.round += 1;
         }
         drop(guard);
-        // Those behind it are chosen next.
-        Ok(self.dispatch(group)? || has_barred)
+        // Those behind a file that is barred are chosen next, and a long line is searched on.
+        Ok(self.dispatch(group)? || goes_on)
     }
 
     /// Fills one more round of the group that begins with the announcement `group`.
@@ -110,7 +112,7 @@ impl Pipeline {
         &mut self,
         group: usize,
         patience: Patience,
-        has_barred: &mut bool,
+        goes_on: &mut bool,
     ) -> Result<Filled, Halt> {
         let width = self.outlets.iter().filter(|o| o.is_open()).map(Outlet::width);
         let width = width.min().unwrap_or(1);
@@ -131,7 +133,7 @@ impl Pipeline {
             match self.announce(handle, bound, share, patience, first_new)? {
                 Outcome::Announced => filled += 1,
                 Outcome::Nothing => {}
-                Outcome::Barred => *has_barred = true,
+                Outcome::Barred | Outcome::Searching => *goes_on = true,
                 Outcome::Later => break,
             }
             let is_full = filled == width || !self.has_room_behind(group);
@@ -156,7 +158,7 @@ impl Pipeline {
         drop(guard);
         match outcome {
             Outcome::Later | Outcome::Barred => return Ok(false),
-            Outcome::Announced => {}
+            Outcome::Announced | Outcome::Searching => {}
             Outcome::Nothing => {
                 let tracked = self.files.at_mut(handle);
                 if tracked.giant_scanned.is_none() {
@@ -369,9 +371,14 @@ impl Pipeline {
     /// A line that is too long for memory goes to the dead-letter file, durable before the slice
     /// that it makes up is announced; not committed yet.
     pub(super) fn pass_giant(&mut self, handle: Handle, is_final: bool) -> Result<Outcome, Fatal> {
-        let slice = match self.bury_giant(handle, is_final) {
-            Ok(Some(slice)) => slice,
-            Ok(None) => return Ok(Outcome::Nothing),
+        let buried = match self.files.measure_giant(handle, is_final) {
+            Ok(Giant::Ends(end)) => self.bury_giant(handle, end),
+            Ok(Giant::Open) => return Ok(Outcome::Nothing),
+            Ok(Giant::Searching) => return Ok(Outcome::Searching),
+            Err(e) => Err(cannot_read_on(&e)),
+        };
+        let slice = match buried {
+            Ok(slice) => slice,
             Err(LedgerError::Final(why)) => return Err(Fatal::State(why)),
             Err(LedgerError::Later(why)) => {
                 self.tell_unwritten(DEAD_LETTERS, &why, READ_RETRY_MS);
@@ -393,11 +400,7 @@ impl Pipeline {
         Ok(outcome)
     }
 
-    fn bury_giant(&mut self, handle: Handle, is_final: bool) -> Result<Option<Slice>, LedgerError> {
-        let later = |e: std::io::Error| LedgerError::Later(format!("Cannot read on: {e}"));
-        let Giant::Ends(end) = self.files.measure_giant(handle, is_final).map_err(later)? else {
-            return Ok(None);
-        };
+    fn bury_giant(&mut self, handle: Handle, end: u64) -> Result<Slice, LedgerError> {
         let tracked = self.files.at(handle);
         let letter = GiantLine {
             topic: self.outlets.first().map_or("", |o| &o.config.topic),
@@ -409,7 +412,7 @@ impl Pipeline {
             now_ms: self.clock.now_ms(),
         };
         let bytes_crc = self.ledger.giant_line(&letter)?;
-        self.files.giant_slice(handle, end, bytes_crc).map(Some).map_err(later)
+        self.files.giant_slice(handle, end, bytes_crc).map_err(|e| cannot_read_on(&e))
     }
 
     /// As Flume does, a transaction in which a malformed byte stands is not written at all: the
@@ -657,6 +660,10 @@ pub(super) fn assign(outlet: &mut Outlet, record: &mut BatchRecord, mut batch: B
     }
     batch.seal(identity, record.base_sequence);
     batch
+}
+
+fn cannot_read_on(e: &std::io::Error) -> LedgerError {
+    LedgerError::Later(format!("Cannot read on: {e}"))
 }
 
 fn give_back(outlets: &mut [Outlet], batches: Vec<Batch>) {

@@ -1,8 +1,11 @@
 //! Files in several directories, of which one is not there or cannot be listed, or more of them than may be open,
 //! told step by step.
 
+use std::io::Write;
+
 use flume_ng::clock::Clock;
 use flume_ng::config::model::FirstByte;
+use flume_ng::pipeline::Pace;
 use flume_ng::source::reach;
 
 use crate::cluster::Version;
@@ -140,6 +143,30 @@ fn copy_to_second(later_ms: u64) {
     story.pass(5_000);
     assert_eq!(story.sent(), 24);
     story.conclude();
+}
+
+/// The loop slept for half a second behind each 17 MB.
+#[test]
+fn the_end_of_a_line_that_is_too_long_is_looked_for_without_a_rest() {
+    let mut story = followed();
+    story.write(1);
+    story.until_sent(0, 1);
+    let mut line = vec![b'x'; 60_000_000];
+    line.push(b'\n');
+    let file = std::fs::File::options().append(true).open(story.world.path_of(0));
+    file.and_then(|mut file| file.write_all(&line)).expect("a file of our own");
+    let mut rests = 0;
+    while story.world.book.borrow().letters.is_empty() {
+        match story.world.turn() {
+            Ok(Some(Pace::Again)) => {}
+            Ok(Some(Pace::Rest(ms))) => {
+                rests += usize::from(story.has_told("the most that is held in memory"));
+                story.world.clock.advance(ms.max(1));
+            }
+            other => story.fail(&format!("{other:?}")),
+        }
+    }
+    assert_eq!(rests, 0);
 }
 
 /// Each that was gone got a commit of its own: thousands, where a cleaner deletes as many files.
