@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::dead_letter::{self, Head, Letter};
+use crate::checkpoint::giant_letter::{self, PIECE_BYTES};
 use crate::checkpoint::inherited_letters::{self, Known};
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
@@ -150,9 +151,6 @@ pub struct DeadLetter<'a> {
 
 /// Name of the file of refused events in the tracker directory.
 pub const DEAD_LETTER_FILE: &str = "dead-letter";
-
-/// A line that is too long for memory is copied in pieces of this size, bytes.
-const PIECE_BYTES: usize = 128 * 1024;
 
 /// The two files on the disk.
 pub struct FileLedger {
@@ -444,6 +442,7 @@ impl Ledger for FileLedger {
     }
 
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
+        let is_stopping = || os::stop_requested().is_some();
         self.read_inherited().map_err(|e| self.not_kept(&e))?;
         let head = Head {
             topic: line.topic,
@@ -456,10 +455,9 @@ impl Ledger for FileLedger {
             key: None,
             headers: &[],
         };
-        let name = String::from_utf8_lossy(line.name);
-        let unreadable = |e: io::Error| io::Error::other(format!("{name} cannot be read: {e}"));
         let crc = std::cell::RefCell::new(crc32fast::Hasher::new());
         let same = |at: u64, piece: &[u8]| {
+            giant_letter::unless_stopping(is_stopping)?;
             let mut own = vec![0; piece.len()];
             line.file.read_exact_at(&mut own, line.start + at)?;
             crc.borrow_mut().update(&own);
@@ -468,21 +466,13 @@ impl Ledger for FileLedger {
         if self.is_inherited(&head, line.end - line.start, same) {
             return Ok(crc.into_inner().finalize());
         }
-        let mut crc = crc32fast::Hasher::new();
+        let mut crc = 0;
         self.append_letter(|out| {
             out.write_all(head.written(line.now_ms).as_bytes())?;
-            let mut piece = vec![0; PIECE_BYTES];
-            let mut at = line.start;
-            while at < line.end {
-                let len = PIECE_BYTES.min(usize::try_from(line.end - at).unwrap_or(PIECE_BYTES));
-                line.file.read_exact_at(&mut piece[..len], at).map_err(unreadable)?;
-                crc.update(&piece[..len]);
-                out.write_all(&piece[..len])?;
-                at += len as u64;
-            }
+            crc = giant_letter::copy(line, out, is_stopping)?;
             out.write_all(b"\n")
         })?;
-        Ok(crc.finalize())
+        Ok(crc)
     }
 }
 

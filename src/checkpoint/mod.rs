@@ -7,6 +7,7 @@ pub mod codec;
 pub(crate) mod cuts;
 pub(crate) mod dead_letter;
 pub mod flume_positions;
+mod giant_letter;
 mod inherited_letters;
 pub(crate) mod java_tracker;
 pub mod ledger;
