@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::checkpoint::dead_letter::{self, Letter};
+use crate::checkpoint::record::LettersKnown;
 
 /// See the [module](self).
 #[derive(Default)]
@@ -18,36 +19,29 @@ pub(super) struct Inherited {
     pub(super) is_torn: bool,
 }
 
-/// Which letters a record knows of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    /// So many bytes of them.
-    Bytes(u64),
-    /// It does not say: it is of an earlier version.
-    Unsaid,
-    /// None, since there is no record.
-    Nothing,
-}
-
-pub(super) fn find(path: &Path, known: Known) -> io::Result<Inherited> {
+pub(super) fn find(path: &Path, known: LettersKnown) -> io::Result<Inherited> {
     let len = match fs::metadata(path) {
         Ok(stat) => stat.len(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Inherited::default()),
         Err(e) => return Err(e),
     };
     let bytes = match known {
-        Known::Bytes(bytes) => Some(bytes),
-        Known::Unsaid | Known::Nothing => None,
+        LettersKnown::Bytes(bytes) | LettersKnown::Recalled(bytes) => Some(bytes),
+        LettersKnown::Unsaid => None,
     };
     let (mut unknown, mut is_begin) = (Vec::new(), false);
     let end = dead_letter::each_from(path, 0, &mut |letter| {
-        match known {
-            // Each was followed by a record, but perhaps the last.
-            Known::Unsaid => unknown.clear(),
-            Known::Bytes(known) => is_begin |= letter.head_at == known,
-            Known::Nothing => {}
-        }
-        if bytes.is_none_or(|known| known <= letter.head_at) {
+        is_begin |= bytes == Some(letter.head_at);
+        let is_unknown = match known {
+            LettersKnown::Bytes(known) => known <= letter.head_at,
+            LettersKnown::Recalled(_) => true,
+            LettersKnown::Unsaid => {
+                // Each was followed by a record, but perhaps the last.
+                unknown.clear();
+                true
+            }
+        };
+        if is_unknown {
             unknown.push(letter);
         }
     })?;
@@ -81,6 +75,10 @@ mod tests {
     use crate::checkpoint::scratch::Scratch;
 
     fn begin(scratch: &Scratch, known: Option<u64>) -> FileLedger {
+        inherit(scratch, known.map_or(LettersKnown::Unsaid, LettersKnown::Bytes))
+    }
+
+    fn inherit(scratch: &Scratch, known: LettersKnown) -> FileLedger {
         let mut ledger = FileLedger::new(&scratch.dir);
         ledger.inherit_letters(known);
         ledger
@@ -145,8 +143,8 @@ mod tests {
                     fs::write(file(&scratch), &left).unwrap();
                     let mut ledger = begin(&scratch, known);
                     let what = format!("{cut} and {zeros}, {known:?}");
-                    let expected = if known == Some(length) { known } else { Some(0) };
-                    assert_eq!(ledger.letters_known(), expected, "{what}");
+                    let expected = if known == Some(length) { length } else { 0 };
+                    assert_eq!(ledger.letters_known(), LettersKnown::Bytes(expected), "{what}");
                     assert_eq!(fs::read(file(&scratch)).unwrap(), whole, "{what}");
                     keep(&mut ledger, 30, "third");
                     keep(&mut ledger, 20, "second that died");
@@ -164,11 +162,14 @@ mod tests {
         let [whole, other] = entries(&scratch);
         let length = whole.len() as u64;
         let aside = scratch.dir.join("aside");
-        for known in [Some(length), Some(0), None] {
+        let all = LettersKnown::NOTHING;
+        for known in
+            [LettersKnown::Bytes(length), LettersKnown::Bytes(0), LettersKnown::Unsaid, all]
+        {
             fs::write(&aside, [&whole[..], &other[..other.len() - 3]].concat()).unwrap();
             // A link that leads to itself.
             std::os::unix::fs::symlink(file(&scratch), file(&scratch)).unwrap();
-            let mut ledger = begin(&scratch, known);
+            let mut ledger = inherit(&scratch, known);
             assert_eq!(ledger.letters_known(), known);
             let batch = BatchRecord { start: 10, end: 19, count: 1, ..BatchRecord::default() };
             assert!(ledger.letters_in("t", "log", &batch).is_err(), "{known:?}");
@@ -178,7 +179,7 @@ mod tests {
             fs::rename(&aside, file(&scratch)).unwrap();
             keep(&mut ledger, 30, "third");
             assert_eq!(bodies(&scratch), ["first", "third"], "{known:?}");
-            let is_known = known == Some(length);
+            let is_known = known == LettersKnown::Bytes(length);
             let found = ledger.letters_in("t", "log", &batch).unwrap();
             assert_eq!(found.is_empty(), is_known, "{known:?}");
             keep(&mut ledger, 10, "first");
@@ -218,7 +219,7 @@ mod tests {
             [&whole[..], &other[..40], &other[41..]].concat(),
         ] {
             fs::write(file(&scratch), &content).unwrap();
-            FileLedger::new(&scratch.dir).recall_letters();
+            inherit(&scratch, LettersKnown::NOTHING);
             assert!(fs::read(file(&scratch)).unwrap() == content);
         }
         // What a record knew of an earlier file says nothing of this one.
@@ -242,16 +243,25 @@ mod tests {
         let mut ledger = FileLedger::new(&scratch.dir);
         for _ in 0..2 {
             // Once more, since a file was overwritten while it was read.
-            ledger.recall_letters();
+            ledger.inherit_letters(LettersKnown::NOTHING);
             keep_all(&mut ledger);
             assert_eq!(bodies(&scratch), ["third", "second", "first"]);
         }
-        // The records of this run know all of them, whatever has not come up yet.
-        ledger.recall_letters();
-        assert_eq!(ledger.letters_known(), Some(end));
+        // A record of this run knows none before all have come up; what comes meanwhile is not known either.
+        ledger.inherit_letters(LettersKnown::NOTHING);
         keep(&mut ledger, 5, "first");
-        ledger.forget_recalled();
-        keep_all(&mut ledger);
-        assert_eq!(bodies(&scratch).len(), 6);
+        assert_eq!(ledger.letters_known(), LettersKnown::Recalled(end));
+        let mut second = inherit(&scratch, ledger.letters_known());
+        keep(&mut inherit(&scratch, second.letters_known()), 40, "fourth");
+        let mut third = inherit(&scratch, second.letters_known());
+        assert_eq!(third.letters_known(), LettersKnown::Recalled(end));
+        keep_all(&mut third);
+        assert_eq!(third.letters_known(), LettersKnown::Bytes(end));
+        keep(&mut third, 40, "fourth");
+        assert_eq!(bodies(&scratch).len(), 4);
+        second.forget_recalled();
+        assert_eq!(second.letters_known(), LettersKnown::Bytes(end));
+        keep_all(&mut second);
+        assert_eq!(bodies(&scratch).len(), 7);
     }
 }

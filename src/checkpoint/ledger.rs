@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::dead_letter::{self, Head, Letter};
 use crate::checkpoint::giant_letter::{self, PIECE_BYTES};
-use crate::checkpoint::inherited_letters::{self, Known};
+use crate::checkpoint::inherited_letters;
 use crate::checkpoint::receipt::{Receipt, ReceiptError, ReceiptRange, Receipts};
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, LettersKnown};
 use crate::checkpoint::room::way_out;
 use crate::os;
 
@@ -26,20 +26,16 @@ pub trait Ledger {
         true
     }
 
-    /// How many bytes of letters the record that is written now knows of. Nothing else tells that letters
-    /// behind them were written.
-    fn letters_known(&self) -> Option<u64> {
-        None
+    /// Which letters the record that is written now knows of. Nothing else tells that others were written.
+    fn letters_known(&self) -> LettersKnown {
+        LettersKnown::Unsaid
     }
 
-    /// What the record that a run begins with says of that; `None` where it does not.
-    fn inherit_letters(&mut self, _known: Option<u64>) {}
+    /// What the record that a run begins with says of that. Letters that are recalled may come up again until
+    /// [`Ledger::forget_recalled`].
+    fn inherit_letters(&mut self, _known: LettersKnown) {}
 
-    /// There is no such record, and files are read again of which letters may be: each letter that is there
-    /// may come up again, until [`Ledger::forget_recalled`].
-    fn recall_letters(&mut self) {}
-
-    /// What comes up from now on has no letter yet, unless a record says so.
+    /// What comes up from now on has no letter yet, unless it was written since.
     fn forget_recalled(&mut self) {}
 
     /// Where events may stand that are among the letters, and no record says so: those of a topic in the
@@ -165,7 +161,7 @@ pub struct FileLedger {
     /// between a letter and the checkpoint that says so, and several may have, one after the other.
     unclaimed: Vec<Entry>,
     /// What earlier runs have left could not be read yet: no letter is written before.
-    unread: Option<Known>,
+    unread: Option<LettersKnown>,
 }
 
 /// Where half an entry begins.
@@ -185,7 +181,7 @@ struct Entry {
     head_at: u64,
     at: u64,
     bytes: u64,
-    /// By this run; the records that it writes know of it.
+    /// It may come up again only until what the files held has.
     is_recalled: bool,
 }
 
@@ -246,20 +242,14 @@ impl FileLedger {
         Ok(())
     }
 
-    fn inherit(&mut self, known: Known) {
-        self.unread = Some(known);
-        // What fails here is tried again before letters are asked for, or written.
-        let _ = self.read_inherited();
-    }
-
     /// Reads what earlier runs have left, unless that was done.
     fn read_inherited(&mut self) -> io::Result<()> {
         let Some(known) = self.unread else { return Ok(()) };
         let found = inherited_letters::find(&self.dead_letters, known)?;
         self.unread = None;
-        let is_recalled = known == Known::Nothing;
         let entry = |letter| {
             let Letter { topic, file, start, end, head_at, at, bytes, .. } = letter;
+            let is_recalled = matches!(known, LettersKnown::Recalled(bytes) if head_at < bytes);
             Entry { topic, file, start, end, head_at, at, bytes, is_recalled }
         };
         self.unclaimed = found.unknown.into_iter().map(entry).collect();
@@ -356,29 +346,28 @@ impl FileLedger {
 }
 
 impl Ledger for FileLedger {
-    fn letters_known(&self) -> Option<u64> {
-        match self.unread {
-            Some(Known::Bytes(known)) => Some(known),
-            Some(Known::Unsaid | Known::Nothing) => None,
-            None => {
-                let first = self.unclaimed.iter().find(|entry| !entry.is_recalled);
-                Some(first.map_or(self.end, |entry| entry.head_at))
-            }
+    fn letters_known(&self) -> LettersKnown {
+        if let Some(known) = self.unread {
+            return known;
+        }
+        let first = self.unclaimed.iter().find(|entry| !entry.is_recalled);
+        let bytes = first.map_or(self.end, |entry| entry.head_at);
+        match self.unclaimed.iter().any(|entry| entry.is_recalled) {
+            true => LettersKnown::Recalled(bytes),
+            false => LettersKnown::Bytes(bytes),
         }
     }
 
-    fn inherit_letters(&mut self, known: Option<u64>) {
-        self.inherit(known.map_or(Known::Unsaid, Known::Bytes));
-    }
-
-    fn recall_letters(&mut self) {
-        self.inherit(Known::Nothing);
+    fn inherit_letters(&mut self, known: LettersKnown) {
+        self.unread = Some(known);
+        // What fails here is tried again before letters are asked for, or written.
+        let _ = self.read_inherited();
     }
 
     fn forget_recalled(&mut self) {
         self.unclaimed.retain(|entry| !entry.is_recalled);
-        if self.unread == Some(Known::Nothing) {
-            self.unread = Some(Known::Unsaid);
+        if let Some(LettersKnown::Recalled(bytes)) = self.unread {
+            self.unread = Some(LettersKnown::Bytes(bytes));
         }
     }
 
@@ -602,7 +591,7 @@ mod tests {
         FileLedger::new(&dir).dead_letter(&letter("log", "value")).unwrap();
         let count = |file, value| {
             let mut ledger = FileLedger::new(&dir);
-            ledger.inherit_letters(Some(0));
+            ledger.inherit_letters(LettersKnown::Bytes(0));
             ledger.dead_letter(&letter(file, value)).unwrap();
             let text = std::fs::read(dir.join(DEAD_LETTER_FILE)).unwrap();
             text.windows(5).filter(|w| *w == b"time=").count()
@@ -651,7 +640,7 @@ mod tests {
         };
         let begin = |known: Option<u64>| {
             let mut ledger = FileLedger::new(&dir);
-            ledger.inherit_letters(known);
+            ledger.inherit_letters(known.map_or(LettersKnown::Unsaid, LettersKnown::Bytes));
             ledger
         };
         keep(&mut begin(None), 10, b"first");
@@ -674,13 +663,13 @@ mod tests {
         keep(&mut begin(Some(known)), 40, b"fourth");
         let mut fifth = begin(Some(known));
         keep(&mut fifth, 50, b"fifth");
-        assert_eq!((fifth.letters_known(), letters()), (Some(known), 8));
-        let mut sixth = begin(fifth.letters_known());
+        assert_eq!((fifth.letters_known(), letters()), (LettersKnown::Bytes(known), 8));
+        let mut sixth = begin(Some(known));
         keep(&mut sixth, 50, b"fifth");
         keep(&mut sixth, 40, b"fourth");
-        assert_eq!((sixth.letters_known(), letters()), (Some(sixth.end), 8));
+        assert_eq!((sixth.letters_known(), letters()), (LettersKnown::Bytes(sixth.end), 8));
         // What a checkpoint knows is another one when it comes again.
-        keep(&mut begin(sixth.letters_known()), 40, b"fourth");
+        keep(&mut begin(Some(sixth.end)), 40, b"fourth");
         assert_eq!(letters(), 9);
         std::fs::remove_dir_all(&dir).unwrap();
     }

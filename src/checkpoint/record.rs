@@ -17,13 +17,49 @@ pub struct Record {
     /// How many bytes of receipts there were when the state was last found to be a copy: device and
     /// inode numbers in them are those of the files from which these were copied.
     pub receipts_void: u64,
-    /// How many bytes of dead letters this record knows of, so that their events are done; `None` if an
-    /// older version wrote it, which does not say.
-    pub letters_known: Option<u64>,
+    pub letters_known: LettersKnown,
     pub channels: Vec<ChannelRecord>,
     pub files: Vec<FileRecord>,
     /// Announced batches that the position of their file does not cover yet, in sending order.
     pub batches: Vec<BatchRecord>,
+}
+
+/// Of which dead letters a record knows, so that their events are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LettersKnown {
+    /// An older version wrote it, which does not say.
+    #[default]
+    Unsaid,
+    /// Of so many bytes of them.
+    Bytes(u64),
+    /// Of none: the state was read back from the topic, and any of so many bytes may be of an event that comes
+    /// up again. What is behind them came later, and is not known either.
+    Recalled(u64),
+}
+
+impl LettersKnown {
+    /// Of no letter at all. (Less than the largest number that the record has room for.)
+    pub const NOTHING: LettersKnown = LettersKnown::Recalled(u64::MAX >> 2);
+
+    /// How the record writes what is recalled.
+    const RECALLED: u64 = 1 << 63;
+
+    /// The number by which the record knows it.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            LettersKnown::Unsaid => u64::MAX,
+            LettersKnown::Bytes(bytes) => bytes,
+            LettersKnown::Recalled(bytes) => bytes | LettersKnown::RECALLED,
+        }
+    }
+
+    pub(super) fn of_number(number: u64) -> LettersKnown {
+        match number & LettersKnown::RECALLED {
+            _ if number == u64::MAX => LettersKnown::Unsaid,
+            0 => LettersKnown::Bytes(number),
+            _ => LettersKnown::Recalled(number & !LettersKnown::RECALLED),
+        }
+    }
 }
 
 /// Where the source stands in one channel.

@@ -257,10 +257,7 @@ impl Pipeline {
         mut ledger: Box<dyn Ledger>,
     ) -> Result<(), WriteError> {
         // As at a start: half a letter may stand there, and letters that no record knows of.
-        match self.recalled {
-            Recalled::No => ledger.inherit_letters(self.ledger.letters_known()),
-            Recalled::Unmeasured | Recalled::Until { .. } => ledger.recall_letters(),
-        }
+        ledger.inherit_letters(self.ledger.letters_known());
         (self.journal, self.ledger) = (journal, ledger);
         self.write_state()
     }

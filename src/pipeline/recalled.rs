@@ -1,9 +1,10 @@
 //! Where a state is read back from the topic, no record tells which dead letters are known, and each may be of an
 //! event that comes up again. They are sought until all has come up that the files held then. An event that comes
 //! later is another one, though it may be like one of long ago in all that a letter tells: it has a letter of its
-//! own.
+//! own. A record that is written meanwhile says so ([`LettersKnown::Recalled`]): a start goes on seeking them.
 
 use super::Pipeline;
+use crate::checkpoint::record::LettersKnown;
 use crate::source::owed::Owed;
 
 /// Between two looks at the files, ms.
@@ -21,10 +22,13 @@ pub(super) enum Recalled {
 }
 
 impl Pipeline {
-    /// All letters may come up again, from now on.
-    pub(super) fn recall_letters(&mut self) {
-        self.ledger.recall_letters();
-        self.recalled = Recalled::Unmeasured;
+    /// What the record says of the letters that are there, if there is one.
+    pub(super) fn inherit_letters(&mut self, known: LettersKnown) {
+        self.ledger.inherit_letters(known);
+        self.recalled = match known {
+            LettersKnown::Recalled(_) => Recalled::Unmeasured,
+            LettersKnown::Unsaid | LettersKnown::Bytes(_) => Recalled::No,
+        };
     }
 
     /// To be called when nothing is under way.
@@ -43,6 +47,8 @@ impl Pipeline {
                 if self.files.left(owed).is_some_and(|left| left.files == 0) {
                     self.ledger.forget_recalled();
                     self.recalled = Recalled::No;
+                    // Else a later start would seek them again.
+                    self.is_dirty = true;
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, LettersKnown, Record};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
@@ -403,13 +403,11 @@ impl Pipeline {
         };
         pipeline.set_routes();
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
-        let letters_known = record.letters_known;
+        let letters = record.letters_known;
         pipeline.inherit_state(record);
         pipeline.inherit_positions(inherited.java, inherited.begin, is_new)?;
-        match pipeline.is_rebuilding() {
-            true => pipeline.recall_letters(),
-            false => pipeline.ledger.inherit_letters(letters_known),
-        }
+        let is_rebuilding = pipeline.is_rebuilding();
+        pipeline.inherit_letters(if is_rebuilding { LettersKnown::NOTHING } else { letters });
         pipeline.forget_old_floors();
         Ok(pipeline)
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use flume_ng::checkpoint::ledger::{
     DeadLetter, FileLedger, FinishedFile, GiantLine, Ledger, LedgerError,
 };
-use flume_ng::checkpoint::record::{BatchRecord, FileRecord, Record};
+use flume_ng::checkpoint::record::{BatchRecord, FileRecord, LettersKnown, Record};
 use flume_ng::checkpoint::slots::{Slots, Store, WriteError};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
 use flume_ng::pipeline::Journal;
@@ -252,16 +252,12 @@ impl Ledger for FusedLedger {
         Ok(crc)
     }
 
-    fn letters_known(&self) -> Option<u64> {
+    fn letters_known(&self) -> LettersKnown {
         self.real.letters_known()
     }
 
-    fn inherit_letters(&mut self, known: Option<u64>) {
+    fn inherit_letters(&mut self, known: LettersKnown) {
         self.real.inherit_letters(known);
-    }
-
-    fn recall_letters(&mut self) {
-        self.real.recall_letters();
     }
 
     fn forget_recalled(&mut self) {

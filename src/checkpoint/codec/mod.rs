@@ -9,8 +9,8 @@
 use std::fmt;
 
 use super::record::{
-    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, FormerName, HEAD_BYTES, Mark,
-    OffsetRange, PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
+    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, FormerName, HEAD_BYTES, LettersKnown,
+    Mark, OffsetRange, PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
 };
 
 /// Version of the encoding. To be raised with every change of a field.
@@ -90,7 +90,7 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
         encode_batch(batch, out);
     }
     put(out, record.receipts_void.to_le_bytes());
-    put(out, record.letters_known.unwrap_or(u64::MAX).to_le_bytes());
+    put(out, record.letters_known.number().to_le_bytes());
 }
 
 fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
@@ -289,7 +289,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
     if version >= WITH_DIRECTORY {
         record.receipts_void = input.u64()?;
-        record.letters_known = Some(input.u64()?).filter(|bytes| *bytes != u64::MAX);
+        record.letters_known = LettersKnown::of_number(input.u64()?);
     }
     if input.at < bytes.len() {
         return Err(DecodeError::Trailing { at: input.at });

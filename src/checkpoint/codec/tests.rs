@@ -151,7 +151,10 @@ impl Random {
             source: self.text(),
             next_file_id: self.next(),
             receipts_void: self.next(),
-            letters_known: [None, Some(self.next() >> 1)][self.below(2)],
+            letters_known: LettersKnown::of_number(match self.below(3) {
+                0 => u64::MAX,
+                _ => self.next(),
+            }),
             files: self.list(4, |r| r.file(count)),
             batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
             channels,
@@ -258,7 +261,7 @@ fn the_versions_before_are_read() {
         }
         assert_eq!(decode(&encode_old(&record, 5)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
-        (record.receipts_void, record.letters_known) = (0, None);
+        (record.receipts_void, record.letters_known) = (0, LettersKnown::Unsaid);
         assert_eq!(decode(&encode_old(&record, 4)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| file.marks.clear());
         assert_eq!(decode(&encode_old(&record, 3)).as_ref(), Ok(&record));

@@ -28,7 +28,7 @@ use super::{CHANNEL, Fatal, Pace, Pipeline, REST_MS, SOURCE, marker};
 use crate::channel::broker::Fault;
 use crate::channel::outlet::DoubtIdentity;
 use crate::channel::reader::History;
-use crate::checkpoint::record::OffsetRange;
+use crate::checkpoint::record::{LettersKnown, OffsetRange};
 use crate::checkpoint::room;
 use crate::clock::Backoff;
 use crate::log::{self, counted};
@@ -323,7 +323,7 @@ impl Pipeline {
         self.files.forget_past();
         self.announced.clear();
         // Those that were claimed may come up again.
-        self.recall_letters();
+        self.inherit_letters(LettersKnown::NOTHING);
         self.rebuild = Some(Rebuild::new(self.outlets.len()));
         self.retry_at_ms = now_ms + RETRY_MS;
         Ok(Pace::Rest(RETRY_MS))
