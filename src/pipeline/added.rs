@@ -4,6 +4,9 @@
 //! may not know of one that others know. So they are asked again, and the file waits, as Kafka's own producer waits for
 //! the partition of a record. Only what is missing for a minute is missing.
 //!
+//! Where a state is read back, no survey runs: there they are asked when the event comes up, and the reading back
+//! waits. It begins again with the partitions that there are then, if there are more.
+//!
 //! What has been waited out holds for each later event that names that partition or one behind it: it waits for one
 //! more answer, unless the last is a moment old.
 
@@ -25,8 +28,29 @@ impl Pipeline {
     /// are asked, and the file waits.
     pub(super) fn may_be_added(&mut self, handle: Handle, at: usize, partition: i32) -> bool {
         let now_ms = self.clock.monotonic_ms();
+        let topic = self.outlets[at].topic.as_ref();
+        let partitions = topic.map_or(0, |topic| topic.partitions.len());
+        let Some(retry_ms) = self.ask_again_ms(handle, at, partition, partitions) else {
+            return false;
+        };
+        if let Stage::Open { survey_at_ms } = &mut self.outlets[at].stage {
+            *survey_at_ms = now_ms.min(*survey_at_ms);
+        }
+        self.files.retry_later(handle, retry_ms);
+        true
+    }
+
+    /// When to look again for that partition, which the topic does not have as far as is known; `None`: it has
+    /// none.
+    pub(super) fn ask_again_ms(
+        &mut self,
+        handle: Handle,
+        at: usize,
+        partition: i32,
+        partitions: usize,
+    ) -> Option<u64> {
+        let now_ms = self.clock.monotonic_ms();
         let outlet = &mut self.outlets[at];
-        let partitions = outlet.topic.as_ref().map_or(0, |topic| topic.partitions.len());
         let is_of_it = |one: &Missing| one.partitions == partitions && one.least <= partition;
         let is_first = !outlet.missing.as_ref().is_some_and(is_of_it);
         if is_first {
@@ -39,18 +63,13 @@ impl Pipeline {
             asked_ms >= since_ms + patience_ms && now_ms - asked_ms <= ANSWER_HOLDS_MS
         };
         if outlet.surveyed_ms.is_some_and(is_certain) {
-            return false;
-        }
-        if let Stage::Open { survey_at_ms } = &mut outlet.stage {
-            *survey_at_ms = now_ms.min(*survey_at_ms);
+            return None;
         }
         if is_first {
             self.tell_missing(handle, at, partition, partitions);
         }
         let is_waited_out = now_ms >= since_ms + patience_ms;
-        let retry_ms = if is_waited_out { ANSWER_MS } else { LOOK_AGAIN_MS };
-        self.files.retry_later(handle, retry_ms);
-        true
+        Some(if is_waited_out { ANSWER_MS } else { LOOK_AGAIN_MS })
     }
 
     fn tell_missing(&self, handle: Handle, at: usize, partition: i32, partitions: usize) {

@@ -6,6 +6,7 @@
 //! lines are lost in silence. Here the new cluster's coordinator is not ready at first, which once
 //! made the second try forget that the cluster was another one.
 
+mod added;
 mod ahead;
 mod cramped;
 mod read_back;
@@ -230,7 +231,8 @@ impl Broker for Link {
     }
 
     fn history(&mut self) -> Result<Box<dyn History>, Fault> {
-        Ok(Box::new(read_back::Values(self.0.borrow().appended.clone())))
+        let cluster = self.0.borrow();
+        Ok(Box::new(read_back::Values(cluster.appended.clone(), cluster.partitions.clone())))
     }
 
     fn forget_looks(&mut self) {}

@@ -69,11 +69,13 @@ impl Pipeline {
                     return Err(Trouble::Changed(subject.past.found_as.clone()));
                 }
                 if let (Some(handle), Some(segment)) = (handle, work.left.pop_front()) {
-                    let left =
-                        self.apply_slice(handle, subject, segment, work, logs, &mut apply.turn)?;
-                    if let Some(left) = left {
-                        work.left.push_front(left);
+                    let (whole, turn) = (segment.clone(), &mut apply.turn);
+                    let left = self.apply_slice(handle, subject, segment, work, logs, turn);
+                    // Who waits goes on with it.
+                    if let Some(left) = left.as_ref().map_or(Some(&whole), Option::as_ref) {
+                        work.left.push_front(left.clone());
                     }
+                    left?;
                 } else if self.is_as_compared(subject, work, handle)? {
                     if let Some(handle) = handle {
                         self.files.settle_past(handle);

@@ -104,8 +104,19 @@ struct Run {
     slots: Vec<Slot>,
     /// The next event belongs to another run.
     is_cut: bool,
-    /// The first event can go nowhere: in which channel, where it begins, and why.
-    stray: Option<(usize, u64, String)>,
+    /// The first event can go nowhere.
+    stray: Option<Stray>,
+}
+
+/// An event that can go nowhere in a channel.
+#[derive(Debug)]
+struct Stray {
+    channel: usize,
+    /// Where it begins.
+    at: u64,
+    reason: String,
+    /// The partition that it names, which the topic may have by now.
+    named: Option<i32>,
 }
 
 /// The events of a run that go to one place.
@@ -216,7 +227,10 @@ impl Pipeline {
         let events = run.passed + u32::from(run.stray.is_some());
         let left = segment.events.saturating_sub(events.into());
         let is_final = self.is_final(handle, slice.end, bound, is_last && left == 0);
-        if let Some((channel, at, reason)) = &run.stray {
+        if let Some(Stray { channel, at, reason, named }) = &run.stray {
+            if let Some(partition) = named {
+                self.ask_for_added(handle, *channel, *partition, &logs[*channel])?;
+            }
             let bound = if is_final { Bound::Final } else { Bound::Open };
             let of = (*channel, *at, &**reason);
             if self.bury_stray(handle, &slice, of, bound)? == Outcome::Later {
@@ -231,6 +245,35 @@ impl Pipeline {
         work.event += u64::from(events);
         self.fold();
         Ok((left > 0).then_some(Segment { events: left, ..segment }))
+    }
+
+    /// An event names that partition, which the log does not have. `Ok`: the topic has none, certainly.
+    ///
+    /// # Errors
+    /// `Grown`, or it is asked again.
+    fn ask_for_added(
+        &mut self,
+        handle: Handle,
+        at: usize,
+        partition: i32,
+        log: &Log,
+    ) -> Result<(), Trouble> {
+        let partitions = log.spans.len();
+        if self.ask_again_ms(handle, at, partition, partitions).is_none() {
+            return Ok(());
+        }
+        let asked_ms = self.clock.monotonic_ms();
+        let outlet = &mut self.outlets[at];
+        let history = outlet.broker.history().map_err(|fault| Trouble::Broker(at, fault))?;
+        if history.partitions().len() > partitions {
+            return Err(Trouble::Grown(at));
+        }
+        outlet.surveyed_ms = Some(asked_ms);
+        match self.ask_again_ms(handle, at, partition, partitions) {
+            // Each question is a connection of its own.
+            Some(_) => Err(Trouble::Wait(RETRY_MS)),
+            None => Ok(()),
+        }
     }
 
     fn read_run(
@@ -253,24 +296,26 @@ impl Pipeline {
             let choice = router.choose(maker.headers());
             let event = first + u64::from(run.passed);
             let mut places = Vec::with_capacity(choice.channels.len());
-            let mut stray = choice.nowhere.first().cloned();
+            let stray = |channel, reason, named| Stray { channel, at, reason, named };
+            let nowhere = choice.nowhere.first().cloned();
+            let mut found = nowhere.map(|(channel, reason)| stray(channel, reason, None));
             for &channel in &choice.channels {
                 let is_there = subject.marks[channel].has(event);
                 let partitions = logs[channel].spans.len() as u32;
                 let partition = match router.place(channel, maker.headers(), partitions) {
                     Place::Free => None,
                     Place::Partition(partition) => Some(partition),
-                    Place::None { header, value, .. } if !is_there => {
-                        stray = Some((channel, why_none(&header, &value, partitions)));
+                    Place::None { header, value, named } if !is_there => {
+                        found = Some(stray(channel, why_none(&header, &value, partitions), named));
                         continue;
                     }
                     Place::None { .. } => continue,
                 };
                 places.push(Slot { channel, partition, is_there, events: 1, first: event });
             }
-            if let Some((channel, reason)) = stray {
+            if found.is_some() {
                 run.is_cut = run.passed > 0;
-                run.stray = (!run.is_cut).then_some((channel, at, reason));
+                run.stray = found.filter(|_| !run.is_cut);
                 return Take::Enough;
             }
             if !run.add(&places, &suitable) {

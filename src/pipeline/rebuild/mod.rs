@@ -101,6 +101,8 @@ enum Trouble {
     File(OsString, io::Error),
     /// A file went away, or became another, while it was read: all counts are to be taken anew.
     Changed(OsString),
+    /// The topic of a channel has more partitions by now than were compared.
+    Grown(usize),
     Fatal(Fatal),
 }
 
@@ -307,6 +309,16 @@ impl Pipeline {
                         ),
                     );
                 }
+            }
+            Trouble::Grown(at) => {
+                let topic = &self.outlets[at].config.topic;
+                log::info(
+                    CHANNEL,
+                    format_args!(
+                        "Topic {topic} has got partitions while it was compared with the files; beginning \
+                         again."
+                    ),
+                );
             }
             Trouble::Changed(name) => {
                 log::info(

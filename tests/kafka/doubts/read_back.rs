@@ -12,20 +12,20 @@ use flume_ng::log;
 use super::{Cluster, Shared, directory, run, run_with, shared};
 use crate::support::torture::{Group, NONE, hazard};
 
-/// What stands in the only partition.
-pub struct Values(pub Vec<Vec<u8>>);
+/// What stands in the first of these partitions.
+pub struct Values(pub Vec<Vec<u8>>, pub Vec<i32>);
 
 impl History for Values {
     fn partitions(&self) -> &[i32] {
-        &[0]
+        &self.1
     }
 
     fn replicas(&self) -> usize {
         1
     }
 
-    fn bounds(&mut self, _: i32) -> Result<(i64, i64), Fault> {
-        Ok((0, self.0.len() as i64))
+    fn bounds(&mut self, partition: i32) -> Result<(i64, i64), Fault> {
+        Ok((0, if partition == 0 { self.0.len() as i64 } else { 0 }))
     }
 
     fn read_some(
@@ -45,7 +45,7 @@ impl History for Values {
 
 const TOPIC: &str = "a1.sources.r1.onBadCheckpoint = topic\n";
 /// A line says which partition it is for.
-const PARTITIONS: &str = "a1.sources.r1.interceptors = i1\n\
+pub const PARTITIONS: &str = "a1.sources.r1.interceptors = i1\n\
     a1.sources.r1.interceptors.i1.type = regex_extractor\n\
     a1.sources.r1.interceptors.i1.regex = ^p(.)\n\
     a1.sources.r1.interceptors.i1.serializers = s1\n\
@@ -75,13 +75,13 @@ fn tracker(root: &Path) -> PathBuf {
     root.join("spool/.flumespooltail")
 }
 
-fn letters(root: &Path) -> usize {
+pub fn letters(root: &Path) -> usize {
     let letters = fs::read_to_string(tracker(root).join("dead-letter")).unwrap_or_default();
     letters.lines().filter(|line| line.starts_with("time=")).count()
 }
 
 #[track_caller]
-fn assert_exact(root: &Path, cluster: &Shared) {
+pub fn assert_exact(root: &Path, cluster: &Shared) {
     assert_eq!((cluster.borrow().appended.len(), letters(root)), (1, 2));
     assert!(!tracker(root).join("rebuilding").exists(), "the state is not trusted");
 }
