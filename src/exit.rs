@@ -21,6 +21,15 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// How a command ends of which one part ended like this and the other like that: what somebody has to look at
+    /// comes first, and then what came first.
+    pub const fn or(self, other: Exit) -> Exit {
+        match (self, other) {
+            (Exit::Clean, _) | (_, Exit::BrokenPromise) => other,
+            _ => self,
+        }
+    }
+
     /// The number that `$?` shows.
     pub const fn code(self) -> u8 {
         match self {

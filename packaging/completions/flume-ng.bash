@@ -36,7 +36,7 @@ _flume_ng() {
     check) options="--name --conf-file --conf --create-topic --verbose --json --help" ;;
     status) options="--name --conf-file --conf --json --prometheus --watch --wait --help" ;;
     verify) options="--name --conf-file --conf --json --whole-topic --range-only --allow-gone --all-agents --since --memory --help" ;;
-    letters) options="--name --conf-file --conf --json --raw --resend --drop --source --timeout --help" ;;
+    letters) options="--name --conf-file --conf --json --raw --resend --drop --give-up --source --timeout --help" ;;
     generate) options="--name --conf-file --dir --pattern --lines --rate --size --torn --json --help" ;;
     help) options="agent check status verify letters generate help version" ;;
   esac

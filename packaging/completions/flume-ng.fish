@@ -56,6 +56,7 @@ complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l json -d 'print 
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l raw -x -d 'write the bytes of letter N to standard output'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l resend -d 'send to the topic what is not settled'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l drop -x -d 'settle letter N, or several: 3,5-9'
+complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l give-up -d 'settle what may be in a topic without a channel'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l source -x -d 'of this source, where there are several'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -l timeout -x -d 'end --resend after so long (code 75)'
 complete -c flume-ng -n '__fish_seen_subcommand_from letters' -s h -l help -d 'show this text'

@@ -96,6 +96,8 @@ pub enum LetterAction {
     },
     /// Settle these.
     Drop(Vec<std::ops::RangeInclusive<u64>>),
+    /// Settle what may be in a topic that no channel has any more.
+    GiveUp,
 }
 
 /// `flume-ng verify ...`

@@ -190,6 +190,8 @@ fn since(matches: &getopts::Matches) -> Result<Option<Since>, UsageError> {
 fn letters_args(matches: &getopts::Matches, agent: AgentArgs) -> Result<LettersArgs, UsageError> {
     let has = |option: &str| matches.opt_present(option);
     let pairs = [("raw", "drop"), ("raw", "resend"), ("drop", "resend"), ("json", "raw")];
+    let of_doubt = ["raw", "drop", "resend"].map(|option| (option, "give-up"));
+    let pairs = pairs.into_iter().chain(of_doubt);
     if let Some((option, from)) = pairs.into_iter().find(|(a, b)| has(a) && has(b)) {
         return Err(UsageError::Apart { option, from });
     }
@@ -201,6 +203,7 @@ fn letters_args(matches: &getopts::Matches, agent: AgentArgs) -> Result<LettersA
     let action = match (raw, first(matches, "drop")) {
         (Some(number), _) => LetterAction::Raw(number),
         (_, Some(value)) => LetterAction::Drop(numbers(value)?),
+        _ if has("give-up") => LetterAction::GiveUp,
         _ if has("resend") => LetterAction::Resend { timeout_s },
         _ => LetterAction::List,
     };

@@ -90,8 +90,9 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
                 and what has become of each. --resend sends those that nobody has settled to the \
                 topic as it is now, under the promise of the agent: announced on the disk before \
                 they are sent, looked for in the topic after a crash, each there once. The agent may \
-                run meanwhile. --drop settles letters that nobody wants. Nothing is taken out of the \
-                file. Exit code 0, or 75 if not all of them could be sent.",
+                run meanwhile. --drop settles letters that nobody wants, --give-up those that a --resend \
+                has left in doubt in a topic that the source has no channel for any more: they may be in it. \
+                Nothing is taken out of the file. Exit code 0, or 75 if not all of them could be sent.",
     },
     CommandRow {
         name: "generate",
@@ -192,6 +193,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "raw", "N", Agent, LETTERS, "write the bytes of letter N to standard output"),
     row("", "resend", "", Agent, LETTERS, "send to the topic what is not settled"),
     row("", "drop", "N", Agent, LETTERS, "settle letter N, or several: 3,5-9"),
+    row("", "give-up", "", Agent, LETTERS, "settle what may be in a topic without a channel"),
     row("", "source", "NAME", Agent, LETTERS, "of this source, where there are several"),
     row("", "timeout", "SECONDS", Agent, LETTERS, "end --resend after so long (code 75)"),
     row("h", "help", "", Agent, ALL, "show this text"),

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::checkpoint::record::{ChannelRecord, Record};
+use crate::checkpoint::record::{BatchRecord, ChannelRecord, Record};
 use crate::config::model::{Destination, RecordRule, SourceConfig, TOPICS_MAX, TopicRule};
 
 /// The channel that a destination is of, by its name.
@@ -44,6 +44,16 @@ pub(super) fn places_in(
         }
     }
     places
+}
+
+/// What is in doubt in a channel that none of these destinations goes on with: nobody would look for it.
+pub fn without_place<'a>(
+    record: &'a Record,
+    destinations: &[Rc<Destination>],
+) -> Vec<&'a BatchRecord> {
+    let places = places_in(&record.channels, destinations);
+    let has_place = |b: &BatchRecord| places.contains(&Some(usize::from(b.channel)));
+    record.batches.iter().filter(|b| b.fate.is_in_doubt() && !has_place(b)).collect()
 }
 
 /// Where batches are announced, or files have lines, that no destination of the source would look for, though

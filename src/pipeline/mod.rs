@@ -66,7 +66,7 @@ use room::{Halt, Unwritten};
 use sending::Flights;
 use settle::Settling;
 
-pub use left::left_topics;
+pub use left::{left_topics, without_place};
 pub(crate) use routes::{Choice, Router, partition_of};
 pub use start::{Begin, Connect, Inheritance, Predecessor, StartError, Startup, inherit};
 

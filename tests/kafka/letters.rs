@@ -342,6 +342,55 @@ fn a_letter_in_doubt_of_a_channel_that_is_gone_is_not_taken_for_sent() {
     }
 }
 
+/// It was refused for ever then, and so were the letters of other sources.
+#[test]
+fn a_letter_in_doubt_of_a_channel_that_is_gone_holds_up_no_other_source_and_is_given_up() {
+    let topics = [1, 2].map(|_| shared("4.3.1").fresh_topic("letters-given-up", 1));
+    let work = Work::new(&topics[0]);
+    let spool = work.dir().join("second");
+    let work = work
+        .set("a1.sources", "r1 r2")
+        .set("a1.sources.r2.type", "spooltail")
+        .set("a1.sources.r2.spoolDir", spool.display().to_string())
+        .set("a1.sources.r2.targetPattern", ".*")
+        .set("a1.sources.r2.channels", "c1");
+    put(&work, &topics[0], 0, "one");
+    let second = spool.join(".flumespooltail");
+    fs::create_dir_all(&second).unwrap();
+    fs::copy(work.tracker_dir().join("dead-letter"), second.join("dead-letter")).unwrap();
+    put(&work, &topics[1], 0, "two");
+    announce_in(&work, &[("c1", topics[0].name()), ("c2", topics[1].name())]);
+    let refused = letters(&work, &["--resend", "--timeout", "30"]);
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains(&format!("may be in topic {}: ", topics[1].name())), "{said}");
+    assert!(said.contains("source r1: ") && said.contains("run --give-up"), "{said}");
+    assert_eq!(counts(&topics[0]), BTreeMap::from([("one".to_string(), 1)]));
+    assert_eq!(states(&work), ["unsettled"; 2]);
+    let state = work.tracker_dir().join("resend/checkpoint");
+    let before = fs::read(&state).unwrap();
+    for _ in 0..2 {
+        let given_up = letters(&work, &["--give-up"]);
+        assert_eq!(given_up.status.code(), Some(0), "{given_up:?}");
+        let said = String::from_utf8_lossy(&given_up.stdout).into_owned();
+        let expected = format!("letter 2 is given up; it may be in topic {}\n", topics[1].name());
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("source r2: nothing is in doubt"), "{said}");
+        assert_eq!(states(&work), ["unsettled", "dropped"]);
+        let again = letters(&work, &["--give-up", "--source", "r1"]);
+        let said = String::from_utf8_lossy(&again.stdout).into_owned();
+        assert!(again.status.success() && said.contains("r1: nothing is in doubt"), "{again:?}");
+        // Killed between the mark and the record.
+        fs::write(&state, &before).unwrap();
+    }
+    assert_eq!(letters(&work, &["--give-up"]).status.code(), Some(0));
+    let sent = letters(&work, &["--resend"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    assert_eq!(states(&work), ["sent", "dropped"]);
+    assert_eq!(counts(&topics[0]), BTreeMap::from([("one".to_string(), 2)]));
+    assert_eq!(counts(&topics[1]), BTreeMap::new());
+}
+
 /// Lines name the topics of its sink.
 fn named(topic: &Topic) -> Work {
     let conf = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = spooltail\n\

@@ -4,6 +4,7 @@
 //! What is settled gets a mark there. Listing and marking ask nothing of a running agent, and neither
 //! does sending: see [`resend`].
 
+mod give_up;
 mod list;
 mod resend;
 
@@ -31,6 +32,16 @@ struct Trouble(Exit, String);
 
 fn temporary(why: String) -> Trouble {
     Trouble(Exit::Temporary, why)
+}
+
+impl Trouble {
+    /// It is that of one of several sources, and said at once. Returns how the command ends that has come to `exit`
+    /// so far.
+    fn of_source(self, name: &str, exit: Exit) -> Exit {
+        let Trouble(own, why) = self;
+        log::continuation(Level::Error, format_args!("flume-ng: source {name}: {why}"));
+        exit.or(own)
+    }
 }
 
 /// The letters of a source, numbered from 1 on.
@@ -80,6 +91,7 @@ fn act(args: &LettersArgs, config: AgentConfig) -> Result<Exit, Trouble> {
         LetterAction::Drop(numbers) => {
             drop_letters(&config.name, &config.sources[one(&wanted)?], numbers)
         }
+        LetterAction::GiveUp => give_up::run(config, &wanted),
         LetterAction::Resend { timeout_s } => resend::run(config, &wanted, *timeout_s),
     }
 }
@@ -172,7 +184,7 @@ fn drop_letters(
             return Err(temporary(format!(
                 "letter {number} may be in the topic: a --resend that was cut short has left it in doubt. \
                  Nothing was dropped; run --resend again, which looks for it there and settles it, or leave \
-                 it out"
+                 it out (where no channel of the source has its topic any more, --give-up drops it)"
             )));
         }
     }

@@ -38,7 +38,7 @@ use crate::pipeline::{self, Begin, Inheritance, Journal, Observer, Pace, Pipelin
 use crate::text;
 
 /// Name of its directory below the tracker directory.
-const DIR: &str = "resend";
+pub(super) const DIR: &str = "resend";
 /// There is nothing in it: a resend has nothing to do with the source's files.
 const EMPTY_DIR: &str = "no-files";
 /// Letters that are announced together.
@@ -79,7 +79,14 @@ pub(super) fn run(
             continue;
         }
         let name = source.name.clone();
-        let outcome = of_source(&agent, source, &channels, until)?;
+        let outcome = match of_source(&agent, source, &channels, until) {
+            Ok(outcome) => outcome,
+            // The others have letters of their own.
+            Err(trouble) => {
+                exit = trouble.of_source(&name, exit);
+                continue;
+            }
+        };
         text::print(format_args!("source {name}: {} sent\n", counted(outcome.sent, "letter")));
         for (number, why) in &outcome.left {
             text::print(format_args!("  letter {number} is left: {}\n", text::printable(why)));
@@ -98,7 +105,7 @@ pub(super) fn run(
             ));
         }
         if outcome.is_cut_short || !outcome.left.is_empty() || outcome.gone > 0 {
-            exit = Exit::Temporary;
+            exit = exit.or(Exit::Temporary);
         }
     }
     Ok(exit)
@@ -193,7 +200,7 @@ pub(super) fn in_doubt(source: &SourceConfig, mail: &Mail) -> Result<Vec<u64>, T
 }
 
 /// What was announced, and whether that is a copy of a state.
-fn open_state(dir: &Path) -> Result<(Slots<FileStore>, Record, bool), Trouble> {
+pub(super) fn open_state(dir: &Path) -> Result<(Slots<FileStore>, Record, bool), Trouble> {
     match FileStore::open(dir).and_then(Slots::open).map_err(|e| in_dir(dir, &e))? {
         Opened::Absent(slots) => Ok((slots, Record::default(), false)),
         Opened::Valid { slots, record, copied, .. } => Ok((slots, record, copied)),
@@ -207,7 +214,7 @@ fn open_state(dir: &Path) -> Result<(Slots<FileStore>, Record, bool), Trouble> {
 /// A letter that may be in the topic. Its place does not tell which one it is: the dead-letter file may have
 /// been moved away since, and another letter have come there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Doubt {
+pub(super) struct Doubt {
     start: u64,
     end: u64,
     body_crc: u32,
@@ -216,13 +223,13 @@ struct Doubt {
 }
 
 impl Doubt {
-    fn of(batch: &BatchRecord) -> Doubt {
+    pub(super) fn of(batch: &BatchRecord) -> Doubt {
         // What a batch ends its file with is no concern of a letter.
         let BatchRecord { start, end, bytes_crc: body_crc, tail_crc: head_crc, .. } = *batch;
         Doubt { start, end, body_crc, head_crc }
     }
 
-    fn is(&self, letter: &Letter, path: &Path) -> io::Result<bool> {
+    pub(super) fn is(&self, letter: &Letter, path: &Path) -> io::Result<bool> {
         if (letter.at, letter.at + letter.bytes) != (self.start, self.end) {
             return Ok(false);
         }
@@ -312,12 +319,6 @@ fn doubts(record: &Record) -> Vec<Doubt> {
     record.batches.iter().filter(|b| b.fate.is_in_doubt()).map(Doubt::of).collect()
 }
 
-fn topics_in_doubt(record: &Record) -> BTreeSet<String> {
-    let in_doubt = record.batches.iter().filter(|b| b.fate.is_in_doubt());
-    let channels = in_doubt.filter_map(|b| record.channels.get(usize::from(b.channel)));
-    channels.map(|channel| channel.topic.clone()).collect()
-}
-
 impl Journal for MarkingJournal {
     fn write(&mut self, record: &mut Record, files: &[&FileRecord]) -> Result<(), WriteError> {
         let now = doubts(record);
@@ -381,7 +382,7 @@ impl Observer for Nobody {
 
 /// The destinations of a source with their places in the agent, and behind them topics that are opened when
 /// an event names them, as letters are for them.
-fn destinations(
+pub(super) fn destinations(
     source: &SourceConfig,
     channels: &[Rc<Destination>],
     letters: &[Letter],
@@ -395,6 +396,20 @@ fn destinations(
         }
     }
     own
+}
+
+/// The same, and those where an earlier run has left something of which no letter tells any more: its letter has
+/// its mark already, or was moved away.
+pub(super) fn destinations_left(
+    source: &SourceConfig,
+    channels: &[Rc<Destination>],
+    own: &[(usize, Rc<Destination>)],
+    record: &Record,
+) -> Vec<(usize, Rc<Destination>)> {
+    let mut left = pipeline::left_topics(record, source, channels);
+    left.retain(|left| own.iter().all(|(_, own)| own.topic != left.topic));
+    let left = left.into_iter().map(|left| (left.base.unwrap_or(0), Rc::new(left)));
+    own.iter().cloned().chain(left).collect()
 }
 
 struct Run<'a> {
@@ -529,7 +544,14 @@ impl Run<'_> {
         is_new: bool,
     ) -> Result<Pipeline, Trouble> {
         let dir = &self.source.tracker_dir;
-        let channels = self.own.iter().cloned().chain(self.left(&record)).map(|(at, channel)| {
+        let channels = destinations_left(self.source, self.channels, &self.own, &record);
+        // What it does not look for is not settled by what becomes of the rest.
+        let all: Vec<Rc<Destination>> = channels.iter().map(|(_, d)| d.clone()).collect();
+        let lacking = pipeline::without_place(&record, &all);
+        if !lacking.is_empty() {
+            return Err(lacks_channel(&record, &lacking));
+        }
+        let channels = channels.into_iter().map(|(at, channel)| {
             let broker: Box<dyn Broker> = connect::connect(&channel);
             (at, channel, broker)
         });
@@ -541,12 +563,10 @@ impl Run<'_> {
             connect: Rc::new(connect::connect),
             ledger: Box::new(LetterLedger { shared: self.shared.clone() }),
         };
-        let in_doubt = doubts(&record);
-        let (announced, topics) = (in_doubt.len(), topics_in_doubt(&record));
         let journal = MarkingJournal {
             slots,
             path: dir.join(crate::checkpoint::slots::FILE_NAME),
-            in_doubt,
+            in_doubt: doubts(&record),
             shared: self.shared.clone(),
         };
         let inherited = Inheritance {
@@ -558,42 +578,11 @@ impl Run<'_> {
         };
         let assembled = Pipeline::assemble(startup, inherited);
         let mut pipeline = assembled.map_err(|e| temporary(e.to_string()))?;
-        // What it does not look for is not settled by what becomes of the rest.
-        if pipeline.in_doubt() != announced {
-            return Err(self.lacks_channel(&pipeline, topics));
-        }
         if is_new {
             // Nothing of it was ever sent.
             pipeline.none_was_sent();
         }
         Ok(pipeline)
-    }
-
-    /// Where an earlier run has left something of which no letter tells any more: its letter has its mark
-    /// already, or was moved away.
-    fn left(&self, record: &Record) -> Vec<(usize, Rc<Destination>)> {
-        let mut left = pipeline::left_topics(record, self.source, self.channels);
-        left.retain(|left| self.own.iter().all(|(_, own)| own.topic != left.topic));
-        left.into_iter().map(|left| (left.base.unwrap_or(0), Rc::new(left))).collect()
-    }
-
-    /// Some of what is in doubt in these topics has no place in the pipeline.
-    fn lacks_channel(&self, pipeline: &Pipeline, topics: BTreeSet<String>) -> Trouble {
-        let is_looked_at = |topic: &String| {
-            let mut outlets = pipeline.outlets().iter();
-            outlets.any(|outlet| outlet.config.topic == *topic)
-        };
-        let (others, mut lacking): (Vec<_>, Vec<_>) = topics.into_iter().partition(is_looked_at);
-        if lacking.is_empty() {
-            lacking = others;
-        }
-        temporary(format!(
-            "letters of source {} may be in topic {}: a --resend that was cut short has left them in doubt, \
-             and no channel of the source has that topic any more. Nothing was sent; give the source a \
-             channel with that topic and run --resend again, which looks for them there and settles them",
-            self.source.name,
-            text::printable(&lacking.join(", ")),
-        ))
     }
 
     /// Until nothing is in doubt.
@@ -611,4 +600,21 @@ impl Run<'_> {
         }
         pipeline.close().map_err(|fatal| broken(fatal.to_string()))
     }
+}
+
+/// These batches have no place in a pipeline.
+fn lacks_channel(record: &Record, lacking: &[&BatchRecord]) -> Trouble {
+    let topics: BTreeSet<&str> = lacking.iter().map(|batch| topic_of(record, batch)).collect();
+    let topics = Vec::from_iter(topics).join(", ");
+    temporary(format!(
+        "letters may be in topic {}: a --resend that was cut short has left them in doubt, and no channel of the \
+         source has that topic any more. Nothing was sent; give the source a channel with that topic and run \
+         --resend again, which looks for them there and settles them, or run --give-up, which drops them, though \
+         they may be there",
+        text::printable(&topics),
+    ))
+}
+
+pub(super) fn topic_of<'a>(record: &'a Record, batch: &BatchRecord) -> &'a str {
+    record.channels.get(usize::from(batch.channel)).map_or("", |channel| &channel.topic)
 }
