@@ -6,11 +6,12 @@
 //! an agent may append meanwhile and every entry is found where it was.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use super::half_letter::{self, Half};
 use crate::os;
 
 /// A head is a line of words; a longer one is not a head. It may have a key and headers that are as long
@@ -21,7 +22,7 @@ pub(super) const HEAD_BYTES_MAX: u64 = 64 << 20;
 const SHORT: &str = "record=short";
 
 /// What an entry begins with when it is written.
-const BEGIN: &[u8] = b"time=";
+pub(super) const BEGIN: &[u8] = b"time=";
 
 /// Between names and values of headers.
 const SEPARATORS: &[u8] = b":,";
@@ -190,42 +191,97 @@ impl Letter {
     }
 }
 
-/// Hands each entry to `visit`, up to the first that is none (half an entry, after a crash). No file is as
-/// good as an empty one.
-pub(crate) fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<()> {
-    each_from(path, 0, visit).map(drop)
+/// What was read of a file of letters.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Where the last entry ended.
+    pub(crate) end: u64,
+    /// What hides no entry any more.
+    pub(crate) halves: Vec<Half>,
 }
 
-/// The same from `from` on, where an entry has to begin. Returns where the last one ended.
-pub(crate) fn each_from(path: &Path, from: u64, visit: &mut dyn FnMut(Letter)) -> io::Result<u64> {
+/// Hands each entry to `visit`, also those behind half a one; what is none at the end of the file (half an entry,
+/// after a crash) is left out. No file is as good as an empty one.
+pub(crate) fn each(path: &Path, visit: &mut dyn FnMut(Letter)) -> io::Result<Reading> {
+    each_from(path, 0, visit)
+}
+
+/// The same from `from` on, where an entry has to begin.
+pub(crate) fn each_from(
+    path: &Path,
+    from: u64,
+    visit: &mut dyn FnMut(Letter),
+) -> io::Result<Reading> {
     let file = match os::read_own(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Reading::default()),
         Err(e) => return Err(e),
     };
     let len = file.metadata()?.len();
-    (&file).seek(SeekFrom::Start(from))?;
-    let mut input = BufReader::new(&file);
-    let (mut at, mut head) = (from, Vec::new());
+    let mut reading = Reading { end: from, halves: Vec::new() };
+    let mut input = reader(&file, from)?;
     loop {
-        head.clear();
-        let begin = at;
-        at += input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)? as u64;
-        let Some(letter) =
-            parse(&head, begin, at).filter(|letter| letter.bytes < len.saturating_sub(at))
-        else {
-            return Ok(begin);
-        };
-        // Less than the file is long, which is less than half of all numbers.
-        input.seek_relative(letter.bytes as i64)?;
-        // Zeros may end a file whose last bytes were not on the disk when the power failed.
-        if input.fill_buf()?.first() != Some(&b'\n') {
-            return Ok(begin);
+        let at = reading.end;
+        let letter = read_entry(&mut input, at, len)?;
+        let end = letter.as_ref().map_or(len, |letter| letter.at + letter.bytes + 1);
+        if letter.is_none() || !half_letter::is_boundary(&file, end, len)? {
+            if let Some(next) = half_letter::next_entry(&file, at + 1..end, len)? {
+                reading.halves.push(Half { at, end: next });
+                (input, reading.end) = (reader(&file, next)?, next);
+                continue;
+            }
+            // Whatever stands behind that: the place is the file's own again.
+            input = reader(&file, end)?;
         }
-        input.consume(1);
-        at += letter.bytes + 1;
+        let Some(letter) = letter else { return Ok(reading) };
+        reading.end = end;
         visit(letter);
     }
+}
+
+fn reader(mut file: &File, from: u64) -> io::Result<BufReader<&File>> {
+    file.seek(SeekFrom::Start(from))?;
+    Ok(BufReader::new(file))
+}
+
+/// Its head, where `input` stands.
+fn read_head(input: &mut BufReader<&File>) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)?;
+    Ok(head)
+}
+
+/// The entry that begins at `at`, where `input` stands, and is behind it then; `None` where there is no whole one.
+fn read_entry(input: &mut BufReader<&File>, at: u64, len: u64) -> io::Result<Option<Letter>> {
+    let head = read_head(input)?;
+    let body_at = at + head.len() as u64;
+    let letter = parse(&head, at, body_at);
+    let Some(letter) = letter.filter(|letter| letter.bytes < len.saturating_sub(body_at)) else {
+        return Ok(None);
+    };
+    // Less than the file is long, which is less than half of all numbers.
+    input.seek_relative(letter.bytes as i64)?;
+    // Zeros may end a file whose last bytes were not on the disk when the power failed.
+    if input.fill_buf()?.first() != Some(&b'\n') {
+        return Ok(None);
+    }
+    input.consume(1);
+    Ok(Some(letter))
+}
+
+/// Does a whole entry stand there?
+pub(super) fn is_entry(file: &File, at: u64, len: u64) -> io::Result<bool> {
+    // That of the file is another reader's.
+    let mut place = file;
+    let before = place.stream_position()?;
+    let letter = read_entry(&mut reader(file, at)?, at, len)?;
+    place.seek(SeekFrom::Start(before))?;
+    Ok(letter.is_some())
+}
+
+/// Are these bytes a head, and nothing else?
+pub(super) fn is_head(bytes: &[u8]) -> bool {
+    parse(bytes, 0, 0).is_some()
 }
 
 /// Is what stands there, up to the end of the file, the beginning of one entry and nothing else? It has no
@@ -258,6 +314,14 @@ fn parse(head: &[u8], head_at: u64, at: u64) -> Option<Letter> {
         let words = head.split(' ').filter_map(|word| word.split_once('='));
         words.filter(|(k, _)| *k == key).map(|(_, value)| value).next()
     };
+    // Half a head, and another one behind it, have some twice.
+    let is_once = |key: &&str| {
+        let keys = head.split(' ').filter_map(|word| word.split_once('=')).map(|(k, _)| k);
+        keys.filter(|k| k == key).count() == 1
+    };
+    if !["topic", "partition", "file", "start", "end", "bytes"].iter().all(is_once) {
+        return None;
+    }
     let number = |key| word(key).and_then(number_of);
     let partition = number_of(word("partition")?)?;
     let time = head.split_once(' ').and_then(|(first, _)| first.split_once('='));

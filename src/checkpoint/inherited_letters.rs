@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::checkpoint::dead_letter::{self, Letter};
+use crate::checkpoint::dead_letter::{self, Letter, Reading};
+use crate::checkpoint::half_letter::Half;
 use crate::checkpoint::record::LettersKnown;
 
 /// See the [module](self).
@@ -17,6 +18,8 @@ pub(super) struct Inherited {
     pub(super) end: u64,
     /// What stands behind that is half an entry.
     pub(super) is_torn: bool,
+    /// Half entries before that.
+    pub(super) halves: Vec<Half>,
 }
 
 pub(super) fn find(path: &Path, known: LettersKnown) -> io::Result<Inherited> {
@@ -30,7 +33,7 @@ pub(super) fn find(path: &Path, known: LettersKnown) -> io::Result<Inherited> {
         LettersKnown::Unsaid => None,
     };
     let (mut unknown, mut is_begin) = (Vec::new(), false);
-    let end = dead_letter::each_from(path, 0, &mut |letter| {
+    let Reading { end, halves } = dead_letter::each(path, &mut |letter| {
         is_begin |= bytes == Some(letter.head_at);
         let is_unknown = match known {
             LettersKnown::Bytes(known) => known <= letter.head_at,
@@ -47,19 +50,19 @@ pub(super) fn find(path: &Path, known: LettersKnown) -> io::Result<Inherited> {
     })?;
     if is_begin || bytes == Some(end) {
         // No record knows of what is no whole entry there.
-        return Ok(Inherited { unknown, end, is_torn: end < len });
+        return Ok(Inherited { unknown, end, is_torn: end < len, halves });
     }
     // Somebody has edited it, or moved it away; or half an entry of an earlier version is within.
     let mut ends = [end; 2];
     if let Some(known) = bytes.filter(|known| (end..=len).contains(known)) {
-        ends[1] = dead_letter::each_from(path, known, &mut |letter| unknown.push(letter))?;
+        ends[1] = dead_letter::each_from(path, known, &mut |letter| unknown.push(letter))?.end;
     }
     for end in ends {
         if end < len && dead_letter::is_torn(path, end)? {
-            return Ok(Inherited { unknown, end, is_torn: true });
+            return Ok(Inherited { unknown, end, is_torn: true, halves });
         }
     }
-    Ok(Inherited { unknown, end: len, is_torn: false })
+    Ok(Inherited { unknown, end: len, is_torn: false, halves })
 }
 
 #[cfg(test)]

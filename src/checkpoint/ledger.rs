@@ -254,6 +254,7 @@ impl FileLedger {
         };
         self.unclaimed = found.unknown.into_iter().map(entry).collect();
         self.end = found.end;
+        found.halves.iter().for_each(|half| half.tell(&self.dead_letters));
         if found.is_torn {
             // What fails here is tried again before the next letter.
             let _ = self.inherit_torn(found.end);

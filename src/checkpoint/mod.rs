@@ -8,6 +8,7 @@ pub(crate) mod cuts;
 pub(crate) mod dead_letter;
 pub mod flume_positions;
 mod giant_letter;
+pub(crate) mod half_letter;
 mod inherited_letters;
 pub(crate) mod java_tracker;
 pub mod ledger;

@@ -93,7 +93,7 @@ impl FileLooks {
                 }
                 last.push_back(letter);
             };
-            let end = dead_letter::each_from(&path, self.letters.1, &mut take).ok()?;
+            let end = dead_letter::each_from(&path, self.letters.1, &mut take).ok()?.end;
             self.letters = (self.letters.0 + more, end);
         }
         Some(self.letters.0)

@@ -434,6 +434,45 @@ fn a_letter_in_doubt_whose_topic_no_other_letter_names_is_looked_for() {
     assert_eq!(counts(&new), BTreeMap::from([("new".to_string(), 1)]));
 }
 
+/// An earlier version has appended to what a kill has left of a letter.
+#[test]
+fn letters_behind_half_a_one_are_sent_and_the_half_is_not() {
+    let topic = shared("4.3.1").fresh_topic("letters-half", 1);
+    let work = Work::new(&topic);
+    let path = work.tracker_dir().join("dead-letter");
+    put(&work, &topic, 0, "one");
+    let append = |text: &str| {
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let at = fs::metadata(&path).unwrap().len();
+    let head = |bytes: usize| {
+        format!(
+            "time=1792000000000 topic={} partition=0 file=x start=9 end=99 bytes={bytes} reason=too%20large\n",
+            topic.name()
+        )
+    };
+    append(&(head(300) + "half"));
+    put(&work, &topic, 0, "two");
+    append(&head(300)[..90]);
+    put(&work, &topic, 0, "three");
+    // The length of one ends with the next letter.
+    append(&(head(head(5).len() + 9) + "half"));
+    append(&(head(5) + "inner\n"));
+    let listed = letters(&work, &[]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(said.contains(&format!("from byte {at} on belong to no whole letter")), "{said}");
+    assert_eq!(said.matches("belong to no whole letter").count(), 2, "{said}");
+    let sent = letters(&work, &["--resend"]);
+    assert_eq!(sent.status.code(), Some(75), "{sent:?}");
+    let said = String::from_utf8_lossy(&sent.stdout).into_owned();
+    assert!(said.contains("letter 4 is left: another letter stands in its bytes"), "{said}");
+    assert_eq!(states(&work), ["sent", "sent", "sent", "unsettled"]);
+    let expected = ["one", "two", "three"].map(|value| (value.to_string(), 1));
+    assert_eq!(counts(&topic), BTreeMap::from(expected));
+}
+
 /// Killed, too, between the mark and the record that says so: then no letter is open that names the topic.
 #[test]
 fn syscalls_kill_a_resend_to_a_topic_that_a_letter_names() {

@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::look;
-use crate::checkpoint::dead_letter::{self, Letter, State};
+use crate::checkpoint::dead_letter::{self, Letter, Reading, State};
+use crate::checkpoint::half_letter::Half;
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::cli::{LetterAction, LettersArgs};
 use crate::config::model::{AgentConfig, SourceConfig};
@@ -48,6 +49,8 @@ impl Trouble {
 struct Mail {
     path: PathBuf,
     letters: Vec<Letter>,
+    /// What is in no letter.
+    halves: Vec<Half>,
 }
 
 /// Runs the command.
@@ -80,6 +83,10 @@ fn act(args: &LettersArgs, config: AgentConfig) -> Result<Exit, Trouble> {
             let sources: Vec<&SourceConfig> =
                 wanted.iter().map(|&at| &config.sources[at]).collect();
             let boxes = sources.iter().map(|source| open(source)).collect::<Result<Vec<_>, _>>()?;
+            for mail in &boxes {
+                let texts = mail.halves.iter().map(|half| half.text(&mail.path));
+                texts.for_each(|t| log::continuation(Level::Warn, format_args!("flume-ng: {t}")));
+            }
             let listed = list::Listing::of(&sources, &boxes);
             match args.json {
                 true => text::print(format_args!("{}\n", json_text(&listed.json()))),
@@ -111,7 +118,7 @@ fn open(source: &SourceConfig) -> Result<Mail, Trouble> {
     let path = source.tracker_dir.join(DEAD_LETTER_FILE);
     let mut letters = Vec::new();
     match dead_letter::each(&path, &mut |letter| letters.push(letter)) {
-        Ok(()) => Ok(Mail { path, letters }),
+        Ok(Reading { halves, .. }) => Ok(Mail { path, letters, halves }),
         Err(e) => Err(unreadable(&path, &e)),
     }
 }

@@ -23,6 +23,7 @@ use crate::channel::batch::Batch;
 use crate::channel::broker::Broker;
 use crate::channel::connect;
 use crate::checkpoint::dead_letter::{self, Letter, State};
+use crate::checkpoint::half_letter;
 use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Kept, Ledger, LedgerError};
 use crate::checkpoint::lock::{self, Locked};
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
@@ -467,6 +468,11 @@ impl Run<'_> {
                 ..BatchRecord::default()
             };
             match Bytes::of(letter, path) {
+                Ok(Some(bytes)) if half_letter::has_head(&bytes.body) => {
+                    leave(
+                        "another letter stands in its bytes: it may be half a one (--raw shows it)",
+                    );
+                }
                 Ok(Some(bytes)) => {
                     (batch.bytes_crc, batch.tail_crc) = (bytes.body_crc(), bytes.head_crc);
                     batches.push(batch);
