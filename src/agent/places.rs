@@ -151,7 +151,7 @@ impl Agent {
         let not_now = |e: &dyn std::fmt::Display| {
             Misplaced::NotNow(format!("{}: the checkpoint is gone: {e}", dir.display()))
         };
-        let there = fs::metadata(dir.join(slots::FILE_NAME)).map(|stat| identity(&stat)).ok();
+        let there = fs::metadata(dir.join(slots::FILE_NAME)).map(|stat| os::identity(&stat)).ok();
         let opened = FileStore::open(dir).and_then(Slots::open).map_err(|e| not_now(&e))?;
         let (slots, what) = match opened {
             Opened::Absent(slots) => (slots, "was removed under this agent; it was written again"),
@@ -297,11 +297,6 @@ fn astray(running: &Running) -> Option<String> {
         (!is_held).then(|| format!("{} was moved away", config.tracker_dir.display()))
     })?;
     Some(format!("source {}: {why}", config.name))
-}
-
-fn identity(stat: &fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (stat.dev(), stat.ino())
 }
 
 /// Notices of changes in all directories of a source.

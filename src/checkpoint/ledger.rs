@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::dead_letter::{self, Head, Letter};
@@ -167,7 +167,7 @@ pub struct FileLedger {
 /// Where half an entry begins.
 struct Torn {
     at: u64,
-    /// Device and inode of the file of letters, which may be moved away before this is cut off.
+    /// Identity of the file of letters, which may be moved away before this is cut off.
     file: (u64, u64),
 }
 
@@ -215,7 +215,7 @@ impl FileLedger {
         let stat = file.metadata().map_err(|e| self.not_kept(&e))?;
         if let Err(e) = write(&mut file) {
             // Should this fail too, it comes before the next entry.
-            self.torn = Some(Torn { at: stat.len(), file: (stat.dev(), stat.ino()) });
+            self.torn = Some(Torn { at: stat.len(), file: os::identity(&stat) });
             let _ = self.cut_torn(&file);
             return Err(self.not_kept(&e));
         }
@@ -234,7 +234,7 @@ impl FileLedger {
     fn cut_torn(&mut self, file: &File) -> io::Result<()> {
         let Some(torn) = &self.torn else { return Ok(()) };
         let stat = file.metadata()?;
-        if (stat.dev(), stat.ino()) == torn.file && stat.len() > torn.at {
+        if os::identity(&stat) == torn.file && stat.len() > torn.at {
             file.set_len(torn.at)?;
             file.sync_data()?;
         }
@@ -265,7 +265,7 @@ impl FileLedger {
     /// Half an entry that an earlier run has left begins there.
     fn inherit_torn(&mut self, at: u64) -> io::Result<()> {
         let stat = std::fs::metadata(&self.dead_letters)?;
-        self.torn = Some(Torn { at, file: (stat.dev(), stat.ino()) });
+        self.torn = Some(Torn { at, file: os::identity(&stat) });
         let file = self.letters_to_write(false)?;
         self.cut_torn(&file)
     }
@@ -558,7 +558,7 @@ mod tests {
         let torn = |path: &Path| {
             std::fs::write(path, [&entry[..], &entry[..20]].concat()).unwrap();
             let stat = std::fs::metadata(path).unwrap();
-            Some(Torn { at: entry.len() as u64, file: (stat.dev(), stat.ino()) })
+            Some(Torn { at: entry.len() as u64, file: os::identity(&stat) })
         };
         ledger.torn = torn(&path);
         ledger.dead_letter(&letter).unwrap();

@@ -96,8 +96,8 @@ pub enum Place {
 
 /// Compares an open file with what stands under its name.
 pub fn place(file: &File, path: &Path) -> Place {
-    let numbers = |stat: Metadata| (stat.dev(), stat.ino());
-    compare(file.metadata().map(numbers), std::fs::metadata(path).map(numbers), path)
+    let identity = |stat: Metadata| os::identity(&stat);
+    compare(file.metadata().map(identity), std::fs::metadata(path).map(identity), path)
 }
 
 /// The same by device and inode: `own` are those of the open file, `there` of what stands under its name.

@@ -30,7 +30,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::codec::{self, DecodeError};
@@ -156,8 +156,7 @@ impl Store for FileStore {
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
-        let metadata = self.file()?.metadata()?;
-        Ok((metadata.dev(), metadata.ino()))
+        Ok(os::identity(&self.file()?.metadata()?))
     }
 
     fn successor(&self, len: u64) -> io::Result<FileStore> {

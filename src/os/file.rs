@@ -1,9 +1,9 @@
 //! Names and locks of files, who writes to them, and where their holes are.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{Access, CWD, RenameFlags, SeekFrom, access, renameat_with, seek};
@@ -14,6 +14,11 @@ use super::check;
 /// Makes the names in a directory durable (a rename or a new file is lost by a power cut before).
 pub fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// Device and inode, by which a file is told from all others that are there with it.
+pub fn identity(stat: &Metadata) -> (u64, u64) {
+    (stat.dev(), stat.ino())
 }
 
 /// Opens for reading what others write. Never waits, as the opening of a pipe does; takes regular files only.

@@ -647,12 +647,12 @@ fn ends_in_mid_line(tracked: &Tracked) -> bool {
 /// written.
 fn numbers(tracked: &super::Tracked) -> (u64, u64) {
     let recorded = (tracked.record.device, tracked.record.inode);
-    tracked.file.metadata().map_or(recorded, |stat| (stat.dev(), stat.ino()))
+    tracked.file.metadata().map_or(recorded, |stat| os::identity(&stat))
 }
 
 /// Does another file than the one of these numbers stand there?
 fn is_other_file(own: (u64, u64), path: &Path) -> bool {
-    path.metadata().is_ok_and(|stat| (stat.dev(), stat.ino()) != own)
+    path.metadata().is_ok_and(|stat| os::identity(&stat) != own)
 }
 
 /// Deletes what was hidden for deletion (or the link to it), and nothing else that may stand there
