@@ -267,6 +267,18 @@ impl BatchRecord {
         key(self) == key(other)
     }
 
+    /// Of a letter that is sent again: CRC-32 of its head. Its batch is no part of a file, so that its bytes end none,
+    /// and the record has this in the place of [`BatchRecord::tail_crc`]. 0 where an earlier version has
+    /// announced it.
+    pub fn letter_head_crc(&self) -> u32 {
+        self.tail_crc
+    }
+
+    /// See [`BatchRecord::letter_head_crc`].
+    pub fn set_letter_head_crc(&mut self, crc: u32) {
+        self.tail_crc = crc;
+    }
+
     /// Another one of the same range says how many events that has.
     pub fn speaks_for_no_range(&mut self) {
         if let Some(share) = &mut self.share {

@@ -225,9 +225,8 @@ pub(super) struct Doubt {
 
 impl Doubt {
     pub(super) fn of(batch: &BatchRecord) -> Doubt {
-        // What a batch ends its file with is no concern of a letter.
-        let BatchRecord { start, end, bytes_crc: body_crc, tail_crc: head_crc, .. } = *batch;
-        Doubt { start, end, body_crc, head_crc }
+        let BatchRecord { start, end, bytes_crc: body_crc, .. } = *batch;
+        Doubt { start, end, body_crc, head_crc: batch.letter_head_crc() }
     }
 
     pub(super) fn is(&self, letter: &Letter, path: &Path) -> io::Result<bool> {
@@ -474,7 +473,8 @@ impl Run<'_> {
                     );
                 }
                 Ok(Some(bytes)) => {
-                    (batch.bytes_crc, batch.tail_crc) = (bytes.body_crc(), bytes.head_crc);
+                    batch.bytes_crc = bytes.body_crc();
+                    batch.set_letter_head_crc(bytes.head_crc);
                     batches.push(batch);
                 }
                 Ok(None) => leave("it was moved away"),
