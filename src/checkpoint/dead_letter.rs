@@ -289,10 +289,8 @@ pub(super) fn is_head(bytes: &[u8]) -> bool {
 /// on the disk.
 pub(super) fn is_torn(path: &Path, from: u64) -> io::Result<bool> {
     let file = os::read_own(path)?;
-    (&file).seek(SeekFrom::Start(from))?;
-    let mut input = BufReader::new(&file);
-    let mut head = Vec::new();
-    input.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut head)?;
+    let mut input = reader(&file, from)?;
+    let head = read_head(&mut input)?;
     let written = head.split(|b| *b == 0).next().unwrap_or_default();
     let is_begun = written.starts_with(BEGIN) || BEGIN.starts_with(written);
     if !is_begun || head.ends_with(b"\n") && parse(&head, from, from).is_none() {
