@@ -190,14 +190,19 @@ struct Agent {
     once: Option<once::Run>,
     /// When to look next whether the directories are what they were.
     look_at_places_ms: u64,
-    /// Locks of the configuration before, which the sources of the new one take over: at no
-    /// moment could another agent begin.
-    locks: Vec<(PathBuf, Lock)>,
+    /// Of the configuration before, which the sources of the new one take over.
+    left: Vec<LeftBehind>,
     spool_locks: Vec<Rc<SpoolLock>>,
-    /// Tracker directories in which it has left a checkpoint to the sources of the new one.
-    left: Vec<PathBuf>,
     repeats: Repeats,
     start: Start,
+}
+
+/// What a source of the configuration before has left in its tracker directory.
+struct LeftBehind {
+    dir: PathBuf,
+    /// Until it is taken over: at no moment could another agent begin.
+    lock: Option<Lock>,
+    has_checkpoint: bool,
 }
 
 impl Agent {
@@ -219,9 +224,8 @@ impl Agent {
             reload,
             once: None,
             look_at_places_ms: 0,
-            locks: Vec::new(),
-            spool_locks: Vec::new(),
             left: Vec::new(),
+            spool_locks: Vec::new(),
             repeats: Repeats::default(),
             start: Start::UnderWay,
         }
@@ -254,10 +258,8 @@ impl Agent {
         for running in self.running.drain(..) {
             self.lines_passed += running.pipeline.counters.lines_passed;
             let dir = running.pipeline.config.tracker_dir.clone();
-            if dir.join(slots::FILE_NAME).exists() {
-                self.left.push(dir.clone());
-            }
-            self.locks.push((dir, running.lock));
+            let has_checkpoint = dir.join(slots::FILE_NAME).exists();
+            self.left.push(LeftBehind { dir, lock: Some(running.lock), has_checkpoint });
             self.spool_locks.extend(running.spool_lock);
             self.spool_locks.extend(running.claimed);
             self.spool_locks.extend(running.pipeline.files().locks().cloned());
@@ -270,8 +272,7 @@ impl Agent {
         self.waiting = config.sources.into_iter().map(Waiting::new).collect();
         self.channels = config.destinations.into_iter().map(Rc::new).collect();
         let dirs: Vec<&PathBuf> = self.waiting.iter().map(|w| &w.config.tracker_dir).collect();
-        self.locks.retain(|(dir, _)| dirs.contains(&dir));
-        self.left.retain(|dir| dirs.contains(&dir));
+        self.left.retain(|left| dirs.contains(&&left.dir));
         self.start = Start::UnderWay;
         Ok(())
     }
@@ -283,12 +284,12 @@ impl Agent {
     }
 
     fn acquire(&mut self, dir: &Path) -> Result<Locked, LockError> {
-        if let Some(at) = self.locks.iter().position(|(d, _)| d == dir) {
-            let lock = self.locks.swap_remove(at).1;
-            // One without its name keeps nobody out.
-            if lock.place() == Place::Held {
-                return Ok(Locked::Held(lock));
-            }
+        let mut left = self.left.iter_mut().filter(|left| left.dir == *dir);
+        // One without its name keeps nobody out.
+        if let Some(lock) = left.find_map(|left| left.lock.take())
+            && lock.place() == Place::Held
+        {
+            return Ok(Locked::Held(lock));
         }
         let since = self.clock.local(self.clock.now_ms()).log_stamp();
         lock::acquire(dir, &self.name, since.as_str())
@@ -421,7 +422,7 @@ impl Agent {
         self.waiting = left;
         if self.waiting.is_empty() {
             // What the new configuration has not taken over it does not need.
-            (self.locks, self.spool_locks, self.left) = Default::default();
+            (self.left, self.spool_locks) = Default::default();
         }
         let next = self.waiting.iter().map(|w| w.retry_at_ms.saturating_sub(now_ms)).min();
         Ok(next)
@@ -434,7 +435,8 @@ impl Agent {
             return Err(NoStart::NotYet(why));
         }
         let dir = &config.tracker_dir;
-        if self.left.contains(dir) && !dir.join(slots::FILE_NAME).exists() {
+        let has_left = self.left.iter().any(|left| left.dir == *dir && left.has_checkpoint);
+        if has_left && !dir.join(slots::FILE_NAME).exists() {
             let why = format!(
                 "{}: the checkpoint was removed since the configuration changed; put it back, or \
                  restart the agent to begin without it",
