@@ -7,17 +7,8 @@ use std::fmt;
 
 use crate::java::hash::string_hash;
 
-/// Appends an unsigned LEB128 number.
-fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 /// Zigzag: small numbers of either sign become small unsigned ones.
-pub const fn zigzag(value: i64) -> u64 {
+const fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
 
@@ -26,9 +17,20 @@ const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// Appends an Avro long (a zigzag varint; Kafka's record fields are the same).
+/// The bytes of an Avro long, at most ten (a zigzag varint; Kafka's record fields are the same).
+#[inline]
+pub fn each_byte_of_long(value: i64, mut put: impl FnMut(u8)) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        put(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    put(rest as u8);
+}
+
+/// Appends an Avro long.
 pub fn put_long(value: i64, out: &mut Vec<u8>) {
-    put_varint(zigzag(value), out);
+    each_byte_of_long(value, |byte| out.push(byte));
 }
 
 /// Takes an Avro long off the front of `bytes`; none if it is cut or longer than ten

@@ -3,7 +3,7 @@
 //! Records that have a value alone are written by `batch.rs`, where every nanosecond counts.
 
 use super::batch::Extras;
-use crate::event::zigzag;
+use crate::event::each_byte_of_long;
 
 /// A record without a key.
 const NO_KEY: i64 = -1;
@@ -46,7 +46,7 @@ fn of(text: &str) -> usize {
     Numbers::of([text.len() as i64]).len + text.len()
 }
 
-/// Numbers one behind the other, zigzag, seven bits a byte.
+/// Numbers one behind the other.
 struct Numbers {
     bytes: [u8; Numbers::BYTES_MAX],
     len: usize,
@@ -60,14 +60,10 @@ impl Numbers {
         const { assert!(10 * COUNT <= Numbers::BYTES_MAX) };
         let (mut bytes, mut len) = ([0; Numbers::BYTES_MAX], 0);
         for number in numbers {
-            let mut rest = zigzag(number);
-            while rest >= 0x80 {
-                bytes[len] = rest as u8 | 0x80;
+            each_byte_of_long(number, |byte| {
+                bytes[len] = byte;
                 len += 1;
-                rest >>= 7;
-            }
-            bytes[len] = rest as u8;
-            len += 1;
+            });
         }
         Numbers { bytes, len }
     }
