@@ -26,34 +26,44 @@ impl PartialEq for Handle {
 impl Eq for Handle {}
 
 /// See the module.
-// A file is large, and each that goes moves those behind it.
-#[allow(clippy::vec_box)]
 #[derive(Default)]
-pub(super) struct OpenFiles(Vec<Box<Tracked>>);
+pub(super) struct OpenFiles {
+    // A file is large, and each that goes moves those behind it.
+    #[allow(clippy::vec_box)]
+    files: Vec<Box<Tracked>>,
+    /// The id of each, which it keeps: of each of thousands of small files it is asked several times in which
+    /// place it is, and these lie side by side.
+    ids: Vec<u64>,
+}
 
 impl OpenFiles {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.files.len()
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Tracked> {
-        self.0.iter().map(Box::as_ref)
+        self.files.iter().map(Box::as_ref)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tracked> {
-        self.0.iter_mut().map(Box::as_mut)
+        self.files.iter_mut().map(Box::as_mut)
     }
 
     /// Those of all files. Files may be opened and let go while one goes through them.
     pub(super) fn handles(&self) -> Vec<Handle> {
-        let handles = self.0.iter().enumerate();
-        handles.map(|(place, tracked)| Handle { id: tracked.record.id, place }).collect()
+        self.ids.iter().enumerate().map(|(place, &id)| Handle { id, place }).collect()
     }
 
     /// That of the first file of which `is_it` holds.
     pub(super) fn find(&self, mut is_it: impl FnMut(&Tracked) -> bool) -> Option<Handle> {
-        let place = self.0.iter().position(|tracked| is_it(tracked))?;
-        Some(Handle { id: self.0[place].record.id, place })
+        let place = self.files.iter().position(|tracked| is_it(tracked))?;
+        Some(Handle { id: self.ids[place], place })
+    }
+
+    /// That of the file with this id.
+    pub(super) fn of_id(&self, id: u64) -> Option<Handle> {
+        let place = self.ids.iter().position(|other| *other == id)?;
+        Some(Handle { id, place })
     }
 
     /// A handle of the same file with the place that it has now. `None`: it is not open any more.
@@ -62,36 +72,38 @@ impl OpenFiles {
     }
 
     pub(super) fn push(&mut self, tracked: Tracked) -> Handle {
-        let handle = Handle { id: tracked.record.id, place: self.0.len() };
-        self.0.push(Box::new(tracked));
+        let handle = Handle { id: tracked.record.id, place: self.files.len() };
+        self.ids.push(handle.id);
+        self.files.push(Box::new(tracked));
         handle
     }
 
     /// Takes the file off the list. It has to be on it.
     pub(super) fn remove(&mut self, handle: Handle) -> Tracked {
         let place = self.place(handle).unwrap_or_else(|| not_open(handle));
-        *self.0.remove(place)
+        self.ids.remove(place);
+        *self.files.remove(place)
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.ids.clear();
+        self.files.clear();
     }
 
     /// `None`: it is not open any more.
     pub(super) fn get(&self, handle: Handle) -> Option<&Tracked> {
-        self.place(handle).map(|place| &*self.0[place])
+        self.place(handle).map(|place| &*self.files[place])
     }
 
     /// The same, to be changed.
     pub(super) fn get_mut(&mut self, handle: Handle) -> Option<&mut Tracked> {
-        self.place(handle).map(|place| &mut *self.0[place])
+        self.place(handle).map(|place| &mut *self.files[place])
     }
 
     fn place(&self, handle: Handle) -> Option<usize> {
-        let is_it = |tracked: &Tracked| tracked.record.id == handle.id;
-        match self.0.get(handle.place) {
-            Some(tracked) if is_it(tracked) => Some(handle.place),
-            _ => self.0.iter().position(|tracked| is_it(tracked)),
+        match self.ids.get(handle.place) {
+            Some(id) if *id == handle.id => Some(handle.place),
+            _ => self.ids.iter().position(|id| *id == handle.id),
         }
     }
 }
@@ -136,6 +148,7 @@ mod tests {
         assert_eq!(files.remove(second).record.id, 2);
         assert_eq!((files[first].record.id, files[third].record.id), (1, 3));
         assert_eq!(files.find(|t| t.record.id == 3), Some(third));
+        assert_eq!((files.of_id(3), files.of_id(2)), (Some(third), None));
         // The file at its old place is another one by now.
         assert!(files.get(second).is_none());
         let mut other = files.remove(first);

@@ -99,7 +99,7 @@ impl Files {
     }
 
     pub fn handle_of(&self, id: u64) -> Option<Handle> {
-        self.tracked.find(|t| t.record.id == id)
+        self.tracked.of_id(id)
     }
 
     /// All that are open.
