@@ -24,8 +24,14 @@ pub fn identity(stat: &Metadata) -> (u64, u64) {
 /// Opens for reading what others write. Never waits, as the opening of a pipe does; takes regular files only.
 /// `flags`: further ones of open(2).
 pub fn open_regular(path: &Path, flags: i32) -> io::Result<File> {
+    open_regular_asked(path, flags).map(|(file, _)| file)
+}
+
+/// The same, with what had to be asked of it for that.
+pub fn open_regular_asked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+    let stat = file.metadata()?;
+    if stat.is_file() { Ok((file, stat)) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Renames, but never over an existing name (`AlreadyExists`).

@@ -55,7 +55,7 @@ pub mod window;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -427,11 +427,7 @@ impl Files {
     /// Opens the candidate `at` and begins to track it. `None` where that is not possible now.
     fn track(&mut self, at: usize) -> Option<Handle> {
         let name = self.scanner.candidates()[at].name.clone();
-        let opened = self.root.open(&name).and_then(|f| {
-            let stat = f.metadata()?;
-            Ok((f, stat))
-        });
-        let (file, stat) = match opened {
+        let (file, stat) = match self.root.open_asked(&name) {
             Ok(opened) => opened,
             // Gone between the listing and now: the next listing tells.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
@@ -494,7 +490,7 @@ impl Files {
             &name,
             format_args!("Opened {} at byte 0 of {size} (new file).", path.display()),
         );
-        let handle = self.push_tracked(name, file, 0);
+        let handle = self.push_opened(name, file, Some(&stat), 0);
         self.tracked[handle].vetting = Vetting::Due;
         let candidate = &self.scanner.candidates()[at];
         if candidate.seen == (stat.len(), stat.mtime(), stat.mtime_nsec()) {
@@ -530,13 +526,25 @@ impl Files {
     }
 
     fn push_tracked(&mut self, name: OsString, file: File, at: u64) -> Handle {
+        let stat = file.metadata().ok();
+        self.push_opened(name, file, stat.as_ref(), at)
+    }
+
+    /// The same of one of which was asked what it is when it was opened.
+    fn push_opened(
+        &mut self,
+        name: OsString,
+        file: File,
+        stat: Option<&Metadata>,
+        at: u64,
+    ) -> Handle {
         let home = self.directory_now(&name).or_else(|| self.listed_directory_of(&name, &file));
         let mut record = self.new_record(&name, at, home);
-        if let Ok(stat) = file.metadata() {
+        if let Some(stat) = stat {
             (record.device, record.inode) = (stat.dev(), stat.ino());
-            record.born_ns = hints::born_ns(&stat);
+            record.born_ns = hints::born_ns(stat);
         }
-        let handle = self.push(record, file, at);
+        let handle = self.push(record, file, stat, at);
         let tracked = &mut self.tracked[handle];
         tracked.record.tail_len = tracked.tail.as_slice().len() as u32;
         tracked.record.tail_crc = tracked.tail.crc();
@@ -562,8 +570,14 @@ impl Files {
         record
     }
 
-    fn push(&mut self, record: FileRecord, file: File, read_position: u64) -> Handle {
-        let mut tracked = self.prepare(record, file);
+    fn push(
+        &mut self,
+        record: FileRecord,
+        file: File,
+        stat: Option<&Metadata>,
+        read_position: u64,
+    ) -> Handle {
+        let mut tracked = self.prepare(record, file, stat);
         tracked.read_position = read_position;
         tracked.size = read_position;
         tracked.tail = TailBytes::read(&tracked.file, read_position).unwrap_or_default();
@@ -571,8 +585,8 @@ impl Files {
         self.tracked.push(tracked)
     }
 
-    /// A file with its decoder, not on the list yet.
-    fn prepare(&self, record: FileRecord, file: File) -> Tracked {
+    /// A file with its decoder, not on the list yet; `stat`: what the kernel says of it.
+    fn prepare(&self, record: FileRecord, file: File, stat: Option<&Metadata>) -> Tracked {
         let config = self.policy.content.line_config();
         let looks_at_file = config.charset.looks_at_file();
         let mut decoder = LineDecoder::new(config.clone());
@@ -582,7 +596,7 @@ impl Files {
             decoder.begin_file(&head[..len]);
         }
         let (now_ms, grace_ms) = (self.clock.monotonic_ms(), self.policy.grace_ms());
-        Tracked::new(record, file, decoder, now_ms, grace_ms)
+        Tracked::new(record, (file, stat), decoder, now_ms, grace_ms)
     }
 
     fn set_next_file_id(&mut self, id: u64) {

@@ -181,7 +181,8 @@ impl Files {
         let Some(file) = self.open_past(past)? else { return Ok(None) };
         // No file that is tracked has such an id: what the window holds of one is not taken for it.
         let record = FileRecord { id: u64::MAX - at as u64, ..FileRecord::default() };
-        let tracked = self.prepare(record, file);
+        let stat = file.metadata().ok();
+        let tracked = self.prepare(record, file, stat.as_ref());
         let crc = crc32fast::Hasher::new();
         Ok(Some(Reading { tracked, position: 0, events: 0, crc, giant: None }))
     }

@@ -27,17 +27,22 @@ fn ask(path: &Path) -> io::Result<()> {
 
 /// Opens a file for reading. Never waits, even if the name has become a pipe meanwhile.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_asked(path).map(|(file, _)| file)
+}
+
+/// The same with what the kernel says of it, which is asked to tell that it is a file.
+pub fn open_asked(path: &Path) -> io::Result<(File, Metadata)> {
     open_with(path, 0)
 }
 
 /// The same, unless it is a symbolic link (ELOOP).
-pub fn open_no_link(path: &Path) -> io::Result<File> {
+pub fn open_asked_no_link(path: &Path) -> io::Result<(File, Metadata)> {
     open_with(path, libc::O_NOFOLLOW)
 }
 
-fn open_with(path: &Path, flags: i32) -> io::Result<File> {
+fn open_with(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
     ask(path)?;
-    os::open_regular(path, flags)
+    os::open_regular_asked(path, flags)
 }
 
 /// Opens a directory, to be synced.

@@ -278,8 +278,9 @@ impl Files {
             record.note_former_name(had);
         }
         self.has_news |= names(&record) != before;
-        if let Ok(stat) = file.metadata() {
-            let hints = Hints::of(&stat);
+        let stat = file.metadata().ok();
+        if let Some(stat) = &stat {
+            let hints = Hints::of(stat);
             self.has_news |= hints != Hints::of_record(&record);
             (record.device, record.inode) = (hints.device, hints.inode);
             record.born_ns = hints.born_ns;
@@ -288,7 +289,7 @@ impl Files {
             self.homes.insert(((here.own.device, here.own.inode), was_in(&record)));
         }
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
-        let handle = self.push(record, file, announced.end);
+        let handle = self.push(record, file, stat.as_ref(), announced.end);
         let tracked = &mut self.tracked[handle];
         tracked.tie = Tie::of(is_named);
         tracked.finished_at = announced.is_final.then_some(announced.end);

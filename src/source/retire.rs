@@ -355,8 +355,9 @@ impl Files {
         let tracked = &self.tracked[handle];
         if let Some(whole_ms) = self.policy.whole_ms() {
             let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
-            return tracked.is_named()
-                && tracked.left_alone(wall_ms, now_ms).is_ok_and(|left| left.quiet_ms >= whole_ms);
+            // It was looked at when it was chosen.
+            let left = tracked.left_alone_as_looked(wall_ms, now_ms);
+            return tracked.is_named() && left.quiet_ms >= whole_ms;
         }
         let (name, is_named) =
             (tracked.name().to_owned(), tracked.is_named() && !tracked.watch.was_live);

@@ -85,7 +85,12 @@ impl Root {
 
     /// Opens a file for reading, without ever waiting; anything but a regular file is an error.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
-        let open = if self.follows_links { reach::open } else { reach::open_no_link };
+        self.open_asked(name).map(|(file, _)| file)
+    }
+
+    /// The same with what the kernel says of it.
+    pub fn open_asked(&self, name: &OsStr) -> io::Result<(File, Metadata)> {
+        let open = if self.follows_links { reach::open_asked } else { reach::open_asked_no_link };
         open(&self.path(name))
     }
 

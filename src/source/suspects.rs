@@ -426,7 +426,8 @@ impl Files {
         let record = (**record).clone();
         quest.whose = Whose::Truncated { id: record.id };
         quest.suspects = found;
-        let handle = self.push(record, file, end);
+        let stat = file.metadata().ok();
+        let handle = self.push(record, file, stat.as_ref(), end);
         self.tracked[handle].tie = Tie::Superseded;
     }
 

@@ -165,15 +165,15 @@ pub enum Look {
 }
 
 impl Tracked {
-    /// `grace_ms`: how long it must be left alone before it is done.
+    /// A file and what the kernel says of it. `grace_ms`: how long it must be left alone before it is done.
     pub fn new(
         record: FileRecord,
-        file: File,
+        (file, stat): (File, Option<&Metadata>),
         decoder: LineDecoder,
         now_ms: u64,
         grace_ms: u64,
     ) -> Tracked {
-        let opened = file.metadata().ok().map(|m| (m.mtime(), m.mtime_nsec(), m.len()));
+        let opened = stat.map(|m| (m.mtime(), m.mtime_nsec(), m.len()));
         let (read_position, marks) = (record.position, Marks::of(&record, now_ms));
         Tracked {
             record,
@@ -560,7 +560,8 @@ pub(super) fn new_for_test(path: &std::path::Path) -> Tracked {
         max_line_units: 2048,
     };
     let file = open(path).expect("a file");
-    Tracked::new(FileRecord::default(), file, LineDecoder::new(config), 0, 0)
+    let stat = file.metadata().ok();
+    Tracked::new(FileRecord::default(), (file, stat.as_ref()), LineDecoder::new(config), 0, 0)
 }
 
 #[cfg(test)]
