@@ -316,9 +316,12 @@ impl Files {
     /// The same, and is that a name that we give? Others may have put it anywhere; what a superseded file holds
     /// now has its name.
     pub(super) fn is_where_we_put_it(&self, tracked: &Tracked) -> bool {
-        !tracked.is_superseded()
-            && self.is_name_when_done(tracked.name(), &tracked.current_name())
-            && self.is_where_it_was_put(tracked)
+        self.is_named_as_done(tracked) && self.is_where_it_was_put(tracked)
+    }
+
+    /// Was it given a name that we give, as far as is known?
+    pub(super) fn is_named_as_done(&self, tracked: &Tracked) -> bool {
+        !tracked.is_superseded() && self.is_name_when_done(tracked.name(), &tracked.current_name())
     }
 
     /// Is it that of a file to be read, in one of the directories?

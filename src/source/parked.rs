@@ -232,12 +232,14 @@ impl Files {
             return None;
         }
         let grace_ms = self.config.retire_grace_ms;
-        let is_put = self.is_where_we_put_it(tracked);
-        // Of hundreds that wait for their receipts nothing else is asked.
+        // Of hundreds that wait for their receipts nothing is asked: those that are not where they were put could
+        // not be parked either.
         let looked = tracked.left_alone_as_looked(self.clock().now_ms(), now_ms);
-        if is_put && looked.quiet_ms >= grace_ms
-            || self.tracked[handle].look(now_ms).ok()? != Look::Quiet
-        {
+        if looked.quiet_ms >= grace_ms && self.is_named_as_done(tracked) {
+            return None;
+        }
+        let is_put = self.is_where_we_put_it(tracked);
+        if self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
         let grace_ms = grace_ms.saturating_sub(self.left_alone_ms(handle)?);
