@@ -255,6 +255,10 @@ impl Files {
                 return Ok(Some((record.id, kin(fresh, other)?.unwrap_or(Kin::Copy))));
             }
         }
+        // Of thousands that are parked none needs to be gone through then.
+        if is_whole && !self.parking.may_begin_so(crc) {
+            return Ok(None);
+        }
         // One that is parked may have been copied before its last lines were written.
         let may_be_copied = |r: &&FileRecord| {
             let len = r.head_len as usize;

@@ -3,7 +3,8 @@
 //! to, and in its turn in any case. One that was moved aside does so as well, and is opened again
 //! when its grace time is over.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use super::policy::Current;
 use super::tracked::{Look, Tracked, Watch};
 use super::{BACKLOG_OPEN_MAX, Files, Handle, reach};
-use crate::checkpoint::record::{FileRecord, FileState};
+use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
 use crate::os;
 
 /// Parked files that are looked at in one turn of the loop.
@@ -90,6 +91,10 @@ pub struct Parking {
     files: Vec<Parked>,
     /// Device and inode of each of them: a candidate of ten thousand is asked for every listing.
     identities: HashSet<(u64, u64)>,
+    /// How many of them begin with 256 bytes of this CRC-32, and how many are none of these: each file that is
+    /// begun is compared with all of them.
+    heads: HashMap<u32, usize>,
+    short: usize,
     /// How many of them are draining.
     draining: usize,
     next: usize,
@@ -127,6 +132,10 @@ impl Parking {
         let record = &mut parked.record;
         record.ranges.shrink_to_fit();
         self.identities.insert((record.device, record.inode));
+        match whole_head(&parked.record) {
+            Some(crc) => *self.heads.entry(crc).or_default() += 1,
+            None => self.short += 1,
+        }
         self.draining += usize::from(parked.is_draining());
         self.files.push(parked);
     }
@@ -134,12 +143,28 @@ impl Parking {
     fn take(&mut self, at: usize) -> Parked {
         let parked = self.files.swap_remove(at);
         self.identities.remove(&(parked.record.device, parked.record.inode));
+        match whole_head(&parked.record) {
+            Some(crc) => {
+                if let Entry::Occupied(mut others) = self.heads.entry(crc) {
+                    *others.get_mut() -= 1;
+                    if *others.get() == 0 {
+                        others.remove();
+                    }
+                }
+            }
+            None => self.short -= 1,
+        }
         self.draining -= usize::from(parked.is_draining());
         parked
     }
 
     fn place_of(&self, id: u64) -> Option<usize> {
         self.files.iter().position(|parked| parked.record.id == id)
+    }
+
+    /// May one of them begin like a file of which the first 256 bytes have that CRC-32?
+    pub(super) fn may_begin_so(&self, head_crc: u32) -> bool {
+        self.short > 0 || self.heads.contains_key(&head_crc)
     }
 
     /// Does a notice tell of each change?
@@ -507,6 +532,11 @@ impl Files {
     }
 }
 
+/// CRC-32 of the first 256 bytes, if so many of it were read.
+fn whole_head(record: &FileRecord) -> Option<u32> {
+    (record.head_len as usize == HEAD_BYTES).then_some(record.head_crc)
+}
+
 fn seen(stat: &std::fs::Metadata) -> (u64, i64, i64) {
     (stat.len(), stat.mtime(), stat.mtime_nsec())
 }
@@ -574,6 +604,33 @@ mod tests {
         scene.files.recognise(|_| None);
         assert_eq!(scene.reads(id), named(&new, position));
         assert_eq!(scene.files.parked().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_begun_is_compared_with_those_that_may_begin_so() {
+        let record = |id, head_len, head_crc| FileRecord {
+            id,
+            inode: id,
+            head_len,
+            head_crc,
+            ..FileRecord::default()
+        };
+        let whole = HEAD_BYTES as u32;
+        let mut parking = Parking::default();
+        let park = |record| {
+            let (watch, away_ms) = (None, None);
+            let seen = (0, 0, 0);
+            parking.push(Parked { record, seen, watch, due_ms: 0, away_ms, marks_end_ms: 0 });
+        };
+        [record(1, whole, 7), record(2, whole, 7), record(3, 255, 9)].into_iter().for_each(park);
+        assert!(parking.may_begin_so(7) && parking.may_begin_so(8));
+        // Of the one with fewer bytes they may be the same.
+        parking.take(2);
+        assert!(parking.may_begin_so(7) && !parking.may_begin_so(8) && !parking.may_begin_so(9));
+        parking.take(0);
+        assert!(parking.may_begin_so(7));
+        parking.take(0);
+        assert!(!parking.may_begin_so(7));
     }
 
     /// Under its new name it counts as one that is held already: nobody else opens it.
