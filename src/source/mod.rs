@@ -292,6 +292,7 @@ impl Files {
             return Ok(());
         }
         self.listed_ms = Some(now_ms);
+        self.turns.candidates_change();
         self.confirm_ms = is_stale.then_some(now_ms + CONFIRM_MS);
         let before: Vec<_> =
             self.scanner.directories().map(|(place, at)| (place.to_owned(), at)).collect();
@@ -613,6 +614,7 @@ impl Files {
         let names = std::mem::take(&mut self.moved_names);
         if !names.is_empty() {
             self.scanner.forget(&names);
+            self.turns.candidates_change();
             names.iter().for_each(|name| self.refusals.forget(name));
         }
     }

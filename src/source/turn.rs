@@ -49,6 +49,10 @@ pub(super) struct Turns {
     /// Some wait, and no file could spare its descriptor; it is asked again from this time on, or when there is
     /// nothing else to read.
     no_room_ms: u64,
+    /// So many of the first candidates had nothing to be read when all were gone through last: they are not
+    /// asked before each slice again. That is believed as long as they are the first, and up to this time.
+    passed: usize,
+    passed_ms: u64,
 }
 
 impl Turns {
@@ -63,12 +67,20 @@ impl Turns {
             lacks_room: false,
             none_waits_ms: 0,
             no_room_ms: 0,
+            passed: 0,
+            passed_ms: 0,
         }
     }
 
     /// Another listing, or another hour: files of the present hour may be waiting to be opened.
     pub(super) fn look_for_waiting(&mut self) {
         self.none_waits_ms = 0;
+        self.candidates_change();
+    }
+
+    /// Other candidates are the first.
+    pub(super) fn candidates_change(&mut self) {
+        (self.passed, self.passed_ms) = (0, 0);
     }
 }
 
@@ -199,37 +211,59 @@ impl Files {
         if !self.scanner.has_past() {
             return None;
         }
-        for at in 0..self.scanner.candidates().len() {
-            let candidate = &self.scanner.candidates()[at];
+        let now_ms = self.clock().monotonic_ms();
+        if self.turns.passed > 0 && now_ms < self.turns.passed_ms {
+            let found = self.choose_fresh_from(self.turns.passed);
+            if found.is_some() || self.turns.lacks_room {
+                return found;
+            }
+        }
+        (self.turns.passed, self.turns.passed_ms) = (0, now_ms + LATE_LOOK_MS);
+        self.choose_fresh_from(0)
+    }
+
+    /// The same of those from this place on.
+    fn choose_fresh_from(&mut self, first: usize) -> Option<Handle> {
+        let (mut next, mut is_passing) = (first, true);
+        while let Some(candidate) = self.scanner.candidates().get(next) {
+            let at = next;
+            next += 1;
             // First what most of ten thousand are, and what is found out without a search.
-            if candidate.is_present || self.is_closed(candidate) {
+            let is_left_alone = candidate.is_present || self.is_closed(candidate);
+            if !is_left_alone && self.is_refused(&candidate.name) {
+                is_passing = false;
                 continue;
             }
-            if self.is_refused(&candidate.name) {
-                continue;
-            }
-            let handle = match self.open_of(at) {
-                Some(handle) if self.tracked[handle].is_caught_up => continue,
-                Some(handle) => handle,
-                None if self.is_tracked(&self.scanner.candidates()[at]) => continue,
-                None => {
-                    let has_room = self.has_backlog_room()
-                        || self.names_are_stuck() && self.park_one(&[Spare::Backlog]);
-                    if !has_room {
-                        self.turns.lacks_room = true;
-                        return self.choose_begun();
-                    }
-                    match self.track(at) {
-                        Some(handle) => handle,
-                        None => continue,
-                    }
+            let open = if is_left_alone { None } else { self.open_of(at) };
+            if is_left_alone || open.is_some_and(|handle| self.tracked[handle].is_caught_up) {
+                if is_passing {
+                    self.turns.passed = next;
                 }
+                continue;
+            }
+            is_passing = false;
+            let Some(handle) = open.or_else(|| self.open_fresh(at)) else {
+                if self.turns.lacks_room {
+                    return self.choose_begun();
+                }
+                continue;
             };
             if self.is_readable(handle) {
                 return Some(handle);
             }
         }
         None
+    }
+
+    /// Opens a file of the backlog, if it is not open under another name and there is room for it.
+    fn open_fresh(&mut self, at: usize) -> Option<Handle> {
+        if self.is_tracked(&self.scanner.candidates()[at]) {
+            return None;
+        }
+        let has_room =
+            self.has_backlog_room() || self.names_are_stuck() && self.park_one(&[Spare::Backlog]);
+        self.turns.lacks_room = !has_room;
+        if has_room { self.track(at) } else { None }
     }
 
     /// There is no room for another file: one that is open and was not read to its end yet, be it
@@ -410,5 +444,50 @@ mod tests {
         scene.clock.advance(TURN_MS);
         let handle = scene.files.choose().unwrap();
         assert_eq!(scene.files.at(handle).name(), name.as_str());
+    }
+
+    const CONF: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.channels = c1
+a1.sources.r1.type = spooldir
+a1.sources.r1.spoolDir = @DIR@/spool
+a1.sources.r1.trackerDir = @DIR@/tracker
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = localhost:9092
+a1.channels.c1.kafka.topic = t
+";
+
+    impl Scene {
+        /// The file that is chosen is read to its end. Its name.
+        fn reads_next(&mut self) -> Option<String> {
+            let handle = self.files.choose()?;
+            let tracked = &mut self.files.tracked[handle];
+            tracked.read_position = tracked.size;
+            tracked.record.position = tracked.size;
+            (tracked.is_caught_up, tracked.exhausted_at) = (true, Some(tracked.size));
+            Some(tracked.name().to_str().unwrap().to_owned())
+        }
+    }
+
+    /// Those that were read stand before those that wait, and are not asked before each of these again.
+    #[test]
+    fn a_file_that_has_something_again_behind_others_that_were_passed_is_read() {
+        let mut scene = Scene::of("passed", CONF);
+        let names = ["a", "b", "c", "d"];
+        for (n, name) in (0..).zip(names) {
+            scene.write(name, n * 100..n * 100 + 30);
+        }
+        scene.files.refresh(true);
+        let [first, second] = [(); 2].map(|()| scene.reads_next());
+        assert_eq!([first.as_deref(), second.as_deref()], [Some("a"), Some("b")]);
+        assert_eq!(scene.files.turns.passed, 1);
+        scene.write("a", 30..40);
+        let handle = scene.files.handle_by_name(OsStr::new("a")).unwrap();
+        scene.files.tracked[handle].is_caught_up = false;
+        // Though no time passes.
+        let mut rest = Vec::from_iter(std::iter::from_fn(|| scene.reads_next()));
+        rest.sort_unstable();
+        assert_eq!(rest, ["a", "c", "d"]);
     }
 }
