@@ -22,6 +22,7 @@ mod positions;
 mod rebuild;
 mod recalled;
 mod recovery;
+mod removed;
 mod reshape;
 mod room;
 mod rounds;

@@ -10,6 +10,7 @@ use super::announced::Announcements;
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::rebuild::Rebuild;
 use super::recalled::Recalled;
+use super::removed::leave_channels;
 use super::routes::place_of;
 use super::sending::Flights;
 use super::settle::Settling;
@@ -20,7 +21,9 @@ use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, LettersKnown, Record};
+use crate::checkpoint::record::{
+    BatchRecord, ChannelRecord, Fate, FileRecord, LettersKnown, Record,
+};
 use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
 use crate::clock::Clock;
 use crate::config::model::{
@@ -428,7 +431,10 @@ impl Pipeline {
     fn count_inherited(&mut self) {
         let of_channel = |channel: usize| {
             let records = self.announced.iter().map(|a| &a.record);
-            let its = records.filter(move |b| usize::from(b.channel) == channel && b.count > 0);
+            let is_its = move |b: &&BatchRecord| {
+                usize::from(b.channel) == channel && b.count > 0 && b.fate != Fate::Nowhere
+            };
+            let its = records.filter(is_its);
             its.fold((0, 0), |(events, batches), b| (events + u64::from(b.count), batches + 1))
         };
         // Each channel has the same bytes, but for one that was added since.
@@ -522,24 +528,11 @@ fn make_outlets(
     let configs: Vec<Rc<Destination>> = channels.iter().map(|(_, c, _)| c.clone()).collect();
     let places = left::places_in(&old, &configs);
     tell_given_up(&old, &places, &record.batches);
-    let new_place = |old: u16| places.iter().position(|p| *p == Some(usize::from(old)));
-    record.batches.retain_mut(|b| match new_place(b.channel) {
-        Some(new) => {
-            b.channel = new as u16;
-            true
-        }
-        // Its channel is no longer configured.
-        None => false,
-    });
-    for file in &mut record.files {
-        file.ranges.retain_mut(|r| match new_place(r.channel) {
-            Some(new) => {
-                r.channel = new as u16;
-                true
-            }
-            None => false,
-        });
-    }
+    let new_place = |old: u16| {
+        let new = places.iter().position(|place| *place == Some(usize::from(old)));
+        new.map(|new| new as u16)
+    };
+    leave_channels(record, new_place);
     channels
         .into_iter()
         .zip(&places)

@@ -10,6 +10,7 @@ mod added;
 mod ahead;
 mod cramped;
 mod read_back;
+mod removed;
 mod renamed;
 
 use crate::support::torture::{Group, V010, hazard};
