@@ -10,6 +10,7 @@ mod added;
 mod announced;
 mod answers;
 mod buried;
+mod copies;
 mod doubt;
 pub(crate) mod handover;
 mod leaders;

@@ -5,7 +5,7 @@
 use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::assign;
-use super::{CHANNEL, Pipeline};
+use super::{Announced, CHANNEL, Copies, Pipeline};
 use crate::channel::batch::Identity;
 use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
 use crate::log::{self, counted};
@@ -119,8 +119,10 @@ impl Pipeline {
             self.announced[n].record.partition = partition;
             batch = self.encode_for(n)?.unwrap_or(batch);
         }
-        let record = &mut self.announced[n].record;
-        self.announced[n].encoded = Some(assign(&mut self.outlets[at], record, batch));
+        let Announced { record, encoded, copies, .. } = &mut self.announced[n];
+        *encoded = Some(assign(&mut self.outlets[at], record, batch));
+        // Nothing was sent under that identity.
+        *copies = Copies::None;
         self.keep_if_small(n);
         Ok(())
     }

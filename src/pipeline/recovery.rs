@@ -438,7 +438,6 @@ impl Pipeline {
                         break;
                     }
                     bytes += self.announced[n].encoded_bytes();
-                    self.announced[n].copies = self.announced[n].copies.sent();
                     ready.push(n);
                 } else {
                     self.give_up(at, n)?;
@@ -497,6 +496,9 @@ impl Pipeline {
         // topic made anew meanwhile, would send it behind them.
         if self.is_dirty || !batches.iter().all(|&n| self.announced[n].is_on_disk()) {
             self.commit()?;
+        }
+        for &n in batches {
+            self.announced[n].copies = self.announced[n].copies.sent();
         }
         let round: Vec<&Batch> =
             batches.iter().filter_map(|&n| self.announced[n].encoded.as_ref()).collect();

@@ -1,12 +1,13 @@
 //! What is in doubt and cannot be sent as it was: a batch that is read again, one that the broker
-//! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch.
+//! refuses whole, one whose bytes are gone. Whatever changes its shape gets the next epoch, and does
+//! not change it while a copy of the old shape may still show.
 
 use super::announced::Ticket;
 use super::buried::body_of;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
-use super::{Announced, CHANNEL, Fatal, Pipeline, combine_crc};
+use super::{Announced, CHANNEL, Copies, Fatal, Pipeline, combine_crc};
 use crate::channel::batch::{Batch, Extras, Identity, Wire};
 use crate::channel::broker::Fault;
 use crate::channel::outlet::{Refused, sequence_after};
@@ -103,11 +104,13 @@ impl Pipeline {
         };
         let mut sequence = 0;
         for n in doubts {
-            let Announced { record, encoded, .. } = &mut self.announced[n];
+            let Announced { record, encoded, copies, .. } = &mut self.announced[n];
             record.producer_id = identity.producer_id;
             record.producer_epoch = identity.epoch;
             record.base_sequence = sequence;
             sequence = sequence_after(sequence, record.count);
+            // Nothing was sent under that identity.
+            *copies = Copies::None;
             if let Some(batch) = encoded {
                 batch.seal(identity, record.base_sequence);
             }
@@ -497,6 +500,10 @@ impl Pipeline {
         }
         let is_reshaped = record.count != old.count;
         if is_reshaped {
+            if let Err(pause) = self.wait_for_copies(at, old.partition) {
+                self.outlets[at].give_back(batch);
+                return Err(pause);
+            }
             self.prepare_epoch(at, old.partition)?;
         }
         let is_changed = record != old;

@@ -12,6 +12,7 @@ mod cramped;
 mod read_back;
 mod removed;
 mod renamed;
+mod reshaped;
 
 use crate::support::torture::{Group, V010, hazard};
 use std::cell::RefCell;

@@ -1,0 +1,30 @@
+//! Copies of a batch in doubt that may still show: on their way, or in the log above what a reader may see. They are
+//! known again only as long as the batch keeps its shape, so that it keeps it until they would have shown.
+
+use super::recovery::{LOOK_AGAIN_MS, Pause};
+use super::{Announced, Copies, Pipeline};
+use crate::channel::outlet::Stage;
+
+impl Pipeline {
+    /// A batch of the partition is to have another shape: time enough must have passed in which looks have found
+    /// nothing of what is in doubt there.
+    pub(super) fn wait_for_copies(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
+        // Before that, what is in doubt is on its way to another log, or has been waited for.
+        let is_resending = matches!(self.outlets[at].stage, Stage::Resending { .. });
+        let mut sent = self.doubts(at);
+        sent.retain(|&n| {
+            let Announced { record, copies, .. } = &self.announced[n];
+            record.partition == partition && record.producer_id >= 0 && *copies != Copies::None
+        });
+        if sent.is_empty() || !is_resending {
+            return Ok(());
+        }
+        if self.absent_ms(at) < self.late_ms(at) {
+            return Err(Pause::Wait(LOOK_AGAIN_MS));
+        }
+        for n in sent {
+            self.announced[n].copies = Copies::None;
+        }
+        Ok(())
+    }
+}
