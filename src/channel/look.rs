@@ -218,6 +218,13 @@ impl Key {
             first_crc: batch.first_crc,
         }
     }
+
+    /// How many events of an entry of its producer and epoch stand before it, if it is there: it may be a part of
+    /// what was sent as a whole. Sequences go on at 0 behind the largest.
+    fn stands_in(&self, entry: &Entry<'_>) -> Option<i64> {
+        let before = i64::from(self.sequence.wrapping_sub(entry.base_sequence) & i32::MAX);
+        (before + i64::from(self.count) <= i64::from(entry.count)).then_some(before)
+    }
 }
 
 /// The two ways of knowing a batch, side by side.
@@ -278,10 +285,9 @@ impl Search {
         for (sought, offset) in self.sought.iter().zip(&mut self.offsets) {
             if sought.producer_id == entry.producer_id
                 && sought.epoch == entry.producer_epoch
-                && sought.sequence == entry.base_sequence
-                && sought.count == entry.count
+                && let Some(before) = sought.stands_in(entry)
             {
-                *offset = Some(entry.base_offset);
+                *offset = Some(entry.base_offset + before);
             }
         }
     }
@@ -591,5 +597,23 @@ mod tests {
         log.entries = long_log(9).0.entries.split_off(5);
         (log.first, log.end) = (5, 9);
         assert!(!is_there(&mut log));
+    }
+
+    /// A batch was split while the whole stood in the log, above what a reader could see.
+    #[test]
+    fn a_part_is_found_in_the_whole_that_stands_there() {
+        let (mut log, records) =
+            memory(&[(ID, 0, &[b"a"]), (ID, i32::MAX - 1, &[b"b", b"c", b"d", b"e"])]);
+        let part = |base_sequence: i32, start: u64, count: u32| BatchRecord {
+            base_sequence,
+            start,
+            count,
+            ..records[1].clone()
+        };
+        // Sequences go on at 0 behind the last.
+        let parts = [part(i32::MAX - 1, 1, 2), part(0, 2, 1), part(1, 3, 1), part(1, 4, 2)];
+        let wanted: Vec<&BatchRecord> = parts.iter().collect();
+        let found = look(&mut log, 0, &wanted, true).unwrap();
+        assert_eq!(found.offsets, [Some(1), Some(3), Some(4), None]);
     }
 }

@@ -1,13 +1,14 @@
 //! Copies of a batch in doubt that may still show: on their way, or in the log above what a reader may see. They are
 //! known again only as long as the batch keeps its shape, so that it keeps it until they would have shown.
 
+use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::{Announced, Copies, Pipeline};
 use crate::channel::outlet::Stage;
 
 impl Pipeline {
-    /// A batch of the partition is to have another shape: time enough must have passed in which looks have found
-    /// nothing of what is in doubt there.
+    /// A batch of the partition is to have another shape, or was refused while an earlier copy of it may show: time
+    /// enough must have passed in which looks have found nothing of what is in doubt there.
     pub(super) fn wait_for_copies(&mut self, at: usize, partition: i32) -> Result<(), Pause> {
         // Before that, what is in doubt is on its way to another log, or has been waited for.
         let is_resending = matches!(self.outlets[at].stage, Stage::Resending { .. });
@@ -26,5 +27,16 @@ impl Pipeline {
             self.announced[n].copies = Copies::None;
         }
         Ok(())
+    }
+
+    /// The last copy of batch `n` was refused. That says nothing of an earlier one: brokers look at its size and its
+    /// records before they look whether they have it already. It is sent once more when none of these can show.
+    pub(super) fn is_refused_for_good(&mut self, n: Ticket) -> Result<(), Pause> {
+        let copies = &mut self.announced[n].copies;
+        if *copies == Copies::None {
+            return Ok(());
+        }
+        *copies = Copies::Earlier;
+        Err(Pause::Wait(LOOK_AGAIN_MS))
     }
 }

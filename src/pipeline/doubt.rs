@@ -33,6 +33,8 @@ pub(crate) enum Copies {
     One,
     /// Other copies, or it is not known.
     Any,
+    /// Earlier ones than the last, which was refused: nothing more is sent before these would have shown.
+    Earlier,
 }
 
 impl Copies {

@@ -432,6 +432,9 @@ impl Pipeline {
                 if !self.outlets[at].has_room_behind(bytes) || ready.len() == ROUND_BATCHES_MAX {
                     break;
                 }
+                if self.announced[n].copies == Copies::Earlier {
+                    self.wait_for_copies(at, self.announced[n].record.partition)?;
+                }
                 if self.encode(n)? {
                     if self.halve_if_too_slow(at, n)? {
                         has_changed = true;
@@ -457,6 +460,7 @@ impl Pipeline {
     fn rejected(&mut self, at: usize, n: Ticket, code: i16, records: &[u32]) -> Result<(), Pause> {
         match records.first() {
             Some(first) => {
+                self.is_refused_for_good(n)?;
                 self.bury_one(at, n, *first, &format!("the broker answers error {code}"))
             }
             None => Err(Pause::Fault(Fault::NotReady(format!(

@@ -48,3 +48,30 @@ fn a_batch_in_doubt_under_a_new_filter_waits_until_its_copy_would_show() {
         fs::remove_dir_all(&root).unwrap();
     }
 }
+
+/// Kafka looks at the size of a batch before it looks whether it has it already.
+#[test]
+fn that_a_later_copy_is_too_large_says_nothing_of_an_earlier_one() {
+    let _row = hazard(Group::Log, "limit lowered, a batch in doubt not visible yet", NONE);
+    let lines = ["one", "two", "three", "four"];
+    for is_there in [true, false] {
+        let root = directory("reshaped-limit");
+        let small = Cluster { events_max: 1, ..Cluster::default() };
+        let next = goes_on(&root, &lines, "", small, is_there);
+        assert_eq!(next.borrow().appended, values(if is_there { &[] } else { &lines }));
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
+
+#[test]
+fn that_a_record_of_a_later_copy_is_refused_says_nothing_of_an_earlier_one() {
+    for is_there in [true, false] {
+        let root = directory("reshaped-refused");
+        let strict = Cluster { refused: Some("bad"), ..Cluster::default() };
+        let next = goes_on(&root, &["one", "bad", "two"], "", strict, is_there);
+        let expected: &[&str] = if is_there { &[] } else { &["one", "two"] };
+        assert_eq!(next.borrow().appended, values(expected));
+        assert_eq!(root.join("spool/.flumespooltail/dead-letter").exists(), !is_there);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
