@@ -6,13 +6,16 @@
 //!
 //! What was walked without finding anything is not walked again: what readers see of a log stays as
 //! it is. A look that is repeated, or that a lost connection has cut short, goes on where the one
-//! before it was, as long as it seeks nothing that was not sought before.
+//! before it was, as long as it seeks nothing that was not sought before. Where nothing but the log itself tells
+//! whether it is another one by now, that holds in one row of looks, and the entry that was read last is read
+//! again first.
 
 use std::time::Duration;
 
 use super::broker::{Fault, Found, Progress, Sought};
 use super::content::ContentSearch;
 use super::records::{Entry, ReadError};
+use super::seen::Seen;
 use super::walk::{Log, Step, Walk, each_entry};
 use crate::checkpoint::record::BatchRecord;
 
@@ -25,6 +28,8 @@ pub struct Looks {
     partitions: Vec<PartitionLook>,
     /// One has begun and is not done.
     is_under_way: bool,
+    /// Nothing else was asked, and no connection made, since the last one.
+    is_in_row: bool,
 }
 
 struct PartitionLook {
@@ -32,8 +37,10 @@ struct PartitionLook {
     search: Search,
     walk: Walk,
     is_done: bool,
-    /// Of no use to a later look.
+    /// Of no use to a look of another row.
     is_afresh: bool,
+    /// What has to be there, or the log is another one.
+    expected: Option<Seen>,
     /// Said once.
     floor_is_gone: bool,
     ends_before_floor: bool,
@@ -67,12 +74,15 @@ impl Looks {
 
     fn begin(&mut self, sought: &[Sought<'_>], by_identity: bool) {
         let mut before = std::mem::take(&mut self.partitions);
-        before.retain(|look| !look.is_afresh);
+        before.retain(|look| !look.is_afresh || self.is_in_row);
         for Sought { partition, floor, wanted, afresh } in sought {
             let covers = |look: &PartitionLook| {
-                look.partition == *partition && look.search.covers(wanted, by_identity)
+                look.partition == *partition
+                    && look.is_afresh == *afresh
+                    && look.search.covers(wanted, by_identity)
+                    && !(*afresh && look.search.is_complete(wanted))
             };
-            let known = if *afresh { None } else { before.iter().position(covers) };
+            let known = before.iter().position(covers);
             let look = match known {
                 Some(at) => before.swap_remove(at).again(*floor),
                 None => PartitionLook::new(*partition, *floor, wanted, by_identity),
@@ -100,7 +110,7 @@ impl Looks {
         if under_way > 0 {
             return Ok(Progress::Pending);
         }
-        self.is_under_way = false;
+        (self.is_under_way, self.is_in_row) = (false, true);
         let found =
             self.partitions.iter_mut().zip(sought).map(|(look, Sought { wanted, .. })| Found {
                 offsets: look.search.found(wanted),
@@ -117,7 +127,7 @@ impl Looks {
 
     /// The connections are gone, or something else is asked. How far each walk has come is kept.
     pub fn interrupt(&mut self) {
-        self.is_under_way = false;
+        (self.is_under_way, self.is_in_row) = (false, false);
         for look in &mut self.partitions {
             look.walk = Walk::new(look.partition, look.walk.at, None);
         }
@@ -150,15 +160,23 @@ impl PartitionLook {
             walk: Walk::new(partition, floor, None),
             is_done: false,
             is_afresh: false,
+            expected: None,
             floor_is_gone: false,
             ends_before_floor: false,
         }
     }
 
-    /// From where the last walk has come to.
+    /// From where the last walk has come to, or from the entry before that, to know the log by it.
     fn again(self, floor: i64) -> PartitionLook {
-        let walk = Walk::new(self.partition, self.walk.at.max(floor), None);
-        PartitionLook { walk, is_done: false, ends_before_floor: false, ..self }
+        let expected = self.search.last.filter(|_| self.is_afresh);
+        let from = match expected {
+            Some(seen) => seen.base_offset,
+            // Nothing was there.
+            None if self.is_afresh => floor,
+            None => self.walk.at.max(floor),
+        };
+        let walk = Walk::new(self.partition, from, None);
+        PartitionLook { walk, expected, is_done: false, ends_before_floor: false, ..self }
     }
 
     fn step(
@@ -171,16 +189,25 @@ impl PartitionLook {
             self.is_done = true;
             return Ok(());
         }
-        let search = &mut self.search;
-        let progress = self.walk.step(log, &mut |records, at| {
+        let PartitionLook { search, expected, .. } = self;
+        let progress = self.walk.step(log, &mut |records, mut at| {
+            if let Some(seen) = *expected {
+                match Seen::first(records, at)? {
+                    Some(there) if there == seen => at = seen.next_offset,
+                    Some(_) => return Ok(Step::Enough),
+                    None => return Ok(Step::To(at)),
+                }
+                *expected = None;
+            }
             let next = search.take(records, at)?;
             Ok(if search.is_complete(wanted) { Step::Enough } else { Step::To(next) })
         })?;
         self.floor_is_gone |= std::mem::take(&mut self.walk.begins_behind);
         self.is_done = progress == Progress::Done(());
         let is_cut_back = self.walk.is_cut_back || self.walk.ends_before;
-        if self.is_done && is_cut_back && self.walk.from > floor.max(0) {
-            // It ends before what was walked: that is not there any more, something else may be.
+        let is_other = self.expected.is_some() || is_cut_back && self.walk.from > floor.max(0);
+        if self.is_done && is_other {
+            // What was walked is not there any more, something else may be.
             let is_afresh = self.is_afresh;
             let look = PartitionLook::new(self.partition, floor, wanted, self.search.by_identity);
             *self = PartitionLook { is_afresh, ..look };
@@ -235,6 +262,8 @@ struct Search {
     /// Indices into `sought` of those sought by content.
     nameless: Vec<usize>,
     content: ContentSearch,
+    /// The entry that was taken last.
+    last: Option<Seen>,
     scratch: Vec<u8>,
 }
 
@@ -249,6 +278,7 @@ impl Search {
             offsets: vec![None; wanted.len()],
             content: ContentSearch::new(&of_content),
             nameless,
+            last: None,
             scratch: Vec::new(),
         }
     }
@@ -274,6 +304,7 @@ impl Search {
     fn take(&mut self, records: &[u8], from: i64) -> Result<i64, Fault> {
         each_entry(records, from, &mut |entry| {
             self.recognise(entry);
+            self.last = Some(Seen::of(entry));
             if self.nameless.is_empty() { Ok(()) } else { self.read(entry, from) }
         })
     }
@@ -615,5 +646,54 @@ mod tests {
         let wanted: Vec<&BatchRecord> = parts.iter().collect();
         let found = look(&mut log, 0, &wanted, true).unwrap();
         assert_eq!(found.offsets, [Some(1), Some(3), Some(4), None]);
+    }
+
+    fn look_afresh(
+        looks: &mut Looks,
+        log: &mut Memory,
+        floor: i64,
+        it: &BatchRecord,
+    ) -> Option<i64> {
+        log.fetches = 0;
+        let sought = [Sought { partition: 0, floor, wanted: vec![it], afresh: true }];
+        loop {
+            if let Progress::Done(found) = looks.step(log, &sought, true).unwrap() {
+                return found[0].offsets[0];
+            }
+        }
+    }
+
+    /// By the entry that was read last, in one row of looks.
+    #[test]
+    fn what_is_sought_afresh_is_gone_on_with_where_the_log_is_known_again() {
+        let (mut log, records) = long_log(20);
+        let mut looks = Looks::default();
+        assert_eq!(look_afresh(&mut looks, &mut log, 2, &absent(7)), None);
+        assert!(log.fetches >= 9);
+        assert_eq!(look_afresh(&mut looks, &mut log, 2, &absent(7)), None);
+        assert_eq!(log.fetches, 1);
+        // Something has come.
+        let (mut longer, _) = long_log(21);
+        assert_eq!(look_afresh(&mut looks, &mut longer, 2, &absent(7)), None);
+        assert_eq!((longer.fetches, longer.asked.0), (1, 19));
+        // Made anew, as long as it was.
+        let other = Identity { producer_id: 78, epoch: 0 };
+        let large = vec![b'y'; 400_000];
+        let values: [&[u8]; 1] = [&large];
+        let batches: Vec<(Identity, i32, &[&[u8]])> =
+            (0..22).map(|n| (other, n, &values[..])).collect();
+        let (mut anew, _) = memory(&batches);
+        assert_eq!(look_afresh(&mut looks, &mut anew, 2, &absent(7)), None);
+        assert!(anew.fetches >= 9);
+        // Nobody has looked for a while.
+        looks.interrupt();
+        assert_eq!(look_afresh(&mut looks, &mut anew, 2, &absent(7)), None);
+        assert!(anew.fetches >= 9);
+        // What was found is read again.
+        let mut looks = Looks::default();
+        for _ in 0..2 {
+            assert_eq!(look_afresh(&mut looks, &mut log, 4, &records[4]), Some(4));
+            assert_eq!(log.fetches, 1);
+        }
     }
 }

@@ -27,6 +27,7 @@ pub mod reader;
 mod record;
 pub mod records;
 pub mod sasl;
+mod seen;
 pub mod standing;
 pub mod throttle;
 #[cfg_attr(not(feature = "tls"), path = "tls/absent.rs")]

@@ -13,6 +13,8 @@ const LOG_OVERHEAD: usize = 12;
 /// CRC, magic, attributes, key length, value length of a message of magic 0.
 const MESSAGE_BYTES_MIN: usize = 14;
 const MAGIC_AT: usize = 16;
+/// Of a record batch; a message has it at its beginning.
+const CRC_AT: usize = 17;
 const CODEC_MASK: i16 = 7;
 const VARINT_BYTES_MAX: usize = 10;
 const IS_CONTROL: i16 = 1 << 5;
@@ -138,6 +140,12 @@ impl Content<'_> {
 }
 
 impl Entry<'_> {
+    /// What it says itself that its content adds up to.
+    pub fn checksum(&self) -> u32 {
+        let at = if self.magic == 2 { CRC_AT } else { LOG_OVERHEAD };
+        self.bytes[at..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    }
+
     /// Hands each record's offset and content to `visit`, in order. `scratch` is
     /// where compressed ones are unfolded; it may be reused.
     ///

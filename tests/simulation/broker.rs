@@ -105,7 +105,7 @@ impl Scripted {
         self.fuse.tick();
         self.be_connected()?;
         let mut cluster = self.cluster.borrow_mut();
-        let ms = cluster.rng.below(3);
+        let ms = cluster.rng.below(3) + cluster.question_ms;
         cluster.clock.advance(ms);
         cluster.pump();
         let percent = cluster.trouble.question_fails;

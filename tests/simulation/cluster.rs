@@ -165,6 +165,8 @@ pub struct Cluster {
     pub trouble: Trouble,
     /// What is appended stays above the high watermark for so long, ms.
     pub held_ms: u64,
+    /// How long each question takes beyond a moment, ms.
+    pub question_ms: u64,
     /// Partitions from this one on have too few replicas in sync, and take nothing.
     pub short_from: usize,
     /// What becomes of the next requests on the legacy wire, where that is not drawn.
@@ -209,6 +211,7 @@ impl Cluster {
             expiry_ms: 7 * 86_400_000,
             trouble: Trouble::default(),
             held_ms: 0,
+            question_ms: 0,
             short_from: usize::MAX,
             fates: VecDeque::new(),
             is_remade_behind_ends: false,
@@ -236,6 +239,7 @@ impl Cluster {
     pub fn calm_down(&mut self) {
         self.trouble = Trouble::default();
         self.held_ms = 0;
+        self.question_ms = 0;
         self.short_from = usize::MAX;
         self.fates.clear();
         self.unreachable_until_ms = 0;

@@ -23,6 +23,7 @@ mod equal;
 mod fuse;
 mod hazards;
 mod kept;
+mod looks;
 mod model;
 mod numbers;
 mod optional;
