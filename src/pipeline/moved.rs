@@ -29,7 +29,8 @@ impl Pipeline {
             CHANNEL,
             format_args!(
                 "Channel {}: topic {} (cluster {}) is not the one for which the checkpoint was \
-                 written ({}); positions are kept, batches in doubt are sent here.",
+                 written ({}); positions are kept, batches in doubt are sent here (to go back before \
+                 these are acknowledged may repeat them).",
                 outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
             ),
         );
