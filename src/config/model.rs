@@ -126,6 +126,11 @@ impl SourceConfig {
         places
     }
 
+    /// Does nothing wait for that destination of the agent?
+    pub fn is_optional(&self, destination: usize) -> bool {
+        self.optional.iter().any(|place| self.destinations[*place] == destination)
+    }
+
     /// The spool directory for a message: absolute, and how it was written where that is relative.
     pub fn shown_spool_dir(&self) -> String {
         shown(&self.spool_dir_text, &self.spool_dir)

@@ -359,6 +359,65 @@ fn an_optional_channel_whose_brokers_are_away() {
     tally.exact("optional", &topic, &[("old", 5_000)], &agent);
 }
 
+/// Before and after a run by which it got all: what `check` and `verify` say of brokers that nothing waits for.
+#[test]
+fn commands_go_on_without_an_optional_channel_whose_brokers_are_away() {
+    let version = "4.3.1";
+    let _row = hazard(Group::Sticks, "check and verify without an optional channel", version);
+    let (one, two) =
+        (shared(version).fresh_topic("required", 1), shared(version).fresh_topic("optional", 1));
+    let work = Work::new(&one)
+        .set("a1.channels", "c1 c2")
+        .set("a1.sources.r1.channels", "c1 c2")
+        .set("a1.sources.r1.selector.optional", "c2")
+        .set("a1.channels.c2.type", "org.apache.flume.channel.kafka.KafkaChannel")
+        .set("a1.channels.c2.brokerList", two.bootstrap())
+        .set("a1.channels.c2.topic", two.name())
+        .file("010_{H-1}.log", &lines("old", 0, 500), 3_600);
+    let mut agent = work.start();
+    agent.expect_records(&two, 500, ARRIVE_MAX);
+    agent.expect("all of it is done", ARRIVE_MAX, || work.is_committed());
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let (code, text) = command(&work, "verify");
+    assert_eq!((code, text.contains("Exact: ")), (Some(0), true), "{text}");
+
+    let work = work.set("a1.channels.c2.brokerList", "127.0.0.1:1");
+    let (code, text) = command(&work, "verify");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains(
+            "channel c2 is optional and cannot be reached (no broker can be reached: 127.0.0.1:1: "
+        ),
+        "{text}"
+    );
+    assert!(text.contains(&format!("its topic {} was not compared", two.name())), "{text}");
+    assert!(
+        !text.contains("Exact: ") && text.contains("No difference where it was looked for"),
+        "{text}"
+    );
+    let (code, text) = command(&work, "check");
+    assert_eq!(code, Some(0), "{text}");
+    let row = text.lines().find(|line| line.contains("127.0.0.1:1 ")).unwrap_or_default();
+    assert!(row.trim_start().starts_with("warn  channel c2"), "{text}");
+    assert!(
+        row.contains("the channel is optional: events go without it while this lasts"),
+        "{text}"
+    );
+
+    // A required one is waited for.
+    let work = work.set("a1.sources.r1.selector.optional", "");
+    assert_eq!(command(&work, "verify").0, Some(75));
+    assert_eq!(command(&work, "check").0, Some(75));
+}
+
+/// Runs a command that looks; its exit code and what it printed.
+fn command(work: &Work, name: &str) -> (Option<i32>, String) {
+    let mut command = work.program();
+    command.args([name, "--name", "a1", "--conf-file"]).arg(work.write_conf());
+    let output = command.output().expect("the program runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Each group of files has its topic; what is in doubt when that changes is looked for where it was sent.
 #[test]
 fn kill_9_while_groups_of_files_name_their_topics() {

@@ -50,7 +50,6 @@ pub(super) fn check(
     writers: &[&SourceConfig],
     create: Option<(i32, i16)>,
 ) {
-    report.begin(format!("channel {}", channel.name));
     let client = &Client::of(channel);
     let Some(mut peer) = brokers(report, channel, client) else { return };
     own_certificate(report, client);

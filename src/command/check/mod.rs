@@ -37,6 +37,8 @@ struct Row {
 #[derive(Debug, Default)]
 struct Report {
     group: String,
+    /// Nothing waits for what the group is about: what may pass is no failure there.
+    is_optional: bool,
     rows: Vec<Row>,
     /// What the agent is doing already.
     agent: AgentNow,
@@ -58,10 +60,17 @@ enum AgentNow {
 const FOR_GOOD: State = State::Fail { may_pass: false };
 /// A failure that may pass.
 const FOR_NOW: State = State::Fail { may_pass: true };
+/// What a failure of an optional channel means.
+const GO_ON: &str = "the channel is optional: events go without it while this lasts";
 
 impl Report {
     fn begin(&mut self, group: impl Into<String>) {
-        self.group = group.into();
+        (self.group, self.is_optional) = (group.into(), false);
+    }
+
+    /// Of an optional channel.
+    fn begin_optional(&mut self, group: impl Into<String>) {
+        (self.group, self.is_optional) = (group.into(), true);
     }
 
     fn add(&mut self, name: &str, state: State, text: impl Into<String>) {
@@ -75,6 +84,10 @@ impl Report {
 
     fn push(&mut self, name: &str, state: State, text: String, ms: Option<f64>) {
         let (group, name) = (self.group.clone(), name.to_string());
+        let (state, text) = match self.is_optional && state == FOR_NOW {
+            true => (State::Warn, format!("{text} ({GO_ON})")),
+            false => (state, text),
+        };
         self.rows.push(Row { group, name, state, text, ms });
     }
 
@@ -116,6 +129,11 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             if writers.is_empty() {
                 // Its events name other topics.
                 continue;
+            }
+            let title = format!("channel {}", channel.name);
+            match writers.iter().all(|source| source.is_optional(at)) {
+                true => report.begin_optional(title),
+                false => report.begin(title),
             }
             cluster::check(&mut report, channel, &writers, args.create_topic);
             if args.verbose || args.json {
@@ -319,6 +337,26 @@ mod tests {
         assert!(text(&args).contains(rows), "{}", text(&args));
         args.verbose = true;
         assert!(text(&args).contains("a1.sources.r1.batchSize = 1\n"), "{}", text(&args));
+    }
+
+    #[test]
+    fn nothing_fails_for_an_optional_channel_that_may_come_back() {
+        let mut report = Report::default();
+        report.begin_optional("channel c2");
+        report.add("h:1", FOR_NOW, "Connection refused");
+        assert_eq!((report.exit(), report.rows[0].state), (Exit::Clean, State::Warn));
+        assert_eq!(report.rows[0].text, format!("Connection refused ({GO_ON})"));
+        // What somebody has to mend is one all the same.
+        report.add("cleanup.policy", FOR_GOOD, "compact");
+        assert_eq!(report.exit(), Exit::Configuration);
+        let mut report = Report::default();
+        report.begin_optional("channel c2");
+        report.begin("channel c3");
+        report.add("h:1", FOR_NOW, "Connection refused");
+        assert_eq!(
+            (report.exit(), report.rows[0].text.as_str()),
+            (Exit::Temporary, "Connection refused")
+        );
     }
 
     #[test]

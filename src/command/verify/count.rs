@@ -384,6 +384,7 @@ impl Counting<'_> {
                 Searched::From { .. } => {
                     plan.spans.push(Span { partition, from: recorded, to: end });
                 }
+                Searched::Nothing { .. } => {}
             }
         }
         plan.spans.retain(|span| span.from < span.to);

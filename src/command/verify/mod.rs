@@ -41,7 +41,7 @@ use divide::Division;
 use inventory::{Inventory, Subject, Wanted};
 use letters::Letters;
 use progress::Progress;
-use reach::Reach;
+use reach::{Reach, Searched};
 use report::{Report, Row};
 
 /// Of what fetches and reads take, bytes: more than a few of them.
@@ -50,15 +50,17 @@ const KEPT_BYTES: i32 = 16 << 20;
 /// Why nothing can be said.
 #[derive(Debug)]
 enum Trouble {
-    /// Exit code 75: brokers or files that cannot be read now.
+    /// Exit code 75: files that cannot be read now.
     Temporary(String),
+    /// The same of brokers, unless they are those of an optional channel.
+    Unreached(Fault),
     /// Exit code 70: the agent's own state is damaged.
     State(String),
 }
 
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Trouble {
-        Trouble::Temporary(fault.to_string())
+        Trouble::Unreached(fault)
     }
 }
 
@@ -97,6 +99,7 @@ pub fn verify(args: &VerifyArgs) -> ExitCode {
         Err(trouble) => {
             let (exit, why) = match trouble {
                 Trouble::Temporary(why) => (Exit::Temporary, why),
+                Trouble::Unreached(fault) => (Exit::Temporary, fault.to_string()),
                 Trouble::State(why) => (Exit::BrokenPromise, why),
             };
             log::continuation(Level::Error, format_args!("flume-ng: {why}"));
@@ -158,7 +161,13 @@ fn run(args: &VerifyArgs, config: &AgentConfig, origins: &[Origin<'_>]) -> Resul
     let surveys = survey_all(origins, &inventory.subjects, &letters, reach, &mut progress)?;
     let files = (&inventory.subjects[..], &surveys[..]);
     let targets = targets::targets(config, origins, files, &letters, &mut report);
+    // Those that are asked for in no topic that was read.
+    let mut left_out: HashSet<usize> = HashSet::new();
     for target in targets {
+        // What of an optional channel was counted before its brokers went away says nothing.
+        let before = target.is_optional.then(|| report.clone());
+        let channel = target.channel.clone();
+        let subjects: Vec<usize> = target.files.iter().map(|(at, _)| *at).collect();
         let counting = count::Counting {
             origins,
             subjects: &inventory.subjects,
@@ -169,10 +178,17 @@ fn run(args: &VerifyArgs, config: &AgentConfig, origins: &[Origin<'_>]) -> Resul
             table_bytes: args.memory_mib << 20,
             tells_unclaimed: args.all_agents,
         };
-        counting.run(&mut progress, &mut report)?;
+        match (counting.run(&mut progress, &mut report), before) {
+            (Err(Trouble::Unreached(fault)), Some(before)) if fault != Fault::Stopped => {
+                report = before;
+                report.searched.push(Searched::nothing_of(&channel, &fault));
+                left_out.extend(subjects);
+            }
+            (done, _) => done?,
+        }
     }
     progress.finish();
-    add_silent_rows(&inventory.subjects, &surveys, &mut report);
+    add_silent_rows(&inventory.subjects, &surveys, &left_out, &mut report);
     report.rows.sort_by_key(|row| row.subject);
     add_remarks(&mut report);
     Ok(report)
@@ -206,11 +222,17 @@ fn survey_all(
     Ok(surveys)
 }
 
-/// Files that no topic is asked for: those without an event.
-fn add_silent_rows(subjects: &[Subject], surveys: &[Survey], report: &mut Report) {
+/// Files that no topic is asked for: those without an event. What is said of a topic that was left out
+/// holds for its files too.
+fn add_silent_rows(
+    subjects: &[Subject],
+    surveys: &[Survey],
+    left_out: &HashSet<usize>,
+    report: &mut Report,
+) {
     let told: HashSet<usize> = report.rows.iter().map(|row| row.subject).collect();
     for (at, (subject, survey)) in subjects.iter().zip(surveys).enumerate() {
-        if subject.is_selected && !told.contains(&at) {
+        if subject.is_selected && !told.contains(&at) && !left_out.contains(&at) {
             report.rows.push(Row::new(at, subject, survey, String::new()));
         }
     }

@@ -9,7 +9,9 @@
 use super::Trouble;
 use serde_json::{Value, json};
 
+use crate::channel::broker::Fault;
 use crate::channel::reader::TopicReader;
+use crate::config::model::Destination;
 use crate::text::size;
 
 /// The largest topic that is searched whole without being asked, bytes: some seconds to a minute.
@@ -53,6 +55,12 @@ pub(super) enum Searched {
     Ranges {
         topic: String,
     },
+    /// Nothing of the topic of an optional channel, whose brokers are not reached.
+    Nothing {
+        topic: String,
+        channel: String,
+        why: String,
+    },
 }
 
 /// Decides how much is searched.
@@ -87,6 +95,11 @@ fn affordable(topic: &str, bytes: u64, bounds: &[Bounds]) -> Searched {
 }
 
 impl Searched {
+    pub(super) fn nothing_of(channel: &Destination, fault: &Fault) -> Searched {
+        let (topic, channel) = (channel.topic.clone(), channel.name.clone());
+        Searched::Nothing { topic, channel, why: fault.to_string() }
+    }
+
     pub(super) fn is_whole(&self) -> bool {
         *self == Searched::Whole
     }
@@ -116,6 +129,10 @@ impl Searched {
                 "topic {topic} was searched only in the recorded ranges, as --range-only says: \
                  whether there are lines elsewhere is not known"
             )),
+            Searched::Nothing { topic, channel, why } => Some(format!(
+                "channel {channel} is optional and cannot be reached ({why}): its topic {topic} was not \
+                 compared"
+            )),
         }
     }
 
@@ -123,7 +140,7 @@ impl Searched {
         let (topic, offsets) = match self {
             Searched::Whole => return None,
             Searched::From { topic, offsets, .. } => (topic, offsets.as_slice()),
-            Searched::Ranges { topic } => (topic, &[][..]),
+            Searched::Ranges { topic } | Searched::Nothing { topic, .. } => (topic, &[][..]),
         };
         let offset =
             |(partition, from): &(i32, i64)| json!({ "partition": partition, "from": from });

@@ -143,7 +143,7 @@ impl Repeat {
 }
 
 /// Everything that was found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Report {
     pub rows: Vec<Row>,
     /// The first ones.

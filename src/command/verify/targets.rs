@@ -9,13 +9,15 @@ use super::inventory::Subject;
 use super::letters::Letters;
 use super::report::Report;
 use crate::checkpoint::receipt::ReceiptRange;
-use crate::config::model::{AgentConfig, Destination};
+use crate::config::model::{AgentConfig, Destination, SourceConfig};
 use crate::text::counted;
 
 /// A topic, and the files that were sent to it.
 pub(super) struct Target {
     /// The channel of the configuration, with the topic that was written to.
     pub channel: Destination,
+    /// It is so for each source whose files were sent there.
+    pub is_optional: bool,
     /// Indices of subjects, and their ranges in this topic.
     pub files: Vec<(usize, Vec<ReceiptRange>)>,
 }
@@ -72,7 +74,21 @@ pub(super) fn targets(
     }
     report.remarks.extend(missed(config, origins, subjects, &targets));
     targets.retain(|target| target.files.iter().any(|(at, _)| subjects[*at].is_selected));
+    for target in &mut targets {
+        let mut sources = target.files.iter().map(|(at, _)| &config.sources[subjects[*at].origin]);
+        target.is_optional = sources.all(|source| is_optional(config, source, &target.channel));
+    }
     targets
+}
+
+/// Does nothing wait for the channel of that topic?
+fn is_optional(config: &AgentConfig, source: &SourceConfig, topic: &Destination) -> bool {
+    let mut optional = source.optional.iter().map(|place| source.destinations[*place]);
+    let is_it = |own: &Destination| {
+        own.name == topic.name
+            || own.is_on_demand() && channel_of(&own.name) == channel_of(&topic.name)
+    };
+    optional.any(|at| is_it(&config.destinations[at]))
 }
 
 /// What is to be said of optional channels that have nothing of some files: they may lack it, or were added
@@ -119,7 +135,7 @@ fn add(
     let is_it = |t: &Target| t.channel.name == channel.name && t.channel.topic == *topic;
     let place = targets.iter().position(is_it).unwrap_or_else(|| {
         let channel = Destination { topic: topic.clone(), ..channel.clone() };
-        targets.push(Target { channel, files: Vec::new() });
+        targets.push(Target { channel, is_optional: false, files: Vec::new() });
         targets.len() - 1
     });
     let files = &mut targets[place].files;
@@ -248,5 +264,16 @@ mod tests {
         assert_eq!(topics, [["topic-c1"], ["topic-c1"]]);
         assert!(remarks[0].contains("topic-c2 of the optional channel c2: nothing of 2 files"));
         assert_eq!(remarks.len(), 1, "{remarks:?}");
+    }
+
+    #[test]
+    fn a_channel_that_one_source_waits_for_is_not_optional() {
+        let dir = std::env::temp_dir().join(format!("flume-ng-waited-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let config = two_channels(&dir, "a1.sources.r1.selector.optional = c2\n");
+        let source = &config.sources[0];
+        let of = |at: usize| is_optional(&config, source, &config.destinations[at]);
+        assert_eq!((of(0), of(1)), (false, true));
+        fs::remove_dir_all(&dir).unwrap();
     }
 }
