@@ -51,6 +51,9 @@ pub struct MonitoringConfig {
     pub page: bool,
 }
 
+/// The number behind the suffix of a finished file's name has no more digits.
+pub const NUMBER_DIGITS_MAX: usize = 9;
+
 /// Is it the name of a finished file: does it end in the suffix, or in the suffix and a number (our way
 /// out when the completed name was taken)?
 pub fn is_completed(name: &[u8], suffix: &[u8]) -> bool {

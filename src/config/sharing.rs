@@ -4,13 +4,20 @@
 //! hands. One that a source has finished must not be new to the other under its name with the suffix, nor
 //! with the number behind that where such a name is taken.
 //! Whether two regular expressions have a text in common is not asked in general: they are
-//! told apart by the letters with which every match begins, or ends. What cannot be told apart so
+//! told apart by the letters and digits with which every match begins, or ends. What cannot be told apart so
 //! is refused, unless both sources say `sharedSpoolDir = true` and no name is known that both take.
 
 use std::path::{Path, PathBuf};
 
-use super::model::{DeletePolicy, FileGroup, SourceConfig, SourceKind, is_completed};
+use super::model::{
+    DeletePolicy, FileGroup, NUMBER_DIGITS_MAX, SourceConfig, SourceKind, is_completed,
+};
 use crate::java::pattern::Pattern;
+
+/// No pattern is looked at further than so many digits in a row.
+const DIGITS_MAX: usize = 64;
+/// What no `.` of a pattern stands for.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// What is known of two sources on one directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,8 +99,7 @@ fn hands_on(one: Taker<'_>, other: Taker<'_>) -> bool {
     if other.has_finished(&suffix) || !may_match {
         return false;
     }
-    // With more letters it is left out as well.
-    if other.leaves_out(one) && open_end(one.pattern().as_str()).is_some() {
+    if other.leaves_out_longer(one) && !suffix.contains(LINE_ENDS) {
         return false;
     }
     // What is no name of the other's without the suffix is none with it, if nothing in that ends a match.
@@ -106,22 +112,58 @@ fn hands_on(one: Taker<'_>, other: Taker<'_>) -> bool {
 }
 
 /// May what ends in these letters end in those, which are given from the last one on?
-fn ends_alike(letters: &str, last: &[char]) -> bool {
-    let from_last: Vec<char> = letters.chars().rev().collect();
+fn ends_alike(letters: &str, last: &[Sign]) -> bool {
+    let from_last: Vec<Sign> = letters.chars().rev().map(Sign::Letter).collect();
     starts_alike(&from_last, last)
 }
 
 /// The same with a dot and any number behind the letters.
-fn ends_alike_numbered(letters: &str, last: &[char]) -> bool {
-    let digits = last.iter().take_while(|c| c.is_ascii_digit()).count();
-    digits == last.len() || digits > 0 && ends_alike(&format!("{letters}."), &last[digits..])
+fn ends_alike_numbered(letters: &str, last: &[Sign]) -> bool {
+    let digits = last.iter().take_while(|sign| sign.is_alike(Sign::Digit)).count();
+    let is_all =
+        digits == last.len() || digits > 0 && ends_alike(&format!("{letters}."), &last[digits..]);
+    digits <= NUMBER_DIGITS_MAX && is_all
+}
+
+/// What stands for itself between the bars of an alternation, and the pattern itself. Where a part may mean something
+/// else by itself (flags, quotes, references), only that.
+fn alternatives(java: &str) -> Vec<&str> {
+    // The first of a class closes none.
+    if java.contains("[]") || java.contains("[^]") {
+        return vec![java];
+    }
+    let mut all = vec![java];
+    let (mut depth, mut in_class, mut from) = (0u32, 0u32, 0);
+    let mut letters = java.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some((_, 'Q' | 'k' | 'c' | '1'..='9')) | None => return vec![java],
+                Some(_) => {}
+            },
+            '[' => in_class += 1,
+            ']' => in_class = in_class.saturating_sub(1),
+            '(' if in_class == 0 && letters.peek().is_some_and(|(_, c)| *c == '?') => {
+                return vec![java];
+            }
+            '(' if in_class == 0 => depth += 1,
+            ')' if in_class == 0 => depth = depth.saturating_sub(1),
+            '|' if in_class == 0 && depth == 0 => {
+                all.push(&java[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    all.push(&java[from..]);
+    all
 }
 
 /// The ends of what stands before the `.*` at the end of a pattern, whose matches may all go on as they like.
 fn open_end(java: &str) -> Option<Ends> {
     let java = java.strip_suffix('$').unwrap_or(java);
     let before = java.strip_suffix(".*").filter(|before| !before.ends_with('\\'))?;
-    parts(before).is_some().then(|| Ends::of(before))
+    (parts(before).is_some() && !before.ends_with('$')).then(|| Ends::of(before))
 }
 
 impl Taker<'_> {
@@ -156,7 +198,21 @@ impl Taker<'_> {
 
     /// Does it ignore all names of the other?
     fn leaves_out(&self, other: Taker<'_>) -> bool {
-        self.spool().is_some_and(|s| s.ignore_pattern.as_str() == other.pattern().as_str())
+        self.ignores(other.pattern().as_str()) || self.leaves_out_longer(other)
+    }
+
+    /// And the same with more letters behind them?
+    fn leaves_out_longer(&self, other: Taker<'_>) -> bool {
+        let own = other.pattern().as_str();
+        // Behind an alternation more letters would be those of its last part.
+        let is_one = || parts(own).is_some() && !own.ends_with('$');
+        self.ignores(own) && open_end(own).is_some()
+            || self.ignores(&format!("{own}.*")) && is_one()
+    }
+
+    /// Is that what it ignores, or a part of it?
+    fn ignores(&self, java: &str) -> bool {
+        self.spool().is_some_and(|s| alternatives(s.ignore_pattern.as_str()).contains(&java))
     }
 
     /// Names that its files are likely to have.
@@ -170,7 +226,7 @@ impl Taker<'_> {
             }
         };
         let sample = parts(self.pattern().as_str()).unwrap_or_default();
-        names.push(sample.into_iter().map(|part| part.unwrap_or('1')).collect());
+        names.push(sample.into_iter().map(|part| part.map_or('1', Sign::sample)).collect());
         names
     }
 
@@ -195,17 +251,43 @@ fn names_in(dir: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// Is one the beginning of the other?
-fn starts_alike(a: &[char], b: &[char]) -> bool {
-    a.iter().zip(b).all(|(a, b)| a == b)
+/// What a pattern says of one letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Letter(char),
+    /// Any of `0` to `9`.
+    Digit,
 }
 
-/// The letters with which every match of a pattern begins, and those with which it ends, from the
+impl Sign {
+    /// Can it be the same letter?
+    fn is_alike(self, other: Sign) -> bool {
+        match (self, other) {
+            (Sign::Letter(a), Sign::Letter(b)) => a == b,
+            (Sign::Letter(c), Sign::Digit) | (Sign::Digit, Sign::Letter(c)) => c.is_ascii_digit(),
+            (Sign::Digit, Sign::Digit) => true,
+        }
+    }
+
+    fn sample(self) -> char {
+        match self {
+            Sign::Letter(c) => c,
+            Sign::Digit => '1',
+        }
+    }
+}
+
+/// Can one be the beginning of the other?
+fn starts_alike(a: &[Sign], b: &[Sign]) -> bool {
+    a.iter().zip(b).all(|(a, b)| a.is_alike(*b))
+}
+
+/// The letters and digits with which every match of a pattern begins, and those with which it ends, from the
 /// last one on. Empty where they cannot be told.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ends {
-    first: Vec<char>,
-    last: Vec<char>,
+    first: Vec<Sign>,
+    last: Vec<Sign>,
 }
 
 impl Ends {
@@ -217,21 +299,39 @@ impl Ends {
     }
 }
 
-/// A pattern as letters that stand for themselves and parts that may be anything (`None`). `None`
+/// Digits at the beginning of a pattern, of which every match has so many, and what stands behind them there.
+fn digits(java: &str) -> Option<(usize, &str)> {
+    const ONE: [&str; 3] = ["\\d", "(\\d)", "[0-9]"];
+    let rest = ONE.iter().find_map(|one| java.strip_prefix(one))?;
+    let repeated = rest.strip_prefix('{').and_then(|behind| behind.split_once('}'));
+    let Some((count, rest)) = repeated else { return Some((1, rest)) };
+    // What may follow says something else of it.
+    let is_said = !rest.starts_with(['*', '?', '+', '{']);
+    let count = count.parse().ok().filter(|count| (1..=DIGITS_MAX).contains(count))?;
+    is_said.then_some((count, rest))
+}
+
+/// A pattern as letters that stand for themselves, digits, and parts that may be anything (`None`). `None`
 /// as a whole: not understood.
-fn parts(java: &str) -> Option<Vec<Option<char>>> {
-    let mut parts: Vec<Option<char>> = Vec::new();
+fn parts(java: &str) -> Option<Vec<Option<Sign>>> {
+    let mut parts: Vec<Option<Sign>> = Vec::new();
     let mut depth = 0u32;
     let mut in_class = 0u32;
-    let mut letters = java.chars().peekable();
-    while let Some(letter) = letters.next() {
+    let mut letters = java.chars();
+    loop {
         let is_inside = depth > 0 || in_class > 0;
+        if let Some((count, rest)) = digits(letters.as_str()).filter(|_| !is_inside) {
+            parts.extend(std::iter::repeat_n(Some(Sign::Digit), count));
+            letters = rest.chars();
+            continue;
+        }
+        let Some(letter) = letters.next() else { break };
         let part = match letter {
             '\\' => match letters.next()? {
                 // Of the others the letters behind them would be misread.
                 'd' | 'D' | 'w' | 'W' | 's' | 'S' | 'h' | 'H' | 'v' | 'V' | 't' => None,
                 escaped if escaped.is_ascii_alphanumeric() => return None,
-                escaped => Some(escaped),
+                escaped => Some(Sign::Letter(escaped)),
             },
             '[' => {
                 in_class += 1;
@@ -243,7 +343,7 @@ fn parts(java: &str) -> Option<Vec<Option<char>>> {
             }
             '(' if in_class == 0 => {
                 // Flags would change the meaning of what follows.
-                if letters.peek() == Some(&'?') {
+                if letters.as_str().starts_with('?') {
                     return None;
                 }
                 depth += 1;
@@ -267,9 +367,9 @@ fn parts(java: &str) -> Option<Vec<Option<char>>> {
             '+' if !is_inside => None,
             // A match is the whole name.
             '^' if parts.is_empty() => continue,
-            '$' if letters.peek().is_none() => continue,
+            '$' if letters.as_str().is_empty() => continue,
             '.' | '^' | '$' => None,
-            plain => Some(plain),
+            plain => Some(Sign::Letter(plain)),
         };
         parts.push(if is_inside { None } else { part });
     }
@@ -282,13 +382,25 @@ mod tests {
 
     fn ends(java: &str) -> (String, String) {
         let Ends { first, last } = Ends::of(java);
-        (first.into_iter().collect(), last.into_iter().rev().collect())
+        let shown = |sign| match sign {
+            Sign::Letter(c) => c,
+            Sign::Digit => '#',
+        };
+        (first.into_iter().map(shown).collect(), last.into_iter().rev().map(shown).collect())
     }
 
     #[test]
     fn letters_that_every_match_begins_and_ends_with() {
         let cases = [
-            (r"app-\d{10}\.log", "app-", ".log"),
+            (r"app-\d{10}\.log", "app-##########.log", "app-##########.log"),
+            (r"a(\d){2}-[0-9].*", "a##-#", ""),
+            (r".*(\d){4}-(\d){2}", "", "####-##"),
+            (r"a\d+", "a#", ""),
+            (r"a\d*b", "a", "b"),
+            (r"a\d{2,3}b", "a", "b"),
+            (r"a\d{2}*b", "a", "b"),
+            (r"a(\d)?b", "a", "b"),
+            (r"a(\d\d){2}b", "a", "b"),
             (r"app-.*(\d){10}.*", "app-", ""),
             (r".*\.log", "", ".log"),
             (r"abc", "abc", "abc"),
@@ -309,6 +421,15 @@ mod tests {
         ];
         for (java, first, last) in cases {
             assert_eq!(ends(java), (first.to_owned(), last.to_owned()), "{java}");
+        }
+    }
+
+    #[test]
+    fn only_what_means_the_same_by_itself_is_a_part_of_an_alternation() {
+        assert_eq!(alternatives("a|b[|]|(c|d)"), ["a|b[|]|(c|d)", "a", "b[|]", "(c|d)"]);
+        assert_eq!(alternatives(r"a\|b"), [r"a\|b", r"a\|b"]);
+        for java in [r"(?i)a|b", r"\Qa|b\E", r"(a)|\1", r"[]|]", r"\c|", "a\\"] {
+            assert_eq!(alternatives(java), [java], "{java}");
         }
     }
 

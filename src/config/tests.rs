@@ -302,6 +302,11 @@ fn what_one_source_has_finished_is_not_new_to_the_other() {
     // What is left out by one may be the other's with what the one puts behind it.
     let odd = [&prefix[..], &["r2.ignorePattern = app-.*", "r2.fileSuffix = -.app-"]].concat();
     assert!(errors(&two(&odd))[0].contains("or those of finished files"), "{odd:?}");
+    // The same with more letters behind it, and as a part of what is left out.
+    let whole = ["r1.targetPattern = .*\\\\.err", "r2.targetPattern = .*", other_suffix];
+    load(&two(&[&whole[..], &["r2.ignorePattern = .*\\\\.tmp|.*\\\\.err.*"]].concat()));
+    let found = errors(&two(&[&whole[..], &["r2.ignorePattern = .*\\\\.tmp|.*\\\\.err"]].concat()));
+    assert!(found[0].contains("one takes 1.err.COMPLETED"), "{found:?}");
     // Told apart by their ends, with and without the suffixes.
     let logs = ["r1.targetPattern = .*\\\\.log", "r2.targetPattern = .*\\\\.txt", other_suffix];
     load(&two(&logs));
@@ -319,6 +324,32 @@ fn what_one_source_has_finished_is_not_new_to_the_other() {
     assert!(found[0].contains("or those of finished files"), "{found:?}");
     load(&two(&numbered("r2.targetPattern = .*D\\\\.17")));
     load(&two(&numbered("r2.targetPattern = .*-17")));
+}
+
+/// It is the other's only by its suffix, or by the number behind that: digits are no letters of either.
+#[test]
+fn a_source_for_all_but_dated_names_may_have_its_own_suffix() {
+    let two = |ignored: &str, suffix: &str, more: &str| {
+        with(&format!(
+            "a1.sources = r1 r2\na1.sources.r2.type = spooltail\na1.sources.r2.channels = c1\n\
+             a1.sources.r2.spoolDir = /logs\na1.sources.r2.trackerDir = .second\n\
+             a1.sources.r2.targetPattern = .*\na1.sources.r2.ignorePattern = {ignored}\n\
+             a1.sources.r2.fileSuffix = {suffix}\n{more}"
+        ))
+    };
+    let dates = ".*(\\\\d){4}-(\\\\d){2}-(\\\\d){2}.*";
+    let hours = ".*(\\\\d){10}.*";
+    let of_hours = format!("a1.sources.r1.targetPattern = {hours}\n");
+    load(&two(dates, ".DONE", ""));
+    load(&two(&format!("^$|{dates}"), ".DONE", ""));
+    load(&two(hours, ".DONE", &of_hours));
+    // 1 and 234567890 are ten digits.
+    let found = errors(&two(hours, "234567890", &of_hours));
+    assert!(found[0].contains("234567890, which the other has finished"), "{found:?}");
+    // A number has nine at most.
+    let nine = ".*(\\\\d){9}.*";
+    let found = errors(&two(nine, ".DONE", &format!("a1.sources.r1.targetPattern = {nine}\n")));
+    assert!(found[0].contains("or those of finished files"), "{found:?}");
 }
 
 #[test]

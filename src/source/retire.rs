@@ -21,6 +21,7 @@ use super::scan::Candidate;
 use super::tracked::{LeftAlone, Look, Tie, Tracked, Vetting};
 use super::{Files, Handle, READER, reach, root, tell};
 use crate::checkpoint::record::FileState;
+use crate::config::model::NUMBER_DIGITS_MAX;
 use crate::log::{self, Level};
 use crate::os;
 
@@ -454,7 +455,7 @@ impl Files {
             name
         };
         std::iter::once(plain.clone())
-            .chain((1..).map(numbered))
+            .chain((1..10u32.pow(NUMBER_DIGITS_MAX as u32)).map(numbered))
             .find(|candidate| self.root.stat_link(candidate).is_err())
             .unwrap_or(plain.clone())
     }
