@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::sasl::fetch::Tokens;
+use super::sasl::session::Renewals;
 use super::tls::{Session, Summary, Tls};
 use crate::config::model::Destination;
 use crate::config::sasl::{Endpoint, Login};
@@ -15,12 +16,13 @@ pub struct Security {
     pub config: security::Security,
     pub tls: Option<Tls>,
     pub tokens: Tokens,
+    pub renewals: Renewals,
 }
 
 impl Security {
     pub fn new(config: security::Security) -> Security {
         let tls = config.tls.clone().map(Tls::new);
-        Security { config, tls, tokens: Tokens::default() }
+        Security { config, tls, tokens: Tokens::default(), renewals: Renewals::default() }
     }
 }
 

@@ -165,7 +165,7 @@ impl Lane {
         if self.is_closed {
             return Err(Fault::Lost(format!("{} closed the connection", self.peer())));
         }
-        if self.is_login_due() {
+        if self.is_held_back() {
             parts.iter().for_each(|part| self.kept.extend_from_slice(part));
         } else {
             self.connection.send(parts)?;
@@ -180,41 +180,77 @@ impl Lane {
         Ok(())
     }
 
-    /// Is what the broker believes of us over soon, or told again just now? Nothing more goes out
+    /// Can the broker be told again who we are, is it told just now, or is what it believes over? Nothing more goes out
     /// meanwhile: a request that is open when it is over closes the connection.
-    fn is_login_due(&self) -> bool {
-        self.login.is_some()
+    fn is_held_back(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.is_prepared())
             || !self.kept.is_empty()
-            || self.connection.session().is_some_and(|session| session.is_due(Instant::now()))
+            || self.connection.session().is_some_and(|session| session.is_over(Instant::now()))
     }
 
-    /// Logs in again once nothing is under way, and sends then what was kept.
+    /// Does a login read what the broker says?
+    fn is_logging_in(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| !login.is_untold())
+    }
+
+    /// Is nothing under way that was sent?
+    fn is_quiet(&self) -> bool {
+        self.flights.front().is_none_or(|flight| flight.is_kept)
+    }
+
+    /// Gets what a login takes that is due, while the connection goes on. Where there is nothing to be had, what the broker
+    /// believes holds for a while: it is tried again until that is over.
     ///
     /// # Errors
-    /// `Lost`; `LoginRefused`.
-    fn log_in_again(&mut self) -> Result<(), Fault> {
-        let is_quiet = self.flights.front().is_none_or(|flight| flight.is_kept);
-        if self.is_closed || !is_quiet || !self.is_login_due() {
-            return Ok(());
-        }
+    /// It is over; `NotReady`, `LoginRefused`.
+    fn prepare_login(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
         if self.login.is_none() {
-            let from = self.connection.held_until().unwrap_or_else(Instant::now);
-            let deadline = from + self.timeout;
-            let login = self.connection.session().and_then(|session| session.renew(deadline));
+            let due = self.connection.session().filter(|session| session.is_due(now));
+            let login = due.and_then(|session| session.renew(now + self.timeout));
             self.login = login.map(Box::new);
         }
-        if let Some(login) = &mut self.login {
-            match login.step(&mut self.connection, &self.versions) {
-                Ok(Progress::Pending) => return Ok(()),
-                Ok(Progress::Done(())) => self.login = None,
-                // It was idle, and nothing is lost with it.
-                Err(Fault::Lost(_)) if self.flights.is_empty() => {
-                    self.login = None;
-                    self.is_closed = true;
-                    return Ok(());
-                }
-                Err(fault) => return Err(fault),
+        let Some(login) = &mut self.login else { return Ok(()) };
+        let Err(fault) = login.prepare(self.connection.peer()) else { return Ok(()) };
+        self.login = None;
+        let peer = self.connection.peer().to_string();
+        match self.connection.session_mut() {
+            Some(session) if !session.is_over(now) => session.put_off(&peer, &fault, now),
+            _ => return Err(fault),
+        }
+        Ok(())
+    }
+
+    /// Logs in again once all that it takes is there and nothing is under way, and sends then what was kept.
+    ///
+    /// # Errors
+    /// `Lost`; `NotReady`; `LoginRefused`.
+    fn log_in_again(&mut self) -> Result<(), Fault> {
+        if self.is_closed {
+            self.login = None;
+            return Ok(());
+        }
+        self.prepare_login()?;
+        if !self.is_quiet() {
+            return Ok(());
+        }
+        let Some(login) = self.login.as_mut().filter(|login| login.is_prepared()) else {
+            return Ok(());
+        };
+        if login.is_untold() {
+            let from = self.connection.held_until().unwrap_or_else(Instant::now);
+            login.set_deadline(from + self.timeout);
+        }
+        match login.step(&mut self.connection, &self.versions) {
+            Ok(Progress::Pending) => return Ok(()),
+            Ok(Progress::Done(())) => self.login = None,
+            // It was idle, and nothing is lost with it.
+            Err(Fault::Lost(_)) if self.flights.is_empty() => {
+                self.login = None;
+                self.is_closed = true;
+                return Ok(());
             }
+            Err(fault) => return Err(fault),
         }
         let kept = std::mem::take(&mut self.kept);
         self.connection.send(&[IoSlice::new(&kept)])?;
@@ -229,7 +265,7 @@ impl Lane {
     /// `Lost`; `Overdue`; what `take` says.
     pub fn receive(&mut self, take: &mut Taker<'_>) -> Result<(), Fault> {
         self.log_in_again()?;
-        if self.login.is_some() {
+        if self.is_logging_in() {
             return Ok(());
         }
         if self.flights.is_empty() {
@@ -292,7 +328,7 @@ impl Lane {
 
     /// Neither an end nor an answer may come while nothing is under way.
     fn look_if_closed(&mut self) {
-        if self.flights.is_empty() && !self.is_closed && self.login.is_none() {
+        if self.flights.is_empty() && !self.is_closed && !self.is_logging_in() {
             let nothing = self.connection.poll_answer(ANSWER_BYTES_MAX);
             self.is_closed = !matches!(nothing, Ok(None));
         }
@@ -328,11 +364,13 @@ impl Lane {
 
     /// See `Broker::descriptors`.
     pub fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
-        match &self.login {
-            Some(login) => login.descriptors(&self.connection, add),
-            // A connection that the broker has closed stirs for ever.
-            None if self.is_closed => {}
-            None => add(self.connection.fd(), self.connection.wants_write()),
+        if let Some(login) = self.login.as_ref().filter(|login| !login.is_prepared()) {
+            login.descriptors(&self.connection, add);
+        }
+        // A connection that the broker has closed stirs for ever, and so does one of which nobody reads.
+        let waits_for_login = self.is_quiet() && self.is_busy() && !self.is_logging_in();
+        if !self.is_closed && !waits_for_login {
+            add(self.connection.fd(), self.connection.wants_write());
         }
     }
 

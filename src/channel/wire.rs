@@ -43,7 +43,7 @@ pub struct Connection {
     /// The peer has closed it.
     has_ended: bool,
     /// For how long the peer believes who we are, if it tells.
-    session: Option<Session>,
+    session: Option<Box<Session>>,
 }
 
 /// A request under way on a connection that carries nothing else.
@@ -127,12 +127,16 @@ impl Connection {
 
     /// We have logged in; `None` where that is believed for good.
     pub fn set_session(&mut self, session: Option<Session>) {
-        self.session = session;
+        self.session = session.map(Box::new);
     }
 
     /// The login, where it ends.
     pub fn session(&self) -> Option<&Session> {
-        self.session.as_ref()
+        self.session.as_deref()
+    }
+
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        self.session.as_deref_mut()
     }
 
     /// What is spoken, where it is TLS.

@@ -10,6 +10,7 @@ pub mod msk;
 pub mod oauth;
 pub mod plain;
 pub mod scram;
+pub mod session;
 pub mod sigv4;
 pub mod token;
 pub mod tries;
@@ -33,9 +34,7 @@ use super::wire::Connection;
 use crate::config::sasl::Login;
 use exchange::{Exchange, Refusal, Step};
 use fetch::Fetch;
-
-/// A broker takes no second login on a connection within a second (KIP-368): it answers with error 34.
-const AGAIN_MIN: Duration = Duration::from_millis(1_200);
+pub use session::Session;
 
 /// Largest answer of a broker during a login. A ticket of Kerberos takes some kilobytes.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -43,30 +42,8 @@ const TOKEN_BYTES_MAX: usize = 64 << 10;
 const TOKENS_MAX: u32 = 20;
 /// What the broker has said of itself is shown up to here, characters.
 const WORDS_MAX: usize = 200;
-/// A login that is believed for longer is made anew all the same.
-const LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// For how long a broker believes who we are, on one connection.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// When it has to be told again: after four fifths of the time that it has named, but not at once.
-    renew_at: Instant,
-    client: Client,
-}
-
-impl Session {
-    /// Is it time to log in again?
-    pub fn is_due(&self, now: Instant) -> bool {
-        now >= self.renew_at
-    }
-
-    /// Begins to log in again. No request may be open on the connection.
-    pub fn renew(&self, deadline: Instant) -> Option<Authentication> {
-        Authentication::begin(&self.client, deadline)
-    }
-}
-
-/// A login under way on a connection that carries nothing else meanwhile.
+/// A login under way. From its first word to the broker on the connection carries nothing else.
 #[derive(Debug)]
 pub struct Authentication {
     client: Client,
@@ -82,8 +59,15 @@ enum Stage {
     Begun,
     /// A token comes from elsewhere first.
     Fetching(Box<Fetch>),
+    /// All that it takes is here; the broker has heard nothing of it.
+    Prepared {
+        exchange: Exchange,
+        token: Vec<u8>,
+    },
     /// The mechanism was named; `is_bare`: tokens come without requests around them.
     Naming {
+        exchange: Exchange,
+        token: Vec<u8>,
         asked: Asked,
         is_bare: bool,
     },
@@ -119,6 +103,58 @@ impl Authentication {
         })
     }
 
+    /// Gets what is to be shown to the broker, of which it hears nothing yet: the connection may carry whatever it likes.
+    ///
+    /// # Errors
+    /// `NotReady`, `LoginRefused`: there is nothing to show; it is over then.
+    pub fn prepare(&mut self, peer: &str) -> Result<Progress<()>, Fault> {
+        let security = Rc::clone(&self.security);
+        let Some(login) = &security.config.login else {
+            return Err(Fault::Lost("no user to log in as is configured".to_string()));
+        };
+        loop {
+            self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Begun => match security.tokens.missing_of(login) {
+                    Some(endpoint) => {
+                        let client = Client::of_endpoint(endpoint);
+                        let fetch = Fetch::start(endpoint, &client, self.deadline)?;
+                        Stage::Fetching(Box::new(fetch))
+                    }
+                    None => prepared(login, &security, peer)?,
+                },
+                Stage::Fetching(mut fetch) => match fetch.poll()? {
+                    Progress::Pending => {
+                        self.stage = Stage::Fetching(fetch);
+                        return Ok(Progress::Pending);
+                    }
+                    Progress::Done(given) => {
+                        security.tokens.keep(given);
+                        prepared(login, &security, peer)?
+                    }
+                },
+                further => {
+                    self.stage = further;
+                    return Ok(Progress::Done(()));
+                }
+            };
+        }
+    }
+
+    /// Has the broker heard nothing of it yet?
+    pub fn is_untold(&self) -> bool {
+        matches!(self.stage, Stage::Begun | Stage::Fetching(_) | Stage::Prepared { .. })
+    }
+
+    /// Is all that it takes here, or was it told already?
+    pub fn is_prepared(&self) -> bool {
+        !matches!(self.stage, Stage::Begun | Stage::Fetching(_))
+    }
+
+    /// What it took to prepare it is no part of the broker's time.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Goes as far as it can now. It is called again when one of its descriptors stirs or
     /// [`Authentication::patience`] is over.
     ///
@@ -129,6 +165,14 @@ impl Authentication {
         connection: &mut Connection,
         versions: &Versions,
     ) -> Result<Progress<()>, Fault> {
+        match self.prepare(connection.peer()) {
+            Ok(Progress::Done(())) => {}
+            Err(fault @ Fault::LoginRefused(_)) => {
+                self.security.tokens.forget();
+                return Err(fault);
+            }
+            other => return other,
+        }
         loop {
             let stage = std::mem::replace(&mut self.stage, Stage::Over);
             let next = self.advance(stage, connection, versions);
@@ -143,11 +187,9 @@ impl Authentication {
                     return Ok(Progress::Pending);
                 }
                 Next::Done(lifetime) => {
-                    connection.set_session(lifetime.map(|lifetime| Session {
-                        renew_at: Instant::now()
-                            + (lifetime.min(LIFETIME_MAX) / 5 * 4).max(AGAIN_MIN),
-                        client: self.client.clone(),
-                    }));
+                    let begun = |lifetime| Session::begun(lifetime, self.client.clone());
+                    connection.set_session(lifetime.map(begun));
+                    self.security.renewals.done(connection.peer());
                     return Ok(Progress::Done(()));
                 }
             }
@@ -179,30 +221,15 @@ impl Authentication {
             return Err(Fault::Lost("no user to log in as is configured".to_string()));
         };
         match stage {
-            Stage::Begun => match security.tokens.missing_of(login) {
-                Some(endpoint) => {
-                    let client = Client::of_endpoint(endpoint);
-                    let fetch = Fetch::start(endpoint, &client, self.deadline)?;
-                    Ok(Next::Stage(Stage::Fetching(Box::new(fetch))))
-                }
-                None => self.name(login, connection, versions),
-            },
-            Stage::Fetching(mut fetch) => match fetch.poll()? {
-                Progress::Pending => Ok(Next::Later(Stage::Fetching(fetch))),
-                Progress::Done(given) => {
-                    security.tokens.keep(given);
-                    self.name(login, connection, versions)
-                }
-            },
-            Stage::Naming { asked, is_bare } => {
+            Stage::Prepared { exchange, token } => {
+                self.name(login, (exchange, token), connection, versions)
+            }
+            Stage::Naming { exchange, token, asked, is_bare } => {
                 let Progress::Done(answer) = asked.poll::<SaslHandshakeResponse>(connection)?
                 else {
-                    return Ok(Next::Later(Stage::Naming { asked, is_bare }));
+                    return Ok(Next::Later(Stage::Naming { exchange, token, asked, is_bare }));
                 };
                 named(&answer, login, connection.peer())?;
-                let bearer = security.tokens.kept();
-                let begun = Exchange::start(login, connection.peer(), bearer.as_deref());
-                let (exchange, token) = begun.map_err(|r| refused(login, connection, r))?;
                 self.send(exchange, token, is_bare, connection, versions)
             }
             Stage::Asking { mut exchange, asked } => {
@@ -212,7 +239,7 @@ impl Authentication {
                 };
                 believed(&answer, login, &exchange, connection)?;
                 let step = exchange.answer(&answer.auth_bytes);
-                match step.map_err(|r| refused(login, connection, r))? {
+                match step.map_err(|r| refused(login, connection.peer(), r))? {
                     Step::Send(token) | Step::SendLast(token) => {
                         self.send(exchange, token, false, connection, versions)
                     }
@@ -226,7 +253,7 @@ impl Authentication {
                 let Some(token) = self.bare_token(login, connection)? else {
                     return Ok(Next::Later(Stage::Bare { exchange }));
                 };
-                match exchange.answer(&token).map_err(|r| refused(login, connection, r))? {
+                match exchange.answer(&token).map_err(|r| refused(login, connection.peer(), r))? {
                     Step::Send(token) => self.send(exchange, token, true, connection, versions),
                     Step::SendLast(token) => {
                         self.send(exchange, token, true, connection, versions)?;
@@ -235,7 +262,9 @@ impl Authentication {
                     Step::Done => Ok(Next::Done(None)),
                 }
             }
-            Stage::Over => Err(Fault::Lost("this login is over".to_string())),
+            Stage::Begun | Stage::Fetching(_) | Stage::Over => {
+                Err(Fault::Lost("this login is over".to_string()))
+            }
         }
     }
 
@@ -243,13 +272,14 @@ impl Authentication {
     fn name(
         &self,
         login: &Login,
+        (exchange, token): (Exchange, Vec<u8>),
         connection: &mut Connection,
         versions: &Versions,
     ) -> Result<Next, Fault> {
         let highest = versions.highest(SASL_HANDSHAKE);
         if highest < 0 {
             let why = Refusal("this broker accepts no logins".to_string());
-            return Err(refused(login, connection, why));
+            return Err(refused(login, connection.peer(), why));
         }
         let is_bare = highest < 1 || versions.highest(SASL_AUTHENTICATE) < 0;
         let version = if is_bare { 0 } else { 1 };
@@ -258,7 +288,7 @@ impl Authentication {
         let (api, id, bytes_max) = (SASL_HANDSHAKE, &self.client.id, TOKEN_BYTES_MAX);
         let asked =
             protocol::ask(connection, api, version, id, &request, bytes_max, self.deadline)?;
-        Ok(Next::Stage(Stage::Naming { asked, is_bare }))
+        Ok(Next::Stage(Stage::Naming { exchange, token, asked, is_bare }))
     }
 
     fn send(
@@ -307,7 +337,7 @@ impl Authentication {
                 }
                 let why = "the broker closed the connection in place of an answer, which is how those \
                            before 1.0 refuse a name or a password";
-                Err(refused(login, connection, Refusal(why.to_string())))
+                Err(refused(login, connection.peer(), Refusal(why.to_string())))
             }
             other => other,
         }
@@ -357,7 +387,7 @@ fn believed(
             let told = answer.error_message.as_ref().map_or("", |words| words.as_str());
             let words = exchange.objection().map_or_else(|| shown(told), str::to_string);
             let words = if words.is_empty() { "it does not say why".to_string() } else { words };
-            Err(refused(login, connection, Refusal(format!("{words} (error {code})"))))
+            Err(refused(login, connection.peer(), Refusal(format!("{words} (error {code})"))))
         }
         _ => {
             let peer = connection.peer();
@@ -366,8 +396,16 @@ fn believed(
     }
 }
 
-fn refused(login: &Login, connection: &Connection, Refusal(why): Refusal) -> Fault {
-    let (peer, mechanism) = (connection.peer(), login.mechanism());
+/// The exchange with the broker at `peer` and its first token: of Kerberos the ticket.
+fn prepared(login: &Login, security: &Security, peer: &str) -> Result<Stage, Fault> {
+    let bearer = security.tokens.kept();
+    let begun = Exchange::start(login, peer, bearer.as_deref());
+    let (exchange, token) = begun.map_err(|why| refused(login, peer, why))?;
+    Ok(Stage::Prepared { exchange, token })
+}
+
+fn refused(login: &Login, peer: &str, Refusal(why): Refusal) -> Fault {
+    let mechanism = login.mechanism();
     let who = login.principal().map_or(String::new(), |name| format!(" as {}", shown(name)));
     Fault::LoginRefused(format!("{peer}: no login{who} by {mechanism}: {why}"))
 }

@@ -8,10 +8,12 @@ use super::super::finish::{Waits, finish};
 use super::super::greet::{Greeting, Spoken, greet};
 use super::super::lane::Lane;
 use super::*;
-use crate::config::sasl::{Claims, Endpoint, Token};
+use crate::config::sasl::{Claims, Endpoint, Tickets, Token};
 use crate::config::secret::Secret;
 use crate::config::security;
+use crate::log;
 use crate::os::{self, Interest};
+use kafka_protocol::messages::MetadataRequest;
 
 fn client(login: Login) -> Client {
     let protocol = security::Protocol::SaslPlaintext;
@@ -215,7 +217,7 @@ fn a_login_is_made_anew_on_the_same_connection() {
     let mut login = first.renew(deadline).unwrap();
     let versions = spoken.versions().unwrap();
     finish(&mut connection, |connection| login.step(connection, versions)).unwrap();
-    assert!(connection.session().unwrap().renew_at > first.renew_at);
+    assert!(connection.session().unwrap().due_at() > first.due_at());
 }
 
 /// Where a server of tokens listens, and the login by one of them.
@@ -236,6 +238,11 @@ fn endpoint() -> (TcpListener, Login) {
 
 /// Gives one token after the other, each for an hour; how many.
 fn give_tokens(listener: TcpListener) -> Arc<AtomicUsize> {
+    give_tokens_after(0, listener)
+}
+
+/// It has too much to do when it is asked first, so many times.
+fn give_tokens_after(busy: usize, listener: TcpListener) -> Arc<AtomicUsize> {
     let given = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&given);
     std::thread::spawn(move || {
@@ -246,6 +253,10 @@ fn give_tokens(listener: TcpListener) -> Arc<AtomicUsize> {
                 end += stream.read(&mut request[end..]).unwrap();
             }
             let number = count.fetch_add(1, Ordering::SeqCst);
+            if number < busy {
+                stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").unwrap();
+                continue;
+            }
             let body = format!(r#"{{"access_token":"token-{number}","expires_in":3600}}"#);
             let length = body.len();
             let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -333,9 +344,7 @@ fn a_broker_that_hangs_up_while_a_token_is_fetched_anew_is_not_waited_for() {
     let address = listener.local_addr().unwrap().to_string();
     let broker = broker_that_hangs_up(listener);
     let deadline = Instant::now() + Duration::from_secs(20);
-    let (mut connection, spoken) = greet(&address, "t", &Client::plain("c"), deadline).unwrap();
-    connection.set_session(Some(Session { renew_at: Instant::now(), client: client(login) }));
-    let mut lane = Lane::new(Leader { connection, spoken }, Duration::from_secs(20));
+    let mut lane = lane_due(&address, login, Duration::from_secs(60));
     let asked = loop {
         lane.receive(&mut |_, _, _| Ok(())).unwrap();
         if let Ok((asked, _)) = tokens.accept() {
@@ -348,6 +357,92 @@ fn a_broker_that_hangs_up_while_a_token_is_fetched_anew_is_not_waited_for() {
         lane.receive(&mut |_, _, _| Ok(())).unwrap();
         std::thread::yield_now();
     }
+    assert!(lane.is_closed());
     drop(asked);
-    assert!(stirs(Duration::from_secs(20), |add| lane.descriptors(add)));
+}
+
+/// A connection to that broker on which a login is due now, and is over in so long.
+fn lane_due(address: &str, login: Login, over_in: Duration) -> Lane {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (mut connection, spoken) = greet(address, "t", &Client::plain("c"), deadline).unwrap();
+    connection.set_session(Some(Session::ending(Duration::ZERO, over_in, client(login))));
+    Lane::new(Leader { connection, spoken }, Duration::from_secs(20))
+}
+
+/// Asks anything.
+fn ask(lane: &mut Lane) -> i32 {
+    let number = lane.next_correlation();
+    let request = MetadataRequest::default();
+    let frame = protocol::frame(protocol::METADATA_OLD, 0, number, "c", &request).unwrap();
+    lane.ask(&frame, number, TOKEN_BYTES_MAX).unwrap();
+    number
+}
+
+/// Takes turns until it is so.
+fn turns(lane: &mut Lane, mut is_so: impl FnMut(&mut Lane) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so(lane) {
+        assert!(Instant::now() < deadline, "it does not come to that");
+        lane.receive(&mut |_, _, _| Ok(())).unwrap();
+        stirs(Duration::from_millis(20), |add| lane.descriptors(add));
+    }
+}
+
+fn is_answered(lane: &mut Lane, number: i32) -> bool {
+    matches!(lane.take(number), Progress::Done(_))
+}
+
+/// Whoever gives the tokens is down for a while when one is needed; what the broker has believed still holds.
+#[test]
+fn a_login_that_cannot_be_made_anew_ends_no_connection_before_it_is_over() {
+    let (tokens, login) = endpoint();
+    let asked = give_tokens_after(2, tokens);
+    let answers =
+        vec![vec![0; 8], handshake(0, &["OAUTHBEARER"]), told(0, "", b"", 3_600_000), vec![0; 8]];
+    let ((), lines) = log::capture(|| {
+        let mut lane = lane_due(&broker(MODERN, answers), login, Duration::from_secs(600));
+        let number = ask(&mut lane);
+        turns(&mut lane, |lane| is_answered(lane, number));
+        let later = Instant::now() + Duration::from_secs(1_200);
+        turns(&mut lane, |lane| lane.connection().session().unwrap().due_at() > later);
+        let number = ask(&mut lane);
+        turns(&mut lane, |lane| is_answered(lane, number));
+        assert!(!lane.is_closed());
+    });
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(count("the login cannot be made anew: no token from 127.0.0.1:"), 1, "{lines:?}");
+    assert_eq!(count("the login was made anew"), 1, "{lines:?}");
+}
+
+#[test]
+fn a_login_that_is_over_and_cannot_be_made_anew_ends_the_connection() {
+    let (tokens, login) = endpoint();
+    give_tokens_after(usize::MAX, tokens);
+    let mut lane = lane_due(&broker(MODERN, vec![vec![0; 8]]), login, Duration::ZERO);
+    let number = ask(&mut lane);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let fault = loop {
+        assert!(Instant::now() < deadline && !is_answered(&mut lane, number), "it was sent");
+        match lane.receive(&mut |_, _, _| Ok(())) {
+            Ok(()) => stirs(Duration::from_millis(20), |add| lane.descriptors(add)),
+            Err(fault) => break fault,
+        };
+    };
+    assert!(matches!(fault, Fault::NotReady(_)), "{fault:?}");
+}
+
+/// No KDC, no library, or nothing in the cache: the broker must not hear of a login that cannot go on.
+#[test]
+fn a_ticket_that_cannot_be_had_ends_no_connection_before_its_login_is_over() {
+    let login = Login::Gssapi {
+        service: "kafka".to_string(),
+        principal: None,
+        tickets: Tickets::Cache(Some("/nonexistent/cache".into())),
+        configuration: None,
+    };
+    let mut lane = lane_due(&broker(MODERN, vec![vec![0; 8]]), login, Duration::from_secs(600));
+    let number = ask(&mut lane);
+    turns(&mut lane, |lane| is_answered(lane, number));
+    assert!(!lane.connection().session().unwrap().is_due(Instant::now()));
 }
