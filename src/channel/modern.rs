@@ -440,6 +440,10 @@ impl Modern {
     pub fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         let result = self.pump();
         self.growth.step(&mut self.lanes, &self.client);
+        // What stirs is gone on with in each turn.
+        if matches!(self.probe, Probe::Greeting(_)) {
+            self.is_probing();
+        }
         answers.append(&mut self.answers);
         result?;
         self.lanes.expect_open(answers)
@@ -462,6 +466,9 @@ impl Waits for Modern {
     fn descriptors(&self, add: &mut dyn FnMut(RawFd, bool)) {
         self.lanes.all.iter().for_each(|lane| lane.descriptors(add));
         self.growth.descriptors(add);
+        if let Probe::Greeting(greeting) = &self.probe {
+            greeting.descriptors(add);
+        }
     }
 
     /// A connection that is made beside those that there are holds nothing up.
@@ -594,6 +601,7 @@ mod tests {
     use crate::config::sasl::Login;
     use crate::config::secret::Secret;
     use crate::config::security;
+    use crate::os::{self, Interest};
 
     /// A broker that answers each login by this error; where, and how many it has answered.
     fn broker(error: u8) -> (String, Arc<AtomicUsize>) {
@@ -655,6 +663,24 @@ mod tests {
             Ok(if modern.is_probing() { Progress::Pending } else { Progress::Done(()) })
         };
         finish(modern, step).unwrap();
+    }
+
+    /// Nothing of its greeting has to wait for the next look.
+    #[test]
+    fn a_leader_that_answers_again_wakes_the_loop_at_each_step() {
+        let (address, believed) = broker(0);
+        let mut modern = modern(vec![address]);
+        assert!(modern.is_probing());
+        let mut steps = 0;
+        while matches!(modern.probe, Probe::Greeting(_)) {
+            let mut interests = Vec::new();
+            modern.descriptors(&mut |fd, write| interests.push(Interest { fd, write }));
+            assert!(os::wait(&interests, Duration::from_secs(20)).unwrap(), "after {steps} steps");
+            modern.receive(&mut Vec::new()).unwrap();
+            steps += 1;
+        }
+        assert!(modern.unreached.is_empty());
+        assert_eq!(believed.load(Ordering::SeqCst), 1);
     }
 
     /// Accounts are locked after a few. Those that did not answer for another reason have their turns meanwhile.
