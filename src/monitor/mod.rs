@@ -33,6 +33,7 @@ use crate::histogram::Histogram;
 use crate::log;
 use crate::os::{self, Usage};
 use crate::pipeline::Counters;
+use crate::source::pulse;
 use crate::text::size;
 use ages::Age;
 use exposition::{Exposition, FileView};
@@ -219,11 +220,15 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// As the command line, the configuration and the environment want it.
     pub(crate) fn new(args: &AgentArgs, config: &MonitoringConfig) -> Monitor {
+        let systemd = Notifier::from_environment();
+        if let Some(beat) = systemd.beat() {
+            pulse::at_each_beat(beat);
+        }
         Monitor {
             wanted: Some(args.clone()),
             textfile: config.textfile.clone(),
             pages: Pages { has_page: config.page, ..Pages::default() },
-            systemd: Notifier::from_environment(),
+            systemd,
             ..Monitor::absent()
         }
     }

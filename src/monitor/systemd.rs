@@ -7,8 +7,14 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
 
 use crate::log;
+
+/// How often it is said that a turn goes on which takes long.
+const GOES_ON_EVERY: Duration = Duration::from_secs(10);
+/// For how much longer systemd is asked to wait then.
+const EXTENSION: Duration = Duration::from_secs(60);
 
 /// The socket, and what was sent last. Does nothing if there is no listener.
 pub(crate) struct Notifier {
@@ -56,6 +62,26 @@ impl Notifier {
         if now_ms >= self.alive_due_ms && socket.send_to_addr(b"WATCHDOG=1", address).is_ok() {
             self.alive_due_ms = now_ms + every_ms;
         }
+    }
+
+    /// Says, when it is called often enough, that a turn of the loop goes on which takes long; `None`: nobody listens.
+    /// The first turn is a part of the start, for which systemd waits a minute and a half (`TimeoutStartSec=`).
+    pub(crate) fn beat(&self) -> Option<impl FnMut() + use<>> {
+        let every = self.watchdog_ms.map_or(GOES_ON_EVERY, Duration::from_millis);
+        self.beat_every(every.min(GOES_ON_EVERY))
+    }
+
+    fn beat_every(&self, every: Duration) -> Option<impl FnMut() + use<>> {
+        let (socket, address) = self.to.as_ref()?;
+        let (socket, address) = (socket.try_clone().ok()?, address.clone());
+        let text = format!("WATCHDOG=1\nEXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros());
+        let mut due = Instant::now() + every;
+        Some(move || {
+            let now = Instant::now();
+            if now >= due && socket.send_to_addr(text.as_bytes(), &address).is_ok() {
+                due = now + every;
+            }
+        })
     }
 
     /// Sends a state unless it is the one sent last. The socket is never waited for. Does the listener,
@@ -157,6 +183,20 @@ pub(super) mod tests {
         assert_eq!(drain(&listener), ["WATCHDOG=1"]);
         notifier.alive(1_002);
         assert!(drain(&listener).is_empty());
+    }
+
+    #[test]
+    fn a_turn_that_takes_long_and_goes_on_is_said_to() {
+        let name = format!("flume-ng-test-beat-{}", std::process::id());
+        let (listener, notifier) = (listen(&name), notifier(&name));
+        let mut beat = notifier.beat_every(Duration::ZERO).unwrap();
+        beat();
+        assert_eq!(drain(&listener), ["WATCHDOG=1\nEXTEND_TIMEOUT_USEC=60000000"]);
+        // A short one says nothing.
+        let mut beat = notifier.beat().unwrap();
+        (0..1_000).for_each(|_| beat());
+        assert!(drain(&listener).is_empty());
+        assert!(Notifier::nobody().beat().is_none());
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod parked;
 pub mod past;
 pub mod policy;
 mod present;
+pub mod pulse;
 pub mod quest;
 pub mod reach;
 mod read_marks;

@@ -22,6 +22,7 @@ use crate::source::claims::Claims;
 use crate::source::hints::{Hints, born_ns, modified_ms};
 use crate::source::marks::Marks;
 use crate::source::policy::Names;
+use crate::source::pulse;
 use crate::source::retire::HIDDEN_BESIDE;
 use crate::source::root::{self, Entry, Root};
 use crate::source::slow_names::SlowNames;
@@ -523,6 +524,7 @@ impl Scanner {
         self.gone.retain(|gone| *gone != directory);
         let mut is_whole = true;
         for entry in entries {
+            pulse::step();
             let Entry { name, inode, is_directory } = entry?;
             if is_directory && self.is_recursive {
                 self.note_place(&name, inode, problems);
