@@ -399,12 +399,17 @@ impl Files {
             return;
         }
         let candidates = self.scanner.candidates().iter().map(|c| &c.name);
-        let listed: HashSet<&OsString> =
-            candidates.chain(problems.iter().map(|(name, _)| name)).collect();
+        let listed: HashSet<&OsStr> = candidates
+            .chain(problems.iter().map(|(name, _)| name))
+            .map(OsString::as_os_str)
+            // A file that has lost its name is told of by that as long as it is open.
+            .chain(self.tracked.iter().map(Tracked::name))
+            .chain(self.quests.list.iter().flat_map(|quest| &quest.suspects).map(|s| &*s.name))
+            .collect();
         let root = &self.root;
         // Copies, for one, are no candidates.
         let is_gone = |n: &OsStr| root.stat_link(n).is_err_and(|e| reach::is_nothing_there(&e));
-        self.refusals.forget_all_but(|name| listed.contains(name) || !is_gone(name));
+        self.refusals.forget_all_but(|name| listed.contains(name.as_os_str()) || !is_gone(name));
     }
 
     fn is_refused(&self, name: &OsStr) -> bool {

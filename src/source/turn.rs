@@ -431,6 +431,20 @@ mod tests {
         assert_eq!(scene.files.refusals.count(), 0);
     }
 
+    /// It was told of again at each listing.
+    #[test]
+    fn what_was_refused_of_an_open_file_that_is_gone_is_told_once() {
+        let mut scene = Scene::new("refused-open");
+        let name = scene.name("open");
+        scene.write(&name, 0..3);
+        scene.is_read(&name, 16);
+        scene.files.complain(OsStr::new(&name), "stale");
+        std::fs::remove_file(scene.path(&name)).unwrap();
+        scene.clock.advance(CONFIRMED_MS);
+        scene.files.refresh(true);
+        assert_eq!(scene.files.refusals.count(), 1);
+    }
+
     /// Longer than the time after which a directory is listed once more.
     const CONFIRMED_MS: u64 = 2_000;
 
