@@ -260,7 +260,7 @@ impl Files {
                 let is_unreachable = matches!(absent.absence, Absence::Unreachable(_));
                 if absent.absence == Absence::Gone || is_news && !is_unreachable {
                     let Absent { mut record, absence, reached, .. } = absent;
-                    self.note_names_now(&mut record, census);
+                    self.note_names_now(&mut record, &absence, census);
                     return self.is_missed(record, absence, reached);
                 }
                 self.absent.list.push(absent);
@@ -353,15 +353,27 @@ impl Files {
         }
         let census = self.take_census(&HashSet::from([record.inode]));
         let found = self.locate_in(record, &census);
-        if found.is_err() {
-            self.note_names_now(record, &census);
+        if let Err(absence) = &found {
+            self.note_names_now(record, absence, &census);
         }
         found
     }
 
     /// The inode of the record holds something else: it may have been renamed, unseen, and copied under that name,
-    /// before it was truncated.
-    pub(super) fn note_names_now(&mut self, record: &mut FileRecord, census: &Census) {
+    /// before it was truncated. Where the inode is nowhere, nothing was truncated, and a name that the file had says
+    /// nothing of another one that has it now: that is known by its bytes, or not at all.
+    pub(super) fn note_names_now(
+        &mut self,
+        record: &mut FileRecord,
+        absence: &Absence,
+        census: &Census,
+    ) {
+        if census.names_of(record.inode).next().is_none() {
+            if *absence == Absence::Gone && record.position < PROOF_BYTES {
+                record.former_names.clear();
+            }
+            return;
+        }
         let was_had = |name: &OsStr| {
             let had = record.former_names.iter().map(|had| &had.name);
             had.chain([&record.name, &record.current_name]).any(|had| **had == *name.as_bytes())

@@ -170,6 +170,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::record::FileRecord;
     use crate::source::scene::{Scene, named};
 
     /// What was read of a file that was truncated, its copy that lacks the last lines, and how much the two hold.
@@ -218,5 +219,55 @@ mod tests {
         let record = scene.files.record(id).unwrap();
         let bytes = std::fs::read(scene.path(&copy)).unwrap();
         assert_eq!(record.bytes_crc, crc32fast::hash(&bytes[..all as usize]));
+    }
+
+    /// The record of `app`, which was read, copied perhaps when it held so many bytes, and renamed to `app.1`.
+    fn renamed(label: &str, lines: u32, copied: u64) -> (Scene, FileRecord, [String; 2]) {
+        let mut scene = Scene::new(label);
+        let old = scene.name("app");
+        let new = format!("{old}.1");
+        scene.write(&old, 0..lines);
+        let handle = scene.is_read(&old, copied);
+        std::fs::rename(scene.path(&old), scene.path(&new)).unwrap();
+        scene.files.refresh(true);
+        let record = scene.files.tracked.remove(handle).record;
+        assert_eq!(record.former_names.len(), 1);
+        (scene, record, [old, new])
+    }
+
+    /// It was deleted then, and another file that begins alike has its name: no copy of anything.
+    #[test]
+    fn what_begins_like_a_file_that_is_gone_is_not_it_by_a_name_that_it_had_before() {
+        let (mut scene, record, [_, new]) = renamed("copy-gone", 1, 16);
+        let id = record.id;
+        // So that its inode number is not used again.
+        let _gone = std::fs::File::open(scene.path(&new)).unwrap();
+        std::fs::remove_file(scene.path(&new)).unwrap();
+        scene.write(&new, 0..3);
+        scene.restart();
+        scene.files.restore(vec![record], id + 1, |_| None);
+        scene.files.refresh(true);
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), None);
+    }
+
+    /// It was renamed once more, copied under that name without its last lines, and truncated, before anybody
+    /// looked at it again.
+    #[test]
+    fn a_copy_of_a_parked_file_is_known_by_a_name_under_which_nobody_has_seen_that() {
+        let (mut scene, record, [_, seen]) = renamed("copy-unseen", 103, 1_600);
+        let id = record.id;
+        let unseen = scene.name("unseen");
+        scene.files.park_record(record);
+        std::fs::rename(scene.path(&seen), scene.path(&unseen)).unwrap();
+        let copy = format!("{unseen}.1");
+        scene.write(&copy, 0..100);
+        let file = std::fs::File::options().write(true).open(scene.path(&unseen));
+        file.unwrap().set_len(0).unwrap();
+        scene.write(&unseen, 300..400);
+        scene.clock.advance(2_000);
+        assert!(scene.files.choose().is_none());
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&copy, 1_600));
     }
 }

@@ -394,10 +394,6 @@ impl Files {
     /// is no descriptor for it.
     fn look_at(&mut self, at: usize, missed: &mut Vec<Missed>) -> bool {
         let now_ms = self.clock().monotonic_ms();
-        let parked = &mut self.parking.files[at];
-        if now_ms >= parked.marks_end_ms {
-            forget_copies(&mut parked.record);
-        }
         let parked = &self.parking.files[at];
         let path = self.path(OsStr::from_bytes(&parked.record.current_name));
         let Ok(stat) = reach::metadata(&path) else {
@@ -407,6 +403,11 @@ impl Files {
         // One that has another's name is found, or waited for, when it is opened.
         let has_changed = seen(&stat) != parked.seen;
         if !has_changed && !self.may_end(at) {
+            // Nobody may have looked at it for longer, while no channel was open.
+            let parked = &mut self.parking.files[at];
+            if now_ms >= parked.marks_end_ms {
+                forget_copies(&mut parked.record);
+            }
             return true;
         }
         if !self.has_descriptor() {
@@ -442,7 +443,11 @@ impl Files {
                     self.parking.push(parked);
                     self.parking.distrust_notices();
                 }
-                Err(absence) => self.is_missed(parked.record, absence, None),
+                Err(absence) => {
+                    let Parked { mut record, .. } = parked;
+                    self.note_names_now(&mut record, &absence, &census);
+                    self.is_missed(record, absence, None);
+                }
             }
         }
         if self.parking.untold > 0 {
@@ -663,14 +668,15 @@ mod tests {
         let mut handle = scene.is_read(&old, copied);
         let id = scene.files.at(handle).record.id;
         std::fs::rename(scene.path(&old), scene.path(&new)).unwrap();
-        for len in [None, Some(0)] {
+        // For longer than a copy is waited for, no channel was open.
+        for (len, later_ms) in [(None, LOOK_INTERVAL_MS), (Some(0), 61_000)] {
             let tracked = scene.files.tracked.remove(handle);
             scene.files.park_record(tracked.record);
             if let Some(len) = len {
                 let file = std::fs::File::options().write(true).open(scene.path(&new));
                 file.unwrap().set_len(len).unwrap();
             }
-            scene.clock.advance(LOOK_INTERVAL_MS);
+            scene.clock.advance(later_ms);
             scene.files.look_at_parked();
             handle = scene.files.handle_of(id).unwrap();
         }

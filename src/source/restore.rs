@@ -137,7 +137,10 @@ impl Files {
             _ => None,
         });
         for record in sought.chain(self.absent.records_mut()).filter(|record| is_old(record)) {
-            (record.device, record.directory) = here;
+            let was = std::mem::replace(&mut record.device, here.0);
+            let moved = record.former_names.iter_mut().filter(|had| had.device == was);
+            moved.for_each(|had| had.device = here.0);
+            record.directory = here.1;
             record.directory_born_ns = born_ns(&stat);
             self.has_news = true;
         }
@@ -171,7 +174,7 @@ impl Files {
                 other => other,
             };
             let mut record = self.without_void_hints(record);
-            self.note_names_now(&mut record, &census);
+            self.note_names_now(&mut record, &absence, &census);
             self.is_missed(record, absence, reached);
         }
     }
@@ -183,6 +186,9 @@ impl Files {
             let here = self.right_directory(&record);
             (record.inode, record.born_ns) = (0, 0);
             forget_home(&mut record);
+            for had in &mut record.former_names {
+                (had.directory, had.directory_born_ns) = (0, 0);
+            }
             if let Some(here) = here {
                 record.device = here.device;
                 (record.directory, record.directory_born_ns) = (here.inode, here.born_ns);
