@@ -158,9 +158,11 @@ impl Inventory {
         let begun = |inode: u64| taken_over.iter().find(|p| p.inode == inode).map(|p| p.pos);
         let record = record.unwrap_or_default();
         for file in &record.files {
-            // Retired while we looked. An inode alone may have been given out again since.
+            // Retired while we looked, or read on. An inode alone may have been given out again since, and numbers
+            // are others after everything was copied.
             let has_receipt = receipts.iter().any(|r| {
-                (r.device, r.inode, r.opened_ms) == (file.device, file.inode, file.opened_ms)
+                let has_numbers = (r.device, r.inode) == (file.device, file.inode);
+                r.opened_ms == file.opened_ms && (has_numbers || r.name == file.name)
             });
             if !has_receipt && file.state != FileState::Superseded {
                 let subject = live(at, origin, file, &record)?;
@@ -267,18 +269,16 @@ fn no_state(origin: &Origin<'_>) -> String {
 }
 
 /// After a crash the same receipt may be there again, and a file that was read on has one that covers what
-/// it was before as well; the later one counts. Found by a key, since there may be a hundred thousand.
+/// it was before as well; the later one counts, also where it has other numbers, since everything was copied or the
+/// device has another number. Found by a key, since there may be a hundred thousand.
 fn last_of_each(receipts: Vec<Receipt>) -> Vec<Receipt> {
     let mut kept: Vec<Receipt> = Vec::new();
     let mut places: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
-    let mut opened: HashMap<(u64, i64), Vec<usize>> = HashMap::new();
+    let mut opened: HashMap<(Vec<u8>, i64), Vec<usize>> = HashMap::new();
     for receipt in receipts.into_iter().rev() {
         let alike = places.entry((receipt.inode, receipt.size)).or_default();
-        let of_one = opened.entry((receipt.inode, receipt.opened_ms)).or_default();
-        let goes_on = |later: &Receipt| {
-            (later.device, &later.name) == (receipt.device, &receipt.name)
-                && later.size >= receipt.size
-        };
+        let of_one = opened.entry((receipt.name.clone(), receipt.opened_ms)).or_default();
+        let goes_on = |later: &Receipt| later.size >= receipt.size;
         if !alike.iter().any(|at| kept[*at].is_same_file(&receipt))
             && !of_one.iter().any(|at| goes_on(&kept[*at]))
         {
@@ -404,5 +404,20 @@ mod tests {
         ];
         let kept = last_of_each(all.to_vec());
         assert_eq!(kept, [all[1].clone(), all[2].clone(), all[3].clone(), all[4].clone()]);
+    }
+
+    #[test]
+    fn a_file_that_has_other_numbers_since_it_was_copied_is_counted_once() {
+        let receipt = |device, inode, size| Receipt {
+            name: "a".into(),
+            device,
+            inode,
+            size,
+            opened_ms: 7,
+            ..Receipt::default()
+        };
+        let other = Receipt { opened_ms: 8, ..receipt(1, 2, 3) };
+        let all = [receipt(1, 1, 3), other.clone(), receipt(2, 1, 3), receipt(1, 2, 5)];
+        assert_eq!(last_of_each(all.to_vec()), [other, receipt(1, 2, 5)]);
     }
 }
