@@ -37,7 +37,8 @@
 //! a file was renamed unseen of which so little was read that nothing but its name tells what it is (so is its copy, whose directory
 //! keeps its name, too, if the original was truncated and that nobody has seen), or that was finished
 //! under a name that has no room for the suffix: then its receipt has the old name and numbers that say nothing, as
-//! those of a file that somebody has copied have. Nor is what is no mistake: a copy of a finished file under another name is a new file.
+//! those of a file that somebody has copied have (nor is that file, or its directory, renamed after such a copy before
+//! an agent has noted that it is there, which looks the same: `World::is_bound`). Nor is what is no mistake: a copy of a finished file under another name is a new file.
 
 use std::collections::{HashMap, HashSet};
 

@@ -467,6 +467,13 @@ fn half_a_line_of_a_copied_state_waits_for_the_directory_that_was_moved_away() {
     run_as_drawn(1_600_083_227);
 }
 
+/// A finished file that keeps its name is copied with everything. Its directory is renamed before any agent could look
+/// at it there: a copy that somebody has made to have it sent again would be the same.
+#[test]
+fn a_finished_file_of_a_copied_state_keeps_its_name_until_it_was_seen() {
+    run_hard(crate::SPOOLED + 3_002_560_654);
+}
+
 /// With the topics and channels that its number draws.
 fn run_as_drawn(seed: u64) {
     run_in_world(seed, false);

@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use flume_ng::source::hints::born_ns;
+
 use crate::rng::Rng;
 
 /// Marks lines that the configured filter takes out.
@@ -95,6 +97,13 @@ pub struct Inode {
     pub is_bound: bool,
     /// Everything was: the number of its directory says nothing, either.
     pub is_bound_below: bool,
+}
+
+impl Inode {
+    /// As the agent knows it.
+    pub fn born_ns(&self) -> i64 {
+        born_ns(&self.file.metadata().expect("a file of our own"))
+    }
 }
 
 pub struct Writers {

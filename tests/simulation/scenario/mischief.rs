@@ -58,11 +58,11 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
             world.writers.move_out(at, &path);
         }
         // Nothing but its name tells what it is.
-        4 if is_candidate && !world.writers.inodes[at].is_bound => {
+        4 if is_candidate && !world.is_bound(at) => {
             excuse_unless_held(world, at);
             world.writers.hide(&path);
         }
-        5 if is_candidate && !world.writers.inodes[at].is_bound => world.writers.rename(&path),
+        5 if is_candidate && !world.is_bound(at) => world.writers.rename(&path),
         // Only what the agent has not forgotten: a file that comes back later is a new one.
         6 if name.starts_with(".hidden")
             && world.is_tracked(at)
@@ -78,7 +78,7 @@ pub(super) fn misbehave(world: &mut World) -> Result<(), String> {
             world.writers.replace_by_same(at, &path, wall_ms)
         }
         10 if is_candidate => world.writers.take_name(&path),
-        11 => world.writers.rename_second(),
+        11 if !world.is_second_bound() => world.writers.rename_second(),
         12 => remove_second(world),
         _ => {}
     }

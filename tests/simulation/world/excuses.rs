@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
+use flume_ng::checkpoint::receipt;
 use flume_ng::checkpoint::record::{FileRecord, FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
@@ -160,7 +161,40 @@ impl World {
     pub fn is_known_by_name_alone(&self, inode: usize) -> bool {
         let is_copied =
             |record: Record| self.last_renumbering == Some((Renumbering::Copy, record.generation));
-        self.writers.inodes[inode].is_bound && self.record_on_disk().is_some_and(is_copied)
+        let is_bound = self.writers.inodes[inode].is_bound;
+        is_bound && self.record_on_disk().is_some_and(is_copied)
+            || self.is_known_by_copied_receipt(inode)
+    }
+
+    /// Does nothing but its name tell what this file is?
+    pub fn is_bound(&self, inode: usize) -> bool {
+        self.writers.inodes[inode].is_bound || self.is_known_by_copied_receipt(inode)
+    }
+
+    /// Or of one in the second directory what that is?
+    pub fn is_second_bound(&self) -> bool {
+        let there = self.writers.in_second();
+        let mut inodes = self.writers.inodes.iter().enumerate();
+        inodes.any(|(at, i)| there.contains(&i.number) && self.is_known_by_copied_receipt(at))
+    }
+
+    /// Was this file finished before everything was copied, and has no agent written down since that it has seen it?
+    /// Under another name it would be a copy of a finished file.
+    fn is_known_by_copied_receipt(&self, inode: usize) -> bool {
+        let inode = &self.writers.inodes[inode];
+        let book = self.book.borrow();
+        let is_its = |f: &&FileRecord| f.inode == inode.number && f.state != FileState::Superseded;
+        let finished: HashSet<(u64, u32)> =
+            book.receipts.iter().filter(is_its).map(|f| (f.position, f.bytes_crc)).collect();
+        if finished.is_empty() {
+            return false;
+        }
+        let receipts = receipt::read_all(&self.writers.tracker).into_iter().flatten().flatten();
+        let mut of_it = receipts.filter(|r| finished.contains(&(r.size, r.bytes_crc)));
+        let numbers = (inode.number, inode.born_ns());
+        let has_receipt = of_it.any(|r| (r.inode, r.born_ns) == numbers);
+        let is_recorded = |r: Record| r.files.iter().any(|file| file.inode == inode.number);
+        !has_receipt && !self.record_on_disk().is_some_and(is_recorded)
     }
 
     /// Is nothing known of what stands in this file before its position, so that whatever does is believed? It could
