@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::hints::Hints;
+use super::known::tells_by_numbers;
 use super::policy::Then;
 use super::{Files, Handle, READER, root};
 use crate::checkpoint::receipt::Receipt;
@@ -123,7 +125,9 @@ impl Files {
         receipt: &Receipt,
     ) -> bool {
         let is_it = name.as_bytes() == receipt.name && stat.len() == receipt.size;
-        if self.policy.then != Then::Mark || !is_it {
+        // It has to be opened to get a receipt that tells what it is under another name.
+        let is_told = tells_by_numbers(receipt, Hints::of(stat));
+        if self.policy.then != Then::Mark || !is_it || !is_told {
             return false;
         }
         self.mark(name);

@@ -354,6 +354,13 @@ fn is_very_inode(receipt: &Receipt, stat: &Metadata) -> bool {
     born_ns != 0 && (receipt.inode, receipt.born_ns) == (stat.ino(), born_ns)
 }
 
+/// Do the numbers in the receipt tell its file, which has these, under any name? Not after everything was copied.
+pub fn tells_by_numbers(receipt: &Receipt, now: Hints) -> bool {
+    let old = Hints { device: receipt.device, inode: receipt.inode, born_ns: receipt.born_ns };
+    let is_very = old.born_ns != 0 && (old.inode, old.born_ns) == (now.inode, now.born_ns);
+    is_very || now.agree(old)
+}
+
 /// What a receipt is asked for by.
 fn keys(receipt: &Receipt, tell: &mut dyn FnMut(u64)) {
     tell(key(receipt.device, receipt.inode));

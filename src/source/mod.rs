@@ -72,7 +72,8 @@ use crate::os;
 use absent::Absents;
 use directories::{Directory, Home};
 use follow::Refusals;
-use known::{Known, Same};
+use hints::Hints;
+use known::{Known, Same, tells_by_numbers};
 use line::LineDecoder;
 pub use open::Handle;
 use open::OpenFiles;
@@ -522,9 +523,11 @@ impl Files {
         let handle = self.push_tracked(name, file, receipt.size);
         let tracked = &mut self.tracked[handle];
         tracked.tie = Tie::of(is_named);
-        // Its marker under this name would be another's without a receipt that has the name.
-        let is_its_name = receipt.name == tracked.record.name;
-        tracked.receipted_at = is_its_name.then_some(receipt.size);
+        // Its marker under this name would be another's without a receipt that has the name, and without its numbers
+        // the receipt would not tell what it is under another one.
+        let numbers = Hints::of_record(&tracked.record);
+        let is_its = receipt.name == tracked.record.name && tells_by_numbers(receipt, numbers);
+        tracked.receipted_at = is_its.then_some(receipt.size);
         let record = &mut tracked.record;
         (record.lines, record.events) = (receipt.lines, receipt.events);
         (record.bytes_crc, record.opened_ms) = (receipt.bytes_crc, receipt.opened_ms);

@@ -67,8 +67,9 @@ fn a_file_that_was_replaced_since_the_listing_is_opened_once() {
 }
 
 /// A file of so many lines is done and keeps its name; where it is among the files.
-fn done_under_its_name(lines: u64) -> (Story, usize) {
-    let mut story = Story::begin(at_once());
+fn done_under_its_name(lines: u64, marks_done: bool) -> (Story, usize) {
+    let kind = Kind::Spooled { is_recursive: false, marks_done };
+    let mut story = Story::begin(Scenario { kind, ..at_once() });
     let wall_ms = story.world.clock.now_ms();
     let at = story.world.writers.create(&long_name(), wall_ms);
     write_lines(&mut story.world, at, lines);
@@ -82,7 +83,7 @@ fn done_under_its_name(lines: u64) -> (Story, usize) {
 /// the same bytes takes its name: it looks at that as a finished one that has grown.
 #[test]
 fn what_replaces_a_file_that_was_read_on_is_not_read_by_the_receipt() {
-    let (mut story, at) = done_under_its_name(20);
+    let (mut story, at) = done_under_its_name(20, false);
     write_lines(&mut story.world, at, 1);
     story.until(|cluster| ours(&cluster.logs[0]) == 21);
     story.world.end(End::Kill);
@@ -97,7 +98,7 @@ fn what_replaces_a_file_that_was_read_on_is_not_read_by_the_receipt() {
 /// Everything is copied after it was finished, and the device gets another number before anything was written down.
 #[test]
 fn a_receipt_is_a_copied_one_until_the_state_is_written() {
-    let (mut story, _) = done_under_its_name(1);
+    let (mut story, _) = done_under_its_name(1, false);
     for renumbering in [Renumbering::Copy, Renumbering::Device] {
         assert_eq!(story.world.stop_in_order(), Ok(true));
         story.world.renumbering = Some(renumbering);
@@ -131,6 +132,22 @@ fn half_a_line_is_not_the_last_one_of_a_file_that_was_replaced_since_the_listing
         }
         write_lines(&mut story.world, 0, 2);
         story.until(|cluster| ours(&cluster.logs[0]) == 23);
+        story.conclude();
+    }
+}
+
+/// Everything is copied after it was finished; an agent has seen it under its name there, and then it is renamed.
+#[test]
+fn a_finished_file_of_a_copied_state_is_known_under_another_name_once_it_was_seen() {
+    for (marks_done, lines) in [(false, 3), (false, 20), (true, 3), (true, 20)] {
+        let (mut story, at) = done_under_its_name(lines, marks_done);
+        assert_eq!(story.world.stop_in_order(), Ok(true));
+        story.world.renumbering = Some(Renumbering::Copy);
+        story.start();
+        let end_ms = story.world.clock.monotonic_ms() + 10_000;
+        story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+        let path = story.world.path_of(at);
+        story.world.writers.rename(&path);
         story.conclude();
     }
 }
