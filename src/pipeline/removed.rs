@@ -30,8 +30,14 @@ pub(super) fn leave_channels(record: &mut Record, new_place: impl Fn(u16) -> Opt
     }
     record.batches = kept;
     if !left.is_empty() {
+        // Behind what others have announced nothing is crossed: it is read again, for the channels that there are.
+        let mut ends: HashMap<u64, u64> = HashMap::new();
+        for batch in &record.batches {
+            let end = ends.entry(batch.file).or_default();
+            *end = batch.end.max(*end);
+        }
         fold_straddling(record);
-        bridge(record, left);
+        bridge(record, left, &ends);
     }
 }
 
@@ -55,14 +61,15 @@ fn fold_straddling(record: &mut Record) {
 
 /// Where a position comes to a range that no other channel has, what is left behind stays announced, as a range
 /// of which nothing is in doubt. No two that are announced overlap for that: what follows one another is joined.
-fn bridge(record: &mut Record, left: Vec<BatchRecord>) {
+/// `until`: of each file, where what other channels have announced ends.
+fn bridge(record: &mut Record, left: Vec<BatchRecord>, until: &HashMap<u64, u64>) {
     let key = |batch: &BatchRecord| (batch.file, batch.start);
     let ends: HashMap<(u64, u64), u64> = record.batches.iter().map(|b| (key(b), b.end)).collect();
     let mut left: HashMap<(u64, u64), BatchRecord> =
         left.into_iter().map(|batch| (key(&batch), batch)).collect();
     for file in &record.files {
-        let mut at = file.position;
-        loop {
+        let (mut at, end) = (file.position, until.get(&file.id).copied().unwrap_or(0));
+        while at < end {
             if let Some(end) = ends.get(&(file.id, at)).filter(|end| **end > at) {
                 at = *end;
                 continue;
@@ -143,11 +150,26 @@ mod tests {
             BatchRecord { share: Some(share), ..batch(0, start, end, Fate::InDoubt) }
         };
         let divided = vec![share(0, 4, 0, 0), share(4, 10, 0, 7), share(0, 10, 1, 7)];
-        let (batches, _) = removed(0, divided);
+        let (mut batches, _) =
+            removed(0, [divided, vec![batch(1, 10, 20, Fate::InDoubt)]].concat());
+        assert_eq!(batches.remove(0).start, 10);
         let events: u32 = batches.iter().map(|batch| batch.count).sum();
         assert_eq!((events, batches.last().map(|batch| batch.end)), (7, Some(10)));
         assert!(batches.iter().all(|b| b.fate == Fate::Nowhere && b.share.is_none()));
         assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start));
+    }
+
+    /// What was to go to the channel alone goes where the others go, and is not crossed.
+    #[test]
+    fn lines_that_a_removed_channel_alone_had_at_the_end_are_read_again() {
+        assert_eq!(removed(0, vec![batch(0, 0, 10, Fate::InDoubt)]), (vec![], vec![]));
+        let both = vec![
+            batch(0, 0, 10, Fate::InDoubt),
+            batch(1, 0, 10, Fate::At(3)),
+            batch(0, 10, 20, Fate::InDoubt),
+        ];
+        let (batches, _) = removed(0, both);
+        assert_eq!(told(&batches), [(0, 0, 10, 10, Fate::At(3))]);
     }
 
     /// The position stands within the other channel's batch.
