@@ -5,6 +5,7 @@ use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::{Announced, Copies, Pipeline};
 use crate::channel::outlet::Stage;
+use crate::checkpoint::record::BatchRecord;
 
 impl Pipeline {
     /// A batch of the partition is to have another shape, or was refused while an earlier copy of it may show: time
@@ -21,6 +22,7 @@ impl Pipeline {
             return Ok(());
         }
         if self.absent_ms(at) < self.late_ms(at) {
+            self.bear_with(at);
             return Err(Pause::Wait(LOOK_AGAIN_MS));
         }
         for n in sent {
@@ -37,6 +39,29 @@ impl Pipeline {
             return Ok(());
         }
         *copies = Copies::Earlier;
+        self.bear_with(usize::from(self.announced[n].record.channel));
         Err(Pause::Wait(LOOK_AGAIN_MS))
+    }
+
+    /// Batch `n` was refused as too large, which is certain. What was sent once behind it has met that limit, though its
+    /// answer was not read any more: if it is too large as well, no copy of it is in the log.
+    pub(super) fn met_the_same_limit(&mut self, at: usize, n: Ticket) {
+        let place =
+            |record: &BatchRecord| (record.partition, record.producer_id, record.producer_epoch);
+        let record = &self.announced[n].record;
+        let (its, sequence) = (place(record), record.base_sequence);
+        for later in self.doubts(at) {
+            let Announced { record, copies, .. } = &mut self.announced[later];
+            if place(record) == its && record.base_sequence > sequence && *copies == Copies::One {
+                *copies = Copies::None;
+            }
+        }
+    }
+
+    /// Its brokers answer: an optional channel is not given up for that.
+    fn bear_with(&mut self, at: usize) {
+        if let Some(unreached) = &mut self.outlets[at].optional {
+            unreached.since_ms = None;
+        }
     }
 }
