@@ -4,12 +4,12 @@
 //! which is never compressed: by these it is known beyond doubt. An older message bears nothing,
 //! and is known by what is in it.
 //!
-//! What was walked without finding anything is not walked again: what readers see of a log stays as
-//! it is. A look that is repeated, or that a lost connection has cut short, goes on where the one
-//! before it was, as long as it seeks nothing that was not sought before. Where nothing but the log itself tells
-//! whether it is another one by now, that holds in one row of looks, and the entry that was read last is read
-//! again first.
+//! What was walked without finding anything is not walked again: what readers see of a log stays as it is. A look
+//! that is repeated, or that a lost connection has cut short, goes on where the one before it was, as long as it seeks
+//! nothing that was not sought before. Where nothing but the log itself tells whether it is another one by now, that
+//! holds in one row of looks, and the entry that was read last is read again first.
 
+use std::mem::take;
 use std::time::Duration;
 
 use super::broker::{Fault, Found, Progress, Sought};
@@ -114,7 +114,9 @@ impl Looks {
         let found =
             self.partitions.iter_mut().zip(sought).map(|(look, Sought { wanted, .. })| Found {
                 offsets: look.search.found(wanted),
-                floor_is_gone: std::mem::take(&mut look.floor_is_gone),
+                // What is looked for afresh goes on with what was told of it before.
+                floor_is_gone: look.is_afresh && look.floor_is_gone
+                    || take(&mut look.floor_is_gone),
                 ends_before_floor: look.ends_before_floor,
             });
         Ok(Progress::Done(found.collect()))
@@ -678,8 +680,7 @@ mod tests {
         assert_eq!((longer.fetches, longer.asked.0), (1, 19));
         // Made anew, as long as it was.
         let other = Identity { producer_id: 78, epoch: 0 };
-        let large = vec![b'y'; 400_000];
-        let values: [&[u8]; 1] = [&large];
+        let values: [&[u8]; 1] = [&[b'y'; 400_000]];
         let batches: Vec<(Identity, i32, &[&[u8]])> =
             (0..22).map(|n| (other, n, &values[..])).collect();
         let (mut anew, _) = memory(&batches);
