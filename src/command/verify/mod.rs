@@ -179,7 +179,16 @@ fn run(args: &VerifyArgs, config: &AgentConfig, origins: &[Origin<'_>]) -> Resul
             tells_unclaimed: args.all_agents,
         };
         match (counting.run(&mut progress, &mut report), before) {
-            (Err(Trouble::Unreached(fault)), Some(before)) if fault != Fault::Stopped => {
+            // What brokers answer, or a login, is not passed over: somebody has to mend that.
+            (
+                Err(Trouble::Unreached(
+                    fault @ (Fault::Unreachable(_)
+                    | Fault::Lost(_)
+                    | Fault::Overdue(_)
+                    | Fault::Idle(_)),
+                )),
+                Some(before),
+            ) => {
                 report = before;
                 report.searched.push(Searched::nothing_of(&channel, &fault));
                 left_out.extend(subjects);
