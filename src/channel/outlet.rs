@@ -145,6 +145,14 @@ pub struct Unreached {
     pub leaderless: Vec<Leaderless>,
 }
 
+/// The brokers were asked for the partitions of the topic, and when; monotonic times, ms.
+#[derive(Debug, Clone, Copy)]
+pub struct Surveyed {
+    /// Before that they may have had fewer.
+    pub asked_ms: u64,
+    pub told_ms: u64,
+}
+
 /// A partition of an optional channel that has no leader.
 #[derive(Debug)]
 pub struct Leaderless {
@@ -233,7 +241,7 @@ pub struct Outlet {
     /// Monotonic time at which the brokers were asked how the topic is, while they have not answered, ms.
     pub asked_ms: Option<u64>,
     /// And at which they were asked when they answered last.
-    pub surveyed_ms: Option<u64>,
+    pub surveyed_ms: Option<Surveyed>,
     pub throttle: Throttle,
     pub trips: Trips,
     /// Since when (Unix time, ms) and why the brokers take nothing.

@@ -14,7 +14,7 @@ use super::moved::PARTITION_MISSING_MS;
 use super::optional::PATIENCE_MS;
 use super::recovery::LOOK_AGAIN_MS;
 use super::{CHANNEL, Pipeline};
-use crate::channel::outlet::{Missing, Stage};
+use crate::channel::outlet::{Missing, Stage, Surveyed};
 use crate::log::{self, About, Level};
 use crate::source::Handle;
 
@@ -59,8 +59,9 @@ impl Pipeline {
         let since_ms = outlet.missing.as_ref().map_or(now_ms, |one| one.since_ms);
         let is_optional = outlet.optional.is_some();
         let patience_ms = if is_optional { PATIENCE_MS } else { PARTITION_MISSING_MS };
-        let is_certain = |asked_ms: u64| {
-            asked_ms >= since_ms + patience_ms && now_ms - asked_ms <= ANSWER_HOLDS_MS
+        // To ask may take longer than the answer holds: a connection of its own, a leader that is silent.
+        let is_certain = |Surveyed { asked_ms, told_ms }| {
+            asked_ms >= since_ms + patience_ms && now_ms - told_ms <= ANSWER_HOLDS_MS
         };
         if outlet.surveyed_ms.is_some_and(is_certain) {
             return None;

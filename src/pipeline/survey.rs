@@ -7,7 +7,7 @@
 use super::announced::Ticket;
 use super::{Copies, Pipeline};
 use crate::channel::broker::{Fault, Progress, Topic};
-use crate::channel::outlet::Stage;
+use crate::channel::outlet::{Stage, Surveyed};
 
 impl Pipeline {
     /// Asks where it is time to, and opens anew what is not as it was.
@@ -38,7 +38,8 @@ impl Pipeline {
         match outlet.broker.survey() {
             Ok(Progress::Pending) => return,
             Ok(Progress::Done(told)) => {
-                outlet.surveyed_ms = Some(asked_ms);
+                let told_ms = self.clock.monotonic_ms();
+                outlet.surveyed_ms = Some(Surveyed { asked_ms, told_ms });
                 if outlet.topic.as_ref().is_some_and(|had| differs(had, &told)) {
                     outlet.stage = Stage::Outdated;
                 }

@@ -16,6 +16,7 @@ use super::super::routes::{Place, Router};
 use super::super::{Announced, Copies};
 use super::apply::{BATCH_BYTES, EVENT_OVERHEAD, Work};
 use super::{Log, Pipeline, RETRY_MS, Subject, Trouble};
+use crate::channel::outlet::Surveyed;
 use crate::checkpoint::record::{BatchRecord, Fate, Share};
 use crate::config::model::{PartitionBy, SourceConfig};
 use crate::event::HeaderMap;
@@ -268,7 +269,7 @@ impl Pipeline {
         if history.partitions().len() > partitions {
             return Err(Trouble::Grown(at));
         }
-        outlet.surveyed_ms = Some(asked_ms);
+        outlet.surveyed_ms = Some(Surveyed { asked_ms, told_ms: self.clock.monotonic_ms() });
         match self.ask_again_ms(handle, at, partition, partitions) {
             // Each question is a connection of its own.
             Some(_) => Err(Trouble::Wait(RETRY_MS)),
