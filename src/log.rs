@@ -78,10 +78,9 @@ pub fn set_format(format: Format) {
     FORMAT.store(format as u8, Ordering::Relaxed);
 }
 
-/// The lowest level that is written.
-static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
-
 thread_local! {
+    /// The lowest level that is written. The program has one thread; of tests each has its own.
+    static THRESHOLD: Cell<Level> = const { Cell::new(Level::Info) };
     /// Lines of this thread, while a test listens.
     static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
     static CLOCK: SystemClock = SystemClock::new();
@@ -119,14 +118,14 @@ fn keep(line: &str) {
     });
 }
 
-/// Sets the lowest level that is written (`Info` at first).
+/// Sets the lowest level that this thread writes (`Info` at first).
 pub fn set_level(level: Level) {
-    THRESHOLD.store(level as u8, Ordering::Relaxed);
+    THRESHOLD.set(level);
 }
 
 /// Would a line of that level be written? For messages that are costly to build.
 pub fn enabled(level: Level) -> bool {
-    level as u8 >= THRESHOLD.load(Ordering::Relaxed) && level != Level::Off
+    level >= THRESHOLD.get() && level != Level::Off
 }
 
 pub fn info(class: &str, message: fmt::Arguments<'_>) {

@@ -159,7 +159,6 @@ struct Hunt {
 /// Runs seeds on all processors until one fails.
 fn run_many(first: u64, count: u64, plant: Plant) -> Hunt {
     let goes_on = number("FLUME_NG_SIM_ALL") == Some(1);
-    log::set_level(Level::Off);
     let next = AtomicU64::new(first);
     let (ran, lines) = (AtomicU64::new(0), AtomicU64::new(0));
     let is_over = AtomicBool::new(false);
@@ -168,6 +167,7 @@ fn run_many(first: u64, count: u64, plant: Plant) -> Hunt {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                log::set_level(Level::Off);
                 let ground = Ground::new();
                 while !is_over.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
