@@ -106,7 +106,6 @@ pub fn read(
     mut take: impl FnMut(&[u8], u64) -> Take,
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
-    // The last read came to the end of the file.
     let mut at_end = false;
     if window.is_raw || start == 0 {
         // What it holds beyond the last range may have been zeros, and may be lines by now. Of a file of
@@ -115,7 +114,7 @@ pub fn read(
     }
     window.is_raw = bound != Bound::Open;
     loop {
-        let stop = progress.advance(window, tracked, bound, at_end, &mut take)?;
+        let stop = progress.advance(window, tracked, bound, &mut take)?;
         if stop {
             return Ok(progress.finish());
         }
@@ -153,14 +152,13 @@ pub fn read(
         if came == 0 {
             progress.exhausted = true;
             if bound == Bound::Final {
-                progress.advance(window, tracked, bound, true, &mut take)?;
+                progress.advance(window, tracked, bound, &mut take)?;
             }
             break;
         }
-        // That is not asked twice. One that is being written to would go on like this for another line or
-        // two, again and again; and what comes to a file that ends comes later than its end, as it does a
-        // moment after the second answer.
-        at_end = matches!(bound, Bound::Open | Bound::Final) && window.is_at_end();
+        // One that is being written to would go on like this for another line or two, again and
+        // again.
+        at_end = bound == Bound::Open && window.is_at_end();
     }
     if let Bound::Exactly { end, .. } = bound
         && progress.position != end
@@ -182,7 +180,7 @@ fn read_more(
         (Some(size), Bound::Exactly { end, .. }) => {
             window.read_padded(tracked.record.id, &tracked.file, position, size, end)?
         }
-        _ => window.read_more(tracked.record.id, &tracked.file, position, tracked.size)?,
+        _ => window.read_more(tracked.record.id, &tracked.file, position)?,
     };
     if bound != Bound::Open {
         return Ok(came);
@@ -212,7 +210,7 @@ impl Bound {
         };
         match self {
             Bound::Open => (bytes, Tail::Open),
-            // Only then is the end of the window the end of the file.
+            // Only once nothing more came is the end of the window the end of the file.
             Bound::Final if window_at_end => (bytes, FINAL),
             Bound::Final => (bytes, Tail::Open),
             Bound::Until(end) => up_to(end, FINAL),
@@ -268,17 +266,16 @@ impl Progress {
         tracked.stands_there(self.position, self.tail.as_slice(), head)
     }
 
-    /// Decodes what the window holds; `at_end`: the file ends with it. Returns whether the taker has enough.
+    /// Decodes what the window holds. Returns whether the taker has enough.
     fn advance(
         &mut self,
         window: &Window,
         tracked: &mut Tracked,
         bound: Bound,
-        at_end: bool,
         take: &mut impl FnMut(&[u8], u64) -> Take,
     ) -> Result<bool, SliceError> {
         let held = window.bytes(tracked.record.id, self.position);
-        let (bytes, tail) = bound.clip(held, self.position, at_end);
+        let (bytes, tail) = bound.clip(held, self.position, self.exhausted);
         if bytes.is_empty() {
             return Ok(false);
         }
