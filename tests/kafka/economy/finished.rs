@@ -141,7 +141,7 @@ fn time_of_a_line(unreadable: u64) -> u64 {
 #[test]
 fn files_that_cannot_be_opened_cost_a_line_no_more_than_a_look_at_each() {
     let _row = hazard(Group::Sticks, "20000 files that cannot be opened", NONE);
-    let few = time_of_a_line(2_000);
     let many = time_of_a_line(20_000);
-    assert!(many < 50 * few, "{few} ns with 2,000 of them, {many} ns with 20,000");
+    // A look at each takes far less, also where other programs use the caches; one at all for each takes seconds.
+    assert!(many < 20_000 * 2_000, "{many} ns");
 }
