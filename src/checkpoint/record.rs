@@ -237,6 +237,9 @@ pub struct BatchRecord {
     pub fate: Fate,
     /// The last, unterminated line of a finished file is in it.
     pub is_final: bool,
+    /// In doubt since before the state was copied: the agent that announced it may be alive, and may have sent it,
+    /// under this identity or another one.
+    pub is_foreign: bool,
     /// `None`: it has all events of its range.
     pub share: Option<Share>,
 }

@@ -12,6 +12,7 @@ mod answers;
 mod buried;
 mod copies;
 mod doubt;
+mod foreign;
 pub(crate) mod handover;
 mod leaders;
 mod left;
@@ -412,6 +413,7 @@ impl Pipeline {
         // Until it is written.
         self.is_dirty = true;
         self.take_over_ranges();
+        self.forget_foreign();
         let record = &mut self.record;
         record.agent.clone_from(&self.agent);
         record.source.clone_from(&self.config.name);

@@ -122,6 +122,7 @@ impl Pipeline {
         }
         let Announced { record, encoded, copies, .. } = &mut self.announced[n];
         *encoded = Some(assign(&mut self.outlets[at], record, batch));
+        record.is_foreign = false;
         // Nothing was sent under that identity.
         *copies = Copies::None;
         self.keep_if_small(n);

@@ -16,7 +16,7 @@ use super::sending::Flights;
 use super::settle::Settling;
 use super::{Announced, CHANNEL, Counters, Journal, Pipeline, SOURCE, left, marker};
 use crate::channel::broker::Broker;
-use crate::channel::outlet::{Demand, DoubtIdentity, FLOOR_UNKNOWN, Outlet, Unreached};
+use crate::channel::outlet::{Demand, FLOOR_UNKNOWN, Outlet, Unreached};
 use crate::checkpoint::aside;
 use crate::checkpoint::flume_positions::{self, FlumePosition};
 use crate::checkpoint::ledger::Ledger;
@@ -351,9 +351,6 @@ impl Pipeline {
         }
         let now_ms = clock.monotonic_ms();
         let mut outlets = make_outlets(channels, &mut record);
-        if inherited.is_copied {
-            outlets.iter_mut().for_each(|o| o.doubt_identity = DoubtIdentity::Foreign);
-        }
         let interceptors = interceptor::build(&config.interceptors);
         let destinations: Vec<Rc<Destination>> =
             outlets.iter().map(|outlet| outlet.config.clone()).collect();
@@ -408,6 +405,7 @@ impl Pipeline {
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
         let letters = record.letters_known;
         pipeline.inherit_state(record);
+        pipeline.inherit_foreign(inherited.is_copied);
         pipeline.inherit_positions(inherited.java, inherited.begin, is_new)?;
         let is_rebuilding = pipeline.is_rebuilding();
         pipeline.inherit_letters(if is_rebuilding { LettersKnown::NOTHING } else { letters });

@@ -15,6 +15,7 @@ mod absences;
 mod added;
 mod broker;
 mod cluster;
+mod copied;
 mod copies;
 #[path = "../support/crash_store.rs"]
 #[allow(dead_code)]

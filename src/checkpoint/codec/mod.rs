@@ -40,6 +40,8 @@ const ACKED: u8 = 1;
 const FINAL: u8 = 2;
 /// It has a share of its range. Who does not know that refuses the state.
 const SHARE: u8 = 4;
+/// Another agent has announced it. Who does not know that refuses the state.
+const FOREIGN: u8 = 8;
 /// Of a share.
 const HAS_FREE: u8 = 1;
 
@@ -207,7 +209,8 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
     let number = batch.fate.number();
     let acked = if number.is_some() { ACKED } else { 0 };
     let is_final = if batch.is_final { FINAL } else { 0 };
-    put(out, [acked | is_final | if batch.share.is_some() { SHARE } else { 0 }]);
+    let is_foreign = if batch.is_foreign { FOREIGN } else { 0 };
+    put(out, [acked | is_final | is_foreign | if batch.share.is_some() { SHARE } else { 0 }]);
     if let Some(number) = number {
         put(out, number.to_le_bytes());
     }
@@ -441,7 +444,7 @@ fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, Decod
         ..BatchRecord::default()
     };
     let flags = input.u8()?;
-    if flags & !(ACKED | FINAL | SHARE) != 0 {
+    if flags & !(ACKED | FINAL | SHARE | FOREIGN) != 0 {
         return Err(input.impossible("flag of a batch"));
     }
     if flags & ACKED != 0 {
@@ -449,6 +452,7 @@ fn decode_batch(input: &mut Input, channels: usize) -> Result<BatchRecord, Decod
         batch.fate = fate.ok_or_else(|| input.impossible("offset of a batch"))?;
     }
     batch.is_final = flags & FINAL != 0;
+    batch.is_foreign = flags & FOREIGN != 0;
     if flags & SHARE != 0 {
         batch.share = Some(decode_share(input)?);
     }

@@ -129,6 +129,7 @@ impl Random {
                 _ => Fate::At((self.next() >> 1) as i64),
             },
             is_final: self.below(2) == 0,
+            is_foreign: self.below(2) == 0,
             share: (self.below(2) == 0).then(|| Share {
                 rule: self.next() as u32,
                 partitions: self.next() as u32,
