@@ -18,6 +18,7 @@ mod leaders;
 mod left;
 pub mod marker;
 mod moved;
+mod news;
 pub mod once;
 mod optional;
 mod positions;
@@ -62,6 +63,7 @@ use crate::source::interceptor::Interceptor;
 use crate::source::owed::Owed;
 use announced::Announcements;
 use doubt::{Announced, Copies, add_range, combine_crc, mark, merge_range};
+use news::Learnt;
 use positions::Positions;
 use rebuild::Rebuild;
 use recalled::Recalled;
@@ -180,6 +182,7 @@ pub struct Pipeline {
     round: u64,
     /// Something was acked or changed that the last written record does not say.
     is_dirty: bool,
+    learnt: Learnt,
     /// There was no room for the state; until there is, nothing else is done.
     unwritten: Option<Unwritten>,
     last_ack_ms: u64,
@@ -237,6 +240,7 @@ impl Pipeline {
         self.tend_optional(observer)?;
         let wanted = self.tend_topics(observer)?;
         if !self.is_connected() {
+            self.keep_news()?;
             return self.reconnect(observer);
         }
         if self.is_rebuilt
@@ -327,8 +331,8 @@ impl Pipeline {
     /// before, and in the topic what has come there since.
     pub fn close(&mut self) -> Result<(), Fatal> {
         self.fold();
-        self.is_dirty |= self.files.take_news();
-        if !self.is_dirty {
+        self.take_news();
+        if !self.is_unwritten() {
             self.keep_positions(true);
             return Ok(());
         }
@@ -401,7 +405,7 @@ impl Pipeline {
     fn recognise(&mut self) {
         let announced = &self.announced;
         self.files.recognise(|id| start::reached(announced, id));
-        self.is_dirty |= self.files.take_news();
+        self.take_news();
     }
 
     /// Writes the whole state, durably.
@@ -430,6 +434,7 @@ impl Pipeline {
             announced.on_disk = Some(written.clone());
         }
         self.is_dirty = false;
+        self.learnt.is_written();
         Ok(())
     }
 
@@ -439,11 +444,11 @@ impl Pipeline {
         if self.is_idle() {
             self.forget_recalled();
         }
-        if self.is_dirty && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
+        if self.is_unwritten() && self.is_idle() && idle_ms >= COMMIT_IDLE_MS {
             self.commit()?;
             self.files.give_back_memory();
         }
-        if self.is_dirty && self.is_idle() {
+        if self.is_unwritten() && self.is_idle() {
             return Ok(Pace::Rest(COMMIT_IDLE_MS.saturating_sub(idle_ms).max(1)));
         }
         if self.files.is_sweeping() || self.files.is_comparing() {

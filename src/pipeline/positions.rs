@@ -25,7 +25,7 @@ impl Pipeline {
         let Some(tail) = self.config.kind.tail() else { return };
         let Some(path) = &tail.position_file else { return };
         let now_ms = self.clock.monotonic_ms();
-        if self.is_dirty || !is_end && now_ms < self.positions.due_ms {
+        if self.is_unwritten() || !is_end && now_ms < self.positions.due_ms {
             return;
         }
         self.positions.due_ms = now_ms + tail.position_interval_ms;

@@ -498,7 +498,7 @@ impl Pipeline {
     fn hand_over(&mut self, at: usize, batches: &[Ticket]) -> Result<(), Pause> {
         // What was acknowledged stands before these: a start that does not know of it, and finds the
         // topic made anew meanwhile, would send it behind them.
-        if self.is_dirty || !batches.iter().all(|&n| self.announced[n].is_on_disk()) {
+        if self.is_unwritten() || !batches.iter().all(|&n| self.announced[n].is_on_disk()) {
             self.commit()?;
         }
         for &n in batches {

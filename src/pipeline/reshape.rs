@@ -658,7 +658,7 @@ impl Pipeline {
         self.void(at, n);
         self.raise_epoch(at, partition)?;
         // At once: of two letters that no record knows, the ledger would take the older for new.
-        if self.is_dirty { Ok(self.commit()?) } else { Ok(()) }
+        if self.is_unwritten() { Ok(self.commit()?) } else { Ok(()) }
     }
 
     /// The range of batch `n` counts as done, without an event in the topic.

@@ -604,7 +604,7 @@ impl Pipeline {
         let path = self.files.path(self.files.at(handle).name());
         match e {
             SliceError::Malformed { .. } if self.announced.is_empty() => {
-                if self.is_dirty {
+                if self.is_unwritten() {
                     self.commit()?;
                 }
                 Err(Fatal::Broken(format!(

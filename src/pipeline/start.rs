@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::announced::Announcements;
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
+use super::news::Learnt;
 use super::rebuild::Rebuild;
 use super::recalled::Recalled;
 use super::removed::leave_channels;
@@ -350,7 +351,9 @@ impl Pipeline {
             );
         }
         let now_ms = clock.monotonic_ms();
+        let before = announced_in(&record);
         let mut outlets = make_outlets(channels, &mut record);
+        let decides = is_new || announced_in(&record) != before;
         let interceptors = interceptor::build(&config.interceptors);
         let destinations: Vec<Rc<Destination>> =
             outlets.iter().map(|outlet| outlet.config.clone()).collect();
@@ -384,6 +387,7 @@ impl Pipeline {
             flights: Flights::default(),
             round: 1,
             is_dirty: false,
+            learnt: Learnt::of_start(decides),
             unwritten: None,
             last_ack_ms: now_ms,
             is_stopping: false,
@@ -421,7 +425,7 @@ impl Pipeline {
         let announced = &self.announced;
         let reached = |id| reached(announced, id);
         self.files.restore(record.files, record.next_file_id, reached);
-        self.is_dirty |= self.files.take_news();
+        self.take_news();
     }
 
     /// What an earlier run has announced and this one brings to its end counts as received here as
@@ -515,6 +519,12 @@ pub(super) fn reached(announced: &[Announced], id: u64) -> Option<Reached> {
         is_final: b.is_final,
         ranges,
     })
+}
+
+/// How many batches the record has, and how many of them are in doubt.
+fn announced_in(record: &Record) -> (usize, usize) {
+    let is_in_doubt = |batch: &&BatchRecord| batch.fate.is_in_doubt();
+    (record.batches.len(), record.batches.iter().filter(is_in_doubt).count())
 }
 
 /// Batches refer to places in the record, which are mapped to those of the present configuration.
@@ -646,7 +656,10 @@ a1.channels.c1.parseAsFlumeEvent = false
         };
         let kept = |configured: &[Rc<Destination>]| {
             let mut record = record();
+            let before = announced_in(&record);
             let (outlets, told) = log::capture(|| make_outlets(of(configured), &mut record));
+            // Only where nothing is given up may the record be written before a broker has answered.
+            assert_eq!(announced_in(&record) == before, told.is_empty());
             let name = |b: &BatchRecord| outlets[usize::from(b.channel)].config.name.clone();
             (record.batches.iter().map(name).collect::<Vec<_>>(), told)
         };

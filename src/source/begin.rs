@@ -291,7 +291,7 @@ impl Files {
         let head = head.as_slice();
         (record.head_len, record.head_crc) = (head.len() as u32, crc32fast::hash(head));
         record.bytes_crc = crc;
-        self.has_news = true;
+        self.has_moved = true;
         Ok(())
     }
 }

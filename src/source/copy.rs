@@ -163,6 +163,7 @@ impl Files {
         record.tail_len = tail.as_slice().len() as u32;
         record.tail_crc = tail.crc();
         tracked.cut_marks();
+        self.has_moved = true;
         Ok(())
     }
 }

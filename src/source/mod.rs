@@ -50,7 +50,7 @@ pub mod tracked;
 mod trimmed;
 mod turn;
 mod unwritten;
-mod view;
+pub mod view;
 pub mod window;
 
 use std::collections::{HashMap, HashSet};
@@ -173,6 +173,8 @@ pub struct Files {
     is_restoring: bool,
     /// A record has changed otherwise than by being read.
     has_news: bool,
+    /// Likewise, a position.
+    has_moved: bool,
     /// Monotonic time before which no other file is asked for that lives on in another one.
     heirs_ms: u64,
 }
@@ -226,6 +228,7 @@ impl Files {
             hints_are_void: false,
             is_restoring: false,
             has_news: false,
+            has_moved: false,
             heirs_ms: 0,
         }
     }

@@ -213,7 +213,7 @@ impl Files {
             record.events = record.events.saturating_sub(1);
         }
         self.window.clear();
-        self.has_news = true;
+        self.has_moved = true;
         Ok(())
     }
 }

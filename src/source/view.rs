@@ -13,15 +13,29 @@ use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::FileRecord;
 use crate::checkpoint::spool_lock::SpoolLock;
 
+/// What has changed in the records of files otherwise than by being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    Nothing,
+    /// What tells them: names, numbers, directories, states.
+    Facts,
+    /// A position as well.
+    Positions,
+}
+
 impl Files {
     /// In so many bytes of receipts numbers say nothing.
     pub fn receipts_void(&self) -> u64 {
         self.known.void_bytes()
     }
 
-    /// Has a record changed otherwise than by being read, since the last call?
-    pub fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.has_news)
+    /// What has changed since the last call.
+    pub fn take_news(&mut self) -> News {
+        match (std::mem::take(&mut self.has_moved), std::mem::take(&mut self.has_news)) {
+            (true, _) => News::Positions,
+            (false, true) => News::Facts,
+            (false, false) => News::Nothing,
+        }
     }
 
     /// The records of all files that are not done.

@@ -1,5 +1,7 @@
 //! A state that was copied, or put back from a backup, told step by step: the agent that wrote it may be alive.
 
+use flume_ng::clock::Clock;
+
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
 use crate::scenario::Scenario;
@@ -69,4 +71,31 @@ fn what_is_in_doubt_in_a_copied_state_is_another_agents_after_a_stop_too() {
     story.start();
     assert!(story.has_told("2 batches in doubt since then"));
     arrives_under_another_identity(story);
+}
+
+/// Little was read of a file, so that its name alone tells what it is where everything was copied. An agent has found
+/// it by that, but no broker answers; it is killed, and the file is renamed.
+#[test]
+fn what_was_found_out_about_a_file_is_written_before_a_broker_answers() {
+    let mut story = Story::begin(Scenario::calm(Version::V28));
+    story.write(3);
+    story.until_sent(0, 3);
+    story.world.end(End::Kill);
+    story.cluster().restart(FOR_EVER_MS);
+    story.world.renumbering = Some(Renumbering::Copy);
+    story.start();
+    goes_on_for(&mut story, 3_000);
+    story.world.end(End::Kill);
+    let path = story.world.path_of(0);
+    story.world.writers.rename(&path);
+    story.start();
+    story.write(1);
+    goes_on_for(&mut story, 3_000);
+    story.cluster().calm_down();
+    story.conclude();
+}
+
+fn goes_on_for(story: &mut Story, ms: u64) {
+    let end_ms = story.world.clock.monotonic_ms() + ms;
+    story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
 }

@@ -2,6 +2,7 @@
 //! its device, inode and time of birth are now: remounted, restored, migrated, copied, replaced by
 //! itself, rotated by copying.
 
+use crate::support::lend;
 use crate::support::torture::{Group, V010, hazard};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -11,9 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use flume_ng::checkpoint::receipt::{self, Receipt, Receipts};
 use flume_ng::checkpoint::record::FileRecord;
-use flume_ng::checkpoint::slots::{FileStore, Opened, Slots};
+use flume_ng::checkpoint::slots::{self, FileStore, Opened, Slots};
 
-use super::scene::{OLD_S, Scene, is_root, numbered, skipped, spool};
+use super::scene::{OLD_S, Scene, is_root, numbered, skipped, spool, spool_of};
 
 /// The directory in its place with every inode made anew, as after a copy to another disk or a
 /// backup that was put back.
@@ -129,6 +130,34 @@ fn spool_and_tracker_copied_elsewhere_go_on_there() {
     scene.append("a_{H}.log", "and more\n");
     lines.push("and more".to_owned());
     scene.in_the_end_in_any_order(&lines);
+}
+
+/// Everything is copied, and the agent that recognises a file by its name is killed while its broker is frozen. Under
+/// another name nothing but the checkpoint tells what it is.
+#[test]
+fn a_file_that_is_renamed_after_a_kill_is_known_though_no_broker_has_answered() {
+    let what = "copied, killed before a broker answers, few bytes read, renamed";
+    let _row = hazard(Group::Identity, what, V010);
+    let cluster = lend("0.10.2.0");
+    let topic = cluster.fresh_topic("early", 1);
+    let mut scene = spool_of(topic).file("a_{H}.log", "one\n", 0).agent_runs();
+    scene.arrive(1);
+    scene.stop();
+    copy_over(&scene.work.spool());
+    cluster.pause(0);
+    scene.start();
+    let inode = fs::metadata(scene.path("a_{H}.log")).expect("the copy").ino();
+    let tracker_dir = scene.work.tracker_dir();
+    scene.until("its number is written", || {
+        let record = slots::read_newest(&tracker_dir).expect("a checkpoint");
+        record.is_some_and(|record| record.files.iter().any(|file| file.inode == inode))
+    });
+    scene.kill();
+    scene.rename("a_{H}.log", "b_{H}.log");
+    scene.append("b_{H}.log", "two\n");
+    scene.start();
+    cluster.resume(0);
+    scene.in_the_end(&["one", "two"]);
 }
 
 /// Killed with batches in doubt, copied, and gone on with there, after `change`.
