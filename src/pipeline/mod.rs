@@ -240,9 +240,12 @@ impl Pipeline {
         self.tend_optional(observer)?;
         let wanted = self.tend_topics(observer)?;
         if !self.is_connected() {
+            let has_more = self.renew_receipts()?;
             self.keep_news()?;
-            return self.reconnect(observer);
+            let pace = self.reconnect(observer)?;
+            return Ok(if has_more { Pace::Again } else { pace });
         }
+        self.files.forget_renewed();
         if self.is_rebuilt
             && let Some(ms) = self.trust_rebuilt()?
         {

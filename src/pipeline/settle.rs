@@ -176,9 +176,18 @@ impl Pipeline {
             .iter()
             .map(|record| FinishedFile { record, channels: &channels, done_ms })
             .collect();
-        match self.ledger.receipts(&finished) {
+        let written = self.ledger.receipts(&finished);
+        let are_noted = self.are_noted(written)?;
+        if are_noted {
+            self.files.note_receipts(records);
+        }
+        Ok(are_noted)
+    }
+
+    /// `false`: not now.
+    fn are_noted(&mut self, written: Result<(), LedgerError>) -> Result<bool, Halt> {
+        match written {
             Ok(()) => {
-                self.files.note_receipts(records);
                 self.tell_written(RECEIPTS);
                 Ok(true)
             }
@@ -189,6 +198,22 @@ impl Pipeline {
                 Ok(false)
             }
         }
+    }
+
+    /// Finished files that were copied with the state, and keep their names, get receipts with the numbers that they have
+    /// here. No broker is needed for that. `true`: there are more.
+    pub(super) fn renew_receipts(&mut self) -> Result<bool, Halt> {
+        let has_more = self.files.renew_receipts();
+        let renewed = self.files.renewed();
+        let now_ms = self.clock.monotonic_ms();
+        if renewed.is_empty() || now_ms < self.ledger_retry_ms {
+            return Ok(has_more);
+        }
+        let written = self.ledger.renew(renewed);
+        if self.are_noted(written)? {
+            self.files.are_renewed();
+        }
+        Ok(has_more)
     }
 
     /// What cannot be added to the file of that name now is tried again.

@@ -135,6 +135,11 @@ impl Known {
         self.index.has_grown();
     }
 
+    /// Receipts were renewed.
+    pub fn has_grown(&mut self) {
+        self.index.has_grown();
+    }
+
     /// This file is not a known one, whatever its name says.
     pub fn dismiss(&mut self, hints: Hints) {
         self.dismissed.insert((hints.device, hints.inode));

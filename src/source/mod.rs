@@ -37,6 +37,7 @@ pub mod quest;
 pub mod reach;
 mod read_marks;
 mod recognise;
+mod renewed;
 pub mod restore;
 pub mod retire;
 pub mod root;
@@ -142,6 +143,7 @@ pub struct Files {
     slices: u64,
     known: Known,
     late: late::Late,
+    renewed: renewed::Renewed,
     parking: Parking,
     /// Descriptors held at most; more live files than that take turns at being open.
     open_max: usize,
@@ -215,6 +217,7 @@ impl Files {
             open_max: os::files_open_max(),
             kept: kept::Kept::default(),
             late: late::Late::default(),
+            renewed: renewed::Renewed::default(),
             absent: Absents::default(),
             homes: HashSet::new(),
             resumed: Vec::new(),

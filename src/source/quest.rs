@@ -48,6 +48,8 @@ pub enum Then {
     Grown,
     /// It was left to be deleted.
     Leftover,
+    /// It keeps its name, and was copied: its receipt is renewed.
+    Renewed,
 }
 
 /// A file that may be it.

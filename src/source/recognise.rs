@@ -526,6 +526,8 @@ impl Files {
             Then::Grown if self.is_read_on(receipt) => {}
             Then::Grown => self.resume_done(file, receipt, at),
             Then::Leftover => self.clear_leftover(file, receipt, at),
+            Then::Renewed if self.is_read_on(receipt) => {}
+            Then::Renewed => self.renew(receipt, at, &stat),
         }
     }
 

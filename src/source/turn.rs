@@ -278,14 +278,14 @@ impl Files {
 
     /// Is the candidate a file that is known and not open: parked, done under its name, or perhaps
     /// one that is looked for?
-    fn is_closed(&self, candidate: &Candidate) -> bool {
+    pub(super) fn is_closed(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
         self.parking.holds(device, inode)
             || self.is_kept(device, inode)
             || self.quests.holds(device, inode)
     }
 
-    fn is_tracked(&self, candidate: &Candidate) -> bool {
+    pub(super) fn is_tracked(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
         self.tracked.iter().any(|t| t.is_named() && t.is_inode(device, inode))
     }

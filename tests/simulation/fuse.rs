@@ -10,6 +10,7 @@ use std::rc::Rc;
 use flume_ng::checkpoint::ledger::{
     DeadLetter, FileLedger, FinishedFile, GiantLine, Ledger, LedgerError,
 };
+use flume_ng::checkpoint::receipt::Receipt;
 use flume_ng::checkpoint::record::{BatchRecord, FileRecord, LettersKnown, Record};
 use flume_ng::checkpoint::slots::{Slots, Store, WriteError};
 use flume_ng::clock::{Clock, LocalTime, ManualClock};
@@ -229,6 +230,13 @@ impl Ledger for FusedLedger {
         self.book.borrow_mut().receipts.push(receipt.record.clone());
         // By the receipts on the disk a file is known again that comes back when it is done.
         self.real.receipt(receipt)?;
+        self.fuse.tick();
+        Ok(())
+    }
+
+    fn renew(&mut self, receipts: &[Receipt]) -> Result<(), LedgerError> {
+        self.fuse.tick();
+        self.real.renew(receipts)?;
         self.fuse.tick();
         Ok(())
     }

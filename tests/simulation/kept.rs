@@ -151,3 +151,29 @@ fn a_finished_file_of_a_copied_state_is_known_under_another_name_once_it_was_see
         story.conclude();
     }
 }
+
+/// Likewise, but no broker answers before it is renamed. The agent is killed before, or goes on.
+#[test]
+fn a_finished_file_of_a_copied_state_is_seen_though_no_broker_answers() {
+    let kinds = [(false, 3), (false, 20), (true, 3), (true, 20)];
+    for ((marks_done, lines), is_killed) in kinds.into_iter().flat_map(|k| [(k, false), (k, true)])
+    {
+        let (mut story, at) = done_under_its_name(lines, marks_done);
+        assert_eq!(story.world.stop_in_order(), Ok(true));
+        story.cluster().restart(86_400_000);
+        story.world.renumbering = Some(Renumbering::Copy);
+        story.start();
+        let end_ms = story.world.clock.monotonic_ms() + 5_000;
+        story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+        if is_killed {
+            story.world.end(End::Kill);
+        }
+        let path = story.world.path_of(at);
+        story.world.writers.rename(&path);
+        story.start();
+        let end_ms = story.world.clock.monotonic_ms() + 5_000;
+        story.turns_until(|world| world.clock.monotonic_ms() >= end_ms);
+        story.cluster().calm_down();
+        story.conclude();
+    }
+}

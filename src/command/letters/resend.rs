@@ -26,6 +26,7 @@ use crate::checkpoint::dead_letter::{self, Letter, State};
 use crate::checkpoint::half_letter;
 use crate::checkpoint::ledger::{DeadLetter, FinishedFile, Kept, Ledger, LedgerError};
 use crate::checkpoint::lock::{self, Locked};
+use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{BatchRecord, ChannelRecord, FileRecord, Record};
 use crate::checkpoint::slots::{FileStore, Opened, Slots, WriteError};
 use crate::clock::{Clock, SystemClock};
@@ -345,6 +346,10 @@ impl Ledger for LetterLedger {
     }
 
     fn receipt(&mut self, _: &FinishedFile<'_>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn renew(&mut self, _: &[Receipt]) -> Result<(), LedgerError> {
         Ok(())
     }
 
