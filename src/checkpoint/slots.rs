@@ -285,6 +285,11 @@ impl Damage {
     pub fn is_other_version(&self) -> bool {
         self.slots.is_some_and(|slots| slots.iter().any(|s| s.is_other_version()))
     }
+
+    /// No write in progress looks so.
+    fn is_sealed(&self) -> bool {
+        self.slots.is_some_and(|slots| slots.iter().any(|s| s.is_sealed_but_foreign()))
+    }
 }
 
 impl fmt::Display for Damage {
@@ -331,6 +336,16 @@ pub enum Opened<S> {
     },
     /// Never to be overwritten: see [`super::aside`].
     Damaged(Damage),
+}
+
+impl<S: Store> Opened<S> {
+    /// Makes sure that the record which counts is on the disk. Only for who holds the lock.
+    pub fn confirm(&mut self) -> io::Result<()> {
+        match self {
+            Opened::Valid { slots, record, .. } => slots.confirm(record),
+            Opened::Absent(_) | Opened::Damaged(_) => Ok(()),
+        }
+    }
 }
 
 /// A write that did not happen, or may not have.
@@ -416,6 +431,13 @@ impl<S: Store> Slots<S> {
     /// Reads both slots and makes sure that the newer one is on the disk. Only for who holds the
     /// lock of the directory. An error is one of the disk, not of what was read.
     pub fn open(store: S) -> io::Result<Opened<S>> {
+        let mut opened = Slots::find(store)?;
+        opened.confirm()?;
+        Ok(opened)
+    }
+
+    /// Reads both slots and writes nothing.
+    pub fn find(store: S) -> io::Result<Opened<S>> {
         let mut slots = Slots::anew(store);
         let Some(file_bytes) = slots.store.file_bytes()? else {
             return Ok(Opened::Absent(slots));
@@ -447,7 +469,6 @@ impl<S: Store> Slots<S> {
         slots.generation = record.generation;
         slots.identity = slots.store.identity()?;
         let copied = (record.own_device, record.own_inode) != slots.identity;
-        slots.confirm(&record)?;
         Ok(Opened::Valid { slots, record, copied, other })
     }
 
@@ -641,55 +662,39 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 const READ_TRIES: u32 = 20;
 const READ_PAUSE_MS: u64 = 25;
 
-/// The newest record in the tracker directory `dir`, for those who do not hold its lock; `None`
-/// without a checkpoint. Writes nothing. A slot that is being written at the moment does not
-/// count; if both are, or the file is just being replaced, it is read again.
-///
-/// # Errors
-/// Of the disk; `InvalidData` if no slot becomes valid.
-pub fn read_newest(dir: &Path) -> io::Result<Option<Record>> {
+/// What stands in the tracker directory `dir`, for those who do not hold its lock. Writes nothing. A
+/// slot that is being written at the moment does not count; if both are, or the file is just being
+/// replaced, it is read again.
+pub fn look(dir: &Path) -> io::Result<Opened<FileStore>> {
     let path = dir.join(FILE_NAME);
-    for _ in 0..READ_TRIES {
+    let mut tries = 0;
+    loop {
         let file = match os::read_own(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(file) => Some(file),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
         let (dir, path) = (dir.to_owned(), path.clone());
-        let store = FileStore { dir, path, file: Some(file), to_publish: None };
-        if let Some(record) = newest_valid(store)? {
-            return Ok(Some(record));
+        match Slots::find(FileStore { dir, path, file, to_publish: None })? {
+            Opened::Damaged(damage) if !damage.is_sealed() && tries < READ_TRIES => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(READ_PAUSE_MS));
+            }
+            opened => return Ok(opened),
         }
-        std::thread::sleep(std::time::Duration::from_millis(READ_PAUSE_MS));
     }
-    let why = format!(
-        "{}: damaged, no slot is valid; the log line of a start says what is wrong with each, and \
-         docs/operating.md what to do",
-        path.display()
-    );
-    Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
-fn newest_valid(store: FileStore) -> io::Result<Option<Record>> {
-    let file_bytes = store.file_bytes()?.unwrap_or(0);
-    if file_bytes == 0 || file_bytes > 2 * SLOT_BYTES_MAX {
-        return Ok(None);
-    }
-    let slots = Slots {
-        store,
-        slot_bytes: file_bytes / 2,
-        generation: 0,
-        identity: (0, 0),
-        buffer: Vec::new(),
-        failed: false,
-    };
-    let (first, second) = (slots.read(0)?, slots.read(1)?);
-    for (finding, _) in [&first, &second] {
-        // No write in progress looks so: an older state must not be taken for the newest one.
-        if finding.is_sealed_but_foreign() {
-            let why = format!("{}: {finding}", slots.store.path().display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+/// The newest record there, likewise; `None` without a checkpoint.
+///
+/// # Errors
+/// Of the disk; `InvalidData` if no slot becomes valid, with what is wrong with each.
+pub fn read_newest(dir: &Path) -> io::Result<Option<Record>> {
+    match look(dir)? {
+        Opened::Absent(_) => Ok(None),
+        Opened::Valid { record, .. } => Ok(Some(record)),
+        Opened::Damaged(damage) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, damage.to_string()))
         }
     }
-    Ok([first.1, second.1].into_iter().flatten().max_by_key(|record| record.generation))
 }

@@ -561,4 +561,8 @@ fn who_does_not_hold_the_lock_reads_the_newest_whole_state_and_writes_nothing() 
     std::fs::write(&path, &bytes).unwrap();
     let error = slots::read_newest(&scratch.0).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let words = error.to_string();
+    for slot in ["slot 0: wrong checksum", "slot 1: wrong checksum"] {
+        assert!(words.contains(slot), "{words}");
+    }
 }

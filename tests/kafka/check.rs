@@ -242,7 +242,7 @@ fn what_is_wrong_with_the_directories() {
     let (code, json) = check_json(&work, &[]);
     let (state, text) = row(&json, "tracker");
     assert_eq!((code, state), (78, "fail"));
-    assert!(text.contains("no slot is valid"), "{text}");
+    assert!(text.contains("slot 0: does not begin with the magic bytes"), "{text}");
 }
 
 #[test]
