@@ -21,6 +21,7 @@ mod moved;
 mod news;
 pub mod once;
 mod optional;
+pub(crate) mod plan;
 mod positions;
 mod rebuild;
 mod recalled;
@@ -72,8 +73,9 @@ use sending::Flights;
 use settle::Settling;
 
 pub use left::{left_topics, without_place};
+pub use plan::{Begin, Predecessor, StartError};
 pub(crate) use routes::{Choice, Router, partition_of};
-pub use start::{Begin, Connect, Inheritance, Predecessor, StartError, Startup, inherit};
+pub use start::{Connect, Inheritance, Startup, inherit};
 
 /// Class names in log lines, as Flume's.
 pub const SOURCE: &str = "source.SpoolDirectoryTailFileSource";

@@ -1,14 +1,14 @@
 //! From a tracker directory to a pipeline that knows where it stands.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use super::announced::Announcements;
-use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
+use super::handover;
 use super::news::Learnt;
+use super::plan::{self, Begin, Predecessor, StartError, Step};
 use super::rebuild::Rebuild;
 use super::recalled::Recalled;
 use super::removed::leave_channels;
@@ -19,42 +19,19 @@ use super::{Announced, CHANNEL, Counters, Journal, Pipeline, SOURCE, left, marke
 use crate::channel::broker::Broker;
 use crate::channel::outlet::{Demand, FLOOR_UNKNOWN, Outlet, Unreached};
 use crate::checkpoint::aside;
-use crate::checkpoint::flume_positions::{self, FlumePosition};
+use crate::checkpoint::flume_positions;
 use crate::checkpoint::ledger::Ledger;
 use crate::checkpoint::lock::Place;
 use crate::checkpoint::record::{
     BatchRecord, ChannelRecord, Fate, FileRecord, LettersKnown, Record,
 };
-use crate::checkpoint::slots::{self, FileStore, Opened, SlotFinding, Slots, Store, WriteError};
+use crate::checkpoint::slots::{FileStore, Opened, Slots, Store, WriteError};
 use crate::clock::Clock;
-use crate::config::model::{
-    Destination, FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TOPICS_MAX, TailConfig,
-};
+use crate::config::model::{Destination, SourceConfig, TOPICS_MAX};
 use crate::log::{self, About, Level, Repeats, counted};
 use crate::source::Files;
 use crate::source::interceptor;
 use crate::source::restore::{Announced as Reached, AnnouncedRange};
-
-/// Why a pipeline does not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// Exit code 70.
-    Broken(String),
-    /// Exit code 78: somebody has to say what is meant.
-    Unsettled(String),
-    /// The disk or a directory is not as it must be (yet): waited for, said once per try.
-    NotYet(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Broken(why) | StartError::Unsettled(why) | StartError::NotYet(why) => {
-                f.write_str(why)
-            }
-        }
-    }
-}
 
 /// What the last run left behind.
 pub struct Inheritance {
@@ -66,25 +43,6 @@ pub struct Inheritance {
     pub java: Option<Predecessor>,
     /// Where to begin without a record and without Java's position.
     pub begin: Begin,
-}
-
-/// Where a Java agent stood.
-pub enum Predecessor {
-    /// At this byte of the file of that bare name.
-    Tracker(OsString, u64),
-    /// In these files, by their inodes, and in others where `FirstByte` says.
-    Positions(Vec<FlumePosition>, FirstByte),
-}
-
-/// Where a pipeline begins that inherits no position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// At the first byte of every file.
-    Beginnings,
-    /// Behind what the files hold now.
-    Ends,
-    /// Where the topic ends: it is read back, and what it lacks is sent.
-    Topic,
 }
 
 /// What a pipeline is made of.
@@ -116,221 +74,62 @@ impl<S: Store> Journal for Slots<S> {
     }
 }
 
-/// Reads what the last run, or the Java agent, left in the tracker directory. Only for who holds
-/// its lock.
+/// Reads what the last run, or the Java agent, left in the tracker directory, and does what is to be done
+/// about it. Only for who holds its lock.
 pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartError> {
     let dir = &config.tracker_dir;
     let not_yet = |e: &dyn fmt::Display| StartError::NotYet(format!("{}: {e}", dir.display()));
-    let open = || FileStore::open(dir).and_then(Slots::open).map_err(|e| not_yet(&e));
-    // To open it changes it.
-    let checkpoint = dir.join(slots::FILE_NAME);
-    let written = std::fs::metadata(&checkpoint).and_then(|stat| stat.modified()).ok();
-    let is_rebuilding = marker::is_there(dir).map_err(|e| not_yet(&e))?;
-    let from_topic = |journal: Box<dyn Journal>| Inheritance {
-        journal,
-        record: None,
-        is_copied: false,
-        java: None,
-        begin: Begin::Topic,
-    };
-    match open()? {
-        // What it says was written before all of the topic had been looked at.
-        Opened::Valid { slots, .. } if is_rebuilding => Ok(from_topic(Box::new(slots))),
-        Opened::Valid { slots, record, copied, other } => {
-            refuse_if_flume_has_run(config, &record, written)?;
-            if !matches!(other, SlotFinding::Valid { .. } | SlotFinding::Empty) {
-                log::info(
-                    SOURCE,
-                    format_args!(
-                        "The last write of the checkpoint did not complete ({other}); the one \
-                         before it counts."
-                    ),
-                );
-            }
-            Ok(Inheritance {
-                journal: Box::new(slots),
-                record: Some(record),
-                is_copied: copied,
-                java: None,
-                begin: Begin::Beginnings,
-            })
+    let found = FileStore::open(dir).and_then(Slots::find).map_err(|e| not_yet(&e))?;
+    let plan = plan::of(config, &found)?;
+    for (level, text) in &plan.told {
+        log::log(*level, SOURCE, format_args!("{text}."));
+    }
+    let (journal, record, is_copied) = take_up(found, dir).map_err(|e| not_yet(&e))?;
+    let anew =
+        |journal, java, begin| Inheritance { journal, record: None, is_copied: false, java, begin };
+    match plan.step {
+        Step::GoOn => {
+            Ok(Inheritance { journal, record, is_copied, java: None, begin: Begin::Beginnings })
         }
-        Opened::Absent(slots) if is_rebuilding => Ok(from_topic(Box::new(slots))),
-        Opened::Absent(slots) => {
-            let java = match config.kind.tail() {
-                Some(tail) => tail_positions(config, tail)?,
-                None => java_position(config)?.map(|(name, at)| Predecessor::Tracker(name, at)),
-            };
-            let begin = match config.on_no_checkpoint {
-                OnNoCheckpoint::Beginning => Begin::Beginnings,
-                OnNoCheckpoint::End => Begin::Ends,
-                OnNoCheckpoint::Topic => Begin::Topic,
-            };
+        Step::ReadOn => Ok(anew(journal, None, Begin::Topic)),
+        Step::Begin(java, begin) => {
             if begin == Begin::Topic && java.is_none() {
                 marker::make(dir).map_err(|e| not_yet(&e))?;
             }
-            let journal = Box::new(slots);
-            Ok(Inheritance { journal, record: None, is_copied: false, java, begin })
+            Ok(anew(journal, java, begin))
         }
-        Opened::Damaged(damage) => {
-            let is_forbidden = config.on_bad_checkpoint == OnBadCheckpoint::Fail && !is_rebuilding;
-            if is_forbidden || damage.is_other_version() {
-                return Err(StartError::Broken(damage.to_string()));
-            }
-            let begin = match config.on_bad_checkpoint {
-                _ if is_rebuilding => Begin::Topic,
-                OnBadCheckpoint::Fail | OnBadCheckpoint::Beginning => Begin::Beginnings,
-                OnBadCheckpoint::End => Begin::Ends,
-                OnBadCheckpoint::Topic => Begin::Topic,
-            };
-            if begin == Begin::Topic {
-                // Before the damage is out of the way: then nothing else would tell.
-                marker::make(dir).map_err(|e| not_yet(&e))?;
-            }
-            // The damage stands there until the first record takes its place: a start in between must decide
-            // the same, and what it would find without one is another matter (`onNoCheckpoint`).
-            let kept = match begin {
-                Begin::Ends | Begin::Beginnings => aside::keep_also(dir, now_ms),
-                Begin::Topic => aside::keep_aside(dir, now_ms),
-            };
-            let aside = kept.map_err(|e| not_yet(&e))?;
+        Step::Anew(begin, damage) => {
+            let aside = set_aside(dir, begin, now_ms).map_err(|e| not_yet(&e))?;
             log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
-            let slots = Slots::anew(FileStore::anew(dir));
-            Ok(Inheritance {
-                journal: Box::new(slots),
-                record: None,
-                is_copied: false,
-                java: None,
-                begin,
-            })
+            Ok(anew(journal, None, begin))
         }
     }
 }
 
-/// The position of a Java agent that worked here before.
-fn java_position(config: &SourceConfig) -> Result<Option<(OsString, u64)>, StartError> {
-    let dir = config.tracker_dir.display();
-    let then = match config.on_no_checkpoint {
-        OnNoCheckpoint::Beginning => "every file is read from its beginning",
-        OnNoCheckpoint::End => "what the files hold now is skipped",
-        OnNoCheckpoint::Topic => "the topic is read back, and what it lacks is sent",
-    };
-    let stopped = |e: HandoverError| match e.is_passing() {
-        true => StartError::NotYet(e.to_string()),
-        false => StartError::Unsettled(e.to_string()),
-    };
-    match handover(config).map_err(stopped)? {
-        // Not of this kind of source.
-        Handover::Positions(_) => {}
-        Handover::Nothing => log::info(
-            SOURCE,
-            format_args!("No checkpoint and no tracker of Flume in {dir}: {then}."),
-        ),
-        Handover::At { name, offset } => {
-            log::info(
-                SOURCE,
-                format_args!(
-                    "No checkpoint yet; taking over from Flume's tracker: {} at byte {offset}.",
-                    name.display()
-                ),
-            );
-            return Ok(Some((name, offset)));
-        }
-        Handover::Finished { name, completed } => log::info(
-            SOURCE,
-            format_args!(
-                "No checkpoint yet. Flume's tracker is for {}, which is finished ({} is there): {then}.",
-                name.display(),
-                completed.display()
-            ),
-        ),
-        Handover::Gone { name } => log::warn(
-            SOURCE,
-            format_args!(
-                "No checkpoint yet. Flume's tracker is for {}, which is no longer in {}: {then}.",
-                name.display(),
-                config.spool_dir.display()
-            ),
-        ),
-    }
-    Ok(None)
+/// From here on what was found is written to.
+fn take_up(
+    mut found: Opened<FileStore>,
+    dir: &Path,
+) -> io::Result<(Box<dyn Journal>, Option<Record>, bool)> {
+    found.confirm()?;
+    Ok(match found {
+        Opened::Absent(slots) => (Box::new(slots), None, false),
+        Opened::Valid { slots, record, copied, .. } => (Box::new(slots), Some(record), copied),
+        Opened::Damaged(_) => (Box::new(Slots::anew(FileStore::anew(dir))), None, false),
+    })
 }
 
-/// What Flume's position file says, for a source without a state of its own.
-fn tail_positions(
-    config: &SourceConfig,
-    tail: &TailConfig,
-) -> Result<Option<Predecessor>, StartError> {
-    let first = match config.on_no_checkpoint {
-        OnNoCheckpoint::Beginning => tail.begin,
-        OnNoCheckpoint::End => FirstByte::NextLine,
-        OnNoCheckpoint::Topic => FirstByte::Beginning,
-    };
-    let found = match handover::tail_handover(tail) {
-        Ok(found) => found,
-        Err(TailHandoverError::Unreadable(why)) => return Err(StartError::NotYet(why)),
-        Err(TailHandoverError::Unusable(why)) => return Err(StartError::Unsettled(why)),
-    };
-    let Some(found) = found else {
-        if config.on_no_checkpoint == OnNoCheckpoint::Topic {
-            return Ok(None);
-        }
-        let then = match first {
-            FirstByte::Beginning => "every file is read from its beginning",
-            FirstByte::NextLine => "what the files hold now is skipped",
-            _ => "files that are there begin where tail would",
-        };
-        log::info(SOURCE, format_args!("No checkpoint and no positions of Flume: {then}."));
-        return Ok(Some(Predecessor::Positions(Vec::new(), first)));
-    };
-    if let Some(damage) = &found.damage {
-        log::error(
-            SOURCE,
-            format_args!(
-                "Failed loading positionFile: {}: {damage}. What stands before that counts; other \
-                 files are read from their beginning.",
-                found.path.display()
-            ),
-        );
-    }
-    for place in config.places() {
-        // A file there would be a new one later, and be sent again.
-        let dir = config.spool_dir.join(place);
-        if !found.positions.is_empty() && !dir.is_dir() {
-            let dir = dir.display();
-            return Err(StartError::NotYet(format!("Directory does not exist: {dir}")));
+/// The damage stands there until the first record takes its place: a start in between must decide
+/// the same, and what it would find without one is another matter (`onNoCheckpoint`).
+fn set_aside(dir: &Path, begin: Begin, now_ms: i64) -> io::Result<PathBuf> {
+    match begin {
+        Begin::Ends | Begin::Beginnings => aside::keep_also(dir, now_ms),
+        Begin::Topic => {
+            // Before the damage is out of the way: then nothing else would tell.
+            marker::make(dir)?;
+            aside::keep_aside(dir, now_ms)
         }
     }
-    log::info(
-        SOURCE,
-        format_args!(
-            "No checkpoint yet; taking over {} from Flume's {}. After a clean stop of Flume with a \
-             Kafka channel that is exact; after a kill lines of its last seconds come again, and with \
-             a memory channel lines that were in it are missing.",
-            counted(found.positions.len() as u64, "position"),
-            found.path.display()
-        ),
-    );
-    Ok(Some(Predecessor::Positions(found.positions, first)))
-}
-
-/// Positions that are ahead of the own ones are those of Flume, which has run here since: to go on would
-/// send again what it has sent.
-fn refuse_if_flume_has_run(
-    config: &SourceConfig,
-    record: &Record,
-    written: Option<SystemTime>,
-) -> Result<(), StartError> {
-    let Some(tail) = config.kind.tail() else { return Ok(()) };
-    let Some(why) = handover::positions_ahead(config, tail, record, written) else {
-        return Ok(());
-    };
-    // The next try must find it as this one has.
-    let checkpoint = std::fs::File::open(config.tracker_dir.join(slots::FILE_NAME));
-    if let (Some(written), Ok(checkpoint)) = (written, checkpoint) {
-        let _ = checkpoint.set_modified(written);
-    }
-    Err(StartError::Unsettled(why))
 }
 
 impl Pipeline {
@@ -580,6 +379,7 @@ fn tell_given_up(old: &[ChannelRecord], places: &[Option<usize>], batches: &[Bat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::slots;
     use crate::config;
 
     const CONF: &str = "
