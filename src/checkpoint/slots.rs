@@ -42,7 +42,6 @@ use crate::os;
 pub const FILE_NAME: &str = "checkpoint";
 /// Name under which a new one is made before it takes the place of the old one.
 pub const NEW_FILE_NAME: &str = "checkpoint.new";
-
 /// Version of the layout that is drawn above; the record has one of its own.
 pub const LAYOUT_VERSION: u32 = 1;
 /// Size of a slot unless a record needs more, bytes.
@@ -286,6 +285,20 @@ impl Damage {
         self.slots.is_some_and(|slots| slots.iter().any(|s| s.is_other_version()))
     }
 
+    /// Without a way out.
+    pub fn what(&self) -> String {
+        let path = self.path.display();
+        match self.slots {
+            None => format!(
+                "{path}: a checkpoint is never {} bytes long, so it was cut off or is not one",
+                self.file_bytes
+            ),
+            Some([first, second]) => {
+                format!("{path}: cannot be used: slot 0: {first}; slot 1: {second}")
+            }
+        }
+    }
+
     /// No write in progress looks so.
     fn is_sealed(&self) -> bool {
         self.slots.is_some_and(|slots| slots.iter().any(|s| s.is_sealed_but_foreign()))
@@ -294,20 +307,7 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match self.slots {
-            None => {
-                write!(
-                    f,
-                    "{path}: a checkpoint is never {} bytes long, so it was cut off or is not \
-                     one; ",
-                    self.file_bytes
-                )?;
-            }
-            Some([first, second]) => {
-                write!(f, "{path}: cannot be used: slot 0: {first}; slot 1: {second}; ")?;
-            }
-        }
+        write!(f, "{}; ", self.what())?;
         if self.is_other_version() {
             f.write_str("go on with the version of the program that wrote it")
         } else {

@@ -42,6 +42,16 @@ pub enum Predecessor {
     Positions(Vec<FlumePosition>, FirstByte),
 }
 
+impl Predecessor {
+    /// Or is it only said where files begin?
+    pub(crate) fn is_there(&self) -> bool {
+        match self {
+            Predecessor::Tracker(..) => true,
+            Predecessor::Positions(positions, _) => !positions.is_empty(),
+        }
+    }
+}
+
 /// Where a pipeline begins that inherits no position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
@@ -69,13 +79,22 @@ pub(crate) enum Step {
     /// There is none. Where a Java agent was that worked here before, and where to begin without it.
     Begin(Option<Predecessor>, Begin),
     /// It is damaged, and kept aside.
-    Anew(Begin, Damage),
+    Anew(Begin),
 }
 
 impl Plan {
     fn silent(step: Step) -> Plan {
         Plan { step, told: Vec::new() }
     }
+}
+
+/// The plan of the next start, for those who do not hold the lock.
+pub(crate) fn of_next_start(config: &SourceConfig) -> Result<Plan, StartError> {
+    let dir = &config.tracker_dir;
+    let found = slots::look(dir).map_err(|e| {
+        StartError::NotYet(format!("{}: {e}", dir.join(slots::FILE_NAME).display()))
+    })?;
+    of(config, &found)
 }
 
 /// Decides by what was found of the checkpoint. Reads, and does nothing else.
@@ -86,7 +105,14 @@ pub(crate) fn of<S>(config: &SourceConfig, found: &Opened<S>) -> Result<Plan, St
     match found {
         Opened::Damaged(damage) => anew(config, damage, is_rebuilding),
         // What a record says was written before all of the topic had been looked at.
-        Opened::Valid { .. } | Opened::Absent(_) if is_rebuilding => Ok(Plan::silent(Step::ReadOn)),
+        Opened::Valid { .. } | Opened::Absent(_) if is_rebuilding => {
+            let path = dir.join(marker::FILE_NAME);
+            let text = format!(
+                "{} is there: the topic is read back, and what it lacks is sent",
+                path.display()
+            );
+            Ok(Plan { step: Step::ReadOn, told: vec![(Level::Info, text)] })
+        }
         Opened::Valid { record, other, .. } => go_on(config, record, *other),
         Opened::Absent(_) => begin(config),
     }
@@ -125,12 +151,24 @@ fn begin(config: &SourceConfig) -> Result<Plan, StartError> {
         Some(tail) => tail_positions(config, tail, &mut told)?,
         None => java_position(config, &mut told)?.map(|(name, at)| Predecessor::Tracker(name, at)),
     };
-    let begin = match config.on_no_checkpoint {
+    Ok(Plan { step: Step::Begin(java, begin_without(config.on_no_checkpoint)), told })
+}
+
+fn begin_without(on_no_checkpoint: OnNoCheckpoint) -> Begin {
+    match on_no_checkpoint {
         OnNoCheckpoint::Beginning => Begin::Beginnings,
         OnNoCheckpoint::End => Begin::Ends,
         OnNoCheckpoint::Topic => Begin::Topic,
-    };
-    Ok(Plan { step: Step::Begin(java, begin), told })
+    }
+}
+
+/// What becomes of the files.
+fn then(begin: Begin) -> &'static str {
+    match begin {
+        Begin::Beginnings => "every file is read from its beginning",
+        Begin::Ends => "what the files hold now is skipped",
+        Begin::Topic => "the topic is read back, and what it lacks is sent",
+    }
 }
 
 fn anew(config: &SourceConfig, damage: &Damage, is_rebuilding: bool) -> Result<Plan, StartError> {
@@ -144,7 +182,8 @@ fn anew(config: &SourceConfig, damage: &Damage, is_rebuilding: bool) -> Result<P
         OnBadCheckpoint::End => Begin::Ends,
         OnBadCheckpoint::Topic => Begin::Topic,
     };
-    Ok(Plan::silent(Step::Anew(begin, damage.clone())))
+    let text = format!("{}: {}", damage.what(), then(begin));
+    Ok(Plan { step: Step::Anew(begin), told: vec![(Level::Warn, text)] })
 }
 
 /// The position of a Java agent that worked here before.
@@ -153,11 +192,7 @@ fn java_position(
     told: &mut Vec<(Level, String)>,
 ) -> Result<Option<(OsString, u64)>, StartError> {
     let dir = config.tracker_dir.display();
-    let then = match config.on_no_checkpoint {
-        OnNoCheckpoint::Beginning => "every file is read from its beginning",
-        OnNoCheckpoint::End => "what the files hold now is skipped",
-        OnNoCheckpoint::Topic => "the topic is read back, and what it lacks is sent",
-    };
+    let then = then(begin_without(config.on_no_checkpoint));
     let stopped = |e: HandoverError| match e.is_passing() {
         true => StartError::NotYet(e.to_string()),
         false => StartError::Unsettled(e.to_string()),
@@ -215,16 +250,15 @@ fn tail_positions(
         Err(TailHandoverError::Unusable(why)) => return Err(StartError::Unsettled(why)),
     };
     let Some(found) = found else {
-        if config.on_no_checkpoint == OnNoCheckpoint::Topic {
-            return Ok(None);
-        }
+        let is_read_back = config.on_no_checkpoint == OnNoCheckpoint::Topic;
         let then = match first {
-            FirstByte::Beginning => "every file is read from its beginning",
-            FirstByte::NextLine => "what the files hold now is skipped",
+            _ if is_read_back => then(Begin::Topic),
+            FirstByte::Beginning => then(Begin::Beginnings),
+            FirstByte::NextLine => then(Begin::Ends),
             _ => "files that are there begin where tail would",
         };
         told.push((Level::Info, format!("No checkpoint and no positions of Flume: {then}")));
-        return Ok(Some(Predecessor::Positions(Vec::new(), first)));
+        return Ok((!is_read_back).then(|| Predecessor::Positions(Vec::new(), first)));
     };
     if let Some(damage) = &found.damage {
         let text = format!(

@@ -1,6 +1,5 @@
 //! From a tracker directory to a pipeline that knows where it stands.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -8,7 +7,7 @@ use std::rc::Rc;
 use super::announced::Announcements;
 use super::handover;
 use super::news::Learnt;
-use super::plan::{self, Begin, Predecessor, StartError, Step};
+use super::plan::{self, Begin, Plan, Predecessor, StartError, Step};
 use super::rebuild::Rebuild;
 use super::recalled::Recalled;
 use super::removed::leave_channels;
@@ -78,32 +77,48 @@ impl<S: Store> Journal for Slots<S> {
 /// about it. Only for who holds its lock.
 pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartError> {
     let dir = &config.tracker_dir;
-    let not_yet = |e: &dyn fmt::Display| StartError::NotYet(format!("{}: {e}", dir.display()));
-    let found = FileStore::open(dir).and_then(Slots::find).map_err(|e| not_yet(&e))?;
-    let plan = plan::of(config, &found)?;
-    for (level, text) in &plan.told {
-        log::log(*level, SOURCE, format_args!("{text}."));
+    let found = FileStore::open(dir).and_then(Slots::find);
+    let not_yet = |e: io::Error| StartError::NotYet(format!("{}: {e}", dir.display()));
+    let found = found.map_err(not_yet)?;
+    let Plan { step, told } = plan::of(config, &found)?;
+    let (inheritance, aside) = carry_out(step, found, dir, now_ms).map_err(not_yet)?;
+    for (level, text) in told {
+        log::log(level, SOURCE, format_args!("{text}."));
     }
-    let (journal, record, is_copied) = take_up(found, dir).map_err(|e| not_yet(&e))?;
-    let anew =
-        |journal, java, begin| Inheritance { journal, record: None, is_copied: false, java, begin };
-    match plan.step {
+    if let Some(aside) = aside {
+        let aside = aside.display();
+        log::info(SOURCE, format_args!("The damaged checkpoint was kept aside as {aside}."));
+    }
+    Ok(inheritance)
+}
+
+/// What the pipeline begins with, and where a damaged checkpoint is now.
+fn carry_out(
+    step: Step,
+    found: Opened<FileStore>,
+    dir: &Path,
+    now_ms: i64,
+) -> io::Result<(Inheritance, Option<PathBuf>)> {
+    let (journal, record, is_copied) = take_up(found, dir)?;
+    let mut aside = None;
+    let (java, begin) = match step {
         Step::GoOn => {
-            Ok(Inheritance { journal, record, is_copied, java: None, begin: Begin::Beginnings })
+            let begin = Begin::Beginnings;
+            return Ok((Inheritance { journal, record, is_copied, java: None, begin }, None));
         }
-        Step::ReadOn => Ok(anew(journal, None, Begin::Topic)),
+        Step::ReadOn => (None, Begin::Topic),
         Step::Begin(java, begin) => {
             if begin == Begin::Topic && java.is_none() {
-                marker::make(dir).map_err(|e| not_yet(&e))?;
+                marker::make(dir)?;
             }
-            Ok(anew(journal, java, begin))
+            (java, begin)
         }
-        Step::Anew(begin, damage) => {
-            let aside = set_aside(dir, begin, now_ms).map_err(|e| not_yet(&e))?;
-            log::warn(SOURCE, format_args!("{damage}. It was kept aside as {}.", aside.display()));
-            Ok(anew(journal, None, begin))
+        Step::Anew(begin) => {
+            aside = Some(set_aside(dir, begin, now_ms)?);
+            (None, begin)
         }
-    }
+    };
+    Ok((Inheritance { journal, record: None, is_copied: false, java, begin }, aside))
 }
 
 /// From here on what was found is written to.

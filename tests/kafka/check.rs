@@ -1,14 +1,15 @@
 //! `flume-ng check` against real brokers: what it finds, what it says, how it ends.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::json::{Json, Members as _};
 use crate::support::torture::{Group, V43, hazard};
-use crate::support::{Work, java_tracker, shared};
+use crate::support::{Work, java_tracker, shared, wait_for};
+use crate::taildir;
 
 /// Somebody without rights.
 const NOBODY: u32 = 65_534;
@@ -307,6 +308,67 @@ fn a_tracker_of_flume_that_can_not_be_used_stops_check_and_start_alike() {
     }
 }
 
+/// Flume's positions are ahead of the checkpoint: to go on would send again what Flume has sent.
+#[test]
+fn flume_that_has_run_again_stops_check_and_start_alike() {
+    let topic = shared("4.3.1").fresh_topic("check-flume-again", 1);
+    let work = Work::new(&topic).conf(taildir::CONF).subdirectory("one").subdirectory("two");
+    let work = work.file("one/a.log", b"one\n", 10);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 1, PATIENCE);
+    assert_eq!(agent.term().code(), Some(0));
+    let (code, json) = check_json(&work, &[]);
+    assert_eq!((code, row(&json, "tracker").0), (0, "ok"), "{json:?}");
+    work.append("one/a.log", b"two\n");
+    let path = work.path("one/a.log");
+    let inode = fs::metadata(&path).unwrap().ino();
+    let text = format!("[{{\"inode\":{inode},\"pos\":8,\"file\":\"{}\"}}]", path.display());
+    std::thread::sleep(Duration::from_millis(20));
+    fs::write(work.dir().join("state/position.json"), text).unwrap();
+    // And as often as it is asked: neither a look nor a start makes it the agent's own.
+    for _ in 0..2 {
+        let (code, json) = check_json(&work, &[]);
+        let (state, text) = row(&json, "tracker");
+        assert_eq!((code, state), (78, "fail"), "{text}");
+        assert!(text.contains("Flume has run here since"), "{text}");
+        let mut agent = work.start();
+        assert_eq!(agent.wait(PATIENCE).expect("it ends by itself").code(), Some(78));
+        let said = text.split("; the agent would").next().unwrap();
+        assert!(agent.log().contains(said), "{said} in {}", agent.log());
+    }
+}
+
+/// One plan, told by the one and carried out by the other.
+#[test]
+fn check_says_of_a_lost_state_what_the_start_says() {
+    for (bad, words) in [
+        ("beginning", "every file is read from its beginning"),
+        ("end", "what the files hold now is skipped"),
+        ("topic", "the topic is read back, and what it lacks is sent"),
+    ] {
+        let topic = shared("4.3.1").fresh_topic(&format!("check-lost-{bad}"), 1);
+        let work = Work::new(&topic).set("a1.sources.r1.onBadCheckpoint", bad);
+        let work = work.file("010_{H}.log", b"one\n", 1);
+        fs::create_dir(work.tracker_dir()).unwrap();
+        fs::write(work.tracker_dir().join("checkpoint"), vec![7; 8192]).unwrap();
+        let (code, json) = check_json(&work, &[]);
+        let (state, text) = row(&json, "tracker");
+        assert_eq!((code, state), (0, "warn"), "{text}");
+        assert!(text.contains("slot 0: ") && text.ends_with(words), "{text}");
+        let mut agent = work.start();
+        assert!(wait_for(PATIENCE, || agent.log().contains(text)), "{}", agent.log());
+        assert_eq!(agent.term().code(), Some(0));
+    }
+    // With which an earlier start has begun counts, whatever the checkpoint says.
+    let topic = shared("4.3.1").fresh_topic("check-rebuilding", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    fs::create_dir(work.tracker_dir()).unwrap();
+    fs::write(work.tracker_dir().join("rebuilding"), "").unwrap();
+    let (code, json) = check_json(&work, &[]);
+    assert_eq!((code, row(&json, "tracker").0), (0, "info"));
+    assert!(row(&json, "tracker").1.contains("rebuilding is there: the topic is read back"));
+}
+
 /// The same directory by another path is not another one.
 #[test]
 fn a_tracker_of_flume_that_leads_into_the_same_directory_is_taken_over() {
@@ -318,7 +380,7 @@ fn a_tracker_of_flume_that_leads_into_the_same_directory_is_taken_over() {
     write_tracker(&work, &java_tracker(file.to_str().unwrap(), 4));
     let (code, json) = check_json(&work, &[]);
     assert_eq!((code, row(&json, "tracker").0), (0, "ok"), "{json:?}");
-    assert!(row(&json, "tracker").1.contains("at byte 4, will be taken over"), "{json:?}");
+    assert!(row(&json, "tracker").1.contains("taking over from Flume"), "{json:?}");
     assert!(row(&json, "files").1.contains("4 B and 1 line behind"), "{json:?}");
     let mut agent = work.start();
     agent.expect_records(&topic, 1, PATIENCE);

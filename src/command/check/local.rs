@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use super::{AgentNow, FOR_GOOD, FOR_NOW, Report};
 use crate::checkpoint::ledger::DEAD_LETTER_FILE;
 use crate::checkpoint::lock::{self, LockError, Tenant};
+use crate::checkpoint::record::Record;
 use crate::checkpoint::room::try_room;
 use crate::checkpoint::spool_lock::{self, SpoolLocked};
 use crate::checkpoint::{receipt, slots};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{self, SourceLook};
-use crate::config::model::{
-    FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, SourceKind, TailConfig,
-};
+use crate::config::model::{SourceConfig, SourceKind, TailConfig};
 use crate::exit::Exit;
+use crate::log::Level;
 use crate::os;
 use crate::os::canary;
-use crate::pipeline::handover::{Handover, HandoverError};
+use crate::pipeline::StartError;
+use crate::pipeline::plan::{self, Step};
 use crate::source::scan;
 use crate::text::{State, counted, size, span};
 
@@ -288,56 +289,10 @@ fn reader(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
 }
 
 fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
-    let name = "tracker";
     match &look.record {
-        Err(e) => {
-            let (state, way_out) = match source.on_bad_checkpoint {
-                OnBadCheckpoint::Fail => (FOR_GOOD, "the agent would end with exit code 70"),
-                OnBadCheckpoint::Beginning => (State::Warn, "every file would be sent again"),
-                OnBadCheckpoint::End => (State::Warn, "what the files hold would be skipped"),
-                OnBadCheckpoint::Topic => {
-                    (State::Warn, "the topic would be read back, and what it lacks be sent")
-                }
-            };
-            report.add(name, state, format!("{e}; {way_out}"));
-        }
-        Ok(None) => {
-            let begin = source.kind.tail().map_or(FirstByte::Beginning, |tail| tail.begin);
-            let then = match (source.on_no_checkpoint, begin) {
-                (OnNoCheckpoint::Beginning, FirstByte::Beginning) => {
-                    "files are read from their beginning"
-                }
-                (OnNoCheckpoint::End, _) | (_, FirstByte::NextLine) => {
-                    "what the files hold is skipped"
-                }
-                (OnNoCheckpoint::Beginning, _) => "files that are there begin where tail would",
-                (OnNoCheckpoint::Topic, _) => {
-                    "the topic is read back, and what it lacks of the files is sent"
-                }
-            };
-            let (state, text) = match &look.java {
-                Some(java) => flumes(java, then),
-                None => (State::Info, format!("none yet: {then}")),
-            };
-            report.add(name, state, text);
-        }
-        Ok(Some(record)) => {
-            let now_ms = SystemClock::new().now_ms();
-            let age = look.checkpoint_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0) as u64);
-            let doubt = record.batches.iter().filter(|b| b.fate.is_in_doubt()).count();
-            let text = format!(
-                "valid, generation {}, written {} ago, {} in doubt",
-                record.generation,
-                span(age),
-                counted(doubt as u64, "batch")
-            );
-            report.add(name, State::Ok, text);
-            if look.is_copied {
-                let text = "the checkpoint is a copy or was restored: where this agent has read on \
-                            elsewhere, lines will be sent twice";
-                report.add(name, State::Warn, text);
-            }
-        }
+        // It goes on, and what Flume's files say is its own.
+        Ok(Some(record)) if look.is_running() => valid(report, look, record),
+        record => next_start(report, source, look, record.as_ref().ok().and_then(Option::as_ref)),
     }
     if let Some(fault) = &look.receipts.fault {
         report.add("receipts", State::Warn, fault.to_string());
@@ -351,35 +306,56 @@ fn tracker(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
     }
 }
 
-/// What a start would do with Flume's tracker.
-fn flumes(java: &Result<Handover, HandoverError>, then: &str) -> (State, String) {
-    match java {
-        Ok(Handover::Nothing) => (State::Info, format!("none yet: {then}")),
-        Ok(Handover::At { name, offset }) => {
-            let name = name.display();
-            (State::Ok, format!("Flume's, {name} at byte {offset}, will be taken over"))
+/// What the agent would say, from the plan by which it starts.
+fn next_start(
+    report: &mut Report,
+    source: &SourceConfig,
+    look: &SourceLook,
+    record: Option<&Record>,
+) {
+    let name = "tracker";
+    let ends = |why: String, exit: Exit| {
+        format!("{why}; the agent would end with exit code {}", exit.code())
+    };
+    let plan = match plan::of_next_start(source) {
+        Ok(plan) => plan,
+        Err(StartError::NotYet(why)) => return report.add(name, FOR_NOW, why),
+        Err(StartError::Broken(why)) => {
+            return report.add(name, FOR_GOOD, ends(why, Exit::BrokenPromise));
         }
-        Ok(Handover::Positions(found)) => {
-            let count = counted(found.positions.len() as u64, "position");
-            let path = found.path.display();
-            match &found.damage {
-                None => (State::Ok, format!("Flume's {path}, {count}, will be taken over")),
-                Some(damage) => {
-                    (State::Warn, format!("Flume's {path}: {damage}; {count} will be taken over"))
-                }
-            }
+        Err(StartError::Unsettled(why)) => {
+            return report.add(name, FOR_GOOD, ends(why, Exit::Configuration));
         }
-        Ok(Handover::Finished { name, completed }) => {
-            let (name, completed) = (name.display(), completed.display());
-            let text =
-                format!("Flume's, for {name}, which is finished ({completed} is there): {then}");
-            (State::Info, text)
-        }
-        Ok(Handover::Gone { name }) => {
-            let name = name.display();
-            (State::Warn, format!("Flume's, for {name}, which is no longer here: {then}"))
-        }
-        Err(why) => (FOR_GOOD, format!("{why}; the agent would end with exit code 78")),
+    };
+    if let (Step::GoOn, Some(record)) = (&plan.step, record) {
+        valid(report, look, record);
+    }
+    for (level, text) in plan.told {
+        let state = match (level, &plan.step) {
+            (Level::Warn | Level::Error | Level::Fatal, _) => State::Warn,
+            (_, Step::Begin(Some(from), _)) if from.is_there() => State::Ok,
+            _ => State::Info,
+        };
+        report.add(name, state, text);
+    }
+}
+
+fn valid(report: &mut Report, look: &SourceLook, record: &Record) {
+    let name = "tracker";
+    let now_ms = SystemClock::new().now_ms();
+    let age = look.checkpoint_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0) as u64);
+    let doubt = record.batches.iter().filter(|b| b.fate.is_in_doubt()).count();
+    let text = format!(
+        "valid, generation {}, written {} ago, {} in doubt",
+        record.generation,
+        span(age),
+        counted(doubt as u64, "batch")
+    );
+    report.add(name, State::Ok, text);
+    if look.is_copied {
+        let text = "the checkpoint is a copy or was restored: where this agent has read on elsewhere, \
+                    lines will be sent twice";
+        report.add(name, State::Warn, text);
     }
 }
 
