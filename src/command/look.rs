@@ -29,6 +29,7 @@ use crate::source::hints::modified_ms;
 use crate::source::odd_names;
 use crate::source::scan::{Candidate, Scanner};
 use crate::source::tracked;
+use crate::text::printable;
 
 /// Lines behind are counted in so many bytes of all files, and estimated beyond.
 const COUNTED_BYTES_MAX: u64 = 64 << 20;
@@ -151,7 +152,19 @@ impl SourceLook {
         let record = self.record.as_ref().err().map(|unread| unread.of("checkpoint"));
         let files = self.files_fault.as_ref().map(|unread| unread.of("spool directory"));
         let java = self.java.as_ref().and_then(|java| java.as_ref().err()).map(Unread::from);
-        record.or(java).or(files).or(tenant).or_else(|| self.receipts.fault.clone())
+        let all = record.or(java).or(files).or(tenant).or_else(|| self.receipts.fault.clone());
+        all.or_else(|| self.file_fault())
+    }
+
+    /// Of all files; `None` where those of one are not known.
+    pub(crate) fn lines_behind(&self) -> Option<u64> {
+        self.files.iter().map(|file| file.lines_behind).sum()
+    }
+
+    /// The first file that cannot be read.
+    pub(crate) fn file_fault(&self) -> Option<Unread> {
+        let fault = |file: &FileLook| Some(file.fault.as_ref()?.of(&printable(&file.view.name)));
+        self.files.iter().find_map(fault)
     }
 }
 
@@ -163,12 +176,12 @@ pub(crate) struct FileLook {
     pub id: u64,
     /// Last modification, Unix ms; `None` if the file has no name any more.
     pub modified_ms: Option<i64>,
-    /// Lines behind the position.
-    pub lines_behind: u64,
+    /// Lines behind the position; `None` where it cannot be read.
+    pub lines_behind: Option<u64>,
     /// They were estimated from the length of other lines.
     pub is_estimate: bool,
     /// Why it cannot be read, though it has a name.
-    pub fault: Option<String>,
+    pub fault: Option<Unread>,
 }
 
 #[derive(Debug, Default)]
@@ -318,11 +331,15 @@ fn with_lines(
     let counted = behind.min(*budget);
     // Opened even if there is nothing to count: whether it can be is worth knowing.
     let lines = path.map_or(Ok(0), |path| count_lines(path, view.position, counted));
-    let fault = lines.as_ref().err().map(io::Error::to_string);
-    let lines = lines.unwrap_or(0);
     *budget -= counted;
-    let is_estimate = counted < behind;
-    let lines_behind = if is_estimate { estimate(&view, lines, counted) } else { lines };
+    let (lines_behind, fault) = match lines {
+        Ok(lines) if counted < behind => (Some(estimate(&view, lines, counted)), None),
+        Ok(lines) => (Some(lines), None),
+        // It has another name by now.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => (Some(0), None),
+        Err(e) => ((behind == 0).then_some(0), Some(e.into())),
+    };
+    let is_estimate = counted < behind && lines_behind.is_some();
     FileLook { view, id, modified_ms, lines_behind, is_estimate, fault }
 }
 

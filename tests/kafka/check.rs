@@ -431,6 +431,8 @@ fn a_file_that_can_not_be_read_is_told_before_the_start() {
     let (state, text) = row(&json, "unreadable file");
     assert_eq!(state, "fail");
     assert!(text.contains(&work.name("010_{H-1}.log")) && text.contains("denied"), "{text}");
+    // Its lines are not known, which is not the same as none.
+    assert_eq!(row(&json, "files").1, "2 files now, 4 B behind");
 }
 
 /// The first checkpoint needs its room, and a look must not take the last of it.

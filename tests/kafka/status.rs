@@ -1,7 +1,9 @@
 //! `flume-ng status`: the agent is told from outside, and does not notice.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use crate::support::json::{Json, Members as _};
 use crate::support::torture::{Group, V43, hazard};
 use crate::support::{Work, shared};
 
+/// Somebody without rights.
+const NOBODY: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn command(work: &Work, args: &[&str]) -> Command {
@@ -184,6 +188,42 @@ fn what_can_not_be_read_is_not_given_as_a_number() {
     assert!(source.list("files").is_empty());
     let metrics = unsure(&["--prometheus"]);
     assert!(!metrics.contains("behind_bytes") && !metrics.contains("in_doubt"), "{metrics}");
+}
+
+/// Nobody counts the lines of a file that cannot be read, and a zero would be believed.
+#[test]
+fn a_file_that_can_not_be_read_has_no_number_of_lines() {
+    let topic = shared("0.10.2.0").topic("status-unreadable-file");
+    let mut work = Work::new(&topic).file("010_{H-1}.log", b"one\ntwo\n", 100).file(
+        "010_{H}.log",
+        b"three\n",
+        1,
+    );
+    let name = work.name("010_{H-1}.log");
+    fs::set_permissions(work.path("010_{H-1}.log"), fs::Permissions::from_mode(0o000)).unwrap();
+    work.write_conf();
+    // Root reads everything. SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } == 0 {
+        work = work.run_by(NOBODY);
+    }
+    let unsure = |args: &[&str]| {
+        let mut command = work.program();
+        command.args(["status", "--name", "a1", "--conf-file", "log010.conf"]).args(args);
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(75), "{stderr}");
+        assert!(stderr.contains(&format!("{name}: Permission denied; run it as the agent's user")));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = unsure(&[]);
+    assert!(text.contains("14 B, lines not known\n"), "{text}");
+    let row = text.lines().find(|line| line.contains(&name)).unwrap();
+    assert!(row.contains("  -  "), "{text}");
+    let json = Json::parse(unsure(&["--json"]).trim());
+    let source = &json.list("sources")[0];
+    assert_eq!(source.number("behind_bytes"), 14);
+    assert_eq!(source.get("behind_lines"), Some(&Json::Null));
+    assert!(source.text("fault").contains(&name), "{json:?}");
 }
 
 #[test]

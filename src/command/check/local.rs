@@ -409,13 +409,13 @@ fn files(report: &mut Report, source: &SourceConfig, look: &SourceLook) {
         return report.add(name, State::Info, "none match now");
     }
     let behind: u64 = look.files.iter().map(|f| f.view.behind()).sum();
-    let lines: u64 = look.files.iter().map(|f| f.lines_behind).sum();
     let about = if look.files.iter().any(|f| f.is_estimate) { "about " } else { "" };
+    let lines = look.lines_behind().map(|lines| format!(" and {about}{}", counted(lines, "line")));
     let text = format!(
-        "{} now, {} and {about}{} behind",
+        "{} now, {}{} behind",
         counted(look.files.len() as u64, "file"),
         size(behind),
-        counted(lines, "line")
+        lines.unwrap_or_default()
     );
     report.add(name, State::Ok, text);
     for remark in &look.odd_names {

@@ -121,7 +121,8 @@ fn is_delivered(look: &SourceLook) -> bool {
     let is_file_delivered = |file: &FileLook| {
         let is_tailed = file.view.state != "draining";
         file.fault.is_none()
-            && (file.view.behind() == 0 || is_tailed && file.lines_behind == 0 && !file.is_estimate)
+            && (file.view.behind() == 0
+                || is_tailed && file.lines_behind == Some(0) && !file.is_estimate)
     };
     look.fault().is_none() && in_doubt(look) == 0 && look.files.iter().all(is_file_delivered)
 }
@@ -194,8 +195,9 @@ impl Shown<'_> {
         self.look.files.iter().map(|f| f.view.behind()).sum()
     }
 
-    fn lines_behind(&self) -> u64 {
-        self.look.files.iter().map(|f| f.lines_behind).sum()
+    /// `None` where those of a file are not known.
+    fn lines_behind(&self) -> Option<u64> {
+        self.look.lines_behind()
     }
 
     fn is_estimate(&self) -> bool {
@@ -240,7 +242,7 @@ fn rate(before: &SourceLook, now: &SourceLook, elapsed: Duration) -> Option<Rate
     for old in before.files.iter().filter(|f| f.id != 0) {
         if !now.files.iter().any(|f| f.id == old.id) {
             bytes += old.view.behind();
-            lines += old.lines_behind;
+            lines += old.lines_behind.unwrap_or(0);
         }
     }
     let elapsed_s = elapsed.as_secs_f64();
@@ -264,7 +266,7 @@ mod tests {
             },
             id,
             modified_ms: Some(5_000),
-            lines_behind: size.saturating_sub(position) / 10,
+            lines_behind: Some(size.saturating_sub(position) / 10),
             is_estimate: false,
             fault: None,
         };
@@ -299,9 +301,9 @@ mod tests {
         assert!(!is_delivered(&now));
         now.files[1].view.state = "waiting";
         assert!(is_delivered(&now));
-        now.files[1].lines_behind = 1;
+        now.files[1].lines_behind = Some(1);
         assert!(!is_delivered(&now));
-        (now.files[1].lines_behind, now.files[1].is_estimate) = (0, true);
+        (now.files[1].lines_behind, now.files[1].is_estimate) = (Some(0), true);
         assert!(!is_delivered(&now));
         now.files.pop();
         now.files_fault = Some(io::Error::other("no").into());

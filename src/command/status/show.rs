@@ -9,7 +9,7 @@ use crate::checkpoint::lock::Tenant;
 use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
 use crate::clock::{Clock as _, SystemClock};
-use crate::command::look::{FileLook, RECEIPTS_SHOWN, Unread};
+use crate::command::look::{FileLook, RECEIPTS_SHOWN};
 use crate::exit::Exit;
 use crate::monitor::exposition::{self, Exposition, FileView, file_json, partition_json};
 use crate::monitor::health::{receipt_json, trouble_json};
@@ -123,8 +123,10 @@ fn known(source: &Shown<'_>, rows: &mut Vec<(&str, String)>) {
 
 fn behind(source: &Shown<'_>) -> String {
     let about = if source.is_estimate() { "about " } else { "" };
-    let lines = counted(source.lines_behind(), "line");
-    let mut text = format!("{}, {about}{lines}", size(source.behind()));
+    let mut text = match source.lines_behind() {
+        Some(lines) => format!("{}, {about}{}", size(source.behind()), counted(lines, "line")),
+        None => format!("{}, lines not known", size(source.behind())),
+    };
     if let Some(rate) = source.rate {
         let _ = write!(
             text,
@@ -161,7 +163,7 @@ fn file_row(source: &Shown<'_>, file: &FileLook, style: Style) -> Vec<String> {
         size(view.size),
         format!("{}{percent:.0} %, {} bytes", style.bar(part), grouped(view.position)),
         grouped(view.lines),
-        format!("{about}{}", grouped(file.lines_behind)),
+        file.lines_behind.map_or_else(|| "-".into(), |lines| format!("{about}{}", grouped(lines))),
         age.map_or_else(|| "without a name".to_string(), |ms| format!("{} ago", span(ms))),
     ]
 }
@@ -257,6 +259,8 @@ fn source_json(source: &Shown<'_>) -> Value {
         Err(_) => None,
     };
     let record = look.record.as_ref().ok().and_then(Option::as_ref);
+    let fault = look.record.as_ref().err().or(look.files_fault.as_ref()).cloned();
+    let fault = fault.or_else(|| look.file_fault());
     let is_known = source.is_known();
     let files = look.files.iter().filter(|_| is_known).map(|file| {
         let mut members = file_json(&file.view);
@@ -275,12 +279,12 @@ fn source_json(source: &Shown<'_>) -> Value {
         "running": is_running(look),
         "pid": holder.map(|h| h.pid),
         "since": holder.map(|h| &h.since),
-        "fault": look.record.as_ref().err().or(look.files_fault.as_ref()).map(Unread::to_string),
+        "fault": fault.map(|unread| unread.to_string()),
         "troubles": list(&look.troubles, trouble_json),
         "generation": record.map(|r| r.generation),
         "last_ack_ms": look.checkpoint_ms,
         "behind_bytes": is_known.then(|| source.behind()),
-        "behind_lines": is_known.then(|| source.lines_behind()),
+        "behind_lines": source.lines_behind().filter(|_| is_known),
         "behind_lines_is_estimate": source.is_estimate(),
         "oldest_unsent_at_least_ms": source.oldest_unsent_ms().filter(|_| is_known),
         "bytes_per_second": rate(|r| r.bytes_per_s),
