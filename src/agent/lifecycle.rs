@@ -48,14 +48,23 @@ pub(crate) fn tell_canary(config: &SourceConfig) {
         return;
     }
     if let Err(e) = os::canary(&config.spool_dir) {
-        log::warn(
-            SOURCE,
-            format_args!(
-                "Unable to read and modify files in the spooling directory: {}: {e}. Files are \
-                 read, but not renamed until this is fixed.",
-                config.shown_spool_dir()
+        let dir = config.shown_spool_dir();
+        match os::is_full(&e) {
+            true => log::warn(
+                SOURCE,
+                format_args!(
+                    "The disk of the spooling directory is full: {dir}: {e}. Files are read and \
+                     renamed all the same, but their writers need room."
+                ),
             ),
-        );
+            false => log::warn(
+                SOURCE,
+                format_args!(
+                    "Unable to read and modify files in the spooling directory: {dir}: {e}. Files \
+                     are read, but not renamed until this is fixed."
+                ),
+            ),
+        }
     }
 }
 

@@ -71,6 +71,11 @@ pub fn canary(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Is it room that is missing? A file is renamed all the same.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;

@@ -22,7 +22,7 @@ pub use code::give_back_code;
 #[cfg(test)]
 pub use descriptors::limit_descriptors;
 pub use descriptors::{directories_locked_max, files_open_max, share_descriptors};
-pub use disk::{DiskUse, canary, disk_use, preallocate};
+pub use disk::{DiskUse, canary, disk_use, is_full, preallocate};
 pub use file::{
     data_from, hole_from, identity, is_open_for_writing, may_write, open_regular,
     open_regular_asked, rename_no_replace, sync_directory, try_lock, try_lock_shared,

@@ -479,6 +479,40 @@ fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {
     assert_eq!(left, "filler\n");
 }
 
+/// It takes no byte more, but another name for a file that was read to its end.
+#[test]
+fn on_a_full_disk_files_are_renamed_and_nobody_says_otherwise() {
+    let unshare =
+        |command: &str| Command::new("unshare").args(["-m", "sh", "-c", command]).output();
+    if !unshare("true").is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: no right to mount a small file system");
+    }
+    let topic = shared("4.3.1").fresh_topic("check-full", 1);
+    let work = Work::new(&topic);
+    let tracker = work.dir().join("tracker");
+    let work = work.set("a1.sources.r1.trackerDir", tracker.display());
+    work.write_conf();
+    let (program, name) = (env!("CARGO_BIN_EXE_flume-ng"), work.name("010_{H-2}.log"));
+    let output = unshare(&format!(
+        "cd {work} && mount -t tmpfs -o size=64k,mode=755 none {spool} &&
+         echo one >{spool}/{name} && touch -d '3 hours ago' {spool}/{name} || exit 3
+         head -c 100000 /dev/zero >{spool}/filler 2>/dev/null
+         {program} check --name a1 --conf-file log010.conf --json
+         {program} agent --name a1 --conf-file log010.conf --once --timeout 60 2>&1
+         ls {spool}",
+        work = work.dir().display(),
+        spool = work.spool().display(),
+    ));
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let (json, log) = text.split_once('\n').unwrap();
+    let json = Json::parse(json);
+    let (state, words) = row(&json, "spool directory");
+    assert_eq!(state, "warn", "{words}");
+    assert!(words.contains("No space left") && words.contains("renamed all the same"), "{words}");
+    assert!(log.contains("The disk of the spooling directory is full"), "{log}");
+    assert!(log.contains(&format!("\n{name}.COMPLETED\n")), "{log}");
+}
+
 #[test]
 fn names_that_should_not_match_are_told() {
     let _row = hazard(Group::Claims, "copies and compressed files that match the pattern", V43);

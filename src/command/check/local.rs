@@ -72,11 +72,13 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
     }
     match canary(dir) {
         Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
-        Err(e) => report.add(
-            name,
-            State::Warn,
-            format!("{}: {e}: files are read, but not renamed", dir.display()),
-        ),
+        Err(e) => {
+            let then = match os::is_full(&e) {
+                true => "files are read and renamed all the same, but their writers need room",
+                false => "files are read, but not renamed",
+            };
+            report.add(name, State::Warn, format!("{}: {e}: {then}", dir.display()));
+        }
     }
     true
 }
@@ -116,7 +118,7 @@ fn tracker_directory(report: &mut Report, source: &SourceConfig) {
         match canary(dir) {
             Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
             // A checkpoint that exists needs no room: see the next row.
-            Err(e) if is_full(&e) => report.add(
+            Err(e) if os::is_full(&e) => report.add(
                 name,
                 FOR_NOW,
                 format!("{}: {e}; receipts and dead letters need room", dir.display()),
@@ -159,13 +161,9 @@ fn room(report: &mut Report, dir: &Path, there: &Path) {
         Err(e) => {
             let text =
                 format!("{}: {e}; free disk space, nothing is sent without it", there.display());
-            report.add(name, if is_full(&e) { FOR_NOW } else { FOR_GOOD }, text);
+            report.add(name, if os::is_full(&e) { FOR_NOW } else { FOR_GOOD }, text);
         }
     }
-}
-
-fn is_full(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// An agent that was started once as root leaves files which its own user cannot write.
