@@ -51,7 +51,12 @@ pub fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
 
 /// May this user write in a directory (or to a file)?
 pub fn may_write(path: &Path) -> bool {
-    access(path, Access::WRITE_OK).is_ok()
+    try_access_to_write(path).is_ok()
+}
+
+/// The same, with the reason.
+pub fn try_access_to_write(path: &Path) -> io::Result<()> {
+    Ok(access(path, Access::WRITE_OK)?)
 }
 
 /// Takes the exclusive lock of an open file, without waiting. `false`: another process has it.

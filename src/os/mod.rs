@@ -25,7 +25,8 @@ pub use descriptors::{directories_locked_max, files_open_max, share_descriptors}
 pub use disk::{DiskUse, canary, disk_use, is_full, preallocate};
 pub use file::{
     data_from, hole_from, identity, is_open_for_writing, may_write, open_regular,
-    open_regular_asked, rename_no_replace, sync_directory, try_lock, try_lock_shared,
+    open_regular_asked, rename_no_replace, sync_directory, try_access_to_write, try_lock,
+    try_lock_shared,
 };
 pub use gssapi::{KerberosContext, use_kerberos_configuration};
 pub use host::{host_name, local_zone, read_time_zone};

@@ -59,8 +59,8 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let file = opened.map_err(|e| match e.raw_os_error() {
         Some(libc::ELOOP) => Planted::Link.into(),
-        // A pipe that nobody reads, a socket.
-        Some(libc::ENXIO) => Planted::NoFile.into(),
+        // A pipe that nobody reads, a socket; a directory.
+        Some(libc::ENXIO | libc::EISDIR) => Planted::NoFile.into(),
         _ => e,
     })?;
     let stat = file.metadata()?;

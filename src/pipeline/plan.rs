@@ -4,11 +4,14 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use super::handover::{self, Handover, HandoverError, TailHandoverError, handover};
 use super::marker;
 use crate::checkpoint::flume_positions::FlumePosition;
 use crate::checkpoint::record::Record;
+use crate::checkpoint::room::why_not_opened;
 use crate::checkpoint::slots::{self, Damage, Opened, SlotFinding};
 use crate::config::model::{FirstByte, OnBadCheckpoint, OnNoCheckpoint, SourceConfig, TailConfig};
 use crate::log::{Level, counted};
@@ -91,10 +94,14 @@ impl Plan {
 /// The plan of the next start, for those who do not hold the lock.
 pub(crate) fn of_next_start(config: &SourceConfig) -> Result<Plan, StartError> {
     let dir = &config.tracker_dir;
-    let found = slots::look(dir).map_err(|e| {
-        StartError::NotYet(format!("{}: {e}", dir.join(slots::FILE_NAME).display()))
-    })?;
+    let found = slots::look(dir).map_err(|e| unreadable(dir, &e))?;
     of(config, &found)
+}
+
+/// The checkpoint that stands there.
+pub(super) fn unreadable(dir: &Path, e: &io::Error) -> StartError {
+    let path = dir.join(slots::FILE_NAME);
+    StartError::NotYet(format!("{}: {}", path.display(), why_not_opened(e)))
 }
 
 /// Decides by what was found of the checkpoint. Reads, and does nothing else.

@@ -78,10 +78,10 @@ impl<S: Store> Journal for Slots<S> {
 pub fn inherit(config: &SourceConfig, now_ms: i64) -> Result<Inheritance, StartError> {
     let dir = &config.tracker_dir;
     let found = FileStore::open(dir).and_then(Slots::find);
-    let not_yet = |e: io::Error| StartError::NotYet(format!("{}: {e}", dir.display()));
-    let found = found.map_err(not_yet)?;
+    let found = found.map_err(|e| plan::unreadable(dir, &e))?;
     let Plan { step, told } = plan::of(config, &found)?;
-    let (inheritance, aside) = carry_out(step, found, dir, now_ms).map_err(not_yet)?;
+    let (inheritance, aside) = carry_out(step, found, dir, now_ms)
+        .map_err(|e| StartError::NotYet(format!("{}: {e}", dir.display())))?;
     for (level, text) in told {
         log::log(level, SOURCE, format_args!("{text}."));
     }

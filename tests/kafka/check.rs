@@ -435,6 +435,67 @@ fn a_file_that_can_not_be_read_is_told_before_the_start() {
     assert_eq!(row(&json, "files").1, "2 files now, 4 B behind");
 }
 
+/// Text of each row that fails, as somebody without rights is told.
+fn failures(work: &Work) -> Vec<String> {
+    let mut command = work.program();
+    command.args(["check", "--name", "a1", "--conf-file", "log010.conf", "--json"]);
+    let json = Json::parse(String::from_utf8(command.output().unwrap().stdout).unwrap().trim());
+    let rows = json.list("checks").iter();
+    rows.filter(|row| row.text("state") == "fail").map(|row| row.text("text").to_owned()).collect()
+}
+
+/// One fault, one row: what is behind a closed door nobody can judge.
+#[test]
+fn a_tracker_directory_that_is_closed_fails_once_with_the_way_out() {
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        return eprintln!("skipped: no right to give a directory to somebody else");
+    }
+    let topic = shared("4.3.1").fresh_topic("check-closed", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    let above = work.dir().join("above");
+    let tracker = above.join("tracker");
+    let work = work.set("a1.sources.r1.trackerDir", tracker.display());
+    work.write_conf();
+    chown(work.spool(), Some(NOBODY), None).unwrap();
+    let work = work.run_by(NOBODY);
+    // It is to be made where only root may make anything.
+    fs::create_dir(&above).unwrap();
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o755)).unwrap();
+    let told = failures(&work);
+    let words = "cannot be made: Permission denied; make it, or set trackerDir to";
+    assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
+    // Root has started the agent once.
+    fs::create_dir(&tracker).unwrap();
+    fs::set_permissions(&tracker, fs::Permissions::from_mode(0o700)).unwrap();
+    let way_out = "Permission denied; chown it to the user of the agent";
+    let told = failures(&work);
+    assert!(told.len() == 1 && told[0].ends_with(way_out), "{told:?}");
+    chown(&tracker, Some(NOBODY), None).unwrap();
+    fs::write(tracker.join("receipts"), "").unwrap();
+    fs::set_permissions(tracker.join("receipts"), fs::Permissions::from_mode(0o600)).unwrap();
+    let told = failures(&work);
+    assert!(told.len() == 1 && told[0].ends_with(&format!("receipts: {way_out}")), "{told:?}");
+    fs::remove_file(tracker.join("receipts")).unwrap();
+    assert_eq!(failures(&work), [""; 0]);
+}
+
+#[test]
+fn a_directory_in_the_place_of_the_checkpoint_is_named_by_check_and_start() {
+    let topic = shared("4.3.1").fresh_topic("check-no-file", 1);
+    let work = Work::new(&topic).file("010_{H}.log", b"one\n", 1);
+    fs::create_dir_all(work.tracker_dir().join("checkpoint")).unwrap();
+    let (code, json) = check_json(&work, &[]);
+    let (state, text) = row(&json, "own files");
+    assert_eq!((code, state), (78, "fail"), "{text}");
+    assert!(text.ends_with("checkpoint: it is not a regular file; remove it"), "{text}");
+    let mut agent = work.start();
+    assert!(wait_for(PATIENCE, || agent.log().contains(text)), "{}", agent.log());
+    fs::remove_dir(work.tracker_dir().join("checkpoint")).unwrap();
+    agent.expect_records(&topic, 1, PATIENCE);
+    assert_eq!(agent.term().code(), Some(0));
+}
+
 /// The first checkpoint needs its room, and a look must not take the last of it.
 #[test]
 fn without_room_for_the_checkpoint_it_is_told_and_nothing_is_left_behind() {

@@ -34,11 +34,15 @@ pub(super) fn check(report: &mut Report, agent: &str, source: &SourceConfig) {
     }
     let look = look::look(source);
     last_end(report, &look);
-    tracker_directory(report, source);
+    let is_accessible = tracker_directory(report, source);
     disks(report, source);
-    tenant(report, agent, &look);
+    if is_accessible {
+        tenant(report, agent, &look);
+    }
     reader(report, source, &look);
-    tracker(report, source, &look);
+    if is_accessible {
+        tracker(report, source, &look);
+    }
     names(report, source);
     files(report, source, &look);
 }
@@ -108,44 +112,57 @@ fn file_groups(report: &mut Report, source: &SourceConfig, tail: &TailConfig) ->
     any
 }
 
-fn tracker_directory(report: &mut Report, source: &SourceConfig) {
+/// `false`: nothing of what is in it can be judged; why is said.
+fn tracker_directory(report: &mut Report, source: &SourceConfig) -> bool {
     let (name, dir) = ("tracker directory", &source.tracker_dir);
-    if dir.exists() {
-        if let Err(e @ LockError::Unsafe { .. }) = lock::guarded(dir) {
-            report.add(name, FOR_GOOD, e.to_string());
-            return;
-        }
-        match canary(dir) {
-            Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
-            // A checkpoint that exists needs no room: see the next row.
-            Err(e) if os::is_full(&e) => report.add(
-                name,
-                FOR_NOW,
-                format!("{}: {e}; receipts and dead letters need room", dir.display()),
-            ),
-            Err(e) => report.add(
-                name,
-                FOR_GOOD,
-                format!("{}: {e}; positions cannot be kept there", dir.display()),
-            ),
-        }
-        own_files(report, dir);
-        room(report, dir, dir);
-        return;
+    if !dir.exists() {
+        return tracker_directory_to_be_made(report, dir);
     }
+    if let Err(e @ LockError::Unsafe { .. }) = lock::guarded(dir) {
+        report.add(name, FOR_GOOD, e.to_string());
+        return true;
+    }
+    match canary(dir) {
+        Ok(()) => report.add(name, State::Ok, format!("{}, writable", dir.display())),
+        // A checkpoint that exists needs no room: see the next row.
+        Err(e) if os::is_full(&e) => report.add(
+            name,
+            FOR_NOW,
+            format!("{}: {e}; receipts and dead letters need room", dir.display()),
+        ),
+        Err(e) => {
+            let way_out = match e.kind() {
+                io::ErrorKind::PermissionDenied => "chown it to the user of the agent",
+                _ => {
+                    "positions cannot be kept there: set trackerDir to a directory that can be written"
+                }
+            };
+            report.add(name, FOR_GOOD, format!("{}: {e}; {way_out}", dir.display()));
+            return false;
+        }
+    }
+    if !own_files(report, dir) {
+        return false;
+    }
+    room(report, dir, dir);
+    true
+}
+
+fn tracker_directory_to_be_made(report: &mut Report, dir: &Path) -> bool {
+    let name = "tracker directory";
     // The first level above it that is there has to take the new name.
-    let above = dir.ancestors().skip(1).find(|d| d.exists());
-    match above.filter(|d| os::may_write(d)) {
-        Some(above) => {
+    let above = dir.ancestors().skip(1).find(|d| d.exists()).unwrap_or(Path::new("."));
+    match os::try_access_to_write(above) {
+        Ok(()) => {
             report.add(name, State::Ok, format!("{}, to be made", dir.display()));
             room(report, dir, above);
+            true
         }
-        None => {
-            report.add(
-                name,
-                FOR_GOOD,
-                format!("{} does not exist and cannot be created", dir.display()),
-            );
+        // In the words of the agent.
+        Err(error) => {
+            let denied = LockError::Directory { path: dir.to_owned(), error };
+            report.add(name, FOR_GOOD, denied.to_string());
+            false
         }
     }
 }
@@ -166,18 +183,25 @@ fn room(report: &mut Report, dir: &Path, there: &Path) {
     }
 }
 
-/// An agent that was started once as root leaves files which its own user cannot write.
-fn own_files(report: &mut Report, dir: &Path) {
+/// An agent that was started once as root leaves files which its own user cannot write. Are there none?
+fn own_files(report: &mut Report, dir: &Path) -> bool {
+    let mut are_ours = true;
     for name in [slots::FILE_NAME, lock::FILE_NAME, receipt::FILE_NAME, DEAD_LETTER_FILE] {
         let path = dir.join(name);
         match os::open_own(&path, fs::OpenOptions::new().read(true).write(true)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                let text = format!("{}: {e}; give it to the user of the agent", path.display());
-                report.add("own files", FOR_GOOD, text);
+                // What else there may be says itself what is to be done.
+                let way_out = match e.kind() {
+                    io::ErrorKind::PermissionDenied => "; chown it to the user of the agent",
+                    _ => "",
+                };
+                report.add("own files", FOR_GOOD, format!("{}: {e}{way_out}", path.display()));
+                are_ours = false;
             }
             _ => {}
         }
     }
+    are_ours
 }
 
 fn disks(report: &mut Report, source: &SourceConfig) {
