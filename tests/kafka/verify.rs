@@ -539,6 +539,24 @@ fn a_directory_in_which_no_agent_has_worked_proves_nothing() {
     }
 }
 
+/// An agent is there, but its brokers have acknowledged nothing: it is no other directory that is meant.
+#[test]
+fn before_anything_is_acknowledged_verify_says_how_to_wait() {
+    let bench = Bench::new(NEW, "verify-early", 1);
+    let work = bench.work.file("010_{H}.log", b"one\n", 1);
+    let work = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
+    let mut agent = work.start();
+    agent.expect("the lock", ARRIVE_MAX, || work.tracker_dir().join("lock").exists());
+    let work = work.set("a1.channels.c1.brokerList", bench.topic.bootstrap());
+    let bench = Bench { topic: bench.topic, work };
+    let output = bench.verify(&[]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("source r1: nothing can be verified yet"), "{text}");
+    assert!(text.contains("status --wait 60"), "{text}");
+    agent.kill9();
+}
+
 /// What the state that was lost knew of stands before everything that the present one knows of.
 #[test]
 fn lines_that_were_sent_before_the_checkpoint_was_lost_are_repeated() {

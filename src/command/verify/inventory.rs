@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Origin, Trouble};
 use crate::checkpoint::ledger::receipt_ranges;
+use crate::checkpoint::lock;
 use crate::checkpoint::receipt::{self, Receipt, ReceiptRange};
 use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
@@ -251,7 +252,14 @@ impl Inventory {
 
 /// A directory in which no agent has worked proves nothing, and is mostly another one than is meant.
 fn no_state(origin: &Origin<'_>) -> String {
-    let dir = &origin.config.tracker_dir;
+    let (name, dir) = (&origin.config.name, &origin.config.tracker_dir);
+    if dir.join(lock::FILE_NAME).exists() {
+        return format!(
+            "source {name}: nothing can be verified yet, since nothing is acknowledged of what the agent \
+             with {} reads: wait with status --wait 60",
+            dir.display()
+        );
+    }
     let here = std::env::current_dir().unwrap_or_default();
     let way_out = match Path::new(&origin.config.spool_dir_text).is_relative() {
         true => format!(
@@ -261,9 +269,8 @@ fn no_state(origin: &Origin<'_>) -> String {
         false => "; correct spoolDir and trackerDir if one has".to_string(),
     };
     format!(
-        "source {}: nothing can be verified, since no agent has worked with {}: there is neither a \
+        "source {name}: nothing can be verified, since no agent has worked with {}: there is neither a \
          checkpoint nor a receipt{way_out}",
-        origin.config.name,
         dir.display()
     )
 }
