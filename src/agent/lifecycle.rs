@@ -30,14 +30,38 @@ pub(crate) fn tell_lost(why: &str) {
     log::error(SOURCE, format_args!("{why}. This agent ends (exit code 75)."));
 }
 
+/// What an agent ends by itself for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Going on would break the promise.
+    Broken,
+    /// Somebody has to say what is meant, mostly of what Flume has left.
+    Unsettled,
+    /// Others may write in the tracker directory.
+    UnsafeDirectory,
+}
+
+impl Ending {
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Ending::Broken => Exit::BrokenPromise,
+            Ending::Unsettled | Ending::UnsafeDirectory => Exit::Configuration,
+        }
+    }
+
+    fn page(self) -> &'static str {
+        match self {
+            Ending::Broken => "\"Exit code 70\" in docs/operating.md",
+            Ending::Unsettled => "docs/migrating.md",
+            Ending::UnsafeDirectory => "\"What is in trackerDir\" in docs/operating.md",
+        }
+    }
+}
+
 /// Why an agent ends by itself, with what code, and where to read on.
-pub(crate) fn tell_fatal(why: &str, exit: Exit) {
-    let page = match exit {
-        Exit::Configuration => "docs/migrating.md",
-        _ => "\"Exit code 70\" in docs/operating.md",
-    };
-    let why = why.trim_end_matches('.');
-    let code = exit.code();
+pub(crate) fn tell_fatal(why: &str, ending: Ending) {
+    let (why, page) = (why.trim_end_matches('.'), ending.page());
+    let code = ending.exit().code();
     log::fatal(SOURCE, format_args!("{why}. This agent ends (exit code {code}); see {page}."));
 }
 

@@ -36,6 +36,7 @@ use crate::pipeline::{
 };
 
 use crate::source::Files;
+use lifecycle::Ending;
 use reload::Reload;
 use sinks::Sinks;
 
@@ -370,7 +371,7 @@ impl Agent {
 
     /// Says why, after the others have finished what they have under way.
     fn die(&mut self, at: usize, fatal: &Fatal) -> End {
-        lifecycle::tell_fatal(&fatal.to_string(), Exit::BrokenPromise);
+        lifecycle::tell_fatal(&fatal.to_string(), Ending::Broken);
         self.finish_rounds();
         let dir = self.running[at].pipeline.config.tracker_dir.clone();
         self.end(&dir, Exit::BrokenPromise, &fatal.to_string())
@@ -451,9 +452,9 @@ impl Agent {
                 return Err(End(Exit::Temporary).into());
             }
             Err(e @ LockError::Unsafe { .. }) => {
-                lifecycle::tell_fatal(&e.to_string(), Exit::Configuration);
+                lifecycle::tell_fatal(&e.to_string(), Ending::UnsafeDirectory);
                 // Nothing is written there, not even why.
-                return Err(End(Exit::Configuration).into());
+                return Err(End(Ending::UnsafeDirectory.exit()).into());
             }
             Err(e) => return Err(NoStart::NotYet(e.to_string())),
         };
@@ -462,19 +463,21 @@ impl Agent {
         let inherited = match pipeline::inherit(config, self.clock.now_ms()) {
             Ok(inherited) => inherited,
             Err(StartError::NotYet(why)) => return Err(NoStart::NotYet(why)),
-            Err(StartError::Broken(why)) => {
-                lifecycle::tell_fatal(&why, Exit::BrokenPromise);
-                return Err(self.end(&config.tracker_dir, Exit::BrokenPromise, &why).into());
-            }
+            Err(StartError::Broken(why)) => return Err(self.refuse(config, Ending::Broken, &why)),
             Err(StartError::Unsettled(why)) => {
-                lifecycle::tell_fatal(&why, Exit::Configuration);
-                return Err(self.end(&config.tracker_dir, Exit::Configuration, &why).into());
+                return Err(self.refuse(config, Ending::Unsettled, &why));
             }
         };
         lifecycle::tell_canary(config);
         let mut running = self.assemble(config, inherited, (lock, spool_lock))?;
         running.claimed = claimed;
         Ok(running)
+    }
+
+    /// A start that is not to be tried again.
+    fn refuse(&self, config: &SourceConfig, ending: Ending, why: &str) -> NoStart {
+        lifecycle::tell_fatal(why, ending);
+        self.end(&config.tracker_dir, ending.exit(), why).into()
     }
 
     fn assemble(
@@ -615,7 +618,7 @@ impl Agent {
         let now_ms = self.clock.now_ms();
         let mut fatal = |dir: &Path, why: &Fatal| {
             exit = Exit::BrokenPromise;
-            lifecycle::tell_fatal(&why.to_string(), exit);
+            lifecycle::tell_fatal(&why.to_string(), Ending::Broken);
             let _ = trouble::add_end(dir, exit.code(), now_ms, &why.to_string());
         };
         self.running.iter_mut().for_each(|running| running.pipeline.stop());

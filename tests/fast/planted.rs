@@ -77,6 +77,7 @@ fn a_tracker_directory_that_others_may_write_to_is_refused() {
     let (code, log) = site.agent();
     assert_eq!(code, Some(78), "{log}");
     assert!(log.contains(&way_out), "{log}");
+    assert!(log.contains("see \"What is in trackerDir\" in docs/operating.md."), "{log}");
     assert_eq!(fs::read_dir(&tracker).unwrap().count(), 0, "something was written there");
     let check = site.run(&["check"]);
     let table = String::from_utf8(check.stdout).unwrap();
