@@ -30,6 +30,13 @@ impl Exit {
         }
     }
 
+    /// The one with this number.
+    pub fn of_code(code: u8) -> Option<Exit> {
+        use Exit::{BrokenPromise, Clean, Configuration, Difference, Temporary, Usage};
+        let all = [Clean, Difference, Usage, BrokenPromise, Temporary, Configuration];
+        all.into_iter().find(|exit| exit.code() == code)
+    }
+
     /// The number that `$?` shows.
     pub const fn code(self) -> u8 {
         match self {

@@ -63,8 +63,8 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         about: "Reads the lock, the checkpoint, the receipts and the files without disturbing the \
                 agent; works while it runs and when it is stopped. Rate and time to catch up come \
                 from two looks, a second apart. What keeps the agent from its work is shown first. \
-                Exit code 0 if nothing is wrong, or it was stopped in order; 70 if it has ended by \
-                itself; 75 if its brokers take nothing, or if something cannot be read. With --wait it \
+                Exit code 0 if nothing is wrong, or it was stopped in order; 70 or 78 if it has ended \
+                with that; 75 if its brokers take nothing, or if something cannot be read. With --wait it \
                 is shown when nothing is behind and nothing in doubt (a last line without its \
                 newline in a file that is still tailed does not count): 0 then, 75 if that takes \
                 longer.",

@@ -112,14 +112,21 @@ impl SourceLook {
     }
 
     /// What is wrong with the agent now, with its exit code: it cannot reach its brokers, or has ended
-    /// by itself. What an earlier run ended with says nothing of one that runs.
+    /// by itself.
     pub(crate) fn plight(&self) -> Option<Exit> {
-        let is_end = |trouble: &Trouble| matches!(trouble, Trouble::End { .. });
-        match (self.is_running(), self.troubles.iter().any(is_end)) {
-            (false, true) => Some(Exit::BrokenPromise),
-            _ if self.troubles.iter().any(|trouble| !is_end(trouble)) => Some(Exit::Temporary),
-            _ => None,
-        }
+        let is_of_brokers = |trouble: &Trouble| matches!(trouble, Trouble::Brokers { .. });
+        let brokers = || self.troubles.iter().any(is_of_brokers).then_some(Exit::Temporary);
+        self.end().or_else(brokers)
+    }
+
+    /// What the agent has ended with by itself. What an earlier run ended with says nothing of one that
+    /// runs.
+    pub(crate) fn end(&self) -> Option<Exit> {
+        let code = |trouble: &Trouble| match trouble {
+            Trouble::End { code, .. } => Some(Exit::of_code(*code).unwrap_or(Exit::BrokenPromise)),
+            Trouble::Brokers { .. } => None,
+        };
+        self.troubles.iter().find_map(code).filter(|_| !self.is_running())
     }
 
     /// What keeps a running agent from its work, in words.

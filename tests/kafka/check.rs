@@ -335,6 +335,10 @@ fn flume_that_has_run_again_stops_check_and_start_alike() {
         assert_eq!(agent.wait(PATIENCE).expect("it ends by itself").code(), Some(78));
         let said = text.split("; the agent would").next().unwrap();
         assert!(agent.log().contains(said), "{said} in {}", agent.log());
+        // Whoever asks for the state is told to mend it, not that the promise is broken.
+        let mut status = work.program();
+        status.args(["status", "--name", "a1", "--conf-file", "log010.conf"]);
+        assert_eq!(status.output().unwrap().status.code(), Some(78));
     }
 }
 

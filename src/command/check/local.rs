@@ -248,7 +248,7 @@ fn disk_state(used_percent: u8) -> State {
 /// Whether its reason is still there only somebody who has read it can say: so it is no failure, but
 /// nothing is called startable either.
 fn last_end(report: &mut Report, look: &SourceLook) {
-    if look.plight() != Some(Exit::BrokenPromise) {
+    if look.end().is_none() {
         return;
     }
     report.agent = report.agent.max(AgentNow::Ended);

@@ -10,7 +10,6 @@ use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::{ChannelRecord, Record};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::look::{FileLook, RECEIPTS_SHOWN};
-use crate::exit::Exit;
 use crate::monitor::exposition::{self, Exposition, FileView, file_json, partition_json};
 use crate::monitor::health::{receipt_json, trouble_json};
 use crate::pipeline::handover::Handover;
@@ -54,7 +53,7 @@ fn tenant(source: &Shown<'_>) -> (State, String) {
         }
         Ok(Tenant::Agent(None)) => (State::Ok, "running".to_string()),
         Ok(Tenant::Nobody(None)) => (State::Info, "never started here".to_string()),
-        Ok(Tenant::Nobody(Some(last))) if source.look.plight() == Some(Exit::BrokenPromise) => {
+        Ok(Tenant::Nobody(Some(last))) if source.look.end().is_some() => {
             let text = format!("ended by itself (the last one was started {})", last.since);
             (State::Fail { may_pass: false }, text)
         }
