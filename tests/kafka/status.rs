@@ -188,6 +188,10 @@ fn what_can_not_be_read_is_not_given_as_a_number() {
     assert!(source.list("files").is_empty());
     let metrics = unsure(&["--prometheus"]);
     assert!(!metrics.contains("behind_bytes") && !metrics.contains("in_doubt"), "{metrics}");
+    // An agent that has ended over it is not to be started again, as 75 would have it.
+    let mut agent = work.start();
+    assert_eq!(agent.wait(PATIENCE).expect("it ends by itself").code(), Some(70));
+    assert_eq!(told(&work, &[]).0, Some(70));
 }
 
 /// Nobody counts the lines of a file that cannot be read, and a zero would be believed.

@@ -68,21 +68,22 @@ pub fn run(args: &StatusArgs) -> ExitCode {
         std::thread::sleep(SAMPLE_PAUSE);
         print(args, &config, &last, &sample(&config))
     };
-    match last.sources.iter().find_map(SourceLook::fault) {
-        // What a supervisor asks for: is somebody needed?
-        None => {
-            let plights: Vec<Exit> = last.sources.iter().filter_map(SourceLook::plight).collect();
-            plights.into_iter().min_by_key(|exit| exit.code()).unwrap_or(Exit::Clean).into()
-        }
-        Some(why) => {
-            let way_out = why.way_out();
-            log::continuation(
-                Level::Error,
-                format_args!("flume-ng: something cannot be read: {why}{way_out}"),
-            );
-            Exit::Temporary.into()
-        }
+    if let Some(why) = last.sources.iter().find_map(SourceLook::fault) {
+        let way_out = why.way_out();
+        log::continuation(
+            Level::Error,
+            format_args!("flume-ng: something cannot be read: {why}{way_out}"),
+        );
     }
+    exit(&last.sources).into()
+}
+
+/// What a supervisor asks for: is somebody needed? An end comes first, since no time mends it.
+fn exit(sources: &[SourceLook]) -> Exit {
+    let ends = sources.iter().filter_map(SourceLook::end);
+    let has_fault = sources.iter().any(|look| look.fault().is_some());
+    let plights = sources.iter().filter_map(SourceLook::plight);
+    ends.chain(has_fault.then_some(Exit::Temporary)).chain(plights).fold(Exit::Clean, Exit::or)
 }
 
 /// Looks again and again until nothing is left to deliver, or the time is over.
