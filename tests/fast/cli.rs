@@ -111,6 +111,14 @@ fn our_own_commands_speak_no_java() {
     }
 }
 
+/// The configuration is right, and to change it mends nothing.
+#[test]
+fn a_source_that_the_agent_does_not_have_is_a_wrong_command_line() {
+    let output = run(&["letters", "-n", "a1", "-f", &reference(), "--source", "r2"]);
+    assert_eq!(texts(&output).1, "flume-ng: agent a1 has no source r2, but r1\n");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[test]
 fn what_is_refused_says_why() {
     for (args, text) in [

@@ -74,7 +74,7 @@ fn act(args: &LettersArgs, config: AgentConfig) -> Result<Exit, Trouble> {
     let names: Vec<String> = config.sources.iter().map(|source| source.name.clone()).collect();
     if let Some(name) = args.source.as_ref().filter(|name| !names.contains(name)) {
         let why = format!("agent {} has no source {name}, but {}", config.name, names.join(", "));
-        return Err(Trouble(Exit::Configuration, why));
+        return Err(Trouble(Exit::Usage, why));
     }
     let is_wanted = |name: &str| args.source.as_ref().is_none_or(|wanted| wanted == name);
     let wanted: Vec<usize> = (0..names.len()).filter(|&at| is_wanted(&names[at])).collect();
