@@ -2,11 +2,12 @@
 //!
 //! Files go on growing while it works. What comes is sent like any other line but is not waited for,
 //! or a busy file would keep the run for ever. A file of a time that is not over is owed to its last
-//! whole line, one whose time is over to its end, and it is given its new name. A grace time in which
-//! nothing is owed is not waited for, since it is for lines that are yet to come.
+//! whole line, one whose time is over to its end, and it is given its new name, or its marker. A grace time in
+//! which nothing is owed is not waited for, since it is for lines that are yet to come.
 
 use std::collections::{HashMap, HashSet};
 
+use super::policy::Then;
 use super::{Files, Handle};
 use crate::checkpoint::record::FileState;
 
@@ -75,6 +76,8 @@ impl Files {
             return None;
         }
         self.update_present();
+        // One that is done stays so, however long it grows.
+        owed.files.retain(|(device, inode), _| !self.is_kept(*device, *inode));
         let mut left = Left::default();
         for handle in self.tracked.handles() {
             let record = &self.tracked[handle].record;
@@ -139,7 +142,9 @@ impl Files {
         }
         if self.policy.whole_ms().is_some() {
             let tracked = &self.tracked[handle];
-            let has_new_name = !tracked.is_named() || tracked.keeps_name || self.names_are_stuck();
+            // Where a marker is all that says so, the file has it when it is taken off the list.
+            let keeps_name = tracked.keeps_name && self.policy.then != Then::Mark;
+            let has_new_name = !tracked.is_named() || keeps_name || self.names_are_stuck();
             return has_new_name && !tracked.has_rest();
         }
         let is_named = self.tracked[handle].is_named();

@@ -229,6 +229,31 @@ fn a_run_that_ends_by_itself_sends_the_last_line_and_finishes_the_file() {
     assert_eq!(unfinished(&work), 0);
 }
 
+/// Runs with seconds between them, each of which once ended before the marker was due: Flume would have sent
+/// all of it again.
+#[test]
+fn a_run_that_ends_by_itself_marks_what_is_done() {
+    let (topic, work) = scene(1);
+    let work = work.set(POLICY, "tracker_dir").file("a", b"one\ntwo", 0).file("empty", b"", 90);
+    let once = |work: &Work| {
+        let mut command = work.command();
+        command.arg("--once");
+        let mut agent = work.start_command(command);
+        let status = agent.wait(ARRIVE_MAX).expect("an end");
+        assert_eq!(status.code(), Some(0), "{}", agent.log());
+        let marks = ["a.COMPLETED", "empty.COMPLETED"];
+        assert_eq!(marks.map(|name| work.tracker_dir().join(name).exists()), [true; 2]);
+    };
+    once(&work);
+    // One that is read on is marked again.
+    work.append("a", b"\nthree\n");
+    fs::remove_file(work.tracker_dir().join("a.COMPLETED")).expect("a marker");
+    once(&work);
+    assert_eq!(topic.bodies(), ["one", "two", "three"]);
+    once(&work);
+    assert_eq!(topic.count(), 3);
+}
+
 /// Another agent with a state of its own, whose files are in the subdirectory `below`.
 fn reader_of(work: &Work, below: &str, command: &str) -> Command {
     let conf = work.write_conf();
