@@ -421,21 +421,56 @@ pub(crate) fn refuse_shared_trackers(
     for (index, (section, source)) in sections.iter().enumerate() {
         for (former_section, former) in &sections[..index] {
             if same_directory(&source.tracker_dir, &former.tracker_dir) {
-                let line_of = |s: &Section| {
-                    s.get("trackerDir").or(s.get("spoolDir")).map_or(s.line(), |p| p.line)
+                let path = position_file_of(source);
+                let key = if path.is_some() { POSITION_FILE } else { "trackerDir" };
+                let message = match path.filter(|_| position_file_of(former).is_some()) {
+                    Some(path) => same_position_file(section, former_section, path, found),
+                    None => format!(
+                        "the tracker directory {} is also that of source {} ({}); give each its own {key}",
+                        source.tracker_dir.display(),
+                        former_section.name,
+                        found.shown_line(line_of_state(former_section)),
+                    ),
                 };
-                let message = format!(
-                    "the tracker directory {} is also that of source {} ({}); give each its \
-                     own \
-                     trackerDir",
-                    source.tracker_dir.display(),
-                    former_section.name,
-                    found.shown_line(line_of(former_section)),
-                );
-                found.error(&section.key("trackerDir"), line_of(section), message);
+                found.error(&section.key(key), line_of_state(section), message);
             }
         }
     }
+}
+
+/// What says where the state of a TAILDIR source is: beside it.
+const POSITION_FILE: &str = "positionFile";
+
+fn position_file_of(source: &SourceConfig) -> Option<&Path> {
+    source.kind.tail()?.position_file.as_deref()
+}
+
+/// Where it is said where a source keeps its state, or where the source begins.
+fn line_of_state(section: &Section) -> usize {
+    let said = [POSITION_FILE, "trackerDir", "spoolDir"].into_iter().find_map(|n| section.get(n));
+    said.map_or(section.line(), |prop| prop.line)
+}
+
+fn same_position_file(
+    section: &Section,
+    former: &Section,
+    path: &Path,
+    found: &Diagnostics,
+) -> String {
+    let path = path.display();
+    if section.get(POSITION_FILE).is_none() && former.get(POSITION_FILE).is_none() {
+        return format!(
+            "sources {} and {} both use the default, {path}; set {}",
+            former.name,
+            section.name,
+            section.key(POSITION_FILE)
+        );
+    }
+    format!(
+        "{path} is also the position file of source {} ({}); give each its own {POSITION_FILE}",
+        former.name,
+        found.shown_line(line_of_state(former)),
+    )
 }
 
 /// Two sources that read one directory must not take the same files.

@@ -109,7 +109,23 @@ fn two_sources_that_would_read_the_same_file_are_refused() {
     let shared = "a1.sources.r1.sharedSpoolDir = true\na1.sources.r2.sharedSpoolDir = true\n";
     load(&second("/logs/db/.*r\\\\d", shared));
     let same_state = second("/logs/x/.*", "a1.sources.r2.positionFile = /state/pos.json\n");
-    assert!(has(&errors(&same_state), "tracker directory"));
+    assert!(has(&errors(&same_state), "is also the position file of source r1 (line "));
+}
+
+/// They were told to set trackerDir, which is refused for this kind of source.
+#[test]
+fn two_sources_with_the_default_position_file_are_told_to_set_one() {
+    let second = "a1.sources = r1 r2\na1.sources.r2.type = TAILDIR\na1.sources.r2.filegroups = g\n\
+                  a1.sources.r2.filegroups.g = /elsewhere/.*\na1.sources.r2.channels = c1\n";
+    let one = taildir_without("a1.sources = ");
+    let kept = one.lines().filter(|line| !line.contains(".positionFile"));
+    let text = kept.map(|line| format!("{line}\n")).collect::<String>() + second;
+    let found = errors(&text);
+    let [only] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(only.starts_with("a1.sources.r2.positionFile ("), "{only}");
+    assert!(only.contains("sources r1 and r2 both use the default, /"), "{only}");
+    assert!(only.ends_with("; set a1.sources.r2.positionFile"), "{only}");
+    load(&(text + "a1.sources.r2.positionFile = /state/2.json\n"));
 }
 
 fn exec(command: &str) -> String {
