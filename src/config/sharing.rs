@@ -4,8 +4,8 @@
 //! hands. One that a source has finished must not be new to the other under its name with the suffix, nor
 //! with the number behind that where such a name is taken.
 //! Whether two regular expressions have a text in common is not asked in general: they are
-//! told apart by the letters and digits with which every match begins, or ends. What cannot be told apart so
-//! is refused, unless both sources say `sharedSpoolDir = true` and no name is known that both take.
+//! told apart by the letters and digits with which every match begins, or ends; a file that a command names is
+//! asked of the other pattern. What cannot be told apart so is refused, unless both sources say `sharedSpoolDir = true` and no name is known that both take.
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,8 @@ pub(super) enum Overlap {
 pub(super) enum Taker<'a> {
     Spool(&'a SourceConfig),
     Group(&'a FileGroup),
+    /// A file that a command names: that name and no other.
+    Named(&'a FileGroup),
 }
 
 /// Each with its directory.
@@ -46,7 +48,10 @@ pub(super) fn takers(source: &SourceConfig) -> Vec<(PathBuf, Taker<'_>)> {
             vec![(source.spool_dir.clone(), Taker::Spool(source))]
         }
         SourceKind::Tail(tail) => {
-            let taker = |group| Taker::Group(group);
+            let taker = |group| match tail.command {
+                Some(_) => Taker::Named(group),
+                None => Taker::Group(group),
+            };
             let dir = |group: &FileGroup| source.spool_dir.join(&group.place);
             tail.groups.iter().map(|group| (dir(group), taker(group))).collect()
         }
@@ -55,6 +60,9 @@ pub(super) fn takers(source: &SourceConfig) -> Vec<(PathBuf, Taker<'_>)> {
 
 /// Do these take the same names of one directory?
 pub(super) fn overlap(dir: &Path, a: Taker<'_>, b: Taker<'_>) -> Overlap {
+    if let Some((name, other)) = a.only_name().map(|n| (n, b)).or(b.only_name().map(|n| (n, a))) {
+        return other.overlap_with(name);
+    }
     if let Some(found) = common_name(dir, a, b) {
         return found;
     }
@@ -170,14 +178,46 @@ impl Taker<'_> {
     fn pattern(&self) -> &Pattern {
         match self {
             Taker::Spool(source) => &source.target_pattern,
-            Taker::Group(group) => &group.pattern,
+            Taker::Group(group) | Taker::Named(group) => &group.pattern,
+        }
+    }
+
+    /// The one name that it takes.
+    fn only_name(&self) -> Option<&str> {
+        match self {
+            Taker::Named(group) => group.text.rsplit('/').next(),
+            Taker::Spool(_) | Taker::Group(_) => None,
+        }
+    }
+
+    /// Does it take that name, or finish a file under it?
+    fn overlap_with(&self, name: &str) -> Overlap {
+        if self.takes(name) {
+            return Overlap::Found(name.to_owned());
+        }
+        let before = self.suffix().and_then(|suffix| {
+            let is_finished = is_completed(name.as_bytes(), suffix.as_bytes());
+            name.rfind(&suffix).filter(|_| is_finished).map(|at| &name[..at])
+        });
+        match before.is_some_and(|before| self.takes(before)) {
+            true => Overlap::Finished(name.to_owned()),
+            false => Overlap::Never,
+        }
+    }
+
+    /// The property that says which names it takes.
+    pub(super) fn property(&self) -> String {
+        match self {
+            Taker::Spool(_) => "targetPattern".to_owned(),
+            Taker::Group(group) => format!("filegroups.{}", group.name),
+            Taker::Named(_) => "command".to_owned(),
         }
     }
 
     fn spool(&self) -> Option<&SourceConfig> {
         match self {
             Taker::Spool(source) => Some(source),
-            Taker::Group(_) => None,
+            Taker::Group(_) | Taker::Named(_) => None,
         }
     }
 
@@ -220,7 +260,7 @@ impl Taker<'_> {
         let mut names: Vec<String> = match self {
             Taker::Spool(source) => source.likely_names().into(),
             // A pattern without anything special is a name.
-            Taker::Group(group) => {
+            Taker::Group(group) | Taker::Named(group) => {
                 let java = group.text.rsplit('/').next().unwrap_or_default();
                 vec![java.replace('\\', ""), "app.log".to_owned(), "access.log".to_owned()]
             }
@@ -238,7 +278,7 @@ impl Taker<'_> {
                     || self.has_finished(name)
                     || matches(&source.ignore_pattern).unwrap_or(false)
             }
-            Taker::Group(_) => false,
+            Taker::Group(_) | Taker::Named(_) => false,
         };
         !is_out && matches(self.pattern()).unwrap_or(false)
     }

@@ -11,7 +11,7 @@ use super::model::{
     ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, Selector, SourceConfig, SourceKind,
 };
 use super::section::{Section, words};
-use super::sharing::{self, Overlap};
+use super::sharing::{self, Overlap, Taker};
 use super::{exec, headers, selector, spooldir, taildir};
 use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
 use crate::java::charset::Charset;
@@ -513,28 +513,67 @@ fn shared(a: &SourceConfig, b: &SourceConfig) -> Option<(PathBuf, String)> {
                 continue;
             }
             let deeper = if is_within { &other_dir } else { &dir };
-            let why = match sharing::overlap(deeper, one, other) {
-                Overlap::Never => continue,
-                Overlap::Found(name) => format!(
-                    "both take {name}: each file is for one source; write target patterns of \
-                     which no name matches both, or give one source both channels"
-                ),
-                Overlap::Finished(name) => format!(
-                    "one takes {name}, which the other has finished, and sends it again: give both \
-                     the same fileSuffix, or write target patterns that do not match it"
-                ),
-                Overlap::Unknown if a.shares_spool_dir && b.shares_spool_dir => continue,
-                Overlap::Unknown => {
-                    "their target patterns may match the same names, or those of finished files: let \
-                     them begin or end with different letters and give both the same fileSuffix, or \
-                     write sharedSpoolDir = true for both if no name matches both"
-                        .to_owned()
-                }
+            let overlap = sharing::overlap(deeper, one, other);
+            let is_allowed = match overlap {
+                Overlap::Never => true,
+                Overlap::Unknown => a.shares_spool_dir && b.shares_spool_dir,
+                Overlap::Found(_) | Overlap::Finished(_) => false,
             };
-            return Some((other_dir, why));
+            if !is_allowed {
+                let why = match (one, other) {
+                    (Taker::Spool(_), Taker::Spool(_)) => why_of_spools(&overlap),
+                    _ => why_of((a, one), (b, other), &overlap),
+                };
+                return Some((other_dir, why));
+            }
         }
     }
     None
+}
+
+/// What two sources of whole files must not do, and what to write.
+fn why_of_spools(overlap: &Overlap) -> String {
+    match overlap {
+        Overlap::Found(name) => format!(
+            "both take {name}: each file is for one source; write target patterns of which no name \
+             matches both, or give one source both channels"
+        ),
+        Overlap::Finished(name) => format!(
+            "one takes {name}, which the other has finished, and sends it again: give both the same \
+             fileSuffix, or write target patterns that do not match it"
+        ),
+        Overlap::Never | Overlap::Unknown => {
+            "their target patterns may match the same names, or those of finished files: let them \
+             begin or end with different letters and give both the same fileSuffix, or write \
+             sharedSpoolDir = true for both if no name matches both"
+                .to_owned()
+        }
+    }
+}
+
+/// The same where one of them follows files by its groups or its command.
+fn why_of(
+    (a, one): (&SourceConfig, Taker<'_>),
+    (b, other): (&SourceConfig, Taker<'_>),
+    overlap: &Overlap,
+) -> String {
+    let (one, other) = (
+        format!("{} of source {}", one.property(), a.name),
+        format!("{} of source {}", other.property(), b.name),
+    );
+    match overlap {
+        Overlap::Found(name) => format!(
+            "both take {name}: each file is for one source; change {one} or {other}, or give one source \
+             both channels"
+        ),
+        Overlap::Finished(name) => format!(
+            "one takes {name}, which the other has finished, and sends it again: change {one} or {other}"
+        ),
+        Overlap::Never | Overlap::Unknown => format!(
+            "{one} and {other} may match the same names: let them begin or end with different letters, or \
+             write sharedSpoolDir = true for both sources if no name matches both"
+        ),
+    }
 }
 
 fn same_directory(a: &Path, b: &Path) -> bool {

@@ -128,6 +128,57 @@ fn two_sources_with_the_default_position_file_are_told_to_set_one() {
     load(&(text + "a1.sources.r2.positionFile = /state/2.json\n"));
 }
 
+/// Two sources that Flume runs side by side: the file that a command names is no name of the pattern.
+#[test]
+fn a_file_that_a_command_names_is_another_sources_only_where_its_pattern_matches() {
+    let beside = |pattern: &str, file: &str| {
+        let exec = format!(
+            "a1.sources = r1 r2\na1.sources.r2.type = exec\na1.sources.r2.trackerDir = /state/2\n\
+             a1.sources.r2.command = tail -F {file}\na1.sources.r2.channels = c1\n"
+        );
+        let one = taildir_without("a1.sources.r1.filegroups").replace("a1.sources = r1\n", "");
+        let group = "a1.sources.r1.filegroups = f2\na1.sources.r1.filegroups.f2 = ";
+        format!("{one}{group}{pattern}\n{exec}")
+    };
+    load(&beside("/logs/.*log.*", "/logs/secure"));
+    load(&beside("/logs/s[a-f]+.*", "/elsewhere/secure"));
+    let found = errors(&beside("/logs/s[a-f]+.*", "/logs/secure"));
+    let [only] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(only.starts_with("a1.sources.r2.command ("), "{only}");
+    let way_out = "both take secure: each file is for one source; change filegroups.f2 of source r1 or \
+                   command of source r2, or give one source both channels";
+    assert!(only.ends_with(way_out), "{only}");
+    let unknown = format!(
+        "{}a1.sources = r1 r2\na1.sources.r2.type = TAILDIR\na1.sources.r2.positionFile = /state/2\n\
+         a1.sources.r2.filegroups = g\na1.sources.r2.filegroups.g = /logs/db/.*r.*\n\
+         a1.sources.r2.channels = c1\n",
+        taildir_without("a1.sources = ")
+    );
+    let words = "filegroups.f2 of source r1 and filegroups.g of source r2 may match the same names";
+    assert!(has(&errors(&unknown), words), "{:#?}", errors(&unknown));
+}
+
+/// What a spooldir source renames to the name that a command follows would be sent again.
+#[test]
+fn a_command_does_not_follow_what_another_source_has_finished() {
+    let text = |file: &str| {
+        format!(
+            "a1.sources = r1 r2\na1.channels = c1\na1.sources.r1.type = spooldir\n\
+             a1.sources.r1.spoolDir = /logs\na1.sources.r1.channels = c1\n\
+             a1.sources.r1.includePattern = app.*\na1.sources.r2.type = exec\n\
+             a1.sources.r2.trackerDir = /state/2\na1.sources.r2.command = tail -F {file}\n\
+             a1.sources.r2.channels = c1\n\
+             a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel\n\
+             a1.channels.c1.kafka.bootstrap.servers = h1:9092\n"
+        )
+    };
+    load(&text("/logs/other.COMPLETED"));
+    for file in ["/logs/app1.COMPLETED", "/logs/app1.COMPLETED.2"] {
+        let found = errors(&text(file));
+        assert!(has(&found, "which the other has finished, and sends it again"), "{found:#?}");
+    }
+}
+
 fn exec(command: &str) -> String {
     let kept = taildir_without("a1.sources.r1.").replace(
         "a1.channels.c1.type",
