@@ -486,7 +486,7 @@ pub const PROPERTIES: &[Property] = &[
         Channel,
         "kafka.producer.acks",
         "all",
-        "`all` or `-1`: anything else would break the promise",
+        "`all` or `-1`; `0` and `1` are raised to it, with a warning",
     ),
     takes(Channel, "kafka.request.required.acks", "-1", "the same under its name in Flume 1.6"),
     takes(Channel, "kafka.producer.type", "sync", "`sync` only: `async` would break the promise"),
