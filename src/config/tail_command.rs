@@ -109,23 +109,23 @@ fn shell_words(command: &str) -> Result<Vec<String>, String> {
 fn meant(letter: char) -> String {
     let instead = match letter {
         '|' => {
-            "a pipe is not supported: for grep use an interceptor regex_filter, for sed \
-                search_replace"
+            "a pipe is not supported: for grep use an interceptor regex_filter, for sed search_replace, and \
+             write the output of any other program to a file and follow that"
         }
         '*' | '?' | '[' | '{' => {
             "a pattern of names is not supported: use a source of type TAILDIR"
         }
         '$' | '`' => {
             "the shell's variables and commands are not supported: write the path, or \
-                      ${env:NAME}"
+             ${env:NAME}"
         }
         '~' => "write the path of the home directory",
         '<' | '>' => {
             "redirection is not supported: leave it out, what tail says of itself is in the log"
         }
-        _ => "only one command can be run",
+        _ => return format!("{letter}: only one command can be run; {ALTERNATIVES}"),
     };
-    format!("{letter}: {instead}; {ALTERNATIVES}")
+    format!("{letter}: {instead}")
 }
 
 #[derive(Default)]
@@ -357,6 +357,10 @@ mod tests {
         ] {
             let why = parse(command, shell).expect_err(command);
             assert!(why.contains(word), "{command}: {why}");
+            // What to do is said once.
+            for way_out in ["regex_filter", "TAILDIR"] {
+                assert!(why.matches(way_out).count() < 2, "{command}: {why}");
+            }
         }
     }
 }
