@@ -3,6 +3,7 @@
 use super::buffer;
 use super::diagnostics::Diagnostics;
 use super::expand::Setting;
+use super::kafka_sink;
 use super::known::{Property, Scope, row};
 use super::model::{
     Compression, Destination, KeyPartitioner, PartitionBy, RecordRule, Template, ValueFormat,
@@ -251,11 +252,16 @@ fn refuse_what_voids_the_promise(section: &Section, found: &mut Diagnostics) {
 
 fn brokers(section: &Section, found: &mut Diagnostics) -> Vec<String> {
     let Some(prop) = either(section, found, "kafka.bootstrap.servers") else {
+        let (new, old) = ("kafka.bootstrap.servers", "brokerList");
+        let name = if uses_new_names(section) { new } else { old };
         let message = format!(
             "Broker List must be specified; write {} = host1:9092,host2:9092",
-            section.key("brokerList")
+            section.key(name)
         );
-        section.error(found, "brokerList", message);
+        let is_told = [new, old].iter().any(|n| section.misspelt(scopes(section), n).is_some());
+        if !is_told {
+            section.error(found, name, message);
+        }
         return Vec::new();
     };
     let entries: Vec<&str> = prop.value.split(',').map(str::trim).collect();
@@ -273,6 +279,14 @@ fn brokers(section: &Section, found: &mut Diagnostics) -> Vec<String> {
         section.warn(found, &prop.name, "has an empty entry; remove the comma");
     }
     brokers
+}
+
+/// Which rows of the table are those of a channel, or of a sink.
+fn scopes(section: &Section) -> &'static [Scope] {
+    match section.type_is(&[TYPE]) {
+        true => &[Scope::Channel],
+        false => &kafka_sink::SCOPES,
+    }
 }
 
 /// `host:port`, where a host is a name, an IPv4 address or an IPv6 address in brackets.

@@ -67,7 +67,7 @@ fn command(section: &Section, found: &mut Diagnostics) -> Option<(String, TailCo
             "The parameter command must be specified; write {} = tail -F /path/of/the.log",
             section.key("command")
         );
-        section.error(found, "command", message);
+        section.missing(found, source::scopes(section), "command", message);
         return None;
     };
     let shell = section.get("shell").map(|prop| prop.value.as_str());

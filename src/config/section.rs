@@ -174,17 +174,39 @@ impl Section {
         }
     }
 
+    /// The property that is not set and seems to be meant by one of another name: that was told, or will be.
+    pub(crate) fn misspelt(&self, scopes: &[Scope], name: &str) -> Option<&Prop> {
+        let is_meant = |prop: &&Prop| {
+            known::find(scopes, &prop.name).is_none()
+                && meant(scopes, prop).is_some_and(|near| near.name == name)
+        };
+        self.props.iter().find(is_meant).filter(|_| self.get(name).is_none())
+    }
+
+    /// Of a property that must be set: an error, unless another name stands there that was meant for it.
+    pub(crate) fn missing(
+        &self,
+        found: &mut Diagnostics,
+        scopes: &[Scope],
+        name: &str,
+        message: impl Into<String>,
+    ) {
+        if self.misspelt(scopes, name).is_none() {
+            self.error(found, name, message);
+        }
+    }
+
     /// A near miss of a property that is not set would let its default apply in silence: an error.
     fn unknown(&self, found: &mut Diagnostics, scopes: &[Scope], prop: &Prop) {
         let synonym = known::synonym(scopes, &prop.name);
-        let Some(near) = synonym.or_else(|| known::nearest(scopes, &prop.name)) else {
+        let Some(near) = meant(scopes, prop) else {
             return self.warn(found, &prop.name, "unknown property, ignored");
         };
         let suggestion = format!("did you mean {}?", self.key(near.name));
         // Another source's name of it may stand here for long, and be known to mean nothing.
         // Flume's own sources run with the default, which it does not say.
         let is_flumes = scopes.contains(&Scope::EachSource);
-        let is_harmless = synonym.is_some() && near.default != known::REQUIRED || is_flumes;
+        let is_harmless = (synonym.is_some() || is_flumes) && near.default != known::REQUIRED;
         if is_harmless || self.get(near.name).is_some() || near.status != Status::Supported {
             return self.warn(
                 found,
@@ -200,6 +222,11 @@ impl Section {
         };
         self.error(found, &prop.name, message);
     }
+}
+
+/// The known property that seems to be meant by one that nobody knows.
+fn meant(scopes: &[Scope], prop: &Prop) -> Option<&'static Property> {
+    known::synonym(scopes, &prop.name).or_else(|| known::nearest(scopes, &prop.name))
 }
 
 /// The words of a list. A comma is no separator in Flume, which would take `r1,` for a name.

@@ -85,7 +85,9 @@ fn channel(
             "No channel configured for sink: {name}; it is left out; write {} = c1",
             section.key("channel")
         );
-        section.warn(found, "channel", message);
+        if section.misspelt(scopes(section), "channel").is_none() {
+            section.warn(found, "channel", message);
+        }
         return None;
     };
     let message = match bind(&prop.value) {

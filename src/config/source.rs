@@ -44,7 +44,7 @@ pub(super) fn scopes(section: &Section) -> &'static [Scope] {
 /// The names in the source's `channels`, for the graph; faults are told by [`build`].
 pub(crate) fn channel_names(section: &Section) -> Vec<String> {
     let mut unheard = Diagnostics::new("");
-    match section.get("channels") {
+    match section.get("channels").or_else(|| section.misspelt(scopes(section), "channels")) {
         Some(prop) => words(&mut unheard, "", &prop.value, prop.line),
         None => Vec::new(),
     }
@@ -213,7 +213,7 @@ pub(super) fn channels(
     let Some(prop) = section.get("channels") else {
         let message =
             format!("No channels set for {}; write {} = c1", section.name, section.key("channels"));
-        section.error(found, "channels", message);
+        section.missing(found, scopes(section), "channels", message);
         return None;
     };
     let mut indices = Vec::new();
@@ -244,7 +244,7 @@ pub(super) fn directories(
             "Configuration must specify a spooling directory; write {} = /path/of/the/logs",
             section.key("spoolDir")
         );
-        section.error(found, "spoolDir", message);
+        section.missing(found, scopes(section), "spoolDir", message);
         return None;
     };
     let spool_dir = match std::path::absolute(&text) {
@@ -399,6 +399,13 @@ fn warn_of_slips(section: &Section, found: &mut Diagnostics, pattern: &DatePatte
 fn warn_if_names_disagree(section: &Section, found: &mut Diagnostics, source: &SourceConfig) {
     let likely = source.likely_names();
     if likely.iter().any(|name| source.target_pattern.full_match(name.as_bytes()).unwrap_or(true)) {
+        return;
+    }
+    // That one of the two is misspelt was told.
+    if ["targetPattern", "targetFilename"]
+        .iter()
+        .any(|n| section.misspelt(scopes(section), n).is_some())
+    {
         return;
     }
     let name =

@@ -140,7 +140,7 @@ fn groups(section: &Section, found: &mut Diagnostics) -> Option<Vec<Named>> {
             section.key(FILEGROUPS),
             section.key("filegroups.f1")
         );
-        section.error(found, FILEGROUPS, message);
+        section.missing(found, source::scopes(section), FILEGROUPS, message);
         return None;
     };
     let names = words(found, &section.key(FILEGROUPS), &list.value, list.line);

@@ -200,6 +200,41 @@ fn unknown_names() {
     assert!(component.contains("letter case counts"), "{component}");
 }
 
+/// One fault was told in two or three lines, that of a consequence first.
+#[test]
+fn a_property_that_is_misspelt_is_told_alone() {
+    let servers = without("a1.channels.c1.brokerList")
+        + "a1.channels.c1.kafka.bootstrap.server = h:1\na1.channels.c1.kafka.topic = t\n";
+    let disagree = with("a1.sources.r1.targetFilename = yyyy-MM\na1.sources.r1.targetPatern = .*");
+    let sink = BASE.replace("k1.channel = c1", "k1.channels = c1");
+    let filegroup = "a1.sources.r1.filegroup = f1\na1.sources.r1.filegroups.f1 = /logs/.*\n";
+    let taildir = without("a1.sources.r1.spoolDir").replace("spooltail", "TAILDIR") + filegroup;
+    for (text, wrong, meant) in [
+        (servers, "c1.kafka.bootstrap.server", "c1.kafka.bootstrap.servers"),
+        (BASE.replace("brokerList", "brokersList"), "c1.brokersList", "c1.brokerList"),
+        (BASE.replace("r1.channels", "r1.channel"), "r1.channel", "r1.channels"),
+        (BASE.replace("r1.spoolDir", "r1.spoolDirr"), "r1.spoolDirr", "r1.spoolDir"),
+        (disagree, "r1.targetPatern", "r1.targetPattern"),
+        (sink, "k1.channels", "k1.channel"),
+        (taildir, "r1.filegroup", "r1.filegroups"),
+    ] {
+        let told = match parse(text.as_bytes(), "a1", &setting(&[]), false, Diagnostics::new("x")) {
+            Ok(_) => panic!("accepted: {text}"),
+            Err(findings) => findings.into_iter().filter(|d| d.severity > Severity::Info),
+        };
+        let told: Vec<String> = told.map(|d| d.to_string()).collect();
+        let [only] = told.as_slice() else { panic!("{wrong}: {told:#?}") };
+        assert!(only.contains(&format!(".{wrong} (")), "{only}");
+        assert!(only.contains(&format!(".{meant}? ")), "{only}");
+    }
+    // In the words of the version whose names are there.
+    let none = without("a1.channels.c1.brokerList") + "a1.channels.c1.kafka.topic = t\n";
+    assert!(
+        errors(&none)[0]
+            .ends_with("write a1.channels.c1.kafka.bootstrap.servers = host1:9092,host2:9092")
+    );
+}
+
 #[test]
 fn other_agents_are_left_alone() {
     let text = with("b1.sources = r9\nb1.sources.r9.type = nonsense\nb1.bogus.x = 1");
