@@ -306,7 +306,7 @@ fn leaders_of(answer: &MetadataResponse, name: &str) -> Result<Seen, Fault> {
         return Err(protocol::denied(METADATA, denial, name));
     }
     if topic.error_code != 0 {
-        return Err(protocol::fault(topic.error_code, &what));
+        return Err(protocol::topic_fault(topic.error_code, name));
     }
     if topic.partitions.is_empty() {
         return Err(Fault::NotReady(format!("{what} has no partitions yet")));

@@ -396,6 +396,16 @@ pub fn fault(code: i16, what: &str) -> Fault {
     }
 }
 
+/// The same of a whole topic: one that is not there can be created.
+pub fn topic_fault(code: i16, topic: &str) -> Fault {
+    match (fault(code, &format!("topic {topic}")), ResponseError::try_from_code(code)) {
+        (Fault::NotReady(why), Some(ResponseError::UnknownTopicOrPartition)) => Fault::NotReady(
+            format!("{why}; unless the brokers create it, flume-ng check --create-topic 3:1 does"),
+        ),
+        (fault, _) => fault,
+    }
+}
+
 /// Likewise, where it answers `api`, asked about one partition.
 pub fn partition_fault(api: Api, code: i16, partition: i32, topic: &str) -> Fault {
     match denial(code) {
@@ -501,6 +511,15 @@ mod tests {
             let _ = decode::<InitProducerIdResponse>(INIT_PRODUCER_ID, version.min(1), bytes, "p");
             let _ = decode::<ApiVersionsResponse>(API_VERSIONS, 0, bytes, "p");
         }
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_is_told_with_the_way_to_create_it() {
+        let Fault::NotReady(why) = topic_fault(3, "t") else { panic!("another fault") };
+        assert!(why.starts_with("topic t: unknown topic or partition (error 3); "), "{why}");
+        assert!(why.ends_with("flume-ng check --create-topic 3:1 does"), "{why}");
+        let Fault::NotReady(why) = topic_fault(5, "t") else { panic!("another fault") };
+        assert!(!why.contains("--create-topic"), "{why}");
     }
 
     #[test]
