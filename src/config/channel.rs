@@ -402,16 +402,25 @@ fn compression(section: &Section, found: &mut Diagnostics) -> Compression {
         ("1", Compression::Gzip),
         ("2", Compression::Snappy),
     ];
+    let is_written = |(word, c): &&(&'static str, Compression)| {
+        c.is_supported() && !word.starts_with(|first: char| first.is_ascii_digit())
+    };
+    let known: Vec<&str> = words.iter().filter(is_written).map(|(word, _)| *word).collect();
     let chosen = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&prop.value));
     match chosen {
         Some((_, compression)) if compression.is_supported() => *compression,
         Some(_) => {
-            let message = format!("this build cannot write {}; use gzip or snappy", prop.shown());
+            let message = format!(
+                "this build cannot write {}; write one of {}",
+                prop.shown(),
+                known.join(", ")
+            );
             section.error(found, &prop.name, message);
             Compression::None
         }
         None => {
-            let message = format!("\"{}\" is not known; write none, gzip or snappy", prop.shown());
+            let message =
+                format!("\"{}\" is not known; write one of {}", prop.shown(), known.join(", "));
             section.error(found, &prop.name, message);
             Compression::None
         }

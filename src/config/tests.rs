@@ -236,6 +236,15 @@ fn a_property_that_is_misspelt_is_told_alone() {
 }
 
 #[test]
+fn the_way_out_of_a_compression_names_all_that_this_build_writes() {
+    let told = errors(&with("a1.channels.c1.kafka.compression.codec = lzma"));
+    let lz4 = if cfg!(feature = "lz4") { ", lz4" } else { "" };
+    let zstd = if cfg!(feature = "zstd") { ", zstd" } else { "" };
+    let all = format!("\"lzma\" is not known; write one of none, gzip, snappy{lz4}{zstd}");
+    assert!(told[0].ends_with(&all), "{told:?}");
+}
+
+#[test]
 fn other_agents_are_left_alone() {
     let text = with("b1.sources = r9\nb1.sources.r9.type = nonsense\nb1.bogus.x = 1");
     assert!(warnings(&text).is_empty());

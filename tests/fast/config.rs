@@ -364,13 +364,13 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "",
         "a1.channels.c1.kafka.compression.codec = lzma",
         "a1.channels.c1.kafka.compression.codec (x.conf line 31)",
-        "none, gzip or snappy",
+        "is not known; write one of none, gzip, snappy",
     ),
     (
         "",
         "a1.channels.c1.kafka.producer.compression.type = zstd",
         "a1.channels.c1.kafka.producer.compression.type (x.conf line 31)",
-        "use gzip or snappy",
+        "this build cannot write zstd; write one of none, gzip, snappy",
     ),
     (
         "",
