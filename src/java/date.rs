@@ -78,7 +78,7 @@ impl DatePattern {
             }
         }
         match open_quote {
-            Some(at) => Err(DateError::new(java, "Unterminated quote".to_owned(), at)),
+            Some(at) => Err(DateError::new(java, UNTERMINATED.to_owned(), at)),
             None => Ok(DatePattern { java: java.to_owned(), items }),
         }
     }
@@ -113,6 +113,10 @@ fn push_literal(items: &mut Vec<Item>, c: char) {
     }
 }
 
+/// Java's words for text without quotes, and for one of two quotes.
+const ILLEGAL: &str = "Illegal pattern character";
+const UNTERMINATED: &str = "Unterminated quote";
+
 /// No file name is longer, bytes.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -124,7 +128,7 @@ fn check_field(letter: char, count: usize) -> Result<(), String> {
         'X' if count > 3 => Err(format!("invalid ISO 8601 format: length={count}")),
         'z' if count > 3 => Err("long zone names (zzzz) are not supported".to_owned()),
         _ if LETTERS.contains(letter) => Ok(()),
-        _ => Err(format!("Illegal pattern character '{letter}'")),
+        _ => Err(format!("{ILLEGAL} '{letter}'")),
     }
 }
 
@@ -266,7 +270,11 @@ impl DateError {
 
 impl fmt::Display for DateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\": {} (position {})", self.pattern, self.what, self.position)
+        write!(f, "\"{}\": {} (position {})", self.pattern, self.what, self.position)?;
+        match self.what.starts_with(ILLEGAL) || self.what == UNTERMINATED {
+            true => f.write_str("; text stands between single quotes, as in 'app-'yyyyMMddHH"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -313,8 +321,10 @@ mod tests {
     #[test]
     fn errors_name_the_place() {
         let error = |p: &str| DatePattern::parse(p).unwrap_err().to_string();
-        assert_eq!(error("yyyyQ"), "\"yyyyQ\": Illegal pattern character 'Q' (position 5)");
-        assert_eq!(error("yy'x"), "\"yy'x\": Unterminated quote (position 3)");
+        let quotes = "text stands between single quotes, as in 'app-'yyyyMMddHH";
+        let illegal = "\"yyyyQ\": Illegal pattern character 'Q' (position 5)";
+        assert_eq!(error("yyyyQ"), format!("{illegal}; {quotes}"));
+        assert_eq!(error("yy'x"), format!("\"yy'x\": Unterminated quote (position 3); {quotes}"));
         assert_eq!(
             error("zzzz"),
             "\"zzzz\": long zone names (zzzz) are not supported (position 1)"
