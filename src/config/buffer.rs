@@ -48,6 +48,11 @@ fn kind(section: &Section) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| section.type_is(&kind.names))
 }
 
+/// Their aliases and classes.
+pub(super) fn type_names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().flat_map(|kind| kind.names)
+}
+
 /// Is it a channel of one of these types?
 pub(super) fn is_one(section: &Section) -> bool {
     kind(section).is_some()

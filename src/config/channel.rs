@@ -8,7 +8,7 @@ use super::known::{Property, Scope, row};
 use super::model::{
     Compression, Destination, KeyPartitioner, PartitionBy, RecordRule, Template, ValueFormat,
 };
-use super::section::{Prop, Section};
+use super::section::{Prop, Section, type_meant};
 use super::security;
 
 pub(super) const TYPE: &str = "org.apache.flume.channel.kafka.KafkaChannel";
@@ -59,11 +59,12 @@ pub(super) fn kind(section: &Section, found: &mut Diagnostics) -> Option<Kind> {
     if buffer::is_one(section) {
         return Some(Kind::Buffer);
     }
-    let message = format!(
-        "Unable to load channel type: {}; supported are {TYPE}, and memory, file, SPILLABLEMEMORY and \
-         jdbc with Kafka sinks behind them",
-        prop.shown()
+    let all = format!(
+        "supported are {TYPE}, and memory, file, SPILLABLEMEMORY and jdbc with Kafka sinks behind them"
     );
+    let names: Vec<&'static str> = std::iter::once(TYPE).chain(buffer::type_names()).collect();
+    let way_out = type_meant(&prop.value, &names, &all);
+    let message = format!("Unable to load channel type: {}; {way_out}", prop.shown());
     section.error(found, "type", message);
     None
 }

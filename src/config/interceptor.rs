@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
 use super::model::{InterceptorConfig, Serializer};
-use super::section::{Prop, Section, words};
+use super::section::{Prop, Section, type_meant, words};
 use crate::java::joda::TimePattern;
 use crate::java::pattern::{Groups, Pattern, PatternError, Replacement};
 
@@ -145,13 +145,17 @@ fn refuse_custom(section: &Section, kind: &Prop, found: &mut Diagnostics) {
         "regex_extractor makes headers of a line, regex_filter and json_filter drop lines, \
          search_replace changes them"
     };
-    let message = format!(
-        "Interceptor.Builder not found: {}. Java classes cannot be run here: {advice}; known are \
-         timestamp, host, static, uuid, regex_filter, regex_extractor, search_replace, remove_header and \
-         json_filter",
-        kind.value
+    let all = format!(
+        "Java classes cannot be run here: {advice}; known are timestamp, host, static, uuid, regex_filter, \
+         regex_extractor, search_replace, remove_header and json_filter"
     );
-    section.error(found, "type", message);
+    let names: Vec<&'static str> = TYPES.iter().flat_map(|(_, names)| *names).collect();
+    let way_out = type_meant(&kind.value, &names, &all);
+    section.error(
+        found,
+        "type",
+        format!("Interceptor.Builder not found: {}. {way_out}", kind.value),
+    );
 }
 
 fn required<'a>(

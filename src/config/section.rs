@@ -229,6 +229,20 @@ fn meant(scopes: &[Scope], prop: &Prop) -> Option<&'static Property> {
     known::synonym(scopes, &prop.name).or_else(|| known::nearest(scopes, &prop.name))
 }
 
+/// Of a type that is not known: "did you mean", or else what is.
+pub(super) fn type_meant(value: &str, names: &[&'static str], all: &str) -> String {
+    let leaves: Vec<&'static str> = names.iter().map(|name| leaf(name)).collect();
+    let by_leaf = |near: &str| names.iter().copied().find(|name| leaf(name) == near);
+    let near = known::nearest_word(names, value)
+        .or_else(|| known::nearest_word(&leaves, value).and_then(by_leaf));
+    near.map_or_else(|| all.to_owned(), |near| format!("did you mean {near}?"))
+}
+
+/// The class without its package.
+fn leaf(name: &'static str) -> &'static str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
 /// The words of a list. A comma is no separator in Flume, which would take `r1,` for a name.
 pub(super) fn words(found: &mut Diagnostics, key: &str, value: &str, line: usize) -> Vec<String> {
     if value.contains(',') {

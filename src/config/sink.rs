@@ -5,7 +5,7 @@ use super::diagnostics::Diagnostics;
 use super::kafka_sink;
 use super::known::{Property, Scope, row};
 use super::model::{SinkConfig, SinkKind};
-use super::section::Section;
+use super::section::{Section, type_meant};
 
 const NULL_TYPES: [&str; 2] = ["null", "org.apache.flume.sink.NullSink"];
 const LOGGER_TYPES: [&str; 2] = ["logger", "org.apache.flume.sink.LoggerSink"];
@@ -62,11 +62,10 @@ pub(super) fn build(
         section.check_names(found, &[Scope::Sink, Scope::LoggerSink]);
         SinkKind::Logger { max_bytes: max_bytes(section, found) }
     } else {
-        let message = format!(
-            "Unable to load sink type: {}; supported are null, logger and \
-             org.apache.flume.sink.kafka.KafkaSink",
-            type_prop.shown()
-        );
+        let all = "supported are null, logger and org.apache.flume.sink.kafka.KafkaSink";
+        let names = [&NULL_TYPES[..], &LOGGER_TYPES[..], &[kafka_sink::TYPE][..]].concat();
+        let way_out = type_meant(&type_prop.value, &names, all);
+        let message = format!("Unable to load sink type: {}; {way_out}", type_prop.shown());
         section.error(found, "type", message);
         return None;
     };

@@ -10,7 +10,7 @@ use super::model::DecodePolicy;
 use super::model::{
     ConsumeOrder, DeletePolicy, OnBadCheckpoint, OnNoCheckpoint, Selector, SourceConfig, SourceKind,
 };
-use super::section::{Section, words};
+use super::section::{Section, type_meant, words};
 use super::sharing::{self, Overlap, Taker};
 use super::{exec, headers, selector, spooldir, taildir};
 use crate::clock::{BACKOFF_MS_MIN, Clock as _, SystemClock};
@@ -176,19 +176,18 @@ fn has_known_type(section: &Section, found: &mut Diagnostics) -> bool {
         section.error(found, "type", message);
         return false;
     };
-    if ![TYPES, taildir::TYPES, exec::TYPES, spooldir::TYPES]
-        .iter()
-        .any(|names| section.type_is(names))
-    {
-        let message = format!(
-            "Unable to load source type: {}; only {} (or {}), {}, {} and {} are supported",
-            prop.shown(),
+    let known = [TYPES, taildir::TYPES, exec::TYPES, spooldir::TYPES];
+    if !known.iter().any(|names| section.type_is(names)) {
+        let all = format!(
+            "only {} (or {}), {}, {} and {} are supported",
             TYPES[1],
             TYPES[0],
             taildir::TYPES[0],
             exec::TYPES[0],
             spooldir::TYPES[0]
         );
+        let way_out = type_meant(&prop.value, known.as_flattened(), &all);
+        let message = format!("Unable to load source type: {}; {way_out}", prop.shown());
         section.error(found, "type", message);
         return false;
     }

@@ -245,6 +245,26 @@ fn the_way_out_of_a_compression_names_all_that_this_build_writes() {
 }
 
 #[test]
+fn a_type_that_is_misspelt_is_told_with_what_was_meant() {
+    let kafka = "org.apache.flume.channel.kafka.KafkaChannel";
+    let filter = "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = ";
+    for (text, way_out) in [
+        (BASE.replace("spooltail", "spooltial"), "spooltial; did you mean spooltail?".to_owned()),
+        (BASE.replace("spooltail", "TailDirr"), "TailDirr; did you mean TAILDIR?".to_owned()),
+        (
+            BASE.replace(kafka, "KafkaChanel"),
+            format!("Unable to load channel type: KafkaChanel; did you mean {kafka}?"),
+        ),
+        (BASE.replace("= null", "= nul"), "nul; did you mean null?".to_owned()),
+        (with(&format!("{filter}regexfilter")), "did you mean regex_filter?".to_owned()),
+        (with(&format!("{filter}com.example.Mine$Builder")), "json_filter".to_owned()),
+    ] {
+        let told = errors(&text);
+        assert!(told[0].ends_with(&way_out), "{told:#?}");
+    }
+}
+
+#[test]
 fn other_agents_are_left_alone() {
     let text = with("b1.sources = r9\nb1.sources.r9.type = nonsense\nb1.bogus.x = 1");
     assert!(warnings(&text).is_empty());
