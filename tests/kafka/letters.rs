@@ -234,6 +234,8 @@ fn wrong_numbers_settle_nothing() {
     let work = work.set("a1.channels.c1.brokerList", "127.0.0.1:1");
     let output = letters(&work, &["--resend", "--timeout", "1"]);
     assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("not all of them were sent; the others stay unsettled"), "{said}");
     assert_eq!(states(&work), ["unsettled"]);
 }
 

@@ -58,6 +58,8 @@ struct Outcome {
     left: Vec<(usize, String)>,
     /// Time was up, or it was stopped.
     is_cut_short: bool,
+    /// Then some are in doubt: announced, and without an answer.
+    has_doubt: bool,
 }
 
 /// Sends what is not settled of the sources at `wanted`.
@@ -101,16 +103,25 @@ pub(super) fn run(
             ));
         }
         if outcome.is_cut_short {
-            text::print(format_args!(
-                "  not all of them have an answer; they stay in doubt, and the next --resend looks for \
-                 them first\n"
-            ));
+            text::print(format_args!("  {}\n", cut_short(outcome.has_doubt)));
         }
         if outcome.is_cut_short || !outcome.left.is_empty() || outcome.gone > 0 {
             exit = exit.or(Exit::Temporary);
         }
     }
     Ok(exit)
+}
+
+/// What becomes of the letters for which there was no time.
+fn cut_short(has_doubt: bool) -> &'static str {
+    match has_doubt {
+        true => {
+            "not all of them have an answer; they stay in doubt, and the next --resend looks for them first"
+        }
+        false => {
+            "not all of them were sent; the others stay unsettled, and the next --resend sends them"
+        }
+    }
 }
 
 fn of_source(
@@ -155,6 +166,7 @@ fn of_source(
         }
     }
     outcome.is_cut_short = !run.may_go_on();
+    outcome.has_doubt = outcome.is_cut_short && open_state(&source.tracker_dir)?.1.has_doubt();
     let post = shared.borrow();
     outcome.sent = post.sent;
     outcome.gone = post.gone.len() as u64;
