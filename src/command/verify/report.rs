@@ -1,6 +1,6 @@
 //! What was found, as a table for people and as JSON for scripts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::content::Survey;
@@ -232,18 +232,18 @@ impl Report {
     }
 
     fn verdict(&self) -> String {
-        let (files, events) = (self.rows.len(), self.rows.iter().map(|r| r.events).sum::<u64>());
-        let [file, event] = [files as u64, events].map(|n| if n == 1 { "" } else { "s" });
+        let events = self.rows.iter().map(|r| r.events).sum::<u64>();
+        let event = if events == 1 { "" } else { "s" };
+        let files = self.files();
         match (self.is_clean(), self.rows.is_empty()) {
             (true, true) => "Nothing to verify: of what this agent has collected no file is there \
                              (see above), or it has not collected any."
                 .to_string(),
             (true, false) if self.is_exact() => {
-                format!("Exact: {files} file{file}, {events} event{event}, each there once.")
+                format!("Exact: {files}, {events} event{event}, each there once.")
             }
             (true, false) => format!(
-                "No difference where it was looked for: {files} file{file}, {events} \
-                 event{event}, each there once."
+                "No difference where it was looked for: {files}, {events} event{event}, each there once."
             ),
             (false, true) => "Nothing was verified: see above.".to_string(),
             (false, _) if self.is_accounted() => {
@@ -254,6 +254,19 @@ impl Report {
                 )
             }
             (false, _) => "NOT exact: see above.".to_string(),
+        }
+    }
+
+    /// `2 files`, or `2 files in 3 topics`: a file has a row for each topic.
+    fn files(&self) -> String {
+        let files: HashSet<usize> = self.rows.iter().map(|row| row.subject).collect();
+        let topics = self.rows.iter().map(|row| row.topic.as_str()).filter(|t| !t.is_empty());
+        let topics: HashSet<&str> = topics.collect();
+        let count = files.len();
+        let files = format!("{count} file{}", if count == 1 { "" } else { "s" });
+        match topics.len() {
+            ..2 => files,
+            several => format!("{files} in {several} topics"),
         }
     }
 
@@ -383,9 +396,8 @@ fn excerpt(body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn files_have_bare_names_unless_two_share_one() {
-        let row = |subject, file: &str| Row {
+    fn row(subject: usize, file: &str) -> Row {
+        Row {
             subject,
             file: file.to_string(),
             topic: String::new(),
@@ -401,7 +413,33 @@ mod tests {
             foreign: 0,
             notes: Vec::new(),
             is_provable: true,
+        }
+    }
+
+    /// Each row was counted as a file: "Exact: 5 files" of three files in two topics.
+    #[test]
+    fn a_file_in_two_topics_is_one_file() {
+        let verdict = |rows: &[(usize, &str)]| {
+            let of = |(subject, topic): &(usize, &str)| Row {
+                topic: topic.to_string(),
+                events: 3,
+                once: 3,
+                ..row(*subject, "/a/x")
+            };
+            let searched = vec![Searched::Whole];
+            Report { rows: rows.iter().map(of).collect(), searched, ..Report::default() }.verdict()
         };
+        let told =
+            |files: &str, events| format!("Exact: {files}, {events} events, each there once.");
+        assert_eq!(verdict(&[(0, "t")]), told("1 file", 3));
+        assert_eq!(verdict(&[(0, "t"), (1, "t")]), told("2 files", 6));
+        assert_eq!(verdict(&[(0, "t"), (0, "u")]), told("1 file in 2 topics", 6));
+        let three = [(0, "t"), (0, "u"), (1, "t"), (1, "u"), (2, "t")];
+        assert_eq!(verdict(&three), told("3 files in 2 topics", 15));
+    }
+
+    #[test]
+    fn files_have_bare_names_unless_two_share_one() {
         let names = |rows: &[(usize, &str)]| -> Vec<String> {
             let rows = rows.iter().map(|(subject, file)| row(*subject, file)).collect();
             let report = Report { rows, ..Report::default() };
