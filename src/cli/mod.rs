@@ -199,13 +199,49 @@ pub struct AgentArgs {
     pub said_node: bool,
     /// `-Dkey=value` in order; an empty value where there is no `=`.
     pub system_properties: Vec<(String, String)>,
+    /// Words that belong to no option, which Flume passes over.
+    pub stray: Vec<String>,
 }
+
+/// What `-D` may set, for us or for the log of Flume.
+const SYSTEM_PROPERTIES: [&str; 7] = [
+    "flume.root.logger",
+    "flume.log.format",
+    "flume.log.dir",
+    "flume.log.file",
+    "flume.monitoring.type",
+    "flume.monitoring.port",
+    "flume.monitoring.host",
+];
 
 impl AgentArgs {
     /// The value of a system property; the last one wins, as in the JVM.
     pub fn system_property(&self, key: &str) -> Option<&str> {
         let found = self.system_properties.iter().rev().find(|(k, _)| k == key);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Of each system property that begins like one of ours and is none: its name, and what to write. Such a slip
+    /// would leave the agent without monitoring, or with another log, in silence.
+    pub fn misspelt_properties(&self) -> Vec<(&str, String)> {
+        let stems = ["flume.root.", "flume.log.", "flume.monitoring."];
+        let mut found = Vec::new();
+        for (key, _) in &self.system_properties {
+            let stem = stems.iter().find(|stem| key.starts_with(*stem));
+            let Some(stem) = stem.filter(|_| !SYSTEM_PROPERTIES.contains(&key.as_str())) else {
+                continue;
+            };
+            let hint = match known::nearest_word(&SYSTEM_PROPERTIES, key) {
+                Some(near) => format!("did you mean -D{near}?"),
+                None => {
+                    let known = SYSTEM_PROPERTIES.iter().filter(|name| name.starts_with(stem));
+                    let known: Vec<String> = known.map(|name| format!("-D{name}")).collect();
+                    format!("known are {}", known.join(", "))
+                }
+            };
+            found.push((key.as_str(), hint));
+        }
+        found
     }
 
     /// The format of `-Dflume.log.format=json`; `None` if not given.
@@ -314,7 +350,10 @@ impl UsageError {
         match self {
             UsageError::UnrecognizedOption(_) => match self.nearest(command) {
                 Some(near) => format!("; did you mean {near}? See {help}"),
-                None => format!("; options are not abbreviated, see {help}"),
+                None if self.is_abbreviation(command) => {
+                    format!("; options are not abbreviated, see {help}")
+                }
+                None => format!("; see {help}"),
             },
             UsageError::MissingArgument(_) | UsageError::StrayWord(_) => format!("; see {help}"),
             _ => String::new(),
@@ -329,15 +368,30 @@ impl UsageError {
                 known::nearest_word(&names, word).map(str::to_string)
             }
             UsageError::UnrecognizedOption(word) => {
-                let command = if is_flumes(command) { "agent" } else { command };
-                let options = table::shown(table::command(command)?.bit);
-                let names: Vec<&str> = options.map(|o| o.long).collect();
-                let word = word.split('=').next().unwrap_or_default().trim_start_matches('-');
-                known::nearest_word(&names, word).map(|name| format!("--{name}"))
+                known::nearest_word(&options_of(command), name_of(word))
+                    .map(|name| format!("--{name}"))
             }
             _ => None,
         }
     }
+
+    /// Does an option of the command begin so?
+    fn is_abbreviation(&self, command: &str) -> bool {
+        let UsageError::UnrecognizedOption(word) = self else { return false };
+        options_of(command).iter().any(|name| name.starts_with(name_of(word)))
+    }
+}
+
+/// The long names of the command's options.
+fn options_of(command: &str) -> Vec<&'static str> {
+    let command = if is_flumes(command) { "agent" } else { command };
+    let bit = table::command(command).map_or(0, |command| command.bit);
+    table::shown(bit).map(|option| option.long).collect()
+}
+
+/// `--name=x` without hyphens and value.
+fn name_of(word: &str) -> &str {
+    word.split('=').next().unwrap_or_default().trim_start_matches('-')
 }
 
 /// Commands that Flume has, too.

@@ -66,7 +66,9 @@ fn parse_command(command: u8, words: &[String], said_node: bool) -> Result<Comma
         return verify_args(&matches, others, args).map(Command::Verify);
     }
     // Flume passes over stray words, and its scripts may have some. Ours have none yet.
-    if let Some(word) = others.into_iter().next().filter(|_| command != AGENT) {
+    if command == AGENT {
+        args.stray = others;
+    } else if let Some(word) = others.into_iter().next() {
         return Err(UsageError::StrayWord(word));
     }
     if command == GENERATE {
@@ -151,6 +153,9 @@ fn verify_args(
     files: Vec<String>,
     script: AgentArgs,
 ) -> Result<VerifyArgs, UsageError> {
+    if matches.opt_present("whole-topic") && matches.opt_present("range-only") {
+        return Err(UsageError::Apart { option: "whole-topic", from: "range-only" });
+    }
     let memory = number(matches, "memory", 1..=MEMORY_MIB_MAX, "a number of MiB, up to 1048576")?;
     let name = first(matches, "name").ok_or(UsageError::NoName)?;
     let all_agents = matches.opt_present("all-agents");

@@ -201,6 +201,7 @@ fn commands_beside_the_agent_take_its_command_line_and_their_own() {
     for (line, start) in [
         ("check -n a1 -f F --watch", "there is no option --watch"),
         ("status -n a1 -f F stray", "unexpected argument \"stray\""),
+        ("verify -n a1 -f F --whole-topic --range-only", "--whole-topic and --range-only exclude"),
         ("check -n a1 -f F --create-topic 3", "--create-topic: \"3\" is not PARTITIONS"),
         ("generate --pattern x", "where to?"),
         ("generate --dir D", "which files?"),
@@ -213,6 +214,21 @@ fn commands_beside_the_agent_take_its_command_line_and_their_own() {
         let text = parse_line(line).unwrap_err().to_string();
         assert!(text.starts_with(start), "{line}: {text}");
     }
+}
+
+/// Each changed nothing, and nothing was said.
+#[test]
+fn words_and_system_properties_that_mean_nothing_are_known_to() {
+    let line = "agent -n a1 stray -f F -Dflume.log.fmt=json -Dflume.monitoring.typ=http -Dflume.log.dir=x \
+                -Dflume.monitoring.port=1 -Dmine=1 more";
+    let args = agent(line);
+    assert_eq!(args.stray, ["stray", "more"]);
+    let told = args.misspelt_properties();
+    let known = "known are -Dflume.log.format, -Dflume.log.dir, -Dflume.log.file";
+    assert_eq!(told[0], ("flume.log.fmt", known.to_owned()));
+    let meant = "did you mean -Dflume.monitoring.type?";
+    assert_eq!(told[1], ("flume.monitoring.typ", meant.to_owned()));
+    assert_eq!(told.len(), 2);
 }
 
 #[test]

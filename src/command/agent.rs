@@ -13,6 +13,7 @@ use crate::config::model::AgentConfig;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::log::{self, Format, Level};
+use crate::monitor;
 use crate::os;
 use crate::text::print;
 
@@ -52,6 +53,7 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     }
     log::info(PROVIDER, format_args!("Configuration provider starting"));
     log::info(PROVIDER, format_args!("Reloading configuration file:{file}"));
+    warn_of_slips(args);
     let Loaded { config, findings } = match loaded {
         Ok(loaded) => loaded,
         Err(findings) => {
@@ -69,6 +71,8 @@ pub fn run(args: &AgentArgs) -> ExitCode {
     };
     tell(&findings);
     if args.dry_run {
+        // A start says it when it begins to serve them.
+        let _ = monitor::http_place(args);
         print(format_args!("{config}"));
         return Exit::Clean.into();
     }
@@ -86,6 +90,16 @@ fn held_by_another(config: &AgentConfig) -> Option<String> {
         }
         _ => None,
     })
+}
+
+/// Words of the command line that mean nothing. Flume is silent about them, so they are no errors.
+fn warn_of_slips(args: &AgentArgs) {
+    for word in &args.stray {
+        log::warn(APPLICATION, format_args!("\"{word}\" belongs to no option, ignored"));
+    }
+    for (key, hint) in args.misspelt_properties() {
+        log::warn(APPLICATION, format_args!("-D{key} is not known here, ignored; {hint}"));
+    }
 }
 
 fn set_log_level(args: &AgentArgs) {

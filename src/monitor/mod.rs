@@ -27,7 +27,6 @@ use crate::checkpoint::receipt::Receipt;
 use crate::checkpoint::record::ChannelRecord;
 use crate::checkpoint::trouble::Trouble;
 use crate::cli::AgentArgs;
-use crate::config::known;
 use crate::config::model::MonitoringConfig;
 use crate::histogram::Histogram;
 use crate::log;
@@ -343,46 +342,32 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-/// What `-Dflume.monitoring.` can be continued with.
-const HTTP_PROPERTIES: [&str; 3] = ["type", "port", "host"];
-
-/// A slip in a key would leave the agent without monitoring, or at another port, in silence.
-fn warn_of_unknown(args: &AgentArgs) {
-    const PREFIX: &str = "flume.monitoring.";
-    for (key, _) in &args.system_properties {
-        let Some(name) = key.strip_prefix(PREFIX) else { continue };
-        if HTTP_PROPERTIES.contains(&name) {
-            continue;
-        }
-        let near = known::nearest_word(&HTTP_PROPERTIES, name);
-        let hint = near.map_or_else(String::new, |n| format!("; did you mean -D{PREFIX}{n}?"));
-        log::warn(CLASS, format_args!("-D{key} is not known here, ignored{hint}"));
-    }
-}
-
-fn start_http(args: &AgentArgs) -> Option<Http> {
-    warn_of_unknown(args);
+/// Where the metrics are to be served; `None`: nowhere. What is wrong with that is said.
+pub(crate) fn http_place(args: &AgentArgs) -> Option<(&str, u16)> {
     let kind = args.system_property("flume.monitoring.type")?;
     if !kind.eq_ignore_ascii_case("http") {
         let text = "is not supported, http is; the agent runs without it";
         log::warn(CLASS, format_args!("-Dflume.monitoring.type={kind} {text}."));
         return None;
     }
-    let port = match args.system_property("flume.monitoring.port").map(str::parse) {
-        None => PORT_DEFAULT,
-        Some(Ok(port)) => port,
-        Some(Err(_)) => {
-            let value = args.system_property("flume.monitoring.port").unwrap_or_default();
-            log::error(
-                CLASS,
-                format_args!(
-                    "-Dflume.monitoring.port={value} is not a port (0 to 65535): no monitoring."
-                ),
-            );
-            return None;
-        }
-    };
     let host = args.system_property("flume.monitoring.host").unwrap_or("127.0.0.1");
+    let Some(value) = args.system_property("flume.monitoring.port") else {
+        return Some((host, PORT_DEFAULT));
+    };
+    let Ok(port) = value.parse() else {
+        log::error(
+            CLASS,
+            format_args!(
+                "-Dflume.monitoring.port={value} is not a port (0 to 65535): no monitoring."
+            ),
+        );
+        return None;
+    };
+    Some((host, port))
+}
+
+fn start_http(args: &AgentArgs) -> Option<Http> {
+    let (host, port) = http_place(args)?;
     let names = std::iter::once(host.to_string()).chain(os::host_name()).collect();
     match Http::bind((host, port), names) {
         Ok(http) => {

@@ -100,7 +100,9 @@ fn our_own_commands_speak_no_java() {
         (&["status"], "flume-ng: which agent? give --name "),
         (&["agent", "-n", "a1"], "flume-ng: which configuration? give --conf-file "),
         (&["check", "--jsn"], "--jsn; did you mean --json? See flume-ng help check\n"),
-        (&["verify", "--bogus"], "options are not abbreviated, see flume-ng help verify\n"),
+        (&["verify", "--bogus"], "there is no option --bogus; see flume-ng help verify\n"),
+        (&["status", "-v"], "there is no option -v; see flume-ng help status\n"),
+        (&["verify", "--whole"], "options are not abbreviated, see flume-ng help verify\n"),
         (&["status", "a1"], "unexpected argument \"a1\"; see flume-ng help status\n"),
     ] {
         let output = run(args);
@@ -160,6 +162,26 @@ fn every_form_reaches_the_configuration() {
         assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
         assert!(stdout.starts_with("a1\n"), "{stdout}");
         assert!(stderr.contains("Reloading configuration file:"), "{stderr}");
+    }
+}
+
+/// A dry run is there to find slips: these were told by a start alone, or by nothing.
+#[test]
+fn what_means_nothing_on_the_command_line_is_told_by_a_dry_run() {
+    let file = reference();
+    let slips =
+        ["-Dflume.log.fmt=json", "-Dflume.monitoring.typ=http", "-Dflume.monitoring.type=htpp"];
+    let output =
+        run(&[&["agent", "extra", "-d", "-n", "a1", "-f", &file][..], &slips[..]].concat());
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    for text in [
+        "\"extra\" belongs to no option, ignored\n",
+        "-Dflume.log.fmt is not known here, ignored; known are -Dflume.log.format, ",
+        "-Dflume.monitoring.typ is not known here, ignored; did you mean -Dflume.monitoring.type?\n",
+        "-Dflume.monitoring.type=htpp is not supported, http is; ",
+    ] {
+        assert!(stderr.contains(text), "{text}: {stderr}");
     }
 }
 
