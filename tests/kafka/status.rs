@@ -262,10 +262,13 @@ fn brokers_that_take_nothing_are_told_first_and_are_no_clean_exit() {
         "{text}"
     );
     assert!(
-        second.trim_start().starts_with("trouble     channel c1 takes nothing since "),
+        second.trim_start().starts_with("trouble ")
+            && second.contains("  channel c1 takes nothing since "),
         "{text}"
     );
     assert!(second.contains("127.0.0.1:1"), "{text}");
+    let third = lines.next().unwrap();
+    assert_eq!(second.find("channel c1"), third.find('/'), "{text}");
     let (code, text) = told(&away, &["--json"]);
     let trouble = Json::parse(text.trim()).list("sources")[0].list("troubles")[0].clone();
     assert_eq!((code, trouble.text("kind"), trouble.text("channel")), (Some(75), "brokers", "c1"));

@@ -23,9 +23,6 @@ pub(super) fn text(agent: &str, sources: &[Shown<'_>], style: Style) -> String {
         let (state, what) = tenant(source);
         let title = format!("agent {agent}, source {}", source.config.name);
         let _ = writeln!(out, "{}  {}: {what}", style.state(state), style.bold(&title));
-        for text in source.look.trouble_texts() {
-            let _ = writeln!(out, "      trouble     {}", printable(&text));
-        }
         out.push_str(&summary(source));
         if source.is_known() {
             out.push_str(&files(source, style));
@@ -74,8 +71,9 @@ fn source_agent<'a>(source: &'a Shown<'_>) -> &'a str {
 }
 
 fn summary(source: &Shown<'_>) -> String {
-    let mut rows: Vec<(&str, String)> =
-        vec![("directory", source.config.spool_dir.display().to_string())];
+    let troubles = source.look.trouble_texts().into_iter();
+    let mut rows: Vec<(&str, String)> = troubles.map(|text| ("trouble", text)).collect();
+    rows.push(("directory", source.config.spool_dir.display().to_string()));
     let checkpoint = match &source.look.record {
         Err(e) => format!("cannot be read: {e}"),
         Ok(None) => match &source.look.java {
