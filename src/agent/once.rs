@@ -111,7 +111,7 @@ impl Agent {
         if !held_up.is_empty() {
             let names = held_up.join(", ");
             text.push_str(&format!(
-                "; of source {names} it is not known: the lines above say what holds it up"
+                "; for source {names} this is unknown: the lines above say what holds it up"
             ));
         }
         text

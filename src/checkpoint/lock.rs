@@ -164,7 +164,7 @@ impl fmt::Display for LockError {
         match self {
             LockError::Directory { path, error } => write!(
                 f,
-                "{}: the tracker directory cannot be made: {error}; make it, or set trackerDir to \
+                "{}: the tracker directory cannot be created: {error}; create it, or set trackerDir to \
                  one in which this user may write",
                 path.display()
             ),

@@ -91,7 +91,7 @@ fn target(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<Target, 
     let pattern = friendly(&text).map_err(|why| (Exit::Usage, why))?;
     if !dir.is_dir() {
         let dir = dir.display();
-        let text = format!("{dir}: no such directory; make it first with mkdir -p \"{dir}\"");
+        let text = format!("{dir}: no such directory; create it first with mkdir -p \"{dir}\"");
         return Err((Exit::Temporary, text));
     }
     Ok(Target { dir, pattern })

@@ -202,14 +202,8 @@ pub(super) fn uses_new_names(section: &Section) -> bool {
 }
 
 fn tell_names_understood(section: &Section, found: &mut Diagnostics) {
-    let names: Vec<&str> =
-        section.props.iter().map(|p| p.name.as_str()).filter(|name| is_new_name(name)).collect();
-    if !names.is_empty() {
-        found.info(format!(
-            "channel {}: names of Flume 1.7 and later understood: {}",
-            section.name,
-            names.join(", ")
-        ));
+    if uses_new_names(section) {
+        found.info(format!("channel {} uses property names of Flume 1.7 and later", section.name));
     }
 }
 

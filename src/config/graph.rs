@@ -112,7 +112,7 @@ fn check_others(own: &[Key], others: &[Key], agent: &str, found: &mut Diagnostic
     if own.is_empty() {
         let names: Vec<&str> = agents.into_iter().collect();
         let way_out = match names.as_slice() {
-            [] => "it names no agent at all".to_string(),
+            [] => "the file defines no agent".to_string(),
             [name] => format!("it configures agent {name}: start with --name {name}"),
             _ => format!("it configures the agents {}: name one of them", names.join(", ")),
         };

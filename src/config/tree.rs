@@ -54,7 +54,7 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &SourceConfig, stem: &str) -
         }
         writeln!(f, "{stem}│  positions  {}", source.tracker_dir.display())?;
         if let Some(path) = &tail.position_file {
-            writeln!(f, "{stem}│  and        {}, as Flume has it", path.display())?;
+            writeln!(f, "{stem}│  position file {}", path.display())?;
         }
         return writeln!(f, "{stem}│  order      {} events a transaction", source.batch_size);
     }

@@ -484,7 +484,7 @@ fn what_flume_runs_with_runs_here_with_a_warning() {
 #[test]
 fn files_that_are_none() {
     for (conf, text) in [
-        (&b""[..], "No configuration found for this host:a1; it names no agent at all"),
+        (&b""[..], "No configuration found for this host:a1; the file defines no agent"),
         (b"b1.sources = r1\n", "it configures agent b1: start with --name b1"),
         (b"a = \xff\n", "x.conf line 1: byte 5 of the line is not UTF-8"),
     ] {

@@ -201,7 +201,7 @@ fn a_directory_that_is_not_there_is_left_over() {
     fs::remove_dir(work.spool()).unwrap();
     let (code, log) = ends(once(&work, &["--timeout", "1"]));
     assert_eq!(code, Some(75), "{log}");
-    assert!(log.contains("; of source r1 it is not known"), "{log}");
+    assert!(log.contains("; for source r1 this is unknown"), "{log}");
 }
 
 #[test]

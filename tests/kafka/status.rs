@@ -118,7 +118,7 @@ fn a_running_agent_and_a_stopped_one() {
     assert_eq!(file.text("state"), "live");
     let channel = &stopped.list("channels")[0];
     assert_eq!(channel.text("topic"), topic.name());
-    assert!(status(&work, &[]).contains("stopped (the last one was started "));
+    assert!(status(&work, &[]).contains("stopped; last started "));
     assert_eq!(tracker(&work), before, "looking has left traces");
 }
 

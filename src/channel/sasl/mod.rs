@@ -110,7 +110,7 @@ impl Authentication {
     pub fn prepare(&mut self, peer: &str) -> Result<Progress<()>, Fault> {
         let security = Rc::clone(&self.security);
         let Some(login) = &security.config.login else {
-            return Err(Fault::Lost("no user to log in as is configured".to_string()));
+            return Err(Fault::Lost("no login is configured".to_string()));
         };
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
@@ -218,7 +218,7 @@ impl Authentication {
     ) -> Result<Next, Fault> {
         let security = Rc::clone(&self.security);
         let Some(login) = &security.config.login else {
-            return Err(Fault::Lost("no user to log in as is configured".to_string()));
+            return Err(Fault::Lost("no login is configured".to_string()));
         };
         match stage {
             Stage::Prepared { exchange, token } => {

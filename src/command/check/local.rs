@@ -55,7 +55,7 @@ fn spool_directory(report: &mut Report, source: &SourceConfig) -> bool {
     let (name, dir) = ("spool directory", &source.spool_dir);
     match fs::metadata(dir) {
         Err(e) => {
-            let text = format!("{}: {e}; make it, or correct spoolDir", dir.display());
+            let text = format!("{}: {e}; create it, or correct spoolDir", dir.display());
             report.add(name, FOR_NOW, text);
             return false;
         }
@@ -102,7 +102,7 @@ fn file_groups(report: &mut Report, source: &SourceConfig, tail: &TailConfig) ->
                 &name,
                 if e.kind() == io::ErrorKind::NotFound { FOR_NOW } else { FOR_GOOD },
                 format!(
-                    "{} cannot be listed: {e}; make it, or correct {}",
+                    "{} cannot be listed: {e}; create it, or correct {}",
                     dir.display(),
                     group.text
                 ),

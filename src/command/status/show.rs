@@ -51,11 +51,11 @@ fn tenant(source: &Shown<'_>) -> (State, String) {
         Ok(Tenant::Agent(None)) => (State::Ok, "running".to_string()),
         Ok(Tenant::Nobody(None)) => (State::Info, "never started here".to_string()),
         Ok(Tenant::Nobody(Some(last))) if source.look.end().is_some() => {
-            let text = format!("ended by itself (the last one was started {})", last.since);
+            let text = format!("ended by itself; last started {}", last.since);
             (State::Fail { may_pass: false }, text)
         }
         Ok(Tenant::Nobody(Some(last))) => {
-            (State::Warn, format!("stopped (the last one was started {})", last.since))
+            (State::Warn, format!("stopped; last started {}", last.since))
         }
         Err(e) => (State::Warn, format!("the lock cannot be examined: {e}")),
     }

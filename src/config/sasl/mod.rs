@@ -291,7 +291,7 @@ fn module(
     }
     let Some(path) = system(JAAS_FILE) else {
         let message = format!(
-            "no user to log in as is configured; write {} = MODULE required username=\"...\" \
+            "no login is configured; write {} = MODULE required username=\"...\" \
              password=\"...\"; \
              or start with -D{JAAS_FILE}=FILE",
             section.key(JAAS)

@@ -98,7 +98,7 @@ fn what_is_wrong_is_told_with_its_line_and_without_the_password() {
         assert!(!why.contains("hunter2"), "{why}");
     }
     let why = read_with(&["sasl.mechanism = PLAIN"], &[]).unwrap_err();
-    assert!(why.contains("no user to log in as is configured"), "{why}");
+    assert!(why.contains("no login is configured"), "{why}");
 }
 
 #[test]
