@@ -156,7 +156,8 @@ fn verify_args(
     if matches.opt_present("whole-topic") && matches.opt_present("range-only") {
         return Err(UsageError::Apart { option: "whole-topic", from: "range-only" });
     }
-    let memory = number(matches, "memory", 1..=MEMORY_MIB_MAX, "a number of MiB, up to 1048576")?;
+    let memory =
+        number(matches, "memory", 1..=MEMORY_MIB_MAX, "a number of MiB from 1 to 1048576")?;
     let name = first(matches, "name").ok_or(UsageError::NoName)?;
     let all_agents = matches.opt_present("all-agents");
     let mut files = files;
@@ -242,7 +243,7 @@ fn number(
 }
 
 fn seconds(matches: &getopts::Matches, option: &'static str) -> Result<Option<u64>, UsageError> {
-    number(matches, option, 0..=WAIT_S_MAX, "a number of seconds, a year at most")
+    number(matches, option, 0..=WAIT_S_MAX, "a number of seconds from 0 to 31622400")
 }
 
 fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<GenerateArgs, UsageError> {
@@ -257,10 +258,15 @@ fn generate_args(matches: &getopts::Matches, args: AgentArgs) -> Result<Generate
             matches,
             "rate",
             1..=LINE_RATE_MAX,
-            "a number of lines a second, up to a billion",
+            "a number of lines a second from 1 to 1000000000",
         )?,
-        size: number(matches, "size", 1..=LINE_BYTES_MAX, "a number of bytes, up to 1073741824")?
-            .map_or(LINE_BYTES_DEFAULT, |n| n as usize),
+        size: number(
+            matches,
+            "size",
+            1..=LINE_BYTES_MAX,
+            "a number of bytes from 1 to 1073741824",
+        )?
+        .map_or(LINE_BYTES_DEFAULT, |n| n as usize),
         torn: matches.opt_present("torn"),
         json: matches.opt_present("json"),
         agent,

@@ -34,7 +34,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         name: "agent",
         bit: AGENT,
         synopsis: "--name NAME --conf-file FILE [options]",
-        summary: "tail hourly log files into Kafka",
+        summary: "carry lines of log files into Kafka",
         about: "Runs until it is stopped by SIGTERM, SIGINT or SIGHUP. A second agent on the same \
                 tracker directory ends at once with exit code 75, so that cron may start it every \
                 minute. With --once it takes what the files hold when it starts, a file of the \
@@ -167,12 +167,12 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("", "timeout", "SECONDS", Agent, AGENT, "end --once after so long in any case (code 75)"),
     row("", "once", "", Agent, CHECK | STATUS, ""),
     row("", "timeout", "SECONDS", Agent, CHECK | STATUS, ""),
-    row("c", "conf", "DIR", Script, READS_CONF, "accepted for Flume's sake, as -C and -X"),
+    row("c", "conf", "DIR", Script, READS_CONF, "for compatibility with Flume, as are -C and -X"),
     row("C", "classpath", "PATH", Script, READS_CONF, ""),
     row("", "plugins-path", "DIRS", Script, READS_CONF, ""),
     row("z", "zkConnString", "HOSTS", Agent, LIKE_AGENT, ""),
     row("p", "zkBasePath", "PATH", Agent, LIKE_AGENT, ""),
-    row("", "create-topic", "PARTITIONS:REPLICATION", Agent, CHECK, "make missing topics"),
+    row("", "create-topic", "PARTITIONS:REPLICATION", Agent, CHECK, "create missing topics"),
     row("v", "verbose", "", Agent, CHECK, "show each property, and ask ZooKeeper"),
     row("", "dir", "DIR", Agent, GENERATE, "where to write (default: spoolDir of the agent)"),
     row("", "pattern", "PATTERN", Agent, GENERATE, "names of the files, such as 010_yyyyMMddHH"),

@@ -75,7 +75,7 @@ fn a_run_that_ends_by_itself() {
     let bad = |value: &str| UsageError::BadValue {
         option: "timeout",
         value: value.into(),
-        want: "a number of seconds, a year at most",
+        want: "a number of seconds from 0 to 31622400",
     };
     for value in ["soon", "-1", "1.5", "99999999999"] {
         let line = format!("agent -n a1 -f F --once --timeout={value}");
@@ -152,7 +152,7 @@ fn verify_refuses() {
             UsageError::BadValue {
                 option: "memory",
                 value: "0".into(),
-                want: "a number of MiB, up to 1048576",
+                want: "a number of MiB from 1 to 1048576",
             },
         ),
         ("verify -n a1 -f F --memory", UsageError::MissingArgument("memory".into())),
