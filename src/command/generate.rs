@@ -65,7 +65,10 @@ fn generate(args: &GenerateArgs, source: Option<&SourceConfig>) -> Result<(), (E
         .map_err(|e| (Exit::Temporary, format!("cannot catch signals: {e}")))?;
     let mut generator = Generator::new(target, args).map_err(|why| (Exit::Usage, why))?;
     let result = generator.run();
-    generator.report(args.json);
+    // Of what failed before its first line there is nothing to report but that.
+    if result.is_ok() || generator.written > 0 {
+        generator.report(args.json);
+    }
     result.map_err(|e| (Exit::Temporary, format!("{}: {e}", generator.path.display())))
 }
 

@@ -148,4 +148,8 @@ fn what_can_not_be_done_says_why() {
     let output = { output }.output().unwrap();
     assert_eq!(output.status.code(), Some(75));
     assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"));
+    // Where not one line was written, the error is all that there is to say.
+    std::fs::create_dir(dir.path().join("taken")).unwrap();
+    let output = command(dir.path(), &["--pattern", "'taken'", "--lines", "10"]).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(75), &b""[..]));
 }
