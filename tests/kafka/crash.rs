@@ -301,7 +301,7 @@ fn a_hangup_counts_only_where_it_was_not_ignored() {
                 Ok(())
             });
         }
-        work.start_command(command)
+        work.start_prepared(command)
     };
     let mut agent = start(libc::SIG_IGN);
     agent.expect_records(&topic, 10, ARRIVE_MAX);

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::avro::decode_event;
-use super::children::{TempDir, signal, spawn, wait_exit};
+use super::children::{TempDir, signal, spawn, tied, wait_exit};
 use super::cluster::{Brokers, fresh_name, shared};
 use super::json::{Json, Members as _, base64};
 use super::records::Record;
@@ -241,10 +241,7 @@ impl Case {
             .args(["agent", "--conf", ".", "--conf-file", "a.conf", "--name"])
             .arg(self.agent_name())
             .current_dir(self.work.path())
-            .env("HOME", self.path("home"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second descriptor"))
-            .stderr(log);
+            .env("HOME", self.path("home"));
         let (host, port) = self.brokers.bootstrap().rsplit_once(':').expect("host:port");
         for (key, value) in self.json["env"].as_object().into_iter().flatten() {
             let value = match key.as_str() {
@@ -255,6 +252,9 @@ impl Case {
             };
             command.env(key, value);
         }
+        let mut command = tied(&command);
+        let other = log.try_clone().expect("a second descriptor");
+        command.stdin(Stdio::null()).stdout(other).stderr(log);
         self.agent = Some(spawn(command).expect("an agent"));
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
@@ -23,7 +23,9 @@ pub fn spawn(command: Command) -> io::Result<Child> {
         let (orders, inbox) = mpsc::channel::<Order>();
         std::thread::spawn(move || {
             for (mut command, answer) in inbox {
-                die_with_parent(&mut command);
+                if command.get_program() != SETPRIV {
+                    die_with_parent(&mut command);
+                }
                 let _ = answer.send(command.spawn());
             }
         });
@@ -33,6 +35,35 @@ pub fn spawn(command: Command) -> io::Result<Child> {
     let sent = lock(nursery).send((command, answer));
     sent.expect("the nursery thread never ends");
     child.recv().expect("the nursery thread answers")
+}
+
+const SETPRIV: &str = "setpriv";
+
+/// The same command, by way of a program that ties it to its parent before it becomes that command: where it
+/// is there, `spawn` need not copy the page tables of this process, which is large, for each child. What the
+/// command was given besides its words, its directory and its variables (`pre_exec`, `uid`, files) is lost.
+pub fn tied(command: &Command) -> Command {
+    static IS_THERE: OnceLock<bool> = OnceLock::new();
+    let is_there = *IS_THERE.get_or_init(|| {
+        let mut test = Command::new(SETPRIV);
+        test.args(["--pdeathsig", "KILL", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+        test.status().is_ok_and(|status| status.success())
+    });
+    let mut tied = Command::new(if is_there { SETPRIV.as_ref() } else { command.get_program() });
+    if is_there {
+        tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+    }
+    tied.args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        tied.current_dir(dir);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => tied.env(name, value),
+            None => tied.env_remove(name),
+        };
+    }
+    tied
 }
 
 fn die_with_parent(command: &mut Command) {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::children::{TempDir, lock, signal, spawn, wait_exit};
+use super::children::{TempDir, lock, signal, spawn, tied, wait_exit};
 use super::elder;
 use super::topic::{self, Topic};
 use super::wait_for;
@@ -412,7 +412,9 @@ impl Cluster {
     fn launch(&self, node: &mut Node) -> usize {
         let logged = self.node_log(&node.name).len();
         let mut command = Command::new(SCRIPT);
-        command.arg("exec").arg(self.dir.path()).arg(&node.name).stdin(Stdio::null());
+        command.arg("exec").arg(self.dir.path()).arg(&node.name);
+        let mut command = tied(&command);
+        command.stdin(Stdio::null());
         node.child = Some(spawn(command).expect("tests/kafka/broker runs"));
         logged
     }

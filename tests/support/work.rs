@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::children::{TempDir, signal, spawn, wait_exit};
+use super::children::{TempDir, signal, spawn, tied, wait_exit};
 use super::topic::Topic;
 use super::wait_for;
 
@@ -295,8 +295,13 @@ impl Work {
         self.start_command(self.command())
     }
 
-    /// Starts a changed `command()`.
+    /// Starts a `command()` of which the words, the directory or the variables were changed.
     pub fn start_command(&self, command: Command) -> Agent {
+        self.start_prepared(if self.user.is_some() { command } else { tied(&command) })
+    }
+
+    /// Starts a `command()` that has more to do before it becomes the program (`pre_exec`).
+    pub fn start_prepared(&self, command: Command) -> Agent {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Agent::start(command, &self.dir().join(format!("agent-{number}.log")))

@@ -91,10 +91,13 @@ impl Scene {
     /// Starts an agent; the one before has ended.
     pub fn start(&mut self) {
         let mut command = self.work.command();
-        if let Some(change) = &self.command {
-            change(&mut command);
-        }
-        self.agent = Some(self.work.start_command(command));
+        self.agent = Some(match &self.command {
+            Some(change) => {
+                change(&mut command);
+                self.work.start_prepared(command)
+            }
+            None => self.work.start_command(command),
+        });
     }
 
     pub fn agent(&mut self) -> &mut Agent {
