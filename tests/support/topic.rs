@@ -1,7 +1,8 @@
 //! A topic read back: every record of every partition, in order, from any broker version.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::avro::{Event, decode_event};
 use super::elder;
@@ -81,23 +82,10 @@ impl Topic {
     /// nearly every test waits for, and asks again and again.
     fn bounds(&self) -> Vec<(i64, i64)> {
         eventually(&format!("offsets of {}", self.name), PATIENCE, || {
-            let (asked, connection, metadata) = ask_metadata(&self.bootstrap, &self.name)?;
-            let mut partitions: HashMap<String, Vec<i32>> = HashMap::new();
-            for (partition, leader) in &metadata.leaders {
-                let leader = leader.as_ref().ok_or("no leader")?;
-                partitions.entry(leader.clone()).or_default().push(*partition);
-            }
-            if partitions.is_empty() {
-                return Err("no partitions".to_string());
-            }
-            let mut first = Some(connection).filter(|_| partitions.contains_key(&asked));
-            let mut bounds = vec![(0, 0); metadata.leaders.len()];
-            for (leader, partitions) in partitions {
-                let connection = first.take_if(|_| leader == asked);
-                let mut connection = match connection {
-                    Some(connection) => connection,
-                    None => Connection::open(&leader).map_err(text)?,
-                };
+            let known = self.connect()?;
+            let count = known.leaders.iter().map(|(_, partitions)| partitions.len()).sum();
+            let mut bounds = vec![(0, 0); count];
+            for (mut connection, partitions) in known.leaders {
                 let starts = self.offsets(&mut connection, &partitions, -2)?;
                 let ends = self.offsets(&mut connection, &partitions, -1)?;
                 for ((partition, start), end) in partitions.into_iter().zip(starts).zip(ends) {
@@ -110,12 +98,40 @@ impl Topic {
         })
     }
 
+    /// For who waits for records, and so asks again and again.
+    pub fn counter(&self) -> Counter<'_> {
+        Counter { topic: self, known: RefCell::new(None) }
+    }
+
+    /// Connections to all leaders and the partitions that they lead, as they are now.
+    fn connect(&self) -> Result<Known, String> {
+        let (asked, connection, metadata) = ask_metadata(&self.bootstrap, &self.name)?;
+        let mut partitions: HashMap<String, Vec<i32>> = HashMap::new();
+        for (partition, leader) in &metadata.leaders {
+            let leader = leader.as_ref().ok_or("no leader")?;
+            partitions.entry(leader.clone()).or_default().push(*partition);
+        }
+        if partitions.is_empty() {
+            return Err("no partitions".to_string());
+        }
+        let mut first = Some(connection);
+        let mut leaders = Vec::new();
+        for (leader, partitions) in partitions {
+            let connection = match first.take_if(|_| leader == asked) {
+                Some(connection) => connection,
+                None => Connection::open(&leader).map_err(text)?,
+            };
+            leaders.push((connection, partitions));
+        }
+        Ok(Known { since: Instant::now(), leaders })
+    }
+
     /// Waits until there are at least `count` records.
     #[track_caller]
     pub fn wait_for(&self, count: usize, timeout: Duration) {
+        let counter = self.counter();
         eventually(&format!("{count} records in {}", self.name), timeout, || {
-            let found = self.count();
-            if found >= count { Ok(()) } else { Err(format!("there are {found}")) }
+            if counter.has(count) { Ok(()) } else { Err("there are fewer".to_string()) }
         });
     }
 
@@ -261,6 +277,50 @@ impl Topic {
             let leaders = metadata(&self.bootstrap, &self.name)?.leaders;
             if leaders.is_empty() { Err("no partitions".to_string()) } else { Ok(leaders) }
         })
+    }
+}
+
+/// Who leads the partitions of a topic, asked a moment ago.
+#[derive(Debug)]
+struct Known {
+    since: Instant,
+    leaders: Vec<(Connection, Vec<i32>)>,
+}
+
+/// So long are leaders and partitions taken for what they were.
+const KNOWN_MAX: Duration = Duration::from_secs(1);
+
+/// Keeps its connections from one question to the next, and asks for no more than it needs.
+#[derive(Debug)]
+pub struct Counter<'a> {
+    topic: &'a Topic,
+    known: RefCell<Option<Known>>,
+}
+
+impl Counter<'_> {
+    /// Does the topic hold at least so many records?
+    pub fn has(&self, count: usize) -> bool {
+        let known = &mut *self.known.borrow_mut();
+        let ends = self.sum_of_ends(known);
+        if ends.is_err() {
+            *known = None;
+        }
+        // There are no more records than offsets. Fewer only where some were deleted: who has enough is
+        // asked for both, and who does not answer, with patience.
+        let is_short = ends.is_ok_and(|sum| sum < count as i64);
+        !is_short && self.topic.count() >= count
+    }
+
+    fn sum_of_ends(&self, known: &mut Option<Known>) -> Result<i64, String> {
+        let known = match known.take_if(|known| known.since.elapsed() < KNOWN_MAX) {
+            Some(fresh) => known.insert(fresh),
+            None => known.insert(self.topic.connect()?),
+        };
+        let mut sum = 0;
+        for (connection, partitions) in &mut known.leaders {
+            sum += self.topic.offsets(connection, partitions, -1)?.iter().sum::<i64>();
+        }
+        Ok(sum)
     }
 }
 

@@ -386,7 +386,8 @@ impl Agent {
     /// Waits until its topic holds so many records.
     #[track_caller]
     pub fn expect_records(&mut self, topic: &Topic, count: usize, timeout: Duration) {
-        self.expect(&format!("{count} records"), timeout, || topic.count() >= count);
+        let counter = topic.counter();
+        self.expect(&format!("{count} records"), timeout, || counter.has(count));
     }
 
     /// How it ended, if it does by itself within this time.

@@ -194,12 +194,10 @@ impl Scene {
     #[track_caller]
     pub fn arrive(&self, count: usize) {
         let start = Instant::now();
-        let mut found = 0;
-        let all = wait_for(PATIENCE, || {
-            found = self.topic.count();
-            found >= count
-        });
-        assert!(all, "{found} of {count} after {:?}\n{}", start.elapsed(), self.log());
+        let counter = self.topic.counter();
+        let all = wait_for(PATIENCE, || counter.has(count));
+        let found = || self.topic.count();
+        assert!(all, "{} of {count} after {:?}\n{}", found(), start.elapsed(), self.log());
     }
 
     /// Waits for that many receipts in the tracker directory.
