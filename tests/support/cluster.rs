@@ -16,6 +16,8 @@ use super::wait_for;
 
 pub(super) const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker");
 const START_MAX: Duration = Duration::from_secs(240);
+/// No node serves sooner, and to look costs more than it seems: the kernel's table of sockets is long.
+const START_MIN: Duration = Duration::from_millis(200);
 
 /// The address of a cluster, and what can be asked of it.
 #[derive(Debug, Clone)]
@@ -421,6 +423,7 @@ impl Cluster {
 
     fn await_ready(&self, node: &mut Node, mut logged: usize) {
         let deadline = Instant::now() + START_MAX;
+        std::thread::sleep(START_MIN);
         loop {
             let child = node.child.as_mut().expect("it was launched");
             let mut ended = false;
