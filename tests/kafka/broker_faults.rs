@@ -226,16 +226,19 @@ fn forgotten_while_away(version: &str) {
         let work = Work::new(&topic).file(FILE, &lines("a", 0, 100), 0);
         let mut agent = work.start();
         agent.expect_records(&topic, 100, ARRIVE_MAX);
-        std::thread::sleep(Duration::from_millis(400));
+        agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
         cluster.pause(0);
         let checkpoint = work.tracker_dir().join("checkpoint");
         let before = fs::read(&checkpoint).expect("a checkpoint");
-        work.append(FILE, &lines("a", 100, 200));
+        let batch = lines("a", 100, 200);
+        work.append(FILE, &batch);
         agent.expect("an announcement", ARRIVE_MAX, || {
             fs::read(&checkpoint).expect("a checkpoint") != before
         });
-        // The request follows at once; it waits in the frozen broker's socket.
-        std::thread::sleep(Duration::from_millis(200));
+        // All of it: the kernel takes a large request in pieces.
+        agent.expect("the request, in the frozen broker's socket", ARRIVE_MAX, || {
+            cluster.unread(0) > batch.len() as u64
+        });
         agent.kill9();
         cluster.resume(0);
         crate::support::eventually("the batch arrives all the same", ARRIVE_MAX, || {

@@ -239,8 +239,8 @@ fn stop_with_frozen_broker(version: &str) {
     let mut tally = Tally::new("SIGTERM while the broker is frozen", version);
     let mut agent = work.start();
     agent.expect_records(&topic, 100, ARRIVE_MAX);
-    // Until the acks are in the checkpoint, so that its next change is an announcement.
-    std::thread::sleep(Duration::from_millis(400));
+    // The acks are in the checkpoint, so that its next change is an announcement.
+    agent.expect("all is known to be there", ARRIVE_MAX, || work.is_committed());
     cluster.pause(0);
     let before = checkpoint(&work);
     work.append(FILE, &lines("a", 100, 200));

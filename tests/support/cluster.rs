@@ -319,6 +319,16 @@ impl Cluster {
         });
     }
 
+    /// Bytes that wait in the sockets of broker `i`, which reads them or is frozen.
+    pub fn unread(&self, i: usize) -> u64 {
+        let address = self.bootstrap.split(',').nth(i).expect("a broker of the cluster");
+        let sockets = sockets_at(address);
+        // 01 is an established connection; its queues are written TO_SEND:TO_READ.
+        let established = sockets.iter().filter(|fields| fields[3] == "01");
+        let queues = established.filter_map(|fields| fields[4].rsplit(':').next());
+        queues.map(|queue| u64::from_str_radix(queue, 16).expect("hex")).sum()
+    }
+
     pub fn resume(&self, i: usize) {
         self.with_broker(i, |node| signal(node.child.as_ref().expect("it runs"), libc::SIGCONT));
     }
@@ -487,13 +497,24 @@ impl Cluster {
 /// Looked at, not knocked at: ZooKeeper 3.4 never forgets who hangs up while it still reads its
 /// database, logs that end for ever, and takes a core and the disk for it.
 fn is_listened_at(address: &str) -> bool {
+    sockets_at(address).iter().any(|fields| fields[3] == "0A")
+}
+
+/// What the kernel tells of each socket whose own port is that of the address: number, local address, remote
+/// address, state, what is to be sent and to be read, ...
+fn sockets_at(address: &str) -> Vec<Vec<String>> {
     let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
-    // Local address, remote address, and the state: 0A is LISTEN.
-    let listener = format!(":{:04X} ", port.expect("an address with a port"));
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let sockets = fs::read_to_string(table).unwrap_or_default();
-        sockets.lines().any(|line| line.contains(&listener) && line.contains(" 0A "))
-    })
+    let port = format!(":{:04X}", port.expect("an address with a port"));
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if fields.get(1).is_some_and(|local| local.ends_with(&port)) && fields.len() > 4 {
+                found.push(fields.into_iter().map(str::to_string).collect());
+            }
+        }
+    }
+    found
 }
 
 fn kill(node: &mut Node) {
