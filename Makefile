@@ -63,8 +63,8 @@ DENY := $(shell $(CARGO) deny --version >/dev/null 2>&1 && echo yes)
 # Clippy looks at each crate of ours as it is built: one pass in place of two.
 LINT = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings
 
-# Many tests wait more than they compute.
-TEST_THREADS ?= 8
+# Most tests wait more than they compute.
+TEST_THREADS ?= 12
 
 # All that needs no broker: after a build, a matter of seconds.
 check:
