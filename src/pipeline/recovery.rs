@@ -454,20 +454,19 @@ impl Pipeline {
         }
     }
 
-    /// A batch of which records are none that the topic takes. Only what the same answer says of the
-    /// records beside them tells whether that is true of every record, of a topic that is compacted
-    /// for one: what passed a moment before may have done so before the topic was changed.
+    /// A batch of which records are none that the topic takes: those that are named, where it takes others.
+    /// Only what the same answer says of the records beside them tells whether that is true of every record, of
+    /// a topic that is compacted for one: what passed a moment before may have done so before the topic was
+    /// changed.
     fn rejected(&mut self, at: usize, n: Ticket, code: i16, records: &[u32]) -> Result<(), Pause> {
-        match records.first() {
-            Some(first) => {
-                self.is_refused_for_good(n)?;
-                self.bury_one(at, n, *first, &format!("the broker answers error {code}"))
-            }
-            None => Err(Pause::Fault(Fault::NotReady(format!(
+        if records.is_empty() {
+            return Err(Pause::Fault(Fault::NotReady(format!(
                 "the topic refuses every record (error {code}): is it compacted? Records have no \
                  key; set cleanup.policy=delete for the topic, or choose another one"
-            )))),
+            ))));
         }
+        self.is_refused_for_good(n)?;
+        self.bury_each(at, n, records, &format!("the broker answers error {code}"))
     }
 
     /// The answers to what was handed over, once all are there.

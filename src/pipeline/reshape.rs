@@ -3,7 +3,7 @@
 //! not change it while a copy of the old shape may still show.
 
 use super::announced::Ticket;
-use super::buried::body_of;
+use super::buried::{body_of, first_event};
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
@@ -238,38 +238,8 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// The broker refuses the event at place `first` of a batch and has nothing against others: it
-    /// goes to the dead-letter file, and what is before and behind it is sent. One commit for all: a
-    /// start finds the whole batch again, or only what is good of it.
-    pub(super) fn bury_one(
-        &mut self,
-        at: usize,
-        n: Ticket,
-        first: u32,
-        reason: &str,
-    ) -> Result<(), Pause> {
-        self.prepare_epoch(at, self.announced[n].record.partition)?;
-        self.tell_refused(at, n);
-        let mut n = n;
-        if first > 0 {
-            match self.split(at, n, first)? {
-                Some(rest) => n = rest,
-                None => return Ok(()),
-            }
-        }
-        if self.announced[n].record.count > 1 {
-            let rest = self.split(at, n, 1);
-            if !matches!(rest, Ok(Some(_))) {
-                // What is before it is announced by itself all the same.
-                self.commit()?;
-                return rest.map(drop);
-            }
-        }
-        self.bury(at, n, reason)
-    }
-
     /// One line for a batch, however often its parts are refused again.
-    fn tell_refused(&mut self, at: usize, n: Ticket) {
+    pub(super) fn tell_refused(&mut self, at: usize, n: Ticket) {
         let whole = &self.announced[n].record;
         if self.outlets[at].refused.as_ref().is_some_and(|refused| refused.holds(whole)) {
             return;
@@ -307,36 +277,61 @@ impl Pipeline {
     /// Makes two batches of `n`, `count` events in the first, and returns the second. `None`: its bytes
     /// are gone, and it was given up. The caller commits.
     fn split(&mut self, at: usize, n: Ticket, count: u32) -> Result<Option<Ticket>, Pause> {
+        let behind = self.announced[n].record.count - count;
+        match self.read_parts(at, n, &[count, behind])? {
+            Some(parts) => Ok(self.divide(n, parts).pop()),
+            None => self.write_off(at, n).map(|()| None),
+        }
+    }
+
+    /// Reads batch `n` again as several, with so many events in each. `None`: its bytes are gone.
+    pub(super) fn read_parts(
+        &mut self,
+        at: usize,
+        n: Ticket,
+        counts: &[u32],
+    ) -> Result<Option<Vec<Announced>>, Pause> {
+        let Announced { round, copies, levels_times, .. } = self.announced[n];
         let whole = self.announced[n].record.clone();
         self.make_readable(&whole)?;
-        let Some(first) = self.read_part(at, &whole, count)? else {
-            return self.write_off(at, n).map(|()| None);
-        };
-        let mut second = whole.clone();
-        second.start = first.0.end;
-        second.count = whole.count - count;
-        if whole.base_sequence >= 0 {
-            second.base_sequence = sequence_after(whole.base_sequence, count);
+        let mut rest = whole.clone();
+        let mut bytes_crc = 0;
+        let mut parts = Vec::with_capacity(counts.len());
+        for count in counts {
+            let Some((mut record, batch)) = self.read_part(at, &rest, *count)? else {
+                return Ok(None);
+            };
+            bytes_crc = combine_crc(bytes_crc, record.bytes_crc, record.end - record.start);
+            rest.start = record.end;
+            rest.count -= count;
+            if rest.base_sequence >= 0 {
+                rest.base_sequence = sequence_after(rest.base_sequence, *count);
+            }
+            if rest.count > 0 {
+                record.speaks_for_no_range();
+            }
+            let part = Announced::new(record, Some(batch), round, copies);
+            parts.push(Announced { levels_times, ..part });
         }
-        let Some(second) = self.read_part(at, &second, second.count)? else {
-            return self.write_off(at, n).map(|()| None);
-        };
         // The file may have been overwritten since the whole was read, and then these are other
         // lines, which will be read as what they are.
-        let length = second.0.end - second.0.start;
-        let bytes_crc = combine_crc(first.0.bytes_crc, second.0.bytes_crc, length);
-        if second.0.end != whole.end || bytes_crc != whole.bytes_crc {
-            return self.write_off(at, n).map(|()| None);
+        let is_whole = rest.start == whole.end && bytes_crc == whole.bytes_crc;
+        Ok(is_whole.then_some(parts))
+    }
+
+    /// Puts these in the place of batch `n`, which is the first of them from now on.
+    pub(super) fn divide(&mut self, n: Ticket, parts: Vec<Announced>) -> Vec<Ticket> {
+        let mut tickets: Vec<Ticket> = Vec::with_capacity(parts.len());
+        for part in parts {
+            match tickets.last() {
+                Some(last) => tickets.push(self.announced.push_behind(*last, part)),
+                None => {
+                    self.announced.replace(n, part);
+                    tickets.push(n);
+                }
+            }
         }
-        let mut first = first;
-        first.0.speaks_for_no_range();
-        let Announced { round, copies, levels_times, .. } = self.announced[n];
-        let part = |(record, batch)| Announced {
-            levels_times,
-            ..Announced::new(record, Some(batch), round, copies)
-        };
-        self.announced.replace(n, part(first));
-        Ok(Some(self.announced.push_behind(n, part(second))))
+        tickets
     }
 
     /// Takes note of where the bytes of a batch are now, before they are read again.
@@ -533,7 +528,7 @@ impl Pipeline {
 
     /// Batch `n` is not in the topic, will not come there, and cannot be sent. What a copy holds of it
     /// that lacks the last lines is a batch of its own: the rest is lost.
-    fn write_off(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
+    pub(super) fn write_off(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         self.prepare_epoch(at, self.announced[n].record.partition)?;
         let lost = self.keep_what_is_copied(at, n)?.unwrap_or(n);
         self.tell_lost(at, lost);
@@ -597,22 +592,29 @@ impl Pipeline {
 
     /// An event that the broker never takes: to the dead-letter file, durable, then on.
     pub(super) fn bury(&mut self, at: usize, n: Ticket, reason: &str) -> Result<(), Pause> {
-        let b = self.announced[n].record.clone();
-        self.prepare_epoch(at, b.partition)?;
+        self.prepare_epoch(at, self.announced[n].record.partition)?;
+        let (record, event) = first_event(&self.announced[n]);
+        self.write_letter(at, &record, &event, reason)?;
+        self.take_out(at, n)
+    }
+
+    pub(super) fn write_letter(
+        &mut self,
+        at: usize,
+        b: &BatchRecord,
+        event: &Kept,
+        reason: &str,
+    ) -> Result<(), Pause> {
         let name = self.file_text(b.file);
-        let encoded = self.announced[n].encoded.as_ref();
-        let value = encoded.and_then(|batch| batch.values().next().map(<[u8]>::to_vec));
-        let value = value.unwrap_or_default();
-        let key = encoded.and_then(|batch| batch.first_key().map(<[u8]>::to_vec));
-        let headers = encoded.map_or_else(Vec::new, Batch::first_headers);
+        let Kept { key, headers, value } = event;
         let letter = DeadLetter {
             topic: &self.outlets[at].config.topic,
             file: name.as_bytes(),
-            batch: &b,
+            batch: b,
             key: key.as_deref(),
-            headers: &headers,
-            value: &value,
-            body: body_of(self.outlets[at].config.value_format, &value),
+            headers,
+            value,
+            body: body_of(self.outlets[at].config.value_format, value),
             reason,
             now_ms: self.clock.now_ms(),
         };
@@ -626,7 +628,7 @@ impl Pipeline {
         }
         let is_told = self.ledger.tells_letters()
             && match &mut self.outlets[at].refused {
-                Some(refused) if refused.holds(&b) => {
+                Some(refused) if refused.holds(b) => {
                     refused.letters += 1;
                     refused.letters == 1
                 }
@@ -648,12 +650,12 @@ impl Pipeline {
                 ),
             );
         }
-        self.take_out(at, n)
+        Ok(())
     }
 
     /// Batch `n` will not be sent: its range counts as done, and what follows it in its partition
     /// is counted anew.
-    fn take_out(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
+    pub(super) fn take_out(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
         let partition = self.announced[n].record.partition;
         self.void(at, n);
         self.raise_epoch(at, partition)?;

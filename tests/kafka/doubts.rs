@@ -9,6 +9,7 @@
 mod added;
 mod ahead;
 mod cramped;
+mod letters;
 mod read_back;
 mod removed;
 mod renamed;
@@ -30,13 +31,12 @@ use flume_ng::channel::broker::{
 use flume_ng::channel::connect;
 use flume_ng::channel::finish::Waits;
 use flume_ng::channel::reader::History;
-use flume_ng::checkpoint::ledger::FileLedger;
 use flume_ng::checkpoint::record::BatchRecord;
 use flume_ng::clock::ManualClock;
 use flume_ng::config;
 use flume_ng::pipeline::{self, Observer, Pipeline, Startup};
 
-use cramped::Cramped;
+use cramped::{Cramped, Letters};
 
 /// A cluster with one topic.
 struct Cluster {
@@ -300,7 +300,7 @@ fn run_with(
     let configs = agent.destinations.into_iter().map(Rc::new).enumerate();
     let startup = Startup {
         agent: "a1".to_string(),
-        ledger: Box::new(FileLedger::new(&source.tracker_dir)),
+        ledger: Box::new(Letters::new(root, &source.tracker_dir)),
         config: source,
         channels: configs
             .zip(channels)

@@ -177,6 +177,30 @@ fn a_line_that_is_sent_again_keeps_its_key() {
     assert_eq!(agent.term().code(), Some(0));
 }
 
+/// A compacted topic takes no record without a key. A broker names those of a batch beside others, and none where they
+/// are all that it has.
+#[test]
+fn lines_without_a_key_do_not_hold_up_a_compacted_topic_wherever_they_stand() {
+    let _row = hazard(Group::Sticks, "compacted topic, lines without a key beside others", V43);
+    let settings = [("cleanup.policy", "compact")];
+    let topic =
+        shared("4.3.1").create_topic_with(&fresh_name("letters-compacted"), 1, 1, &settings);
+    let text = "none one\nk1 good\nnone two\nk2 good\nnone three\nnone four\n";
+    let work = Work::new(&topic)
+        .set("a1.channels.c1.kafka.topic", topic.name())
+        .set("a1.sources.r1.interceptors", "i1")
+        .set("a1.sources.r1.interceptors.i1.type", "regex_extractor")
+        .set("a1.sources.r1.interceptors.i1.regex", "^(k.)")
+        .set("a1.sources.r1.interceptors.i1.serializers", "s1")
+        .set("a1.sources.r1.interceptors.i1.serializers.s1.name", "key")
+        .file(FILE, text.as_bytes(), 0);
+    let mut agent = work.start();
+    agent.expect("all of it is committed", PATIENCE, || work.is_committed());
+    assert_eq!(states(&work), ["unsettled"; 4]);
+    assert_eq!(topic.bodies(), ["k1 good", "k2 good"]);
+    assert_eq!(agent.term().code(), Some(0));
+}
+
 /// A sink puts what stands in headers of an event into headers of its record.
 #[test]
 fn a_line_that_is_sent_again_keeps_the_headers_of_its_record() {
