@@ -249,6 +249,11 @@ impl Batch {
         out.push(0);
     }
 
+    /// Another partition than that of `begin`. No byte of it says which one that is.
+    pub fn set_partition(&mut self, partition: i32) {
+        self.partition = partition;
+    }
+
     /// The wire that it is encoded for.
     pub fn wire(&self) -> Wire {
         self.wire

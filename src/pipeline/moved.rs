@@ -117,8 +117,8 @@ impl Pipeline {
         if self.outlets[at].lacks(batch.partition())
             && let Some(partition) = self.outlets[at].next_partition(&[], |_, _| true)
         {
-            self.announced[n].record.partition = partition;
-            batch = self.encode_for(n)?.unwrap_or(batch);
+            // With its identity, below: its old one is perhaps that of another batch there.
+            batch.set_partition(partition);
         }
         let Announced { record, encoded, copies, .. } = &mut self.announced[n];
         *encoded = Some(assign(&mut self.outlets[at], record, batch));

@@ -10,6 +10,7 @@ mod added;
 mod ahead;
 mod cramped;
 mod letters;
+mod missing;
 mod read_back;
 mod removed;
 mod renamed;
@@ -47,7 +48,7 @@ struct Cluster {
     leaderless: Vec<i32>,
     /// Does it answer to a round, or keep silent?
     answers: bool,
-    /// Nobody can connect.
+    /// Nobody can connect, and who waits for an answer is cut off.
     is_down: bool,
     /// Batches of more events are too large for it.
     events_max: u32,
@@ -213,8 +214,10 @@ impl Broker for Link {
     }
 
     fn receive(&mut self, answers: &mut Vec<Answer>) -> Result<(), Fault> {
-        answers.append(&mut self.0.borrow_mut().pending);
-        Ok(())
+        let mut cluster = self.0.borrow_mut();
+        answers.append(&mut cluster.pending);
+        let is_cut = cluster.is_down && !cluster.unanswered.is_empty();
+        if is_cut { Err(Fault::Lost("down".to_string())) } else { Ok(()) }
     }
 
     fn look(&mut self, sought: &[Sought<'_>]) -> Result<Progress<Vec<Found>>, Fault> {
