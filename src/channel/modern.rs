@@ -38,7 +38,6 @@ use super::greet::{Greeting, LOOK_PAUSE};
 use super::growth::Growth;
 use super::lane::{InFlight, Lane};
 use super::lanes::{Lanes, Speaker};
-
 use super::protocol::{self, Api, Denial, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE};
 use super::sasl::tries;
 use super::walk::{END, Log, Piece, Ticket, untold};
@@ -524,6 +523,8 @@ impl Log for Modern {
             })),
             Some(p) if is_out_of_range(p.error_code) => Ok(Progress::Done(Piece::OutOfRange)),
             Some(p) => Err(self.lanes.partition_fault(FETCH, p.error_code, partition)),
+            // From 2.0 on a broker answers so at once where a quota is used up (KIP-219).
+            None if answer.throttle_time_ms > 0 => Ok(Progress::Done(Piece::Throttled)),
             None => Err(Fault::Lost(format!("no answer for partition {partition}"))),
         }
     }

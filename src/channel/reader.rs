@@ -264,8 +264,13 @@ impl History for TopicReader {
 }
 
 fn piece_of<L: Log + Waits>(log: &mut L, partition: i32, at: i64) -> Result<Piece, Fault> {
-    let ticket = log.ask_piece(partition, at, SAMPLE_BYTES)?;
-    finish(log, |log| log.take_piece(ticket))
+    loop {
+        let ticket = log.ask_piece(partition, at, SAMPLE_BYTES)?;
+        match finish(log, |log| log.take_piece(ticket))? {
+            Piece::Throttled => {}
+            piece => return Ok(piece),
+        }
+    }
 }
 
 fn offset_in<L: Log + Waits>(log: &mut L, partition: i32, time: i64) -> Result<Option<i64>, Fault> {

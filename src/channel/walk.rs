@@ -19,6 +19,9 @@ pub enum Piece {
     Log { records: Vec<u8>, high_watermark: i64 },
     /// The offset asked for is before the log's start or behind its end.
     OutOfRange,
+    /// Nothing, since a quota is used up. It is asked for again, which the connection holds back as long as the
+    /// broker says.
+    Throttled,
 }
 
 /// A question under way.
@@ -141,6 +144,7 @@ impl Walk {
                     Progress::Done(Piece::OutOfRange) => {
                         self.asked = Ask::First(log.ask_offset(self.partition, FIRST)?);
                     }
+                    Progress::Done(Piece::Throttled) => self.asked = Ask::Nothing,
                     Progress::Done(Piece::Log { records, high_watermark }) => {
                         self.asked = Ask::Nothing;
                         let asked = self.ask_ahead(log, &records)?;
@@ -350,6 +354,51 @@ mod tests {
 
         fn take_offset(&mut self, _: Ticket) -> Result<Progress<Option<i64>>, Fault> {
             Ok(Progress::Done(Some(0)))
+        }
+    }
+
+    /// Answers with nothing at first, each time, as a broker does where a quota is used up.
+    struct Throttling {
+        log: Pairs,
+        answers: u32,
+    }
+
+    impl Log for Throttling {
+        fn ask_piece(&mut self, partition: i32, offset: i64, max: usize) -> Result<Ticket, Fault> {
+            self.log.ask_piece(partition, offset, max)
+        }
+
+        fn take_piece(&mut self, ticket: Ticket) -> Result<Progress<Piece>, Fault> {
+            self.answers += 1;
+            match self.answers % (2 * STALLS_MAX) {
+                0 => self.log.take_piece(ticket),
+                _ => Ok(Progress::Done(Piece::Throttled)),
+            }
+        }
+
+        fn ask_offset(&mut self, _: i32, _: i64) -> Result<Ticket, Fault> {
+            Ok(TICKET)
+        }
+
+        fn take_offset(&mut self, _: Ticket) -> Result<Progress<Option<i64>>, Fault> {
+            Ok(Progress::Done(Some(0)))
+        }
+    }
+
+    /// However long that takes.
+    #[test]
+    fn what_a_quota_holds_back_is_asked_for_again() {
+        for mut walk in [Walk::ahead(0, 1, 5), Walk::new(0, 1, Some(5))] {
+            let log = Pairs { end: 6, at: 0, asked: Rc::default() };
+            let mut log = Throttling { log, answers: 0 };
+            let mut seen = Vec::new();
+            let done = walk.step(&mut log, &mut |records, from| {
+                seen.push(from);
+                each_entry(records, from, &mut |_| Ok(())).map(Step::To)
+            });
+            assert!(matches!(done, Ok(Progress::Done(()))));
+            assert_eq!(seen, [1, 2, 4]);
+            assert_eq!(log.answers, 3 * 2 * STALLS_MAX);
         }
     }
 

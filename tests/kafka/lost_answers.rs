@@ -293,7 +293,7 @@ fn a_quota_is_waited_for() {
     let topic = shared(V43).fresh_topic("quota", 1);
     // Nobody else has it.
     let client = topic.name();
-    topic.set_quota(client, 100_000.0);
+    topic.set_quota(client, "producer_byte_rate", 100_000.0);
     let work = work(&topic).set("a1.channels.c1.kafka.client.id", client).file(
         FILE,
         &lines("a", 0, TOTAL),

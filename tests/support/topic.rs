@@ -407,12 +407,12 @@ impl Topic {
         });
     }
 
-    /// Lets a client of this name write so many bytes in a second to each broker of the cluster
+    /// Gives a client of this name a quota (`producer_byte_rate` for one) on each broker of the cluster
     /// (brokers from 2.6 on).
-    pub fn set_quota(&self, client: &str, bytes_s: f64) {
+    pub fn set_quota(&self, client: &str, of: &str, bytes_s: f64) {
         let mut body = Body::new();
         body.i32(1).i32(1).string("client-id").string(client);
-        body.i32(1).string("producer_byte_rate").i64(bytes_s.to_bits() as i64).i8(0).i8(0);
+        body.i32(1).string(of).i64(bytes_s.to_bits() as i64).i8(0).i8(0);
         self.on_controller("AlterClientQuotas", ALTER_CLIENT_QUOTAS, &body);
     }
 

@@ -131,3 +131,24 @@ fn peak_memory(mut command: Command) -> (Json, u64) {
     let output = child.wait_with_output().expect("its output");
     (Json::parse(&String::from_utf8(output.stdout).expect("UTF-8")), peak_kib)
 }
+
+/// From 2.0 on a broker answers at once what goes beyond a quota, and with nothing. That was once taken for a
+/// connection that is of no use, ten times in a row.
+#[test]
+fn what_a_quota_delays_is_read_all_the_same() {
+    const TOTAL: u64 = 60_000;
+    let _row = hazard(Group::Claims, "verify by a client whose quota is used up", V43);
+    let mut bench = Bench::new(NEW, "verify-quota", 1);
+    // Nobody else has it.
+    let client = bench.topic.name().to_string();
+    bench.work = bench
+        .work
+        .set("a1.channels.c1.kafka.client.id", &client)
+        .file("010_{H-1}.log", &lines("done", TOTAL as usize), 600)
+        .file("010_{H}.log", &lines("live", 500), 0);
+    bench.collect(TOTAL as usize + 500, 1);
+    bench.topic.set_quota(&client, "consumer_byte_rate", 150_000.0);
+    let (code, json) = bench.json(&[]);
+    assert_eq!(code, Some(0), "{json:?}");
+    assert_eq!(counts(&json, ".COMPLETED"), [TOTAL, TOTAL, TOTAL, 0, 0, 0]);
+}
