@@ -14,7 +14,7 @@ use super::scan::Candidate;
 use super::tracked::{Tracked, Vetting, bytes_match, head_matches};
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, Handle, reach, tell};
-use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
+use crate::checkpoint::record::{FileRecord, HEAD_BYTES};
 use crate::log::Level;
 
 /// How long a file that is a copy of one that is being read waits for its original to be truncated,
@@ -30,7 +30,7 @@ enum Kin {
     /// It has taken the other one's place.
     Successor,
     Copy,
-    /// The other one had its name, and is parked.
+    /// The other one has, or had, its name, and is parked.
     Parked,
 }
 
@@ -283,8 +283,8 @@ impl Files {
         };
         let found = self.parking.records().find(is_it);
         Ok(found.map(|record| {
-            let had_its_name =
-                record.state == FileState::Draining && record.name == fresh.record.name;
+            // What has its name has taken its place, be it known already that it has moved or not.
+            let had_its_name = record.name == fresh.record.name;
             (record.id, if had_its_name { Kin::Parked } else { Kin::Copy })
         }))
     }
@@ -327,4 +327,87 @@ fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
         }
     }
     Ok((!has_no_place(other)).then_some(Kin::Copy))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, FileTimes};
+
+    use super::*;
+    use crate::source::parked::Spare;
+    use crate::source::scene::{Scene, named};
+
+    /// A file of the present hour that was read, and has no descriptor. Its name, id, and how far it was read.
+    fn parked(scene: &mut Scene, numbers: Option<Hints>) -> (String, u64, u64) {
+        let name = scene.name("f");
+        scene.write(&name, 0..100);
+        let handle = scene.is_read(&name, 0);
+        let tracked = &mut scene.files.tracked[handle];
+        if let Some(Hints { device, inode, .. }) = numbers {
+            (tracked.record.device, tracked.record.inode) = (device, inode);
+        }
+        let (id, position) = (tracked.record.id, tracked.read_position);
+        assert!(scene.files.park_one(&[Spare::Live]));
+        (name, id, position)
+    }
+
+    /// As `rsync -t` puts a file in the place of its like: with its length, its stamp and an inode of its own.
+    fn restore_in_place(scene: &Scene, name: &str) {
+        let (path, beside) = (scene.path(name), scene.path("beside"));
+        let modified = path.metadata().unwrap().modified().unwrap();
+        fs::copy(&path, &beside).unwrap();
+        let copy = File::options().write(true).open(&beside).unwrap();
+        copy.set_times(FileTimes::new().set_modified(modified)).unwrap();
+        fs::rename(beside, path).unwrap();
+    }
+
+    /// Longer than parked files are not looked at, and than a copy waits for its original.
+    const LATER_MS: u64 = 2 * COPY_WAIT_MS;
+
+    /// Its length and stamp were taken for its being what it was, and what has its name for a copy of it.
+    #[test]
+    fn a_parked_file_in_whose_place_its_like_was_put_is_not_sent_twice() {
+        for is_looked_at_first in [true, false] {
+            let mut scene = Scene::new(&format!("parked-restored-{is_looked_at_first}"));
+            let (name, id, position) = parked(&mut scene, None);
+            if !is_looked_at_first {
+                // It is looked at again later than what has its name.
+                assert!(scene.files.choose().is_none());
+            }
+            restore_in_place(&scene, &name);
+            scene.clock.advance(if is_looked_at_first { 1_000 } else { 200 });
+            for _ in 0..4 {
+                scene.files.refresh(true);
+                assert!(scene.files.choose().is_none());
+                scene.files.recognise(|_| None);
+            }
+            scene.clock.advance(LATER_MS);
+            scene.files.refresh(true);
+            assert!(scene.files.choose().is_none(), "{is_looked_at_first}");
+            assert_eq!(scene.reads(id), named(&name, position));
+            scene.write(&name, 100..101);
+            let chosen = scene.files.choose().unwrap();
+            assert_eq!(scene.files.at(chosen).record.id, id);
+        }
+    }
+
+    /// Nothing else is asked of a file that has the number of a parked one.
+    #[test]
+    fn a_new_file_that_has_got_the_inode_of_a_parked_one_is_read() {
+        let mut scene = Scene::new("parked-inode");
+        let fresh = scene.name("h");
+        scene.write(&fresh, 500..600);
+        // As if its like had been put in the place of the parked one, and this file had got its inode.
+        let numbers = Hints::of(&scene.path(&fresh).metadata().unwrap());
+        let (name, id, position) = parked(&mut scene, Some(numbers));
+        scene.clock.advance(1_000);
+        for _ in 0..4 {
+            scene.files.refresh(true);
+            scene.files.choose();
+            scene.files.recognise(|_| None);
+        }
+        assert_eq!(scene.reads(id), named(&name, position));
+        let chosen = scene.files.choose().expect("the new file");
+        assert_eq!(scene.files.at(chosen).name(), fresh.as_str());
+    }
 }

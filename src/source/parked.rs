@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::hints::Hints;
 use super::policy::Current;
 use super::tracked::{Look, Tracked, Watch};
 use super::{BACKLOG_OPEN_MAX, Files, Handle, reach};
@@ -400,8 +401,10 @@ impl Files {
             missed.push(Missed { id: parked.record.id, inode: parked.record.inode });
             return true;
         };
-        // One that has another's name is found, or waited for, when it is opened.
-        let has_changed = seen(&stat) != parked.seen;
+        // One that has another's name is found, or waited for, when it is opened. Who puts its like in its place may
+        // keep length and stamp.
+        let is_it = Hints::of(&stat).agree(Hints::of_record(&parked.record));
+        let has_changed = !is_it || seen(&stat) != parked.seen;
         if !has_changed && !self.may_end(at) {
             // Nobody may have looked at it for longer, while no channel was open.
             let parked = &mut self.parking.files[at];

@@ -15,7 +15,7 @@ use flume_ng::source::reach;
 use flume_ng::source::retire::Move;
 use flume_ng::source::window::TailBytes;
 
-use super::scene::{OLD_S, Scene, reader_of, spool};
+use super::scene::{OLD_S, Scene, numbered, reader_of, spool};
 
 const NOW_MS: i64 = 1_709_164_799_000;
 const FILES: usize = 1_200;
@@ -373,4 +373,35 @@ fn a_low_limit_of_descriptors_is_kept() {
     }
     scene.in_the_end_in_any_order(&wanted);
     assert_eq!(scene.log_lines("Too many open files"), 0, "{}", scene.log());
+}
+
+/// As a restore, or `rsync -t`, does it: each file has another inode, and its length and stamp.
+#[test]
+fn parked_files_in_whose_places_their_likes_are_put_are_sent_once() {
+    const FILES: usize = 60;
+    let mut scene = few_descriptors("restored-in-place");
+    let mut wanted = Vec::new();
+    for n in 0..FILES {
+        let (content, lines) = numbered(&format!("a line of file {n}, and its number:"), 0..20);
+        scene = scene.file(&format!("a{n}_{{H}}.log"), content, 0);
+        wanted.extend(lines);
+    }
+    scene.start();
+    scene.arrive(wanted.len());
+    for n in 0..FILES {
+        let name = format!("a{n}_{{H}}.log");
+        let modified = scene.path(&name).metadata().expect("a file").modified().expect("a stamp");
+        std::fs::copy(scene.path(&name), scene.path("beside")).expect("room");
+        let copy = std::fs::File::options().write(true).open(scene.path("beside"));
+        let times = std::fs::FileTimes::new().set_modified(modified);
+        copy.expect("a copy").set_times(times).expect("a stamp");
+        scene.rename("beside", &name);
+    }
+    // Longer than a copy is waited for.
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    for n in 0..FILES {
+        scene.append(&format!("a{n}_{{H}}.log"), format!("late {n}\n"));
+        wanted.push(format!("late {n}"));
+    }
+    scene.in_the_end_in_any_order(&wanted);
 }
