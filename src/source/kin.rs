@@ -51,6 +51,14 @@ impl Files {
         {
             return false;
         }
+        let fresh = &mut self.tracked[handle];
+        if fresh.size == 0 {
+            // What it is, is asked when it holds something.
+            if matches!(fresh.vetting, Vetting::Copy { .. }) {
+                fresh.vetting = Vetting::Due;
+            }
+            return true;
+        }
         if self.may_be_waited_for(handle) {
             return false;
         }
@@ -409,5 +417,35 @@ mod tests {
         assert_eq!(scene.reads(id), named(&name, position));
         let chosen = scene.files.choose().expect("the new file");
         assert_eq!(scene.files.at(chosen).name(), fresh.as_str());
+    }
+
+    const DROPPED: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = spooldir
+a1.sources.r1.spoolDir = @DIR@/spool
+a1.sources.r1.trackerDir = @DIR@/tracker
+a1.sources.r1.channels = c1
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = localhost:9092
+a1.channels.c1.kafka.topic = t
+";
+
+    /// No bytes are those that any file begins with. When it has some it is asked what it is.
+    #[test]
+    fn an_empty_file_is_no_copy_before_it_holds_something() {
+        let mut scene = Scene::of("kin-empty", DROPPED);
+        scene.write("a", 0..100);
+        scene.is_read("a", 0);
+        scene.write("a.1", 0..0);
+        scene.files.refresh(true);
+        assert!(scene.files.choose().is_none());
+        let fresh = scene.files.handle_by_name(OsStr::new("a.1")).expect("the empty file");
+        assert!(scene.files.may_begin(fresh));
+        assert_eq!(scene.files.tracked[fresh].vetting, Vetting::Due);
+        scene.write("a.1", 0..100);
+        assert!(scene.files.choose().is_none());
+        let vetting = scene.files.tracked[fresh].vetting;
+        assert!(matches!(vetting, Vetting::Copy { .. }), "{vetting:?}");
     }
 }
