@@ -131,6 +131,8 @@ pub struct FinishedFile<'a> {
     pub record: &'a FileRecord,
     pub channels: &'a [ChannelRecord],
     pub done_ms: i64,
+    /// As in [`Record`](super::record::Record::names_from).
+    pub names_from: &'a [u8],
 }
 
 /// An event that goes to the `dead-letter` file instead of the topic.
@@ -508,6 +510,7 @@ fn receipt_of(finished: &FinishedFile<'_>) -> Receipt {
         opened_ms: record.opened_ms,
         finished_ms: finished.done_ms,
         ranges: receipt_ranges(record, finished.channels),
+        names_from: finished.names_from.to_vec(),
     }
 }
 

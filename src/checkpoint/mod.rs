@@ -13,6 +13,7 @@ mod inherited_letters;
 pub(crate) mod java_tracker;
 pub mod ledger;
 pub mod lock;
+mod names;
 pub mod receipt;
 pub mod receipt_index;
 pub mod record;

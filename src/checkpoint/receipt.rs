@@ -60,6 +60,8 @@ pub struct Receipt {
     pub opened_ms: i64,
     pub finished_ms: i64,
     pub ranges: Vec<ReceiptRange>,
+    /// As in [`Record`](super::record::Record::names_from).
+    pub names_from: Vec<u8>,
 }
 
 /// Where events of the file stand: in one partition, sent under one producer id.
@@ -104,6 +106,9 @@ impl Receipt {
             self.head_crc,
             self.tail_crc
         );
+        if !self.names_from.is_empty() {
+            let _ = write!(line, " names_from={}", Escaped(&self.names_from));
+        }
         for range in &self.ranges {
             // Writing to a String does not fail.
             let _ = write!(line, " range={range}");
@@ -146,6 +151,10 @@ impl Receipt {
                 }
                 "tail_crc32" => {
                     receipt.tail_crc = u32::from_str_radix(value, 16).ok()?;
+                    continue;
+                }
+                "names_from" => {
+                    receipt.names_from = unescape(value)?;
                     continue;
                 }
                 "range" => {

@@ -27,6 +27,8 @@ pub type Keys = fn(&Receipt, &mut dyn FnMut(u64));
 pub struct ReceiptIndex {
     path: PathBuf,
     keys: Keys,
+    /// Where the names in receipts are told from.
+    names_from: PathBuf,
     /// Sorted: the newest receipt of a key is the last of it.
     entries: Vec<u64>,
     /// Device and inode of the file, and up to where it was read.
@@ -35,10 +37,10 @@ pub struct ReceiptIndex {
 }
 
 impl ReceiptIndex {
-    /// Of the tracker directory `dir`. Nothing is read yet.
-    pub fn new(dir: &Path, keys: Keys) -> ReceiptIndex {
-        let path = dir.join(FILE_NAME);
-        ReceiptIndex { path, keys, entries: Vec::new(), read: None, is_behind: true }
+    /// Of the tracker directory `dir`, with names that are told from `names_from`. Nothing is read yet.
+    pub fn new(dir: &Path, names_from: &Path, keys: Keys) -> ReceiptIndex {
+        let (path, names_from) = (dir.join(FILE_NAME), names_from.to_owned());
+        ReceiptIndex { path, keys, names_from, entries: Vec::new(), read: None, is_behind: true }
     }
 
     /// Receipts were appended.
@@ -80,7 +82,7 @@ impl ReceiptIndex {
         while let Some(item) = all.next() {
             match item {
                 Ok(receipt) => {
-                    let at = all.start_of_last();
+                    let (at, receipt) = (all.start_of_last(), receipt.told_from(&self.names_from));
                     (self.keys)(&receipt, &mut |key| self.entries.push(entry(key, at)));
                 }
                 Err(ReceiptError::Damaged { .. }) => damaged += 1,
@@ -155,7 +157,7 @@ impl ReceiptIndex {
         for at in hits {
             let line = line_at(&file, at)
                 .map_err(|error| ReceiptError::Read { path: self.path.clone(), error })?;
-            match Receipt::parse(&line) {
+            match Receipt::parse(&line).map(|receipt| receipt.told_from(&self.names_from)) {
                 Some(receipt) if is_it(&receipt) => return Ok(Found::Answer(Some((receipt, at)))),
                 Some(_) => {}
                 None => return Ok(Found::OtherFile),
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn the_newest_is_found_also_of_those_that_came_later() {
         let scratch = Scratch::new("receipt-index");
-        let mut index = ReceiptIndex::new(&scratch.dir, by_inode);
+        let mut index = ReceiptIndex::new(&scratch.dir, &scratch.dir, by_inode);
         assert_eq!(lines(&mut index, 1), None);
         let mut receipts = Receipts::new(&scratch.dir);
         let many: Vec<Receipt> = (0..1000).map(|n| receipt(n % 500, n)).collect();
@@ -232,7 +234,7 @@ mod tests {
     fn keys_that_are_alike_by_chance_are_told_by_the_lines() {
         let scratch = Scratch::new("receipt-index-alike");
         Receipts::new(&scratch.dir).append_all(&[receipt(1, 10), receipt(2, 20)]).unwrap();
-        let mut index = ReceiptIndex::new(&scratch.dir, |_, tell| tell(0));
+        let mut index = ReceiptIndex::new(&scratch.dir, &scratch.dir, |_, tell| tell(0));
         let found = index.newest(0, |r| r.inode == 1).unwrap();
         assert_eq!(found.map(|(r, _)| r.lines), Some(10));
         assert_eq!(index.newest(0, |r| r.inode == 3).unwrap(), None);
@@ -247,7 +249,7 @@ mod tests {
         receipts.append_all(&[receipt(1, 10), receipt(2, 20)]).unwrap();
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
-        let mut index = ReceiptIndex::new(&scratch.dir, by_inode);
+        let mut index = ReceiptIndex::new(&scratch.dir, &scratch.dir, by_inode);
         assert_eq!(index.catch_up().unwrap(), 0);
         receipts.append_all(&[receipt(3, 30)]).unwrap();
         index.has_grown();
@@ -266,7 +268,7 @@ mod tests {
     fn what_cannot_be_read_now_is_an_error_and_not_an_unknown_file() {
         let scratch = Scratch::new("receipt-index-refused");
         std::fs::create_dir(scratch.dir.join(FILE_NAME)).unwrap();
-        let mut index = ReceiptIndex::new(&scratch.dir, by_inode);
+        let mut index = ReceiptIndex::new(&scratch.dir, &scratch.dir, by_inode);
         assert!(index.newest(1, |_| true).is_err());
         std::fs::remove_dir(scratch.dir.join(FILE_NAME)).unwrap();
         Receipts::new(&scratch.dir).append(&receipt(1, 10)).unwrap();

@@ -18,6 +18,9 @@ pub struct Record {
     /// inode numbers in them are those of the files from which these were copied.
     pub receipts_void: u64,
     pub letters_known: LettersKnown,
+    /// The directory that names of files are told from, of a source that may have another one with the next
+    /// configuration; empty otherwise.
+    pub names_from: Vec<u8>,
     pub channels: Vec<ChannelRecord>,
     pub files: Vec<FileRecord>,
     /// Announced batches that the position of their file does not cover yet, in sending order.

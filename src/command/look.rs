@@ -220,7 +220,10 @@ pub(crate) fn load(
 /// Looks at everything of a source.
 pub(crate) fn look(config: &SourceConfig) -> SourceLook {
     let dir = &config.tracker_dir;
-    let record = slots::read_newest(dir).map_err(Unread::from);
+    let mut record = slots::read_newest(dir).map_err(Unread::from);
+    if let Ok(Some(record)) = &mut record {
+        record.tell_names_from(&config.spool_dir);
+    }
     let stat = fs::metadata(dir.join(slots::FILE_NAME)).ok();
     let mut budget = COUNTED_BYTES_MAX;
     let known = record.as_ref().ok().and_then(Option::as_ref);
@@ -241,7 +244,7 @@ pub(crate) fn look(config: &SourceConfig) -> SourceLook {
         files,
         odd_names,
         files_fault,
-        receipts: receipts(dir),
+        receipts: receipts(config),
         dead_letters: dead_letters(dir),
         troubles: trouble::read(dir).unwrap_or_default(),
         record,
@@ -376,15 +379,16 @@ fn count_lines(path: &Path, from: u64, bytes: u64) -> io::Result<u64> {
     Ok(lines)
 }
 
-fn receipts(dir: &Path) -> ReceiptsLook {
+fn receipts(config: &SourceConfig) -> ReceiptsLook {
     let mut found = ReceiptsLook::default();
-    let all = match receipt::read_all(dir) {
+    let all = match receipt::read_all(&config.tracker_dir) {
         Ok(all) => all,
         Err(e) => return ReceiptsLook { fault: Some(e.into()), ..found },
     };
     for item in all {
         match item {
             Ok(receipt) => {
+                let receipt = receipt.told_from(&config.spool_dir);
                 // After a crash the same one may have been written again.
                 if found.last.back().is_some_and(|last| last.is_same_file(&receipt)) {
                     found.last.pop_back();

@@ -129,6 +129,12 @@ impl SourceConfig {
         places
     }
 
+    /// The directory that the names of its files are told from, where that is what several have in common: with
+    /// the next configuration it may be another one.
+    pub fn names_from(&self) -> Option<&Path> {
+        self.kind.tail().map(|_| self.spool_dir.as_path())
+    }
+
     /// Does nothing wait for that destination of the agent?
     pub fn is_optional(&self, destination: usize) -> bool {
         self.optional.iter().any(|place| self.destinations[*place] == destination)

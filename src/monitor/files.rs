@@ -121,7 +121,7 @@ impl FileLooks {
 
     /// The files that were finished last, oldest first.
     pub(crate) fn finished(&mut self, pipeline: &Pipeline) -> Vec<Receipt> {
-        self.finished.look(&pipeline.config.tracker_dir)
+        self.finished.look(&pipeline.config)
     }
 }
 

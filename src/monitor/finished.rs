@@ -2,9 +2,9 @@
 //! the look before, and no more than a little.
 
 use std::collections::VecDeque;
-use std::path::Path;
 
 use crate::checkpoint::receipt::{self, Receipt};
+use crate::config::model::SourceConfig;
 
 /// How many are shown.
 const SHOWN_MAX: usize = 20;
@@ -23,9 +23,10 @@ pub(crate) struct Finished {
 
 impl Finished {
     /// The last ones, oldest first. What cannot be read is left out: `status` says why.
-    pub(crate) fn look(&mut self, tracker_dir: &Path) -> Vec<Receipt> {
+    pub(crate) fn look(&mut self, config: &SourceConfig) -> Vec<Receipt> {
         let mut more = VecDeque::new();
-        let mut take = |mut receipt: Receipt| {
+        let mut take = |receipt: Receipt| {
+            let mut receipt = receipt.told_from(&config.spool_dir);
             receipt.ranges.truncate(RANGES_MAX);
             // After a crash the same one may have been written again.
             if more.back().is_some_and(|last: &Receipt| last.is_same_file(&receipt)) {
@@ -36,7 +37,7 @@ impl Finished {
             }
             more.push_back(receipt);
         };
-        match receipt::read_end(tracker_dir, self.end, LOOK_BYTES_MAX, &mut take) {
+        match receipt::read_end(&config.tracker_dir, self.end, LOOK_BYTES_MAX, &mut take) {
             Ok(end) => {
                 if end < self.end {
                     // Moved away.

@@ -429,6 +429,8 @@ impl Pipeline {
         record.next_file_id = self.files.next_file_id();
         record.receipts_void = self.files.receipts_void();
         record.letters_known = self.ledger.letters_known();
+        record.names_from.clear();
+        record.names_from.extend_from_slice(self.files.names_from());
         record.channels.clear();
         record.channels.extend(self.outlets.iter().map(|o| o.record.clone()));
         record.batches.clear();

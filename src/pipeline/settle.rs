@@ -172,9 +172,10 @@ impl Pipeline {
     fn write_receipts(&mut self, records: &[FileRecord]) -> Result<bool, Halt> {
         let channels: Vec<_> = self.outlets.iter().map(|o| o.record.clone()).collect();
         let done_ms = self.clock.now_ms();
+        let names_from = self.files.names_from();
         let finished: Vec<FinishedFile<'_>> = records
             .iter()
-            .map(|record| FinishedFile { record, channels: &channels, done_ms })
+            .map(|record| FinishedFile { record, channels: &channels, done_ms, names_from })
             .collect();
         let written = self.ledger.receipts(&finished);
         let are_noted = self.are_noted(written)?;

@@ -231,7 +231,9 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    fn inherit_state(&mut self, record: Record) {
+    fn inherit_state(&mut self, mut record: Record) {
+        // What is written from now on says so.
+        self.is_dirty |= record.tell_names_from(&self.config.spool_dir);
         for batch in record.batches {
             self.announced.push(Announced::inherited(batch));
         }

@@ -462,6 +462,19 @@ impl Files {
         let mut census = Census::default();
         let unlisted = self.for_each_name(|entry| census.count(entry, inodes));
         census.fault = unlisted.into_iter().next().map(|(_, why)| why);
+        for place in &self.places_left {
+            let listed = self.root.list(place).and_then(|mut entries| {
+                entries.try_for_each(|entry| {
+                    census.count(entry?, inodes);
+                    Ok(())
+                })
+            });
+            if let Err(e) = listed
+                && !reach::is_nothing_there(&e)
+            {
+                census.fault.get_or_insert_with(|| told(&self.root.place(place), &e));
+            }
+        }
         let tracker = &self.config.tracker_dir;
         let hidden = reach::list(tracker).and_then(|mut entries| {
             entries.try_for_each(|entry| {

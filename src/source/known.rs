@@ -36,6 +36,8 @@ const SWEEP_RETRY_MS: u64 = 4_000;
 /// What is held of all receipts, and whose turn it is to be looked at.
 pub struct Known {
     dir: PathBuf,
+    /// Where the names of files are told from.
+    root: PathBuf,
     /// By device and inode, by inode and time of birth, by name and first bytes, and by the name of what
     /// waits to be deleted.
     index: ReceiptIndex,
@@ -83,11 +85,12 @@ pub enum Place {
 }
 
 impl Known {
-    /// Reads the receipts in the tracker directory.
-    pub fn load(dir: &Path) -> Known {
+    /// Reads the receipts in the tracker directory; names are told from `root`.
+    pub fn load(dir: &Path, root: &Path) -> Known {
         let mut known = Known {
             dir: dir.to_owned(),
-            index: ReceiptIndex::new(dir, keys),
+            root: root.to_owned(),
+            index: ReceiptIndex::new(dir, root, keys),
             dismissed: HashSet::new(),
             sweep: None,
             next_sweep_ms: 0,
@@ -227,7 +230,8 @@ impl Known {
 
     /// All receipts that can be read, the newest last.
     pub fn receipts(&self) -> impl Iterator<Item = Receipt> {
-        receipt::read_all(&self.dir).into_iter().flatten().flatten()
+        let all = receipt::read_all(&self.dir).into_iter().flatten().flatten();
+        all.map(|receipt| receipt.told_from(&self.root))
     }
 
     /// Looks at some finished files, if it is time to. Returns those that have grown.
@@ -249,7 +253,7 @@ impl Known {
         let Some(sweep) = &mut self.sweep else { return Vec::new() };
         for _ in 0..SWEEP_STEP {
             match sweep.receipts.next() {
-                Some(Ok(receipt)) => sweep.look_at(receipt, &path),
+                Some(Ok(receipt)) => sweep.look_at(receipt.told_from(&self.root), &path),
                 Some(Err(_)) => {}
                 None => {
                     let grown = self.sweep.take().map(|s| s.grown).unwrap_or_default();
@@ -440,7 +444,8 @@ mod tests {
             let _ = std::fs::remove_file(self.0.join(receipt::FILE_NAME));
             let mut all = Receipts::new(&self.0);
             receipts.iter().for_each(|receipt| all.append(receipt).unwrap());
-            let grown = Known::load(&self.0).sweep(0, |name| self.0.join(OsStr::from_bytes(name)));
+            let grown =
+                Known::load(&self.0, &self.0).sweep(0, |name| self.0.join(OsStr::from_bytes(name)));
             let told = |r: Receipt| (String::from_utf8(r.completed).unwrap(), r.size);
             grown.into_iter().map(told).collect()
         }

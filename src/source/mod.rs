@@ -150,6 +150,8 @@ pub struct Files {
     kept: kept::Kept,
     /// Records of files that are not open: waited for, or gone.
     absent: Absents,
+    /// Places of files of the last run in which none are looked for any more.
+    places_left: Vec<OsString>,
     /// Directories, as the checkpoint has them (second), of files that were found in this one
     /// (first): it is the one in which the others of those were, too.
     homes: HashSet<(Directory, Directory)>,
@@ -197,7 +199,7 @@ impl Files {
             root: Root::of(&config),
             present: Present::of(&policy.current),
             policy,
-            known: Known::load(&config.tracker_dir),
+            known: Known::load(&config.tracker_dir, &config.spool_dir),
             config,
             clock,
             tracked: OpenFiles::default(),
@@ -219,6 +221,7 @@ impl Files {
             late: late::Late::default(),
             renewed: renewed::Renewed::default(),
             absent: Absents::default(),
+            places_left: Vec::new(),
             homes: HashSet::new(),
             resumed: Vec::new(),
             grown: Vec::new(),

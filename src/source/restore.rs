@@ -89,6 +89,7 @@ impl Files {
             *id = record.id.max(*id);
         }
         self.is_restoring = true;
+        self.note_places_left(&records);
         let mut missed = Vec::new();
         for mut record in records {
             let reached = announced(record.id);

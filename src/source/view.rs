@@ -1,6 +1,7 @@
 //! What the rooms above see of the files.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -27,6 +28,11 @@ impl Files {
     /// In so many bytes of receipts numbers say nothing.
     pub fn receipts_void(&self) -> u64 {
         self.known.void_bytes()
+    }
+
+    /// Where the names in the records are told from, as these say it.
+    pub fn names_from(&self) -> &[u8] {
+        self.config.names_from().map_or(&[][..], |dir| dir.as_os_str().as_bytes())
     }
 
     /// What has changed since the last call.

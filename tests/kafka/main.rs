@@ -35,6 +35,7 @@ mod status;
 mod support;
 mod syscalls;
 mod taildir;
+mod taildir_groups;
 mod tls;
 mod verify;
 mod wire;

@@ -35,6 +35,10 @@ const HAS_ROOT: u8 = 2;
 /// It had other names. A program that does not know these refuses the state.
 const HAS_FORMER_NAMES: u8 = 4;
 
+/// What stands behind everything else: from where names are told ([`Record::names_from`]). A program that does
+/// not know that refuses the state.
+const NAMES_FROM: u8 = 1;
+
 /// Flags of a batch.
 const ACKED: u8 = 1;
 const FINAL: u8 = 2;
@@ -93,6 +97,10 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
     }
     put(out, record.receipts_void.to_le_bytes());
     put(out, record.letters_known.number().to_le_bytes());
+    if !record.names_from.is_empty() {
+        put(out, [NAMES_FROM]);
+        put_bytes(out, &record.names_from);
+    }
 }
 
 fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
@@ -293,6 +301,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     if version >= WITH_DIRECTORY {
         record.receipts_void = input.u64()?;
         record.letters_known = LettersKnown::of_number(input.u64()?);
+    }
+    if version >= WITH_DIRECTORY_BORN && bytes.get(input.at) == Some(&NAMES_FROM) {
+        input.u8()?;
+        record.names_from = input.bytes()?.to_vec();
+        if record.names_from.is_empty() {
+            return Err(input.impossible("directory of names"));
+        }
     }
     if input.at < bytes.len() {
         return Err(DecodeError::Trailing { at: input.at });

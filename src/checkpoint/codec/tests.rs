@@ -156,6 +156,7 @@ impl Random {
                 0 => u64::MAX,
                 _ => self.next(),
             }),
+            names_from: if self.below(2) == 0 { Vec::new() } else { self.text().into() },
             files: self.list(4, |r| r.file(count)),
             batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
             channels,
@@ -173,8 +174,13 @@ fn encode(record: &Record) -> Vec<u8> {
 /// without the spool directory, or version 5, without its time of birth.
 fn encode_old(record: &Record, version: u16) -> Vec<u8> {
     let mut out = Vec::new();
-    let head =
-        Record { channels: Vec::new(), files: Vec::new(), batches: Vec::new(), ..record.clone() };
+    let head = Record {
+        channels: Vec::new(),
+        files: Vec::new(),
+        batches: Vec::new(),
+        names_from: Vec::new(),
+        ..record.clone()
+    };
     encode_into(&head, &Vec::from_iter(&head.files), &mut out);
     let end = out.split_off(out.len() - 2 * 8);
     out.truncate(out.len() - 3 * 4);
@@ -256,6 +262,7 @@ fn the_versions_before_are_read() {
     let mut random = Random(5);
     for _ in 0..1000 {
         let mut record = random.record();
+        record.names_from.clear();
         for file in &mut record.files {
             (file.directory_born_ns, file.root, file.root_born_ns) = (0, 0, 0);
             file.former_names.clear();

@@ -26,6 +26,7 @@ fn receipt(number: u64) -> Receipt {
             last: 20_098,
             events: 19_999,
         }],
+        names_from: Vec::new(),
     }
 }
 

@@ -146,10 +146,11 @@ impl Inventory {
             io::ErrorKind::InvalidData => Trouble::State(e.to_string()),
             _ => Trouble::Temporary(format!("{}: {e}", dir.display())),
         })?;
+        let root = &origin.config.spool_dir;
         let mut receipts: Vec<Receipt> = Vec::new();
         for item in receipt::read_all(dir).map_err(|e| Trouble::Temporary(e.to_string()))? {
             match item {
-                Ok(receipt) => receipts.push(receipt),
+                Ok(receipt) => receipts.push(receipt.told_from(root)),
                 Err(e) => self.problems.push(e.to_string()),
             }
         }
@@ -157,7 +158,8 @@ impl Inventory {
         let receipts = last_of_each(receipts);
         let taken_over = handover::taken_over(origin.config);
         let begun = |inode: u64| taken_over.iter().find(|p| p.inode == inode).map(|p| p.pos);
-        let record = record.unwrap_or_default();
+        let mut record = record.unwrap_or_default();
+        record.tell_names_from(root);
         for file in &record.files {
             // Retired while we looked, or read on. An inode alone may have been given out again since, and numbers
             // are others after everything was copied.

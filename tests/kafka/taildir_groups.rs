@@ -1,0 +1,121 @@
+//! TAILDIR: groups are added to the configuration and removed from it. With their directories the one changes that
+//! all have in common, and names of files are told from that one.
+
+use std::fs;
+
+use crate::support::torture::{ARRIVE_MAX, difference, lines};
+use crate::support::{Agent, Topic, Work, lend, shared, wait_for};
+use crate::taildir::CONF;
+
+const V4: &str = "4.3.1";
+const GROUPS: &str = "a1.sources.r1.filegroups";
+
+fn work_for(topic: &Topic) -> Work {
+    let work = Work::new(topic).conf(CONF).set("a1.sources.r1.headers.f2.from", "two");
+    let work = work.subdirectory("one").subdirectory("two").subdirectory("one/old");
+    work.set("a1.sources.r1.filegroups.f1", "@SPOOL@/one/.*\\\\.log").set(GROUPS, "f1 f2")
+}
+
+fn ends_well(agent: &mut Agent) {
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+}
+
+/// What the program says to `command`, if it ends with 0.
+fn told_by(work: &Work, command: &str, more: &[&str]) -> Result<String, String> {
+    let mut program = work.program();
+    program.args([command, "--name", "a1", "--conf-file", "log010.conf"]).args(more);
+    let output = program.output().expect("the program runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let why = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(told) } else { Err(format!("{told}\n{why}")) }
+}
+
+fn has_receipt(work: &Work, name: &str) -> bool {
+    let receipts = fs::read_to_string(work.dir().join("state/position.json.d/receipts"));
+    receipts.is_ok_and(|text| text.lines().any(|line| line.contains(name)))
+}
+
+/// A file of the first group was moved to a directory that nobody lists, and is at its end there: it waits for late
+/// lines, or has its receipt.
+fn moved_aside(grace_ms: u64) -> (Topic, Work) {
+    let topic = shared(V4).fresh_topic("taildir-groups", 1);
+    let work = work_for(&topic).set(GROUPS, "f1").set("a1.sources.r1.retireGraceMs", grace_ms);
+    let work = work.file("one/a.log", &lines("a", 0, 10), 10);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 10, ARRIVE_MAX);
+    fs::rename(work.path("one/a.log"), work.path("one/old/a.log.1")).expect("a rename");
+    work.append("one/a.log", &lines("b", 0, 5));
+    agent.expect_records(&topic, 15, ARRIVE_MAX);
+    agent.expect("that it was moved", ARRIVE_MAX, || {
+        fs::read_dir(work.dir()).expect("a directory").flatten().any(|entry| {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            text.contains("was moved to") || text.contains("was replaced and is ")
+        })
+    });
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    if grace_ms < 10_000 {
+        agent.expect("its receipt", ARRIVE_MAX, || has_receipt(&work, "completed=old/a.log.1"));
+    }
+    ends_well(&mut agent);
+    (topic, work)
+}
+
+/// A group is added, the file that was moved aside grows, and each line is there once.
+fn goes_on_with_a_group_more(grace_ms: u64) {
+    let (topic, work) = moved_aside(grace_ms);
+    work.append("one/old/a.log.1", &lines("a", 10, 14));
+    work.append("two/c.log", &lines("c", 0, 3));
+    let work = work.set(GROUPS, "f1 f2");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 22, ARRIVE_MAX);
+    work.append("one/a.log", &lines("b", 5, 7));
+    agent.expect_records(&topic, 24, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    ends_well(&mut agent);
+    let found = difference(&topic, &[("a", 14), ("b", 7), ("c", 3)]);
+    assert!(found.is_none(), "{found:?}\n{}", agent.log());
+}
+
+/// Its name was told from `one`, and looked for below the directory above it.
+#[test]
+fn a_file_in_its_grace_time_is_found_when_a_group_was_added() {
+    goes_on_with_a_group_more(600_000);
+}
+
+#[test]
+fn a_finished_file_that_has_grown_is_found_when_a_group_was_added() {
+    goes_on_with_a_group_more(300);
+}
+
+/// Its bytes could not be read, and nothing of the channel was sent before an hour was over.
+#[test]
+fn what_is_in_doubt_of_a_removed_group_is_settled() {
+    let cluster = lend(V4);
+    let topic = cluster.fresh_topic("taildir-removed", 1);
+    let work = work_for(&topic).file("one/a.log", &lines("a", 0, 3), 10).file(
+        "two/b.log",
+        &lines("b", 0, 3),
+        10,
+    );
+    let mut agent = work.start();
+    agent.expect_records(&topic, 6, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    cluster.pause(0);
+    work.append("two/b.log", &lines("b", 3, 53));
+    let is_in_doubt = wait_for(ARRIVE_MAX, || {
+        let told = told_by(&work, "status", &["--json"]).unwrap_or_else(|told| told);
+        let told: String = told.split_whitespace().collect();
+        told.contains("\"batches_in_doubt\":") && !told.contains("\"batches_in_doubt\":0,")
+    });
+    agent.kill9();
+    cluster.resume(0);
+    assert!(is_in_doubt, "{}", agent.log());
+    let work = work.set(GROUPS, "f1");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 56, ARRIVE_MAX);
+    work.append("one/a.log", &lines("a", 3, 6));
+    agent.expect_records(&topic, 59, ARRIVE_MAX);
+    ends_well(&mut agent);
+    let found = difference(&topic, &[("a", 6), ("b", 53)]);
+    assert!(found.is_none(), "{found:?}\n{}", agent.log());
+}
