@@ -203,7 +203,7 @@ impl Files {
         tracked.record.current_name.clear();
         self.window.clear();
         let new = self.push_tracked(name, file, 0);
-        self.tracked[new].tie = Tie::of(old_tie == Tie::Named);
+        self.tracked[new].tie = old_tie;
         let record = &mut self.tracked[new].record;
         record.state = if old_tie == Tie::Named { FileState::Live } else { FileState::Draining };
         (record.device, record.inode, record.born_ns) = (old.device, old.inode, old.born_ns);

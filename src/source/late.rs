@@ -106,7 +106,9 @@ impl Files {
             }
         }
         if !written.is_empty() {
-            put_grown(&mut self.grown, newest_of(written, self.known.receipts()));
+            let mut found = newest_of(written, self.known.receipts());
+            found.retain(|receipt| self.takes_still(OsStr::from_bytes(&receipt.name)));
+            put_grown(&mut self.grown, found);
         }
         let took_ms = self.clock().monotonic_ms() - now_ms;
         self.late.next_ms = now_ms + LOOK_INTERVAL_MS.max(took_ms * 10);

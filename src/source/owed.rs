@@ -62,7 +62,7 @@ impl Files {
             let was_live = self.present.is_current(&candidate.name);
             files.insert((candidate.device, candidate.inode), Debt { bytes, was_live });
         }
-        for tracked in self.tracked.iter().filter(|t| !t.is_superseded()) {
+        for tracked in self.tracked.iter().filter(|t| !t.is_superseded() && !t.is_released()) {
             let identity = (tracked.record.device, tracked.record.inode);
             let bytes = tracked.file.metadata().map_or(tracked.record.position, |m| m.len());
             files.entry(identity).or_insert(Debt { bytes, was_live: false });

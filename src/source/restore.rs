@@ -13,6 +13,7 @@ use super::directories::{Home, forget_home, is_home, is_very_directory, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::late::put_grown;
+use super::policy::Names;
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
 use super::tracked::{Tie, Tracked};
@@ -271,6 +272,7 @@ impl Files {
             && is_own_name
             && self.is_name_when_done(found, current);
         let is_named = self.accepts(found);
+        let is_released = is_own_name && !is_named && !self.takes_still(found);
         let names = |r: &FileRecord| (r.state, r.name.clone(), r.current_name.clone());
         let before = names(&record);
         if !is_named {
@@ -298,7 +300,7 @@ impl Files {
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let handle = self.push(record, file, stat.as_ref(), announced.end);
         let tracked = &mut self.tracked[handle];
-        tracked.tie = Tie::of(is_named);
+        tracked.tie = if is_released { Tie::Released } else { Tie::of(is_named) };
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {
             // Announced in the last run, but its end came before the rename.
@@ -316,7 +318,11 @@ impl Files {
     fn tell_restored(&self, handle: Handle) {
         let tracked = &self.tracked[handle];
         let doubt = if tracked.has_uncommitted() { ", what is behind it is in doubt" } else { "" };
-        let state = if tracked.is_named() { "live" } else { "retired, watched for late lines" };
+        let state = match tracked.tie {
+            Tie::Named => "live",
+            Tie::Released => "no longer configured",
+            Tie::Nameless | Tie::Superseded => "retired, watched for late lines",
+        };
         tell(
             Level::Info,
             tracked.name(),
@@ -429,7 +435,8 @@ impl Files {
         }
         let now_ms = self.clock().monotonic_ms();
         let dir = self.config.spool_dir.clone();
-        let found = self.known.sweep(now_ms, |name| dir.join(OsStr::from_bytes(name)));
+        let mut found = self.known.sweep(now_ms, |name| dir.join(OsStr::from_bytes(name)));
+        found.retain(|receipt| self.takes_still(OsStr::from_bytes(&receipt.name)));
         put_grown(&mut self.grown, found);
         self.look_at_late();
         while self.has_room_for_grown()
@@ -488,6 +495,15 @@ impl Files {
             }
             _ => false,
         })
+    }
+
+    /// Is what was read under this name still to be read? Where there are groups, one may have gone with the
+    /// configuration before.
+    pub(super) fn takes_still(&self, name: &OsStr) -> bool {
+        match self.policy.names {
+            Names::Grouped(_) => self.accepts(name),
+            Names::Matched { .. } => true,
+        }
     }
 
     /// Is a sweep under way?

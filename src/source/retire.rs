@@ -154,6 +154,7 @@ impl Files {
         let tracked = &self.tracked[handle];
         let in_grace = !(is_named && tracked.watch.was_live) || tracked.keeps_name;
         let is_quiet = tracked.is_superseded()
+            || tracked.is_released()
             || self.is_left_over(handle)
             || in_grace && self.left_alone_ms(handle)? >= self.policy.grace_ms();
         if self.is_waited_for(handle) || is_quiet && self.may_go_on_elsewhere(handle) {
@@ -237,7 +238,7 @@ impl Files {
     /// May a file that has lost its name not have come to its end? Another directory stands in the place of
     /// its own, or it may have a name that was not listed, or another inode has what was read of it, and more.
     fn may_go_on_elsewhere(&mut self, handle: Handle) -> bool {
-        if self.tracked[handle].is_named() {
+        if self.tracked[handle].is_named() || self.tracked[handle].is_released() {
             return false;
         }
         // One question in place of those that tell where it is otherwise.

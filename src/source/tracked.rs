@@ -102,6 +102,9 @@ pub enum Tie {
     Named,
     /// It was renamed, moved away, replaced or deleted: it is read on through the descriptor.
     Nameless,
+    /// It has its name, which no group takes any more: what was announced of it is brought to its end, and no
+    /// more is read.
+    Released,
     /// Its content was thrown away (truncated), and the name is that of what the file holds now: what
     /// was read of it is all there will ever be.
     Superseded,
@@ -271,6 +274,11 @@ impl Tracked {
         self.tie == Tie::Named
     }
 
+    /// Does the configuration no longer take it?
+    pub fn is_released(&self) -> bool {
+        self.tie == Tie::Released
+    }
+
     /// Was its content thrown away?
     pub fn is_superseded(&self) -> bool {
         self.tie == Tie::Superseded
@@ -294,6 +302,7 @@ impl Tracked {
     /// What stands behind the read position is only waited for: no whole line, not the end.
     pub fn has_rest(&self) -> bool {
         !self.is_superseded()
+            && !self.is_released()
             && self.size > self.read_position
             && self.finished_at != Some(self.size)
     }
@@ -324,7 +333,7 @@ impl Tracked {
     /// Looks at size and time and, where there is something to read or the file was written to,
     /// at the bytes that were read before.
     pub fn look(&mut self, now_ms: u64) -> io::Result<Look> {
-        if self.is_superseded() {
+        if self.is_superseded() || self.is_released() {
             return Ok(Look::Quiet);
         }
         self.may_be_unseen = true;

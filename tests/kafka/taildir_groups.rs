@@ -110,12 +110,52 @@ fn what_is_in_doubt_of_a_removed_group_is_settled() {
     agent.kill9();
     cluster.resume(0);
     assert!(is_in_doubt, "{}", agent.log());
+    work.append("two/b.log", &lines("b", 53, 60));
     let work = work.set(GROUPS, "f1");
     let mut agent = work.start();
     agent.expect_records(&topic, 56, ARRIVE_MAX);
     work.append("one/a.log", &lines("a", 3, 6));
     agent.expect_records(&topic, 59, ARRIVE_MAX);
+    agent.expect("its receipt", ARRIVE_MAX, || has_receipt(&work, "two/b.log"));
     ends_well(&mut agent);
     let found = difference(&topic, &[("a", 6), ("b", 53)]);
     assert!(found.is_none(), "{found:?}\n{}", agent.log());
+}
+
+/// It was read as long as it was written to, without the headers of its group.
+#[test]
+fn a_removed_group_is_read_no_further_and_goes_on_when_it_is_back() {
+    let topic = shared(V4).fresh_topic("taildir-released", 1);
+    let work = work_for(&topic).file("one/a.log", &lines("a", 0, 3), 10).file(
+        "two/b.log",
+        &lines("b", 0, 3),
+        10,
+    );
+    let mut agent = work.start();
+    agent.expect_records(&topic, 6, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    ends_well(&mut agent);
+    let mut work = work.set(GROUPS, "f1");
+    // The second of these has the receipt, and looks at all finished files as it starts.
+    for round in 1..=2 {
+        work.append("two/b.log", &lines("b", 3 * round, 3 * round + 3));
+        let mut agent = work.start();
+        agent.expect("its receipt", ARRIVE_MAX, || has_receipt(&work, "two/b.log"));
+        work.append("one/a.log", &lines("a", 3 * round, 3 * round + 3));
+        agent.expect_records(&topic, 6 + 3 * round as usize, ARRIVE_MAX);
+        ends_well(&mut agent);
+        assert_eq!(topic.count(), 6 + 3 * round as usize, "{}", agent.log());
+    }
+    work = work.set(GROUPS, "f1 f2");
+    let mut agent = work.start();
+    agent.expect_records(&topic, 18, ARRIVE_MAX);
+    agent.expect("an end of it", ARRIVE_MAX, || work.is_committed());
+    ends_well(&mut agent);
+    let found = difference(&topic, &[("a", 9), ("b", 9)]);
+    assert!(found.is_none(), "{found:?}\n{}", agent.log());
+    for event in topic.events() {
+        let is_second = event.body.starts_with(b"b ");
+        let has_header = event.headers.iter().any(|(key, _)| key == "from");
+        assert_eq!(has_header, is_second, "{}", String::from_utf8_lossy(&event.body));
+    }
 }

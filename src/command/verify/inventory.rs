@@ -15,6 +15,7 @@ use crate::checkpoint::record::{FileRecord, FileState, Record};
 use crate::checkpoint::slots;
 use crate::pipeline::handover;
 use crate::source::hints::Hints;
+use crate::source::policy::Names;
 use crate::source::quest::{PROOF_BYTES, prefix_crc};
 use crate::source::reach;
 
@@ -305,7 +306,11 @@ fn finished(at: usize, origin: &Origin<'_>, receipt: Receipt) -> Result<Subject,
     let shown = if is_gone { &receipt.name } else { &receipt.completed };
     let path = path_of(origin, shown);
     let metadata = if is_gone { None } else { regular_file(&path)? };
-    let end = metadata.as_ref().map_or(0, Metadata::len);
+    let len = metadata.as_ref().map_or(0, Metadata::len);
+    // What no group takes any more was read no further.
+    let is_released = origin.config.kind.tail().is_some()
+        && Names::group(origin.config, OsStr::from_bytes(&receipt.name)).is_none();
+    let end = if is_released { len.min(receipt.size) } else { len };
     let bytes = if metadata.is_some() { Bytes::At(path.clone()) } else { Bytes::Gone };
     Ok(Subject {
         origin: at,
