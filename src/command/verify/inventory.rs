@@ -156,19 +156,22 @@ impl Inventory {
             }
         }
         let has_state = record.is_some() || !receipts.is_empty();
-        let receipts = last_of_each(receipts);
+        let mut receipts = last_of_each(receipts);
         let taken_over = handover::taken_over(origin.config);
         let begun = |inode: u64| taken_over.iter().find(|p| p.inode == inode).map(|p| p.pos);
         let mut record = record.unwrap_or_default();
         record.tell_names_from(root);
         for file in &record.files {
-            // Retired while we looked, or read on. An inode alone may have been given out again since, and numbers
-            // are others after everything was copied.
-            let has_receipt = receipts.iter().any(|r| {
+            // An inode alone may have been given out again since, and numbers are others after everything was copied.
+            let is_its = |r: &Receipt| {
                 let has_numbers = (r.device, r.inode) == (file.device, file.inode);
                 r.opened_ms == file.opened_ms && (has_numbers || r.name == file.name)
-            });
+            };
+            // Retired while we looked.
+            let has_receipt = receipts.iter().any(|r| is_its(r) && r.size >= file.position);
             if !has_receipt && file.state != FileState::Superseded {
+                // One that is read on from a receipt speaks for what that covers as well.
+                receipts.retain(|r| !is_its(r));
                 let subject = live(at, origin, file, &record)?;
                 self.subjects.push(Subject { java_offset: begun(file.inode), ..subject });
             }
