@@ -191,7 +191,7 @@ impl Store for FileStore {
 /// the file system's own records, which costs a journal commit and can fail on a full disk.
 pub(super) fn fill(file: &File, len: u64) -> io::Result<()> {
     os::preallocate(file, len)?;
-    let zeros = [0; SLOT_ALIGN as usize];
+    let zeros = [0; 16 * SLOT_ALIGN as usize];
     for offset in (0..len).step_by(zeros.len()) {
         file.write_all_at(&zeros[..zeros.len().min((len - offset) as usize)], offset)?;
     }

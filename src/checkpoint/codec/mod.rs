@@ -134,14 +134,16 @@ fn encode_mark(mark: &Mark, out: &mut Vec<u8>) {
 
 fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
     debug_assert!(file.head_len as usize <= HEAD_BYTES && file.tail_len as usize <= TAIL_BYTES);
-    put(out, file.id.to_le_bytes());
-    put(out, file.device.to_le_bytes());
-    put(out, file.inode.to_le_bytes());
-    put(out, file.born_ns.to_le_bytes());
-    put(out, file.head_len.to_le_bytes());
-    put(out, file.head_crc.to_le_bytes());
-    put(out, file.tail_len.to_le_bytes());
-    put(out, file.tail_crc.to_le_bytes());
+    let numbers = Fields::<48>::default()
+        .with(file.id.to_le_bytes())
+        .with(file.device.to_le_bytes())
+        .with(file.inode.to_le_bytes())
+        .with(file.born_ns.to_le_bytes())
+        .with(file.head_len.to_le_bytes())
+        .with(file.head_crc.to_le_bytes())
+        .with(file.tail_len.to_le_bytes())
+        .with(file.tail_crc.to_le_bytes());
+    numbers.append_to(out);
     put_bytes(out, &file.name);
     put_bytes(out, &file.current_name);
     let state = match file.state {
@@ -149,20 +151,24 @@ fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
         FileState::Draining => 1,
         FileState::Superseded => 2,
     };
-    put(out, [state | if file.skips_line { SKIPS_LINE } else { 0 }]);
-    put(out, file.position.to_le_bytes());
-    put(out, file.lines.to_le_bytes());
-    put(out, file.events.to_le_bytes());
-    put(out, file.bytes_crc.to_le_bytes());
-    put(out, file.opened_ms.to_le_bytes());
+    let position = Fields::<37>::default()
+        .with([state | if file.skips_line { SKIPS_LINE } else { 0 }])
+        .with(file.position.to_le_bytes())
+        .with(file.lines.to_le_bytes())
+        .with(file.events.to_le_bytes())
+        .with(file.bytes_crc.to_le_bytes())
+        .with(file.opened_ms.to_le_bytes());
+    position.append_to(out);
     put_length(out, file.ranges.len());
     for range in &file.ranges {
-        put(out, range.channel.to_le_bytes());
-        put(out, range.partition.to_le_bytes());
-        put(out, range.producer_id.to_le_bytes());
-        put(out, range.first.to_le_bytes());
-        put(out, range.last.to_le_bytes());
-        put(out, range.events.to_le_bytes());
+        let range = Fields::<RANGE_BYTES>::default()
+            .with(range.channel.to_le_bytes())
+            .with(range.partition.to_le_bytes())
+            .with(range.producer_id.to_le_bytes())
+            .with(range.first.to_le_bytes())
+            .with(range.last.to_le_bytes())
+            .with(range.events.to_le_bytes());
+        range.append_to(out);
     }
 }
 
@@ -181,10 +187,12 @@ fn has_root(file: &FileRecord) -> bool {
 fn encode_read_marks(marks: &[ReadMark], out: &mut Vec<u8>) {
     put_length(out, marks.len());
     for mark in marks {
-        put(out, mark.position.to_le_bytes());
-        put(out, mark.bytes_crc.to_le_bytes());
-        put(out, mark.lines.to_le_bytes());
-        put(out, mark.events.to_le_bytes());
+        let mark = Fields::<READ_MARK_BYTES>::default()
+            .with(mark.position.to_le_bytes())
+            .with(mark.bytes_crc.to_le_bytes())
+            .with(mark.lines.to_le_bytes())
+            .with(mark.events.to_le_bytes());
+        mark.append_to(out);
     }
 }
 
@@ -229,6 +237,34 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
         put(out, [if share.has_free { HAS_FREE } else { 0 }]);
         put(out, share.read_ms.to_le_bytes());
         put(out, share.events.to_le_bytes());
+    }
+}
+
+/// `N` bytes of fields that follow one another: each append by itself would ask for room, and a record may have ten
+/// thousand files, each with more fields than that of anything else.
+struct Fields<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Default for Fields<N> {
+    fn default() -> Fields<N> {
+        Fields { bytes: [0; N], len: 0 }
+    }
+}
+
+impl<const N: usize> Fields<N> {
+    #[inline(always)]
+    fn with<const M: usize>(mut self, field: [u8; M]) -> Fields<N> {
+        self.bytes[self.len..self.len + M].copy_from_slice(&field);
+        self.len += M;
+        self
+    }
+
+    #[inline(always)]
+    fn append_to(&self, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.len, N);
+        out.extend_from_slice(&self.bytes);
     }
 }
 
