@@ -66,8 +66,9 @@ impl Files {
             return;
         }
         let Ok(stat) = std::fs::metadata(self.path(name)) else { return };
-        // An open file, which we have renamed perhaps, is looked at before it ends.
+        // A file that has not ended, which we have renamed perhaps, is looked at before it does.
         if self.late.is_as_ended(&stat)
+            || self.parking.holds(stat.dev(), stat.ino())
             || self.tracked.iter().any(|t| t.is_inode(stat.dev(), stat.ino()))
         {
             return;

@@ -239,12 +239,15 @@ impl Files {
     /// One that was moved aside and has some of its grace time left, and when that is over. It must
     /// stand where its record says: what has no name any more cannot be opened again.
     fn find_draining(&mut self) -> Option<(Handle, u64)> {
+        // Of each of hundreds.
+        let now = (self.clock().now_ms(), self.clock().monotonic_ms());
         let handles = self.tracked.handles().into_iter().rev();
-        handles.into_iter().find_map(|handle| Some((handle, self.grace_end_ms(handle)?)))
+        handles.into_iter().find_map(|handle| Some((handle, self.grace_end_ms(handle, now)?)))
     }
 
-    fn grace_end_ms(&mut self, handle: Handle) -> Option<u64> {
-        let now_ms = self.clock().monotonic_ms();
+    /// `now`: by the wall clock and the monotonic one.
+    fn grace_end_ms(&mut self, handle: Handle, now: (i64, u64)) -> Option<u64> {
+        let (wall_ms, now_ms) = now;
         let tracked = &self.tracked[handle];
         let is_open_for_its_end = tracked.is_named()
             || tracked.is_superseded()
@@ -260,7 +263,7 @@ impl Files {
         let grace_ms = self.config.retire_grace_ms;
         // Of hundreds that wait for their receipts nothing is asked: those that are not where they were put could
         // not be parked either.
-        let looked = tracked.left_alone_as_looked(self.clock().now_ms(), now_ms);
+        let looked = tracked.left_alone_as_looked(wall_ms, now_ms);
         if looked.quiet_ms >= grace_ms && self.is_named_as_done(tracked) {
             return None;
         }
@@ -268,7 +271,7 @@ impl Files {
         if self.tracked[handle].look(now_ms).ok()? != Look::Quiet {
             return None;
         }
-        let grace_ms = grace_ms.saturating_sub(self.left_alone_ms(handle)?);
+        let grace_ms = grace_ms.saturating_sub(self.left_alone_as_looked_ms(handle, now)?);
         if is_put {
             return (grace_ms > 0).then_some(now_ms + grace_ms);
         }

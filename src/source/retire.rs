@@ -315,6 +315,15 @@ impl Files {
         Some(by_stamp_ms)
     }
 
+    /// The same as it was looked at last, if its lines are whole; `now`: by the wall clock and the monotonic one.
+    pub(super) fn left_alone_as_looked_ms(&self, handle: Handle, now: (i64, u64)) -> Option<u64> {
+        let tracked = &self.tracked[handle];
+        match tracked.has_rest() {
+            true => self.left_alone_ms(handle),
+            false => Some(tracked.left_alone_as_looked(now.0, now.1).quiet_ms),
+        }
+    }
+
     /// Has its writer made the file a moment ago, or in the present hour, and not begun yet? It has
     /// its lines before it.
     fn is_empty_and_new(&self, handle: Handle) -> bool {
@@ -376,15 +385,8 @@ impl Files {
     /// looked at too early.
     pub fn next_deadline_ms(&mut self) -> Option<u64> {
         let grace_ms = self.policy.grace_ms();
-        let (wall_ms, now_ms) = (self.clock().now_ms(), self.clock().monotonic_ms());
-        let left = |handle: Handle| {
-            let tracked = &self.tracked[handle];
-            let left_alone_ms = match tracked.has_rest() {
-                true => self.left_alone_ms(handle)?,
-                false => tracked.left_alone_as_looked(wall_ms, now_ms).quiet_ms,
-            };
-            grace_ms.checked_sub(left_alone_ms)
-        };
+        let now = (self.clock().now_ms(), self.clock().monotonic_ms());
+        let left = |handle| grace_ms.checked_sub(self.left_alone_as_looked_ms(handle, now)?);
         // One whose time is over waits for something else, of which its length tells nothing.
         let is_retired = |handle: &Handle| !self.tracked[*handle].is_named();
         let handles = self.tracked.handles().into_iter();
