@@ -25,6 +25,7 @@ pub mod known;
 mod late;
 pub mod line;
 mod marks;
+mod numbers;
 pub mod odd_names;
 mod open;
 pub mod owed;
@@ -76,6 +77,7 @@ use follow::Refusals;
 use hints::Hints;
 use known::{Known, Same, tells_by_numbers};
 use line::LineDecoder;
+use numbers::ByNumbers;
 pub use open::Handle;
 use open::OpenFiles;
 use parked::Parking;
@@ -343,7 +345,7 @@ impl Files {
     /// The tracked files that are not where they were, by the last listing. One pass over the
     /// names, however many files there are.
     fn moved(&self) -> Vec<Handle> {
-        let mut listed: HashMap<(u64, u64), Option<&OsStr>> = HashMap::new();
+        let mut listed: HashMap<(u64, u64), Option<&OsStr>, ByNumbers> = HashMap::default();
         listed.extend(self.tracked.iter().map(|t| ((t.record.device, t.record.inode), None)));
         for candidate in self.scanner.candidates() {
             if let Some(found) = listed.get_mut(&(candidate.device, candidate.inode)) {

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::hints::Hints;
+use super::numbers::ByNumbers;
 use super::policy::Current;
 use super::tracked::{Look, Tracked, Watch};
 use super::{BACKLOG_OPEN_MAX, Files, Handle, reach};
@@ -91,7 +92,7 @@ pub(super) enum Spare {
 pub struct Parking {
     files: Vec<Parked>,
     /// Device and inode of each of them: a candidate of ten thousand is asked for every listing.
-    identities: HashSet<(u64, u64)>,
+    identities: HashSet<(u64, u64), ByNumbers>,
     /// How many of them begin with 256 bytes of this CRC-32, and how many are none of these: each file that is
     /// begun is compared with all of them.
     heads: HashMap<u32, usize>,

@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 
+use super::numbers::ByNumbers;
 use super::parked::Spare;
 use super::scan::Candidate;
 use super::tracked::{Look, Tracked};
@@ -345,7 +346,8 @@ impl Files {
     /// thousands that cannot be opened may stand before one that can.
     fn waiting(&self) -> Vec<usize> {
         let named = || self.tracked.iter().filter(|t| t.is_named());
-        let inodes: HashSet<_> = named().map(|t| (t.record.device, t.record.inode)).collect();
+        let inodes: HashSet<_, ByNumbers> =
+            named().map(|t| (t.record.device, t.record.inode)).collect();
         let names: HashSet<_> = named().map(Tracked::name).collect();
         let waits = |c: &Candidate| {
             c.is_present
