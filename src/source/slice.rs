@@ -106,6 +106,7 @@ pub fn read(
     mut take: impl FnMut(&[u8], u64) -> Take,
 ) -> Result<Slice, SliceError> {
     let mut progress = Progress::new(tracked, start)?;
+    // The last read came to the end of the file.
     let mut at_end = false;
     if window.is_raw || start == 0 {
         // What it holds beyond the last range may have been zeros, and may be lines by now. Of a file of
@@ -114,8 +115,11 @@ pub fn read(
     }
     window.is_raw = bound != Bound::Open;
     loop {
-        let stop = progress.advance(window, tracked, bound, &mut take)?;
+        let stop = progress.advance(window, tracked, bound, at_end, &mut take)?;
         if stop {
+            // The last half line of a file may be what fills a batch.
+            let rest = window.bytes(tracked.record.id, progress.position);
+            progress.exhausted = bound == Bound::Final && at_end && rest.is_empty();
             return Ok(progress.finish());
         }
         if at_end {
@@ -152,13 +156,14 @@ pub fn read(
         if came == 0 {
             progress.exhausted = true;
             if bound == Bound::Final {
-                progress.advance(window, tracked, bound, &mut take)?;
+                progress.advance(window, tracked, bound, true, &mut take)?;
             }
             break;
         }
-        // One that is being written to would go on like this for another line or two, again and
-        // again.
-        at_end = bound == Bound::Open && window.is_at_end();
+        // That is not asked twice. One that is being written to would go on like this for another line or
+        // two, again and again; and what comes to a file that ends comes later than its end, as it does a
+        // moment after the second answer.
+        at_end = matches!(bound, Bound::Open | Bound::Final) && window.is_at_end();
     }
     if let Bound::Exactly { end, .. } = bound
         && progress.position != end
@@ -180,7 +185,7 @@ fn read_more(
         (Some(size), Bound::Exactly { end, .. }) => {
             window.read_padded(tracked.record.id, &tracked.file, position, size, end)?
         }
-        _ => window.read_more(tracked.record.id, &tracked.file, position)?,
+        _ => window.read_more(tracked.record.id, &tracked.file, position, tracked.size)?,
     };
     if bound != Bound::Open {
         return Ok(came);
@@ -210,7 +215,7 @@ impl Bound {
         };
         match self {
             Bound::Open => (bytes, Tail::Open),
-            // Only once nothing more came is the end of the window the end of the file.
+            // Only then is the end of the window the end of the file.
             Bound::Final if window_at_end => (bytes, FINAL),
             Bound::Final => (bytes, Tail::Open),
             Bound::Until(end) => up_to(end, FINAL),
@@ -266,16 +271,17 @@ impl Progress {
         tracked.stands_there(self.position, self.tail.as_slice(), head)
     }
 
-    /// Decodes what the window holds. Returns whether the taker has enough.
+    /// Decodes what the window holds; `at_end`: the file ends with it. Returns whether the taker has enough.
     fn advance(
         &mut self,
         window: &Window,
         tracked: &mut Tracked,
         bound: Bound,
+        at_end: bool,
         take: &mut impl FnMut(&[u8], u64) -> Take,
     ) -> Result<bool, SliceError> {
         let held = window.bytes(tracked.record.id, self.position);
-        let (bytes, tail) = bound.clip(held, self.position, self.exhausted);
+        let (bytes, tail) = bound.clip(held, self.position, at_end);
         if bytes.is_empty() {
             return Ok(false);
         }
@@ -450,6 +456,26 @@ mod tests {
                 (expected.iter().map(|s| s.to_string()).collect(), end, lines),
                 "{ends:?}"
             );
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    /// Its file counted as one of which the end was not read.
+    #[test]
+    fn the_half_line_at_the_end_of_a_file_is_its_last_also_where_it_fills_a_batch() {
+        let name = format!("flume-ng-slice-last-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, b"one\ntwo\nhalf").unwrap();
+        for (enough, end, is_last) in [(1, 4, false), (2, 8, false), (3, 12, true), (9, 12, true)] {
+            let mut tracked = tracked::new_for_test(&path);
+            assert_eq!(tracked.look(0).unwrap(), Look::Readable);
+            let mut taken = 0;
+            let slice = read(&mut Window::default(), &mut tracked, 0, Bound::Final, |_, _| {
+                taken += 1;
+                if taken == enough { Take::Enough } else { Take::More }
+            });
+            let slice = slice.unwrap();
+            assert_eq!((slice.end, slice.is_exhausted), (end, is_last), "{enough}");
         }
         std::fs::remove_file(&path).unwrap();
     }

@@ -70,9 +70,16 @@ impl Window {
     }
 
     /// Reads more of the file: keeps what is held from `position` on and appends a block to it.
-    /// Returns how many bytes came.
-    pub fn read_more(&mut self, file_id: u64, file: &File, position: u64) -> io::Result<usize> {
-        self.read_padded(file_id, file, position, u64::MAX, u64::MAX)
+    /// Returns how many bytes came. `size`: how long the file was a moment ago. A read that brings less than it
+    /// was asked for, and ends there, has come to the end; no other one is made that would bring nothing.
+    pub fn read_more(
+        &mut self,
+        file_id: u64,
+        file: &File,
+        position: u64,
+        size: u64,
+    ) -> io::Result<usize> {
+        self.read_up_to(file_id, file, position, (u64::MAX, u64::MAX), Some(size))
     }
 
     /// The same of a file that is as if zeros stood in it from offset `size` to `end`.
@@ -83,6 +90,17 @@ impl Window {
         position: u64,
         size: u64,
         end: u64,
+    ) -> io::Result<usize> {
+        self.read_up_to(file_id, file, position, (size, end), None)
+    }
+
+    fn read_up_to(
+        &mut self,
+        file_id: u64,
+        file: &File,
+        position: u64,
+        (size, end): (u64, u64),
+        known_end: Option<u64>,
     ) -> io::Result<usize> {
         let kept = self.bytes(file_id, position).len();
         if kept > 0 {
@@ -124,6 +142,10 @@ impl Window {
                 Ok(n) => {
                     self.filled += n;
                     came += n;
+                    if n < len && known_end == Some(at + n as u64) {
+                        self.at_end = true;
+                        break;
+                    }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -245,14 +267,29 @@ mod tests {
         let file = File::options().read(true).write(true).open(&path).unwrap();
         let mut window = Window::default();
         while !window.is_at_end() {
-            window.read_more(1, &file, 0).unwrap();
+            window.read_more(1, &file, 0, 9 << 20).unwrap();
         }
         assert_eq!(window.bytes(1, 0).len(), 9 << 20);
         file.set_len(1 << 30).unwrap();
-        assert!(window.read_more(1, &file, 0).unwrap() > 0);
+        assert!(window.read_more(1, &file, 0, 1 << 30).unwrap() > 0);
         assert_eq!(window.bytes(1, 0).len(), EVENT_BYTES_MAX);
-        let error = window.read_more(1, &file, 0).unwrap_err();
+        let error = window.read_more(1, &file, 0, 1 << 30).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    /// It may have grown, or have become shorter, since it was asked how long it is.
+    #[test]
+    fn a_file_is_read_to_its_end_however_long_it_was_a_moment_ago() {
+        let path = std::env::temp_dir().join(format!("flume-ng-end-{}", std::process::id()));
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let file = File::open(&path).unwrap();
+        for size in [0, 4, 8, 12] {
+            let mut window = Window::default();
+            assert_eq!(window.read_more(1, &file, 0, size).unwrap(), 8, "{size}");
+            assert_eq!((window.bytes(1, 0), window.is_at_end()), (&b"one\ntwo\n"[..], true));
+            assert_eq!(window.read_more(1, &file, 8, size).unwrap(), 0, "{size}");
+        }
         std::fs::remove_file(&path).unwrap();
     }
 
