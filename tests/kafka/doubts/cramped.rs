@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flume_ng::checkpoint::ledger::{
     DeadLetter, FileLedger, FinishedFile, GiantLine, Ledger, LedgerError,
 };
+use flume_ng::checkpoint::receipt::Receipt;
 use flume_ng::checkpoint::record::{BatchRecord, FileRecord, LettersKnown, Record};
 use flume_ng::checkpoint::slots::WriteError;
 use flume_ng::pipeline::Journal;
@@ -75,6 +76,10 @@ impl Ledger for Letters {
 
     fn is_letter(&self, topic: &str, range: (u64, u64), body: &[u8]) -> io::Result<bool> {
         self.ledger.is_letter(topic, range, body)
+    }
+
+    fn renew(&mut self, receipts: &[Receipt]) -> Result<(), LedgerError> {
+        self.ledger.renew(receipts)
     }
 
     fn receipts(&mut self, finished: &[FinishedFile<'_>]) -> Result<(), LedgerError> {
