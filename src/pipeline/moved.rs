@@ -5,8 +5,9 @@
 use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::assign;
-use super::{Announced, CHANNEL, Copies, Pipeline};
+use super::{Announced, CHANNEL, Copies, Pipeline, leaders};
 use crate::channel::batch::Identity;
+use crate::channel::broker::Fault;
 use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
 use crate::log::{self, counted};
 
@@ -15,11 +16,67 @@ use crate::log::{self, counted};
 pub(super) const PARTITION_MISSING_MS: u64 = 60_000;
 
 impl Pipeline {
+    /// Compares what the broker says with what the checkpoint says.
+    pub(super) fn adopt_topic(&mut self, at: usize) -> Result<(), Pause> {
+        let outlet = &mut self.outlets[at];
+        let Some(topic) = &outlet.topic else { return Ok(()) };
+        if let Some(fixed) = outlet.config.default_partition
+            && !topic.partitions.contains(&fixed)
+        {
+            return Err(Pause::Fault(Fault::NotReady(format!(
+                "defaultPartitionId = {fixed}, but the topic has the partitions {:?}",
+                topic.partitions
+            ))));
+        }
+        if let Some(fixed) = outlet.config.default_partition
+            && !topic.leads(fixed)
+        {
+            return Err(leaders::without(&outlet.config.topic, fixed));
+        }
+        let wire = topic.wire;
+        let is_other_cluster = !outlet.record.cluster_id.is_empty()
+            && !topic.cluster_id.is_empty()
+            && outlet.record.cluster_id != topic.cluster_id;
+        let is_other_topic = outlet.record.topic != outlet.config.topic;
+        let is_other_wire = outlet.last_wire.is_some_and(|last| last != wire);
+        let cluster_id = topic.cluster_id.clone();
+        let topic_id = topic.topic_id;
+        let has_other_id = ![outlet.record.topic_id, topic_id].contains(&TOPIC_ID_UNKNOWN)
+            && outlet.record.topic_id != topic_id;
+        let is_made_anew = has_other_id || outlet.is_log_other();
+        if is_other_cluster && outlet.config.keeps_cluster {
+            return Err(Pause::Fault(Fault::NotReady(format!(
+                "the brokers that its sinks name are of different clusters ({cluster_id} answers, \
+                 {} was written to before): nothing is sent to a second one; remove one of the sinks",
+                outlet.record.cluster_id
+            ))));
+        }
+        outlet.last_wire = Some(wire);
+        if is_other_wire {
+            outlet.has_own_identity = false;
+            self.forget_encodings(at, wire);
+        }
+        if is_other_cluster || is_other_topic {
+            self.need_leaders(at)?;
+            return self.move_to_other_log(at, &cluster_id);
+        }
+        if !cluster_id.is_empty() {
+            self.outlets[at].record.cluster_id = cluster_id;
+        }
+        if is_made_anew {
+            self.begin_other_log(at)?;
+        }
+        if !wire.has_identity() {
+            self.drop_identities(at)?;
+        }
+        Ok(())
+    }
+
     /// The channel points to another cluster or topic than the checkpoint: what was acked there
     /// stays there, what is in doubt cannot be looked for here and is sent here. The record names
     /// the new place only once nothing in it bears an identity of the old one, which may be
     /// another producer's here.
-    pub(super) fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
+    fn move_to_other_log(&mut self, at: usize, cluster_id: &str) -> Result<(), Pause> {
         // All before anything is changed or said: this is done again until they are there.
         self.count_doubts(at)?;
         let identity = self.fresh_identity(at)?;
