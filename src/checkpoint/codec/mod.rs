@@ -6,8 +6,11 @@
 //! the versions before have written is read as well.)
 //! Decoding is total: no input makes it panic, or allocate more than a small multiple of itself.
 
+mod put;
+
 use std::fmt;
 
+use self::put::{Fields, put, put_bytes, put_length};
 use super::record::{
     BatchRecord, ChannelRecord, Fate, FileRecord, FileState, FormerName, HEAD_BYTES, LettersKnown,
     Mark, OffsetRange, PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
@@ -238,48 +241,6 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
         put(out, share.read_ms.to_le_bytes());
         put(out, share.events.to_le_bytes());
     }
-}
-
-/// `N` bytes of fields that follow one another: each append by itself would ask for room, and a record may have ten
-/// thousand files, each with more fields than that of anything else.
-struct Fields<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Default for Fields<N> {
-    fn default() -> Fields<N> {
-        Fields { bytes: [0; N], len: 0 }
-    }
-}
-
-impl<const N: usize> Fields<N> {
-    #[inline(always)]
-    fn with<const M: usize>(mut self, field: [u8; M]) -> Fields<N> {
-        self.bytes[self.len..self.len + M].copy_from_slice(&field);
-        self.len += M;
-        self
-    }
-
-    #[inline(always)]
-    fn append_to(&self, out: &mut Vec<u8>) {
-        debug_assert_eq!(self.len, N);
-        out.extend_from_slice(&self.bytes);
-    }
-}
-
-fn put<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
-    out.extend_from_slice(&bytes);
-}
-
-fn put_length(out: &mut Vec<u8>, len: usize) {
-    // A record that reaches 4 GiB cannot be: the slots refuse one of 64 MiB.
-    put(out, u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_length(out, bytes.len());
-    out.extend_from_slice(bytes);
 }
 
 /// Why bytes are no record. Positions count from the beginning of the encoding, in bytes.
