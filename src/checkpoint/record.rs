@@ -78,6 +78,41 @@ pub struct ChannelRecord {
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub partitions: Vec<PartitionRecord>,
+    /// Logs that it was moved away from with something in doubt that still is: the last
+    /// [`FORMER_LOGS_MAX`], the last of them at the end.
+    pub former: Vec<FormerLog>,
+}
+
+/// How many logs a channel's record has besides the present one.
+pub const FORMER_LOGS_MAX: usize = 4;
+
+/// A log that a channel was moved away from, another cluster's or another topic: what was in doubt then may be
+/// there. Each batch has a [`Trace`] by which it is known there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FormerLog {
+    /// As in [`ChannelRecord`].
+    pub topic: String,
+    pub cluster_id: String,
+    pub topic_id: [u8; 16],
+    /// The identities of the traces may be another agent's: the state was copied since they were given.
+    pub is_foreign: bool,
+    /// Of those in which something may be: floor and mark as they were.
+    pub partitions: Vec<PartitionRecord>,
+}
+
+/// What a batch in doubt is known by in a log that its channel was moved away from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trace {
+    /// Index into [`ChannelRecord::former`].
+    pub log: u16,
+    /// As in [`BatchRecord`].
+    pub partition: i32,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    pub count: u32,
+    pub values_crc: u32,
+    pub first_crc: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -245,6 +280,9 @@ pub struct BatchRecord {
     pub is_foreign: bool,
     /// `None`: it has all events of its range.
     pub share: Option<Share>,
+    /// Where else it may be, while it is in doubt: one for each of the logs that its channel was moved away from
+    /// since it was announced.
+    pub traces: Vec<Trace>,
 }
 
 /// Which events of a range belong to a batch, where their headers decide: those that the rule in force

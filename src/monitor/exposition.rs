@@ -6,7 +6,7 @@ use std::fmt::{Display, Write as _};
 use serde_json::{Map, Value, json};
 
 use super::ages::Age;
-use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState, PartitionRecord};
+use crate::checkpoint::record::{ChannelRecord, FileRecord, FileState, FormerLog, PartitionRecord};
 use crate::histogram::Histogram;
 use crate::text::printable;
 
@@ -267,7 +267,13 @@ pub(crate) fn channel_json(
         "producer_id": channel.producer_id,
         "producer_epoch": channel.producer_epoch,
         "partitions": partitions.map(Value::Object).collect::<Vec<Value>>(),
+        "former_logs": channel.former.iter().map(former_json).collect::<Vec<Value>>(),
     }))
+}
+
+/// A log in which something may be that is in doubt, though the channel was moved away from it.
+fn former_json(log: &FormerLog) -> Value {
+    json!({ "topic": log.topic, "cluster_id": log.cluster_id })
 }
 
 /// A partition as its record has it; `in_doubt`: batches of it.

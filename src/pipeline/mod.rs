@@ -13,6 +13,7 @@ mod buried;
 mod copies;
 mod doubt;
 mod foreign;
+mod former;
 pub(crate) mod handover;
 mod leaders;
 mod left;
@@ -423,6 +424,7 @@ impl Pipeline {
         self.is_dirty = true;
         self.take_over_ranges();
         self.forget_foreign();
+        self.forget_former_logs();
         let record = &mut self.record;
         record.agent.clone_from(&self.agent);
         record.source.clone_from(&self.config.name);

@@ -1,6 +1,7 @@
 //! The log behind a channel is another one than that in which its batches are in doubt: another
 //! cluster, another topic, or a topic that was deleted and made anew with fewer partitions. What
-//! was acknowledged there stays there; what is in doubt is sent here under a fresh identity.
+//! was acknowledged there stays there; what is in doubt is sent here under a fresh identity. Should that log answer
+//! again before it is acknowledged here, it is looked for there: see [`super::former`].
 
 use super::announced::Ticket;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
@@ -8,7 +9,7 @@ use super::rounds::assign;
 use super::{Announced, CHANNEL, Copies, Pipeline, leaders};
 use crate::channel::batch::Identity;
 use crate::channel::broker::Fault;
-use crate::channel::outlet::{FLOOR_UNKNOWN, TOPIC_ID_UNKNOWN};
+use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet, TOPIC_ID_UNKNOWN};
 use crate::log::{self, counted};
 
 /// How long the brokers must say that a partition of a batch in doubt, or one that an event names, does not exist, ms. For a
@@ -18,7 +19,7 @@ pub(super) const PARTITION_MISSING_MS: u64 = 60_000;
 impl Pipeline {
     /// Compares what the broker says with what the checkpoint says.
     pub(super) fn adopt_topic(&mut self, at: usize) -> Result<(), Pause> {
-        let outlet = &mut self.outlets[at];
+        let outlet = &self.outlets[at];
         let Some(topic) = &outlet.topic else { return Ok(()) };
         if let Some(fixed) = outlet.config.default_partition
             && !topic.partitions.contains(&fixed)
@@ -40,10 +41,6 @@ impl Pipeline {
         let is_other_topic = outlet.record.topic != outlet.config.topic;
         let is_other_wire = outlet.last_wire.is_some_and(|last| last != wire);
         let cluster_id = topic.cluster_id.clone();
-        let topic_id = topic.topic_id;
-        let has_other_id = ![outlet.record.topic_id, topic_id].contains(&TOPIC_ID_UNKNOWN)
-            && outlet.record.topic_id != topic_id;
-        let is_made_anew = has_other_id || outlet.is_log_other();
         if is_other_cluster && outlet.config.keeps_cluster {
             return Err(Pause::Fault(Fault::NotReady(format!(
                 "the brokers that its sinks name are of different clusters ({cluster_id} answers, \
@@ -51,25 +48,41 @@ impl Pipeline {
                 outlet.record.cluster_id
             ))));
         }
+        let is_elsewhere = is_other_cluster || is_other_topic;
+        let is_former = self.answering_log(at).is_some();
+        if is_elsewhere || is_former {
+            self.need_leaders(at)?;
+            // While it has what it is known by there.
+            self.leave_log(at);
+        }
+        let outlet = &mut self.outlets[at];
         outlet.last_wire = Some(wire);
         if is_other_wire {
             outlet.has_own_identity = false;
             self.forget_encodings(at, wire);
         }
-        if is_other_cluster || is_other_topic {
-            self.need_leaders(at)?;
+        if is_former {
+            self.return_to_log(at, &cluster_id)?;
+        } else if is_elsewhere {
             return self.move_to_other_log(at, &cluster_id);
         }
         if !cluster_id.is_empty() {
             self.outlets[at].record.cluster_id = cluster_id;
         }
-        if is_made_anew {
+        if self.has_other_id(at) || self.outlets[at].is_log_other() {
             self.begin_other_log(at)?;
         }
         if !wire.has_identity() {
             self.drop_identities(at)?;
         }
         Ok(())
+    }
+
+    /// Do the brokers tell another topic id than that of the record?
+    fn has_other_id(&self, at: usize) -> bool {
+        let Outlet { topic, record, .. } = &self.outlets[at];
+        let told = topic.as_ref().map_or(TOPIC_ID_UNKNOWN, |topic| topic.topic_id);
+        ![record.topic_id, told].contains(&TOPIC_ID_UNKNOWN) && record.topic_id != told
     }
 
     /// The channel points to another cluster or topic than the checkpoint: what was acked there
@@ -81,14 +94,22 @@ impl Pipeline {
         self.count_doubts(at)?;
         let identity = self.fresh_identity(at)?;
         let ends = self.ends(at)?;
+        let doubts = self.doubts(at).len() as u64;
+        let (in_doubt, is_one) = (counted(doubts, "batch"), doubts == 1);
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,
             format_args!(
                 "Channel {}: topic {} (cluster {}) is not the one for which the checkpoint was \
-                 written ({}); positions are kept, batches in doubt are sent here (to go back before \
-                 these are acknowledged may repeat them).",
-                outlet.config.name, outlet.config.topic, cluster_id, outlet.record.topic
+                 written ({}, cluster {}); positions are kept, and {in_doubt} in doubt {} sent here. Should \
+                 that one answer again before, {} looked for there.",
+                outlet.config.name,
+                outlet.config.topic,
+                cluster_id,
+                outlet.record.topic,
+                outlet.record.cluster_id,
+                if is_one { "is" } else { "are" },
+                if is_one { "it is" } else { "they are" },
             ),
         );
         outlet.forget_place();
@@ -107,6 +128,10 @@ impl Pipeline {
     /// beginning, and what is absent is sent under its identity, which this cluster gave.
     pub(super) fn begin_other_log(&mut self, at: usize) -> Result<(), Pause> {
         let in_doubt = counted(self.doubts(at).len() as u64, "batch");
+        if self.has_other_id(at) {
+            // By its id it is known again, should it be restored.
+            self.leave_log(at);
+        }
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,

@@ -4,6 +4,7 @@
 
 use super::announced::Ticket;
 use super::buried::{body_of, first_event};
+use super::former::split_traces;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
@@ -315,8 +316,11 @@ impl Pipeline {
         }
         // The file may have been overwritten since the whole was read, and then these are other
         // lines, which will be read as what they are.
-        let is_whole = rest.start == whole.end && bytes_crc == whole.bytes_crc;
-        Ok(is_whole.then_some(parts))
+        if rest.start != whole.end || bytes_crc != whole.bytes_crc {
+            return Ok(None);
+        }
+        split_traces(&mut parts);
+        Ok(Some(parts))
     }
 
     /// Puts these in the place of batch `n`, which is the first of them from now on.

@@ -168,6 +168,10 @@ impl Pipeline {
         let before = announced_in(&record);
         let mut outlets = make_outlets(channels, &mut record);
         let decides = is_new || announced_in(&record) != before;
+        if inherited.is_copied {
+            let former = outlets.iter_mut().flat_map(|outlet| &mut outlet.record.former);
+            former.for_each(|log| log.is_foreign = true);
+        }
         let interceptors = interceptor::build(&config.interceptors);
         let destinations: Vec<Rc<Destination>> =
             outlets.iter().map(|outlet| outlet.config.clone()).collect();

@@ -137,3 +137,60 @@ fn a_topic_made_anew_while_idle_0_10_2_0() {
 fn a_topic_made_anew_while_idle_4_3_1() {
     made_anew("4.3.1", true);
 }
+
+/// Of the first cluster's batches one answer is lost, and its address leads to a second one, which is there but takes
+/// nothing, for as long as it takes the agent to move there; once the agent is killed there, too.
+fn a_moment_at_another_cluster(version: &str) {
+    let what = "another cluster at the address for a moment, batches in doubt";
+    let mut tally = Tally::row(Group::Log, what, version);
+    let proxy = Proxy::new();
+    let linked = || {
+        let plan = Cluster::with(version).set("auto.create.topics.enable", false);
+        plan.listener("LINK:PLAINTEXT").advertised("LINK", &proxy.address()).start()
+    };
+    let (first, second) = (linked(), linked());
+    let topic = first.create_topic(NAME, 1);
+    second.create_topic_with(NAME, 1, 1, &[("cleanup.policy", "compact")]);
+    proxy.aim(&first.listener("LINK"));
+    let work = work(&Brokers::at(&proxy.address()).topic(NAME)).file(FILE, &lines("a", 0, 100), 0);
+    let mut agent = work.start();
+    agent.expect_records(&topic, 100, ARRIVE_MAX);
+    for (times, (is_killed, name)) in (1..).zip([(false, "b"), (true, "c")]) {
+        agent.expect("a commit", ARRIVE_MAX, || work.is_committed());
+        // The connection that there is stays where it is.
+        proxy.aim(&second.listener("LINK"));
+        proxy.arm(Cut::Answer, 1);
+        work.append(FILE, &lines(name, 0, 2_000));
+        agent.expect("an answer that is lost", ARRIVE_MAX, || proxy.has_struck());
+        told(&agent, times, "is not the one for which the checkpoint was written");
+        if is_killed {
+            agent.kill9();
+            agent = work.start();
+        }
+        proxy.aim(&first.listener("LINK"));
+        told(&agent, 1, "answers again, in which ");
+        agent.expect_records(&topic, 100 + times * 2_000, ARRIVE_MAX);
+    }
+    work.append(FILE, &lines("d", 0, 10));
+    agent.expect_records(&topic, 4_110, ARRIVE_MAX);
+    assert_eq!(agent.term().code(), Some(0), "{}", agent.log());
+    let expected = [("a", 100), ("b", 2_000), ("c", 2_000), ("d", 10)];
+    tally.exact("a moment at another cluster", &topic, &expected, &agent);
+}
+
+fn told(agent: &Agent, times: usize, what: &str) {
+    eventually(what, ARRIVE_MAX, || match agent.log().matches(what).count() >= times {
+        true => Ok(()),
+        false => Err(agent.log()),
+    });
+}
+
+#[test]
+fn a_moment_at_another_cluster_0_10_2_0() {
+    a_moment_at_another_cluster("0.10.2.0");
+}
+
+#[test]
+fn a_moment_at_another_cluster_4_3_1() {
+    a_moment_at_another_cluster("4.3.1");
+}

@@ -6,6 +6,8 @@
 //! offset; a gap is refused; a higher epoch begins at 0 and shuts the lower one out; what is not
 //! on every replica yet is not shown to readers and not acknowledged.
 
+mod former;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -16,6 +18,7 @@ use flume_ng::clock::{Clock, ManualClock};
 use crate::Plant;
 use crate::fuse::Trace;
 use crate::rng::Rng;
+pub use former::Former;
 
 /// Whose rules the broker follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,8 +146,12 @@ pub struct Cluster {
     pub id: u32,
     /// Counts the topics of this name.
     pub topic: u32,
-    /// Logs of topics that are no more, of all partitions together.
-    pub former: Vec<Vec<Log>>,
+    /// Topics that were at the address before, the last one at the end.
+    pub former: Vec<Former>,
+    /// One of them was there again.
+    pub has_returned: bool,
+    /// How many clusters and topics there have been.
+    made: (u32, u32),
     /// Stamps that differ by more from the broker's clock are refused, ms.
     pub stamp_limit_ms: i64,
     /// Until then the topic is compacted: it takes no record without a key.
@@ -199,6 +206,8 @@ impl Cluster {
             id: 0,
             topic: 0,
             former: Vec::new(),
+            has_returned: false,
+            made: (0, 0),
             stamp_limit_ms: i64::MAX,
             compacted_until_ms: 0,
             wall_offset_ms: clock.now_ms(),
@@ -272,9 +281,9 @@ impl Cluster {
     /// written to that before we hear of it.
     pub fn remake_topic(&mut self) {
         let fresh = self.logs.iter().map(|_| Log::default()).collect();
-        let old = std::mem::replace(&mut self.logs, fresh);
-        self.former.push(old);
-        self.topic += 1;
+        self.put_away(fresh, Vec::new());
+        self.made.1 += 1;
+        self.topic = self.made.1;
         self.serial_of_former = self.serial;
         if self.tells_topic_id() {
             for _ in 0..self.rng.below(6) {
@@ -286,9 +295,14 @@ impl Cluster {
     /// Another cluster stands at the address, with a topic of the same name. Another agent was
     /// given the producer ids there that our own cluster gave us, and has written under them.
     pub fn replace(&mut self, for_ms: u64) {
-        self.network.clear();
+        self.cut();
+        let network = std::mem::take(&mut self.network);
         self.remake_topic();
-        self.id += 1;
+        if let Some(left) = self.former.last_mut() {
+            left.network = network;
+        }
+        self.made.0 += 1;
+        self.id = self.made.0;
         let ids = self.next_producer_id;
         self.next_producer_id = 0;
         for producer_id in 0..ids {

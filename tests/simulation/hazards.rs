@@ -51,7 +51,11 @@ impl Story {
 
     /// Does the log say so?
     pub(crate) fn has_told(&self, what: &str) -> bool {
-        self.trace.last(usize::MAX).iter().any(|line| line.contains(what))
+        self.times_told(what) > 0
+    }
+
+    pub(crate) fn times_told(&self, what: &str) -> usize {
+        self.trace.last(usize::MAX).iter().filter(|line| line.contains(what)).count()
     }
 
     pub(crate) fn fail(&self, why: &str) -> ! {

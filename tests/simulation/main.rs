@@ -29,6 +29,7 @@ mod model;
 mod numbers;
 mod optional;
 mod places;
+mod returns;
 mod rng;
 mod room;
 mod scenario;
@@ -72,6 +73,8 @@ pub enum Plant {
     AckWithoutAppend,
     /// The broker tells the old ids of a cluster and a topic that are other ones.
     HideOtherLogs,
+    /// The state does not say where else what is in doubt may be.
+    ForgetFormerLogs,
 }
 
 /// A directory in memory, if there is one: every run makes and renames files.

@@ -24,7 +24,8 @@
 //! | zeros, as often as they like | a writer reserved them and did not use them before its file seemed finished | `are_zeros_of` |
 //! | a line is in two topics of one name | the first was deleted, or its cluster replaced, while the line was in doubt | `check_topic`, which counts in each |
 //! | a line among the dead letters stands in a topic, too, or of a line in a topic its beginning in a later one | likewise: what was in doubt then is too large for the later topic's format, or has only its beginning left in a copy | `check_topic`, by the topics in which each stands |
-//! | a line stands behind later ones | it stands in a topic that was deleted, and this is a copy that was on its way then | `check_log` |
+//! | | where one of these topics was there again, which of them was first is not asked | `Cluster::has_returned` |
+//! | a line stands behind later ones | it stands in a topic that was deleted, or at another cluster, and this is a copy that was on its way then | `check_log` |
 //! | | it stands, without an identity, in a topic that was deleted, too: what was sent before that was noticed stands before it | `check_log` |
 //! | | brokers from 2.5 on had forgotten the producer, since the clock leapt over its expiry or the topic was made anew, and took the second of two batches | `World::keeps_order` |
 //! | a file whose time is over is there | its name has no room for the suffix, or it is empty and of the present hour | `World::may_stay` |
@@ -84,9 +85,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Logs of all partitions of each topic of the name, the present one at the end.
+fn topics(cluster: &Cluster) -> impl Iterator<Item = &Vec<Log>> {
+    cluster.former.iter().map(|former| &former.logs).chain([&cluster.logs])
+}
+
 /// Bodies of ours in a topic.
 pub fn bodies(cluster: &Cluster) -> impl Iterator<Item = &[u8]> {
-    let logs = cluster.former.iter().chain([&cluster.logs]).flatten();
+    let logs = topics(cluster).flatten();
     let stored = logs.flat_map(|l| &l.stored).filter(|s| s.is_ours);
     stored.flat_map(|s| s.values.iter()).filter_map(|v| body(v))
 }
@@ -125,10 +131,11 @@ pub fn check_topic(
     // have been in doubt, and is then sent to the next.
     let mut counts: HashMap<&[u8], u32> = HashMap::new();
     // In which topic of the name each stands first, and last.
-    let mut topics: HashMap<&[u8], (usize, usize)> = HashMap::new();
-    for (at, topic) in cluster.former.iter().chain([&cluster.logs]).enumerate() {
-        for (body, count) in check_log(writers, name, topic, &counts, keeps_order)? {
-            topics.entry(body).or_insert((at, at)).1 = at;
+    let mut places: HashMap<&[u8], (usize, usize)> = HashMap::new();
+    for (at, topic) in topics(cluster).enumerate() {
+        let elsewhere = bodies_but(cluster, at);
+        for (body, count) in check_log(writers, name, topic, &elsewhere, keeps_order)? {
+            places.entry(body).or_insert((at, at)).1 = at;
             let most = counts.entry(body).or_default();
             *most = count.max(*most);
         }
@@ -158,14 +165,20 @@ pub fn check_topic(
         if !is_ours && !is_rest {
             return Err(format!("{name}: nobody wrote {}", text(body)));
         }
-        let whole = writers.partials.get(body).and_then(|whole| topics.get(&whole[..]));
-        if whole.is_some_and(|whole| whole.1 >= topics[body].0) {
+        let whole = writers.partials.get(body).and_then(|whole| places.get(&whole[..]));
+        // Which was first is not known where one was there again.
+        let are_together = |whole: &(usize, usize)| match cluster.has_returned {
+            true => whole.0 == whole.1 && *whole == places[body],
+            false => whole.1 >= places[body].0,
+        };
+        if whole.is_some_and(are_together) {
             return Err(format!("{name}: a line and its beginning: {}", text(body)));
         }
         if count > 1 && !is_rest {
             return Err(format!("{name}: {count} times: {}", text(body)));
         }
-        if buried.contains(body) && topics[body].1 == cluster.former.len() {
+        let is_here = places[body].1 == cluster.former.len() && !cluster.has_returned;
+        if buried.contains(body) && is_here {
             return Err(format!("{name}: among the dead letters and sent: {}", text(body)));
         }
     }
@@ -228,12 +241,20 @@ pub fn without_zeros(body: &[u8]) -> Vec<u8> {
     body[..text].to_vec()
 }
 
+/// Bodies that stand in topics of the name before that one; where one was there again, in any other.
+fn bodies_but(cluster: &Cluster, topic: usize) -> HashSet<&[u8]> {
+    let is_meant = |at: usize| at < topic || cluster.has_returned && at != topic;
+    let logs = topics(cluster).enumerate().filter(|(at, _)| is_meant(*at)).flat_map(|(_, t)| t);
+    let stored = logs.flat_map(|log| &log.stored).filter(|s| s.is_ours);
+    stored.flat_map(|s| s.values.iter()).filter_map(|value| body(value)).collect()
+}
+
 /// How often each body stands in a topic, and whether in the order of its file.
 fn check_log<'a>(
     writers: &Writers,
     name: &str,
     topic: &'a [Log],
-    former: &HashMap<&[u8], u32>,
+    elsewhere: &HashSet<&[u8]>,
     keeps_order: bool,
 ) -> Result<HashMap<&'a [u8], u32>, String> {
     let mut counts: HashMap<&[u8], u32> = HashMap::new();
@@ -242,7 +263,7 @@ fn check_log<'a>(
         for stored in log.stored.iter().filter(|s| s.is_ours) {
             // A copy of what stands in a topic that was deleted: it was on its way then, or is sent again
             // behind what had reached this one before anybody knew of it.
-            let is_there = |value: &Vec<u8>| body(value).is_some_and(|b| former.contains_key(b));
+            let is_there = |value: &Vec<u8>| body(value).is_some_and(|b| elsewhere.contains(b));
             let may_be_late = stored.is_of_former || stored.producer_id < 0;
             let is_copy = may_be_late && stored.values.iter().all(is_there);
             for value in stored.values.iter() {

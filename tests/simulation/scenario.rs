@@ -1,5 +1,6 @@
 //! What a seed makes of a run: how everything is set up, and what happens in which order.
 
+mod address;
 mod divided;
 mod followed;
 mod hard;
@@ -27,6 +28,7 @@ use crate::fuse::Trace;
 use crate::rng::Rng;
 use crate::world::{End, World};
 use crate::writers::{FILTERED, Writers};
+pub use address::Detour;
 pub use divided::Division;
 pub use followed::Kind;
 use mischief::{hide_files, misbehave, renumber};
@@ -417,6 +419,7 @@ pub fn write_lines(world: &mut World, at: usize, count: u64) {
 
 /// One thing that happens.
 pub fn act(world: &mut World) -> Result<(), String> {
+    address::go_on(world);
     if world.filling.is_some() {
         let count = world.rng.below(3);
         world.turns(count)?;
@@ -603,7 +606,7 @@ fn trouble(world: &mut World) {
         cluster.logs.push(Log::default());
         return;
     }
-    let kind = world.rng.below(if world.scenario.has_other_logs { 11 } else { 8 });
+    let kind = world.rng.below(if world.scenario.has_other_logs { 12 } else { 8 });
     world.say(|| format!("trouble {kind}"));
     match kind {
         0 => {
@@ -645,9 +648,10 @@ fn trouble(world: &mut World) {
         }
         9 => {
             world.has_other_log = true;
-            let ms = world.rng.below(3_000);
-            cluster.replace(ms);
+            drop(cluster);
+            address::lead_elsewhere(world, at);
         }
+        11 => world.has_other_log |= cluster.go_back(500),
         10 => cluster.compacted_until_ms = cluster.now_ms() + world.rng.below(30_000),
         _ => {
             if let Some(connection) = &mut cluster.connection {

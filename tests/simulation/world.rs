@@ -35,8 +35,9 @@ use crate::crash_store::{CrashStore, Disk};
 use crate::fuse::{
     Book, Fuse, FusedClock, FusedJournal, FusedLedger, FusedStore, Killed, NoRoom, Trace,
 };
+use crate::returns;
 use crate::rng::Rng;
-use crate::scenario::{self, Kind, Scenario};
+use crate::scenario::{self, Detour, Kind, Scenario};
 use crate::writers::{Inode, Writers};
 
 /// Files that may be open at a time in some runs: fewer than there are.
@@ -115,6 +116,8 @@ pub struct World {
     torn: Option<String>,
     /// A topic was made anew: its brokers know no producer.
     pub has_other_log: bool,
+    /// The address of this cluster leads elsewhere for a while.
+    pub detour: Option<(usize, Detour)>,
     ends: u64,
     /// What is done to the numbers in the state before the next start.
     pub renumbering: Option<Renumbering>,
@@ -172,6 +175,7 @@ impl World {
             hour: String::new(),
             torn: None,
             has_other_log: false,
+            detour: None,
             ends: 0,
             renumbering: None,
             last_renumbering: None,
@@ -297,6 +301,7 @@ impl World {
         let is_rebuilding = marker::is_there(tracker).map_err(|e| e.to_string())?;
         let record = record.filter(|_| !is_rebuilding);
         let begin = if is_rebuilding { Begin::Topic } else { Begin::Beginnings };
+        let record = record.map(|record| returns::as_planted(record, self.plant));
         let kept = record.clone();
         let renumbering = self.renumber_state(record.as_ref());
         self.is_renumbered_as_copy = renumbering == Some(Renumbering::Copy);

@@ -12,12 +12,15 @@ use std::fmt;
 
 use self::put::{Fields, put, put_bytes, put_length};
 use super::record::{
-    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, FormerName, HEAD_BYTES, LettersKnown,
-    Mark, OffsetRange, PartitionRecord, ReadMark, Record, Share, TAIL_BYTES,
+    BatchRecord, ChannelRecord, Fate, FileRecord, FileState, FormerLog, FormerName, HEAD_BYTES,
+    LettersKnown, Mark, OffsetRange, PartitionRecord, ReadMark, Record, Share, TAIL_BYTES, Trace,
 };
 
 /// Version of the encoding. To be raised with every change of a field.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
+/// That of a record whose channels were moved away from no log: it has nothing that an earlier program would not
+/// know, and is written as that would.
+const WITHOUT_FORMER_LOGS: u16 = 6;
 /// A bit of the state of a file: see [`FileRecord::skips_line`]. A program that does not know it refuses
 /// the state.
 const SKIPS_LINE: u8 = 0x80;
@@ -55,6 +58,8 @@ const HAS_FREE: u8 = 1;
 /// Fewest bytes that one element of each list takes: a length that promises more elements than
 /// the rest of the input can hold is refused before anything is allocated for them.
 const CHANNEL_BYTES_MIN: usize = 4 * 4 + 8 + 2;
+const FORMER_LOG_BYTES_MIN: usize = 3 * 4 + 16 + 1;
+const TRACE_BYTES: usize = 2 + 4 + 8 + 2 + 4 * 4;
 const PARTITION_BYTES_MIN: usize = 4 + 4 + 8;
 const FILE_BYTES_MIN: usize = 4 * 8 + 4 * 4 + 3 * 4 + 1 + 3 * 8 + 4 + 8;
 const READ_MARK_BYTES: usize = 3 * 8 + 4;
@@ -67,7 +72,8 @@ const BATCH_BYTES_MIN: usize = 2 + 4 + 8 + 2 + 4 + 4 + 4 * 8 + 4 * 4 + 8 + 1;
 ///
 /// The indices of channels must be valid: [`decode`] refuses others.
 pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
-    put(out, VERSION.to_le_bytes());
+    let version = version_of(record);
+    put(out, version.to_le_bytes());
     put(out, record.generation.to_le_bytes());
     put(out, record.own_device.to_le_bytes());
     put(out, record.own_inode.to_le_bytes());
@@ -77,6 +83,9 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
     put_length(out, record.channels.len());
     for channel in &record.channels {
         encode_channel(channel, out);
+        if version == VERSION {
+            encode_former_logs(&channel.former, out);
+        }
     }
     put_length(out, files.len());
     for file in files {
@@ -97,6 +106,9 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
     for batch in &record.batches {
         debug_assert!(usize::from(batch.channel) < record.channels.len());
         encode_batch(batch, out);
+        if version == VERSION {
+            encode_traces(&batch.traces, out);
+        }
     }
     put(out, record.receipts_void.to_le_bytes());
     put(out, record.letters_known.number().to_le_bytes());
@@ -106,6 +118,12 @@ pub fn encode_into(record: &Record, files: &[&FileRecord], out: &mut Vec<u8>) {
     }
 }
 
+/// The first one that knows all that the record says.
+fn version_of(record: &Record) -> u16 {
+    let has_former = record.channels.iter().any(|channel| !channel.former.is_empty());
+    if has_former { VERSION } else { WITHOUT_FORMER_LOGS }
+}
+
 fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
     put_bytes(out, channel.name.as_bytes());
     put_bytes(out, channel.topic.as_bytes());
@@ -113,8 +131,23 @@ fn encode_channel(channel: &ChannelRecord, out: &mut Vec<u8>) {
     put(out, channel.topic_id);
     put(out, channel.producer_id.to_le_bytes());
     put(out, channel.producer_epoch.to_le_bytes());
-    put_length(out, channel.partitions.len());
-    for partition in &channel.partitions {
+    encode_partitions(&channel.partitions, out);
+}
+
+fn encode_former_logs(logs: &[FormerLog], out: &mut Vec<u8>) {
+    put_length(out, logs.len());
+    for log in logs {
+        put_bytes(out, log.topic.as_bytes());
+        put_bytes(out, log.cluster_id.as_bytes());
+        put(out, log.topic_id);
+        put(out, [u8::from(log.is_foreign)]);
+        encode_partitions(&log.partitions, out);
+    }
+}
+
+fn encode_partitions(partitions: &[PartitionRecord], out: &mut Vec<u8>) {
+    put_length(out, partitions.len());
+    for partition in partitions {
         put(out, partition.partition.to_le_bytes());
         put(out, partition.next_sequence.to_le_bytes());
         put(out, partition.floor_offset.to_le_bytes());
@@ -243,6 +276,20 @@ fn encode_batch(batch: &BatchRecord, out: &mut Vec<u8>) {
     }
 }
 
+fn encode_traces(traces: &[Trace], out: &mut Vec<u8>) {
+    put_length(out, traces.len());
+    for trace in traces {
+        put(out, trace.log.to_le_bytes());
+        put(out, trace.partition.to_le_bytes());
+        put(out, trace.producer_id.to_le_bytes());
+        put(out, trace.producer_epoch.to_le_bytes());
+        put(out, trace.base_sequence.to_le_bytes());
+        put(out, trace.count.to_le_bytes());
+        put(out, trace.values_crc.to_le_bytes());
+        put(out, trace.first_crc.to_le_bytes());
+    }
+}
+
 /// Why bytes are no record. Positions count from the beginning of the encoding, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
@@ -293,8 +340,19 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     };
     record.channels = input.list(CHANNEL_BYTES_MIN, |input| decode_channel(input, version))?;
     let channels = record.channels.len();
+    if version == VERSION && version_of(&record) != version {
+        return Err(input.impossible("version for channels that were not moved"));
+    }
     record.files = input.list(FILE_BYTES_MIN, |input| decode_file(input, channels, version))?;
-    record.batches = input.list(BATCH_BYTES_MIN, |input| decode_batch(input, channels))?;
+    let of_channels = &record.channels;
+    record.batches = input.list(BATCH_BYTES_MIN, |input| {
+        let mut batch = decode_batch(input, channels)?;
+        if version == VERSION {
+            let logs = of_channels[usize::from(batch.channel)].former.len();
+            batch.traces = input.list(TRACE_BYTES, |input| decode_trace(input, logs))?;
+        }
+        Ok(batch)
+    })?;
     if version >= WITH_DIRECTORY {
         record.receipts_void = input.u64()?;
         record.letters_known = LettersKnown::of_number(input.u64()?);
@@ -321,6 +379,40 @@ fn decode_channel(input: &mut Input, version: u16) -> Result<ChannelRecord, Deco
         producer_id: input.i64()?,
         producer_epoch: input.i16()?,
         partitions: input.list(PARTITION_BYTES_MIN, |input| decode_partition(input, version))?,
+        former: match version {
+            VERSION => input.list(FORMER_LOG_BYTES_MIN, decode_former_log)?,
+            _ => Vec::new(),
+        },
+    })
+}
+
+fn decode_former_log(input: &mut Input) -> Result<FormerLog, DecodeError> {
+    Ok(FormerLog {
+        topic: input.text("topic")?,
+        cluster_id: input.text("cluster id")?,
+        topic_id: input.array()?,
+        is_foreign: match input.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(input.impossible("former log")),
+        },
+        partitions: input.list(PARTITION_BYTES_MIN, |input| decode_partition(input, VERSION))?,
+    })
+}
+
+fn decode_trace(input: &mut Input, logs: usize) -> Result<Trace, DecodeError> {
+    Ok(Trace {
+        log: match input.u16()? {
+            log if usize::from(log) < logs => log,
+            _ => return Err(input.impossible("index of a former log")),
+        },
+        partition: input.i32()?,
+        producer_id: input.i64()?,
+        producer_epoch: input.i16()?,
+        base_sequence: input.i32()?,
+        count: input.u32()?,
+        values_crc: input.u32()?,
+        first_crc: input.u32()?,
     })
 }
 

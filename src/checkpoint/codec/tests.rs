@@ -37,12 +37,41 @@ impl Random {
             topic_id: std::array::from_fn(|_| self.next() as u8),
             producer_id: self.next() as i64,
             producer_epoch: self.next() as i16,
-            partitions: self.list(5, |r| PartitionRecord {
-                partition: r.next() as i32,
-                next_sequence: r.next() as i32,
-                floor_offset: r.next() as i64,
-                mark: (r.below(2) == 0).then(|| r.mark()),
-            }),
+            partitions: self.list(5, Random::partition),
+            former: if self.below(4) == 0 { self.list(2, Random::former) } else { Vec::new() },
+        }
+    }
+
+    fn partition(&mut self) -> PartitionRecord {
+        PartitionRecord {
+            partition: self.next() as i32,
+            next_sequence: self.next() as i32,
+            floor_offset: self.next() as i64,
+            mark: (self.below(2) == 0).then(|| self.mark()),
+        }
+    }
+
+    fn former(&mut self) -> FormerLog {
+        FormerLog {
+            topic: self.text(),
+            cluster_id: self.text(),
+            topic_id: std::array::from_fn(|_| self.next() as u8),
+            is_foreign: self.below(2) == 0,
+            partitions: self.list(2, Random::partition),
+        }
+    }
+
+    /// `logs`: how many former ones the channel has.
+    fn trace(&mut self, logs: usize) -> Trace {
+        Trace {
+            log: self.below(logs) as u16,
+            partition: self.next() as i32,
+            producer_id: self.next() as i64,
+            producer_epoch: self.next() as i16,
+            base_sequence: self.next() as i32,
+            count: self.next() as u32,
+            values_crc: self.next() as u32,
+            first_crc: self.next() as u32,
         }
     }
 
@@ -105,9 +134,11 @@ impl Random {
         }
     }
 
-    fn batch(&mut self, channels: usize) -> BatchRecord {
+    fn batch(&mut self, channels: &[ChannelRecord]) -> BatchRecord {
+        let channel = self.below(channels.len());
+        let logs = channels[channel].former.len();
         BatchRecord {
-            channel: self.below(channels) as u16,
+            channel: channel as u16,
             partition: self.next() as i32,
             producer_id: self.next() as i64,
             producer_epoch: self.next() as i16,
@@ -138,6 +169,7 @@ impl Random {
                 read_ms: self.next() as i64,
                 events: self.next() as u32,
             }),
+            traces: if logs == 0 { Vec::new() } else { self.list(2, |r| r.trace(logs)) },
         }
     }
 
@@ -158,7 +190,7 @@ impl Random {
             }),
             names_from: if self.below(2) == 0 { Vec::new() } else { self.text().into() },
             files: self.list(4, |r| r.file(count)),
-            batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(count)),
+            batches: self.list(if count == 0 { 0 } else { 9 }, |r| r.batch(&channels)),
             channels,
         }
     }
@@ -233,6 +265,7 @@ fn typical(batches: usize) -> Record {
         ..random.channel()
     };
     channel.partitions = vec![PartitionRecord::default(); 3];
+    channel.former.clear();
     let name = b"010_2017041212.log".to_vec();
     let mut file = FileRecord { current_name: name.clone(), name, ..random.file(0) };
     file.ranges = vec![OffsetRange::default(); 3];
@@ -241,9 +274,9 @@ fn typical(batches: usize) -> Record {
     Record {
         agent: "a1".into(),
         source: "r1".into(),
+        batches: (0..batches).map(|_| random.batch(std::slice::from_ref(&channel))).collect(),
         channels: vec![channel],
         files: vec![file],
-        batches: (0..batches).map(|_| random.batch(1)).collect(),
         ..Record::default()
     }
 }
@@ -267,6 +300,8 @@ fn the_versions_before_are_read() {
             (file.directory_born_ns, file.root, file.root_born_ns) = (0, 0, 0);
             file.former_names.clear();
         }
+        record.channels.iter_mut().for_each(|channel| channel.former.clear());
+        record.batches.iter_mut().for_each(|batch| batch.traces.clear());
         assert_eq!(decode(&encode_old(&record, 5)).as_ref(), Ok(&record));
         record.files.iter_mut().for_each(|file| (file.directory, file.is_remnant) = (0, false));
         (record.receipts_void, record.letters_known) = (0, LettersKnown::Unsaid);
@@ -306,6 +341,38 @@ fn the_least_sizes_are_those_of_empty_elements() {
     let mut batch = none.clone();
     batch.batches.push(BatchRecord::default());
     assert_eq!(size(&batch) - size(&none), BATCH_BYTES_MIN);
+    let mut moved = batch.clone();
+    moved.channels[0].former.push(FormerLog::default());
+    let mut twice = moved.clone();
+    twice.channels[0].former.push(FormerLog::default());
+    assert_eq!(size(&twice) - size(&moved), FORMER_LOG_BYTES_MIN);
+    let mut traced = moved.clone();
+    traced.batches[0].traces.push(Trace::default());
+    assert_eq!(size(&traced) - size(&moved), TRACE_BYTES);
+}
+
+/// A program that does not know of such logs may go on with everything else.
+#[test]
+fn only_a_record_that_names_a_former_log_needs_a_later_program() {
+    let version = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes[1]]);
+    let mut record = typical(1);
+    let mut bytes = encode(&record);
+    assert_eq!(version(&bytes), WITHOUT_FORMER_LOGS);
+    // The same, as if it did.
+    bytes[..2].copy_from_slice(&VERSION.to_le_bytes());
+    assert!(decode(&bytes).is_err());
+    record.channels[0].former.push(FormerLog::default());
+    record.batches[0].traces.push(Trace::default());
+    let bytes = encode(&record);
+    assert_eq!(version(&bytes), VERSION);
+    assert_eq!(decode(&bytes), Ok(record.clone()));
+    record.batches[0].traces[0].log = 1;
+    let dangling = DecodeError::Value { at: 0, what: "index of a former log" };
+    let found = decode(&encode(&record)).map_err(|error| match error {
+        DecodeError::Value { what, .. } => DecodeError::Value { at: 0, what },
+        other => other,
+    });
+    assert_eq!(found, Err(dangling));
 }
 
 #[test]
@@ -371,7 +438,7 @@ fn hostile_bytes_are_refused_or_are_a_record() {
         }
         if let Ok(record) = decode(&bytes) {
             match u16::from_le_bytes([bytes[0], bytes[1]]) {
-                VERSION => assert_eq!(encode(&record), bytes),
+                WITHOUT_FORMER_LOGS | VERSION => assert_eq!(encode(&record), bytes),
                 version => assert_eq!(encode_old(&record, version), bytes),
             }
             decoded += 1;

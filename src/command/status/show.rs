@@ -172,6 +172,15 @@ fn doubt_of(record: &Record, channel: usize, partition: i32) -> usize {
     record.batches.iter().filter(of_it).count()
 }
 
+/// How many batches in doubt may be in that former log of a channel.
+fn traced_in(record: &Record, channel: usize, log: usize) -> usize {
+    let of_channel = record.batches.iter().filter(|b| usize::from(b.channel) == channel);
+    let is_there = |b: &&crate::checkpoint::record::BatchRecord| {
+        b.fate.is_in_doubt() && b.traces.iter().any(|trace| usize::from(trace.log) == log)
+    };
+    of_channel.filter(is_there).count()
+}
+
 fn channels(record: &Record) -> String {
     let mut out = String::new();
     for (at, channel) in record.channels.iter().enumerate() {
@@ -181,6 +190,15 @@ fn channels(record: &Record) -> String {
             id => format!(", producer {id}, epoch {producer_epoch}"),
         };
         let _ = writeln!(out, "\n      channel {name}: topic {topic}{who}");
+        for (log, former) in channel.former.iter().enumerate() {
+            let in_doubt = counted(traced_in(record, at, log) as u64, "batch");
+            let (topic, cluster) = (printable(&former.topic), printable(&former.cluster_id));
+            let _ = writeln!(
+                out,
+                "      {in_doubt} in doubt may be in topic {topic} of cluster {cluster}: looked for there if it \
+                 answers again"
+            );
+        }
         let heads = ["partition", "next sequence", "offset", "in doubt"];
         let mut rows = vec![heads.map(str::to_string).to_vec()];
         for p in &channel.partitions {

@@ -1,0 +1,182 @@
+//! The address of a cluster, or the name of a topic, leads elsewhere for a while, with something in doubt.
+
+use flume_ng::checkpoint::record::Record;
+
+use crate::Plant;
+use crate::cluster::{Trouble, Version};
+use crate::hazards::{Story, ours};
+use crate::scenario::Scenario;
+use crate::world::End;
+
+/// The state as the plant would have it.
+pub fn as_planted(mut record: Record, plant: Plant) -> Record {
+    if plant == Plant::ForgetFormerLogs {
+        record.channels.iter_mut().for_each(|channel| channel.former.clear());
+        record.batches.iter_mut().for_each(|batch| batch.traces.clear());
+    }
+    record
+}
+
+const VERSIONS: [Version; 5] =
+    [Version::V09, Version::V010, Version::V011, Version::V11, Version::V28];
+const LEFT: &str = "positions are kept, and 1 batch in doubt is sent here";
+const RETURNED: &str = "answers again, in which 1 batch in doubt may be since before";
+
+/// Two lines are in the topic, and the agent does not hear of it.
+fn landed(version: Version) -> Story {
+    let mut story = Story::begin(Scenario { metadata_ms: 300_000, ..Scenario::calm(version) });
+    story.write(3);
+    story.until_sent(0, 3);
+    {
+        let mut cluster = story.cluster();
+        (cluster.trouble.answer_lost, cluster.trouble.question_fails) = (100, 100);
+    }
+    story.write(2);
+    story.until(|cluster| ours(&cluster.logs[0]) == 5);
+    story
+}
+
+/// Another cluster is there, which takes nothing.
+fn replace(story: &mut Story) {
+    let mut cluster = story.cluster();
+    cluster.replace(0);
+    cluster.short_from = 0;
+    cluster.trouble = Trouble::default();
+}
+
+/// That which was there first.
+fn go_back(story: &mut Story) {
+    let mut cluster = story.cluster();
+    cluster.stand_again(0);
+    cluster.short_from = usize::MAX;
+}
+
+fn until_told(story: &mut Story, what: &str, times: usize) {
+    for _ in 0..2_000 {
+        if story.times_told(what) >= times {
+            return;
+        }
+        if let Err(why) = story.world.turns(1) {
+            story.fail(&why);
+        }
+    }
+    story.fail(&format!("not told: {what}"));
+}
+
+fn restart(story: &mut Story) {
+    story.world.end(End::PowerCut);
+    story.start();
+}
+
+#[test]
+fn what_came_to_a_cluster_is_found_there_when_the_address_leads_there_again() {
+    for (version, is_killed) in VERSIONS.iter().flat_map(|v| [(*v, false), (*v, true)]) {
+        let mut story = landed(version);
+        replace(&mut story);
+        until_told(&mut story, LEFT, 1);
+        if is_killed {
+            restart(&mut story);
+        }
+        go_back(&mut story);
+        until_told(&mut story, RETURNED, 1);
+        story.until_sent(0, 5);
+        story.write(4);
+        story.until_sent(0, 9);
+        story.conclude();
+    }
+}
+
+/// What the tests here would miss if nothing were remembered.
+#[test]
+fn a_state_that_does_not_say_where_else_a_batch_may_be_repeats_it() {
+    for version in VERSIONS {
+        let mut story = landed(version);
+        replace(&mut story);
+        until_told(&mut story, LEFT, 1);
+        story.world.plant = Plant::ForgetFormerLogs;
+        restart(&mut story);
+        go_back(&mut story);
+        let outcome = story.world.conclude();
+        let is_found = outcome.as_ref().is_err_and(|why| why.contains("2 times"));
+        assert!(is_found, "{version:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_cluster_is_known_again_behind_two_others() {
+    for version in VERSIONS {
+        let mut story = landed(version);
+        for times in 1..=2 {
+            replace(&mut story);
+            until_told(&mut story, LEFT, times);
+            restart(&mut story);
+        }
+        go_back(&mut story);
+        until_told(&mut story, RETURNED, 1);
+        story.until_sent(0, 5);
+        story.conclude();
+    }
+}
+
+/// More of them than are remembered: the log says of which that is so.
+#[test]
+fn of_too_many_clusters_the_first_is_forgotten() {
+    let mut story = landed(Version::V28);
+    for times in 1..=5 {
+        replace(&mut story);
+        until_told(&mut story, LEFT, times);
+    }
+    assert!(
+        story.has_told(
+            "of topic t0 (cluster C0), the first of them, nothing is remembered any more"
+        )
+    );
+    // The second one has nothing.
+    story.cluster().stand_again(1);
+    story.cluster().short_from = usize::MAX;
+    until_told(&mut story, RETURNED, 1);
+    story.conclude();
+}
+
+/// What the other one has acknowledged is done, and what was announced there first cannot be here.
+#[test]
+fn what_was_announced_elsewhere_is_sent_when_the_address_leads_back() {
+    for version in VERSIONS {
+        let mut story = landed(version);
+        replace(&mut story);
+        story.cluster().short_from = usize::MAX;
+        story.until_sent(0, 2);
+        story.cluster().short_from = 0;
+        story.write(4);
+        let serial = story.cluster().serial;
+        story.until(|cluster| cluster.serial > serial || cluster.version == Version::V09);
+        let _ = story.world.turns(20);
+        go_back(&mut story);
+        until_told(&mut story, LEFT, 2);
+        story.until_sent(0, 9);
+        story.conclude();
+    }
+}
+
+/// A topic with the former id is there again: it was deleted, recreated and restored.
+#[test]
+fn a_topic_that_is_restored_is_known_by_its_id() {
+    for is_killed in [false, true] {
+        let mut story = landed(Version::V28);
+        {
+            let mut cluster = story.cluster();
+            cluster.cut();
+            cluster.remake_topic();
+            cluster.short_from = 0;
+            cluster.trouble = Trouble::default();
+        }
+        until_told(&mut story, "was deleted and recreated; positions are kept", 1);
+        if is_killed {
+            restart(&mut story);
+        }
+        go_back(&mut story);
+        until_told(&mut story, RETURNED, 1);
+        story.until_sent(0, 5);
+        story.conclude();
+    }
+}
