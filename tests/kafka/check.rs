@@ -467,7 +467,7 @@ fn a_tracker_directory_that_is_closed_fails_once_with_the_way_out() {
     fs::create_dir(&above).unwrap();
     fs::set_permissions(&above, fs::Permissions::from_mode(0o755)).unwrap();
     let told = failures(&work);
-    let words = "cannot be made: Permission denied; make it, or set trackerDir to";
+    let words = "cannot be created: Permission denied; create it, or set trackerDir to";
     assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
     // Root has started the agent once.
     fs::create_dir(&tracker).unwrap();
@@ -558,9 +558,11 @@ fn a_full_disk_of_the_spool_directory_is_told_as_what_it_is() {
     let work = work.set("a1.sources.r1.trackerDir", tracker.display());
     work.write_conf();
     let (program, name) = (env!("CARGO_BIN_EXE_flume-ng"), work.name("010_{H-2}.log"));
+    let present = work.name("010_{H}.log");
     let output = unshare(&format!(
         "cd {work} && mount -t tmpfs -o size=64k,mode=755 none {spool} &&
-         echo one >{spool}/{name} && touch -d '3 hours ago' {spool}/{name} || exit 3
+         echo one >{spool}/{name} && touch -d '3 hours ago' {spool}/{name} &&
+         echo two >{spool}/{present} || exit 3
          head -c 100000 /dev/zero >{spool}/filler 2>/dev/null
          {program} check --name a1 --conf-file log010.conf --json
          {program} agent --name a1 --conf-file log010.conf --once --timeout 60 2>&1
@@ -575,6 +577,7 @@ fn a_full_disk_of_the_spool_directory_is_told_as_what_it_is() {
     assert_eq!(state, "warn", "{words}");
     assert!(words.contains("No space left") && words.contains("renamed all the same"), "{words}");
     assert!(log.contains("The disk of the spooling directory is full"), "{log}");
+    assert!(log.contains(&format!("\n{name}.COMPLETED\n")), "{log}");
 }
 
 #[test]
