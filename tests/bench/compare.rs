@@ -18,6 +18,7 @@
 //!
 //! `make bench-quick BASE=commit` compares with another build: quick.rs.
 
+mod bare;
 mod chart;
 mod contenders;
 mod data;
@@ -73,6 +74,9 @@ fn main() {
     // `cargo test --benches` runs this, too: there is nothing to be tested here.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
+    }
+    if let Some(at) = std::env::args().position(|argument| argument == bare::ARGUMENT) {
+        return bare::run(&std::env::args().skip(at + 1).collect::<Vec<_>>());
     }
     if let Some(base) = std::env::var_os("BENCH_BASE").filter(|base| !base.is_empty()) {
         return quick::run(Path::new(&base));

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::bare;
 use crate::process::Running;
 use crate::rate::PARTITIONS;
 use crate::support::{Hour, TempDir, Topic};
@@ -20,6 +21,11 @@ pub enum Contender {
     Other {
         program: PathBuf,
         name: &'static str,
+    },
+    /// Our wire alone, with so many lines of so many bytes: no file, no checkpoint.
+    Bare {
+        bytes: usize,
+        lines: u64,
     },
     /// Reads a file once and ends: no tailing, no checkpoint.
     Kcat,
@@ -90,6 +96,7 @@ impl Contender {
         match self {
             Contender::Ours => "flume-ng",
             Contender::Other { name, .. } => name,
+            Contender::Bare { .. } => "our wire alone (no file, no checkpoint)",
             Contender::Kcat => "kcat -P -l (no checkpoint)",
             Contender::Rsyslog => "rsyslog imfile + omkafka",
             Contender::Flume(_) => "Flume 1.11 TAILDIR + Kafka channel",
@@ -119,7 +126,7 @@ impl Contender {
 
     /// Can it tail a file that grows?
     pub fn tails(&self) -> bool {
-        *self != Contender::Kcat
+        !matches!(self, Contender::Kcat | Contender::Bare { .. })
     }
 
     pub fn start(&self, job: &Job, topic: &Topic) -> Running {
@@ -130,6 +137,7 @@ impl Contender {
         match self {
             Contender::Ours => ours(Path::new(env!("CARGO_BIN_EXE_flume-ng")), job, topic),
             Contender::Other { program, .. } => ours(program, job, topic),
+            Contender::Bare { bytes, lines } => bare(*bytes, *lines, job, topic),
             Contender::Kcat => kcat(job, topic),
             Contender::Rsyslog => rsyslog(job, topic),
             Contender::Flume(jars) => flume(jars, job, topic),
@@ -159,6 +167,13 @@ fn ours(program: &Path, job: &Job, topic: &Topic) -> Command {
     let conf = configure(job, topic.name(), job.brokers(topic));
     let mut command = Command::new(program);
     command.args(["agent", "--name", "a1", "--conf-file"]).arg(conf);
+    command
+}
+
+fn bare(bytes: usize, lines: u64, job: &Job, topic: &Topic) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this benchmark"));
+    command.args(["--bench", bare::ARGUMENT, job.brokers(topic), topic.name()]);
+    command.arg(bytes.to_string()).arg(lines.to_string());
     command
 }
 
