@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use flume_ng::channel::batch::{Batch, Identity, Wire};
 use flume_ng::channel::broker::{Broker, Topic, Verdict};
 use flume_ng::channel::connect::connect;
-use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, ValueFormat};
 use flume_ng::os::{self, Interest};
+use support::destination::destination;
 use support::patient::Patient as _;
 
 #[path = "../tests/support/mod.rs"]
@@ -18,27 +19,6 @@ const LINES: usize = 3_000_000;
 const BATCH_LINES: usize = 5_000;
 /// Without its newline.
 const LINE: [u8; 108] = [b'l'; 108];
-
-fn config(address: &str, topic: &str) -> Destination {
-    Destination {
-        channel_type: "memory",
-        keeps_cluster: false,
-        name: "c1".to_string(),
-        brokers: address.split(',').map(str::to_string).collect(),
-        topic: topic.to_string(),
-        value_format: ValueFormat::Avro,
-        compression: Compression::None,
-        default_partition: None,
-        partition_by: PartitionBy::Transaction,
-        client_id: "bench".to_string(),
-        security: Default::default(),
-        request_timeout_ms: 10_000,
-        metadata_ms: 300_000,
-        rule: Default::default(),
-        topic_rule: None,
-        base: None,
-    }
-}
 
 struct Bench {
     broker: Box<dyn Broker>,
@@ -90,7 +70,7 @@ impl Bench {
 }
 
 fn measure(address: &str, topic: &str, rounds_in_flight: usize) {
-    let mut bench = Bench::open(&config(address, topic));
+    let mut bench = Bench::open(&destination(address, topic));
     let per_round = BATCH_LINES * bench.topic.partitions.len();
     let new = |_: &i32| Batch::new(bench.topic.wire, ValueFormat::Avro, Compression::None);
     let mut rounds: Vec<Vec<Batch>> =
@@ -136,7 +116,7 @@ fn main() {
         eprintln!("usage: cargo bench --bench wire -- HOST:PORT TOPIC");
         return;
     };
-    let most = connect(&config(address, topic)).rounds_in_flight_max().max(1);
+    let most = connect(&destination(address, topic)).rounds_in_flight_max().max(1);
     for rounds in [1, 2, 5].into_iter().filter(|n| *n <= most) {
         measure(address, topic, rounds);
     }

@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime};
 use flume_ng::channel::batch::{Batch, Identity};
 use flume_ng::channel::broker::{Broker, Topic, Verdict};
 use flume_ng::channel::connect::connect;
-use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, ValueFormat};
 use flume_ng::os::{self, Interest};
 
 use crate::data::Lines;
+use crate::support::destination::destination;
 use crate::support::patient::Patient as _;
 
 pub const ARGUMENT: &str = "--bare";
@@ -21,27 +22,6 @@ pub const ARGUMENT: &str = "--bare";
 /// its way at most.
 const BATCH_BYTES: usize = 512 * 1024;
 const ROUNDS: usize = 2;
-
-fn destination(address: &str, topic: &str) -> Destination {
-    Destination {
-        channel_type: "memory",
-        keeps_cluster: false,
-        name: "c1".to_string(),
-        brokers: address.split(',').map(str::to_string).collect(),
-        topic: topic.to_string(),
-        value_format: ValueFormat::Avro,
-        compression: Compression::None,
-        default_partition: None,
-        partition_by: PartitionBy::Transaction,
-        client_id: "bench".to_string(),
-        security: Default::default(),
-        request_timeout_ms: 10_000,
-        metadata_ms: 300_000,
-        rule: Default::default(),
-        topic_rule: None,
-        base: None,
-    }
-}
 
 struct Bare {
     broker: Box<dyn Broker>,

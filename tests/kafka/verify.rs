@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::support::destination::destination;
 use crate::support::json::{Json, Members as _};
 use crate::support::patient::Patient as _;
 use crate::support::torture::{ELDERS, Group, V010, V43, hazard};
@@ -16,7 +17,7 @@ use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::Wire;
 use flume_ng::channel::broker::{Answer, Verdict};
 use flume_ng::channel::connect::connect;
-use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, ValueFormat};
 
 const OLD: &str = "0.10.2.0";
 const NEW: &str = "4.3.1";
@@ -121,24 +122,7 @@ impl Bench {
 
     /// One batch of events with these headers, as they stand in a record.
     fn produce_packed(&self, compression: Compression, headers: &[u8], bodies: &[&[u8]]) {
-        let config = Destination {
-            channel_type: "memory",
-            keeps_cluster: false,
-            name: "c1".to_string(),
-            brokers: vec![self.topic.bootstrap().to_string()],
-            topic: self.topic.name().to_string(),
-            value_format: ValueFormat::Avro,
-            compression: Compression::None,
-            default_partition: None,
-            partition_by: PartitionBy::Transaction,
-            client_id: String::new(),
-            security: Default::default(),
-            metadata_ms: 300_000,
-            request_timeout_ms: 10_000,
-            rule: Default::default(),
-            topic_rule: None,
-            base: None,
-        };
+        let config = destination(self.topic.bootstrap(), self.topic.name());
         let mut broker = connect(&config);
         let wire = broker.opened().expect("the topic").wire;
         let identity = broker.producer().expect("an id");

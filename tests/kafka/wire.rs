@@ -5,13 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::destination::destination;
 use crate::support::patient::Patient as _;
 use flume_ng::channel::batch::Batch;
 use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, ResponseError, Topic, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
-use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, ValueFormat};
 use flume_ng::os::{self, Interest};
 
 fn address(version: &str) -> String {
@@ -24,24 +25,7 @@ fn config(
     compression: Compression,
     request_timeout_ms: u32,
 ) -> Destination {
-    Destination {
-        channel_type: "memory",
-        keeps_cluster: false,
-        name: "c1".to_string(),
-        brokers: address.split(',').map(str::to_string).collect(),
-        topic: topic.to_string(),
-        value_format: ValueFormat::Avro,
-        compression,
-        default_partition: None,
-        partition_by: PartitionBy::Transaction,
-        client_id: String::new(),
-        security: Default::default(),
-        request_timeout_ms,
-        metadata_ms: 300_000,
-        rule: Default::default(),
-        topic_rule: None,
-        base: None,
-    }
+    Destination { compression, request_timeout_ms, ..destination(address, topic) }
 }
 
 struct Bench {

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::support::destination::destination;
 use crate::support::patient::Patient as _;
 use crate::support::torture::{ELDERS, Group, V010, V43, hazard};
 use crate::support::{Cluster, fresh_name, lend};
@@ -14,29 +15,16 @@ use flume_ng::channel::batch::{Identity, Wire};
 use flume_ng::channel::broker::{Answer, Broker, Fault, Verdict};
 use flume_ng::channel::connect::connect;
 use flume_ng::checkpoint::record::BatchRecord;
-use flume_ng::config::model::{Compression, Destination, PartitionBy, ValueFormat};
+use flume_ng::config::model::{Compression, Destination, ValueFormat};
 use flume_ng::os::{self, Interest};
 
 const REQUEST_TIMEOUT_MS: u32 = 1_500;
 
 pub(crate) fn broker_at(address: &str, topic: &str) -> Box<dyn Broker> {
     let config = Destination {
-        channel_type: "memory",
-        keeps_cluster: false,
-        name: "c1".to_string(),
-        brokers: address.split(',').map(str::to_string).collect(),
-        topic: topic.to_string(),
         value_format: ValueFormat::Bare,
-        compression: Compression::None,
-        default_partition: None,
-        partition_by: PartitionBy::Transaction,
-        client_id: "faults".to_string(),
-        security: Default::default(),
-        metadata_ms: 300_000,
         request_timeout_ms: REQUEST_TIMEOUT_MS,
-        rule: Default::default(),
-        topic_rule: None,
-        base: None,
+        ..destination(address, topic)
     };
     connect(&config)
 }

@@ -20,6 +20,8 @@ mod copies;
 #[path = "../support/crash_store.rs"]
 #[allow(dead_code)]
 mod crash_store;
+#[path = "../support/destination.rs"]
+mod destination;
 mod equal;
 mod fuse;
 mod hazards;

@@ -12,11 +12,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::destination::destination;
 use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::{
-    Compression, ConsumeOrder, DecodePolicy, DeletePolicy, Destination, InterceptorConfig,
-    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, Serializer, SourceConfig, ValueFormat,
+    ConsumeOrder, DecodePolicy, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
+    OnNoCheckpoint, PartitionBy, Serializer, SourceConfig,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -244,22 +245,14 @@ impl Scenario {
 
     pub fn channel_config(&self, at: usize) -> Destination {
         Destination {
-            channel_type: "memory",
-            keeps_cluster: false,
             name: format!("c{at}"),
-            brokers: vec!["localhost:9092".to_owned()],
-            topic: self.division.topic(at),
-            value_format: ValueFormat::Avro,
-            compression: Compression::None,
             default_partition: self.default_partition,
             partition_by: self.partition_by,
-            client_id: String::new(),
-            security: Default::default(),
             request_timeout_ms: self.request_timeout_ms,
             metadata_ms: self.metadata_ms,
             rule: self.record_rule(),
-            topic_rule: None,
             base: self.division.names_topics().then_some(at),
+            ..destination("localhost:9092", &self.division.topic(at))
         }
     }
 

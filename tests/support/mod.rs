@@ -18,6 +18,7 @@ pub mod case;
 pub mod certificates;
 mod children;
 pub mod cluster;
+pub mod destination;
 pub mod elder;
 pub mod json;
 pub mod patient;
