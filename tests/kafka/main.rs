@@ -22,6 +22,7 @@ mod monitor;
 mod named_topics;
 mod once;
 mod other_log;
+mod page;
 mod published;
 mod real_flume;
 mod recipes;

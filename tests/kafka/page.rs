@@ -1,4 +1,7 @@
-//! What a person sees in each state, what a hostile name can do, and how it fits a phone.
+//! The page of the monitoring port in a real browser, which is driven over its own protocol, through a pipe: no other
+//! program and no crate is needed. What a person sees in each state, what a hostile name can do, and how it fits a phone.
+
+mod browser;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -6,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::browser::Browser;
 use crate::support::proxy::Proxy;
 use crate::support::torture::lines;
 use crate::support::{Agent, Topic, Work, fresh_name, shared};
+use browser::Browser;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
