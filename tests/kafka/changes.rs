@@ -19,14 +19,14 @@ fn ends_modern(topic: &Topic) -> bool {
 /// Appends lines until one comes by the newer wire; how many lines there are then.
 fn write_until_modern(work: &Work, topic: &Topic, agent: &mut Agent, from: u64) -> u64 {
     let mut written = from;
-    eventually("the newer wire", Duration::from_secs(90), || {
+    eventually("the newer wire", Duration::from_secs(180), || {
         work.append(FILE, &lines("a", written, written + 10));
         written += 10;
         agent.expect_records(topic, written as usize, ARRIVE_MAX);
         if ends_modern(topic) {
             return Ok(());
         }
-        // Long enough for the broker to close an idle connection.
+        // Long enough for the broker to close an idle connection, of which it closes one at a time.
         std::thread::sleep(Duration::from_secs(8));
         Err(agent.log())
     });
@@ -130,7 +130,7 @@ fn an_upgrade_of_an_old_format_needs_no_restart() {
 fn a_format_that_is_raised_is_used_from_the_next_connection_on() {
     let version = "2.8.2";
     let mut tally = Tally::new("message.format.version raised while the agent is idle", version);
-    let cluster = Cluster::with(version).set("connections.max.idle.ms", 6_000).start();
+    let cluster = Cluster::with(version).set("connections.max.idle.ms", 3_000).start();
     let settings = [("message.format.version", "0.10.2")];
     let topic = cluster.create_topic_with("raised", 1, 1, &settings);
     let work = Work::new(&topic).file(FILE, &lines("a", 0, 1_000), 0);
