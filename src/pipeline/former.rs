@@ -75,11 +75,7 @@ impl Pipeline {
         let mut new = self.doubts(at);
         new.retain(|&n| self.trace_in(n, log).is_none());
         // All before anything is changed or said: this is done again until they are there.
-        for &n in &new {
-            if self.encode(n)? {
-                self.keep_if_small(n);
-            }
-        }
+        self.count_events(&new)?;
         let identity = self.fresh_identity(at)?;
         let ends = self.ends(at)?;
         // A write may have moved it.

@@ -166,7 +166,13 @@ impl Pipeline {
     /// makes others of the same bytes by now, all of the partition gets the next epoch: of the old identity,
     /// before some have the new one.
     fn count_doubts(&mut self, at: usize) -> Result<(), Pause> {
-        for n in self.doubts(at) {
+        let doubts = self.doubts(at);
+        self.count_events(&doubts)
+    }
+
+    /// Likewise, of these batches.
+    pub(super) fn count_events(&mut self, batches: &[Ticket]) -> Result<(), Pause> {
+        for &n in batches {
             if self.encode(n)? {
                 self.keep_if_small(n);
             }
