@@ -2,7 +2,7 @@
 //! clock starts go over our wire again and again. It shows what the broker and its disk take on this
 //! machine, and so how much of a run's time can be ours at all.
 //!
-//! The benchmark runs itself once more for that: `--bare HOST:PORT TOPIC BYTES LINES`.
+//! The benchmark runs itself once more for that: `--bare HOST:PORT TOPIC BYTES LINES BATCH_BYTES ROUNDS`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -18,20 +18,39 @@ use crate::support::destination::destination;
 use crate::support::patient::Patient as _;
 
 pub const ARGUMENT: &str = "--bare";
-/// Of the lines in a batch. Two rounds of such batches for three partitions are what an agent has on
-/// its way at most.
-const BATCH_BYTES: usize = 512 * 1024;
-const ROUNDS: usize = 2;
+
+/// What is sent how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Of a line.
+    pub bytes: usize,
+    pub lines: u64,
+    /// Of the lines in a batch; each round has one for each partition.
+    pub batch_bytes: usize,
+    /// So many rounds are on their way at most.
+    pub rounds: usize,
+}
+
+impl Load {
+    /// What an agent has on its way at most, where one file holds all lines.
+    pub const LARGE: Load = Load { bytes: 0, lines: 0, batch_bytes: 512 * 1024, rounds: 2 };
+
+    pub fn arguments(&self) -> [String; 4] {
+        let Load { bytes, lines, batch_bytes, rounds } = self;
+        [bytes.to_string(), lines.to_string(), batch_bytes.to_string(), rounds.to_string()]
+    }
+}
 
 struct Bare {
     broker: Box<dyn Broker>,
+    rounds: usize,
     /// Of each round that is under way the batches without an answer. The only broker answers in order.
     under_way: VecDeque<usize>,
 }
 
 impl Bare {
     fn send(&mut self, round: &[Batch]) {
-        while self.under_way.len() == ROUNDS {
+        while self.under_way.len() == self.rounds {
             self.receive();
         }
         self.broker.send(&round.iter().collect::<Vec<_>>()).expect("a round");
@@ -60,15 +79,16 @@ impl Bare {
 
 /// What the benchmark does where it is told `--bare`.
 pub fn run(words: &[String]) {
-    let [address, topic, bytes, lines] = words else { panic!("{ARGUMENT} {words:?}") };
-    let [bytes, lines] = [bytes, lines].map(|word| word.parse::<usize>().expect("a number"));
+    let [address, topic, numbers @ ..] = words else { panic!("{ARGUMENT} {words:?}") };
+    let numbers: Vec<usize> = numbers.iter().map(|word| word.parse().expect("a number")).collect();
+    let [bytes, lines, batch_bytes, rounds] = numbers[..] else { panic!("{ARGUMENT} {words:?}") };
     let mut broker = connect(&destination(address, topic));
     let topic = broker.ready();
     let new = |_: &i32| Batch::new(topic.wire, ValueFormat::Avro, Compression::None);
     let mut round: Vec<Batch> = topic.partitions.iter().map(new).collect();
-    let mut bare = Bare { broker, under_way: VecDeque::new() };
+    let mut bare = Bare { broker, rounds, under_way: VecDeque::new() };
     let partitions = round.len();
-    let per_round = partitions * (BATCH_BYTES / bytes).max(1);
+    let per_round = partitions * (batch_bytes / bytes).max(1);
     fill(&mut round, &topic, bytes, per_round);
     (0..lines / per_round).for_each(|_| bare.send(&round));
     if lines % per_round > 0 {

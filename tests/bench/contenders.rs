@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bare;
+use crate::bare::{self, Load};
 use crate::process::Running;
 use crate::rate::PARTITIONS;
 use crate::support::{Hour, TempDir, Topic};
@@ -22,11 +22,8 @@ pub enum Contender {
         program: PathBuf,
         name: &'static str,
     },
-    /// Our wire alone, with so many lines of so many bytes: no file, no checkpoint.
-    Bare {
-        bytes: usize,
-        lines: u64,
-    },
+    /// Our wire alone: no file, no checkpoint.
+    Bare(Load),
     /// Reads a file once and ends: no tailing, no checkpoint.
     Kcat,
     Rsyslog,
@@ -96,7 +93,7 @@ impl Contender {
         match self {
             Contender::Ours => "flume-ng",
             Contender::Other { name, .. } => name,
-            Contender::Bare { .. } => "our wire alone (no file, no checkpoint)",
+            Contender::Bare(_) => "our wire alone (no file, no checkpoint)",
             Contender::Kcat => "kcat -P -l (no checkpoint)",
             Contender::Rsyslog => "rsyslog imfile + omkafka",
             Contender::Flume(_) => "Flume 1.11 TAILDIR + Kafka channel",
@@ -126,7 +123,7 @@ impl Contender {
 
     /// Can it tail a file that grows?
     pub fn tails(&self) -> bool {
-        !matches!(self, Contender::Kcat | Contender::Bare { .. })
+        !matches!(self, Contender::Kcat | Contender::Bare(_))
     }
 
     pub fn start(&self, job: &Job, topic: &Topic) -> Running {
@@ -137,7 +134,7 @@ impl Contender {
         match self {
             Contender::Ours => ours(Path::new(env!("CARGO_BIN_EXE_flume-ng")), job, topic),
             Contender::Other { program, .. } => ours(program, job, topic),
-            Contender::Bare { bytes, lines } => bare(*bytes, *lines, job, topic),
+            Contender::Bare(load) => bare(load, job, topic),
             Contender::Kcat => kcat(job, topic),
             Contender::Rsyslog => rsyslog(job, topic),
             Contender::Flume(jars) => flume(jars, job, topic),
@@ -170,10 +167,10 @@ fn ours(program: &Path, job: &Job, topic: &Topic) -> Command {
     command
 }
 
-fn bare(bytes: usize, lines: u64, job: &Job, topic: &Topic) -> Command {
+fn bare(load: &Load, job: &Job, topic: &Topic) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this benchmark"));
     command.args(["--bench", bare::ARGUMENT, job.brokers(topic), topic.name()]);
-    command.arg(bytes.to_string()).arg(lines.to_string());
+    command.args(load.arguments());
     command
 }
 

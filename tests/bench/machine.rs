@@ -41,7 +41,7 @@ pub fn describe(contenders: &[Contender], brokers: &[&str]) -> Vec<String> {
     ];
     for contender in contenders {
         let version = match contender {
-            Contender::Ours | Contender::Bare { .. } => continue,
+            Contender::Ours | Contender::Bare(_) => continue,
             Contender::Kcat => all_of("kcat", &["-V"], "librdkafka"),
             Contender::Rsyslog => first_line("rsyslogd", &["-v"], ""),
             Contender::Flume(_) => format!("{}, -Xmx512m, no sink", flume_version()),

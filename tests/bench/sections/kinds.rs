@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bare::Load;
 use crate::contenders::{Contender, Job};
 use crate::data::{LINE_BYTES, Lines, Text};
 use crate::flat;
@@ -16,6 +17,9 @@ use crate::{NEW, sections::Bench};
 /// What is dropped into a spooling directory: so many files, each of at most so many bytes.
 const DROPPED: usize = 10_000;
 const DROPPED_BYTES: usize = 10_000;
+
+/// What a connection has on its way at most, where brokers keep the order of batches.
+const SMALL_ROUNDS: usize = 5;
 
 /// The channel of every configuration here that is not the reference.
 const CHANNEL: &str = "a1.sources = r1
@@ -150,6 +154,14 @@ impl Bench {
         let dropped = self.dropped();
         let of_dropped = (DROPPED * (DROPPED_BYTES / (LINE_BYTES + 1))) as u64;
         let mut rates = vec![Vec::new(); KINDS.len()];
+        // Batches as small as the dropped files, and as many of them on their way as the wire has.
+        let small = Contender::Bare(Load {
+            bytes: LINE_BYTES,
+            lines: of_dropped,
+            batch_bytes: DROPPED_BYTES,
+            rounds: SMALL_ROUNDS,
+        });
+        let mut small_rates = Vec::new();
         for run in 0..self.runs() {
             for (kind, rates) in KINDS.into_iter().zip(&mut rates) {
                 let topics = ["first", "second"].map(|name| cluster.fresh_topic(name, PARTITIONS));
@@ -163,11 +175,22 @@ impl Bench {
                 eprintln!("bench: {}, run {}: {rate}", kind.label(), run + 1);
                 rates.push(rate);
             }
+            let topic = cluster.fresh_topic("bare", PARTITIONS);
+            let rate = measure_all(&small, &Job::new(), &[topic], of_dropped);
+            eprintln!(
+                "bench: {}, batches of a dropped file, run {}: {rate}",
+                small.name(),
+                run + 1
+            );
+            small_rates.push(rate);
         }
         let rates: Vec<Rate> = rates.iter().map(|runs| Rate::medians(runs)).collect();
-        let rows = KINDS.into_iter().zip(&rates).map(|(kind, rate)| {
+        let labels = KINDS.into_iter().map(Kind::label);
+        let labels = labels.chain([format!("{}, a batch for each dropped file", small.name())]);
+        let small_rate = Rate::medians(&small_rates);
+        let rows = labels.zip(rates.iter().chain([&small_rate])).map(|(label, rate)| {
             vec![
-                kind.label(),
+                label,
                 thousands(rate.lines_per_s),
                 short(rate.lines_per_s / rates[0].lines_per_s),
                 short(rate.cpu_us_per_line),

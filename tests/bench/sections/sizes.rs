@@ -1,5 +1,6 @@
 //! What the length of a line costs.
 
+use crate::bare::Load;
 use crate::chart::Curve;
 use crate::contenders::{Contender, Job};
 use crate::data::Lines;
@@ -16,7 +17,7 @@ impl Bench {
     pub fn sizes(&mut self) {
         let others = self.contenders.iter().filter(|c| !matches!(c, Contender::Flume(_)));
         // How many bytes of how many lines it sends is told for each length.
-        let bare = |bytes, lines| Contender::Bare { bytes, lines };
+        let bare = |bytes, lines| Contender::Bare(Load { bytes, lines, ..Load::LARGE });
         let mut contenders: Vec<Contender> = others.cloned().collect();
         contenders.insert(1, bare(0, 0));
         let bytes = self.settings.size_mb * 1_000_000;
