@@ -86,7 +86,7 @@ test: check
 	FLUME_NG_PACKAGES=1 $(LINT) $(CARGO) test --locked --test fast -- packaging
 	$(if $(WITHOUT_STRACE),@echo 'strace is missing or may not trace: the tests syscalls:: are left out' >&2)
 	$(if $(WITHOUT_CHROMIUM),@echo 'there is no $(CHROMIUM): the tests of the page are left out (on Debian: apt-get install chromium)' >&2)
-	tests/kafka/broker with 0.10.2.0 -- tests/kafka/broker with 4.3.1 -- \
+	tests/kafka/broker with 4.3.1 0.10.2.0 -- \
 	  env $(LINT) $(CARGO) test --locked --test kafka -- --test-threads=$(TEST_THREADS) $(WITHOUT_STRACE) $(WITHOUT_CHROMIUM)
 
 # The picture of the page in docs/.
