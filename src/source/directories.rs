@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::follow::{is_deleted, last_directory, path_of};
 use super::hints::{Hints, born_ns, is_other_birth};
-use super::policy::Names;
 use super::quest::{Quest, Whose, is_copys_name};
 use super::scan::{Candidate, Scanner};
 use super::tracked::{self, Tracked};
@@ -30,7 +29,7 @@ pub(super) fn was_in(record: &FileRecord) -> Directory {
 }
 
 /// The place of which its name tells.
-fn place_of(record: &FileRecord) -> &OsStr {
+pub(super) fn place_of(record: &FileRecord) -> &OsStr {
     root::split(OsStr::from_bytes(&record.name)).0
 }
 
@@ -482,7 +481,7 @@ impl Files {
         if self.scanner.places().any(|p| p == place) {
             return self.root.place(place);
         }
-        if !self.places_left.iter().any(|left| left == place) {
+        if !self.is_place_left(place) {
             return self.root.dir().to_owned();
         }
         // Nobody mounts it for this source any more: what is above it is not it, and not waited for without end.
@@ -490,20 +489,6 @@ impl Files {
         let is_there =
             |dir: &&Path| !reach::metadata(dir).is_err_and(|e| reach::is_nothing_there(&e));
         own.ancestors().find(is_there).unwrap_or(&own).to_owned()
-    }
-
-    /// The configuration may have lost directories since these records were written. They are listed for what the
-    /// records tell of, and for nothing else.
-    pub(super) fn note_places_left(&mut self, records: &[FileRecord]) {
-        if !matches!(self.policy.names, Names::Grouped(_)) {
-            return;
-        }
-        let mut places: Vec<OsString> =
-            records.iter().map(|record| place_of(record).to_owned()).collect();
-        places.sort_unstable();
-        places.dedup();
-        places.retain(|place| !self.scanner.places().any(|p| p == place));
-        self.places_left = places;
     }
 }
 

@@ -38,6 +38,7 @@ pub mod quest;
 pub mod reach;
 mod read_marks;
 mod recognise;
+mod released;
 mod renewed;
 pub mod restore;
 pub mod retire;

@@ -13,7 +13,6 @@ use super::directories::{Home, forget_home, is_home, is_very_directory, was_in};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::known::{self, Same};
 use super::late::put_grown;
-use super::policy::Names;
 use super::quest::{Then, Whose};
 use super::retire::{HIDDEN, Move};
 use super::tracked::{Tie, Tracked};
@@ -495,15 +494,6 @@ impl Files {
             }
             _ => false,
         })
-    }
-
-    /// Is what was read under this name still to be read? Where there are groups, one may have gone with the
-    /// configuration before.
-    pub(super) fn takes_still(&self, name: &OsStr) -> bool {
-        match self.policy.names {
-            Names::Grouped(_) => self.accepts(name),
-            Names::Matched { .. } => true,
-        }
     }
 
     /// Is a sweep under way?
