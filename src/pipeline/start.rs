@@ -298,7 +298,7 @@ impl Pipeline {
 
     /// Who verifies later has to know where this source began.
     fn keep_taken_over(&self) -> io::Result<()> {
-        let begun = self.files.flume_positions();
+        let begun = self.files.positions_taken_over();
         if begun.is_empty() {
             return Ok(());
         }

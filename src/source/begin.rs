@@ -20,7 +20,7 @@ use super::scan::Candidate;
 use super::unwritten::text_end;
 use super::window::{HeadBytes, TailBytes};
 use super::{Files, READER, reach, tell};
-use crate::checkpoint::record::FileRecord;
+use crate::checkpoint::record::{FileRecord, FileState};
 use crate::checkpoint::room::why_not_opened;
 use crate::config::model::FirstByte;
 use crate::log::{self, Level};
@@ -65,6 +65,13 @@ impl Default for FirstStart {
 }
 
 impl FirstStart {
+    /// CRC-32 of what stands before that position; 0 where that would be too much to read.
+    pub(super) fn crc_before(&mut self, file: &File, at: u64) -> io::Result<u32> {
+        let crc = if at <= self.budget { prefix_crc(file, at)? } else { 0 };
+        self.budget = self.budget.saturating_sub(at);
+        Ok(crc)
+    }
+
     pub(super) fn has_begun(&self, inode: u64) -> bool {
         self.begun.iter().any(|(_, begun)| *begun == inode)
     }
@@ -79,7 +86,7 @@ impl Files {
         self.list_at_first(Need::WhatIsThere)?;
         let unjudged = self.scanner.unjudged().iter().find(|(n, _)| n == name).cloned();
         if let Some((name, inode)) = unjudged {
-            self.wait_at(&name, inode, position);
+            self.wait_at(&name, &name, inode, position);
             return Ok(());
         }
         let candidate = self.scanner.candidates().iter().find(|c| c.name == name).cloned();
@@ -163,7 +170,7 @@ impl Files {
         }
         let name = &candidate.name;
         let opened = self.root.open(name);
-        match opened.and_then(|file| self.begin_in(name, file, at, &mut start.budget)) {
+        match opened.and_then(|file| self.begin_in(name, file, at, start)) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => self.begin_unopened(candidate, at, &e),
@@ -176,7 +183,7 @@ impl Files {
         name: &OsStr,
         file: File,
         begin: Begin,
-        budget: &mut u64,
+        start: &mut FirstStart,
     ) -> io::Result<()> {
         let stat = file.metadata()?;
         let (inode, size) = (stat.ino(), stat.len());
@@ -187,8 +194,7 @@ impl Files {
         };
         self.tell_begin(name, inode, begin, (at, size));
         let is_in_line = TailBytes::read(&file, at)?.as_slice().last().is_some_and(|b| *b != b'\n');
-        let crc = if at <= *budget { prefix_crc(&file, at)? } else { 0 };
-        *budget = budget.saturating_sub(at);
+        let crc = start.crc_before(&file, at)?;
         let handle = self.push_tracked(name.to_owned(), file, at);
         let skips_line = is_in_line && self.skips_first_line(begin);
         let record = &mut self.tracked[handle].record;
@@ -221,16 +227,20 @@ impl Files {
         self.put_absent(record, Absence::Unreachable(why), None);
     }
 
-    /// A file of which nothing but name and inode is known waits for that position.
-    pub(super) fn wait_at(&mut self, name: &OsStr, inode: u64, position: u64) {
+    /// A file of which nothing but its inode and its names is known, that under which it was read and the one that
+    /// it has now, waits for that position.
+    pub(super) fn wait_at(&mut self, read_as: &OsStr, now: &OsStr, inode: u64, position: u64) {
         if position == 0 {
             return;
         }
-        let home = self.directory_of_listed(name);
-        let mut record = self.new_record(name, position, home);
+        let home = self.directory_of_listed(now);
+        let mut record = self.new_record(read_as, position, home);
+        if now != read_as {
+            (record.current_name, record.state) = (now.as_bytes().to_vec(), FileState::Draining);
+        }
         record.inode = inode;
-        record.device = self.directory_now(name).map_or(0, |here| here.own.device);
-        let why = format!("{}: it cannot be asked now", self.path(name).display());
+        record.device = self.directory_now(now).map_or(0, |here| here.own.device);
+        let why = format!("{}: it cannot be asked now", self.path(now).display());
         self.put_absent(record, Absence::Unreachable(why), None);
     }
 

@@ -1,15 +1,15 @@
 //! Where Flume's TAILDIR was: its positions taken up at the first start, and told on.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use super::begin::{Begin, FirstStart, Need};
 use super::tracked::Tie;
-use super::{Files, READER, reach};
+use super::{Files, READER, reach, root};
 use crate::checkpoint::flume_positions::FlumePosition;
-use crate::checkpoint::record::FileState;
+use crate::checkpoint::record::{FileRecord, FileState};
 use crate::config::model::FirstByte;
 use crate::log;
 
@@ -37,7 +37,7 @@ impl Files {
         }
         for (name, inode) in self.scanner.unjudged().to_vec() {
             match by_inode.remove(&inode) {
-                Some(position) => self.wait_at(&name, inode, position.pos),
+                Some(position) => self.wait_at(&name, &name, inode, position.pos),
                 None => self.refuse_to_guess(&name, first)?,
             }
         }
@@ -47,16 +47,17 @@ impl Files {
             let at = position.map_or(Begin::Where(first), Begin::At);
             self.begin(&candidate, at, &mut start);
         }
-        let left = by_inode.into_values().filter(|p| !start.has_begun(p.inode));
-        self.take_over_renamed(left)
+        let left = by_inode.into_values().filter(|p| !start.has_begun(p.inode)).collect();
+        self.take_over_renamed(left, &mut start)
     }
 
-    /// Positions of files that no group takes any more: what stands behind them is read all the same.
-    fn take_over_renamed<'a>(
+    /// Positions of files that have other names by now, which no group takes: what stands behind them is read all
+    /// the same.
+    fn take_over_renamed(
         &mut self,
-        left: impl Iterator<Item = &'a FlumePosition>,
+        left: Vec<&FlumePosition>,
+        start: &mut FirstStart,
     ) -> io::Result<()> {
-        let left: Vec<&FlumePosition> = left.collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -66,26 +67,52 @@ impl Files {
         }
         for position in left {
             let FlumePosition { inode, pos, file: path } = position;
-            let Some(name) = census.names_of(*inode).next().map(OsStr::to_owned) else {
+            let Some(now) = census.names_of(*inode).next().map(OsStr::to_owned) else {
                 log::info(READER, format_args!("Missing file: {path}, inode: {inode}, pos: {pos}"));
                 continue;
             };
-            let opened = self.root.open(&name).and_then(|file| Ok((file.metadata()?.len(), file)));
-            match opened {
-                Ok((size, file)) if size > *pos => {
-                    self.tell_position("Updated position", &name, *inode, *pos);
-                    let handle = self.push_tracked(name.clone(), file, *pos);
-                    let tracked = &mut self.tracked[handle];
-                    tracked.tie = Tie::Nameless;
-                    tracked.record.state = FileState::Draining;
-                    tracked.record.current_name = name.as_bytes().to_vec();
+            let read_as = self.name_taken_over(path, &now);
+            match self.begin_renamed(position, &read_as, &now, start) {
+                Err(e) if !reach::is_no_file(&e) && !reach::is_nothing_there(&e) => {
+                    self.wait_at(&read_as, &now, *inode, *pos);
                 }
-                Ok(_) => {}
-                Err(e) if reach::is_no_file(&e) || reach::is_nothing_there(&e) => {}
-                Err(_) => self.wait_at(&name, *inode, *pos),
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn begin_renamed(
+        &mut self,
+        position: &FlumePosition,
+        read_as: &OsStr,
+        now: &OsStr,
+        start: &mut FirstStart,
+    ) -> io::Result<()> {
+        let FlumePosition { inode, pos, .. } = *position;
+        let file = self.root.open(now)?;
+        if file.metadata()?.len() <= pos {
+            return Ok(());
+        }
+        let bytes_crc = start.crc_before(&file, pos)?;
+        self.tell_position("Updated position", now, inode, pos);
+        let handle = self.push_tracked(now.to_owned(), file, pos);
+        let tracked = &mut self.tracked[handle];
+        tracked.tie = Tie::Nameless;
+        let record = &mut tracked.record;
+        record.name = read_as.as_bytes().to_vec();
+        (record.state, record.bytes_crc) = (FileState::Draining, bytes_crc);
+        Ok(())
+    }
+
+    /// Under which name Flume has read a file that is `now` there: it says to which group it belongs. The path may
+    /// lead through a directory that is called otherwise by now, and that is where the file is.
+    fn name_taken_over(&self, path: &str, now: &OsStr) -> OsString {
+        let path = std::path::absolute(path).unwrap_or_else(|_| self.path(now));
+        let name = path.strip_prefix(self.root.dir()).unwrap_or(&path).as_os_str();
+        let here = path.file_name().map(|leaf| root::below(root::split(now).0, leaf));
+        let here = here.filter(|here| !self.accepts(name) && self.accepts(here));
+        here.unwrap_or_else(|| name.to_owned())
     }
 
     pub(super) fn tell_position(&self, what: &str, name: &OsStr, inode: u64, pos: u64) {
@@ -100,7 +127,18 @@ impl Files {
         let open = self.tracked.iter().filter(|t| t.is_named() && !t.is_superseded());
         let waiting = self.absent.waiting().map(|absent| &absent.record);
         let closed = self.parked().chain(waiting).filter(|r| r.state == FileState::Live);
-        let records = open.map(|t| &t.record).chain(closed);
+        self.told_as_flume(open.map(|t| &t.record).chain(closed))
+    }
+
+    /// The same of all that there are, whatever names they have: where each begins, at a first start.
+    pub fn positions_taken_over(&self) -> Vec<(u64, u64, String)> {
+        self.told_as_flume(self.records())
+    }
+
+    fn told_as_flume<'a>(
+        &self,
+        records: impl Iterator<Item = &'a FileRecord>,
+    ) -> Vec<(u64, u64, String)> {
         let path = |name: &[u8]| self.path(OsStr::from_bytes(name)).to_string_lossy().into_owned();
         records.map(|r| (r.inode, r.position, path(&r.name))).collect()
     }

@@ -54,7 +54,7 @@ impl Scene {
         for part in ["spool", "tracker"] {
             fs::create_dir_all(dir.join(part)).unwrap();
         }
-        fs::write(dir.join("conf"), conf.replace("@DIR@", dir.to_str().unwrap())).unwrap();
+        write_conf(&dir, conf);
         // In the middle of an hour, which does not end.
         let now_ms = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
         let clock = ManualClock::new(now_ms / HOUR_MS * HOUR_MS + HOUR_MS / 2, 0);
@@ -65,6 +65,12 @@ impl Scene {
     /// The agent is another one, which knows nothing.
     pub(super) fn restart(&mut self) {
         self.files = reader(&self.dir, &self.clock);
+    }
+
+    /// Likewise, with this configuration.
+    pub(super) fn reconfigure(&mut self, conf: &str) {
+        write_conf(&self.dir, conf);
+        self.restart();
     }
 
     /// A name of the present hour.
@@ -125,6 +131,10 @@ impl Drop for Scene {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+fn write_conf(dir: &Path, conf: &str) {
+    fs::write(dir.join("conf"), conf.replace("@DIR@", dir.to_str().unwrap())).unwrap();
 }
 
 fn reader(dir: &Path, clock: &ManualClock) -> Files {
