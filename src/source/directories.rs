@@ -164,7 +164,7 @@ impl Files {
     }
 
     /// Does the directory in which the file of the record was stand in that place now?
-    fn is_directory_at(&self, record: &FileRecord, place: &OsStr) -> bool {
+    pub(super) fn is_directory_at(&self, record: &FileRecord, place: &OsStr) -> bool {
         let is_it = |stat: &Metadata| self.is_directory_of(record, stat);
         record.directory != 0 && self.root.stat_place(place).is_ok_and(|stat| is_it(&stat))
     }

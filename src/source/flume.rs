@@ -52,7 +52,7 @@ impl Files {
     }
 
     /// Positions of files that have other names by now, which no group takes: what stands behind them is read all
-    /// the same.
+    /// the same, if one takes the name that they had.
     fn take_over_renamed(
         &mut self,
         left: Vec<&FlumePosition>,
@@ -95,14 +95,30 @@ impl Files {
             return Ok(());
         }
         let bytes_crc = start.crc_before(&file, pos)?;
-        self.tell_position("Updated position", now, inode, pos);
+        let tie = self.tie_of(false, read_as.as_bytes());
+        match tie {
+            Tie::Released => self.tell_left(read_as, now, pos),
+            _ => self.tell_position("Updated position", now, inode, pos),
+        }
         let handle = self.push_tracked(now.to_owned(), file, pos);
         let tracked = &mut self.tracked[handle];
-        tracked.tie = Tie::Nameless;
+        tracked.tie = tie;
         let record = &mut tracked.record;
         record.name = read_as.as_bytes().to_vec();
         (record.state, record.bytes_crc) = (FileState::Draining, bytes_crc);
         Ok(())
+    }
+
+    fn tell_left(&self, read_as: &OsStr, now: &OsStr, pos: u64) {
+        let [file, was] = [now, read_as].map(|name| self.path(name));
+        log::info(
+            READER,
+            format_args!(
+                "{} is left at byte {pos}: no filegroup takes {}, the name under which Flume has read it.",
+                file.display(),
+                was.display()
+            ),
+        );
     }
 
     /// Under which name Flume has read a file that is `now` there: it says to which group it belongs. The path may

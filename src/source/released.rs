@@ -3,10 +3,12 @@
 //! records tell of, and for nothing else.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
-use super::Files;
 use super::directories::place_of;
 use super::policy::Names;
+use super::tracked::Tie;
+use super::{Files, root};
 use crate::checkpoint::record::FileRecord;
 
 impl Files {
@@ -17,6 +19,27 @@ impl Files {
             Names::Grouped(_) => self.accepts(name),
             Names::Matched { .. } => true,
         }
+    }
+
+    /// How a file whose content is there stands to its name. Without one it is still of the group under whose
+    /// name, `read_as`, it was read: its lines go out with the headers of that one, or not at all.
+    pub(super) fn tie_of(&self, is_named: bool, read_as: &[u8]) -> Tie {
+        if !is_named && !self.takes_still(OsStr::from_bytes(read_as)) {
+            return Tie::Released;
+        }
+        Tie::of(is_named)
+    }
+
+    /// The name under which the file of a record was read, as it is called now that its directory has another name,
+    /// if a group takes that alone: then the configuration has followed, and has lost none.
+    pub(super) fn name_that_followed(&self, record: &FileRecord) -> Option<OsString> {
+        let name = OsStr::from_bytes(&record.name);
+        if self.takes_still(name) {
+            return None;
+        }
+        let leaf = root::split(name).1;
+        let places = self.scanner.places().filter(|place| self.is_directory_at(record, place));
+        places.map(|place| root::below(place, leaf)).find(|name| self.accepts(name))
     }
 
     /// The configuration may have lost directories since these records were written.
@@ -40,13 +63,14 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;
 
     use crate::checkpoint::flume_positions::FlumePosition;
     use crate::checkpoint::record::Record;
     use crate::config::model::FirstByte;
+    use crate::source::quest::prefix_crc;
     use crate::source::reach;
     use crate::source::restore::Announced;
     use crate::source::scene::Scene;
@@ -180,5 +204,68 @@ mod tests {
         assert_eq!(scene.files.positions_taken_over(), [(inode, pos, file)]);
         // It has no name for Flume any more.
         assert_eq!(scene.files.flume_positions(), []);
+    }
+
+    const BESIDE: &str = "f2 one/b.*log";
+    const TWO: &str = "f3 two/.*log";
+    const THREE: &str = "f4 three/.*log";
+
+    /// So many lines of the file were read. Its id.
+    fn read(scene: &mut Scene, path: &str, lines: u64) -> u64 {
+        let path = scene.path(path);
+        let file = File::open(&path).unwrap();
+        let name = path.strip_prefix(&scene.files.config.spool_dir).unwrap().as_os_str();
+        let bytes_crc = prefix_crc(&file, lines * LINE).unwrap();
+        let handle = scene.files.push_tracked(name.to_owned(), file, lines * LINE);
+        let record = &mut scene.files.tracked[handle].record;
+        record.bytes_crc = bytes_crc;
+        record.id
+    }
+
+    /// The first start read all of it, without the headers of its group, and a second one nothing.
+    #[test]
+    fn a_file_at_the_take_over_that_no_group_takes_is_left_by_each_start() {
+        let mut scene = scene("released-at-once", &[ONE]);
+        scene.write("one/b.log.1", 0..10);
+        take_over(&mut scene, "one/b.log.1", "one/b.log");
+        for start in 1..3 {
+            let found = stands(&scene, "one/b.log.1");
+            assert_eq!(found, expected("one/b.log", Tie::Released, 3), "start {start}");
+            restart(&mut scene, &[ONE], None);
+        }
+    }
+
+    /// Its lines were sent without the headers of its group.
+    #[test]
+    fn a_renamed_file_of_a_removed_group_is_read_no_further() {
+        for (group, name) in [(BESIDE, "one/b.log"), (TWO, "two/b.log")] {
+            let mut scene = scene(&format!("released-renamed-{}", &name[..3]), &[ONE, group]);
+            scene.write(name, 0..10);
+            read(&mut scene, name, 3);
+            let renamed = format!("{name}.1");
+            fs::rename(scene.path(name), scene.path(&renamed)).unwrap();
+            restart(&mut scene, &[ONE, group], None);
+            assert_eq!(stands(&scene, &renamed), expected(name, Tie::Nameless, 3));
+            restart(&mut scene, &[ONE], None);
+            assert_eq!(stands(&scene, &renamed), expected(name, Tie::Released, 3));
+            // It goes on where it was left.
+            restart(&mut scene, &[ONE, group], None);
+            assert_eq!(stands(&scene, &renamed), expected(name, Tie::Nameless, 3));
+        }
+    }
+
+    /// The configuration followed it: no group was lost.
+    #[test]
+    fn a_renamed_file_whose_directory_has_another_name_as_well_is_read_on() {
+        let mut scene = scene("released-directory", &[ONE, TWO]);
+        scene.write("two/b.log", 0..10);
+        read(&mut scene, "two/b.log", 3);
+        fs::rename(scene.path("two/b.log"), scene.path("two/b.log.1")).unwrap();
+        fs::rename(scene.path("two"), scene.path("three")).unwrap();
+        for _ in 0..2 {
+            restart(&mut scene, &[ONE, THREE], None);
+            let found = stands(&scene, "three/b.log.1");
+            assert_eq!(found, expected("three/b.log", Tie::Nameless, 3));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::Absence;
@@ -251,6 +251,11 @@ impl Files {
     ) -> Handle {
         let is_own_name = found.as_bytes() == record.name;
         let had = FormerName::of(&record);
+        let names = |r: &FileRecord| (r.state, r.name.clone(), r.current_name.clone());
+        let before = names(&record);
+        if let Some(name) = self.name_that_followed(&record) {
+            record.name = name.into_vec();
+        }
         self.note_home(&mut record, home);
         if home.is_none() && self.hints_are_void {
             self.note_moved_home(&mut record, found);
@@ -271,9 +276,7 @@ impl Files {
             && is_own_name
             && self.is_name_when_done(found, current);
         let is_named = self.accepts(found);
-        let is_released = is_own_name && !is_named && !self.takes_still(found);
-        let names = |r: &FileRecord| (r.state, r.name.clone(), r.current_name.clone());
-        let before = names(&record);
+        let tie = self.tie_of(is_named, &record.name);
         if !is_named {
             record.state = FileState::Draining;
             record.current_name = found.as_bytes().to_vec();
@@ -299,7 +302,7 @@ impl Files {
         let expected_crc = announced.tail_crc.unwrap_or(record.tail_crc);
         let handle = self.push(record, file, stat.as_ref(), announced.end);
         let tracked = &mut self.tracked[handle];
-        tracked.tie = if is_released { Tie::Released } else { Tie::of(is_named) };
+        tracked.tie = tie;
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {
             // Announced in the last run, but its end came before the rename.

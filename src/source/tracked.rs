@@ -102,8 +102,8 @@ pub enum Tie {
     Named,
     /// It was renamed, moved away, replaced or deleted: it is read on through the descriptor.
     Nameless,
-    /// It has its name, which no group takes any more: what was announced of it is brought to its end, and no
-    /// more is read.
+    /// No group takes the name under which it was read any more, whether it has that or another one: what was
+    /// announced of it is brought to its end, and no more is read.
     Released,
     /// Its content was thrown away (truncated), and the name is that of what the file holds now: what
     /// was read of it is all there will ever be.
