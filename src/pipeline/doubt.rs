@@ -72,6 +72,11 @@ impl Announced {
         self.on_disk.as_ref() == Some(&self.record)
     }
 
+    /// Was it, or what it is a part of, announced by an earlier run?
+    pub(super) fn is_inherited(&self) -> bool {
+        self.round == 0
+    }
+
     pub(super) fn encoded_bytes(&self) -> usize {
         self.encoded.as_ref().map_or(0, Batch::size)
     }

@@ -1,6 +1,6 @@
 //! How much is left of what the files held at the start, for a run that ends by itself.
 
-use super::Pipeline;
+use super::{Announced, Pipeline};
 use crate::source::owed::Left;
 
 /// What a source has not done yet.
@@ -25,11 +25,37 @@ impl Pipeline {
         let left = self.owed.as_mut().and_then(|owed| self.files.left(owed));
         let is_held_up = left.is_none() || self.is_rebuilding() || self.is_waiting_for_room();
         let left = left.unwrap_or_default();
-        // Of an open file its position tells; lines that have come since are nobody's debt.
-        let is_doubtful = |id: u64| self.files.handle_of(id).is_none();
-        let mut in_doubt = self.announced.iter().filter(|a| a.record.fate.is_in_doubt());
-        let is_none =
-            !is_held_up && left.files == 0 && !in_doubt.any(|a| is_doubtful(a.record.file));
+        let is_open = |id: u64| self.files.handle_of(id).is_some();
+        let is_settled = !self.announced.iter().any(|a| is_owed(a, is_open(a.record.file)));
+        let is_none = !is_held_up && left.files == 0 && is_settled;
         Remainder { left, in_doubt: self.in_doubt(), is_held_up, is_none }
+    }
+}
+
+/// Has this run to settle it? What an earlier one has left in doubt is a debt, also of a file that is read no further
+/// or holds something else by now. Of what this run has announced the position of an open file tells; lines that
+/// have come since are nobody's debt.
+fn is_owed(announced: &Announced, is_open: bool) -> bool {
+    announced.record.fate.is_in_doubt() && (announced.is_inherited() || !is_open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::record::{BatchRecord, Fate};
+    use crate::pipeline::doubt::Copies;
+
+    /// The run ended with 0 where no group takes the file any more, or the file was truncated and is empty.
+    #[test]
+    fn what_an_earlier_run_has_left_in_doubt_is_owed_whatever_became_of_its_file() {
+        let record = |fate| BatchRecord { fate, ..BatchRecord::default() };
+        let inherited = |fate| Announced::inherited(record(fate));
+        let own = |fate| Announced::new(record(fate), None, 1, Copies::One);
+        for is_open in [true, false] {
+            assert!(is_owed(&inherited(Fate::InDoubt), is_open));
+            assert_eq!(is_owed(&own(Fate::InDoubt), is_open), !is_open);
+            assert!(!is_owed(&inherited(Fate::At(3)), is_open));
+            assert!(!is_owed(&own(Fate::At(3)), is_open));
+        }
     }
 }

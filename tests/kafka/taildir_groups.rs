@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::support::torture::{ARRIVE_MAX, difference, lines};
-use crate::support::{Agent, Topic, Work, lend, shared, wait_for};
+use crate::support::{Agent, Cluster, Topic, Work, lend, shared, wait_for};
 use crate::taildir::CONF;
 
 const V4: &str = "4.3.1";
@@ -87,11 +87,9 @@ fn a_finished_file_that_has_grown_is_found_when_a_group_was_added() {
     goes_on_with_a_group_more(300);
 }
 
-/// Its bytes could not be read, and nothing of the channel was sent before an hour was over.
-#[test]
-fn what_is_in_doubt_of_a_removed_group_is_settled() {
-    let cluster = lend(V4);
-    let topic = cluster.fresh_topic("taildir-removed", 1);
+/// Fifty lines of the second group are in doubt, seven more were not read, and nobody reads that group any more.
+fn in_doubt_of_a_removed_group(cluster: &Cluster, label: &str) -> (Topic, Work) {
+    let topic = cluster.fresh_topic(label, 1);
     let work = work_for(&topic).file("one/a.log", &lines("a", 0, 3), 10).file(
         "two/b.log",
         &lines("b", 0, 3),
@@ -111,7 +109,14 @@ fn what_is_in_doubt_of_a_removed_group_is_settled() {
     cluster.resume(0);
     assert!(is_in_doubt, "{}", agent.log());
     work.append("two/b.log", &lines("b", 53, 60));
-    let work = work.set(GROUPS, "f1");
+    (topic, work.set(GROUPS, "f1"))
+}
+
+/// Its bytes could not be read, and nothing of the channel was sent before an hour was over.
+#[test]
+fn what_is_in_doubt_of_a_removed_group_is_settled() {
+    let cluster = lend(V4);
+    let (topic, work) = in_doubt_of_a_removed_group(&cluster, "taildir-removed");
     let mut agent = work.start();
     agent.expect_records(&topic, 56, ARRIVE_MAX);
     work.append("one/a.log", &lines("a", 3, 6));
@@ -120,6 +125,28 @@ fn what_is_in_doubt_of_a_removed_group_is_settled() {
     ends_well(&mut agent);
     let found = difference(&topic, &[("a", 6), ("b", 53)]);
     assert!(found.is_none(), "{found:?}\n{}", agent.log());
+}
+
+/// It said that all was acknowledged, since nothing more of the file is to be read.
+#[test]
+fn a_run_that_ends_by_itself_settles_what_is_in_doubt_of_a_removed_group() {
+    let cluster = lend(V4);
+    let (topic, work) = in_doubt_of_a_removed_group(&cluster, "taildir-removed-once");
+    let once = |args: &[&str]| {
+        let mut command = work.command();
+        command.arg("--once").args(args);
+        let mut agent = work.start_command(command);
+        let status = agent.wait(ARRIVE_MAX);
+        (status.and_then(|status| status.code()), agent.log())
+    };
+    cluster.pause(0);
+    let (code, log) = once(&["--timeout", "3"]);
+    cluster.resume(0);
+    assert_eq!(code, Some(75), "{log}");
+    let (code, log) = once(&[]);
+    assert_eq!((code, topic.count()), (Some(0), 56), "{log}");
+    let found = difference(&topic, &[("a", 3), ("b", 53)]);
+    assert!(found.is_none(), "{found:?}\n{log}");
 }
 
 /// It was read as long as it was written to, without the headers of its group.
