@@ -404,11 +404,12 @@ impl Files {
 
     pub(super) fn take_name(&mut self, handle: Handle, suspect: &Suspect, is_named: bool) {
         let name = suspect.name.as_os_str();
+        let tie = self.tie_of(is_named, &self.tracked[handle].record.name);
         let tracked = &mut self.tracked[handle];
         if let Some(home) = suspect.home.filter(|_| is_named) {
             home.note(&mut tracked.record);
         }
-        tracked.tie = Tie::of(is_named);
+        tracked.tie = tie;
         tracked.record.current_name = name.as_bytes().to_vec();
         tracked.record.state = if is_named { FileState::Live } else { FileState::Draining };
         if is_named {

@@ -72,9 +72,10 @@ mod tests {
     use crate::config::model::FirstByte;
     use crate::source::quest::prefix_crc;
     use crate::source::reach;
-    use crate::source::restore::Announced;
+    use crate::source::restore::{Announced, AnnouncedRange};
     use crate::source::scene::Scene;
     use crate::source::tracked::Tie;
+    use crate::source::window::TailBytes;
 
     /// Of one line in a scene.
     const LINE: u64 = 16;
@@ -267,5 +268,44 @@ mod tests {
             let found = stands(&scene, "three/b.log.1");
             assert_eq!(found, expected("three/b.log", Tie::Nameless, 3));
         }
+    }
+
+    /// Three lines of a file of a group that is removed are acknowledged, the others are in doubt when it is copied
+    /// and truncated. Where its bytes are then, how it stands to its name, and how many of its lines were read.
+    fn truncated_in_doubt(name: &str, group: &str, path: &str) -> (String, Tie, u64) {
+        let mut scene = scene(name, &[ONE, group]);
+        scene.write(path, 0..100);
+        let id = read(&mut scene, path, 3);
+        let file = File::open(scene.path(path)).unwrap();
+        let crc = crc32fast::hash(&fs::read(scene.path(path)).unwrap()[3 * LINE as usize..]);
+        let reached = Announced {
+            end: 100 * LINE,
+            tail_crc: Some(TailBytes::read(&file, 100 * LINE).unwrap().crc()),
+            is_final: false,
+            ranges: vec![AnnouncedRange { start: 3 * LINE, end: 100 * LINE, crc }],
+        };
+        restart(&mut scene, &[ONE], Some(&reached));
+        assert_eq!(stands(&scene, path), expected(path, Tie::Released, 100));
+        scene.write(path, 100..110);
+        fs::copy(scene.path(path), scene.path(&format!("{path}.1"))).unwrap();
+        fs::write(scene.path(path), "").unwrap();
+        // As before what is in doubt is read again.
+        scene.files.look_again(id);
+        for _ in 0..3 {
+            scene.files.recognise(|_| Some(reached.clone()));
+        }
+        // What it holds now is no more of a group than what it held.
+        assert_eq!(stands(&scene, path), expected(path, Tie::Released, 0));
+        let tracked = &scene.files.tracked[scene.files.handle_of(id).unwrap()];
+        let now_at = scene.files.path(&tracked.current_name());
+        let now_at = now_at.strip_prefix(scene.path("")).unwrap().to_str().unwrap().to_owned();
+        (now_at, tracked.tie, tracked.read_position / LINE)
+    }
+
+    /// Nobody looked at the file before its bytes were read again, and they were LOST.
+    #[test]
+    fn what_is_in_doubt_of_a_removed_group_is_read_in_the_copy_of_its_file() {
+        let found = truncated_in_doubt("released-copied", BESIDE, "one/b.log");
+        assert_eq!(found, ("one/b.log.1".to_owned(), Tie::Released, 100));
     }
 }

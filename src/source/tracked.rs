@@ -333,7 +333,8 @@ impl Tracked {
     /// Looks at size and time and, where there is something to read or the file was written to,
     /// at the bytes that were read before.
     pub fn look(&mut self, now_ms: u64) -> io::Result<Look> {
-        if self.is_superseded() || self.is_released() {
+        // What is in doubt of one that is released may be read again: that it is not there any more has to be seen.
+        if self.is_superseded() || self.is_released() && !self.has_uncommitted() {
             return Ok(Look::Quiet);
         }
         self.may_be_unseen = true;
@@ -372,7 +373,7 @@ impl Tracked {
             self.modified = last;
             return Ok(Look::Rewritten);
         }
-        if !is_quiet {
+        if !is_quiet && !self.is_released() {
             return Ok(Look::Readable);
         }
         // Who maps a file fills zeros unseen.
