@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::Path;
 
-use super::directories::is_void;
+use super::directories::{is_void, place_of};
 use super::hints::{Hints, born_ns, is_other_birth};
 use super::parked::Spare;
 use super::quest::{PROOF_BYTES, Quest, Suspect, Whose};
@@ -151,6 +151,9 @@ pub(super) struct Census {
     names: HashMap<u64, Vec<OsString>>,
     /// Why it may not be complete.
     fault: Option<String>,
+    /// Directories that no group has any more and of which it may lack names, and why. They hold nothing but files of
+    /// their own records.
+    left_out: Vec<(OsString, String)>,
 }
 
 impl Files {
@@ -403,7 +406,7 @@ impl Files {
         if let Ok(Some(found)) = by_name {
             return Ok(found);
         }
-        let mut fault = by_name.err().or_else(|| census.fault.clone());
+        let mut fault = by_name.err().or_else(|| census.fault_for(record));
         for name in census.names.get(&record.inode).into_iter().flatten() {
             match self.open_if_same(name, record, true) {
                 Ok(Some(found)) => return Ok(found),
@@ -462,19 +465,7 @@ impl Files {
         let mut census = Census::default();
         let unlisted = self.for_each_name(|entry| census.count(entry, inodes));
         census.fault = unlisted.into_iter().next().map(|(_, why)| why);
-        for place in &self.places_left {
-            let listed = self.root.list(place).and_then(|mut entries| {
-                entries.try_for_each(|entry| {
-                    census.count(entry?, inodes);
-                    Ok(())
-                })
-            });
-            if let Err(e) = listed
-                && !reach::is_nothing_there(&e)
-            {
-                census.fault.get_or_insert_with(|| told(&self.root.place(place), &e));
-            }
-        }
+        census.left_out = self.for_each_name_left(|entry| census.count(entry, inodes));
         let tracker = &self.config.tracker_dir;
         let hidden = reach::list(tracker).and_then(|mut entries| {
             entries.try_for_each(|entry| {
@@ -584,6 +575,13 @@ impl Census {
         self.fault.as_deref()
     }
 
+    /// The same, as far as the file of that record may be there.
+    fn fault_for(&self, record: &FileRecord) -> Option<String> {
+        let place = place_of(record);
+        let of_place = self.left_out.iter().find(|(left, _)| left == place);
+        self.fault.clone().or_else(|| of_place.map(|(_, why)| why.clone()))
+    }
+
     pub(super) fn names_of(&self, inode: u64) -> impl Iterator<Item = &OsStr> {
         self.names.get(&inode).into_iter().flatten().map(OsString::as_os_str)
     }
@@ -595,7 +593,7 @@ impl Census {
     }
 }
 
-fn told(path: &Path, e: &io::Error) -> String {
+pub(super) fn told(path: &Path, e: &io::Error) -> String {
     format!("{}: {}", path.display(), why_not_opened(e))
 }
 

@@ -5,10 +5,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use super::absent::told;
 use super::directories::place_of;
 use super::policy::Names;
+use super::root::{self, Entry};
 use super::tracked::Tie;
-use super::{Files, root};
+use super::{Files, reach};
 use crate::checkpoint::record::FileRecord;
 
 impl Files {
@@ -55,6 +57,26 @@ impl Files {
         self.places_left = places;
     }
 
+    /// Goes through the names in the directories that no group has any more. Returns in which there may be others, and
+    /// why.
+    pub(super) fn for_each_name_left(&self, mut act: impl FnMut(Entry)) -> Vec<(OsString, String)> {
+        let mut unlisted = Vec::new();
+        for place in &self.places_left {
+            let listed = self.root.list(place).and_then(|mut entries| {
+                entries.try_for_each(|entry| {
+                    act(entry?);
+                    Ok(())
+                })
+            });
+            if let Err(e) = listed
+                && !reach::is_nothing_there(&e)
+            {
+                unlisted.push((place.clone(), told(&self.root.place(place), &e)));
+            }
+        }
+        unlisted
+    }
+
     /// Is that a directory that no group has any more?
     pub(super) fn is_place_left(&self, place: &OsStr) -> bool {
         self.places_left.iter().any(|left| left == place)
@@ -70,6 +92,7 @@ mod tests {
     use crate::checkpoint::flume_positions::FlumePosition;
     use crate::checkpoint::record::Record;
     use crate::config::model::FirstByte;
+    use crate::source::absent::Absence;
     use crate::source::quest::prefix_crc;
     use crate::source::reach;
     use crate::source::restore::{Announced, AnnouncedRange};
@@ -307,5 +330,28 @@ mod tests {
     fn what_is_in_doubt_of_a_removed_group_is_read_in_the_copy_of_its_file() {
         let found = truncated_in_doubt("released-copied", BESIDE, "one/b.log");
         assert_eq!(found, ("one/b.log.1".to_owned(), Tie::Released, 100));
+    }
+
+    /// A file that was deleted elsewhere was waited for without end.
+    #[test]
+    fn a_directory_that_no_group_has_and_that_cannot_be_listed_hides_no_other_file() {
+        let mut scene = scene("released-unlisted", &[ONE, TWO]);
+        let [(_, here), (_, there)] = ["one/a.log", "two/b.log"].map(|name| {
+            scene.write(name, 0..10);
+            (name, read(&mut scene, name, 3))
+        });
+        fs::remove_file(scene.path("one/a.log")).unwrap();
+        let two = scene.path("two");
+        let error = || std::io::Error::from_raw_os_error(libc::EACCES);
+        reach::set_mishap(Some(Box::new(move |asked| asked.starts_with(&two).then(error))));
+        restart(&mut scene, &[ONE], None);
+        for _ in 0..3 {
+            scene.files.recognise(|_| None);
+        }
+        let waiting: Vec<u64> = scene.files.absent.waiting().map(|a| a.record.id).collect();
+        reach::set_mishap(None);
+        assert_eq!(waiting, [there]);
+        let absence = scene.files.absent.find(here).map(|absent| &absent.absence);
+        assert_eq!(absence, Some(&Absence::Gone));
     }
 }
