@@ -42,7 +42,7 @@ const MORE: &str = " More files are waited for like this; they are not named one
 
 /// How long a record whose directory is another one waits, ms. Then it gets a receipt, by which its
 /// file is known again should it come back. What is in doubt of it waits on, unless the other
-/// directory is on the same file system.
+/// directory is on the same file system, or no group has its own any more.
 pub(super) const ELSEWHERE_MS: u64 = 3_600_000;
 
 /// Why the file of a record is not open.
@@ -560,12 +560,15 @@ impl Files {
 
     /// Another directory has stood in the place of the record's own for a long time, on the same
     /// file system: nothing that may be mounted later can bring it back. Where a copied state does not
-    /// tell which file system that was, the time alone decides.
+    /// tell which file system that was, or nobody mounts it for this source any more, the time alone decides.
     fn is_replaced_for_good(&self, absent: &Absent) -> bool {
         let Some(other) = absent.other else { return false };
         let waited_ms = self.clock().monotonic_ms() - absent.since_ms;
-        let is_on_same = other.device == absent.record.device || is_void(&absent.record);
-        waited_ms >= ELSEWHERE_MS && is_on_same
+        let record = &absent.record;
+        let may_be_mounted = other.device != record.device
+            && !is_void(record)
+            && !self.is_place_left(place_of(record));
+        waited_ms >= ELSEWHERE_MS && !may_be_mounted
     }
 }
 

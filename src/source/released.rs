@@ -92,7 +92,7 @@ mod tests {
     use crate::checkpoint::flume_positions::FlumePosition;
     use crate::checkpoint::record::Record;
     use crate::config::model::FirstByte;
-    use crate::source::absent::Absence;
+    use crate::source::absent::{Absence, ELSEWHERE_MS};
     use crate::source::quest::prefix_crc;
     use crate::source::reach;
     use crate::source::restore::{Announced, AnnouncedRange};
@@ -352,6 +352,27 @@ mod tests {
         reach::set_mishap(None);
         assert_eq!(waiting, [there]);
         let absence = scene.files.absent.find(here).map(|absent| &absent.absence);
+        assert_eq!(absence, Some(&Absence::Gone));
+    }
+
+    /// Its channel stood for as long as the agent ran: what stands in its place is on another file system.
+    #[test]
+    fn a_directory_that_no_group_has_and_that_is_gone_with_its_file_system_is_waited_for_an_hour() {
+        let mut scene = scene("released-unmounted", &[ONE, TWO]);
+        scene.write("two/b.log", 0..10);
+        let id = read(&mut scene, "two/b.log", 3);
+        // As if it were one that is mounted no more.
+        let handle = scene.files.handle_of(id).unwrap();
+        scene.files.tracked[handle].record.device += 1;
+        fs::remove_dir_all(scene.path("two")).unwrap();
+        restart(&mut scene, &[ONE], None);
+        for (passed_ms, waiting) in [(0, 1), (ELSEWHERE_MS - 10_000, 1), (20_000, 0)] {
+            scene.clock.advance(passed_ms);
+            scene.files.refresh(true);
+            scene.files.recognise(|_| None);
+            assert_eq!(scene.files.absent.waiting().count(), waiting, "{passed_ms}");
+        }
+        let absence = scene.files.absent.find(id).map(|absent| &absent.absence);
         assert_eq!(absence, Some(&Absence::Gone));
     }
 }
