@@ -375,4 +375,30 @@ mod tests {
         let absence = scene.files.absent.find(id).map(|absent| &absent.absence);
         assert_eq!(absence, Some(&Absence::Gone));
     }
+
+    /// Only directories that have a group were searched.
+    #[test]
+    fn the_copy_may_be_in_a_directory_that_no_group_has_any_more() {
+        let found = truncated_in_doubt("released-copied-there", TWO, "two/b.log");
+        assert_eq!(found, ("two/b.log.1".to_owned(), Tie::Released, 100));
+    }
+
+    /// Nobody has a group there: what does not belong to a record is nobody's.
+    #[test]
+    fn what_else_is_in_a_directory_that_no_group_has_any_more_is_nobodys_copy() {
+        let mut scene = scene("released-others", &[ONE, TWO]);
+        scene.write("two/b.log", 0..10);
+        read(&mut scene, "two/b.log", 10);
+        scene.write("one/a.log", 0..100);
+        let id = read(&mut scene, "one/a.log", 100);
+        restart(&mut scene, &[ONE], None);
+        fs::copy(scene.path("one/a.log"), scene.path("two/a.copy")).unwrap();
+        fs::write(scene.path("one/a.log"), "").unwrap();
+        scene.files.look_again(id);
+        for _ in 0..3 {
+            scene.files.recognise(|_| None);
+        }
+        let tracked = &scene.files.tracked[scene.files.handle_of(id).unwrap()];
+        assert_eq!((tracked.tie, stands(&scene, "two/a.copy")), (Tie::Superseded, None));
+    }
 }

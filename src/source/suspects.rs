@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use super::absent::{Absence, ELSEWHERE_MS};
-use super::directories::is_void;
+use super::directories::{is_void, place_of};
 use super::hints::{Hints, is_other_birth};
 use super::quest::{PROOF_BYTES, Quest, Suspect, Unasked, Whose};
 use super::restore::Announced;
@@ -70,8 +70,12 @@ fn larger_first(suspects: &mut VecDeque<Suspect>) {
 #[derive(Default)]
 struct Names {
     list: Option<Vec<(OsString, Option<Glance>)>>,
+    /// Those in directories that no group has any more: only copies of files that were there are looked for in them.
+    left: Vec<OsString>,
     /// Directories that may hold others, and why.
     unlisted: Vec<(OsString, String)>,
+    /// The same of those that no group has any more.
+    unlisted_left: Vec<(OsString, String)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,9 +89,12 @@ struct Glance {
 
 impl Names {
     fn list(&mut self, files: &Files) -> &mut Vec<(OsString, Option<Glance>)> {
-        let unlisted = &mut self.unlisted;
+        let (unlisted, left) = (&mut self.unlisted, &mut self.left);
+        let unlisted_left = &mut self.unlisted_left;
         self.list.get_or_insert_with(|| {
             let mut names: Vec<OsString> = Vec::new();
+            *unlisted_left = files.for_each_name_left(|entry| left.push(entry.name));
+            left.sort_unstable();
             *unlisted = files.for_each_name(|entry| names.push(entry.name));
             let tracker = &files.config.tracker_dir;
             let result = reach::list(tracker).and_then(|entries| {
@@ -116,6 +123,24 @@ impl Names {
     fn which(&mut self, files: &Files, is_wanted: impl Fn(&OsStr) -> bool) -> Vec<OsString> {
         let names = self.list(files).iter().map(|(name, _)| name);
         names.filter(|name| is_wanted(name)).cloned().collect()
+    }
+
+    /// Those of copies of the record's file, and those that satisfy `is_wanted`.
+    fn copies(
+        &mut self,
+        files: &Files,
+        record: &FileRecord,
+        is_wanted: impl Fn(&OsStr) -> bool,
+    ) -> Vec<OsString> {
+        let is_copys = |name: &OsStr| files.is_copys(name, record);
+        let mut found = self.which(files, |name| is_wanted(name) || is_copys(name));
+        found.extend(self.left.iter().filter(|name| is_copys(name)).cloned());
+        found
+    }
+
+    /// Could the directory in which the file of the record was not be listed, which no group has any more?
+    fn has_left_out(&self, record: &FileRecord) -> bool {
+        self.unlisted_left.iter().any(|(place, _)| place == place_of(record))
     }
 
     /// Those of files that are long enough and begin so.
@@ -202,6 +227,7 @@ impl Files {
                     self.seek_partly(&mut quest, &mut names, &mut unasked);
                 }
                 unasked.unlisted = names.unlisted.iter().map(|(place, _)| place.clone()).collect();
+                self.wait_for_left(&mut quest, &names, &mut unasked);
                 quest.listed_ms = now_ms;
                 quest.unasked = match &quest.whose {
                     Whose::Stray { absence: Absence::Superseded, .. } | Whose::Truncated { .. } => {
@@ -234,6 +260,22 @@ impl Files {
         };
         list.make_contiguous().sort_by_cached_key(|quest| Reverse(read(quest)));
         self.quests.list = list;
+    }
+
+    /// A copy may be in a directory that no group has any more and that cannot be listed now. Nobody has to make that
+    /// possible for this source: it is waited for an hour.
+    fn wait_for_left(&self, quest: &mut Quest, names: &Names, unasked: &mut Unasked) {
+        let open = quest.id().and_then(|id| self.handle_of(id)).map(|at| &self.tracked[at].record);
+        let record = match &quest.whose {
+            Whose::Stray { record, .. } => Some(&**record),
+            _ => open,
+        };
+        let Some(record) = record.filter(|record| names.has_left_out(record)) else { return };
+        let place = place_of(record).to_owned();
+        let now_ms = self.clock().monotonic_ms();
+        if now_ms - *quest.gone_ms.get_or_insert(now_ms) < ELSEWHERE_MS {
+            unasked.unlisted.push(place);
+        }
     }
 
     /// The recorded names first, whatever their directory is called now, then those that begin with
@@ -276,7 +318,7 @@ impl Files {
             leaf.starts_with(HIDDEN.as_bytes())
                 && std::path::Path::new(name).file_name() == Some(OsStr::from_bytes(leaf))
         };
-        for name in names.which(self, |name| is_hidden(name) || begins(name)) {
+        for name in names.copies(self, record, is_hidden) {
             // It may be the copy in which it lives on.
             if let Err(e) = self.suspect(&name, record, &ends, &mut found) {
                 unasked.names.push(name.clone());
@@ -398,8 +440,8 @@ impl Files {
         }
         let end = reached.as_ref().map_or(record.position, |r| r.end.max(record.position));
         let mut found = VecDeque::new();
-        for name in names.which(self, |name| self.is_copys(name, record)) {
-            if self.is_completed(&name) || root::is_outside(&name) {
+        for name in names.copies(self, record, |_| false) {
+            if self.is_completed(&name) || self.is_elsewhere(&name) {
                 continue;
             }
             let free = self.open_free(&name);
@@ -481,10 +523,10 @@ impl Files {
         let is_small = ends.end < PROOF_BYTES;
         let is_copys = |name: &OsStr| self.is_copys(name, record);
         let is_other = |name: &OsStr| !is_small && !is_copys(name);
-        let mut wanted = names.which(self, is_copys);
+        let mut wanted = names.copies(self, record, |_| false);
         wanted.extend(names.which(self, is_other));
         for name in &wanted {
-            if self.is_completed(name) || root::is_outside(name) {
+            if self.is_completed(name) || self.is_elsewhere(name) {
                 continue;
             }
             let free = self.open_free(name);
@@ -520,6 +562,11 @@ impl Files {
             false => tracked.marks.read_last(size, COPYING_MS),
         };
         mark.filter(|m| m.position > 0)
+    }
+
+    /// Does the name lead out of the root, and to no directory that a group has had?
+    fn is_elsewhere(&self, name: &OsStr) -> bool {
+        root::is_outside(name) && !self.is_place_left(root::split(name).0)
     }
 
     fn is_completed(&self, name: &OsStr) -> bool {
