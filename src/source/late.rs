@@ -30,6 +30,9 @@ pub(super) struct Late {
     names: HashSet<OsString>,
     /// Device, inode and length of files that have ended: the kernel tells of the names that we give them as well.
     ended: HashMap<(u64, u64), u64>,
+    /// Device and inode of finished files that no group takes any more: they are written to all the same, and their
+    /// receipts are passed over each time.
+    released: HashSet<(u64, u64)>,
     next_ms: u64,
     /// No open file could spare its descriptor for one that has grown; asked again from this time on.
     no_room_ms: u64,
@@ -42,6 +45,24 @@ impl Late {
             self.ended.clear();
         }
         self.ended.insert((record.device, record.inode), size);
+    }
+
+    /// The file that was found under this name is passed over from now on.
+    fn pass_over(&mut self, name: &[u8], written: &HashMap<(u64, u64), OsString>) {
+        if self.released.len() >= ENDED_MAX {
+            self.released.clear();
+        }
+        let its = written.iter().filter(|(_, other)| other.as_bytes() == name);
+        self.released.extend(its.map(|(identity, _)| identity));
+    }
+
+    /// Another receipt was written of it, or of another file that has its inode by now.
+    pub(super) fn note_receipt(&mut self, record: &FileRecord) {
+        self.released.remove(&(record.device, record.inode));
+    }
+
+    fn is_released(&self, stat: &Metadata) -> bool {
+        self.released.contains(&(stat.dev(), stat.ino()))
     }
 
     /// Has it not grown since?
@@ -68,6 +89,7 @@ impl Files {
         let Ok(stat) = std::fs::metadata(self.path(name)) else { return };
         // A file that has not ended, which we have renamed perhaps, is looked at before it does.
         if self.late.is_as_ended(&stat)
+            || self.late.is_released(&stat)
             || self.parking.holds(stat.dev(), stat.ino())
             || self.tracked.iter().any(|t| t.is_inode(stat.dev(), stat.ino()))
         {
@@ -107,8 +129,12 @@ impl Files {
             }
         }
         if !written.is_empty() {
-            let mut found = newest_of(written, self.known.receipts());
-            found.retain(|receipt| self.takes_still(OsStr::from_bytes(&receipt.name)));
+            let found = newest_of(&written, self.known.receipts());
+            let takes = |r: &Receipt| self.takes_still(OsStr::from_bytes(&r.name));
+            let (found, released): (Vec<_>, Vec<_>) = found.into_iter().partition(takes);
+            for receipt in released {
+                self.late.pass_over(&receipt.completed, &written);
+            }
             put_grown(&mut self.grown, found);
         }
         let took_ms = self.clock().monotonic_ms() - now_ms;
@@ -143,7 +169,7 @@ pub(super) fn put_grown(grown: &mut Vec<Receipt>, found: Vec<Receipt>) {
 /// number, the newest of that name: what the bytes are tells then. Where another file had the name
 /// since, or this one another name, the hourly look decides.
 fn newest_of(
-    written: HashMap<(u64, u64), OsString>,
+    written: &HashMap<(u64, u64), OsString>,
     receipts: impl Iterator<Item = Receipt>,
 ) -> Vec<Receipt> {
     let names: HashSet<&[u8]> = written.values().map(|name| name.as_bytes()).collect();
@@ -175,6 +201,55 @@ fn newest_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::receipt::Receipts;
+    use crate::source::hints::born_ns;
+    use crate::source::scene::Scene;
+
+    const CONF: &str = "
+a1.sources = r1
+a1.channels = c1
+a1.sources.r1.channels = c1
+a1.sources.r1.type = TAILDIR
+a1.sources.r1.positionFile = @DIR@/tracker/position.json
+a1.sources.r1.filegroups = f1
+a1.sources.r1.filegroups.f1 = @DIR@/spool/a.*
+a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel
+a1.channels.c1.kafka.bootstrap.servers = h:1
+a1.channels.c1.kafka.topic = t
+";
+
+    /// All receipts were read twice a second, as long as it was written to.
+    #[test]
+    fn a_finished_file_that_no_group_takes_any_more_asks_for_its_receipt_once() {
+        let mut scene = Scene::of("late-released", CONF);
+        let name = "b.log";
+        scene.write(name, 0..3);
+        let stat = scene.path(name).metadata().unwrap();
+        let receipt = Receipt {
+            name: name.into(),
+            device: stat.dev(),
+            born_ns: born_ns(&stat),
+            ..receipt(stat.ino(), name, stat.len())
+        };
+        let state = scene.files.config.tracker_dir.clone();
+        std::fs::create_dir(&state).unwrap();
+        Receipts::new(&state).append(&receipt).unwrap();
+        scene.restart();
+        scene.files.refresh(true);
+        for (lines, asks) in [(3..5, true), (5..7, false)] {
+            scene.write(name, lines);
+            scene.files.notice_late(OsStr::new(name));
+            assert_eq!(!scene.files.late.names.is_empty(), asks);
+            scene.clock.advance(LOOK_INTERVAL_MS);
+            scene.files.look_at_late();
+            assert!(scene.files.late.names.is_empty() && scene.files.grown.is_empty());
+        }
+        // Another file may have its inode, once it has come to its end.
+        let (device, inode) = (stat.dev(), stat.ino());
+        scene.files.note_receipts(&[FileRecord { device, inode, ..FileRecord::default() }]);
+        scene.files.notice_late(OsStr::new(name));
+        assert!(!scene.files.late.names.is_empty());
+    }
 
     fn receipt(inode: u64, completed: &str, size: u64) -> Receipt {
         let completed = completed.as_bytes().to_vec();
@@ -213,7 +288,7 @@ mod tests {
     #[test]
     fn the_newest_receipt_counts_where_name_and_number_agree() {
         let written = |name: &str| HashMap::from([((0, 1), OsString::from(name))]);
-        let found = |all: &[Receipt]| newest_of(written("a.C"), all.iter().cloned());
+        let found = |all: &[Receipt]| newest_of(&written("a.C"), all.iter().cloned());
         let sizes = |all: &[Receipt]| found(all).iter().map(|r| r.size).collect::<Vec<_>>();
         assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(1, "a.C", 9)]), [9]);
         assert_eq!(sizes(&[receipt(1, "a.C", 5), receipt(1, "b.C", 9)]), [0u64; 0]);

@@ -513,6 +513,7 @@ impl Files {
                 (r.device, r.inode) != (record.device, record.inode)
                     && r.completed != record.current_name
             });
+            self.late.note_receipt(record);
             self.known.add(record);
         }
     }
