@@ -2,8 +2,8 @@
 
 use super::diagnostics::Diagnostics;
 use super::model::{
-    BYTE_OFFSET, Destination, InterceptorConfig, KEY_HEADER, KeyPartitioner, OnBadCheckpoint,
-    OnNoCheckpoint, Selector, SourceConfig, TopicRule,
+    BYTE_OFFSET, Destination, EventText, FileGroup, InterceptorConfig, KEY_HEADER, KeyPartitioner,
+    OnBadCheckpoint, OnNoCheckpoint, Selector, SourceConfig, TopicRule,
 };
 use super::section::Section;
 
@@ -102,12 +102,18 @@ impl SourceConfig {
 
     /// The names of all headers that its events may have.
     pub fn header_names(&self) -> Vec<String> {
-        possible(self)
+        let groups = self.kind.tail().into_iter().flat_map(|tail| &tail.groups);
+        possible(self, groups)
+    }
+
+    /// The same of the files of one group, or of none.
+    pub fn header_names_of(&self, group: Option<&FileGroup>) -> Vec<String> {
+        possible(self, group.into_iter())
     }
 }
 
-/// The names of all headers that events of this source may have.
-fn possible(source: &SourceConfig) -> Vec<String> {
+/// The names of all headers that events of this source may have, whose files are of these groups.
+fn possible<'a>(source: &SourceConfig, groups: impl Iterator<Item = &'a FileGroup>) -> Vec<String> {
     let of_file = source.file_header.iter().chain(&source.basename_header).cloned();
     let set = source.interceptors.iter().flat_map(|interceptor| match interceptor {
         InterceptorConfig::Timestamp { header, .. } | InterceptorConfig::Host { header, .. } => {
@@ -123,7 +129,6 @@ fn possible(source: &SourceConfig) -> Vec<String> {
         | InterceptorConfig::RemoveHeader { .. }
         | InterceptorConfig::JsonFilter => Vec::new(),
     });
-    let groups = source.kind.tail().into_iter().flat_map(|tail| &tail.groups);
     let of_groups = groups.flat_map(|group| &group.headers).map(|(key, _)| key.clone());
     let of_lines = source.kind.tail().filter(|tail| tail.byte_offset_header);
     let of_lines = of_lines.map(|_| BYTE_OFFSET.to_owned());
@@ -131,22 +136,27 @@ fn possible(source: &SourceConfig) -> Vec<String> {
 }
 
 /// What of a source's properties decides how lines become events with headers, as text.
-pub(super) fn event_text(section: &Section) -> String {
-    const DECIDING: [&str; 8] = [
+pub(super) fn event_text(section: &Section) -> EventText {
+    const DECIDING: [&str; 6] = [
         "interceptors",
         "selector",
         "fileHeader",
         "basenameHeader",
         "byteOffsetHeader",
-        "filegroups",
-        "headers",
         "deserializer",
     ];
-    let decides =
-        |name: &str| DECIDING.iter().any(|start| name.starts_with(start)) || name == "inputCharset";
-    let deciding = section.props.iter().filter(|prop| decides(&prop.name));
-    let mut lines: Vec<String> =
-        deciding.map(|prop| format!("{}={}\n", prop.name, prop.value)).collect();
-    lines.sort_unstable();
-    lines.concat()
+    const OF_GROUPS: [&str; 2] = ["filegroups", "headers"];
+    let begins = |name: &str, starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+    let decides = |name: &str| begins(name, &DECIDING) || name == "inputCharset";
+    let text = |is_in: &dyn Fn(&str) -> bool| {
+        let deciding = section.props.iter().filter(|prop| is_in(&prop.name));
+        let mut lines: Vec<String> =
+            deciding.map(|prop| format!("{}={}\n", prop.name, prop.value)).collect();
+        lines.sort_unstable();
+        lines.concat()
+    };
+    EventText {
+        of_all: text(&decides),
+        with_groups: text(&|name| decides(name) || begins(name, &OF_GROUPS)),
+    }
 }

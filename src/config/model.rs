@@ -64,6 +64,17 @@ pub fn is_completed(name: &[u8], suffix: &[u8]) -> bool {
     stem < name.len() && name[..stem].strip_suffix(b".").is_some_and(|n| n.ends_with(suffix))
 }
 
+/// All that is configured of how a line becomes an event with headers, as text: by it a change of that is
+/// noticed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventText {
+    /// What holds for all files of a source.
+    pub of_all: String,
+    /// The same and all groups of files, of which others than its own decide nothing of a file: so batches
+    /// were told once.
+    pub with_groups: String,
+}
+
 /// One source.
 #[derive(Debug)]
 pub struct SourceConfig {
@@ -101,9 +112,7 @@ pub struct SourceConfig {
     /// The header's key, where `basenameHeader = true`.
     pub basename_header: Option<String>,
     pub interceptors: Vec<InterceptorConfig>,
-    /// All that is configured of how a line becomes an event with headers, as text: by it a change of that
-    /// is noticed.
-    pub event_text: String,
+    pub event_text: EventText,
     /// `maxBackoff` (or `msxBackoff`): the longest wait between two tries, ms, at least 250.
     pub backoff_ms_max: u64,
     /// How long a retired file must have been left unmodified before its receipt is written, ms.

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::diagnostics::Diagnostics;
 use super::known::{Property, Scope, row};
 use super::model::{
-    ConsumeOrder, DecodePolicy, DeletePolicy, FileGroup, FirstByte, LineEnds, Selector,
+    ConsumeOrder, DecodePolicy, DeletePolicy, EventText, FileGroup, FirstByte, LineEnds, Selector,
     SourceConfig, SourceKind, TailConfig,
 };
 use super::section::{Section, words};
@@ -119,7 +119,7 @@ pub(super) fn bare(
         file_header: None,
         basename_header: None,
         interceptors: Vec::new(),
-        event_text: String::new(),
+        event_text: EventText::default(),
         backoff_ms_max: common.backoff_ms_max.max(BACKOFF_MS_MIN),
         retire_grace_ms: common.retire_grace_ms,
         on_bad_checkpoint: common.on_bad_checkpoint,

@@ -33,6 +33,7 @@ mod room;
 mod rounds;
 mod routed;
 mod routes;
+mod rules;
 mod sending;
 mod settle;
 mod start;

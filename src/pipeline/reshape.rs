@@ -365,7 +365,7 @@ impl Pipeline {
             self.wait_for_file(of)?;
             return Ok(None);
         };
-        self.knows_share(of)?;
+        self.knows_share(handle, of)?;
         let is_all = count == of.count;
         let mut batch = self.outlets[at].take_batch();
         batch.begin(of.partition, of.stamp_ms);

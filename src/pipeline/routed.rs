@@ -24,6 +24,7 @@ use crate::checkpoint::record::{BatchRecord, Fate, Share};
 use crate::event::{self, HeaderMap};
 use crate::log::{self, About, Level};
 use crate::source::interceptor::{self, Interceptor, Origin, Patience};
+use crate::source::policy::Names;
 use crate::source::slice::{self, Bound, Slice, SliceError, Take};
 use crate::source::{Handle, headers};
 
@@ -342,6 +343,7 @@ impl Pipeline {
             return self.give_lot_back(lot);
         }
         self.counters.batches_received += 1;
+        let group = self.group_of(handle);
         for (at, shelf) in lot.shelves.into_iter().enumerate() {
             let Some(shelf) = shelf else { continue };
             if !shelf.batches.is_empty() {
@@ -349,7 +351,7 @@ impl Pipeline {
             }
             for batch in shelf.batches {
                 let share = Share {
-                    rule: router.rule(at),
+                    rule: router.rule(at, group),
                     partitions: shelf.partitions,
                     of: batch.partition(),
                     has_free: batch.partition() == shelf.free,
@@ -463,17 +465,23 @@ impl Pipeline {
     }
 
     /// Can the events of a batch be told that has a share of its range?
-    pub(super) fn knows_share(&self, of: &BatchRecord) -> Result<(), Pause> {
+    pub(super) fn knows_share(&self, handle: Handle, of: &BatchRecord) -> Result<(), Pause> {
         let Some(share) = of.share else { return Ok(()) };
-        let at = usize::from(of.channel);
+        let (at, group) = (usize::from(of.channel), self.group_of(handle));
         match &self.router {
-            Some(router) if router.rule(at) == share.rule => Ok(()),
+            Some(router) if router.knows(at, group, share.rule) => Ok(()),
             _ => Err(self.not_now(
                 of,
-                "what chose their keys, partitions or channels (interceptors, selector, partitionIdHeader, \
-                 keyPartitioner, defaultPartitionId) has been changed since; set it back until they are sent",
+                "what chose their keys, partitions or channels (interceptors, selector, the filegroup of the \
+                 file and its headers, partitionIdHeader, keyPartitioner, defaultPartitionId) has been changed \
+                 since; set it back until they are sent",
             )),
         }
+    }
+
+    /// The place of the group that a file belongs to, if it is of one.
+    pub(super) fn group_of(&self, handle: Handle) -> Option<usize> {
+        Names::group_place(&self.config, self.files.at(handle).name())
     }
 }
 

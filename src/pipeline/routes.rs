@@ -2,13 +2,14 @@
 //!
 //! All of it is a pure function of the event's headers, of the configuration and of how many partitions
 //! the topic has. So an event that is read again goes where it went; and a configuration that would
-//! decide otherwise is known by its checksum ([`Router::rule`]).
+//! decide otherwise is known by its checksum ([`Rules`]).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use super::rules::Rules;
 use crate::channel::batch::{Extras, Wire};
 use crate::clock::Clock;
 use crate::config::model::{
@@ -18,9 +19,6 @@ use crate::config::model::{
 use crate::event::HeaderMap;
 use crate::java::hash::{murmur2, string_hash};
 use crate::source::interceptor::{self, Interceptor};
-
-/// To be raised with every change of a rule below: what older batches hold is not known then.
-const VERSION: u32 = 1;
 
 /// Choices that are kept, since events with the same values come again and again.
 const CHOICES_MAX: usize = 4_096;
@@ -45,7 +43,7 @@ struct Channel {
     /// As far as it matters for events of this source.
     rule: RecordRule,
     default_partition: Option<i32>,
-    checksum: u32,
+    rules: Rules,
     /// By which the selector knows it. `None`: no new event is for it.
     place: Option<usize>,
 }
@@ -97,12 +95,22 @@ impl Router {
         clock: Rc<dyn Clock>,
     ) -> Option<Router> {
         let possible = config.header_names();
+        let mut rules = destinations.iter().map(|d| d.rule.for_headers(&possible));
+        let is_plain = rules.all(|rule| rule.is_plain()) && config.optional.is_empty();
+        let is_needed = config.selector != Selector::Replicating || !is_plain;
+        is_needed.then(|| Router::always(config, destinations, chain, clock))
+    }
+
+    /// One where none is needed, for what was divided when one was.
+    pub(super) fn always(
+        config: &SourceConfig,
+        destinations: &[Rc<Destination>],
+        chain: &[Interceptor],
+        clock: Rc<dyn Clock>,
+    ) -> Router {
+        let possible = config.header_names();
         let rules: Vec<RecordRule> =
             destinations.iter().map(|d| d.rule.for_headers(&possible)).collect();
-        let is_plain = rules.iter().all(RecordRule::is_plain) && config.optional.is_empty();
-        if config.selector == Selector::Replicating && is_plain {
-            return None;
-        }
         let mut choosing: Vec<&str> = Vec::new();
         if let Selector::Multiplexing { header, .. } = &config.selector {
             choosing.push(header);
@@ -116,29 +124,8 @@ impl Router {
             deciding.extend(rule.key.map(|_| KEY_HEADER));
             deciding.extend(rule.partition_header.as_deref());
         }
-        let source = format!(
-            "{VERSION}\n{}{}",
-            config.event_text,
-            of_this_machine(config, chain, &deciding)
-        );
+        let machine = of_this_machine(config, chain, &deciding);
         let choosing = choosing.into_iter().map(str::to_owned).collect();
-        let checksum = |destination: &Destination, rule: &RecordRule| {
-            let mut text = format!(
-                "{source}\nchannel={}\ntopic={}\nkey={}\npartition={}\ndefault={}",
-                destination.name,
-                rule.topic.as_ref().map_or("", |_| &destination.topic),
-                rule.key.map_or("", KeyPartitioner::name),
-                rule.partition_header.as_deref().unwrap_or_default(),
-                destination.default_partition.map_or(-1, i64::from),
-            );
-            if let Some(topic) = &rule.topic {
-                let _ = write!(text, "\nrule={}", topic.text());
-                if topic.template.has_time() {
-                    text += &zone_text(&*clock);
-                }
-            }
-            crc32fast::hash(text.as_bytes())
-        };
         let mut channels = Vec::with_capacity(destinations.len());
         let mut members = HashMap::new();
         for (at, (destination, rule)) in destinations.iter().zip(rules).enumerate() {
@@ -148,19 +135,25 @@ impl Router {
             }
             channels.push(Channel {
                 topic: destination.topic.clone(),
-                checksum: checksum(destination, &rule),
+                rules: Rules::of(config, destination, &machine, &*clock),
                 default_partition: destination.default_partition,
                 rule,
                 place,
             });
         }
         let selector = config.selector.clone();
-        Some(Router { selector, channels, members, choosing, choices: Default::default(), clock })
+        Router { selector, channels, members, choosing, choices: Default::default(), clock }
     }
 
-    /// Stands for all that decides which events of a range a batch of channel `at` has.
-    pub(super) fn rule(&self, at: usize) -> u32 {
-        self.channels[at].checksum
+    /// Stands for all that decides which events of a range a batch of channel `at` has, where the file is
+    /// of that group.
+    pub(super) fn rule(&self, at: usize, group: Option<usize>) -> u32 {
+        self.channels[at].rules.sum(group)
+    }
+
+    /// Are the events of a batch that has this rule told as they were?
+    pub(super) fn knows(&self, at: usize, group: Option<usize>, rule: u32) -> bool {
+        self.channels[at].rules.has(group, rule)
     }
 
     /// What channel `at` would make of headers, and the brokers of that wire do not know.
@@ -361,14 +354,6 @@ pub(super) fn place_of(
     (0..own).find(is_base)
 }
 
-/// Dates in names of topics are those of this zone, known by its offsets in winter and summer.
-fn zone_text(clock: &dyn Clock) -> String {
-    const HALF_YEAR_MS: i64 = 182 * 86_400_000;
-    const FROM_MS: i64 = 1_577_836_800_000;
-    let offset = |half: i64| clock.local(FROM_MS + half * HALF_YEAR_MS).offset_s();
-    (0..32).fold(String::from("\nzone="), |text, half| text + &format!("{},", offset(half)))
-}
-
 /// A time that a record can have.
 fn time(text: &str) -> Option<i64> {
     text.parse().ok().filter(|ms| *ms >= 0)
@@ -426,7 +411,7 @@ mod tests {
             .to_owned(),
             rule: rule.clone(),
             default_partition,
-            checksum: 0,
+            rules: Rules::default(),
             place: Some(if rule.topic.is_some() { 0 } else { at }),
         };
         Router {

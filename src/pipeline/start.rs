@@ -223,7 +223,7 @@ impl Pipeline {
             repeats: Repeats::default(),
             positions: Default::default(),
         };
-        pipeline.set_routes();
+        pipeline.set_routes(record.batches.iter().any(|batch| batch.share.is_some()));
         pipeline.files.distrust_hints(inherited.is_copied, record.receipts_void);
         let letters = record.letters_known;
         pipeline.inherit_state(record);

@@ -161,7 +161,7 @@ impl Pipeline {
             self.outlets[at] = outlet;
         }
         self.is_dirty = true;
-        self.set_routes();
+        self.set_routes(true);
         self.want(handle, at)
     }
 
@@ -210,12 +210,16 @@ impl Pipeline {
         }
     }
 
-    /// Makes the rules anew for the outlets that there are now.
-    pub(super) fn set_routes(&mut self) {
+    /// Makes the rules anew for the outlets that there are now. What is in doubt may have been divided by
+    /// headers that no event has any more, those of a group that was removed: it is read as it was.
+    pub(super) fn set_routes(&mut self, is_divided: bool) {
         let destinations: Vec<Rc<Destination>> =
             self.outlets.iter().map(|outlet| outlet.config.clone()).collect();
-        let router =
-            Router::new(&self.config, &destinations, &self.interceptors, self.clock.clone());
+        let (config, chain, clock) = (&self.config, &self.interceptors, self.clock.clone());
+        let router = match is_divided {
+            true => Some(Router::always(config, &destinations, chain, clock)),
+            false => Router::new(config, &destinations, chain, clock),
+        };
         self.router = router.map(Rc::new);
         if let Some(router) = &self.router {
             for (at, outlet) in self.outlets.iter_mut().enumerate() {

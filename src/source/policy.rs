@@ -230,9 +230,16 @@ impl Names {
 
     /// The group of a source's files that a name belongs to, if it has groups.
     pub fn group<'a>(config: &'a SourceConfig, name: &OsStr) -> Option<&'a FileGroup> {
+        config.kind.tail()?.groups.get(Names::group_place(config, name)?)
+    }
+
+    /// The place of that group among all.
+    pub fn group_place(config: &SourceConfig, name: &OsStr) -> Option<usize> {
         let leaf = root::split(name).1.as_bytes();
         let groups = &config.kind.tail()?.groups;
-        groups_of(groups, name).find(|group| group.pattern.full_match(leaf).unwrap_or(false))
+        let takes = |group: &&FileGroup| group.pattern.full_match(leaf).unwrap_or(false);
+        let group = groups_of(groups, name).find(takes)?;
+        groups.iter().position(|other| std::ptr::eq(other, group))
     }
 
     /// Is it hidden, or a finished file's, whatever the patterns say?

@@ -16,8 +16,8 @@ use crate::destination::destination;
 use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::{
-    ConsumeOrder, DecodePolicy, DeletePolicy, Destination, InterceptorConfig, OnBadCheckpoint,
-    OnNoCheckpoint, PartitionBy, Serializer, SourceConfig,
+    ConsumeOrder, DecodePolicy, DeletePolicy, Destination, EventText, InterceptorConfig,
+    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, Serializer, SourceConfig,
 };
 use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
@@ -283,7 +283,7 @@ impl Scenario {
             file_header: None,
             basename_header: self.has_headers.then(|| "basename".to_owned()),
             interceptors: self.interceptors(filter),
-            event_text: String::new(),
+            event_text: EventText::default(),
             backoff_ms_max: 4_000,
             retire_grace_ms: self.grace_ms,
             on_bad_checkpoint: OnBadCheckpoint::Fail,

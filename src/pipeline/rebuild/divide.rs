@@ -374,9 +374,10 @@ impl Pipeline {
             self.announced.push(announced(record));
             return;
         }
+        let group = self.group_of(handle);
         for (channel, partition, count, has_free) in lacking {
             let share = Share {
-                rule: router.rule(channel),
+                rule: router.rule(channel, group),
                 partitions: logs[channel].spans.len() as u32,
                 of: partition,
                 has_free,
