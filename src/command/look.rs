@@ -345,8 +345,8 @@ fn with_lines(
     let (lines_behind, fault) = match lines {
         Ok(lines) if counted < behind => (Some(estimate(&view, lines, counted)), None),
         Ok(lines) => (Some(lines), None),
-        // It has another name by now.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => (Some(0), None),
+        // It has another name by now: what is behind in it is not known before the next look.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => ((behind == 0).then_some(0), None),
         Err(e) => ((behind == 0).then_some(0), Some(e.into())),
     };
     let is_estimate = counted < behind && lines_behind.is_some();
@@ -418,6 +418,18 @@ mod tests {
         // Whatever the words are.
         let damaged = Unread::from(io::Error::other("Permission denied, it says"));
         assert_eq!(damaged.way_out(), "");
+    }
+
+    #[test]
+    fn what_is_behind_in_a_file_that_is_renamed_meanwhile_is_not_known() {
+        let lines = |size| {
+            let view = FileView { state: "live", size, position: 1_000, ..FileView::default() };
+            let path = Path::new("/nonexistent/app.log");
+            with_lines(view, 1, Some(path), Some(0), &mut 1_000_000).lines_behind
+        };
+        // Its size was looked at under the name that it had.
+        assert_eq!(lines(5_000), None);
+        assert_eq!(lines(1_000), Some(0));
     }
 
     #[test]

@@ -306,6 +306,9 @@ mod tests {
         assert!(!is_delivered(&now));
         (now.files[1].lines_behind, now.files[1].is_estimate) = (Some(0), true);
         assert!(!is_delivered(&now));
+        // It got another name while it was looked at.
+        (now.files[1].lines_behind, now.files[1].is_estimate) = (None, false);
+        assert!(!is_delivered(&now));
         now.files.pop();
         now.files_fault = Some(io::Error::other("no").into());
         assert!(!is_delivered(&now));
