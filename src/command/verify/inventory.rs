@@ -156,23 +156,25 @@ impl Inventory {
             }
         }
         let has_state = record.is_some() || !receipts.is_empty();
-        let mut receipts = last_of_each(receipts);
+        let covers = |later: &Receipt, earlier: &Receipt| match later.completed.is_empty() {
+            true => false,
+            false => is_covered(&Bytes::At(path_of(origin, &later.completed)), earlier),
+        };
+        let mut receipts = last_of_each(receipts, covers);
         let taken_over = handover::taken_over(origin.config);
         let begun = |inode: u64| taken_over.iter().find(|p| p.inode == inode).map(|p| p.pos);
         let mut record = record.unwrap_or_default();
         record.tell_names_from(root);
         for file in &record.files {
-            // An inode alone may have been given out again since, and numbers are others after everything was copied.
-            let is_its = |r: &Receipt| {
-                let has_numbers = (r.device, r.inode) == (file.device, file.inode);
-                r.opened_ms == file.opened_ms && (has_numbers || r.name == file.name)
-            };
-            // Retired while we looked.
-            let has_receipt = receipts.iter().any(|r| is_its(r) && r.size >= file.position);
+            let has_receipt = receipts.iter().any(|r| Kinship::of(r, file).is_whole(r, file));
             if !has_receipt && file.state != FileState::Superseded {
-                // One that is read on from a receipt speaks for what that covers as well.
-                receipts.retain(|r| !is_its(r));
                 let subject = live(at, origin, file, &record)?;
+                // One that is read on from a receipt speaks for what that covers as well.
+                receipts.retain(|r| match Kinship::of(r, file) {
+                    Kinship::Numbers => false,
+                    Kinship::Name => r.size > file.position || !is_covered(&subject.bytes, r),
+                    Kinship::None => true,
+                });
                 self.subjects.push(Subject { java_offset: begun(file.inode), ..subject });
             }
         }
@@ -256,6 +258,51 @@ impl Inventory {
     }
 }
 
+/// Is a receipt that of a file in the checkpoint?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kinship {
+    /// It is: an inode alone may have been given out again since, but not at that time.
+    Numbers,
+    /// It may be: numbers are others after everything was copied. Or it is that of the file that this one
+    /// is a copy of, which stood in its place and was read on as well.
+    Name,
+    None,
+}
+
+impl Kinship {
+    fn of(receipt: &Receipt, file: &FileRecord) -> Kinship {
+        if receipt.opened_ms != file.opened_ms {
+            return Kinship::None;
+        }
+        // A device may have another number since; a copy beside it has another inode.
+        match (receipt.device == file.device, receipt.inode == file.inode) {
+            (true, true) => Kinship::Numbers,
+            _ if receipt.name != file.name => Kinship::None,
+            (false, true) => Kinship::Numbers,
+            (_, false) => Kinship::Name,
+        }
+    }
+
+    /// Does the receipt speak for all that was read of the file, which was retired while we looked, or is
+    /// about to be read on?
+    fn is_whole(self, receipt: &Receipt, file: &FileRecord) -> bool {
+        match self {
+            Kinship::Numbers => receipt.size >= file.position,
+            Kinship::Name => (receipt.size, receipt.bytes_crc) == (file.position, file.bytes_crc),
+            Kinship::None => false,
+        }
+    }
+}
+
+/// Does the file begin with the bytes that the receipt is for? What cannot be read does not, as far as is known.
+fn is_covered(bytes: &Bytes, receipt: &Receipt) -> bool {
+    let crc = bytes.open().and_then(|file| match file.metadata()?.len() >= receipt.size {
+        true => prefix_crc(&file, receipt.size).map(Some),
+        false => Ok(None),
+    });
+    matches!(crc, Ok(Some(crc)) if crc == receipt.bytes_crc)
+}
+
 /// A directory in which no agent has worked proves nothing, and is mostly another one than is meant.
 fn no_state(origin: &Origin<'_>) -> String {
     let (name, dir) = (&origin.config.name, &origin.config.tracker_dir);
@@ -283,15 +330,24 @@ fn no_state(origin: &Origin<'_>) -> String {
 
 /// After a crash the same receipt may be there again, and a file that was read on has one that covers what
 /// it was before as well; the later one counts, also where it has other numbers, since everything was copied or the
-/// device has another number. Found by a key, since there may be a hundred thousand.
-fn last_of_each(receipts: Vec<Receipt>) -> Vec<Receipt> {
+/// device has another number. One with another inode may be that of a copy that was read on beside the file itself:
+/// whether it covers that is for `covers`. Found by a key, since there may be a hundred thousand.
+fn last_of_each(
+    receipts: Vec<Receipt>,
+    covers: impl Fn(&Receipt, &Receipt) -> bool,
+) -> Vec<Receipt> {
     let mut kept: Vec<Receipt> = Vec::new();
     let mut places: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
     let mut opened: HashMap<(Vec<u8>, i64), Vec<usize>> = HashMap::new();
     for receipt in receipts.into_iter().rev() {
         let alike = places.entry((receipt.inode, receipt.size)).or_default();
         let of_one = opened.entry((receipt.name.clone(), receipt.opened_ms)).or_default();
-        let goes_on = |later: &Receipt| later.size >= receipt.size;
+        let goes_on = |later: &Receipt| {
+            later.size >= receipt.size
+                && (later.inode == receipt.inode
+                    || (later.size, later.bytes_crc) == (receipt.size, receipt.bytes_crc)
+                    || covers(later, &receipt))
+        };
         if !alike.iter().any(|at| kept[*at].is_same_file(&receipt))
             && !of_one.iter().any(|at| goes_on(&kept[*at]))
         {
@@ -419,7 +475,7 @@ mod tests {
             receipt("a", 1, 4),
             receipt("c", 1, 5),
         ];
-        let kept = last_of_each(all.to_vec());
+        let kept = last_of_each(all.to_vec(), |_, _| false);
         assert_eq!(kept, [all[1].clone(), all[2].clone(), all[3].clone(), all[4].clone()]);
     }
 
@@ -435,6 +491,52 @@ mod tests {
         };
         let other = Receipt { opened_ms: 8, ..receipt(1, 2, 3) };
         let all = [receipt(1, 1, 3), other.clone(), receipt(2, 1, 3), receipt(1, 2, 5)];
-        assert_eq!(last_of_each(all.to_vec()), [other, receipt(1, 2, 5)]);
+        assert_eq!(last_of_each(all.to_vec(), |_, _| true), [other.clone(), receipt(1, 2, 5)]);
+        // A copy that lacks something of it, and was read on beside it, says nothing of that.
+        let both = [other, receipt(2, 1, 3), receipt(1, 2, 5)];
+        assert_eq!(last_of_each(all.to_vec(), |_, _| false), both);
+    }
+
+    /// `app.log` was replaced by a copy that lacks its last line. Both are read on, as one that was opened once: what
+    /// the other one had is not in this one.
+    #[test]
+    fn a_copy_that_was_read_on_does_not_speak_for_what_it_lacks() {
+        let crc = |text: &str| crc32fast::hash(text.as_bytes());
+        let (inode, before, after) = (8, "one\ntwo\n", "one\nother\nthree\n");
+        let receipt = Receipt {
+            name: "app.log".into(),
+            inode: 7,
+            size: 8,
+            bytes_crc: crc(before),
+            opened_ms: 5,
+            ..Receipt::default()
+        };
+        let file = |position: u64, text: &str| FileRecord {
+            name: "app.log".into(),
+            inode,
+            position,
+            bytes_crc: crc(text),
+            opened_ms: 5,
+            ..FileRecord::default()
+        };
+        let kinship = Kinship::of(&receipt, &file(16, after));
+        assert_eq!(kinship, Kinship::Name);
+        for (position, text) in [(16, after), (4, "one\n"), (8, "one\nothe")] {
+            assert!(!kinship.is_whole(&receipt, &file(position, text)), "{position}");
+        }
+        assert!(kinship.is_whole(&receipt, &file(8, before)));
+        for device in [0, 3] {
+            let same = FileRecord { inode: 7, device, ..file(4, "one\n") };
+            assert!(Kinship::of(&receipt, &same).is_whole(&receipt, &same));
+        }
+        let path = std::env::temp_dir().join(format!("flume-ng-forks-{}", std::process::id()));
+        let is_covered_by = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            is_covered(&Bytes::At(path.clone()), &receipt)
+        };
+        assert!(!is_covered_by(after) && !is_covered_by("one\n"));
+        assert!(is_covered_by(&format!("{before}three\n")));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_covered(&Bytes::Gone, &receipt));
     }
 }
