@@ -51,6 +51,19 @@ fn without_a_topic_it_is_that_of_flume() {
     assert_eq!(to.topic, "default-flume-topic");
 }
 
+/// Of any other sink its name is looked at, and told, wherever it leads.
+#[test]
+fn a_kafka_sink_whose_channel_is_misspelt_is_not_left_out_in_silence() {
+    let second = format!(
+        "{NEW}\na1.sinks.k2.type = org.apache.flume.sink.kafka.KafkaSink\n\
+         a1.sinks.k2.channels = c1\na1.sinks.k2.kafka.bootstrap.servers = h3:9092"
+    );
+    let two = sink(&second).replace("a1.sinks = k1\n", "a1.sinks = k1 k2\n");
+    let told = warnings(&two);
+    let [only] = told.as_slice() else { panic!("{told:#?}") };
+    assert!(only.contains("k2; it is left out; write a1.sinks.k2.channel = c1"), "{only}");
+}
+
 #[test]
 fn a_channel_without_a_kafka_sink_keeps_nothing() {
     let text = sink("").replace("org.apache.flume.sink.kafka.KafkaSink", "logger");
