@@ -2,6 +2,7 @@
 //! the agent. Nothing is written, and nothing is believed that cannot be read.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -27,6 +28,7 @@ use crate::monitor::exposition::FileView;
 use crate::pipeline::handover::{Handover, HandoverError, handover};
 use crate::source::hints::modified_ms;
 use crate::source::odd_names;
+use crate::source::policy::Names;
 use crate::source::scan::{Candidate, Scanner};
 use crate::source::tracked;
 use crate::text::printable;
@@ -317,7 +319,18 @@ fn known(
     // Without a name only its descriptor, which the agent has, tells the size.
     let size = stat.as_ref().map_or(file.position, fs::Metadata::len);
     let view = FileView::of_record(file, size);
+    let view = if is_released(config, file, candidate) { view.released() } else { view };
     with_lines(view, file.id, path.as_deref(), stat.as_ref().map(modified_ms), budget)
+}
+
+/// Does it stand under a name that no group takes any more? It is read no further then, other than one that was
+/// moved there.
+fn is_released(config: &SourceConfig, file: &FileRecord, candidate: Option<&Candidate>) -> bool {
+    candidate.is_none()
+        && file.state != FileState::Superseded
+        && file.current_name == file.name
+        && config.kind.tail().is_some()
+        && Names::group(config, OsStr::from_bytes(&file.name)).is_none()
 }
 
 /// Where a file that was moved aside stands.
@@ -325,7 +338,7 @@ fn aside(config: &SourceConfig, file: &FileRecord) -> Option<PathBuf> {
     if file.current_name.is_empty() {
         return None;
     }
-    let path = config.spool_dir.join(std::ffi::OsStr::from_bytes(&file.current_name));
+    let path = config.spool_dir.join(OsStr::from_bytes(&file.current_name));
     let stat = fs::metadata(&path).ok()?;
     ((stat.dev(), stat.ino()) == (file.device, file.inode)).then_some(path)
 }

@@ -105,9 +105,17 @@ impl FileView {
         }
     }
 
-    /// Of a file whose content was thrown away nothing is left to send.
+    /// The same of one that the configuration does not take any more.
+    pub(crate) fn released(self) -> FileView {
+        FileView { state: "released", ..self }
+    }
+
+    /// Of a file whose content was thrown away, or that is read no further, nothing is left to send.
     pub(crate) fn behind(&self) -> u64 {
-        if self.state == "superseded" { 0 } else { self.size.saturating_sub(self.position) }
+        match self.state {
+            "superseded" | "released" => 0,
+            _ => self.size.saturating_sub(self.position),
+        }
     }
 }
 
@@ -391,6 +399,16 @@ mod tests {
              flume_ng_file_size_bytes{agent=\"a1\",source=\"r1\",file=\"y\"} 5\n"
         ));
         assert!(text.contains("flume_ng_behind_bytes{agent=\"a1\",source=\"r1\"} 7\n"), "{text}");
+    }
+
+    /// Its lines are not sent before a group takes it again: that would be behind for ever, and ever older.
+    #[test]
+    fn nothing_is_behind_in_a_file_of_a_group_that_was_removed() {
+        let record = FileRecord { position: 2, ..FileRecord::default() };
+        let view = FileView::of_record(&record, 9);
+        assert_eq!(view.behind(), 7);
+        let view = view.released();
+        assert_eq!((view.state, view.size, view.behind()), ("released", 9, 0));
     }
 
     #[test]

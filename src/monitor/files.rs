@@ -163,5 +163,7 @@ fn open(tracked: &Tracked) -> FileView {
     // All whole lines of it are delivered, as far as it was looked at.
     let is_unfinished = !tracked.has_uncommitted() && tracked.exhausted_at == Some(size);
     let modified_ms = now.as_ref().map(modified_ms);
-    FileView { modified_ms, is_unfinished, ..FileView::of_record(&tracked.record, size) }
+    let view = FileView::of_record(&tracked.record, size);
+    let view = if tracked.is_released() { view.released() } else { view };
+    FileView { modified_ms, is_unfinished, ..view }
 }

@@ -166,6 +166,13 @@ fn a_removed_group_is_read_no_further_and_goes_on_when_it_is_back() {
     // The second of these has the receipt, and looks at all finished files as it starts.
     for round in 1..=2 {
         work.append("two/b.log", &lines("b", 3 * round, 3 * round + 3));
+        if round == 1 {
+            work.write_conf();
+            let told = told_by(&work, "status", &["--json"]).unwrap_or_else(|told| told);
+            let told: String = told.split_whitespace().collect();
+            let is_told = told.contains("\"released\"") && told.contains("\"behind_lines\":0");
+            assert!(is_told, "{told}");
+        }
         let mut agent = work.start();
         agent.expect("its receipt", ARRIVE_MAX, || has_receipt(&work, "two/b.log"));
         work.append("one/a.log", &lines("a", 3 * round, 3 * round + 3));
