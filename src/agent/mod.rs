@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use crate::channel::broker::Broker;
 use crate::channel::connect;
-use crate::checkpoint::ledger::FileLedger;
 use crate::checkpoint::lock::{self, Lock, LockError, Locked, Place};
 use crate::checkpoint::slots;
 use crate::checkpoint::spool_lock::SpoolLock;
@@ -505,7 +504,7 @@ impl Agent {
             channels,
             clock: self.clock.clone(),
             connect: Rc::new(connect::connect),
-            ledger: Box::new(FileLedger::new(&config.tracker_dir)),
+            ledger: Box::new(places::ledger(config)),
         };
         let looks = RefCell::new(FileLooks::default());
         let told = trouble::read(&config.tracker_dir).unwrap_or_default();

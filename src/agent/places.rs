@@ -169,7 +169,7 @@ impl Agent {
                 )));
             }
         };
-        let ledger = Box::new(FileLedger::new(dir));
+        let ledger = Box::new(ledger(&pipeline.config));
         pipeline.renew_state(Box::new(slots), ledger).map_err(|e| not_now(&e))?;
         log::warn(SOURCE, format_args!("{}: the checkpoint {what}.", dir.display()));
         Ok(())
@@ -338,6 +338,11 @@ fn renew_watch(running: &mut Running, now_ms: u64) {
         }
         None => {}
     }
+}
+
+/// The files beside a source's checkpoint that are appended to.
+pub(super) fn ledger(config: &SourceConfig) -> FileLedger {
+    FileLedger::new(&config.tracker_dir).naming_from(config.names_from())
 }
 
 #[cfg(test)]

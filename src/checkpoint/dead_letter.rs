@@ -90,6 +90,8 @@ pub(super) struct Head<'a> {
     pub(super) topic: &'a str,
     pub(super) partition: i32,
     pub(super) file: &'a [u8],
+    /// As in [`Letter::names_from`].
+    pub(super) names_from: &'a [u8],
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) bytes: u64,
@@ -103,7 +105,7 @@ impl Head<'_> {
         let head = format!(
             "time={now_ms}{}{}{}{}\n",
             self.before_name(),
-            escape(self.file, &[]),
+            self.name(),
             self.behind_name(),
             self.of_record()
         );
@@ -116,7 +118,7 @@ impl Head<'_> {
 
     fn written_short(&self, now_ms: i64) -> String {
         let (before, behind) = (self.before_name(), self.behind_name());
-        format!("time={now_ms}{before}{}{behind} {SHORT}\n", escape(self.file, &[]))
+        format!("time={now_ms}{before}{}{behind} {SHORT}\n", self.name())
     }
 
     /// Is this the head of the same letter? Its file may have another name since: what was read of it was
@@ -133,6 +135,14 @@ impl Head<'_> {
 
     fn before_name(&self) -> String {
         format!(" topic={} partition={} file=", self.topic, self.partition)
+    }
+
+    fn name(&self) -> String {
+        let name = escape(self.file, &[]);
+        match self.names_from.is_empty() {
+            true => name,
+            false => format!("{name} names_from={}", escape(self.names_from, &[])),
+        }
     }
 
     fn behind_name(&self) -> String {
@@ -165,6 +175,8 @@ pub(crate) struct Letter {
     pub partition: i32,
     /// Bare name of the file that the event stood in; what is not UTF-8 in it is replaced.
     pub file: String,
+    /// As in [`Record`](super::record::Record::names_from).
+    pub names_from: Vec<u8>,
     /// Its bytes in that file.
     pub start: u64,
     pub end: u64,
@@ -329,6 +341,7 @@ fn parse(head: &[u8], head_at: u64, at: u64) -> Option<Letter> {
         topic: word("topic")?.to_string(),
         partition,
         file: String::from_utf8_lossy(&unescape(word("file")?)).into_owned(),
+        names_from: word("names_from").map(unescape).unwrap_or_default(),
         start: number("start")?,
         end: number("end")?,
         is_giant: partition == -1,
@@ -413,6 +426,7 @@ mod tests {
             topic: "t".to_string(),
             partition: 2,
             file: "a %b".to_string(),
+            names_from: Vec::new(),
             start: 3,
             end: 9,
             is_giant: false,
@@ -436,6 +450,7 @@ mod tests {
             topic: "t",
             partition: 2,
             file: b"f",
+            names_from: b"/v/a b",
             start: 0,
             end: 9,
             bytes: 3,
@@ -446,6 +461,10 @@ mod tests {
         let letters = read(&format!("{}abc\n", head.written(1)));
         assert_eq!((letters[0].key.as_deref(), &letters[0].headers), (Some(&b"k"[..]), &headers));
         assert!(head.is_in(head.written(7).as_bytes()));
+        assert_eq!((letters[0].file.as_str(), &letters[0].names_from[..]), ("f", &b"/v/a b"[..]));
+        let elsewhere = Head { names_from: b"/v", file: b"a/f", ..head };
+        assert!(head.is_in(elsewhere.written(7).as_bytes()));
+        assert!(head.is_in(Head { names_from: b"", ..head }.written(7).as_bytes()));
         // That of a version before is known again; that of another record is not.
         let before = Head { headers: &[], ..head };
         assert!(head.is_in(before.written(7).as_bytes()));

@@ -167,6 +167,7 @@ pub struct FileLedger {
     unclaimed: Vec<Entry>,
     /// What earlier runs have left could not be read yet: no letter is written before.
     unread: Option<LettersKnown>,
+    pub(super) names_from: Vec<u8>,
 }
 
 /// Where half an entry begins.
@@ -199,6 +200,7 @@ impl FileLedger {
             torn: None,
             unclaimed: Vec::new(),
             unread: None,
+            names_from: Vec::new(),
             dead_letters,
             dir: tracker_dir.to_owned(),
         }
@@ -413,10 +415,12 @@ impl Ledger for FileLedger {
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), LedgerError> {
         self.read_inherited().map_err(|e| self.not_kept(&e))?;
+        let names_from = self.names_from.clone();
         let head = Head {
             topic: letter.topic,
             partition: letter.batch.partition,
             file: letter.file,
+            names_from: &names_from,
             start: letter.batch.start,
             end: letter.batch.end,
             bytes: letter.value.len() as u64,
@@ -443,10 +447,12 @@ impl Ledger for FileLedger {
     fn giant_line(&mut self, line: &GiantLine<'_>) -> Result<u32, LedgerError> {
         let is_stopping = || os::stop_requested().is_some();
         self.read_inherited().map_err(|e| self.not_kept(&e))?;
+        let names_from = self.names_from.clone();
         let head = Head {
             topic: line.topic,
             partition: -1,
             file: line.name,
+            names_from: &names_from,
             start: line.start,
             end: line.end,
             bytes: line.end - line.start,

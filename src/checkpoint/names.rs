@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::dead_letter::Letter;
+use super::ledger::FileLedger;
 use super::receipt::Receipt;
 use super::record::Record;
 
@@ -52,6 +54,25 @@ impl Receipt {
             self.names_from = now.as_os_str().as_bytes().to_vec();
         }
         self
+    }
+}
+
+impl FileLedger {
+    /// Writes from which directory names are told, where another configuration may have another one.
+    pub fn naming_from(mut self, dir: Option<&Path>) -> FileLedger {
+        self.names_from = dir.map_or_else(Vec::new, |dir| dir.as_os_str().as_bytes().to_vec());
+        self
+    }
+}
+
+impl Letter {
+    /// The name of its file, told from the directory `now`. The letter itself stays as it is in its file.
+    pub(crate) fn file_from(&self, now: &Path) -> String {
+        if self.names_from.is_empty() {
+            return self.file.clone();
+        }
+        let was = Path::new(OsStr::from_bytes(&self.names_from));
+        String::from_utf8_lossy(&moved(self.file.as_bytes(), was, now)).into_owned()
     }
 }
 

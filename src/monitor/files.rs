@@ -82,7 +82,7 @@ impl FileLooks {
         }
         if length > self.letters.1 {
             let mut more = 0;
-            let last = &mut self.last_letters;
+            let (last, root) = (&mut self.last_letters, &pipeline.config.spool_dir);
             let mut take = |letter: Letter| {
                 if letter.state != State::Unsettled {
                     return;
@@ -91,7 +91,7 @@ impl FileLooks {
                 if last.len() == LETTERS_SHOWN {
                     last.pop_front();
                 }
-                last.push_back(letter);
+                last.push_back(Letter { file: letter.file_from(root), ..letter });
             };
             let end = dead_letter::each_from(&path, self.letters.1, &mut take).ok()?.end;
             self.letters = (self.letters.0 + more, end);

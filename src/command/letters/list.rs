@@ -26,6 +26,8 @@ pub(super) struct Listing<'a> {
 struct Row<'a> {
     number: usize,
     letter: &'a Letter,
+    /// The name of its file by the configuration of now.
+    file: String,
     /// Counted from 1; `None` where the file is gone.
     line: Option<u64>,
 }
@@ -38,7 +40,10 @@ impl<'a> Listing<'a> {
                 .letters
                 .iter()
                 .enumerate()
-                .map(|(at, letter)| Row { number: at + 1, letter, line: None })
+                .map(|(at, letter)| {
+                    let file = letter.file_from(&source.spool_dir);
+                    Row { number: at + 1, letter, file, line: None }
+                })
                 .collect();
             find_lines(source, &mut rows, &mut budget);
             (*source, rows)
@@ -53,6 +58,7 @@ impl<'a> Listing<'a> {
                 (&mut members, letter_json(row.letter))
             {
                 members.extend(more);
+                members.insert("file".to_string(), json!(row.file));
                 members.insert("partition".to_string(), json!(row.letter.partition));
                 members.insert("is_whole_line".to_string(), json!(row.letter.is_giant));
             }
@@ -96,7 +102,7 @@ fn text_row(row: &Row<'_>) -> Vec<String> {
     vec![
         row.number.to_string(),
         letter.state.name().to_string(),
-        printable(&letter.file),
+        printable(&row.file),
         row.line.map_or_else(|| "-".to_string(), grouped),
         format!("{} to {}", letter.start, letter.end),
         size(letter.bytes),
@@ -110,17 +116,18 @@ fn text_row(row: &Row<'_>) -> Vec<String> {
 fn find_lines(source: &SourceConfig, rows: &mut [Row<'_>], budget: &mut u64) {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by(|&a, &b| {
-        let key = |at: usize| (&rows[at].letter.file, rows[at].letter.start);
+        let key = |at: usize| (&rows[at].file, rows[at].letter.start);
         key(a).cmp(&key(b))
     });
     let mut open: Option<(String, Option<Lines>)> = None;
     for at in order {
-        let letter = rows[at].letter;
-        if open.as_ref().is_none_or(|(name, _)| *name != letter.file) {
-            open = Some((letter.file.clone(), Lines::open(source, &letter.file)));
+        let Row { letter, file, .. } = &rows[at];
+        if open.as_ref().is_none_or(|(name, _)| name != file) {
+            open = Some((file.clone(), Lines::open(source, file)));
         }
+        let start = letter.start;
         let lines = open.as_mut().and_then(|(_, lines)| lines.as_mut());
-        rows[at].line = lines.and_then(|lines| lines.before(letter.start, budget)).map(|n| n + 1);
+        rows[at].line = lines.and_then(|lines| lines.before(start, budget)).map(|n| n + 1);
     }
 }
 
@@ -151,5 +158,53 @@ impl Lines {
             self.at += n as u64;
         }
         (self.at == end).then_some(self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::dead_letter;
+    use crate::config;
+    use std::fs;
+
+    /// With another group the root of all is another one, below which another file has the name of this.
+    #[test]
+    fn a_letter_is_of_the_file_that_had_its_name_when_it_was_written() {
+        let dir =
+            std::env::temp_dir().join(format!("flume-ng-letter-names-{}", std::process::id()));
+        fs::create_dir_all(dir.join("a")).unwrap();
+        fs::write(dir.join("app.log"), "x\n".repeat(9)).unwrap();
+        fs::write(dir.join("a/app.log"), "one\ntwo\nthree\n").unwrap();
+        let shown = dir.display();
+        let conf = format!(
+            "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = TAILDIR\na1.sources.r1.channels = c1\n\
+             a1.sources.r1.positionFile = {shown}/positions.json\na1.sources.r1.filegroups = f1 f2\n\
+             a1.sources.r1.filegroups.f1 = {shown}/a/.*log\na1.sources.r1.filegroups.f2 = {shown}/.*log\n\
+             a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel\n\
+             a1.channels.c1.kafka.bootstrap.servers = localhost:9092\na1.channels.c1.kafka.topic = t\n"
+        );
+        fs::write(dir.join("conf"), conf).unwrap();
+        let loaded = config::load(&dir.join("conf"), "a1").unwrap();
+        let letter = |from: &str| {
+            format!(
+                "time=1 topic=t partition=0 file=app.log{from} start=4 end=8 bytes=3 reason=x\ntwo\n"
+            )
+        };
+        let path = dir.join("dead-letter");
+        let from = format!(" names_from={shown}/a");
+        fs::write(&path, [letter(&from), letter("")].concat()).unwrap();
+        let mut letters = Vec::new();
+        dead_letter::each(&path, &mut |letter| letters.push(letter)).unwrap();
+        let mail = [Mail { path, letters, halves: Vec::new() }];
+        let listing = Listing::of(&[&loaded.config.sources[0]], &mail).json();
+        fs::remove_dir_all(&dir).unwrap();
+        let of = |at: usize| {
+            let letter = &listing["sources"][0]["letters"][at];
+            (letter["file"].as_str().unwrap().to_string(), letter["line"].as_u64())
+        };
+        assert_eq!(of(0), ("a/app.log".to_string(), Some(2)));
+        // Those of before do not say from where it is.
+        assert_eq!(of(1), ("app.log".to_string(), Some(3)));
     }
 }

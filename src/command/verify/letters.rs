@@ -40,7 +40,8 @@ impl Letters {
                 State::Sent => &mut sent,
                 State::Unsettled | State::Dropped => &mut by_file,
             };
-            letters.entry(letter.file.clone()).or_default().push(letter);
+            let file = letter.file_from(&origin.config.spool_dir);
+            letters.entry(file).or_default().push(letter);
         });
         if let Err(e) = read {
             let path = path.display();

@@ -58,6 +58,7 @@ fn named(name: &str) -> Stats {
         topic: name.into(),
         partition: 0,
         file: name.into(),
+        names_from: Vec::new(),
         start: 0,
         end: 1,
         is_giant: false,
