@@ -145,7 +145,13 @@ impl Searched {
         let offset =
             |(partition, from): &(i32, i64)| json!({ "partition": partition, "from": from });
         let partitions: Vec<Value> = offsets.iter().map(offset).collect();
-        Some(json!({ "topic": topic, "partitions": partitions }))
+        let unreached = match self {
+            Searched::Nothing { channel, why, .. } => {
+                json!({ "channel": channel, "why": why })
+            }
+            _ => Value::Null,
+        };
+        Some(json!({ "topic": topic, "partitions": partitions, "unreached": unreached }))
     }
 }
 
@@ -167,5 +173,16 @@ mod tests {
         assert!(text.contains("--whole-topic"), "{text}");
         let ranges = Searched::Ranges { topic: "t".to_string() };
         assert!(!ranges.is_whole() && !ranges.is_cut_short());
+    }
+
+    /// A script took it for a topic that was searched in its recorded ranges.
+    #[test]
+    fn what_was_not_searched_at_all_is_told_from_what_was_in_part() {
+        let topic = || "t".to_string();
+        let json = |searched: Searched| searched.json().unwrap()["unreached"].clone();
+        assert_eq!(json(Searched::Ranges { topic: topic() }), Value::Null);
+        let (channel, why) = ("c2".to_string(), "refused".to_string());
+        let nothing = json(Searched::Nothing { topic: topic(), channel, why });
+        assert_eq!(nothing, json!({ "channel": "c2", "why": "refused" }));
     }
 }
