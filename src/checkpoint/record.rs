@@ -79,7 +79,7 @@ pub struct ChannelRecord {
     pub producer_epoch: i16,
     pub partitions: Vec<PartitionRecord>,
     /// Logs that it was moved away from with something in doubt that still is: the last
-    /// [`FORMER_LOGS_MAX`], the last of them at the end.
+    /// [`FORMER_LOGS_MAX`], the last of them at the end. And the present one, where it is about to be left.
     pub former: Vec<FormerLog>,
 }
 

@@ -187,7 +187,7 @@ impl Pipeline {
                     self.drop_log(at, log);
                 }
             }
-            while self.outlets[at].record.former.len() > FORMER_LOGS_MAX {
+            while has_too_many(&self.outlets[at].record) {
                 let Outlet { config, record, .. } = &self.outlets[at];
                 let FormerLog { topic, cluster_id, .. } = &record.former[0];
                 log::warn(
@@ -215,6 +215,13 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The present log is noted before it is left, and comes on top: in the place of the first of the others it would
+/// make that forgotten which answers again, or though the channel stays where it is.
+fn has_too_many(record: &ChannelRecord) -> bool {
+    let left = record.former.iter().filter(|log| !is_that(log, record));
+    left.count() > FORMER_LOGS_MAX
 }
 
 /// Is it the present log of the record?

@@ -3,7 +3,7 @@
 use flume_ng::checkpoint::record::Record;
 
 use crate::Plant;
-use crate::cluster::{Trouble, Version};
+use crate::cluster::{Cluster, Trouble, Version};
 use crate::hazards::{Story, ours};
 use crate::scenario::Scenario;
 use crate::world::End;
@@ -24,16 +24,38 @@ const RETURNED: &str = "answers again, in which 1 batch in doubt may be since be
 
 /// Two lines are in the topic, and the agent does not hear of it.
 fn landed(version: Version) -> Story {
-    let mut story = Story::begin(Scenario { metadata_ms: 300_000, ..Scenario::calm(version) });
-    story.write(3);
-    story.until_sent(0, 3);
+    landed_in(Scenario::calm(version))
+}
+
+fn landed_in(scenario: Scenario) -> Story {
+    let mut story = begin(scenario);
     {
         let mut cluster = story.cluster();
         (cluster.trouble.answer_lost, cluster.trouble.question_fails) = (100, 100);
     }
     story.write(2);
-    story.until(|cluster| ours(&cluster.logs[0]) == 5);
+    story.until(|cluster| in_all(cluster) == 5);
     story
+}
+
+/// Three lines have arrived.
+fn begin(scenario: Scenario) -> Story {
+    let mut story = Story::begin(Scenario { metadata_ms: 300_000, ..scenario });
+    story.write(3);
+    until_all_sent(&mut story, 3);
+    story
+}
+
+/// Our events in all partitions.
+fn in_all(cluster: &Cluster) -> usize {
+    cluster.logs.iter().map(ours).sum()
+}
+
+fn until_all_sent(story: &mut Story, events: usize) {
+    story.until(|cluster| in_all(cluster) == events);
+    if let Err(why) = story.world.turns(20) {
+        story.fail(&why);
+    }
 }
 
 /// Another cluster is there, which takes nothing.
@@ -176,6 +198,35 @@ fn a_topic_that_is_restored_is_known_by_its_id() {
         }
         go_back(&mut story);
         until_told(&mut story, RETURNED, 1);
+        story.until_sent(0, 5);
+        story.conclude();
+    }
+}
+
+/// The brokers do not tell the ends that are asked for, and the state is written meanwhile.
+fn pass_on_the_way(story: &mut Story) {
+    story.cluster().silent_at = Some("ends");
+    story.pass(2_000);
+    let path = story.world.path_of(0);
+    story.world.writers.rename(&path);
+    story.world.list_now();
+    story.pass(3_000);
+}
+
+/// As many were left as are remembered, and the first of them answers. The channel is on its way there.
+#[test]
+fn the_cluster_that_answers_again_is_not_forgotten_on_the_way_to_it() {
+    for version in VERSIONS {
+        let mut story = landed(version);
+        for times in 1..=4 {
+            replace(&mut story);
+            until_told(&mut story, LEFT, times);
+        }
+        go_back(&mut story);
+        pass_on_the_way(&mut story);
+        story.cluster().silent_at = None;
+        until_told(&mut story, RETURNED, 1);
+        assert!(!story.has_told("nothing is remembered any more"));
         story.until_sent(0, 5);
         story.conclude();
     }
