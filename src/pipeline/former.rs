@@ -12,7 +12,9 @@ use super::recovery::Pause;
 use super::{Announced, CHANNEL, Copies, Pipeline};
 use crate::channel::batch::{Batch, Identity};
 use crate::channel::outlet::{Absence, DoubtIdentity, Outlet, TOPIC_ID_UNKNOWN, sequence_after};
-use crate::checkpoint::record::{BatchRecord, ChannelRecord, FORMER_LOGS_MAX, FormerLog, Trace};
+use crate::checkpoint::record::{
+    BatchRecord, ChannelRecord, FORMER_LOGS_MAX, FormerLog, PartitionRecord, Trace,
+};
 use crate::log::{self, counted};
 
 impl Pipeline {
@@ -67,6 +69,27 @@ impl Pipeline {
         // if it had never been away.
         let is_from_elsewhere = !is_here(&outlet.record.topic, &outlet.record.cluster_id);
         find(&has_id).or_else(|| find(&is_own)).or_else(|| find(&|_: &usize| is_from_elsewhere))
+    }
+
+    /// A log that was to be left, and was not, answers again, and nothing was changed of what is in doubt: it is not
+    /// a former one. What can be asked of it is asked as if the channel had never been away.
+    pub(super) fn stay_in_log(&mut self, at: usize) {
+        let Some(log) = self.answering_log(at) else { return };
+        let record = &self.outlets[at].record;
+        let former = &record.former[log];
+        let place_in = |partitions: &[PartitionRecord], partition: i32| {
+            partitions.iter().copied().find(|p| p.partition == partition)
+        };
+        let is_as_noted = |n: &Ticket| {
+            let batch = &self.announced[*n].record;
+            let place = place_in(&record.partitions, batch.partition);
+            self.trace_in(*n, log) == Some(trace(batch, log as u16))
+                && place.is_some()
+                && place == place_in(&former.partitions, batch.partition)
+        };
+        if is_that(former, record) && self.doubts(at).iter().all(is_as_noted) {
+            self.drop_log(at, log);
+        }
     }
 
     /// A log that channel `at` was moved away from answers again.

@@ -49,6 +49,7 @@ impl Pipeline {
             ))));
         }
         let is_elsewhere = is_other_cluster || is_other_topic;
+        self.stay_in_log(at);
         let is_former = self.answering_log(at).is_some();
         if is_elsewhere || is_former {
             self.need_leaders(at)?;

@@ -231,3 +231,29 @@ fn the_cluster_that_answers_again_is_not_forgotten_on_the_way_to_it() {
         story.conclude();
     }
 }
+
+/// The address has led to another cluster, and the channel was not moved there. In the first one a partition lost its
+/// leader meanwhile: that of the batch in doubt, or another one.
+#[test]
+fn a_detour_that_has_moved_nothing_leaves_no_partition_to_wait_for() {
+    let cases = VERSIONS.iter().flat_map(|v| [(*v, false), (*v, true)]);
+    for (version, is_killed, has_doubt) in cases.flat_map(|(v, k)| [(v, k, false), (v, k, true)]) {
+        let mut story = landed_in(Scenario { partitions: 2, ..Scenario::calm(version) });
+        let of_doubt = i32::from(ours(&story.cluster().logs[1]) == 2);
+        replace(&mut story);
+        pass_on_the_way(&mut story);
+        if is_killed {
+            restart(&mut story);
+            story.pass(2_000);
+        }
+        assert!(!story.has_told(LEFT));
+        go_back(&mut story);
+        story.cluster().silent_at = None;
+        let leaderless = if has_doubt { of_doubt } else { 1 - of_doubt };
+        story.cluster().lose_leader(leaderless, 86_400_000);
+        story.write(4);
+        until_all_sent(&mut story, 9);
+        assert_eq!(story.world.in_doubt(), Some(usize::from(has_doubt)));
+        story.conclude();
+    }
+}
