@@ -59,7 +59,7 @@ impl Pipeline {
     }
 
     /// Its brokers answer: an optional channel is not given up for that.
-    fn bear_with(&mut self, at: usize) {
+    pub(super) fn bear_with(&mut self, at: usize) {
         if let Some(unreached) = &mut self.outlets[at].optional {
             unreached.since_ms = None;
         }

@@ -287,7 +287,7 @@ impl Pipeline {
 
     /// Without identity in the log, "not there" is believed only after a while, unless the broker
     /// has said so of every copy.
-    fn wait_until_settled(&self, at: usize) -> Result<(), Pause> {
+    fn wait_until_settled(&mut self, at: usize) -> Result<(), Pause> {
         if self.outlets[at].doubt_identity == DoubtIdentity::Foreign {
             // What is absent gets another identity, by which the broker does not know a late copy.
             return self.wait_absent(at, self.late_ms(at));
@@ -303,7 +303,7 @@ impl Pipeline {
 
     /// What every replica has shows within this time. (Right after a new leader was chosen, a log
     /// may end, for readers, before what was acknowledged.)
-    fn wait_for_followers(&self, at: usize) -> Result<(), Pause> {
+    fn wait_for_followers(&mut self, at: usize) -> Result<(), Pause> {
         let outlet = &self.outlets[at];
         let replicas = outlet.topic.as_ref().map_or(1, |t| t.replicas);
         let settle_ms = if replicas <= 1 { SETTLE_SINGLE_MS } else { self.late_ms(at) };
@@ -315,11 +315,12 @@ impl Pipeline {
         u64::from(self.outlets[at].config.request_timeout_ms) + REPLICA_LAG_MS
     }
 
-    fn wait_absent(&self, at: usize, settle_ms: u64) -> Result<(), Pause> {
+    pub(super) fn wait_absent(&mut self, at: usize, settle_ms: u64) -> Result<(), Pause> {
         let waited_ms = self.absent_ms(at);
         if waited_ms >= settle_ms {
             return Ok(());
         }
+        self.bear_with(at);
         Err(Pause::Wait((settle_ms - waited_ms).min(LOOK_AGAIN_MS)))
     }
 

@@ -5,7 +5,7 @@
 use super::announced::Ticket;
 use super::buried::{body_of, first_event};
 use super::former::split_traces;
-use super::recovery::{LOOK_AGAIN_MS, Pause};
+use super::recovery::Pause;
 use super::rounds::{IN_FLIGHT_BYTES_MAX, Plan};
 use super::settle::DEAD_LETTERS;
 use super::{Announced, CHANNEL, Copies, Fatal, Pipeline, combine_crc};
@@ -524,9 +524,7 @@ impl Pipeline {
     /// still on its way is waited for: it would save the batch, and those behind it in the
     /// partition, which get a new epoch here, would come twice.
     pub(super) fn give_up(&mut self, at: usize, n: Ticket) -> Result<(), Pause> {
-        if self.absent_ms(at) < self.late_ms(at) {
-            return Err(Pause::Wait(LOOK_AGAIN_MS));
-        }
+        self.wait_absent(at, self.late_ms(at))?;
         self.write_off(at, n)
     }
 

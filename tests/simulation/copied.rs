@@ -4,7 +4,7 @@ use flume_ng::clock::Clock;
 
 use crate::cluster::Version;
 use crate::hazards::{Story, ours};
-use crate::scenario::Scenario;
+use crate::scenario::{Division, Scenario};
 use crate::world::{End, Renumbering, World};
 
 /// Longer than a story takes.
@@ -13,7 +13,10 @@ const FOR_EVER_MS: u64 = 86_400_000;
 /// Two channels; a line is in both topics, and three more are announced and refused. Then everything is copied, and the
 /// brokers of the channels from this one on do not answer.
 fn copied_in_doubt(first_down: usize) -> Story {
-    let scenario = Scenario { channels: 2, ..Scenario::calm(Version::V28) };
+    copied_in_doubt_in(Scenario { channels: 2, ..Scenario::calm(Version::V28) }, first_down)
+}
+
+fn copied_in_doubt_in(scenario: Scenario, first_down: usize) -> Story {
     let mut story = Story::begin(scenario);
     story.write(1);
     story.until_sent(0, 1);
@@ -70,6 +73,19 @@ fn what_is_in_doubt_in_a_copied_state_is_another_agents_after_a_stop_too() {
     assert_eq!(story.world.stop_in_order(), Ok(true));
     story.start();
     assert!(story.has_told("2 batches in doubt since then"));
+    arrives_under_another_identity(story);
+}
+
+/// What the original may have sent is waited for, and its brokers answer meanwhile.
+#[test]
+fn an_optional_channel_of_a_copied_state_is_not_given_up_while_late_copies_are_waited_for() {
+    let scenario = Scenario {
+        channels: 2,
+        division: Division::Optional,
+        has_headers: true,
+        ..Scenario::calm(Version::V28)
+    };
+    let story = copied_in_doubt_in(scenario, 2);
     arrives_under_another_identity(story);
 }
 
