@@ -12,7 +12,7 @@
 
 use super::announced::Ticket;
 use super::room::Halt;
-use super::{CHANNEL, Copies, Fatal, Observer, Pipeline, answers};
+use super::{Announced, CHANNEL, Copies, Fatal, Observer, Pipeline, answers};
 use crate::channel::batch::{Batch, Identity};
 use crate::channel::broker::{Answer, Fault, Found, Progress, ResponseError, Sought, Verdict};
 use crate::channel::outlet::{Absence, Awaited, DoubtIdentity, Outlet, ROUND_BATCHES_MAX, Stage};
@@ -210,7 +210,10 @@ impl Pipeline {
         partitions.dedup();
         let of_partition = |partition: i32| -> Vec<Ticket> {
             let is_its = |n: &Ticket| self.announced[*n].record.partition == partition;
-            doubts.iter().copied().filter(is_its).collect()
+            let its = doubts.iter().copied().filter(is_its);
+            let (sent, kept): (Vec<Ticket>, Vec<Ticket>) = its.partition(|n| self.may_be_known(*n));
+            // Alone they are looked for all the same: that tells whether the log is another one.
+            if sent.is_empty() { kept } else { sent }
         };
         let by_partition: Vec<Vec<Ticket>> = partitions.iter().copied().map(of_partition).collect();
         let outlet = &mut self.outlets[at];
@@ -242,6 +245,7 @@ impl Pipeline {
         }
         let offsets = found.into_iter().flat_map(|found| found.offsets);
         for (n, offset) in by_partition.into_iter().flatten().zip(offsets) {
+            let offset = offset.filter(|_| self.may_be_known(n));
             if offset.is_some() || !self.outlets[at].absence.is_told() {
                 self.tell_doubt(n, offset);
             }
@@ -253,6 +257,13 @@ impl Pipeline {
         // Looking goes on twice a second perhaps; the log says it once.
         self.outlets[at].absence.go_on(now_ms);
         Ok(if is_other { Log::Other } else { Log::Same })
+    }
+
+    /// Can it be told of batch `n` whether it is in the log? Where the log has no identities, equal lines of others
+    /// would be taken for one that was never sent there, or of which each copy was refused.
+    fn may_be_known(&self, n: Ticket) -> bool {
+        let Announced { record, copies, .. } = &self.announced[n];
+        record.producer_id >= 0 || *copies != Copies::None
     }
 
     fn tell_doubt(&self, n: Ticket, offset: Option<i64>) {

@@ -32,13 +32,13 @@ impl Pipeline {
     /// The wire is another one than that for which what is in doubt was encoded.
     pub(super) fn forget_encodings(&mut self, at: usize, wire: Wire) {
         for n in self.doubts(at) {
-            let Announced { record, encoded, .. } = &mut self.announced[n];
+            let Announced { record, encoded, copies, .. } = &mut self.announced[n];
             if let Some(batch) = encoded.take()
                 && !wire.has_identity()
                 && record.producer_id != -1
             {
                 // As it was sent: read again it may have another name of its file in its headers.
-                drop_identity(record);
+                drop_identity(record, copies);
                 (record.values_crc, record.first_crc) = batch.content_crcs();
             }
         }
@@ -51,7 +51,7 @@ impl Pipeline {
             let announced = &mut self.announced[n];
             if announced.record.producer_id != -1 {
                 let before = announced.record.clone();
-                drop_identity(&mut announced.record);
+                drop_identity(&mut announced.record, &mut announced.copies);
                 announced.encoded = None;
                 // What cannot be read is given up when it is to be sent; what cannot be read now is not
                 // looked for without knowing what is in it.
@@ -677,6 +677,10 @@ impl Pipeline {
     }
 }
 
-fn drop_identity(record: &mut BatchRecord) {
+fn drop_identity(record: &mut BatchRecord, copies: &mut Copies) {
+    if record.producer_epoch > 0 {
+        // One may have been sent under the epoch before that.
+        *copies = Copies::Any;
+    }
     (record.producer_id, record.producer_epoch, record.base_sequence) = (-1, -1, -1);
 }

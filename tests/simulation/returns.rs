@@ -3,7 +3,7 @@
 use flume_ng::checkpoint::record::Record;
 
 use crate::Plant;
-use crate::cluster::{Cluster, Trouble, Version};
+use crate::cluster::{Cluster, Log, Stored, Trouble, Version};
 use crate::hazards::{Story, ours};
 use crate::scenario::Scenario;
 use crate::world::End;
@@ -256,4 +256,52 @@ fn a_detour_that_has_moved_nothing_leaves_no_partition_to_wait_for() {
         assert_eq!(story.world.in_doubt(), Some(usize::from(has_doubt)));
         story.conclude();
     }
+}
+
+/// A batch that was announced elsewhere comes into the partition in which another one may be. Somebody has written the
+/// same lines there meanwhile.
+#[test]
+fn what_was_never_sent_to_a_log_is_not_found_there() {
+    for version in [Version::V09, Version::V010] {
+        let mut story = landed(version);
+        replace(&mut story);
+        story.cluster().logs.push(Log::default());
+        until_told(&mut story, LEFT, 1);
+        story.cluster().lose_leader(0, 86_400_000);
+        story.cluster().short_from = 1;
+        story.turns_until(|world| world.is_connected());
+        story.write(3);
+        story.turns_until(|world| world.in_doubt() == Some(2));
+        go_back(&mut story);
+        let lines = &story.world.writers.generations[0].lines;
+        let values: Vec<Vec<u8>> = lines[5..].iter().map(|line| event(&line.text)).collect();
+        write_others(&mut story, values);
+        until_told(&mut story, RETURNED, 1);
+        story.until_sent(0, 8);
+        story.conclude();
+    }
+}
+
+/// A short line as it is sent, without headers.
+fn event(line: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(2 * line.len()).expect("short");
+    [&[0, length], line].concat()
+}
+
+fn write_others(story: &mut Story, values: Vec<Vec<u8>>) {
+    let mut cluster = story.cluster();
+    cluster.logs.truncate(1);
+    let log = &mut cluster.logs[0];
+    let (base, count) = (log.end, values.len() as i64);
+    log.end += count;
+    log.stored.push(Stored {
+        base,
+        producer_id: -1,
+        epoch: 0,
+        sequence: 0,
+        values: values.into(),
+        is_ours: false,
+        is_of_former: false,
+        visible_ms: 0,
+    });
 }
