@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::checkpoint::record::BatchRecord;
+use crate::checkpoint::record::{BatchRecord, OF_THE_SAME_WHOLE};
 
 /// Fed value by value. Memory: 24 bytes for each event of the longest batch that is wanted.
 pub struct ContentSearch {
@@ -25,6 +25,8 @@ struct Wanted {
     first_crc: u32,
     values_crc: u32,
     shift: Shift,
+    /// It is where the one before it is.
+    is_of_same: bool,
     /// Where the stretch begins that it was given.
     found: Option<i64>,
 }
@@ -48,13 +50,23 @@ impl ContentSearch {
     /// Searches for each of `wanted`, which are in the order in which they are sent. Those without
     /// events are never found.
     pub fn new(wanted: &[&BatchRecord]) -> ContentSearch {
+        let content = |b: &BatchRecord| (b.count, b.values_crc, b.first_crc);
+        let is_behind = |before: &BatchRecord, b: &BatchRecord| {
+            (before.file, before.end) == (b.file, b.start) && content(before) == content(b)
+        };
+        let is_of_same = |at: usize| {
+            wanted[at].base_sequence == OF_THE_SAME_WHOLE
+                && at.checked_sub(1).is_some_and(|before| is_behind(wanted[before], wanted[at]))
+        };
         let wanted: Vec<Wanted> = wanted
             .iter()
-            .map(|b| Wanted {
+            .enumerate()
+            .map(|(at, b)| Wanted {
                 count: b.count as usize,
                 first_crc: b.first_crc,
                 values_crc: b.values_crc,
                 shift: Shift::over(4 * u64::from(b.count)),
+                is_of_same: is_of_same(at),
                 found: None,
             })
             .collect();
@@ -100,7 +112,7 @@ impl ContentSearch {
     fn compare(&mut self) {
         let running = self.running.clone().finalize();
         let mut taken_before = -1;
-        for (at, wanted) in self.wanted.iter().enumerate() {
+        for (at, wanted) in self.wanted.iter().enumerate().filter(|(_, w)| !w.is_of_same) {
             if let Some(end) = wanted.end() {
                 taken_before = end.max(taken_before);
                 continue;
@@ -128,12 +140,17 @@ impl ContentSearch {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.wanted.iter().all(|w| w.found.is_some())
+        self.wanted.iter().all(|w| w.is_of_same || w.found.is_some())
     }
 
     /// The offset of the first event of each wanted batch, in the order given to `new`.
     pub fn found(&self) -> Vec<Option<i64>> {
-        self.wanted.iter().map(|w| w.found).collect()
+        let mut before = None;
+        let found = self.wanted.iter().map(|w| {
+            before = if w.is_of_same { before } else { w.found };
+            before
+        });
+        found.collect()
     }
 }
 
@@ -201,6 +218,31 @@ mod tests {
         let log = row(&["s", "s", "s", "s", "s"]);
         assert_eq!(search(&log, &[&["s", "s"], &["s", "s"]]), [Some(100), Some(102)]);
         assert_eq!(search(&log[..3], &[&["s", "s"], &["s", "s"]]), [Some(100), None]);
+    }
+
+    /// The events of a batch were others than its bytes make now, and it was split.
+    #[test]
+    fn the_parts_of_a_whole_are_where_it_is_and_an_equal_one_is_not() {
+        let whole = wanted(&["s", "s"]);
+        let part = BatchRecord { base_sequence: OF_THE_SAME_WHOLE, ..whole.clone() };
+        let apart = BatchRecord { start: 1, ..part.clone() };
+        let found = |batches: &[&BatchRecord], values: &[&'static str]| {
+            let mut search = ContentSearch::new(batches);
+            for (offset, value) in row(values) {
+                search.feed(offset, value.map(str::as_bytes));
+            }
+            assert_eq!(search.is_complete(), search.found().iter().all(Option::is_some));
+            search.found()
+        };
+        let three = [&whole, &part, &whole, &part];
+        assert_eq!(found(&three, &["s", "s"]), [Some(100), Some(100), None, None]);
+        assert_eq!(
+            found(&three, &["s", "s", "s", "s"]),
+            [Some(100), Some(100), Some(102), Some(102)]
+        );
+        // The parts before it are done.
+        assert_eq!(found(&[&part, &part], &["s", "s"]), [Some(100), Some(100)]);
+        assert_eq!(found(&[&whole, &apart], &["s", "s"]), [Some(100), None]);
     }
 
     /// It was announced behind the one that is there, and not sent.

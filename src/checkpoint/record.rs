@@ -115,6 +115,10 @@ pub struct Trace {
     pub first_crc: u32,
 }
 
+/// In the place of the sequence of a batch without one: a part of that of which the batch before it is a part as well,
+/// and both are known by the whole.
+pub const OF_THE_SAME_WHOLE: i32 = -2;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PartitionRecord {
     pub partition: i32,
@@ -251,11 +255,12 @@ pub struct BatchRecord {
     /// Index into [`Record::channels`].
     pub channel: u16,
     pub partition: i32,
-    /// -1, -1, -1 on the wire before 0.11.
+    /// -1, -1, -1 on the wire before 0.11; the last of them may be [`OF_THE_SAME_WHOLE`].
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub base_sequence: i32,
-    /// Events; 0 for a range of which every event was filtered out.
+    /// Events; 0 for a range of which every event was filtered out, or whose events stand in a batch that another
+    /// range speaks for.
     pub count: u32,
     /// [`FileRecord::id`].
     pub file: u64,

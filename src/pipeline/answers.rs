@@ -85,7 +85,7 @@ impl Pipeline {
             outlet.acked_in_other_log(record.partition);
         }
         let partition = outlet.partition(record.partition);
-        if !has_doubt_before {
+        if !has_doubt_before && record.count > 0 {
             // An earlier batch that is still in doubt would stand before this one.
             partition.floor_offset = partition.floor_offset.max(behind);
             partition.mark = Some(mark(record, base_offset));

@@ -13,7 +13,8 @@ use super::{Announced, CHANNEL, Copies, Pipeline};
 use crate::channel::batch::{Batch, Identity};
 use crate::channel::outlet::{Absence, DoubtIdentity, Outlet, TOPIC_ID_UNKNOWN, sequence_after};
 use crate::checkpoint::record::{
-    BatchRecord, ChannelRecord, FORMER_LOGS_MAX, FormerLog, PartitionRecord, Trace,
+    BatchRecord, ChannelRecord, FORMER_LOGS_MAX, FormerLog, OF_THE_SAME_WHOLE, PartitionRecord,
+    Trace,
 };
 use crate::log::{self, counted};
 
@@ -273,7 +274,12 @@ pub(super) fn split_traces(parts: &mut [Announced]) {
     for at in 0..first.record.traces.len() {
         let mut trace = parts[0].record.traces[at];
         if trace.count != whole {
-            // Other events than the bytes make now: where the whole is, all parts are.
+            // Other events than the bytes make now: where the whole is, all parts are. What has no identity may be
+            // equal to another one, which is elsewhere.
+            if trace.producer_id < 0 {
+                trace.base_sequence = OF_THE_SAME_WHOLE;
+                parts[1..].iter_mut().for_each(|part| part.record.traces[at] = trace);
+            }
             continue;
         }
         for part in &mut *parts {
@@ -324,7 +330,8 @@ mod tests {
             ..Trace::default()
         };
         let reshaped = Trace { log: 2, count: 9, ..named };
-        let traces = vec![named, nameless, reshaped];
+        let nameless_reshaped = Trace { log: 3, count: 9, ..nameless };
+        let traces = vec![named, nameless, reshaped, nameless_reshaped];
         let crcs = [&head, &middle, &tail].map(Batch::content_crcs);
         let part = |batch: Batch| {
             let count = batch.count();
@@ -336,9 +343,10 @@ mod tests {
         let numbers = |part: &Announced| -> Vec<(u16, i32, u32)> {
             part.record.traces.iter().map(|t| (t.log, t.base_sequence, t.count)).collect()
         };
-        assert_eq!(numbers(&parts[0]), [(0, 10, 1), (1, -1, 1), (2, 10, 9)]);
-        assert_eq!(numbers(&parts[1]), [(0, 11, 2), (1, -1, 2), (2, 10, 9)]);
-        assert_eq!(numbers(&parts[2]), [(0, 13, 1), (1, -1, 1), (2, 10, 9)]);
+        let same = OF_THE_SAME_WHOLE;
+        assert_eq!(numbers(&parts[0]), [(0, 10, 1), (1, -1, 1), (2, 10, 9), (3, -1, 9)]);
+        assert_eq!(numbers(&parts[1]), [(0, 11, 2), (1, -1, 2), (2, 10, 9), (3, same, 9)]);
+        assert_eq!(numbers(&parts[2]), [(0, 13, 1), (1, -1, 1), (2, 10, 9), (3, same, 9)]);
         let content = |part: &Announced| {
             let trace = part.record.traces[1];
             (trace.values_crc, trace.first_crc)

@@ -244,13 +244,20 @@ impl Pipeline {
             outlet.tell_floor_gone(*partition, *floor);
         }
         let offsets = found.into_iter().flat_map(|found| found.offsets);
+        let mut last: Option<(i32, i64)> = None;
         for (n, offset) in by_partition.into_iter().flatten().zip(offsets) {
             let offset = offset.filter(|_| self.may_be_known(n));
             if offset.is_some() || !self.outlets[at].absence.is_told() {
                 self.tell_doubt(n, offset);
             }
             if let Some(offset) = offset {
+                let place = (self.announced[n].record.partition, offset);
+                if last == Some(place) {
+                    // Both are parts of what stands there, whose events were counted with the first.
+                    self.announced[n].record.count = 0;
+                }
                 self.mark_acked(n, offset, observer);
+                last = Some(place);
             }
         }
         let now_ms = self.clock.monotonic_ms();

@@ -413,11 +413,15 @@ impl Pipeline {
             self.outlets[at].give_back(batch);
             return Ok(None);
         }
-        let (values_crc, first_crc) =
-            if of.producer_id < 0 { batch.content_crcs() } else { (0, 0) };
+        let (values_crc, first_crc, base_sequence) = match of.producer_id {
+            // Of no whole any more.
+            ..0 => (batch.content_crcs().0, batch.content_crcs().1, -1),
+            _ => (0, 0, of.base_sequence),
+        };
         let identity = Identity { producer_id: of.producer_id, epoch: of.producer_epoch };
-        batch.seal(identity, of.base_sequence);
+        batch.seal(identity, base_sequence);
         let record = BatchRecord {
+            base_sequence,
             count: events,
             end: slice.end,
             lines: slice.lines,

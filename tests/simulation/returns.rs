@@ -1,6 +1,7 @@
 //! The address of a cluster, or the name of a topic, leads elsewhere for a while, with something in doubt.
 
 use flume_ng::checkpoint::record::Record;
+use flume_ng::clock::Clock;
 
 use crate::Plant;
 use crate::cluster::{Cluster, Log, Stored, Trouble, Version};
@@ -304,4 +305,52 @@ fn write_others(story: &mut Story, values: Vec<Vec<u8>>) {
         is_of_former: false,
         visible_ms: 0,
     });
+}
+
+/// A batch has arrived and the agent does not hear of it; started with a filter, it makes other events of the bytes, which are
+/// too large for the cluster that is there then.
+#[test]
+fn the_parts_of_what_a_filter_has_reshaped_are_where_the_whole_is() {
+    for version in [Version::V010, Version::V011, Version::V11, Version::V28] {
+        let mut story = begin(Scenario::calm(version));
+        story.cluster().trouble =
+            Trouble { answer_lost: 100, question_fails: 100, ..Trouble::default() };
+        let lines = ["one".repeat(30), "two DROP".into(), "three".repeat(30), "DROP".into()];
+        write(&mut story, &lines);
+        story.until(|cluster| cluster.logs[0].end == 7);
+        story.world.end(End::Kill);
+        replace(&mut story);
+        story.cluster().short_from = usize::MAX;
+        story.cluster().limit = 280;
+        // The parts are on their way when it takes nothing any more.
+        story.cluster().trouble =
+            Trouble { request_late: 100, late_max_ms: 1_500, ..Trouble::default() };
+        story.world.filter_from_now_on();
+        story.start();
+        until_told(&mut story, "was refused as a whole; sending its parts", 1);
+        story.cluster().short_from = 0;
+        let _ = story.world.turns(20);
+        assert_eq!(story.world.in_doubt(), Some(2));
+        story.cluster().limit = usize::MAX;
+        go_back(&mut story);
+        until_told(&mut story, "answers again, in which 2 batches in doubt may be", 1);
+        story.turns_until(|world| world.in_doubt() == Some(0));
+        assert_eq!(story.cluster().logs[0].end, 7);
+        assert_eq!(story.world.stop_in_order(), Ok(true));
+        let state = story.world.state().expect("a state");
+        let ranges = &state.files[0].ranges;
+        let events: Vec<u64> = ranges.iter().filter(|r| r.channel == 0).map(|r| r.events).collect();
+        assert_eq!(events.iter().sum::<u64>(), 7, "{version:?}");
+        let file = &state.files[0];
+        assert_eq!((file.events, file.lines), (7, 7));
+    }
+}
+
+fn write(story: &mut Story, lines: &[String]) {
+    let world = &mut story.world;
+    let wall_ms = world.clock.now_ms();
+    world.writers.now_ms = world.clock.monotonic_ms();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    world.writers.append_equal(0, &lines, wall_ms);
+    world.notice(0);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use flume_ng::channel::outlet::Outlet;
-use flume_ng::checkpoint::record::{FileRecord, FileState};
+use flume_ng::checkpoint::record::{FileRecord, FileState, Record};
 use flume_ng::checkpoint::slots::{Opened, Slots};
 use flume_ng::clock::Clock;
 use flume_ng::config::model::DeletePolicy;
@@ -139,6 +139,20 @@ impl World {
     /// How many batches are in doubt; none where no agent runs.
     pub fn in_doubt(&self) -> Option<usize> {
         self.pipeline.as_ref().map(|pipeline| pipeline.in_doubt())
+    }
+
+    /// From the next start on the agent filters lines.
+    pub fn filter_from_now_on(&mut self) {
+        self.scenario.has_filter = true;
+        self.config = Rc::new(self.scenario.source_config(&self.writers));
+    }
+
+    /// The state that was written last.
+    pub fn state(&self) -> Option<Record> {
+        match Slots::open(CrashStore::open(&self.disk)) {
+            Ok(Opened::Valid { record, .. }) => Some(record),
+            _ => None,
+        }
     }
 
     /// For the answers of how many channels does the loop wait?
