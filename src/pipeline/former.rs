@@ -188,8 +188,7 @@ impl Pipeline {
         (record.values_crc, record.first_crc) = (trace.values_crc, trace.first_crc);
         // One may have come there, or still be on its way.
         *copies = Copies::Any;
-        let is_as_then = |b: &Batch| (b.partition(), b.count()) == (trace.partition, trace.count);
-        if let Some(batch) = encoded.take_if(|batch| !is_as_then(batch)) {
+        if let Some(batch) = encoded.take_if(|batch| !is_as_then(batch, &trace)) {
             self.outlets[at].give_back(batch);
         } else if let Some(batch) = encoded {
             let (producer_id, epoch) = (trace.producer_id, trace.producer_epoch);
@@ -267,6 +266,14 @@ fn trace(record: &BatchRecord, log: u16) -> Trace {
     }
 }
 
+/// Is that what was sent to the log of the trace? Where only the content tells a batch from others, one of as many
+/// other events would never be found.
+fn is_as_then(batch: &Batch, trace: &Trace) -> bool {
+    let has_its_content = || batch.content_crcs() == (trace.values_crc, trace.first_crc);
+    (batch.partition(), batch.count()) == (trace.partition, trace.count)
+        && (trace.producer_id >= 0 || has_its_content())
+}
+
 /// These were one batch, which may be in former logs as a whole: each is known there by its own place in it.
 pub(super) fn split_traces(parts: &mut [Announced]) {
     let whole: u32 = parts.iter().map(events_of).sum();
@@ -306,6 +313,21 @@ mod tests {
     use super::*;
     use crate::channel::batch::Wire;
     use crate::config::model::{Compression, ValueFormat};
+
+    /// With another configuration the bytes made as many other events elsewhere.
+    #[test]
+    fn what_is_known_by_its_content_is_not_sent_with_another_one() {
+        let mut batch = Batch::new(Wire::Middle, ValueFormat::Bare, Compression::None);
+        batch.begin(3, 1);
+        batch.push(&[], b"new");
+        let (values_crc, first_crc) = batch.content_crcs();
+        let trace = Trace { partition: 3, producer_id: -1, count: 1, ..Trace::default() };
+        assert!(!is_as_then(&batch, &trace));
+        let same = Trace { values_crc, first_crc, ..trace };
+        assert!(is_as_then(&batch, &same));
+        assert!(!is_as_then(&batch, &Trace { partition: 2, ..same }));
+        assert!(is_as_then(&batch, &Trace { producer_id: 7, ..trace }));
+    }
 
     /// A batch was moved, and was too large for where it went.
     #[test]
