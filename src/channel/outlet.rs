@@ -556,15 +556,21 @@ impl Outlet {
         !self.acked_anew.is_empty()
     }
 
+    /// What is known of a partition where the log is another one.
+    pub fn in_other_log(&self, partition: &PartitionRecord) -> PartitionRecord {
+        let has_acked = self.acked_anew.contains(&partition.partition);
+        PartitionRecord {
+            floor_offset: 0,
+            mark: partition.mark.filter(|_| has_acked),
+            ..*partition
+        }
+    }
+
     /// The log is another one: what is in doubt may stand anywhere in it. By what was acknowledged
     /// in it this one is known from now on.
     pub fn forget_log(&mut self) {
-        for partition in &mut self.record.partitions {
-            partition.floor_offset = 0;
-            if !self.acked_anew.contains(&partition.partition) {
-                partition.mark = None;
-            }
-        }
+        let partitions = self.record.partitions.iter().map(|p| self.in_other_log(p));
+        self.record.partitions = partitions.collect();
         self.broker.forget_looks();
         self.absence = Absence::Unknown;
         self.acked_anew.clear();

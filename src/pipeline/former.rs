@@ -23,25 +23,19 @@ impl Pipeline {
     /// changes that. Where that was begun and not come to an end, it is noted already.
     pub(super) fn leave_log(&mut self, at: usize) {
         let doubts = self.doubts(at);
-        let Outlet { record, doubt_identity, .. } = &mut self.outlets[at];
+        let outlet = &self.outlets[at];
+        let record = &outlet.record;
         let is_left = record.former.iter().any(|log| is_that(log, record));
         // What was read back as missing was sent nowhere.
-        if doubts.is_empty() || is_left || *doubt_identity == DoubtIdentity::Missing {
+        if doubts.is_empty() || is_left || outlet.doubt_identity == DoubtIdentity::Missing {
             return;
         }
         let has_doubt = |partition: i32| {
             doubts.iter().any(|&n| self.announced[n].record.partition == partition)
         };
-        let partitions = record.partitions.iter().filter(|p| has_doubt(p.partition));
-        let left = FormerLog {
-            topic: record.topic.clone(),
-            cluster_id: record.cluster_id.clone(),
-            topic_id: record.topic_id,
-            is_foreign: *doubt_identity == DoubtIdentity::Foreign,
-            partitions: partitions.copied().collect(),
-        };
+        let left = left(outlet, has_doubt);
         let log = record.former.len() as u16;
-        record.former.push(left);
+        self.outlets[at].record.former.push(left);
         for n in doubts {
             let trace = trace(&self.announced[n].record, log);
             self.announced[n].record.traces.push(trace);
@@ -240,6 +234,22 @@ impl Pipeline {
     }
 }
 
+/// The present log of a channel, with what is known of those partitions.
+fn left(outlet: &Outlet, has_doubt: impl Fn(i32) -> bool) -> FormerLog {
+    let record = &outlet.record;
+    let partitions = record.partitions.iter().filter(|p| has_doubt(p.partition));
+    // A topic that was made anew, which only an ack has told, and nothing else will.
+    let is_other = outlet.is_log_other() && record.topic_id == TOPIC_ID_UNKNOWN;
+    let as_known = |p| if is_other { outlet.in_other_log(p) } else { *p };
+    FormerLog {
+        topic: record.topic.clone(),
+        cluster_id: record.cluster_id.clone(),
+        topic_id: record.topic_id,
+        is_foreign: outlet.doubt_identity == DoubtIdentity::Foreign,
+        partitions: partitions.map(as_known).collect(),
+    }
+}
+
 /// The present log is noted before it is left, and comes on top: in the place of the first of the others it would
 /// make that forgotten which answers again, or though the channel stays where it is.
 fn has_too_many(record: &ChannelRecord) -> bool {
@@ -311,8 +321,52 @@ fn events_of(part: &Announced) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::rc::Rc;
+
     use crate::channel::batch::Wire;
-    use crate::config::model::{Compression, ValueFormat};
+    use crate::channel::connect::connect;
+    use crate::checkpoint::record::Mark;
+    use crate::config;
+    use crate::config::model::{Compression, Destination, ValueFormat};
+
+    const CONF: &str = "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = exec\n\
+        a1.sources.r1.command = tail -F /logs/a.log\na1.sources.r1.trackerDir = /logs/state\n\
+        a1.sources.r1.channels = c1\na1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel\n\
+        a1.channels.c1.kafka.bootstrap.servers = h:1\n";
+
+    fn channel() -> Rc<Destination> {
+        let name = format!("flume-ng-former-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, CONF).unwrap();
+        let loaded = config::load(&path, "a1").unwrap_or_else(|faults| panic!("{faults:?}"));
+        std::fs::remove_file(&path).unwrap();
+        Rc::new(loaded.config.destinations[0].clone())
+    }
+
+    /// The topic was made anew behind the connection, which the ack of one of two batches has told; then the address
+    /// led elsewhere.
+    #[test]
+    fn a_topic_of_which_an_ack_told_is_looked_through_when_it_answers_again() {
+        let config = channel();
+        let broker = connect(&config);
+        let mut outlet = Outlet::new(config, 0, broker, None);
+        let marked = |offset| Some(Mark { offset, ..Mark::default() });
+        for partition in 0..3 {
+            let known = outlet.partition(partition);
+            (known.floor_offset, known.mark) = (7, marked(5));
+        }
+        let known = |outlet: &Outlet| -> Vec<(i32, i64, Option<Mark>)> {
+            let log = left(outlet, |partition| partition != 1);
+            log.partitions.iter().map(|p| (p.partition, p.floor_offset, p.mark)).collect()
+        };
+        assert_eq!(known(&outlet), [(0, 7, marked(5)), (2, 7, marked(5))]);
+        outlet.acked_in_other_log(0);
+        outlet.partition(0).mark = marked(2);
+        assert_eq!(known(&outlet), [(0, 0, marked(2)), (2, 0, None)]);
+        // By its id the old one is known, in which that may be.
+        outlet.record.topic_id = [1; 16];
+        assert_eq!(known(&outlet)[1], (2, 7, marked(5)));
+    }
 
     /// With another configuration the bytes made as many other events elsewhere.
     #[test]
