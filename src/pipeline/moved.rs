@@ -9,7 +9,7 @@ use super::rounds::assign;
 use super::{Announced, CHANNEL, Copies, Pipeline, leaders};
 use crate::channel::batch::Identity;
 use crate::channel::broker::Fault;
-use crate::channel::outlet::{FLOOR_UNKNOWN, Outlet, TOPIC_ID_UNKNOWN};
+use crate::channel::outlet::{DoubtIdentity, FLOOR_UNKNOWN, Outlet, TOPIC_ID_UNKNOWN};
 use crate::log::{self, counted};
 
 /// How long the brokers must say that a partition of a batch in doubt, or one that an event names, does not exist, ms. For a
@@ -121,6 +121,11 @@ impl Pipeline {
         outlet.record.topic_id =
             outlet.topic.as_ref().map_or(TOPIC_ID_UNKNOWN, |topic| topic.topic_id);
         self.commit()?;
+        let doubt_identity = &mut self.outlets[at].doubt_identity;
+        if *doubt_identity == DoubtIdentity::Foreign {
+            // All of it has one of our own now.
+            *doubt_identity = DoubtIdentity::Ours;
+        }
         Ok(())
     }
 

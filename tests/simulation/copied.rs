@@ -89,6 +89,27 @@ fn an_optional_channel_of_a_copied_state_is_not_given_up_while_late_copies_are_w
     arrives_under_another_identity(story);
 }
 
+/// What the original has sent to the cluster before cannot come to that which answers now.
+#[test]
+fn what_is_in_doubt_in_a_copied_state_is_sent_to_another_cluster_at_once() {
+    let mut story = Story::begin(Scenario::calm(Version::V28));
+    story.write(1);
+    story.until_sent(0, 1);
+    story.cluster().short_from = 0;
+    story.write(3);
+    story.turns_until(|world| world.in_doubt() == Some(1));
+    story.world.end(End::Kill);
+    story.cluster().replace(0);
+    story.cluster().short_from = usize::MAX;
+    story.world.renumbering = Some(Renumbering::Copy);
+    story.start();
+    let begun_ms = story.world.clock.monotonic_ms();
+    story.until(|cluster| ours(&cluster.logs[0]) == 3);
+    let ms = story.world.clock.monotonic_ms() - begun_ms;
+    assert!(ms < 5_000, "{ms} ms");
+    story.conclude();
+}
+
 /// Little was read of a file, so that its name alone tells what it is where everything was copied. An agent has found
 /// it by that, but no broker answers; it is killed, and the file is renamed.
 #[test]
