@@ -97,6 +97,9 @@ impl Pipeline {
         let ends = self.ends(at)?;
         let doubts = self.doubts(at).len() as u64;
         let (in_doubt, is_one) = (counted(doubts, "batch"), doubts == 1);
+        self.outlets[at].forget_place();
+        self.rename_all(at, identity, &ends)?;
+        // Once: what comes before is done again until it comes to its end.
         let outlet = &mut self.outlets[at];
         log::warn(
             CHANNEL,
@@ -113,9 +116,6 @@ impl Pipeline {
                 if is_one { "it is" } else { "they are" },
             ),
         );
-        outlet.forget_place();
-        self.rename_all(at, identity, &ends)?;
-        let outlet = &mut self.outlets[at];
         outlet.record.topic.clone_from(&outlet.config.topic);
         outlet.record.cluster_id = cluster_id.to_owned();
         outlet.record.topic_id =
