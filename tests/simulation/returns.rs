@@ -7,7 +7,7 @@ use crate::Plant;
 use crate::cluster::{Cluster, Log, Stored, Trouble, Version};
 use crate::hazards::{Story, ours};
 use crate::scenario::Scenario;
-use crate::world::End;
+use crate::world::{End, Renumbering};
 
 /// The state as the plant would have it.
 pub fn as_planted(mut record: Record, plant: Plant) -> Record {
@@ -305,6 +305,44 @@ fn write_others(story: &mut Story, values: Vec<Vec<u8>>) {
         is_of_former: false,
         visible_ms: 0,
     });
+}
+
+/// The state is copied while the channel stands at another cluster. The agent that announced the batch to the first one
+/// may be alive.
+#[test]
+fn what_a_copied_state_left_in_a_cluster_is_another_agents_there() {
+    for (version, has_landed) in VERSIONS.iter().flat_map(|v| [(*v, false), (*v, true)]) {
+        let mut story = match has_landed {
+            true => landed(version),
+            false => not_landed(version),
+        };
+        replace(&mut story);
+        until_told(&mut story, LEFT, 1);
+        story.world.end(End::Kill);
+        story.world.renumbering = Some(Renumbering::Copy);
+        go_back(&mut story);
+        story.start();
+        until_told(&mut story, RETURNED, 1);
+        // It is killed on the way: what it has written says so as well.
+        restart(&mut story);
+        assert!(story.has_told("1 batch in doubt since then"));
+        story.until_sent(0, 5);
+        let stored: Vec<i64> =
+            story.cluster().logs[0].stored.iter().map(|stored| stored.producer_id).collect();
+        assert_eq!(stored[1] == stored[0], has_landed || stored[0] < 0, "{stored:?}");
+        story.conclude();
+    }
+}
+
+/// Two lines are announced, and the request with them is lost.
+fn not_landed(version: Version) -> Story {
+    let mut story = begin(Scenario::calm(version));
+    story.cluster().trouble.request_lost = 100;
+    story.write(2);
+    story.turns_until(|world| world.in_doubt() == Some(1));
+    let serial = story.cluster().serial;
+    story.until(|cluster| cluster.serial > serial || cluster.connection.is_none());
+    story
 }
 
 /// A batch has arrived and the agent does not hear of it; started with a filter, it makes other events of the bytes, which are
