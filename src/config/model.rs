@@ -76,7 +76,7 @@ pub struct EventText {
 }
 
 /// One source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SourceConfig {
     pub name: String,
     pub kind: SourceKind,
@@ -349,7 +349,7 @@ pub struct Serializer {
 }
 
 /// One interceptor of a source, in chain order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum InterceptorConfig {
     Timestamp {
         header: String,

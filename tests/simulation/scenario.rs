@@ -12,14 +12,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::destination::destination;
+use crate::destination::{destination, source};
 use flume_ng::channel::outlet::ROUND_BYTES_MAX;
 use flume_ng::clock::{Clock, ManualClock};
 use flume_ng::config::model::{
     ConsumeOrder, DecodePolicy, DeletePolicy, Destination, EventText, InterceptorConfig,
-    OnBadCheckpoint, OnNoCheckpoint, PartitionBy, Serializer, SourceConfig,
+    PartitionBy, Serializer, SourceConfig,
 };
-use flume_ng::java::charset::Charset;
 use flume_ng::java::date::DatePattern;
 use flume_ng::java::pattern::{Groups, Pattern};
 
@@ -276,20 +275,14 @@ impl Scenario {
             target_filename_text: "yyyyMMddHH".to_owned(),
             consume_order: self.order,
             batch_size: self.batch_size,
-            input_charset: Charset::UTF_8,
-            output_charset: Charset::UTF_8,
             decode_policy: DecodePolicy::Fail,
             max_line_units: 2048,
-            file_header: None,
             basename_header: self.has_headers.then(|| "basename".to_owned()),
             interceptors: self.interceptors(filter),
             event_text: EventText::default(),
             backoff_ms_max: 4_000,
             retire_grace_ms: self.grace_ms,
-            on_bad_checkpoint: OnBadCheckpoint::Fail,
-            on_no_checkpoint: OnNoCheckpoint::Beginning,
-            follows_links: true,
-            shares_spool_dir: false,
+            ..source()
         }
     }
 
