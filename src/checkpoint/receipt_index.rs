@@ -44,7 +44,7 @@ impl ReceiptIndex {
     }
 
     /// Receipts were appended.
-    pub fn has_grown(&mut self) {
+    pub fn note_growth(&mut self) {
         self.is_behind = true;
     }
 
@@ -220,12 +220,12 @@ mod tests {
         let many: Vec<Receipt> = (0..1000).map(|n| receipt(n % 500, n)).collect();
         receipts.append_all(&many).unwrap();
         assert_eq!(lines(&mut index, 1), None);
-        index.has_grown();
+        index.note_growth();
         assert_eq!(lines(&mut index, 1), Some(501));
         assert_eq!(lines(&mut index, 499), Some(999));
         assert_eq!(lines(&mut index, 500), None);
         receipts.append(&receipt(1, 7777)).unwrap();
-        index.has_grown();
+        index.note_growth();
         assert_eq!(lines(&mut index, 1), Some(7777));
         assert_eq!(lines(&mut index, 2), Some(502));
     }
@@ -252,7 +252,7 @@ mod tests {
         let mut index = ReceiptIndex::new(&scratch.dir, &scratch.dir, by_inode);
         assert_eq!(index.catch_up().unwrap(), 0);
         receipts.append_all(&[receipt(3, 30)]).unwrap();
-        index.has_grown();
+        index.note_growth();
         assert_eq!((lines(&mut index, 1), lines(&mut index, 2)), (Some(10), None));
         assert_eq!(lines(&mut index, 3), Some(30));
         // As long as the old one, at the same place.
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(lines(&mut index, 3), None);
         std::fs::remove_file(&path).unwrap();
         receipts.append_all(&[receipt(4, 40), receipt(3, 33)]).unwrap();
-        index.has_grown();
+        index.note_growth();
         assert_eq!((lines(&mut index, 1), lines(&mut index, 3)), (None, Some(33)));
     }
 

@@ -33,7 +33,7 @@ impl Pipeline {
 
     /// The last copy of batch `n` was refused. That says nothing of an earlier one: brokers look at its size and its
     /// records before they look whether they have it already. It is sent once more when none of these can show.
-    pub(super) fn is_refused_for_good(&mut self, n: Ticket) -> Result<(), Pause> {
+    pub(super) fn bear_final_refusal(&mut self, n: Ticket) -> Result<(), Pause> {
         let copies = &mut self.announced[n].copies;
         if *copies == Copies::None {
             return Ok(());

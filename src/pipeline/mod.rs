@@ -444,7 +444,7 @@ impl Pipeline {
             announced.on_disk = Some(written.clone());
         }
         self.is_dirty = false;
-        self.learnt.is_written();
+        self.learnt.note_written();
         Ok(())
     }
 

@@ -29,7 +29,7 @@ impl Learnt {
         Learnt { decides, ..Learnt::default() }
     }
 
-    pub(super) fn is_written(&mut self) {
+    pub(super) fn note_written(&mut self) {
         (self.has_news, self.decides) = (false, false);
     }
 }

@@ -426,7 +426,7 @@ impl Pipeline {
                  key; set cleanup.policy=delete for the topic, or choose another one"
             ))));
         }
-        self.is_refused_for_good(n)?;
+        self.bear_final_refusal(n)?;
         self.bury_each(at, n, records, &format!("the broker answers error {code}"))
     }
 

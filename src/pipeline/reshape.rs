@@ -189,7 +189,7 @@ impl Pipeline {
         let size = self.announced[n].encoded_bytes();
         let now_ms = self.clock.monotonic_ms();
         self.outlets[at].batch_limit.shrink(size, now_ms);
-        self.is_refused_for_good(n)?;
+        self.bear_final_refusal(n)?;
         self.met_the_same_limit(at, n);
         self.split_or_bury(at, n, "larger than the broker takes (message.max.bytes)")
     }

@@ -178,7 +178,7 @@ impl Pipeline {
             .map(|record| FinishedFile { record, channels: &channels, done_ms, names_from })
             .collect();
         let written = self.ledger.receipts(&finished);
-        let are_noted = self.are_noted(written)?;
+        let are_noted = self.take_outcome(written)?;
         if are_noted {
             self.files.note_receipts(records);
         }
@@ -186,7 +186,7 @@ impl Pipeline {
     }
 
     /// `false`: not now.
-    fn are_noted(&mut self, written: Result<(), LedgerError>) -> Result<bool, Halt> {
+    fn take_outcome(&mut self, written: Result<(), LedgerError>) -> Result<bool, Halt> {
         match written {
             Ok(()) => {
                 self.tell_written(RECEIPTS);
@@ -211,8 +211,8 @@ impl Pipeline {
             return Ok(has_more);
         }
         let written = self.ledger.renew(renewed);
-        if self.are_noted(written)? {
-            self.files.are_renewed();
+        if self.take_outcome(written)? {
+            self.files.note_renewed();
         }
         Ok(has_more)
     }

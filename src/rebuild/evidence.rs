@@ -166,11 +166,11 @@ impl Evidence {
                 return;
             }
             match self.tally.claim(key) {
-                Claim::There { partition } => marks.is_there(event, partition),
-                Claim::Absent => marks.is_absent(event),
+                Claim::There { partition } => marks.note_there(event, partition),
+                Claim::Absent => marks.note_absent(event),
                 Claim::Common => {
                     self.common_events += 1;
-                    marks.is_common(event);
+                    marks.note_common(event);
                 }
             }
             return;
@@ -183,10 +183,10 @@ impl Evidence {
         {
             // A value of its own was decided by itself.
             if self.is_common(before.key) {
-                marks.is_there(before.at as u64, partition);
+                marks.note_there(before.at as u64, partition);
             }
             if self.is_common(key) {
-                marks.is_there(event, partition);
+                marks.note_there(event, partition);
             }
         }
     }

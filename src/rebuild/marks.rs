@@ -55,7 +55,7 @@ impl Marks {
         Marks::End { first_absent: u64::MAX, there_end: 0 }
     }
 
-    pub(crate) fn is_there(&mut self, event: u64, partition: i32) {
+    pub(crate) fn note_there(&mut self, event: u64, partition: i32) {
         match self {
             Marks::Each(each) => {
                 each.there.set(event);
@@ -68,13 +68,13 @@ impl Marks {
         }
     }
 
-    pub(crate) fn is_absent(&mut self, event: u64) {
+    pub(crate) fn note_absent(&mut self, event: u64) {
         if let Marks::End { first_absent, .. } = self {
             *first_absent = (*first_absent).min(event);
         }
     }
 
-    pub(crate) fn is_common(&mut self, event: u64) {
+    pub(crate) fn note_common(&mut self, event: u64) {
         if let Marks::Each(each) = self {
             each.common.set(event);
         }
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn runs_are_cut_where_some_topic_differs() {
         let (mut one, mut two) = (Marks::each(), Marks::each());
-        [0, 1, 2, 5, 70].into_iter().for_each(|n| one.is_there(n, 0));
-        (0..4).for_each(|n| two.is_there(n, 0));
+        [0, 1, 2, 5, 70].into_iter().for_each(|n| one.note_there(n, 0));
+        (0..4).for_each(|n| two.note_there(n, 0));
         assert_eq!((one.end_of_there(), two.end_of_there()), (Some(71), Some(4)));
         let all = segments(&[&one, &two], 71);
         let expected: [(u64, &[u16]); 5] =
@@ -194,15 +194,15 @@ mod tests {
     #[test]
     fn of_a_finished_file_only_the_end_is_missed() {
         let mut whole = Marks::end();
-        (0..9).for_each(|n| whole.is_there(n, 0));
+        (0..9).for_each(|n| whole.note_there(n, 0));
         assert_eq!(whole.end_of_there(), Some(u64::MAX));
         let mut late = whole.clone();
-        late.is_absent(9);
-        late.is_absent(10);
+        late.note_absent(9);
+        late.note_absent(10);
         assert_eq!(late.end_of_there(), Some(9));
         // A line in its middle went to the dead letters, or retention took its beginning.
         let mut other = whole.clone();
-        other.is_absent(4);
+        other.note_absent(4);
         assert_eq!(other.end_of_there(), None);
         assert_eq!(Marks::end().end_of_there(), None);
     }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_missing_event_goes_where_no_later_one_stands() {
         let mut marks = Marks::each();
-        [(0, 0), (1, 1), (3, 0), (5, 2)].into_iter().for_each(|(n, p)| marks.is_there(n, p));
+        [(0, 0), (1, 1), (3, 0), (5, 2)].into_iter().for_each(|(n, p)| marks.note_there(n, p));
         assert_eq!(marks.suitable(2, &[0, 1, 2], 0), Some(1));
         assert_eq!(marks.suitable(2, &[0, 1, 2], 1), Some(1));
         assert_eq!(marks.suitable(4, &[0, 1, 2], 1), Some(1));

@@ -31,12 +31,12 @@ impl Files {
         }
         let elsewhere = (0..candidates.len()).find(is_it).map(|at| candidates[at].name.clone());
         match elsewhere {
-            Some(new) => self.is_renamed(handle, &new),
-            None => self.is_gone(handle, by_name.is_some()),
+            Some(new) => self.note_renamed(handle, &new),
+            None => self.lose_name(handle, by_name.is_some()),
         }
     }
 
-    fn is_renamed(&mut self, handle: Handle, new: &OsStr) {
+    fn note_renamed(&mut self, handle: Handle, new: &OsStr) {
         let now_ms = self.clock().monotonic_ms();
         let here = self.listed_directory(new);
         let tracked = &mut self.tracked[handle];
@@ -64,7 +64,7 @@ impl Files {
     }
 
     /// Its name is gone, or another file's now: read on through the descriptor.
-    pub(super) fn is_gone(&mut self, handle: Handle, is_replaced: bool) {
+    pub(super) fn lose_name(&mut self, handle: Handle, is_replaced: bool) {
         let tracked = &self.tracked[handle];
         let name = tracked.name().to_owned();
         let now_at = path_of(&tracked.file);

@@ -172,7 +172,7 @@ impl Files {
     }
 
     /// The file was renamed: if it could not be before, that is over.
-    pub(super) fn is_renamed_at_last(&mut self, handle: Handle) {
+    pub(super) fn note_renamed_at_last(&mut self, handle: Handle) {
         let record = &self.tracked[handle].record;
         self.kept.told.remove(&(record.device, record.inode));
     }

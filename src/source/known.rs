@@ -135,12 +135,12 @@ impl Known {
     /// A receipt was written.
     pub fn add(&mut self, record: &FileRecord) {
         self.dismissed.remove(&(record.device, record.inode));
-        self.index.has_grown();
+        self.index.note_growth();
     }
 
     /// Receipts were renewed.
-    pub fn has_grown(&mut self) {
-        self.index.has_grown();
+    pub fn note_growth(&mut self) {
+        self.index.note_growth();
     }
 
     /// This file is not a known one, whatever its name says.

@@ -122,7 +122,7 @@ impl Files {
                 Found::It(suspect, file) => {
                     self.close(&mut quest);
                     self.quests.release(&suspect);
-                    self.is_found(quest.whose, *suspect, file, &announced);
+                    self.settle_found(quest.whose, *suspect, file, &announced);
                 }
                 // "Cannot be asked now" is not "none of these".
                 Found::Nothing if !quest.unasked.is_empty() => {
@@ -137,7 +137,7 @@ impl Files {
                 }
                 Found::Nothing => {
                     self.close(&mut quest);
-                    self.is_nowhere(quest.whose);
+                    self.settle_nowhere(quest.whose);
                 }
             }
         }
@@ -314,7 +314,7 @@ impl Files {
         }
     }
 
-    fn is_found(
+    fn settle_found(
         &mut self,
         whose: Whose,
         mut suspect: Suspect,
@@ -322,7 +322,7 @@ impl Files {
         announced: &impl Fn(u64) -> Option<Announced>,
     ) {
         if let Whose::Finished { receipt, then, .. } = whose {
-            return self.is_known(file, &receipt, &suspect.name, then);
+            return self.settle_known(file, &receipt, &suspect.name, then);
         }
         if let Whose::Replaced { id, .. } = whose
             && (suspect.partly.is_none() || self.may_be_copied_to(id, &suspect.name))
@@ -499,7 +499,7 @@ impl Files {
         self.has_news = true;
     }
 
-    fn is_known(&mut self, file: File, receipt: &Receipt, at: &OsStr, then: Then) {
+    fn settle_known(&mut self, file: File, receipt: &Receipt, at: &OsStr, then: Then) {
         let Ok(stat) = file.metadata() else { return };
         let cut = match end_without_zeros(&file, stat.len(), receipt) {
             Ok(end) => (end < receipt.size).then(|| cut_receipt(&file, receipt, end)),
@@ -532,7 +532,7 @@ impl Files {
         }
     }
 
-    fn is_nowhere(&mut self, whose: Whose) {
+    fn settle_nowhere(&mut self, whose: Whose) {
         match whose {
             Whose::Stray { record, absence, reached } => self.put_absent(*record, absence, reached),
             Whose::Truncated { id } => {

@@ -119,9 +119,9 @@ impl Files {
     }
 
     /// They were written.
-    pub fn are_renewed(&mut self) {
+    pub fn note_renewed(&mut self) {
         self.forget_renewed();
-        self.known.has_grown();
+        self.known.note_growth();
     }
 
     /// Files have their turns, and later receipts may follow: none of these is written behind one.

@@ -514,7 +514,7 @@ impl Files {
         let (from, to) = (self.path(&name), self.path(&target));
         let own = numbers(&self.tracked[handle]);
         if is_other_file(own, &from) {
-            return self.is_lost_move(handle);
+            return self.lose_move(handle);
         }
         match self.root.rename(&name, &target) {
             Ok(()) if is_other_file(own, &to) => {
@@ -523,21 +523,21 @@ impl Files {
                     let (from, to) = (from.display(), to.display());
                     log::error(READER, format_args!("{from} was moved to {to} by mistake: {e}"));
                 }
-                return self.is_lost_move(handle);
+                return self.lose_move(handle);
             }
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Move::Taken,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.is_lost_move(handle),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.lose_move(handle),
             // Two mounts of one file system, or two projects of its quota.
             Err(e) if e.kind() == io::ErrorKind::CrossesDevices && root::is_outside(&target) => {
                 self.hides_beside = true;
                 return Move::Taken;
             }
-            Err(e) => return self.is_refused_move(handle, &from, &e),
+            Err(e) => return self.bear_refusal(handle, &from, &e),
         }
         self.stuck = Stuck::default();
         self.unsynced.push(root::split(&name).0.to_owned());
-        self.is_renamed_at_last(handle);
+        self.note_renamed_at_last(handle);
         let now_ms = self.clock().monotonic_ms();
         self.tracked[handle].begin_grace(now_ms);
         self.tracked[handle].tie = Tie::Nameless;
@@ -545,7 +545,7 @@ impl Files {
         Move::Moved
     }
 
-    fn is_lost_move(&mut self, handle: Handle) -> Move {
+    fn lose_move(&mut self, handle: Handle) -> Move {
         self.stay_live(handle);
         Move::Lost
     }
@@ -560,13 +560,13 @@ impl Files {
         let is_there = !matches!(reach::metadata(&path), Err(e) if reach::is_nothing_there(&e));
         if tracked.is_named() && (!is_there || is_other_file(numbers(tracked), &path)) {
             // The directory could not be listed.
-            self.is_gone(handle, is_there);
+            self.lose_name(handle, is_there);
         }
     }
 
     /// One file that cannot be renamed is that file's trouble; where none can, it is the
     /// directory's.
-    fn is_refused_move(&mut self, handle: Handle, from: &Path, e: &io::Error) -> Move {
+    fn bear_refusal(&mut self, handle: Handle, from: &Path, e: &io::Error) -> Move {
         self.stay_live(handle);
         if self.is_own_fault(e) {
             self.keep(handle, &e.to_string());
