@@ -135,6 +135,8 @@ pub struct Awaited {
 pub struct Unreached {
     /// Monotonic time since which it is not reached, ms.
     pub since_ms: Option<u64>,
+    /// Monotonic time since which it is borne with, since its brokers answer, ms: before it took anything again.
+    pub borne_since_ms: Option<u64>,
     /// That is too long: events go without it.
     pub is_given_up: bool,
     /// It was given up, and is open since that monotonic time, ms: whether it takes anything is to be seen.

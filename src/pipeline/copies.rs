@@ -2,6 +2,7 @@
 //! known again only as long as the batch keeps its shape, so that it keeps it until they would have shown.
 
 use super::announced::Ticket;
+use super::optional::PATIENCE_MS;
 use super::recovery::{LOOK_AGAIN_MS, Pause};
 use super::{Announced, Copies, Pipeline};
 use crate::channel::outlet::Stage;
@@ -58,9 +59,14 @@ impl Pipeline {
         }
     }
 
-    /// Its brokers answer: an optional channel is not given up for that.
+    /// Its brokers answer: an optional channel is not given up for that. But answers that lead nowhere may go on for
+    /// ever, and nothing waits for it that long: the time that two rows of looks take at most is enough.
     pub(super) fn bear_with(&mut self, at: usize) {
-        if let Some(unreached) = &mut self.outlets[at].optional {
+        let now_ms = self.clock.monotonic_ms();
+        let enough_ms = 2 * self.late_ms(at) + PATIENCE_MS;
+        let Some(unreached) = &mut self.outlets[at].optional else { return };
+        let since_ms = *unreached.borne_since_ms.get_or_insert(now_ms);
+        if now_ms - since_ms < enough_ms {
             unreached.since_ms = None;
         }
     }

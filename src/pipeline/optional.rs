@@ -175,7 +175,7 @@ impl Pipeline {
         let outlet = &mut self.outlets[at];
         let Some(unreached) = outlet.optional.as_mut() else { return };
         (unreached.since_ms, unreached.is_given_up) = (None, false);
-        unreached.on_trial_since_ms = None;
+        (unreached.on_trial_since_ms, unreached.borne_since_ms) = (None, None);
         if unreached.leaderless.iter().any(|one| one.is_given_up) {
             return;
         }

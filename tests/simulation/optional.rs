@@ -100,6 +100,25 @@ fn an_optional_channel_that_opens_and_takes_nothing_is_waited_for_once() {
     }
 }
 
+/// Where a log holds no identities, what is not found is looked for again and again, and each time its brokers answer.
+#[test]
+fn an_optional_channel_whose_brokers_answer_and_take_nothing_is_given_up() {
+    let scenario = Scenario { version: Version::V010, ..scenario(PartitionBy::Transaction) };
+    let mut story = Story::begin(scenario);
+    story.turns_until(World::is_connected);
+    optional(&story).short_from = 0;
+    let begin_ms = story.world.clock.monotonic_ms();
+    story.write(3);
+    while !story.has_told("is optional and not reached") {
+        story.pass(500);
+        assert!(story.world.clock.monotonic_ms() < begin_ms + 120_000, "it is waited for");
+    }
+    story.write(4);
+    story.turns_until(|world| is_done(world, 7));
+    optional(&story).calm_down();
+    story.conclude();
+}
+
 /// A batch is in doubt in a topic that lines name, and found there; then the broker says nothing more until the channel
 /// is given up, so that nothing was left to be given up but the way on which it was. Nobody went on with that, and
 /// events went without the topic until the next start.
