@@ -81,11 +81,13 @@ impl Pipeline {
         record.fate = Fate::At(base_offset);
         let outlet = &mut self.outlets[usize::from(record.channel)];
         let behind = base_offset + i64::from(record.count);
-        if base_offset < outlet.partition(record.partition).floor_offset {
+        // Of a part whose events were counted with the one before it, that has told all.
+        let is_counted = record.count == 0;
+        if !is_counted && base_offset < outlet.partition(record.partition).floor_offset {
             outlet.acked_in_other_log(record.partition);
         }
         let partition = outlet.partition(record.partition);
-        if !has_doubt_before && record.count > 0 {
+        if !has_doubt_before && !is_counted {
             // An earlier batch that is still in doubt would stand before this one.
             partition.floor_offset = partition.floor_offset.max(behind);
             partition.mark = Some(mark(record, base_offset));
