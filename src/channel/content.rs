@@ -25,7 +25,7 @@ struct Wanted {
     first_crc: u32,
     values_crc: u32,
     shift: Shift,
-    /// It is where the one before it is.
+    /// Known to be where the one before it is.
     is_of_same: bool,
     /// Where the stretch begins that it was given.
     found: Option<i64>,

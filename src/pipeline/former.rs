@@ -190,6 +190,33 @@ impl Pipeline {
         }
     }
 
+    /// Batch `n` is sent, since the whole that it is a part of is not in the log: from now on it stands for itself, and
+    /// what is found of it tells nothing of the parts behind it. `true`: that is new.
+    pub(super) fn part_from(&mut self, n: Ticket) -> bool {
+        let first = &self.announced[n].record;
+        let (at, partition) = (usize::from(first.channel), first.partition);
+        let mut is_new = false;
+        for part in self.doubts(at) {
+            let record = &mut self.announced[part].record;
+            if record.partition == partition && record.base_sequence == OF_THE_SAME_WHOLE {
+                record.base_sequence = -1;
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// Is another part of the same whole known by the same identity and sequence?
+    pub(super) fn shares_identity(&self, n: Ticket) -> bool {
+        let identity = |record: &BatchRecord| {
+            (record.partition, record.producer_id, record.producer_epoch, record.base_sequence)
+        };
+        let record = &self.announced[n].record;
+        let doubts = self.doubts(usize::from(record.channel)).into_iter();
+        let alike = doubts.filter(|&m| identity(&self.announced[m].record) == identity(record));
+        record.producer_id >= 0 && alike.count() > 1
+    }
+
     /// Before each write: logs in which nothing can be any more that is in doubt are forgotten, and so are the
     /// first ones of too many.
     pub(super) fn forget_former_logs(&mut self) {
@@ -290,7 +317,7 @@ pub(super) fn split_traces(parts: &mut [Announced]) {
     let Some(first) = parts.first() else { return };
     for at in 0..first.record.traces.len() {
         let mut trace = parts[0].record.traces[at];
-        if trace.count != whole {
+        if trace.count != whole || trace.base_sequence == OF_THE_SAME_WHOLE {
             // Other events than the bytes make now: where the whole is, all parts are. What has no identity may be
             // equal to another one, which is elsewhere.
             if trace.producer_id < 0 {

@@ -456,9 +456,16 @@ impl Pipeline {
     }
 
     fn hand_over(&mut self, at: usize, batches: &[Ticket]) -> Result<(), Pause> {
+        let mut are_parted = false;
+        for &n in batches {
+            are_parted |= self.part_from(n);
+        }
         // What was acknowledged stands before these: a start that does not know of it, and finds the
         // topic made anew meanwhile, would send it behind them.
-        if self.is_unwritten() || !batches.iter().all(|&n| self.announced[n].is_on_disk()) {
+        if are_parted
+            || self.is_unwritten()
+            || !batches.iter().all(|&n| self.announced[n].is_on_disk())
+        {
             self.commit()?;
         }
         for &n in batches {

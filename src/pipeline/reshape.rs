@@ -414,7 +414,7 @@ impl Pipeline {
             return Ok(None);
         }
         let (values_crc, first_crc, base_sequence) = match of.producer_id {
-            // Of no whole any more.
+            // Read anew it stands for itself.
             ..0 => (batch.content_crcs().0, batch.content_crcs().1, -1),
             _ => (0, 0, of.base_sequence),
         };
@@ -474,7 +474,7 @@ impl Pipeline {
     /// Makes sure that batch `n` has its encoding: from memory, or read again from its file.
     /// `false`: its bytes are gone.
     pub(super) fn encode(&mut self, n: Ticket) -> Result<bool, Pause> {
-        if self.announced[n].encoded.is_some() {
+        if self.announced[n].encoded.is_some() && !self.shares_identity(n) {
             return Ok(true);
         }
         let Some(batch) = self.encode_for(n)? else { return Ok(false) };
@@ -503,7 +503,8 @@ impl Pipeline {
         if record.bytes_crc != old.bytes_crc {
             return Ok(None);
         }
-        let is_reshaped = record.count != old.count;
+        // Under an identity that is not its own alone it would pass for the other one.
+        let is_reshaped = record.count != old.count || self.shares_identity(n);
         if is_reshaped {
             if let Err(pause) = self.wait_for_copies(at, old.partition) {
                 self.outlets[at].give_back(batch);

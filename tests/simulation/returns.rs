@@ -337,12 +337,17 @@ fn what_a_copied_state_left_in_a_cluster_is_another_agents_there() {
 /// Two lines are announced, and the request with them is lost.
 fn not_landed(version: Version) -> Story {
     let mut story = begin(Scenario::calm(version));
+    lose(&mut story, |story| story.write(2));
+    story
+}
+
+/// What is written is announced, and the request with it is lost.
+fn lose(story: &mut Story, write: impl Fn(&mut Story)) {
     story.cluster().trouble.request_lost = 100;
-    story.write(2);
+    write(story);
     story.turns_until(|world| world.in_doubt() == Some(1));
     let serial = story.cluster().serial;
     story.until(|cluster| cluster.serial > serial || cluster.connection.is_none());
-    story
 }
 
 /// A batch has arrived and the agent does not hear of it; started with a filter, it makes other events of the bytes, which are
@@ -363,7 +368,7 @@ fn the_parts_of_what_a_filter_has_reshaped_are_where_the_whole_is() {
         // The parts are on their way when it takes nothing any more.
         story.cluster().trouble =
             Trouble { request_late: 100, late_max_ms: 1_500, ..Trouble::default() };
-        story.world.filter_from_now_on();
+        story.world.set_filter(true);
         story.start();
         until_told(&mut story, "was refused as a whole; sending its parts", 1);
         story.cluster().short_from = 0;
@@ -381,6 +386,42 @@ fn the_parts_of_what_a_filter_has_reshaped_are_where_the_whole_is() {
         assert_eq!(events.iter().sum::<u64>(), 7, "{version:?}");
         let file = &state.files[0];
         assert_eq!((file.events, file.lines), (7, 7));
+        assert!(!story.has_told("deleted and recreated"), "{version:?}");
+    }
+}
+
+/// What a filter had made of the bytes was lost on its way. Read without it they are too large for the cluster that is
+/// there then, and the first of the parts is just that.
+#[test]
+fn a_part_that_equals_the_whole_of_before_does_not_stand_for_the_others() {
+    for version in [Version::V010, Version::V011, Version::V11, Version::V28] {
+        let mut story = begin(Scenario { has_filter: true, ..Scenario::calm(version) });
+        let lines = ["one".repeat(30), "three".repeat(30), "DROP ".repeat(20), "DROP-".repeat(20)];
+        lose(&mut story, |story| write(story, &lines));
+        story.world.end(End::Kill);
+        replace(&mut story);
+        story.cluster().short_from = usize::MAX;
+        story.cluster().limit = 420;
+        story.cluster().trouble =
+            Trouble { request_late: 100, late_max_ms: 1_500, ..Trouble::default() };
+        story.world.set_filter(false);
+        story.start();
+        until_told(&mut story, "was refused as a whole; sending its parts", 1);
+        story.cluster().short_from = 0;
+        let _ = story.world.turns(20);
+        assert_eq!(story.world.in_doubt(), Some(2));
+        story.cluster().limit = usize::MAX;
+        go_back(&mut story);
+        story.cluster().trouble = Trouble { answer_lost: 100, ..Trouble::default() };
+        until_told(&mut story, "answers again, in which 2 batches in doubt may be", 1);
+        story.until(|cluster| cluster.logs[0].end >= 5);
+        story.cluster().trouble = Trouble::default();
+        story.turns_until(|world| world.in_doubt() == Some(0));
+        let end = story.cluster().logs[0].end;
+        if end != 7 {
+            story.fail(&format!("{version:?}: it ends at {end}"));
+        }
+        assert!(!story.has_told("deleted and recreated"), "{version:?}");
     }
 }
 

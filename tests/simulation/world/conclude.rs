@@ -141,9 +141,9 @@ impl World {
         self.pipeline.as_ref().map(|pipeline| pipeline.in_doubt())
     }
 
-    /// From the next start on the agent filters lines.
-    pub fn filter_from_now_on(&mut self) {
-        self.scenario.has_filter = true;
+    /// Does the agent filter lines, from the next start on?
+    pub fn set_filter(&mut self, has_filter: bool) {
+        self.scenario.has_filter = has_filter;
         self.config = Rc::new(self.scenario.source_config(&self.writers));
     }
 
