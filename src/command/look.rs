@@ -323,12 +323,11 @@ fn known(
     with_lines(view, file.id, path.as_deref(), stat.as_ref().map(modified_ms), budget)
 }
 
-/// Does it stand under a name that no group takes any more? It is read no further then, other than one that was
-/// moved there.
+/// Was it read under a name that no group takes any more? It is read no further then, whether it has that name still or
+/// was renamed.
 fn is_released(config: &SourceConfig, file: &FileRecord, candidate: Option<&Candidate>) -> bool {
     candidate.is_none()
         && file.state != FileState::Superseded
-        && file.current_name == file.name
         && config.kind.tail().is_some()
         && Names::group(config, OsStr::from_bytes(&file.name)).is_none()
 }
@@ -431,6 +430,31 @@ mod tests {
         // Whatever the words are.
         let damaged = Unread::from(io::Error::other("Permission denied, it says"));
         assert_eq!(damaged.way_out(), "");
+    }
+
+    #[test]
+    fn a_renamed_file_is_of_the_group_that_takes_the_name_under_which_it_was_read() {
+        const CONF: &str = "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = TAILDIR\n\
+            a1.sources.r1.channels = c1\na1.sources.r1.positionFile = /nonexistent/p.json\n\
+            a1.sources.r1.filegroups = f1 f2\na1.sources.r1.filegroups.f1 = /nonexistent/one/a.*log\n\
+            a1.sources.r1.filegroups.f2 = /nonexistent/two/a.*log\n\
+            a1.channels.c1.type = org.apache.flume.channel.kafka.KafkaChannel\n\
+            a1.channels.c1.kafka.bootstrap.servers = h:1\na1.channels.c1.kafka.topic = t\n";
+        let path = std::env::temp_dir().join(format!("flume-ng-look-{}", std::process::id()));
+        fs::write(&path, CONF).unwrap();
+        let loaded = config::load(&path, "a1").unwrap_or_else(|faults| panic!("{faults:?}"));
+        fs::remove_file(&path).unwrap();
+        let config = &loaded.config.sources[0];
+        let is_released = |name: &str, current_name: &str, state| {
+            let (name, current_name) = (name.into(), current_name.into());
+            let file = FileRecord { name, current_name, state, ..FileRecord::default() };
+            is_released(config, &file, None)
+        };
+        assert!(is_released("one/b.log", "one/b.log", FileState::Live));
+        assert!(is_released("one/b.log", "one/b.log.1", FileState::Draining));
+        // Taken over, or rotated while it was read.
+        assert!(!is_released("one/a.log", "one/a.log.1", FileState::Draining));
+        assert!(!is_released("one/b.log", "one/b.log", FileState::Superseded));
     }
 
     #[test]
