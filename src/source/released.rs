@@ -32,15 +32,27 @@ impl Files {
         Tie::of(is_named)
     }
 
-    /// The name under which the file of a record was read, as it is called now that its directory has another name,
-    /// if a group takes that alone: then the configuration has followed, and has lost none.
-    pub(super) fn name_that_followed(&self, record: &FileRecord) -> Option<OsString> {
+    /// The name under which the file of a record was read, as it is called now that its directory has another name, or
+    /// was copied to where the file was `found`, if a group takes that alone: then the configuration has followed, and
+    /// has lost none. Where another directory than the file's stands in the old place, the file alone was moved, and
+    /// its group is another one.
+    pub(super) fn name_that_followed(
+        &self,
+        record: &FileRecord,
+        found: &OsStr,
+    ) -> Option<OsString> {
         let name = OsStr::from_bytes(&record.name);
         if self.takes_still(name) {
             return None;
         }
-        let leaf = root::split(name).1;
-        let places = self.scanner.places().filter(|place| self.is_directory_at(record, place));
+        let (old, leaf) = root::split(name);
+        let is_free = self.root.stat_place(old).is_err_and(|e| reach::is_nothing_there(&e));
+        if !is_free && !self.is_directory_at(record, old) {
+            return None;
+        }
+        let renamed = self.scanner.places().filter(|place| self.is_directory_at(record, place));
+        let copied = is_free.then(|| root::split(found).0);
+        let places = renamed.chain(copied);
         places.map(|place| root::below(place, leaf)).find(|name| self.accepts(name))
     }
 
@@ -135,6 +147,16 @@ mod tests {
 
     /// Another agent goes on with what this one has, and with these groups.
     fn restart(scene: &mut Scene, groups: &[&str], reached: Option<&Announced>) {
+        restart_with(scene, groups, reached, false);
+    }
+
+    /// Likewise; its state may have been copied.
+    fn restart_with(
+        scene: &mut Scene,
+        groups: &[&str],
+        reached: Option<&Announced>,
+        is_copied_state: bool,
+    ) {
         let mut record = Record {
             names_from: scene.files.config.spool_dir.as_os_str().as_bytes().to_vec(),
             files: scene.files.records().cloned().collect(),
@@ -143,6 +165,7 @@ mod tests {
         let next_id = scene.files.next_file_id;
         scene.reconfigure(&conf(groups));
         record.tell_names_from(&scene.files.config.spool_dir);
+        scene.files.hints_are_void = is_copied_state;
         scene.files.restore(record.files, next_id, |_| reached.cloned());
         scene.files.refresh(true);
     }
@@ -291,6 +314,51 @@ mod tests {
             let found = stands(&scene, "three/b.log.1");
             assert_eq!(found, expected("three/b.log", Tie::Nameless, 3));
         }
+    }
+
+    /// It was left where it was read to, for good: its directory has other numbers there.
+    #[test]
+    fn a_renamed_file_whose_directory_was_copied_to_another_path_is_read_on() {
+        for is_copied_state in [true, false] {
+            // So much that its content tells which file it is.
+            let mut scene = scene(&format!("released-moved-{is_copied_state}"), &[ONE, TWO]);
+            scene.write("two/b.log", 0..30);
+            read(&mut scene, "two/b.log", 20);
+            fs::create_dir(scene.path("three")).unwrap();
+            fs::copy(scene.path("two/b.log"), scene.path("three/b.log.1")).unwrap();
+            fs::remove_dir_all(scene.path("two")).unwrap();
+            for start in 1..3 {
+                restart_with(&mut scene, &[ONE, THREE], None, is_copied_state && start == 1);
+                for _ in 0..3 {
+                    scene.files.recognise(|_| None);
+                }
+                let found = stands(&scene, "three/b.log.1");
+                assert_eq!(
+                    found,
+                    expected("three/b.log", Tie::Nameless, 20),
+                    "{is_copied_state}, start {start}"
+                );
+            }
+        }
+    }
+
+    /// It was read on with the headers of the group whose directory it was put into.
+    #[test]
+    fn a_file_of_a_removed_group_is_not_taken_over_where_it_was_moved_to() {
+        const SAME: &str = "f3 two/a.*log";
+        let mut scene = scene("released-put-elsewhere", &[ONE, SAME]);
+        scene.write("two/a.log", 0..10);
+        read(&mut scene, "two/a.log", 3);
+        fs::rename(scene.path("two/a.log"), scene.path("one/a.log.1")).unwrap();
+        restart(&mut scene, &[ONE, SAME], None);
+        assert_eq!(stands(&scene, "one/a.log.1"), expected("two/a.log", Tie::Nameless, 3));
+        for start in 1..3 {
+            restart(&mut scene, &[ONE], None);
+            let found = stands(&scene, "one/a.log.1");
+            assert_eq!(found, expected("two/a.log", Tie::Released, 3), "start {start}");
+        }
+        restart(&mut scene, &[ONE, SAME], None);
+        assert_eq!(stands(&scene, "one/a.log.1"), expected("two/a.log", Tie::Nameless, 3));
     }
 
     /// Three lines of a file of a group that is removed are acknowledged, the others are in doubt when it is copied

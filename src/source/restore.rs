@@ -253,7 +253,7 @@ impl Files {
         let had = FormerName::of(&record);
         let names = |r: &FileRecord| (r.state, r.name.clone(), r.current_name.clone());
         let before = names(&record);
-        if let Some(name) = self.name_that_followed(&record) {
+        if let Some(name) = self.name_that_followed(&record, found) {
             record.name = name.into_vec();
         }
         self.note_home(&mut record, home);
