@@ -15,7 +15,7 @@ use super::quest::{
     Common, Compared, PROOF_BYTES, Quest, Suspect, Then, Whose, crc_on, prefix_crc,
 };
 use super::restore::Announced;
-use super::tracked::{Mark, Tie, Tracked, Vetting};
+use super::tracked::{Mark, Tracked, Vetting};
 use super::trimmed::{cut_receipt, end_without_zeros, with_zeros};
 use super::{Files, Handle, READER, tell};
 use crate::checkpoint::receipt::Receipt;
@@ -454,9 +454,10 @@ impl Files {
         let rest = old_file.metadata().map_or(0, |stat| stat.len());
         let old_name = OsStr::from_bytes(&old.name).to_owned();
         self.take_name(handle, suspect, true);
+        let tie = self.tie_of(was_named, &old.name);
         let remnant = self.push_tracked(old_name, old_file, common.lines_end);
         let tracked = &mut self.tracked[remnant];
-        tracked.tie = Tie::of(was_named);
+        tracked.tie = tie;
         // Half a line there stands in the other file as well.
         tracked.finished_at = (rest > common.lines_end && rest == common.end).then_some(rest);
         let record = &mut tracked.record;

@@ -97,6 +97,7 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::fs::{self, File};
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;
@@ -105,7 +106,8 @@ mod tests {
     use crate::checkpoint::record::Record;
     use crate::config::model::FirstByte;
     use crate::source::absent::{Absence, ELSEWHERE_MS};
-    use crate::source::quest::prefix_crc;
+    use crate::source::hints::Hints;
+    use crate::source::quest::{Quest, Suspect, Whose, prefix_crc};
     use crate::source::reach;
     use crate::source::restore::{Announced, AnnouncedRange};
     use crate::source::scene::Scene;
@@ -359,6 +361,27 @@ mod tests {
         }
         restart(&mut scene, &[ONE, SAME], None);
         assert_eq!(stands(&scene, "one/a.log.1"), expected("two/a.log", Tie::Nameless, 3));
+    }
+
+    /// The rest of it was read without the headers of its group.
+    #[test]
+    fn what_a_successor_leaves_of_a_file_of_a_removed_group_is_read_no_further() {
+        let mut scene = scene("released-succeeded", &[ONE, BESIDE, TWO]);
+        scene.write("one/b.log", 0..12);
+        let id = read(&mut scene, "one/b.log", 3);
+        restart(&mut scene, &[ONE, TWO], None);
+        assert_eq!(stands(&scene, "one/b.log"), expected("one/b.log", Tie::Released, 3));
+        scene.write("one/a.log", 0..10);
+        let file = File::open(scene.path("one/a.log")).unwrap();
+        let by = Hints::of(&file.metadata().unwrap());
+        let suspect = Suspect::new("one/a.log".into(), by, Some(file));
+        let whose = Whose::Replaced { id, by };
+        scene.files.quests.push(Quest::new(whose, VecDeque::from([suspect]), true));
+        for _ in 0..3 {
+            scene.files.recognise(|_| None);
+        }
+        assert_eq!(stands(&scene, "one/a.log"), expected("one/a.log", Tie::Named, 3));
+        assert_eq!(stands(&scene, "one/b.log"), expected("one/b.log", Tie::Released, 10));
     }
 
     /// Three lines of a file of a group that is removed are acknowledged, the others are in doubt when it is copied
