@@ -361,21 +361,7 @@ fn the_parts_of_what_a_filter_has_reshaped_are_where_the_whole_is() {
         let lines = ["one".repeat(30), "two DROP".into(), "three".repeat(30), "DROP".into()];
         write(&mut story, &lines);
         story.until(|cluster| cluster.logs[0].end == 7);
-        story.world.end(End::Kill);
-        replace(&mut story);
-        story.cluster().short_from = usize::MAX;
-        story.cluster().limit = 280;
-        // The parts are on their way when it takes nothing any more.
-        story.cluster().trouble =
-            Trouble { request_late: 100, late_max_ms: 1_500, ..Trouble::default() };
-        story.world.set_filter(true);
-        story.start();
-        until_told(&mut story, "was refused as a whole; sending its parts", 1);
-        story.cluster().short_from = 0;
-        let _ = story.world.turns(20);
-        assert_eq!(story.world.in_doubt(), Some(2));
-        story.cluster().limit = usize::MAX;
-        go_back(&mut story);
+        part_elsewhere(&mut story, true, 280);
         until_told(&mut story, "answers again, in which 2 batches in doubt may be", 1);
         story.turns_until(|world| world.in_doubt() == Some(0));
         assert_eq!(story.cluster().logs[0].end, 7);
@@ -402,20 +388,7 @@ fn a_part_that_equals_the_whole_of_before_does_not_stand_for_the_others() {
         let mut story = begin(Scenario { has_filter: true, ..Scenario::calm(version) });
         let lines = ["one".repeat(30), "three".repeat(30), "DROP ".repeat(20), "DROP-".repeat(20)];
         lose(&mut story, |story| write(story, &lines));
-        story.world.end(End::Kill);
-        replace(&mut story);
-        story.cluster().short_from = usize::MAX;
-        story.cluster().limit = 420;
-        story.cluster().trouble =
-            Trouble { request_late: 100, late_max_ms: 1_500, ..Trouble::default() };
-        story.world.set_filter(false);
-        story.start();
-        until_told(&mut story, "was refused as a whole; sending its parts", 1);
-        story.cluster().short_from = 0;
-        let _ = story.world.turns(20);
-        assert_eq!(story.world.in_doubt(), Some(2));
-        story.cluster().limit = usize::MAX;
-        go_back(&mut story);
+        part_elsewhere(&mut story, false, 420);
         story.cluster().trouble = Trouble { answer_lost: 100, ..Trouble::default() };
         until_told(&mut story, "answers again, in which 2 batches in doubt may be", 1);
         story.until(|cluster| cluster.logs[0].end >= 5);
@@ -427,6 +400,26 @@ fn a_part_that_equals_the_whole_of_before_does_not_stand_for_the_others() {
         }
         assert!(!story.has_told("deleted and recreated"), "{version:?}");
     }
+}
+
+/// Started with a filter or without one, it makes other events of what is in doubt, which are too large for the cluster
+/// that is there then: two parts are in doubt when the first one is there again.
+fn part_elsewhere(story: &mut Story, has_filter: bool, limit: usize) {
+    story.world.end(End::Kill);
+    replace(story);
+    story.cluster().short_from = usize::MAX;
+    story.cluster().limit = limit;
+    // The parts are on their way when it takes nothing any more.
+    story.cluster().trouble =
+        Trouble { request_late: 100, late_max_ms: 1_500, ..Trouble::default() };
+    story.world.set_filter(has_filter);
+    story.start();
+    until_told(story, "was refused as a whole; sending its parts", 1);
+    story.cluster().short_from = 0;
+    let _ = story.world.turns(20);
+    assert_eq!(story.world.in_doubt(), Some(2));
+    story.cluster().limit = usize::MAX;
+    go_back(story);
 }
 
 fn write(story: &mut Story, lines: &[String]) {
