@@ -114,7 +114,7 @@ torture:
 	rm -f "$(TORTURE_RESULTS)"
 	export FLUME_NG_TORTURE=1 TORTURE_ROUNDS=$(TORTURE_ROUNDS); \
 	export FLUME_NG_TORTURE_RESULTS="$(TORTURE_RESULTS)"; \
-	$(CARGO) test --locked --test simulation every_line; simulation=$$?; \
+	$(CARGO) test --locked --test simulation -- every_line followed_files dropped_files a_crash_at_every_call; simulation=$$?; \
 	$(CARGO) test --locked --test kafka -- --include-ignored --test-threads=$(TORTURE_THREADS) $(TORTURE_TESTS:%=%::) $(WITHOUT_STRACE); \
 	status=$$(($$? | simulation)); \
 	tests/torture-report "$(TORTURE_RESULTS)" docs/reliability.md && exit $$status
