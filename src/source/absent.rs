@@ -457,7 +457,7 @@ impl Files {
     fn is_read_as_another(&self, stat: &Metadata) -> bool {
         let (device, inode) = (stat.dev(), stat.ino());
         let is_it = |tracked: &Tracked| tracked.is_inode(device, inode);
-        self.parking.holds(device, inode) || self.tracked.iter().any(is_it)
+        self.is_parked(Hints::of(stat)) || self.tracked.iter().any(is_it)
     }
 
     /// Under which names do these inodes stand?

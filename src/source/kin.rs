@@ -419,6 +419,28 @@ mod tests {
         assert_eq!(scene.files.at(chosen).name(), fresh.as_str());
     }
 
+    /// All were replaced by their like, and there is not a descriptor for each at once. An inode number was given on
+    /// meanwhile: its last holder, which nobody has looked at yet, kept the new one from being asked.
+    #[test]
+    fn a_parked_file_is_found_under_a_number_that_another_one_has_lost() {
+        for born_ns in [1, 0] {
+            let mut scene = Scene::new(&format!("parked-number-{born_ns}"));
+            let other = scene.name("g");
+            scene.write(&other, 500..600);
+            let handle = scene.is_read(&other, 0);
+            let mut record = scene.files.tracked.remove(handle).record;
+            let (name, id, position) = parked(&mut scene, None);
+            [&name, &other].into_iter().for_each(|name| restore_in_place(&scene, name));
+            record.inode = scene.path(&name).metadata().unwrap().ino();
+            record.born_ns = born_ns;
+            scene.files.park_record(record);
+            scene.files.unpark_id(id);
+            scene.files.recognise(|_| None);
+            assert_eq!(scene.reads(id), named(&name, position));
+            assert_eq!(scene.files.absent().records().count(), 0);
+        }
+    }
+
     const DROPPED: &str = "
 a1.sources = r1
 a1.channels = c1

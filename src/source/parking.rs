@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hash};
 
 use super::numbers::ByNumbers;
 use super::tracked::Watch;
@@ -33,8 +34,9 @@ impl Parked {
 #[derive(Default)]
 pub struct Parking {
     pub(super) files: Vec<Parked>,
-    /// Device and inode of each of them: a candidate of ten thousand is asked for every listing.
-    identities: HashSet<(u64, u64), ByNumbers>,
+    /// Device and inode of each of them, and how many have them by their records: a candidate of ten thousand is
+    /// asked for every listing.
+    identities: HashMap<(u64, u64), usize, ByNumbers>,
     /// How many of them begin with 256 bytes of this CRC-32, and how many are none of these: each file that is
     /// begun is compared with all of them.
     heads: HashMap<u32, usize>,
@@ -55,8 +57,9 @@ pub struct Parking {
 }
 
 impl Parking {
+    /// Does a record have these numbers? They may be another file's by now: only one that is open keeps its own.
     pub fn holds(&self, device: u64, inode: u64) -> bool {
-        self.identities.contains(&(device, inode))
+        self.identities.contains_key(&(device, inode))
     }
 
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
@@ -75,7 +78,7 @@ impl Parking {
     pub(super) fn push(&mut self, mut parked: Parked) {
         let record = &mut parked.record;
         record.ranges.shrink_to_fit();
-        self.identities.insert((record.device, record.inode));
+        *self.identities.entry((record.device, record.inode)).or_default() += 1;
         match whole_head(&parked.record) {
             Some(crc) => *self.heads.entry(crc).or_default() += 1,
             None => self.short += 1,
@@ -86,16 +89,9 @@ impl Parking {
 
     pub(super) fn take(&mut self, at: usize) -> Parked {
         let parked = self.files.swap_remove(at);
-        self.identities.remove(&(parked.record.device, parked.record.inode));
+        take_one(&mut self.identities, (parked.record.device, parked.record.inode));
         match whole_head(&parked.record) {
-            Some(crc) => {
-                if let Entry::Occupied(mut others) = self.heads.entry(crc) {
-                    *others.get_mut() -= 1;
-                    if *others.get() == 0 {
-                        others.remove();
-                    }
-                }
-            }
+            Some(crc) => take_one(&mut self.heads, crc),
             None => self.short -= 1,
         }
         self.draining -= usize::from(parked.is_draining());
@@ -122,6 +118,16 @@ impl Parking {
     }
 }
 
+/// One less of that key.
+fn take_one<K: Eq + Hash, S: BuildHasher>(counts: &mut HashMap<K, usize, S>, key: K) {
+    if let Entry::Occupied(mut others) = counts.entry(key) {
+        *others.get_mut() -= 1;
+        if *others.get() == 0 {
+            others.remove();
+        }
+    }
+}
+
 /// CRC-32 of the first 256 bytes, if so many of it were read.
 fn whole_head(record: &FileRecord) -> Option<u32> {
     (record.head_len as usize == HEAD_BYTES).then_some(record.head_crc)
@@ -130,6 +136,21 @@ fn whole_head(record: &FileRecord) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two records have one number while one of them is not known to have lost it.
+    #[test]
+    fn a_number_is_held_until_the_last_one_is_taken_that_has_it() {
+        let mut parking = Parking::default();
+        for id in [1, 2] {
+            let record = FileRecord { id, inode: 7, ..FileRecord::default() };
+            let (seen, watch, away_ms) = ((0, 0, 0), None, None);
+            parking.push(Parked { record, seen, watch, due_ms: 0, away_ms, marks_end_ms: 0 });
+        }
+        parking.take(0);
+        assert!(parking.holds(0, 7));
+        parking.take(0);
+        assert!(!parking.holds(0, 7));
+    }
 
     #[test]
     fn a_file_that_is_begun_is_compared_with_those_that_may_begin_so() {

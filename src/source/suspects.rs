@@ -405,7 +405,7 @@ impl Files {
     pub(super) fn is_taken(&self, hints: Hints) -> bool {
         let (device, inode) = (hints.device, hints.inode);
         let is_it = |t: &Tracked| t.is_inode(device, inode) && t.read_position > 0;
-        self.parking.holds(device, inode) || self.tracked.iter().any(is_it)
+        self.is_parked(hints) || self.tracked.iter().any(is_it)
     }
 
     /// Too little was read to prove anything: is the file of the recorded name the recorded one?
