@@ -183,7 +183,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::source::retire::Move;
+    use crate::source::retire::{Move, RETRY_MS};
     use crate::source::scene::{self, Scene};
 
     const CONF: &str = "
@@ -256,5 +256,29 @@ a1.channels.c1.parseAsFlumeEvent = false
         assert!(times == 1 && current.starts_with(".flume-ng-deleted-"), "{times} {current}");
         assert_eq!(names(&sub), [""; 0]);
         scene::unmount(&sub);
+    }
+
+    /// They were announced when the last run died. Each refusal doubled the time to the next try, and was told.
+    #[test]
+    fn moves_that_are_refused_at_a_start_are_tried_again_soon() {
+        let mut scene = Scene::of("kept-refused", CONF);
+        let mut records = Vec::new();
+        for name in ["a.log", "b.log", "c.log", "d.log"] {
+            std::fs::write(scene.path(name), "line\n").unwrap();
+            let handle = scene.is_read(name, 0);
+            scene.files.intend_retirement(handle);
+            records.push(scene.files.tracked.remove(handle).record);
+        }
+        // Nothing can be moved into what is no directory.
+        let tracker = scene.files.config.tracker_dir.clone();
+        std::fs::rename(&tracker, scene.path("elsewhere")).unwrap();
+        std::fs::write(&tracker, "").unwrap();
+        for record in records {
+            let handle = scene.files.restore_one(record, None).unwrap();
+            assert!(scene.files.at(handle).is_named());
+        }
+        assert!(scene.files.names_are_stuck());
+        scene.clock.advance(RETRY_MS);
+        assert!(!scene.files.names_are_stuck());
     }
 }

@@ -305,16 +305,24 @@ impl Files {
         tracked.tie = tie;
         tracked.finished_at = announced.is_final.then_some(announced.end);
         if is_to_be_moved && is_named {
-            // Announced in the last run, but its end came before the rename.
-            match self.move_aside(handle) {
-                Move::Moved => self.sync_names(),
-                Move::Taken => self.stay_live(handle),
-                // What became of it is for the next listing: this one may be part of one.
-                Move::Lost | Move::Kept | Move::Refused => {}
+            // Announced in the last run, but its end came before the rename. Once the directory has refused one, each
+            // further try would double the time to the next.
+            match self.names_are_stuck() {
+                true => self.stay_live(handle),
+                false => self.move_announced(handle),
             }
         }
         self.tell_restored(handle);
         self.check_restored(handle, expected_crc, &announced)
+    }
+
+    fn move_announced(&mut self, handle: Handle) {
+        match self.move_aside(handle) {
+            Move::Moved => self.sync_names(),
+            Move::Taken => self.stay_live(handle),
+            // What became of it is for the next listing: this one may be part of one.
+            Move::Lost | Move::Kept | Move::Refused => {}
+        }
     }
 
     fn tell_restored(&self, handle: Handle) {

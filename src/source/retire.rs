@@ -31,7 +31,7 @@ pub(super) const HIDDEN: &str = "deleted-";
 pub(super) const HIDDEN_BESIDE: &str = ".flume-ng-";
 
 /// First and longest wait after a rename that the directory did not permit, ms.
-const RETRY_MS: u64 = 4_000;
+pub(super) const RETRY_MS: u64 = 4_000;
 const RETRY_MS_MAX: u64 = 60_000;
 
 /// How far the clock that stamps the files may be from ours, ms.
