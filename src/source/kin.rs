@@ -190,10 +190,9 @@ impl Files {
     /// Is that a file of which is known what it is?
     pub(super) fn is_told(&self, candidate: &Candidate) -> bool {
         let (device, inode) = (candidate.device, candidate.inode);
-        let is_it = |t: &Tracked| t.is_inode(device, inode) && t.vetting == Vetting::Passed;
-        self.parking.holds(device, inode)
-            || self.tracked.iter().any(is_it)
-            || self.is_taken(Hints { device, inode, born_ns: 0 })
+        let is_told = |t: &Tracked| t.read_position > 0 || t.vetting == Vetting::Passed;
+        let is_it = |t: &Tracked| t.is_inode(device, inode) && is_told(t);
+        self.parking.holds(device, inode) || self.tracked.iter().any(is_it)
     }
 
     /// The file of that name and its length, if it begins as what was read of the other one.
@@ -341,7 +340,10 @@ fn kin(fresh: &Tracked, other: &Tracked) -> io::Result<Option<Kin>> {
 mod tests {
     use std::fs::{self, File, FileTimes};
 
+    use std::path::Path;
+
     use super::*;
+    use crate::source::absent::Absence;
     use crate::source::parked::Spare;
     use crate::source::scene::{Scene, named};
 
@@ -423,14 +425,18 @@ mod tests {
     /// meanwhile: its last holder, which nobody has looked at yet, kept the new one from being asked.
     #[test]
     fn a_parked_file_is_found_under_a_number_that_another_one_has_lost() {
-        for born_ns in [1, 0] {
-            let mut scene = Scene::new(&format!("parked-number-{born_ns}"));
+        for (born_ns, is_deleted) in [(1, false), (0, false), (0, true)] {
+            let mut scene = Scene::new(&format!("parked-number-{born_ns}-{is_deleted}"));
             let other = scene.name("g");
             scene.write(&other, 500..600);
             let handle = scene.is_read(&other, 0);
             let mut record = scene.files.tracked.remove(handle).record;
             let (name, id, position) = parked(&mut scene, None);
-            [&name, &other].into_iter().for_each(|name| restore_in_place(&scene, name));
+            restore_in_place(&scene, &name);
+            match is_deleted {
+                true => fs::remove_file(scene.path(&other)).unwrap(),
+                false => restore_in_place(&scene, &other),
+            }
             record.inode = scene.path(&name).metadata().unwrap().ino();
             record.born_ns = born_ns;
             scene.files.park_record(record);
@@ -438,6 +444,68 @@ mod tests {
             scene.files.recognise(|_| None);
             assert_eq!(scene.reads(id), named(&name, position));
             assert_eq!(scene.files.absent().records().count(), 0);
+        }
+    }
+
+    /// Where no time of birth is known, it is known by what it holds under a name that nobody has seen yet.
+    #[test]
+    fn a_parked_file_that_was_renamed_and_replaced_is_no_other_ones() {
+        let mut scene = Scene::new("parked-renamed-unseen");
+        let name = scene.name("f");
+        scene.write(&name, 0..100);
+        let handle = scene.is_read(&name, 0);
+        let mut record = scene.files.tracked.remove(handle).record;
+        record.born_ns = 0;
+        scene.files.park_record(record);
+        let moved = scene.path(&format!("{name}.1"));
+        fs::rename(scene.path(&name), &moved).unwrap();
+        scene.write(&name, 500..600);
+        let is_taken = |path: &Path| {
+            let file = File::open(path).unwrap();
+            let stat = file.metadata().unwrap();
+            scene.files.is_taken(&file, &stat)
+        };
+        assert!(is_taken(&moved) && !is_taken(&scene.path(&name)));
+    }
+
+    /// It was recognised under a number that a later one, which is gone, had before, and was superseded by that.
+    #[test]
+    fn a_record_is_not_superseded_by_one_of_another_time_of_birth() {
+        let mut scene = Scene::new("restored-number");
+        let name = scene.name("f");
+        scene.write(&name, 0..100);
+        let handle = scene.is_read(&name, 0);
+        let Tracked { record, read_position, .. } = scene.files.tracked.remove(handle);
+        let id = record.id;
+        if record.born_ns == 0 {
+            return;
+        }
+        let gone = FileRecord {
+            id: id + 4,
+            name: b"gone".to_vec(),
+            current_name: b"gone".to_vec(),
+            born_ns: record.born_ns - 1,
+            ..record.clone()
+        };
+        let committed = FileRecord { position: read_position, ..record };
+        scene.files.restore(vec![committed, gone], id + 5, |_| None);
+        scene.files.recognise(|_| None);
+        assert_eq!(scene.reads(id), named(&name, read_position));
+    }
+
+    /// What waits for its directory keeps the number of its file, which is another's by now.
+    #[test]
+    fn a_record_that_waits_is_not_that_of_a_file_of_another_time_of_birth() {
+        let mut scene = Scene::new("absent-number");
+        let name = scene.name("f");
+        scene.write(&name, 0..100);
+        let stat = scene.path(&name).metadata().unwrap();
+        let Hints { device, inode, .. } = Hints::of(&stat);
+        for born_ns in [1, Hints::of(&stat).born_ns] {
+            let record = FileRecord { id: 7, device, inode, born_ns, ..FileRecord::default() };
+            scene.files.put_absent(record, Absence::Unreachable("why".to_owned()), None);
+            let is_its = scene.files.has_record_of(OsStr::new(&name), &stat);
+            assert_eq!(is_its, born_ns != 1 || Hints::of(&stat).born_ns == 0);
         }
     }
 

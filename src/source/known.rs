@@ -6,7 +6,7 @@
 //! link, a file renamed back, a directory that was away) goes on there, too. Of a hundred thousand
 //! receipts 24 bytes each are held in memory; the rest is looked up in the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
@@ -41,8 +41,9 @@ pub struct Known {
     /// By device and inode, by inode and time of birth, by name and first bytes, and by the name of what
     /// waits to be deleted.
     index: ReceiptIndex,
-    /// Files that turned out to be others than the receipts with their names.
-    dismissed: HashSet<(u64, u64)>,
+    /// Files that turned out to be others than the receipts with their names, by device and inode: when each was born,
+    /// ns since 1970.
+    dismissed: HashMap<(u64, u64), i64>,
     sweep: Option<Sweep>,
     next_sweep_ms: u64,
     /// In this many bytes of receipts the numbers are those of the files from which these were copied.
@@ -91,7 +92,7 @@ impl Known {
             dir: dir.to_owned(),
             root: root.to_owned(),
             index: ReceiptIndex::new(dir, root, keys),
-            dismissed: HashSet::new(),
+            dismissed: HashMap::new(),
             sweep: None,
             next_sweep_ms: 0,
             void_bytes: 0,
@@ -145,7 +146,7 @@ impl Known {
 
     /// This file is not a known one, whatever its name says.
     pub fn dismiss(&mut self, hints: Hints) {
-        self.dismissed.insert((hints.device, hints.inode));
+        self.dismissed.insert((hints.device, hints.inode), hints.born_ns);
     }
 
     /// The newest receipt of this very file, by its numbers, else of one with its name and first
@@ -159,7 +160,8 @@ impl Known {
         stat: &Metadata,
         name: &[u8],
     ) -> Result<Same, ReceiptError> {
-        if self.dismissed.contains(&(stat.dev(), stat.ino())) {
+        let dismissed = self.dismissed.get(&(stat.dev(), stat.ino()));
+        if dismissed.is_some_and(|&born| !is_other_birth(born, born_ns(stat))) {
             return Ok(Same::No);
         }
         self.catch_up()?;
@@ -488,5 +490,24 @@ mod tests {
         );
         let link = Receipt { completed: b"link".to_vec(), inode: 2, ..other.clone() };
         assert_eq!(dir.sweep([other, Receipt { size: 30, ..link }]), []);
+    }
+
+    /// A file that was none of the known ones is deleted, and one that is put back gets its inode.
+    #[test]
+    fn what_a_file_was_not_is_not_said_of_another_one_with_its_number() {
+        let dir = Finished::new("dismissed");
+        let tail_crc = crc32fast::hash(&[b'x'; 30]);
+        let receipt = Receipt { tail_crc, ..dir.receipt("a", 30) };
+        Receipts::new(&dir.0).append(&receipt).unwrap();
+        let file = File::open(dir.0.join("a")).unwrap();
+        let stat = file.metadata().unwrap();
+        let mut known = Known::load(&dir.0, &dir.0);
+        let here = Hints::of(&stat);
+        let others = Hints { born_ns: here.born_ns - 1, ..here };
+        for (dismissed, is_known) in [(others, here.born_ns != 0), (here, false)] {
+            known.dismiss(dismissed);
+            let found = known.find(&file, &stat, b"a").unwrap();
+            assert_eq!(found != Same::No, is_known);
+        }
     }
 }

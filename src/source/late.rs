@@ -7,6 +7,7 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::hints::Hints;
 use super::policy::Names;
 use super::{Files, reach};
 use crate::checkpoint::receipt::Receipt;
@@ -90,7 +91,7 @@ impl Files {
         // A file that has not ended, which we have renamed perhaps, is looked at before it does.
         if self.late.is_as_ended(&stat)
             || self.late.is_released(&stat)
-            || self.parking.holds(stat.dev(), stat.ino())
+            || self.parking.alike(Hints::of(&stat)).next().is_some()
             || self.tracked.iter().any(|t| t.is_inode(stat.dev(), stat.ino()))
         {
             return;
@@ -123,7 +124,7 @@ impl Files {
         for name in names {
             let Ok(stat) = std::fs::metadata(self.path(&name)) else { continue };
             let identity = (stat.dev(), stat.ino());
-            let is_open = |r: &FileRecord| (r.device, r.inode) == identity;
+            let is_open = |r: &FileRecord| Hints::of_record(r).agree(Hints::of(&stat));
             if stat.is_file() && !self.records().any(is_open) {
                 written.insert(identity, name);
             }

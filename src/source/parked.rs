@@ -65,20 +65,6 @@ pub(super) enum Spare {
 }
 
 impl Files {
-    /// Is that a parked file? Only an open file keeps its number: that of a parked one may be another's by now, which
-    /// its time of birth tells, or else its own name.
-    pub(super) fn is_parked(&self, hints: Hints) -> bool {
-        let may_be_it = |record: &&FileRecord| Hints::of_record(record).agree(hints);
-        let has_left_it = |record: &FileRecord| {
-            let stat = reach::metadata(&self.path(OsStr::from_bytes(&record.current_name)));
-            stat.is_ok_and(|stat| !Hints::of(&stat).agree(hints))
-        };
-        let is_told_by_birth = |record: &FileRecord| record.born_ns != 0 && hints.born_ns != 0;
-        let is_it = |record: &FileRecord| is_told_by_birth(record) || !has_left_it(record);
-        self.parking.holds(hints.device, hints.inode)
-            && self.parking.records().filter(may_be_it).any(is_it)
-    }
-
     /// Takes the descriptor from a quiet file, of the first of these kinds that can spare one.
     /// `false`: none can.
     pub(super) fn park_one(&mut self, kinds: &[Spare]) -> bool {

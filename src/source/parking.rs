@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hash};
 
+use super::hints::Hints;
 use super::numbers::ByNumbers;
 use super::tracked::Watch;
 use crate::checkpoint::record::{FileRecord, FileState, HEAD_BYTES};
@@ -60,6 +61,14 @@ impl Parking {
     /// Does a record have these numbers? They may be another file's by now: only one that is open keeps its own.
     pub fn holds(&self, device: u64, inode: u64) -> bool {
         self.identities.contains_key(&(device, inode))
+    }
+
+    /// Records that have these numbers and no other time of birth.
+    pub(super) fn alike(&self, hints: Hints) -> impl Iterator<Item = &FileRecord> {
+        let is_held = self.holds(hints.device, hints.inode);
+        let files = if is_held { &self.files[..] } else { &[] };
+        let records = files.iter().map(|parked| &parked.record);
+        records.filter(move |record| Hints::of_record(record).agree(hints))
     }
 
     pub fn records(&self) -> impl Iterator<Item = &FileRecord> {

@@ -108,7 +108,9 @@ impl Files {
             }
             match self.compare(&mut quest, &mut budget, &announced) {
                 // Another record was found to be its own meanwhile.
-                Found::It(suspect, _) if self.is_taken(suspect.hints) => {
+                Found::It(suspect, file)
+                    if file.metadata().is_ok_and(|stat| self.is_taken(&file, &stat)) =>
+                {
                     self.quests.release(&suspect);
                     self.quests.list.push_front(quest);
                 }
@@ -511,8 +513,7 @@ impl Files {
             Some(Err(e)) => return self.complain(at, &e.to_string()),
             None => receipt,
         };
-        let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
-        if self.records().any(is_open) {
+        if self.records().any(|r| Hints::of_record(r).agree(Hints::of(&stat))) {
             return;
         }
         match then {

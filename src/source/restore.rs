@@ -81,20 +81,27 @@ impl Files {
         announced: impl Fn(u64) -> Option<Announced>,
     ) {
         self.set_next_file_id(next_file_id);
-        // Of several records of one inode the newest is the file; the others speak of what it held
-        // before, and would each read it from its beginning once more.
-        let mut newest: HashMap<(u64, u64), u64> = HashMap::new();
-        for record in records.iter().filter(|record| record.inode != 0) {
-            let id = newest.entry((record.device, record.inode)).or_default();
-            *id = record.id.max(*id);
+        // Of several records of one inode the newest is the file; the others speak of what it held before, and would
+        // each read it from its beginning once more. One with another time of birth speaks of another file, which
+        // has lost the number to this one perhaps.
+        let mut of_inode: HashMap<(u64, u64), Vec<(u64, i64)>> = HashMap::new();
+        let is_live = |r: &&FileRecord| r.inode != 0 && r.state != FileState::Superseded;
+        for record in records.iter().filter(is_live) {
+            let found = of_inode.entry((record.device, record.inode)).or_default();
+            found.push((record.id, record.born_ns));
         }
+        let is_older = |record: &FileRecord| {
+            let mut of_its_inode =
+                of_inode.get(&(record.device, record.inode)).into_iter().flatten();
+            of_its_inode
+                .any(|&(id, born_ns)| id > record.id && !is_other_birth(born_ns, record.born_ns))
+        };
         self.is_restoring = true;
         self.note_places_left(&records);
         let mut missed = Vec::new();
         for mut record in records {
             let reached = announced(record.id);
-            let of_inode = newest.get(&(record.device, record.inode));
-            if of_inode.is_some_and(|newest| record.id < *newest) {
+            if is_older(&record) {
                 record.state = FileState::Superseded;
             }
             if record.state == FileState::Superseded {
@@ -471,7 +478,7 @@ impl Files {
     /// Is that the file of a record? Of one that waits for its file the numbers may be void: then the name
     /// tells whose it is, as soon as it can be opened.
     pub(super) fn has_record_of(&self, name: &OsStr, stat: &Metadata) -> bool {
-        let is_open = |r: &FileRecord| (r.device, r.inode) == (stat.dev(), stat.ino());
+        let is_open = |r: &FileRecord| Hints::of_record(r).agree(Hints::of(stat));
         let waiting = self.absent.waiting().map(|absent| &absent.record);
         let mut waiting = waiting.chain(self.quests.records());
         self.records().any(is_open) || waiting.any(|r| r.current_name == name.as_bytes())

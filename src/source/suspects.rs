@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::directories::{is_void, place_of};
@@ -397,15 +397,31 @@ impl Files {
             Err(e) => return Err(e),
         };
         let stat = file.metadata()?;
-        let hints = Hints::of(&stat);
-        Ok((!self.is_taken(hints)).then_some((file, stat)))
+        Ok((!self.is_taken(&file, &stat)).then_some((file, stat)))
     }
 
     /// Is that a file of which something was read, as one of its own?
-    pub(super) fn is_taken(&self, hints: Hints) -> bool {
-        let (device, inode) = (hints.device, hints.inode);
-        let is_it = |t: &Tracked| t.is_inode(device, inode) && t.read_position > 0;
-        self.is_parked(hints) || self.tracked.iter().any(is_it)
+    pub(super) fn is_taken(&self, file: &File, stat: &Metadata) -> bool {
+        let is_it = |t: &Tracked| t.is_inode(stat.dev(), stat.ino()) && t.read_position > 0;
+        self.is_parked(file, stat) || self.tracked.iter().any(is_it)
+    }
+
+    /// Is that a parked file? Only an open file keeps its number: that of a parked one may be another's by now. Its
+    /// time of birth tells, or what has its name, or else what it holds.
+    pub(super) fn is_parked(&self, file: &File, stat: &Metadata) -> bool {
+        let hints = Hints::of(stat);
+        let has_its_name = |record: &FileRecord| match reach::metadata(
+            &self.path(OsStr::from_bytes(&record.current_name)),
+        ) {
+            Ok(found) => Hints::of(&found).agree(hints),
+            Err(e) => !reach::is_nothing_there(&e),
+        };
+        self.parking.alike(hints).any(|record| {
+            let is_told_by_birth = record.born_ns != 0 && hints.born_ns != 0;
+            is_told_by_birth
+                || has_its_name(record)
+                || Ends::of_record(record, None).fit(file, stat).unwrap_or(true)
+        })
     }
 
     /// Too little was read to prove anything: is the file of the recorded name the recorded one?
