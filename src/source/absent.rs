@@ -449,15 +449,15 @@ impl Files {
         let file = self.root.open(name)?;
         let stat = file.metadata()?;
         let is_it = is_same(&file, &stat, record, same_device)?;
-        let is_it = is_it && !self.is_read_as_another(&file, &stat);
+        let is_it = is_it && !self.is_read_as_another(&file, &stat)?;
         Ok(is_it.then(|| (file, name.to_owned())))
     }
 
     /// Was another content seen in that inode since the record's, so that a record of its own is read on there?
-    fn is_read_as_another(&self, file: &File, stat: &Metadata) -> bool {
+    fn is_read_as_another(&self, file: &File, stat: &Metadata) -> io::Result<bool> {
         let (device, inode) = (stat.dev(), stat.ino());
         let is_it = |tracked: &Tracked| tracked.is_inode(device, inode);
-        self.is_parked(file, stat) || self.tracked.iter().any(is_it)
+        Ok(self.tracked.iter().any(is_it) || self.is_parked(file, stat)?)
     }
 
     /// Under which names do these inodes stand?

@@ -124,8 +124,7 @@ impl Files {
         for name in names {
             let Ok(stat) = std::fs::metadata(self.path(&name)) else { continue };
             let identity = (stat.dev(), stat.ino());
-            let is_open = |r: &FileRecord| Hints::of_record(r).agree(Hints::of(&stat));
-            if stat.is_file() && !self.records().any(is_open) {
+            if stat.is_file() && !self.is_recorded(&stat) {
                 written.insert(identity, name);
             }
         }

@@ -108,9 +108,7 @@ impl Files {
             }
             match self.compare(&mut quest, &mut budget, &announced) {
                 // Another record was found to be its own meanwhile.
-                Found::It(suspect, file)
-                    if file.metadata().is_ok_and(|stat| self.is_taken(&file, &stat)) =>
-                {
+                Found::It(suspect, file) if self.is_taken_meanwhile(suspect.hints, &file) => {
                     self.quests.release(&suspect);
                     self.quests.list.push_front(quest);
                 }
@@ -513,7 +511,7 @@ impl Files {
             Some(Err(e)) => return self.complain(at, &e.to_string()),
             None => receipt,
         };
-        if self.records().any(|r| Hints::of_record(r).agree(Hints::of(&stat))) {
+        if self.is_recorded(&stat) {
             return;
         }
         match then {

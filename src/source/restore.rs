@@ -478,10 +478,16 @@ impl Files {
     /// Is that the file of a record? Of one that waits for its file the numbers may be void: then the name
     /// tells whose it is, as soon as it can be opened.
     pub(super) fn has_record_of(&self, name: &OsStr, stat: &Metadata) -> bool {
-        let is_open = |r: &FileRecord| Hints::of_record(r).agree(Hints::of(stat));
         let waiting = self.absent.waiting().map(|absent| &absent.record);
         let mut waiting = waiting.chain(self.quests.records());
-        self.records().any(is_open) || waiting.any(|r| r.current_name == name.as_bytes())
+        self.is_recorded(stat) || waiting.any(|r| r.current_name == name.as_bytes())
+    }
+
+    /// Has a record these numbers? One that is open keeps them; of another one the time of birth is asked as well.
+    pub(super) fn is_recorded(&self, stat: &Metadata) -> bool {
+        let hints = Hints::of(stat);
+        self.tracked.iter().any(|t| t.is_inode(hints.device, hints.inode))
+            || self.records().any(|record| Hints::of_record(record).agree(hints))
     }
 
     /// Has the file of that receipt been read on since? Then its record says more: who has its name and

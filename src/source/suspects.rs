@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
 use super::absent::{Absence, ELSEWHERE_MS};
 use super::directories::{is_void, place_of};
@@ -397,31 +397,53 @@ impl Files {
             Err(e) => return Err(e),
         };
         let stat = file.metadata()?;
-        Ok((!self.is_taken(&file, &stat)).then_some((file, stat)))
+        Ok((!self.is_taken(&file, &stat)?).then_some((file, stat)))
     }
 
     /// Is that a file of which something was read, as one of its own?
-    pub(super) fn is_taken(&self, file: &File, stat: &Metadata) -> bool {
-        let is_it = |t: &Tracked| t.is_inode(stat.dev(), stat.ino()) && t.read_position > 0;
-        self.is_parked(file, stat) || self.tracked.iter().any(is_it)
+    pub(super) fn is_taken(&self, file: &File, stat: &Metadata) -> io::Result<bool> {
+        Ok(self.is_being_read(Hints::of(stat)) || self.is_parked(file, stat)?)
     }
 
-    /// Is that a parked file? Only an open file keeps its number: that of a parked one may be another's by now. Its
-    /// time of birth tells, or what has its name, or else what it holds.
-    pub(super) fn is_parked(&self, file: &File, stat: &Metadata) -> bool {
-        let hints = Hints::of(stat);
-        let has_its_name = |record: &FileRecord| match reach::metadata(
-            &self.path(OsStr::from_bytes(&record.current_name)),
-        ) {
-            Ok(found) => Hints::of(&found).agree(hints),
-            Err(e) => !reach::is_nothing_there(&e),
-        };
-        self.parking.alike(hints).any(|record| {
-            let is_told_by_birth = record.born_ns != 0 && hints.born_ns != 0;
-            is_told_by_birth
-                || has_its_name(record)
-                || Ends::of_record(record, None).fit(file, stat).unwrap_or(true)
-        })
+    /// The same of a suspect that was found to be what is looked for.
+    pub(super) fn is_taken_meanwhile(&self, hints: Hints, file: &File) -> bool {
+        let is_parked = || file.metadata().and_then(|stat| self.is_parked(file, &stat));
+        let may_be_parked = |_| self.parking.alike(hints).next().is_some();
+        self.is_being_read(hints) || is_parked().unwrap_or_else(may_be_parked)
+    }
+
+    fn is_being_read(&self, hints: Hints) -> bool {
+        let is_it = |t: &Tracked| t.is_inode(hints.device, hints.inode) && t.read_position > 0;
+        self.tracked.iter().any(is_it)
+    }
+
+    /// Is that a parked file? Only an open file keeps its number: that of a parked one may be another's by now.
+    pub(super) fn is_parked(&self, file: &File, stat: &Metadata) -> io::Result<bool> {
+        let born_ns = Hints::of(stat).born_ns;
+        for record in self.parking.alike(Hints::of(stat)) {
+            let is_told_by_birth = record.born_ns != 0 && born_ns != 0;
+            if is_told_by_birth || self.has_its_number_still(record, file, stat)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where no time of birth is known, what has the parked one's name tells, or else what the file holds.
+    fn has_its_number_still(
+        &self,
+        record: &FileRecord,
+        file: &File,
+        stat: &Metadata,
+    ) -> io::Result<bool> {
+        let is_proof = record.position >= PROOF_BYTES && !record.is_unseen();
+        let fits = || Ends::of_record(record, None).fit(file, stat);
+        match reach::metadata(&self.path(OsStr::from_bytes(&record.current_name))) {
+            Ok(found) if Hints::of(&found).agree(Hints::of(stat)) => Ok(true),
+            Ok(_) => Ok(is_proof && fits()?),
+            Err(e) if reach::is_nothing_there(&e) => Ok(!is_proof || fits()?),
+            Err(_) => Ok(true),
+        }
     }
 
     /// Too little was read to prove anything: is the file of the recorded name the recorded one?
