@@ -162,7 +162,7 @@ fn find_with_one_leader(second: SocketAddr) -> Cluster {
     let addresses = [first.local_addr().unwrap(), second];
     serve_all(first, metadata_5(&addresses, &[2, 1]), Duration::ZERO);
     let brokers = [addresses[0].to_string()];
-    let find = |may_lack| find_with(&brokers, Duration::from_millis(1_500), may_lack);
+    let find = |may_lack| find_with(&brokers, Duration::from_secs(3), may_lack);
     assert!(matches!(find(false), Err(Fault::NotReady(_))));
     find(true).map_err(|fault| fault.to_string()).unwrap()
 }
